@@ -1,0 +1,244 @@
+"""PostgreSQL: transactions that services open, and reads that run a compiled statement in one round trip.
+
+The open transaction lives in a ContextVar: repositories find it there, nobody hands a session around, nobody else commits.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from shared.errors import DatabaseUnavailable
+from shared.logging import get_logger
+from shared.statements import RowT, Statement
+
+logger = get_logger(__name__)
+
+_UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+
+
+class TransactionFactory(Protocol):
+    """What services are given: `async with self.transaction():`.
+
+    Joins the open transaction, unless `own=True` asks for a separate one, for what must survive a failure.
+    """
+
+    def __call__(self, *, own: bool = False) -> AbstractAsyncContextManager[None]:
+        """Open or join a transaction."""
+        ...
+
+
+@dataclass(slots=True)
+class _Open:
+    """The transaction that the present task has open."""
+
+    session: AsyncSession
+    task: asyncio.Task[Any] | None
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    failed: bool = False
+
+
+_open: ContextVar[_Open | None] = ContextVar("open_transaction", default=None)
+
+
+class TransactionMisusedError(RuntimeError):
+    """A programming error: a transaction used by another task, or committed after a part of it failed."""
+
+
+class Database:
+    """Two pools on one PostgreSQL: an engine for transactions, and asyncpg alone for reads.
+
+    `pool_size` is the number of connections of each; a pool that is empty for `timeout` seconds answers `DatabaseUnavailable`.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 16, timeout: float = 10.0) -> None:
+        self._url = url
+        self._pool_size = pool_size
+        self._timeout = timeout
+        self._engine: AsyncEngine | None = None
+        self._readers: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def start(self) -> None:
+        """Make the pools. Connects lazily, so that a database that is down for now does not stop the program."""
+        self._engine = create_async_engine(
+            self._url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=self._pool_size,
+            max_overflow=0,
+            pool_timeout=self._timeout,
+            pool_pre_ping=False,
+            connect_args={"timeout": self._timeout, "server_settings": {"application_name": "tulou"}},
+        )
+        self._readers = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._pool_size,
+            timeout=self._timeout,
+            reset=_keep_as_it_is,
+            server_settings={"application_name": "tulou-reads"},
+        )
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._readers is not None:
+            self._readers.terminate()
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self, *, own: bool = False) -> AsyncIterator[None]:
+        """Open a transaction, or join the open one; commit at the end of the outermost block.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL can't be reached; nothing was changed.
+        """
+        current = _open.get()
+        if current is not None and not own:
+            async with self._joined(current):
+                yield
+            return
+        with unreachable_translated():
+            async with AsyncSession(self._writers, expire_on_commit=False) as session:
+                opened = _Open(session, asyncio.current_task())
+                token = _open.set(opened)
+                try:
+                    yield
+                    if opened.failed:
+                        message = "a part of this transaction failed; it can't be committed"
+                        raise TransactionMisusedError(message)
+                    await session.commit()
+                finally:
+                    _open.reset(token)
+        for callback in opened.after_commit:
+            try:
+                callback()
+            except Exception:
+                logger.exception("after_commit_failed")
+
+    @asynccontextmanager
+    async def _joined(self, current: _Open) -> AsyncIterator[None]:
+        _refuse_other_tasks(current)
+        try:
+            yield
+        except BaseException:
+            current.failed = True
+            raise
+
+    async def fetch_all(self, statement: Statement[RowT], /, **parameters: Any) -> list[RowT]:
+        """Return every row: through the open transaction if there is one, else in one round trip."""
+        connection = await _connection()
+        if connection is None:
+            with unreachable_translated():
+                async with self._reader() as reader:
+                    records = await reader.fetch(statement.sql, *statement.arguments(parameters))
+            return [statement.row(record) for record in records]
+        statement.check(parameters)
+        result = await connection.execute(statement.clause, parameters)
+        return [statement.into.model_validate(dict(row)) for row in result.mappings()]
+
+    async def fetch_one(self, statement: Statement[RowT], /, **parameters: Any) -> RowT | None:
+        """Return the first row or None."""
+        rows = await self.fetch_all(statement, **parameters)
+        return rows[0] if rows else None
+
+    async def execute(self, statement: Statement[Any], /, **parameters: Any) -> int:
+        """Run a statement and return how many rows it changed. Commits by itself outside a transaction."""
+        connection = await _connection()
+        if connection is None:
+            with unreachable_translated():
+                async with self._reader() as reader:
+                    status: str = await reader.execute(statement.sql, *statement.arguments(parameters))
+            return int(status.rsplit(" ", 1)[-1])
+        statement.check(parameters)
+        result = await connection.execute(statement.clause, parameters)
+        return result.rowcount
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[Any]:
+        if self._readers is None:
+            message = "the database was not started"
+            raise RuntimeError(message)
+        async with self._readers.acquire(timeout=self._timeout) as connection:
+            yield connection
+
+    @property
+    def _writers(self) -> AsyncEngine:
+        if self._engine is None:
+            message = "the database was not started"
+            raise RuntimeError(message)
+        return self._engine
+
+
+def current_session() -> AsyncSession:
+    """Return the session of the open transaction. Only repositories use it.
+
+    Raises:
+        TransactionMisusedError: no transaction is open, or another task opened it.
+    """
+    current = _open.get()
+    if current is None:
+        message = "no transaction is open; a service opens it with `async with self.transaction():`"
+        raise TransactionMisusedError(message)
+    _refuse_other_tasks(current)
+    return current.session
+
+
+def after_commit(callback: Callable[[], None]) -> None:
+    """Run `callback` once the open transaction has committed; never when it rolls back. It must not block."""
+    current = _open.get()
+    if current is None:
+        message = "no transaction is open to wait for"
+        raise TransactionMisusedError(message)
+    current.after_commit.append(callback)
+
+
+@contextmanager
+def unreachable_translated() -> Iterator[None]:
+    """Turn the many ways in which a database can be away into `DatabaseUnavailable`."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        raise DatabaseUnavailable from error
+    except DBAPIError as error:
+        if error.connection_invalidated or isinstance(error.orig, _UNREACHABLE):
+            raise DatabaseUnavailable from error
+        raise
+    except _UNREACHABLE as error:
+        raise DatabaseUnavailable from error
+
+
+async def _connection() -> AsyncConnection | None:
+    current = _open.get()
+    if current is None:
+        return None
+    _refuse_other_tasks(current)
+    if current.session.new or current.session.dirty or current.session.deleted:
+        await current.session.flush()
+    return await current.session.connection()
+
+
+def _refuse_other_tasks(current: _Open) -> None:
+    """A task that was started inside a transaction still sees it, but must not use its connection."""
+    if current.task is not asyncio.current_task():
+        message = "this transaction belongs to another task"
+        raise TransactionMisusedError(message)
+
+
+async def _keep_as_it_is(_connection: object) -> None:
+    """Skip RESET on release: no code sets session state, and the round trip would double a read's cost."""

@@ -1,0 +1,152 @@
+"""Errors are facts: one class for each, with a stable code, beside the code that raises it (RFC 9457)."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CATALOGUE: "dict[str, type[AppError]]" = {}
+"""Every error this program can answer with, by code. Filled as the classes are defined."""
+
+
+class AppError(Exception):
+    """A fact that stops a use case. `detail` is a full sentence that helps the reader of the answer.
+
+    An error below 500 is final for a job too: trying again would meet the same fact.
+    """
+
+    code: ClassVar[str] = ""
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something went wrong"
+    detail: str = "The request could not be completed."
+
+    def __init_subclass__(cls) -> None:
+        """Enter the class into the catalogue; two errors with one code are a mistake."""
+        if "code" not in cls.__dict__:
+            return
+        known = CATALOGUE.setdefault(cls.code, cls)
+        if known is not cls and known.__qualname__ != cls.__qualname__:
+            message = f"{cls.__qualname__} and {known.__qualname__} share the code {cls.code}"
+            raise TypeError(message)
+
+    def __init__(
+        self, detail: str | None = None, *, retry_after: float | None = None, **extensions: object
+    ) -> None:
+        """Say more than the class's sentence; `retry_after` is in seconds; `extensions` become members of the body."""
+        if detail is not None:
+            self.detail = detail
+        self.retry_after = retry_after
+        self.extensions = extensions
+        super().__init__(self.detail)
+
+    @property
+    def permanent(self) -> bool:
+        """Whether trying again can't help."""
+        return self.status < 500  # noqa: PLR2004  # the boundary that HTTP itself draws
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers that the answer carries."""
+        return {} if self.retry_after is None else {"Retry-After": str(max(1, round(self.retry_after)))}
+
+
+class BadRequest(AppError):
+    """Base of facts about a request that can't be understood."""
+
+    status, title = 400, "The request can't be understood"
+
+
+class Forbidden(AppError):
+    """Base of facts about a caller who may not do this."""
+
+    status, title = 403, "You may not do this"
+
+
+class NotFound(AppError):
+    """Base of facts about something that isn't there, or isn't the caller's."""
+
+    status, title = 404, "Not found"
+
+
+class Conflict(AppError):
+    """Base of facts about a state that forbids the operation."""
+
+    status, title = 409, "The present state forbids this"
+
+
+class TooLarge(AppError):
+    """Base of facts about a size past its limit."""
+
+    status, title = 413, "Too large"
+
+
+class Unprocessable(AppError):
+    """Base of facts about well-formed input that can't be accepted."""
+
+    status, title = 422, "The input can't be accepted"
+
+
+class TooManyRequests(AppError):
+    """Base of limits that were reached."""
+
+    status, title = 429, "Too many requests"
+
+
+class Unavailable(AppError):
+    """Base of facts about something that is down for the moment."""
+
+    status, title = 503, "Unavailable for the moment"
+
+
+class InternalError(AppError):
+    """A mistake of this program. Its text stays in the log."""
+
+    code = "internal_error"
+    title = "Internal error"
+    detail = "Something went wrong here. The request id finds it in the log."
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL can't be reached or has no connection free."""
+
+    code = "database_unavailable"
+    detail = "The database can't be reached. Nothing was changed; try again in a moment."
+
+    def __init__(self) -> None:
+        """Ask the client to come back in two seconds."""
+        super().__init__(retry_after=2)
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of the input."""
+
+    pointer: str | None = Field(None, description="JSON Pointer into the body (RFC 6901).", examples=["#/email"])
+    parameter: str | None = Field(None, description="Name of the query, path or header parameter.")
+    code: str = Field(description="What rule was broken.", examples=["value_error"])
+    detail: str = Field(description="A sentence about it.")
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457, `application/problem+json`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Address of the page that explains this error.")
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    instance: str | None = Field(None, description="Path of the request.")
+    code: str = Field(description="Stable name of the error, safe to branch on.", examples=["users.email_taken"])
+    request_id: str | None = Field(None, description="Finds this request in the log.")
+    errors: list[FieldProblem] | None = Field(None, description="For 422: what is wrong, field by field.")
+
+
+def problem_of(error: AppError) -> dict[str, Any]:
+    """Return what a job row keeps of an error: title, status, detail, code and its extensions."""
+    return {
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        **error.extensions,
+    }

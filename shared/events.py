@@ -1,0 +1,27 @@
+"""Facts that other domains may react to: past tense, frozen, carrying ids only."""
+
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Resource(BaseModel):
+    """The thing that an event or a job is about: its type's name and its id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    id: UUID
+
+
+class Event(BaseModel):
+    """Base of events. `Outbox.publish` writes one job row for each `@job(on=...)`, in the open transaction."""
+
+    model_config = ConfigDict(frozen=True)
+
+    owner_id: UUID | None = None
+
+    @property
+    def resource(self) -> Resource | None:
+        """What the event is about; jobs that it causes are listed with it."""
+        return None

@@ -1,0 +1,133 @@
+"""One shape for every answer from 400 to 599 (RFC 9457)."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared.errors import AppError, BadRequest, FieldProblem, InternalError, NotFound, Unprocessable
+from shared.logging import get_logger
+from shared.trace import current_trace
+
+logger = get_logger(__name__)
+MAX_FIELD_PROBLEMS = 50
+
+
+class InvalidInput(Unprocessable):
+    """Fields of the input break their rules."""
+
+    code = "request.invalid_input"
+    detail = "Some of the input can't be accepted; `errors` says what."
+
+
+class UnknownPath(NotFound):
+    """Nothing lives at this path."""
+
+    code = "request.unknown_path"
+    detail = "There is nothing at this path."
+
+
+class MethodNotAllowed(AppError):
+    """The path exists, but not with this method."""
+
+    code = "request.method_not_allowed"
+    status = 405
+    title = "Method not allowed"
+    detail = "This path doesn't know this method; `Allow` names those that it knows."
+
+
+class UnreadableBody(BadRequest):
+    """The body broke off, or isn't what its type says."""
+
+    code = "request.unreadable_body"
+    detail = "The body can't be read."
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document."""
+
+    media_type = "application/problem+json"
+
+
+_BY_STATUS: Mapping[int, type[AppError]] = {400: UnreadableBody, 404: UnknownPath, 405: MethodNotAllowed}
+
+
+class ProblemWriter:
+    """Turns exceptions into problem documents; knows the public address of the catalogue."""
+
+    headers: ClassVar[dict[str, str]] = {"Cache-Control": "no-store"}
+
+    def __init__(self, *, public_url: str) -> None:
+        self._public_url = public_url.rstrip("/")
+
+    def install(self, app: FastAPI) -> None:
+        """Answer every exception of the application."""
+        app.add_exception_handler(AppError, self._app_error)
+        app.add_exception_handler(RequestValidationError, self._invalid)
+        app.add_exception_handler(HTTPException, self._http)
+        app.add_exception_handler(Exception, self._unexpected)
+
+    def response(self, error: AppError, path: str, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the answer for an error at a path."""
+        return ProblemResponse(
+            {
+                "type": f"{self._public_url}/errors/{error.code}",
+                "title": error.title,
+                "status": error.status,
+                "detail": error.detail,
+                "instance": path,
+                "code": error.code,
+                "request_id": current_trace().request_id,
+                **error.extensions,
+            },
+            status_code=error.status,
+            headers={**self.headers, **error.headers, **(headers or {})},
+        )
+
+    async def _app_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, AppError)  # noqa: S101  # what add_exception_handler promises
+        return self.response(error, request.url.path)
+
+    async def _invalid(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101  # as above
+        found = [_field(problem) for problem in error.errors()[:MAX_FIELD_PROBLEMS]]
+        return self.response(
+            InvalidInput(errors=[field.model_dump(exclude_none=True) for field in found]), request.url.path
+        )
+
+    async def _http(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  # as above
+        known = _BY_STATUS.get(error.status_code)
+        problem = known() if known else _unnamed(error.status_code)
+        return self.response(problem, request.url.path, error.headers)
+
+    async def _unexpected(self, request: Request, error: Exception) -> Response:
+        logger.error("unexpected_error", path=request.url.path, exc_info=error)
+        return self.response(InternalError(), request.url.path)
+
+
+def _unnamed(status: int) -> AppError:
+    problem = AppError(HTTPStatus(status).description or None)
+    problem.__dict__.update(code="http_error", status=status, title=HTTPStatus(status).phrase)
+    return problem
+
+
+def _field(problem: Mapping[str, Any]) -> FieldProblem:
+    """Describe one broken rule; the value itself is never echoed."""
+    location: Sequence[Any] = problem["loc"]
+    place, path = location[0], location[1:]
+    detail = str(problem["msg"]).encode("utf-8", "replace").decode()
+    if place == "body":
+        pointer = "#" + "".join(f"/{_escaped(part)}" for part in path)
+        return FieldProblem(pointer=pointer, code=problem["type"], detail=detail)
+    return FieldProblem(parameter=".".join(str(part) for part in path), code=problem["type"], detail=detail)
+
+
+def _escaped(part: Any) -> str:
+    text = str(part).encode("utf-8", "replace").decode()[:200]
+    return text.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,101 @@
+"""The router that every domain uses: strict JSON bodies, and errors named in the OpenAPI document."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, params
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.errors import AppError, Problem
+from shared.http.strict_json import parse
+
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+_STREAMS = "__streams_body__"
+
+
+class UnsupportedMediaType(AppError):
+    """The body has a type that this operation doesn't read."""
+
+    code = "request.unsupported_media_type"
+    status = 415
+    title = "Unsupported media type"
+    detail = "This operation reads `application/json`."
+
+
+class StrictRequest(Request):
+    """A request whose JSON was read strictly, before FastAPI asks for it."""
+
+    parsed: Any = None
+
+    async def json(self) -> Any:
+        """Return the body's value."""
+        return self.parsed
+
+
+class StrictRoute(APIRoute):
+    """Reads JSON bodies strictly and refuses other types with 415."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler."""
+        handler = super().get_route_handler()
+        if self.body_field is None or isinstance(self.body_field.field_info, params.Form):
+            return handler
+
+        async def strict(request: Request) -> Response:
+            strict_request = StrictRequest(request.scope, request.receive)
+            body = await strict_request.body()
+            if body:
+                if not _is_json(request.headers.get("content-type", "")):
+                    raise UnsupportedMediaType
+                strict_request.parsed = parse(body)
+            return await handler(strict_request)
+
+        return strict
+
+
+class Router(APIRouter):
+    """An `APIRouter` with the house's rules."""
+
+    def __init__(self, *, prefix: str = "", tags: list[str] | None = None) -> None:
+        super().__init__(
+            prefix=prefix, tags=list(tags or []), route_class=StrictRoute, generate_unique_id_function=_name_of
+        )
+
+
+def streams_body(endpoint: EndpointT) -> EndpointT:
+    """Mark an endpoint that reads its body as a stream and limits it by itself."""
+    setattr(endpoint, _STREAMS, True)
+    return endpoint
+
+
+def does_stream_body(endpoint: Callable[..., Any]) -> bool:
+    """Tell whether the endpoint was marked by `streams_body`."""
+    return getattr(endpoint, _STREAMS, False) is True
+
+
+def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """Return `responses=` of an operation: each error's status, with the sentences of those that share it."""
+    by_status: dict[int | str, list[type[AppError]]] = {}
+    for error in errors:
+        by_status.setdefault(error.status, []).append(error)
+    return {
+        status: {
+            "description": " ".join(f"`{error.code}`: {error.detail}" for error in group),
+            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+        }
+        for status, group in by_status.items()
+    }
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+
+
+def _name_of(route: APIRoute) -> str:
+    """The function's name is the operation's id: it makes a good client method."""
+    return route.name

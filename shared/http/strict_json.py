@@ -1,0 +1,99 @@
+"""JSON bodies, read strictly: what JSON (RFC 8259) or our database can't hold is refused before anybody sees it."""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic_core import from_json
+
+from shared.errors import BadRequest
+
+MAX_MEMBERS = 10_000
+"""Members that the objects of one body may have in all."""
+
+MAX_DEPTH = 64
+"""How deep arrays and objects may be nested."""
+
+_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\x00")
+_SURROGATES = re.compile("[\ud800-\udfff\x00]")
+
+
+class MalformedJson(BadRequest):
+    """The body isn't JSON that can be stored and read back."""
+
+    code = "request.malformed_json"
+    detail = "The body is not valid JSON."
+
+
+def parse(body: bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        MalformedJson: not UTF-8, a byte order mark, nested deeper than `MAX_DEPTH`, a number that is not finite, a duplicate key,
+            a lone surrogate, NUL, or more than `MAX_MEMBERS` members.
+    """
+    try:
+        from_json(body, allow_inf_nan=False)  # stops at a depth of 200, which json.loads doesn't
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_Members(),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
+    except MalformedJson:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise MalformedJson from error
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise MalformedJson(f"Nested deeper than {MAX_DEPTH}.")
+    if _SUSPICIOUS.search(body) and any(_SURROGATES.search(text) for text in _texts(value)):
+        raise MalformedJson("Text must not contain NUL or half of a surrogate pair.")
+    return value
+
+
+class _Members:
+    """Builds objects, and counts their members."""
+
+    def __init__(self) -> None:
+        self._left = MAX_MEMBERS
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        self._left -= len(pairs)
+        if self._left < 0:
+            raise MalformedJson(f"More than {MAX_MEMBERS} members.")
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            raise MalformedJson("An object names a member twice.")
+        return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise MalformedJson("A number is too large.")
+    return number
+
+
+def _refuse_constant(_name: str) -> float:
+    raise MalformedJson("NaN and Infinity are not JSON.")
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(member, levels - 1) for member in members)
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield name
+            yield from _texts(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _texts(member)

@@ -1,0 +1,57 @@
+"""Structured logs: JSON in production, readable lines in development. Every line carries its request and job."""
+
+import logging
+import sys
+from typing import Any, Literal, cast
+
+import structlog
+
+LogFormat = Literal["json", "console"]
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of a module: `get_logger(__name__)`."""
+    return cast("structlog.stdlib.BoundLogger", structlog.stdlib.get_logger(name))
+
+
+def configure_logging(*, level: str, log_format: LogFormat) -> None:
+    """Send everything, the libraries' lines too, through one formatter to standard error."""
+    shared_processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_nothing,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared_processors,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared_processors,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(log_format)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+
+
+def _renderers(log_format: LogFormat) -> list[Any]:
+    if log_format == "json":
+        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, pad_level=False)]
+
+
+def _without_nothing(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is not known, so that lines outside a request stay short."""
+    return {key: value for key, value in event.items() if value is not None}

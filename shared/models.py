@@ -1,0 +1,58 @@
+"""Base of tables: names of constraints that migrations can rely on, and columns that every domain needs."""
+
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import DateTime, Enum, MetaData, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING)
+E_ = TypeVar("E_", bound=StrEnum)
+
+
+class Table(SQLModel):
+    """Base of every table: `class File(Table, table=True)` with `__table_args__ = (..., {"schema": "files"})`."""
+
+    metadata = metadata
+
+
+def moment(*, nullable: bool = False, default_now: bool = False, index: bool = False) -> Any:
+    """Return a column for a moment in time, with its zone; `default_now`: filled by the database's clock."""
+    server_default = {"server_default": func.now()} if default_now else {}
+    return Field(
+        default=None,
+        sa_type=DateTime(timezone=True),  # type: ignore[call-overload]  # SQLModel's hint wants the class
+        nullable=nullable,
+        index=index,
+        sa_column_kwargs=server_default,
+    )
+
+
+def choice(values: type[E_], default: E_) -> Any:
+    """Return a text column with a CHECK for the values of a StrEnum. Native enums can't be changed in a transaction."""
+    type_ = Enum(values, native_enum=False, length=32, values_callable=lambda v: [member.value for member in v])
+    return Field(default=default, sa_type=type_, nullable=False)  # type: ignore[call-overload]  # as above
+
+
+def document(*, nullable: bool = False, default: Any = dict) -> Any:
+    """Return a JSONB column."""
+    if nullable:
+        return Field(default=None, sa_type=JSONB(none_as_null=True), nullable=True)  # type: ignore[call-overload]
+    return Field(default_factory=default, sa_type=JSONB, nullable=False)
+
+
+def columns(table: type[SQLModel], row: type[BaseModel]) -> list[Any]:
+    """Return the table's columns that a row model names: `select(*columns(User, UserRow))`."""
+    return [getattr(table, name) for name in row.model_fields]
+
+

@@ -1,0 +1,31 @@
+"""Bases of request and response bodies, and of the rows that repositories read."""
+
+from datetime import UTC
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+"""A moment with a time zone, kept in UTC (RFC 3339)."""
+
+
+class RequestBody(BaseModel):
+    """Base of bodies that clients send: an unknown field is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=False, frozen=True)
+
+
+class ResponseBody(BaseModel):
+    """Base of bodies that clients receive."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Row(BaseModel):
+    """Base of what a repository reads: named, typed columns of one row."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+
+

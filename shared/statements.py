@@ -1,0 +1,75 @@
+"""SQLModel statements compiled once, at import, to the SQL and the converters that asyncpg needs.
+
+Building and compiling a statement costs more than running it; so repositories write theirs at module level.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+from sqlalchemy import Delete, Insert, Select, Update
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.types import TypeEngine
+
+Clause = Select[Any] | Insert | Update | Delete
+RowT = TypeVar("RowT", bound=BaseModel)
+_Converter = Callable[[Any], Any]
+_DIALECT: Any = asyncpg_dialect()
+
+
+class Statement(Generic[RowT]):
+    """One statement with named `bindparam`s, whose rows become `into` (a pydantic model with the columns' names).
+
+    `in_()` can't be compiled ahead: write `column == any_(bindparam("ids", type_=ARRAY(Uuid)))`.
+    """
+
+    def __init__(self, clause: Clause, into: type[RowT]) -> None:
+        self.clause = clause
+        self.into = into
+        compiled = clause.compile(dialect=_DIALECT)
+        self.sql = str(compiled)
+        self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self._defaults: Mapping[str, Any] = compiled.params
+        self._required = {name for name, bind in compiled.binds.items() if bind.required}
+        self._binds = _converters(
+            ((name, compiled.binds[name].type) for name in self._names), "bind_processor"
+        )
+        columns = getattr(clause, "exported_columns", ())
+        self._results = _converters(((column.key, column.type) for column in columns), "result_processor")
+
+    def check(self, parameters: Mapping[str, Any]) -> None:
+        """Refuse a missing or a misspelt parameter, which would silently become NULL or be ignored."""
+        if not self._required <= parameters.keys() or not parameters.keys() <= set(self._names):
+            message = f"the statement takes {sorted(self._names)}, it was given {sorted(parameters)}"
+            raise TypeError(message)
+
+    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """Return the values in the order of `$1, $2, ...`, converted as SQLAlchemy would (JSON, enums)."""
+        self.check(parameters)
+        values = [parameters.get(name, self._defaults[name]) for name in self._names]
+        return [
+            self._binds[name](value) if name in self._binds else value
+            for name, value in zip(self._names, values, strict=True)
+        ]
+
+    def row(self, record: Mapping[str, Any]) -> RowT:
+        """Convert one asyncpg record."""
+        values = dict(record)
+        for name, convert in self._results.items():
+            values[name] = convert(values[name])
+        return self.into.model_validate(values)
+
+
+class Nothing(BaseModel):
+    """The row of a statement that returns none."""
+
+
+def _converters(columns: Iterable[tuple[str, TypeEngine[Any]]], kind: str) -> dict[str, _Converter]:
+    found: dict[str, _Converter] = {}
+    for name, type_ in columns:
+        implementation: Any = type_.dialect_impl(_DIALECT)
+        arguments = (_DIALECT,) if kind == "bind_processor" else (_DIALECT, None)
+        convert = getattr(implementation, kind)(*arguments)
+        if convert is not None:
+            found[name] = convert
+    return found
