@@ -1,7 +1,7 @@
 """Under which account the embedded servers run.
 
-PostgreSQL refuses to run as root. So as root the servers get a system user of their own; as anyone else they run as
-that person.
+PostgreSQL refuses to run as root. So as root the servers get a system user of their own; as anyone else they
+run as that person.
 """
 
 import functools
@@ -55,8 +55,8 @@ def server_account() -> Account | None:
     if found is not None:
         return found
     sys.stderr.write(
-        f"The user {USER_NAME!r} could not be created; the embedded servers run as {FALLBACK_NAME!r} instead, "
-        "whose files other services on this machine may share.\n"
+        f"The user {USER_NAME!r} could not be created; the embedded servers run as {FALLBACK_NAME!r} "
+        "instead, whose files other services on this machine may share.\n"
     )
     return _look_up(FALLBACK_NAME)
 

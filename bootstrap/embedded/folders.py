@@ -19,8 +19,8 @@ def prepare_data_dir(data_dir: Path, account: Account | None) -> None:
 def prepare_server_folder(folder: Path, account: Account | None) -> Path:
     """Make `folder` if need be and return it with links resolved.
 
-    When `account` cannot reach that place (its parents are not ours to open), the folder is made below /var/lib/tulou
-    and `folder` becomes a link to it.
+    When `account` cannot reach that place (its parents are not ours to open), the folder is made below
+    /var/lib/tulou and `folder` becomes a link to it.
     """
     if account is None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

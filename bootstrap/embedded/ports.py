@@ -81,4 +81,8 @@ def _read(memory: Path) -> dict[str, int]:
         known = json.loads(memory.read_text())
     except (OSError, ValueError):
         return {}
-    return {name: port for name, port in known.items() if isinstance(port, int)} if isinstance(known, dict) else {}
+    return (
+        {name: port for name, port in known.items() if isinstance(port, int)}
+        if isinstance(known, dict)
+        else {}
+    )

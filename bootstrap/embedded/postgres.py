@@ -54,8 +54,8 @@ PREDECESSOR_TIMEOUT_SECONDS: Final = 6.0
 class EmbeddedPostgres:
     """A PostgreSQL server that keeps its data in `directory` and listens on 127.0.0.1 alone.
 
-    Without `port` a free one is chosen and remembered in `ports.json` beside `directory`. With `durable=False` a crash
-    of the machine may cost the data (a crash of the server does not), and everything is faster.
+    Without `port` a free one is chosen and remembered in `ports.json` beside `directory`. With `durable=False`
+    a crash of the machine may cost the data (one of the server does not), and everything is faster.
     The database `tulou` belongs to the role `tulou_owner`, which migrates; `tulou_app` may only connect.
     """
 
@@ -132,7 +132,8 @@ class EmbeddedPostgres:
                     raise
             if time.monotonic() > deadline:
                 raise AlreadyRunning(
-                    f"Another PostgreSQL already serves {self._directory}: stop the other Tulou of this folder first."
+                    f"Another PostgreSQL already serves {self._directory}: "
+                    "stop the other Tulou of this folder first."
                 )
             time.sleep(0.2)
 
@@ -221,6 +222,8 @@ class _Installation:
             extra_groups=[] if account is not None else None,
             cwd="/",
             env=_environment(),
+            # Ctrl-C in the terminal is ours to handle.
+            start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -30,8 +30,8 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start `command` in a session of its own, with its output in one pipe.
 
-    On Linux the kernel sends it `death_signal` when the thread that called this ends, by whatever cause: call it
-    from a thread that lives as long as the child does.
+    On Linux the kernel sends it `death_signal` when the thread that called this ends, by whatever cause: call
+    it from a thread that lives as long as the child does.
     """
     if account is not None:
         options |= {"user": account.uid, "group": account.gid, "extra_groups": []}
@@ -69,10 +69,10 @@ def kill_group(pid: int) -> None:
 class ServerProcess:
     """A server run in the foreground by a thread of ours, which reads its output line by line.
 
-    `on_line` gets every line after the server is ready; `on_exit` is called when it ends and nobody asked it to.
+    `on_line` gets every line after the server is ready; `on_exit` is called when it ends unasked.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a server is, each by its name
         self,
         name: str,
         command: Sequence[str],
@@ -88,7 +88,12 @@ class ServerProcess:
         self.name = name
         self._command = command
         self._ready_text = ready_text
-        self._options = {"account": account, "env": environment, "cwd": "/", "death_signal": death_signal}
+        self._options: dict[str, Any] = {
+            "account": account,
+            "env": environment,
+            "cwd": "/",
+            "death_signal": death_signal,
+        }
         self._input = standard_input
         self._on_line = on_line
         self._on_exit = on_exit
@@ -137,7 +142,7 @@ class ServerProcess:
 
     def _run(self) -> None:
         try:
-            self._child = spawn(self._command, stdin=subprocess.PIPE, **self._options)  # type: ignore[arg-type]
+            self._child = spawn(self._command, stdin=subprocess.PIPE, **self._options)
             self._feed(self._child)
             self._read(self._child)
             self._child.wait()

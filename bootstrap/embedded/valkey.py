@@ -14,7 +14,7 @@ from bootstrap.embedded.programs import valkey_program
 
 START_TIMEOUT_SECONDS = 15.0
 
-# Nothing is saved: what Valkey holds may be lost at any moment. What does not fit is refused rather than dropped.
+# Nothing is saved: what Valkey holds may be lost at any moment. What does not fit is refused, not dropped.
 CONFIGURATION = """\
 bind {host}
 port {port}
@@ -33,7 +33,8 @@ loglevel notice
 class EmbeddedValkey:
     """A Valkey server that listens on 127.0.0.1 alone, asks for a password and keeps nothing on disk.
 
-    `directory` holds its password. Without `port` a free one is chosen and remembered in `ports.json` beside it.
+    `directory` holds its password. Without `port` a free one is chosen and remembered in `ports.json` beside
+    it.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class EmbeddedValkey:
         self._password = password_file.read_text()
         if self._port is None:
             self._port = choose_port("valkey", memory=self._directory.parent / "ports.json")
-        # By standard input, so that the password stands in no list of processes and in no file of another account.
+        # By standard input: the password stands in no list of processes and in no file of another account.
         configuration = CONFIGURATION.format(host=LOOPBACK, port=self._port, password=self._password)
         self._process = ServerProcess(
             "Valkey",
