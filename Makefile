@@ -1,0 +1,55 @@
+# Paths are relative throughout, because make splits a path with spaces.
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Newer than the lock file when what is installed is what the lock file says.
+INSTALLED := .venv/installed
+
+.PHONY: help install run test check format demo lock clean
+
+help: ## Print this help
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+install: $(INSTALLED) ## Make the virtual environment .venv from the lock file
+
+run: $(INSTALLED) ## Start everything: database, broker, mail catcher, API and workers (Ctrl-C stops it)
+	$(BIN)/tulou dev
+
+test: $(INSTALLED) ## Run the tests, with branch coverage of domains/ and shared/
+	$(BIN)/python -m pytest --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
+
+check: $(INSTALLED) ## Check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: $(INSTALLED) ## Tell the whole story against a running system ("make run" in another terminal)
+	$(BIN)/python scripts/demo.py
+
+lock: .venv-lock/bin/uv ## Compile requirements/*.txt anew from pyproject.toml
+	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements/run.txt
+	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --extra embedded --group dev -c requirements/run.txt -o requirements/dev.txt
+
+clean: ## Remove what was installed and every cache; the data in .tulou stays
+	rm -rf .venv .venv-lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tulou needs Python 3.11 or newer, and $(PYTHON) is %d.%d: name another one, as in make PYTHON=python3.12 $(MAKECMDGOALS)" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot make a virtual environment: install its venv package (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-lock/bin/uv:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
