@@ -1,0 +1,28 @@
+"""How the users domain is put together: what it needs and what it offers."""
+
+from dependency_injector import containers, providers
+
+from domains.users.repository import UserRepository
+from domains.users.router import router
+from domains.users.service import Directory, UserService
+from domains.users.settings import UsersSettings
+from shared.clock import Clock
+from shared.database import Database
+
+
+class UsersContainer(containers.DeclarativeContainer):
+    """Who a person is."""
+
+    settings = providers.Dependency(instance_of=UsersSettings)
+    database = providers.Dependency(instance_of=Database)
+    transaction = providers.Dependency()
+    clock = providers.Dependency(instance_of=Clock)
+
+    repository = providers.ThreadSafeSingleton(UserRepository, database)
+    service = providers.ThreadSafeSingleton(UserService, repository, transaction=transaction, clock=clock)
+    directory = providers.ThreadSafeSingleton(
+        Directory, repository, transaction=transaction, clock=clock, settings=settings
+    )
+    personal_data = directory
+    router = providers.Object(router)
+    resource_urls = providers.Object({"user": "/v1/users/{id}"})

@@ -1,0 +1,10 @@
+"""Facts about users that stop a request."""
+
+from shared.errors import NotFound
+
+
+class UserNotFound(NotFound):
+    """No such user, or the account was deleted a moment ago."""
+
+    code = "users.not_found"
+    detail = "There is no such user."

@@ -1,0 +1,49 @@
+"""The table of users: who a person is. Whether and how they may come in is another domain's business."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index
+from sqlmodel import Field
+
+from shared.ids import new_id
+from shared.models import Table, moment
+
+
+class User(Table, table=True):
+    """A person."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        Index("uq_users_email_normalised", "email_normalised", unique=True),
+        Index("ix_users_created_at", "created_at", "id"),
+        Index("ix_users_email", "email", "id"),
+        {"schema": "users"},
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    email: str
+    email_normalised: str
+    email_verified_at: datetime | None = moment(nullable=True)
+    name: str | None = None
+    locale: str | None = None
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+    revision: int = 1
+
+    def rename(self, *, name: str | None, locale: str | None, now: datetime) -> None:
+        """Replace what the person is called and reads."""
+        self.name = name
+        self.locale = locale
+        self._touch(now)
+
+    def verify(self, now: datetime) -> None:
+        """Note that mail to the address is read by this person; the first time counts."""
+        if self.email_verified_at is not None:
+            return
+        self.email_verified_at = now
+        self._touch(now)
+
+    def _touch(self, now: datetime) -> None:
+        self.updated_at = now
+        self.revision += 1

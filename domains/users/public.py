@@ -1,0 +1,134 @@
+"""What other domains may see of users: who a person is, how to find one, and what a mail address is here."""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+from uuid import UUID
+
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+from pydantic import AfterValidator, Field
+
+_HARMLESS_FORMAT = {"\u200c", "\u200d"}
+"""The joiners that scripts and emoji need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user, as other domains see one."""
+
+    id: UUID
+    email: str
+    email_verified: bool
+    name: str | None
+    locale: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """Somebody who wants to become a user. `email` is an `EmailText`."""
+
+    id: UUID
+    email: str
+    name: str | None = None
+    locale: str | None = None
+    email_verified: bool = False
+
+
+class UserDirectory(Protocol):
+    """Questions and commands about users. Commands join the open transaction."""
+
+    async def find(self, user_id: UUID) -> Person | None:
+        """Return a user by id."""
+        ...
+
+    async def find_by_address(self, text: str) -> Person | None:
+        """Return the user who has this address, in whatever spelling; None too for what is no address."""
+        ...
+
+    async def find_or_add(self, new: NewPerson) -> Person:
+        """Return the user who has the new one's address, or add the new one (the id tells which).
+
+        Runs the same statements in both cases, so that its time doesn't tell whether the address is known.
+        """
+        ...
+
+    async def mark_verified(self, user_id: UUID) -> None:
+        """Note that this person reads mail sent to the address. Does nothing if it was noted before."""
+        ...
+
+    async def rename(self, user_id: UUID, *, name: str | None, locale: str | None) -> None:
+        """Replace what a user is called and reads."""
+        ...
+
+
+def normalised_address(text: str) -> str:
+    """Return the form of an address by which users are told apart: two spellings of one mailbox are one user.
+
+    The local part is lower-cased: RFC 5321 (section 2.4) would tell capitals apart, no mail provider does, and people mix them.
+    The domain is in ASCII (IDNA 2008), lower-cased. Dots and `+tags` stay: they differ at some providers.
+    """
+    return _normalised(_validated(text))
+
+
+def key_of_address(text: str) -> str:
+    """Return the normalised address, or for what is no address the folded text: something to count attempts by."""
+    try:
+        return normalised_address(text)
+    except ValueError:
+        return unicodedata.normalize("NFC", text).strip().casefold()
+
+
+def _as_given(text: str) -> str:
+    return _validated(text).normalized
+
+
+def _validated(text: str) -> ValidatedEmail:
+    """Check the form, not whether mail arrives: that is what verification is for.
+
+    Local parts outside ASCII are refused: few mail servers take them (RFC 6531), and look-alikes would be other users.
+    """
+    try:
+        return validate_email(text, check_deliverability=False, allow_smtputf8=False)
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from error
+
+
+def _normalised(address: ValidatedEmail) -> str:
+    return f"{address.local_part.lower()}@{address.ascii_domain.lower()}"
+
+
+def _readable(text: str) -> str:
+    """Refuse control characters, line breaks and direction overrides: a name ends in mail headers and in lists."""
+    for character in text:
+        if unicodedata.category(character)[0] in "CZ" and character != " " and character not in _HARMLESS_FORMAT:
+            message = "contains a character that can't be part of a name"
+            raise ValueError(message)
+    stripped = unicodedata.normalize("NFC", text).strip()
+    if not stripped:
+        message = "is empty"
+        raise ValueError(message)
+    return stripped
+
+
+EmailText = Annotated[
+    str,
+    Field(max_length=254, description="A mail address.", examples=["ada@example.com"], json_schema_extra={"format": "email"}),
+    AfterValidator(_as_given),
+]
+"""A mail address in a request body, without a display name."""
+
+NameText = Annotated[
+    str,
+    Field(min_length=1, max_length=100, description="What the person is called.", examples=["Ada Lovelace"]),
+    AfterValidator(_readable),
+]
+
+LocaleText = Annotated[
+    str,
+    Field(
+        max_length=35,
+        pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        description="The language for mails, a tag as in BCP 47.",
+        examples=["en", "de-AT"],
+    ),
+]

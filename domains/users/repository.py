@@ -1,0 +1,73 @@
+"""The only SQL about users."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from domains.users.models import User
+from domains.users.schemas import UserFilter, UserRow
+from shared.database import current_session
+from shared.models import columns
+from shared.pagination import Listing, Page, PageRequest
+from shared.repository import Repository
+from shared.statements import Nothing, Statement
+
+_COLUMNS = columns(User, UserRow)
+_BY_ID = Statement(select(*_COLUMNS).where(col(User.id) == bindparam("its_id")), UserRow)
+_BY_ADDRESS = Statement(
+    select(*_COLUMNS).where(col(User.email_normalised) == bindparam("its_address")), UserRow
+)
+_ADD = Statement(
+    insert(User)
+    .values({name: bindparam(f"new_{name}") for name in User.model_fields if name != "revision"} | {"revision": 1})
+    .on_conflict_do_nothing(index_elements=["email_normalised"]),
+    Nothing,
+)
+_DELETE = Statement(delete(User).where(col(User.id) == bindparam("its_id")), Nothing)
+_SEARCHED = func.lower(col(User.email)) + " " + func.lower(func.coalesce(col(User.name), ""))
+_LISTING = Listing(
+    select(*_COLUMNS),
+    UserRow,
+    key=col(User.id),
+    sorts={"created_at": col(User.created_at), "email": col(User.email)},
+    filters={
+        "email": col(User.email_normalised) == bindparam("email"),
+        "q": func.strpos(_SEARCHED, func.lower(bindparam("q"))) > 0,
+        "verified": col(User.email_verified_at).is_not(None) == bindparam("verified"),
+    },
+)
+
+
+class UserRepository(Repository):
+    """Reads and writes users."""
+
+    async def find(self, user_id: UUID) -> UserRow | None:
+        """Return a user by id."""
+        return await self.database.fetch_one(_BY_ID, its_id=user_id)
+
+    async def find_by_address(self, normalised: str) -> UserRow | None:
+        """Return the user with this normalised address."""
+        return await self.database.fetch_one(_BY_ADDRESS, its_address=normalised)
+
+    async def add_unless_known(self, user: User) -> None:
+        """Insert a user, or nothing if the address is taken."""
+        await self.database.execute(_ADD, **_new_values(user))
+
+    async def lock(self, user_id: UUID) -> User | None:
+        """Return a user that the open transaction is going to change."""
+        return await current_session().get(User, user_id, with_for_update=True, populate_existing=True)
+
+    async def list(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
+        """Return a page of users; `wanted.email` is a normalised address."""
+        return await self.page(_LISTING, request, wanted.model_dump())
+
+    async def delete(self, user_id: UUID) -> None:
+        """Delete a user, if there."""
+        await self.database.execute(_DELETE, its_id=user_id)
+
+
+def _new_values(user: User) -> dict[str, Any]:
+    return {f"new_{name}": getattr(user, name) for name in User.model_fields if name != "revision"}

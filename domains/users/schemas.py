@@ -1,0 +1,54 @@
+"""Bodies of the users' operations, and the rows that are read for them."""
+
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from domains.users.public import LocaleText, NameText
+from shared.schemas import RequestBody, ResponseBody, Row, UtcDatetime
+
+
+class UserRow(Row):
+    """What is read of a user."""
+
+    id: UUID
+    email: str
+    email_verified_at: UtcDatetime | None
+    name: str | None
+    locale: str | None
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+    revision: int
+
+
+class UserBody(ResponseBody):
+    """A user."""
+
+    id: UUID
+    email: str = Field(examples=["ada@example.com"])
+    email_verified: bool = Field(description="Whether the person has shown that mail to the address is theirs.")
+    email_verified_at: UtcDatetime | None
+    name: str | None = Field(examples=["Ada Lovelace"])
+    locale: str | None = Field(examples=["en"])
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+
+    @classmethod
+    def of(cls, row: UserRow) -> "UserBody":
+        """Show a row."""
+        return cls(**row.model_dump(exclude={"revision"}), email_verified=row.email_verified_at is not None)
+
+
+class UserChange(RequestBody):
+    """What a user changes about themself. A field that is absent stays; null empties it."""
+
+    name: NameText | None = None
+    locale: LocaleText | None = None
+
+
+class UserFilter(BaseModel):
+    """Which users a list shows: all conditions together; None is no condition."""
+
+    email: str | None = None
+    q: str | None = None
+    verified: bool | None = None

@@ -1,0 +1,138 @@
+"""What can be done with users."""
+
+from datetime import datetime
+from uuid import UUID
+
+from domains.users.errors import UserNotFound
+from domains.users.models import User
+from domains.users.public import NewPerson, Person, key_of_address, normalised_address
+from domains.users.repository import UserRepository
+from domains.users.schemas import UserChange, UserFilter, UserRow
+from domains.users.settings import UsersSettings
+from shared.clock import Clock
+from shared.database import TransactionFactory
+from shared.pagination import Page, PageRequest
+
+
+class UserService:
+    """What people see and change about themselves, and administrators about all."""
+
+    def __init__(self, repository: UserRepository, *, transaction: TransactionFactory, clock: Clock) -> None:
+        self.repository = repository
+        self.transaction = transaction
+        self.clock = clock
+
+    async def read(self, user_id: UUID) -> UserRow:
+        """Return a user.
+
+        Raises:
+            UserNotFound: there is none with this id.
+        """
+        found = await self.repository.find(user_id)
+        if found is None:
+            raise UserNotFound
+        return found
+
+    async def change(self, user_id: UUID, change: UserChange) -> UserRow:
+        """Change the fields that were sent, and return the user.
+
+        Raises:
+            UserNotFound: there is none with this id.
+        """
+        sent = change.model_dump(exclude_unset=True)
+        async with self.transaction():
+            user = await self.repository.lock(user_id)
+            if user is None:
+                raise UserNotFound
+            wanted = {"name": user.name, "locale": user.locale} | sent
+            user.rename(**wanted, now=self.clock.now())
+            return UserRow.model_validate(user)
+
+    async def list(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
+        """Return a page of all users."""
+        if wanted.email is not None:
+            wanted = wanted.model_copy(update={"email": key_of_address(wanted.email)})
+        return await self.repository.list(request, wanted)
+
+
+class Directory:
+    """What other domains ask about users (`UserDirectory`), and the erasure of one (`PersonalData`)."""
+
+    def __init__(
+        self,
+        repository: UserRepository,
+        *,
+        transaction: TransactionFactory,
+        clock: Clock,
+        settings: UsersSettings,
+    ) -> None:
+        self.repository = repository
+        self.transaction = transaction
+        self.clock = clock
+        self.settings = settings
+
+    async def find(self, user_id: UUID) -> Person | None:
+        """Return a user by id."""
+        row = await self.repository.find(user_id)
+        return None if row is None else self._person(row)
+
+    async def find_by_address(self, text: str) -> Person | None:
+        """Return the user who has this address, in whatever spelling; None too for what is no address."""
+        try:
+            normalised = normalised_address(text)
+        except ValueError:
+            return None
+        row = await self.repository.find_by_address(normalised)
+        return None if row is None else self._person(row)
+
+    async def find_or_add(self, new: NewPerson) -> Person:
+        """Return the user who has this address, or add the new one; the same statements in both cases."""
+        user = _user(new, self.clock.now())
+        async with self.transaction():
+            await self.repository.add_unless_known(user)
+            row = await self.repository.find_by_address(user.email_normalised)
+        if row is None:
+            message = "a user was deleted between two statements"
+            raise RuntimeError(message)
+        return self._person(row)
+
+    async def mark_verified(self, user_id: UUID) -> None:
+        """Note that this person reads mail sent to the address."""
+        async with self.transaction():
+            user = await self.repository.lock(user_id)
+            if user is not None:
+                user.verify(self.clock.now())
+
+    async def rename(self, user_id: UUID, *, name: str | None, locale: str | None) -> None:
+        """Replace what a user is called and reads."""
+        async with self.transaction():
+            user = await self.repository.lock(user_id)
+            if user is not None:
+                user.rename(name=name, locale=locale, now=self.clock.now())
+
+    async def purge(self, owner_id: UUID) -> None:
+        """Erase a user, whose address is then free again."""
+        async with self.transaction():
+            await self.repository.delete(owner_id)
+
+    def _person(self, row: UserRow) -> Person:
+        return Person(
+            id=row.id,
+            email=row.email,
+            email_verified=row.email_verified_at is not None,
+            name=row.name,
+            locale=row.locale or self.settings.users_default_locale,
+        )
+
+
+def _user(new: NewPerson, now: datetime) -> User:
+    return User(
+        id=new.id,
+        email=new.email,
+        email_normalised=normalised_address(new.email),
+        email_verified_at=now if new.email_verified else None,
+        name=new.name,
+        locale=new.locale,
+        created_at=now,
+        updated_at=now,
+    )
