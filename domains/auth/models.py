@@ -1,0 +1,241 @@
+"""Tables of auth: accounts, sessions, one-time tokens, counters of attempts and the trail of security events."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field
+
+from shared.ids import new_id
+from shared.models import Table, choice, document, moment
+
+
+class AccountStatus(StrEnum):
+    """Whether an account lets anybody in."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    DELETING = "deleting"
+
+
+class Role(StrEnum):
+    """What an account may do besides its own things."""
+
+    USER = "user"
+    ADMIN = "admin"
+
+
+class TokenPurpose(StrEnum):
+    """What a one-time token lets its holder do."""
+
+    VERIFY_EMAIL = "verify_email"
+    RESET_PASSWORD = "reset_password"  # noqa: S105  # a purpose
+
+
+class EndReason(StrEnum):
+    """Why a session ended."""
+
+    LOGGED_OUT = "logged_out"
+    REVOKED = "revoked"
+    REUSED = "reused"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a reason
+    ADDRESS_VERIFIED = "address_verified"
+    ACCOUNT_DISABLED = "account_disabled"
+    ACCOUNT_DELETED = "account_deleted"
+
+
+class AttemptKind(StrEnum):
+    """What is counted."""
+
+    LOGIN_ADDRESS = "login_address"
+    LOGIN_NETWORK = "login_network"
+    PASSWORD_CHECK = "password_check"  # noqa: S105  # a kind
+    MAIL = "mail"
+
+
+class SecurityEventKind(StrEnum):
+    """What the trail of security events tells."""
+
+    REGISTERED = "registered"
+    EMAIL_VERIFIED = "email_verified"
+    LOGIN_SUCCEEDED = "login_succeeded"
+    LOGIN_FAILED = "login_failed"
+    REFRESH_REUSED = "refresh_reused"
+    LOGGED_OUT = "logged_out"
+    SESSION_REVOKED = "session_revoked"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a kind
+    PASSWORD_RESET = "password_reset"  # noqa: S105  # a kind
+    PASSWORD_CHECK_FAILED = "password_check_failed"  # noqa: S105  # a kind
+    ACCOUNT_DISABLED = "account_disabled"
+    ACCOUNT_ENABLED = "account_enabled"
+    ACCOUNT_DELETED = "account_deleted"
+    ADMIN_CREATED = "admin_created"
+
+
+class Presented(StrEnum):
+    """What a refresh token that was presented turns out to be."""
+
+    CURRENT = "current"
+    PARENT = "parent"
+    OLD = "old"
+    OVER = "over"
+
+
+class Account(Table, table=True):
+    """Whether and how a user may come in. `registration_id` names the registration whose password this account began with."""
+
+    __tablename__ = "accounts"
+    __table_args__ = ({"schema": "auth"},)
+
+    user_id: UUID = Field(primary_key=True)
+    password_hash: str
+    credentials_version: int = 1
+    registration_id: UUID | None = None
+    status: AccountStatus = choice(AccountStatus, AccountStatus.ACTIVE)
+    role: Role = choice(Role, Role.USER)
+    scopes: list[str] = document(default=list)
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+
+    def set_password(self, password_hash: str, now: datetime) -> None:
+        """Replace the password; sign-ins that are under way with the old one fail."""
+        self.password_hash = password_hash
+        self.credentials_version += 1
+        self.updated_at = now
+
+    def set_status(self, status: AccountStatus, now: datetime) -> None:
+        """Let people in, or no more."""
+        self.status = status
+        self.updated_at = now
+
+
+class Registration(Table, table=True):
+    """One wish to register: who follows the link of its mail gets its password, and no other's."""
+
+    __tablename__ = "registrations"
+    __table_args__ = (Index("ix_registrations_user_id", "user_id", "created_at"), {"schema": "auth"})
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    user_id: UUID
+    password_hash: str
+    name: str | None = None
+    locale: str | None = None
+    created_at: datetime = moment()
+
+
+class Session(Table, table=True):
+    """One sign-in. Its refresh token holds `counter`, which each use raises."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="ended_has_reason"),
+        Index("ix_sessions_user_id", "user_id", "created_at"),
+        Index("ix_sessions_living", "idle_expires_at", postgresql_where=text("ended_at IS NULL")),
+        Index("ix_sessions_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
+        {"schema": "auth", "postgresql_with": {"fillfactor": 85}},
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    user_id: UUID
+    counter: int = 0
+    rotated_at: datetime = moment()
+    created_at: datetime = moment()
+    last_used_at: datetime = moment()
+    idle_expires_at: datetime = moment()
+    absolute_expires_at: datetime = moment()
+    ended_at: datetime | None = moment(nullable=True)
+    end_reason: str | None = None
+    address: str
+    network: str
+    agent: str
+
+    def present(self, counter: int, *, now: datetime, grace: timedelta) -> Presented:
+        """Tell what a refresh token with this counter is.
+
+        The parent of the current one is let through for `grace`: its holder may not have received the answer.
+        """
+        if self.ended_at is not None or now >= self.idle_expires_at or now >= self.absolute_expires_at:
+            return Presented.OVER
+        if counter == self.counter:
+            return Presented.CURRENT
+        if counter == self.counter - 1 and now - self.rotated_at <= grace:
+            return Presented.PARENT
+        return Presented.OLD
+
+    def rotate(self, *, now: datetime, idle: timedelta) -> None:
+        """Make the next refresh token the current one."""
+        self.counter += 1
+        self.rotated_at = now
+        self.last_used_at = now
+        self.idle_expires_at = min(now + idle, self.absolute_expires_at)
+
+    def end(self, reason: EndReason, now: datetime) -> None:
+        """End the session; the first reason stays."""
+        if self.ended_at is None:
+            self.ended_at = now
+            self.end_reason = reason.value
+
+
+class OneTimeToken(Table, table=True):
+    """A secret that was sent by mail; only its SHA-256 is kept."""
+
+    __tablename__ = "one_time_tokens"
+    __table_args__ = (
+        Index("uq_one_time_tokens_token_hash", "token_hash", unique=True),
+        Index("ix_one_time_tokens_user_id", "user_id"),
+        Index("ix_one_time_tokens_expires_at", "expires_at"),
+        {"schema": "auth"},
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    purpose: TokenPurpose = choice(TokenPurpose, TokenPurpose.VERIFY_EMAIL)
+    user_id: UUID
+    registration_id: UUID | None = None
+    token_hash: bytes
+    created_at: datetime = moment()
+    expires_at: datetime = moment()
+    used_at: datetime | None = moment(nullable=True)
+
+    def is_good(self, now: datetime) -> bool:
+        """Whether it can still be used."""
+        return self.used_at is None and now < self.expires_at
+
+
+class Attempts(Table, table=True):
+    """How often something that could be guessing happened in the present window. `key_hash` hides what is counted."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        Index("ix_attempts_expires_at", "expires_at"),
+        {"schema": "auth", "postgresql_with": {"fillfactor": 70}},
+    )
+
+    kind: str = Field(primary_key=True)
+    key_hash: bytes = Field(primary_key=True)
+    count: int
+    expires_at: datetime = moment()
+
+
+class SecurityEvent(Table, table=True):
+    """One line of the trail. It outlives the account that it tells about."""
+
+    __tablename__ = "security_events"
+    __table_args__ = (
+        Index("ix_security_events_user_id", "user_id", "created_at"),
+        Index("ix_security_events_created_at", "created_at"),
+        {"schema": "auth"},
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    event: str
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+    address: str | None = None
+    agent: str | None = None
+    request_id: str | None = None
+    details: dict[str, Any] = document()
+    created_at: datetime = moment()

@@ -1,0 +1,31 @@
+"""What other domains may see of accounts: the facts that others may react to."""
+
+from uuid import UUID
+
+from shared.events import Event, Resource
+
+
+class AccountVerified(Event):
+    """A person has shown that mail to the address is theirs; from now on the account is known to be wanted."""
+
+    user_id: UUID
+
+    @property
+    def resource(self) -> Resource:
+        """The user."""
+        return Resource(type="user", id=self.user_id)
+
+
+class PasswordChanged(Event):
+    """A password was changed or reset; the person is told by mail."""
+
+    user_id: UUID
+
+
+class AccountDeleted(Event):
+    """A person has deleted their account; nobody can come in any more, and what they left is erased now.
+
+    It has no `owner_id`: the jobs that it causes must outlive the erasure of the owner's jobs.
+    """
+
+    user_id: UUID
