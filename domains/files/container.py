@@ -1,0 +1,84 @@
+"""What the files domain needs and what it offers."""
+
+from pathlib import Path
+from typing import Any
+
+from dependency_injector.containers import DeclarativeContainer
+from dependency_injector.providers import Dependency, Object, ThreadSafeSingleton
+
+from domains.files import tasks
+from domains.files.gateway.sandbox import Sandbox
+from domains.files.gateway.sniffing import sniff
+from domains.files.gateway.store import ObjectFiles
+from domains.files.public import RESOURCE_TYPE
+from domains.files.repository.files import FileRepository
+from domains.files.repository.ledger import LedgerRepository
+from domains.files.router import routes
+from domains.files.service.cleaning import CleaningService
+from domains.files.service.library import LibraryService
+from domains.files.service.processing import ProcessingService
+from domains.files.service.uploads import UploadService
+from domains.files.settings import FilesSettings
+from shared.clock import Clock
+from shared.database import Database
+
+
+class FilesContainer(DeclarativeContainer):
+    """Files and what is made of them."""
+
+    settings = Dependency(instance_of=FilesSettings)
+    data_dir = Dependency(instance_of=Path)
+    database = Dependency(instance_of=Database)
+    transaction: Dependency[Any] = Dependency()
+    clock = Dependency(instance_of=Clock)
+    outbox: Dependency[Any] = Dependency()
+    jobs: Dependency[Any] = Dependency()
+
+    files = ThreadSafeSingleton(FileRepository, database)
+    ledger = ThreadSafeSingleton(LedgerRepository, database)
+    store = ThreadSafeSingleton(ObjectFiles, settings, data_dir)
+    renderer = ThreadSafeSingleton(Sandbox, settings)
+    library = ThreadSafeSingleton(
+        LibraryService,
+        settings=settings,
+        transaction=transaction,
+        files=files,
+        ledger=ledger,
+        store=store,
+        jobs=jobs,
+    )
+    uploads = ThreadSafeSingleton(
+        UploadService,
+        settings=settings,
+        transaction=transaction,
+        files=files,
+        ledger=ledger,
+        store=store,
+        outbox=outbox,
+        sniff=Object(sniff),
+        library=library,
+    )
+    processing = ThreadSafeSingleton(
+        ProcessingService,
+        settings=settings,
+        transaction=transaction,
+        files=files,
+        store=store,
+        renderer=renderer,
+    )
+    cleaning = ThreadSafeSingleton(
+        CleaningService,
+        settings=settings,
+        transaction=transaction,
+        files=files,
+        ledger=ledger,
+        store=store,
+        outbox=outbox,
+        jobs=jobs,
+        clock=clock,
+    )
+
+    routers = Object([routes.router])
+    tasks = Object(tasks)
+    personal_data = cleaning
+    resource_urls: Object[dict[str, str]] = Object({RESOURCE_TYPE: "/v1/files/{id}"})

@@ -1,0 +1,138 @@
+"""Where the bytes are: a folder, S3, Google or Azure through one library. Nothing is ever read or written whole."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from domains.files.errors import StoreFull, StoreUnavailable
+from domains.files.settings import FilesSettings
+from shared.errors import AppError
+
+PIECE = 1 << 21
+"""Bytes that are read at once: what one download holds in memory."""
+
+# Together what one upload may hold in memory; S3 wants parts of at least 5 MiB.
+_PART = 5 << 20
+_PARTS_AT_ONCE = 2
+_NO_SPACE = ("no space left", "storagefull", "os error 28", "os error 122", "quotaexceeded")
+
+
+class ObjectFiles:
+    """Objects by key: written once, atomically, from a stream; read in ranges; deleted."""
+
+    def __init__(self, settings: FilesSettings, data_folder: Path) -> None:
+        """Use the store that the settings name, else the folder `files` inside `data_folder`."""
+        self._url = settings.files_store_url
+        self._folder = data_folder / "files"
+        self._opened: ObjectStore | None = None
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store a stream. What `chunks` raises comes through, and nothing is kept then.
+
+        Raises:
+            StoreFull: no space left.
+            StoreUnavailable: the store can't be reached.
+        """
+        faults = _Faults(chunks)
+        try:
+            await obstore.put_async(
+                self._store, key, faults.chunks(), chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+            )
+        except (BaseError, OSError, ValueError) as error:
+            if faults.raised is not None:
+                raise faults.raised from error
+            raise _translated(error) from error
+
+    async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Yield the bytes from `start` up to, not including, `end`, in pieces of at most `PIECE`."""
+        for offset in range(start, end, PIECE):
+            try:
+                piece = await obstore.get_range_async(
+                    self._store, key, start=offset, end=min(offset + PIECE, end)
+                )
+            except (BaseError, OSError) as error:
+                raise _translated(error) from error
+            yield bytes(memoryview(piece))
+
+    async def fetch(self, key: str, size: int, target: Path) -> None:
+        """Copy an object into a local file."""
+        with await asyncio.to_thread(target.open, "wb") as file:
+            async for piece in self.read(key, 0, size):
+                await asyncio.to_thread(file.write, piece)
+
+    async def store_file(self, key: str, source: Path) -> int:
+        """Store a local file; return its size in bytes."""
+        size = (await asyncio.to_thread(source.stat)).st_size
+        try:
+            await obstore.put_async(
+                self._store, key, source, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+            )
+        except (BaseError, OSError) as error:
+            raise _translated(error) from error
+        return size
+
+    async def delete(self, key: str) -> None:
+        """Delete an object, and what a killed upload of it may have left. One that is gone is no error."""
+        try:
+            with suppress(FileNotFoundError):
+                await obstore.delete_async(self._store, key)
+        except (BaseError, OSError) as error:
+            raise _translated(error) from error
+        if isinstance(self._opened, LocalStore):
+            await asyncio.to_thread(self._delete_staged, key)
+
+    async def check(self) -> None:
+        """Raise StoreUnavailable when the store can't be reached."""
+        try:
+            with suppress(FileNotFoundError):
+                await obstore.head_async(self._store, "health")
+        except (BaseError, OSError) as error:
+            raise StoreUnavailable from error
+
+    @property
+    def _store(self) -> ObjectStore:
+        """Open the store on first use: a child process opens its own after the fork."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> ObjectStore:
+        if self._url is None:
+            return LocalStore(self._folder, mkdir=True)
+        if self._url.startswith("file:"):
+            return LocalStore.from_url(self._url, mkdir=True)
+        return cast("ObjectStore", cast("Any", from_url)(self._url))
+
+    def _delete_staged(self, key: str) -> None:
+        """Remove `<key>#1`: the local store writes there until a file is whole."""
+        prefix = cast("LocalStore", self._opened).prefix
+        path = Path(prefix or "/") / key
+        for staged in path.parent.glob(f"{path.name}#*"):
+            staged.unlink(missing_ok=True)
+
+
+class _Faults:
+    """Remembers what the stream itself raised, which the store would dress up as its own failure."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self.raised: BaseException | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._chunks:
+                yield chunk
+        except BaseException as error:
+            self.raised = error
+            raise
+
+
+def _translated(error: Exception) -> AppError:
+    text = str(error).lower()
+    return StoreFull() if any(sign in text for sign in _NO_SPACE) else StoreUnavailable(retry_after=5)

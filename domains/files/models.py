@@ -1,0 +1,147 @@
+"""The tables of files: what a person has, the bytes beneath, what was made of them, and who uses how much."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+from sqlmodel import Field
+
+from shared.ids import new_id
+from shared.models import Table, choice, document, moment
+
+
+class FileStatus(StrEnum):
+    """Where a file is in its life. `deleted` is shown to clients, not stored: it has a `deleted_at`."""
+
+    UPLOADING = "uploading"
+    PROCESSING = "processing"
+    READY = "ready"
+    QUARANTINED = "quarantined"
+    FAILED = "failed"
+
+
+class RenditionStatus(StrEnum):
+    """Where one rendition is in its life."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+
+
+def _big(default: int = 0) -> Any:
+    """Return a column for a number of bytes."""
+    return Field(default=default, sa_type=BigInteger, nullable=False)
+
+
+class Blob(Table, table=True):
+    """Bytes that are stored once, however many files have them. The row's lock settles who is first and last."""
+
+    __tablename__ = "blobs"
+    __table_args__ = (CheckConstraint("copies >= 0", name="copies_not_negative"), {"schema": "files"})
+
+    sha256: str = Field(primary_key=True, max_length=64)
+    size: int = _big()
+    storage_key: str = Field(unique=True)
+    copies: int = 1
+    created_at: datetime = moment(default_now=True)
+
+
+class File(Table, table=True):
+    """One file of one person. `upload_key` and `reserved` only mean something while its bytes arrive."""
+
+    __tablename__ = "files"
+    __table_args__ = (
+        CheckConstraint("(status = 'uploading') = (upload_key IS NOT NULL)", name="uploading_has_key"),
+        CheckConstraint("(status = 'uploading') = (sha256 IS NULL)", name="stored_has_digest"),
+        Index("ix_files_owner", "owner_id", "created_at", "id"),
+        Index(
+            "ix_files_unsettled",
+            "status",
+            "updated_at",
+            postgresql_where=text("status IN ('uploading', 'processing')"),
+        ),
+        Index("ix_files_trash", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+        {"schema": "files"},
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    owner_id: UUID
+    name: str
+    size: int = _big()
+    content_type: str | None = None
+    declared_content_type: str | None = None
+    sha256: str | None = Field(default=None, foreign_key="files.blobs.sha256", index=True)
+    upload_key: str | None = None
+    reserved: int = _big()
+    status: FileStatus = choice(FileStatus, FileStatus.UPLOADING)
+    facts: dict[str, Any] = document()
+    client_metadata: dict[str, Any] = document()
+    tags: list[str] = Field(default_factory=list, sa_type=ARRAY(Text), nullable=False)
+    revision: int = 1
+    created_at: datetime = moment(default_now=True)
+    updated_at: datetime = moment(default_now=True)
+    deleted_at: datetime | None = moment(nullable=True)
+
+
+class Rendition(Table, table=True):
+    """Something made of a file, with a state of its own."""
+
+    __tablename__ = "renditions"
+    __table_args__ = ({"schema": "files"},)
+
+    file_id: UUID = Field(primary_key=True, foreign_key="files.files.id", ondelete="CASCADE")
+    name: str = Field(primary_key=True)
+    status: RenditionStatus = choice(RenditionStatus, RenditionStatus.PENDING)
+    content_type: str
+    storage_key: str
+    size: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
+    sha256: str | None = None
+    facts: dict[str, Any] = document()
+    problem: dict[str, Any] | None = document(nullable=True)
+    updated_at: datetime = moment(default_now=True)
+
+
+class FileText(Table, table=True):
+    """A piece of what a search looks through: the file's name and a part of its text.
+
+    In pieces, because PostgreSQL's search vectors end at 1 MiB.
+    """
+
+    __tablename__ = "texts"
+    __table_args__ = (
+        Index("ix_texts_search", "search", postgresql_using="gin"),
+        Index("ix_texts_owner", "owner_id"),
+        {"schema": "files"},
+    )
+
+    file_id: UUID = Field(primary_key=True, foreign_key="files.files.id", ondelete="CASCADE")
+    part: int = Field(primary_key=True)
+    owner_id: UUID
+    name: str
+    body: str = ""
+    search: Any = Field(
+        default=None,
+        sa_column=Column(
+            TSVECTOR, Computed("to_tsvector('simple'::regconfig, name || ' ' || body)", persisted=True)
+        ),
+    )
+
+
+class Usage(Table, table=True):
+    """What one person keeps. `reserved`: promised to uploads under way; `count`: files, those under way included."""
+
+    __tablename__ = "usage"
+    __table_args__ = (
+        CheckConstraint("bytes >= 0", name="bytes_not_negative"),
+        CheckConstraint("reserved >= 0", name="reserved_not_negative"),
+        CheckConstraint("count >= 0", name="count_not_negative"),
+        {"schema": "files"},
+    )
+
+    owner_id: UUID = Field(primary_key=True)
+    bytes: int = _big()
+    reserved: int = _big()
+    count: int = 0

@@ -1,0 +1,239 @@
+"""The SQL about files as people see them, their renditions and their text."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Text, Uuid, any_, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import col
+
+from domains.files.models import Blob, File, FileStatus, FileText, Rendition, RenditionStatus
+from domains.files.schemas import ContentRow, FileChanges, FileRow, IdRow, RenditionRow
+from shared.database import current_session
+from shared.models import columns
+from shared.pagination import Listing, Page, PageRequest
+from shared.repository import Repository
+from shared.statements import Nothing, Statement
+
+_PART_CHARACTERS = 200_000
+"""Text in one search vector: even words of the costliest characters stay below PostgreSQL's 1 MiB."""
+
+_OF_OWNER = col(File.owner_id) == bindparam("owner")
+_BY_ID = col(File.id) == bindparam("file")
+_FOUND = select(col(FileText.file_id)).where(
+    col(FileText.owner_id) == bindparam("owner"),
+    col(FileText.search).op("@@")(
+        func.websearch_to_tsquery(literal_column("'simple'"), bindparam("q", type_=Text))
+    ),
+)
+_FILTERS = {
+    "content_type": col(File.content_type) == bindparam("content_type"),
+    "kind": func.split_part(File.content_type, "/", 1) == bindparam("kind", type_=Text),
+    "tag": bindparam("tag", type_=Text) == any_(col(File.tags)),
+    "q": col(File.id).in_(_FOUND),
+}
+_SORTS = {"created_at": col(File.created_at), "name": col(File.name), "size": col(File.size)}
+_FILES = select(*columns(File, FileRow))
+_STORED = _FILES.where(_OF_OWNER, col(File.status) != FileStatus.UPLOADING)
+_LIST = Listing(
+    _STORED.where(col(File.deleted_at).is_(None)), FileRow, key=col(File.id), sorts=_SORTS, filters=_FILTERS
+)
+_TRASH = Listing(
+    _STORED.where(col(File.deleted_at).is_not(None)),
+    FileRow,
+    key=col(File.id),
+    sorts=_SORTS,
+    filters=_FILTERS,
+)
+_FIND = Statement(_FILES.where(_BY_ID, _OF_OWNER), FileRow)
+_LOCK = Statement(_FILES.where(_BY_ID, _OF_OWNER).with_for_update(), FileRow)
+
+_OWN_COLUMNS = [getattr(File, name) for name in ContentRow.model_fields if name != "storage_key"]
+_CONTENTS = select(*_OWN_COLUMNS, col(Blob.storage_key)).join(Blob, col(Blob.sha256) == col(File.sha256))
+_CONTENT = Statement(_CONTENTS.where(_BY_ID, _OF_OWNER), ContentRow)
+_ANY_CONTENT = Statement(_CONTENTS.where(_BY_ID), ContentRow)
+
+_CHANGE = Statement(
+    update(File)
+    .where(_BY_ID)
+    .values(
+        name=bindparam("new_name"),
+        tags=bindparam("new_tags"),
+        client_metadata=bindparam("new_metadata"),
+        revision=File.revision + 1,
+        updated_at=func.now(),
+    ),
+    Nothing,
+)
+_RENAME_TEXTS = Statement(
+    update(FileText).where(col(FileText.file_id) == bindparam("file")).values(name=bindparam("new_name")),
+    Nothing,
+)
+_TOUCHED = {"revision": File.revision + 1, "updated_at": func.now()}
+_TRASH_FILE = Statement(
+    update(File).where(_BY_ID, col(File.deleted_at).is_(None)).values(deleted_at=func.now(), **_TOUCHED),
+    Nothing,
+)
+_RESTORE_FILE = Statement(update(File).where(_BY_ID).values(deleted_at=None, **_TOUCHED), Nothing)
+_SET_STATUS = Statement(
+    update(File)
+    .where(_BY_ID, col(File.status) != FileStatus.UPLOADING)
+    .values(
+        status=bindparam("new_status"),
+        facts=col(File.facts).op("||")(bindparam("new_facts", type_=JSONB)),
+        **_TOUCHED,
+    ),  # type: ignore[attr-defined]  # a column to SQLAlchemy, a dict to mypy
+    Nothing,
+)
+
+_RENDITIONS = select(*columns(Rendition, RenditionRow))
+_OF_FILE = col(Rendition.file_id) == bindparam("file")
+_RENDITIONS_OF = Statement(
+    _RENDITIONS.where(col(Rendition.file_id) == any_(bindparam("files", type_=ARRAY(Uuid)))).order_by(
+        col(Rendition.file_id), col(Rendition.name)
+    ),
+    RenditionRow,
+)
+_RENDITION_MADE = Statement(
+    update(Rendition)
+    .where(_OF_FILE, col(Rendition.name) == bindparam("which"))
+    .values(
+        status=RenditionStatus.READY,
+        size=bindparam("new_size"),
+        sha256=bindparam("new_sha256"),
+        facts=bindparam("new_facts"),
+        problem=None,
+        updated_at=func.now(),
+    ),
+    Nothing,
+)
+_RENDITIONS_FAIL = Statement(
+    update(Rendition)
+    .where(_OF_FILE, col(Rendition.status) != RenditionStatus.READY)
+    .values(status=RenditionStatus.FAILED, problem=bindparam("new_problem"), updated_at=func.now()),
+    Nothing,
+)
+_RENDITIONS_BEGIN = Statement(
+    update(Rendition)
+    .where(_OF_FILE, col(Rendition.status) == RenditionStatus.FAILED)
+    .values(status=RenditionStatus.PENDING, problem=None, updated_at=func.now()),
+    Nothing,
+)
+_FORGET_TEXT = Statement(delete(FileText).where(col(FileText.file_id) == bindparam("file")), Nothing)
+_STUCK = Statement(
+    select(col(File.id))
+    .where(col(File.status) == FileStatus.PROCESSING, col(File.updated_at) < bindparam("before"))
+    .limit(100),
+    IdRow,
+)
+
+
+class FileRepository(Repository):
+    """Reads and changes files, renditions and texts."""
+
+    async def find(self, file_id: UUID, owner_id: UUID) -> FileRow | None:
+        """Return a file of this owner."""
+        return await self.database.fetch_one(_FIND, file=file_id, owner=owner_id)
+
+    async def lock(self, file_id: UUID, owner_id: UUID) -> FileRow | None:
+        """Return a file of this owner and keep others from changing it until the transaction ends."""
+        return await self.database.fetch_one(_LOCK, file=file_id, owner=owner_id)
+
+    async def listed(
+        self, owner_id: UUID, request: PageRequest, filters: dict[str, str | None], *, trashed: bool
+    ) -> Page[FileRow]:
+        """Return a page of an owner's files; filters: content_type, kind, tag, q."""
+        return await self.page(_TRASH if trashed else _LIST, request, filters, owner=owner_id)
+
+    async def content(self, file_id: UUID, owner_id: UUID | None = None) -> ContentRow | None:
+        """Return what is needed to read a file's bytes; without an owner for work that is done for any."""
+        if owner_id is None:
+            return await self.database.fetch_one(_ANY_CONTENT, file=file_id)
+        return await self.database.fetch_one(_CONTENT, file=file_id, owner=owner_id)
+
+    async def change(self, file: FileRow, changes: FileChanges) -> None:
+        """Write what is given of name, tags and metadata."""
+        await self.database.execute(
+            _CHANGE,
+            file=file.id,
+            new_name=file.name if changes.name is None else changes.name,
+            new_tags=file.tags if changes.tags is None else changes.tags,
+            new_metadata=file.client_metadata if changes.metadata is None else changes.metadata,
+        )
+        if changes.name is not None:
+            await self.database.execute(_RENAME_TEXTS, file=file.id, new_name=searchable(changes.name))
+
+    async def trash(self, file_id: UUID) -> None:
+        """Put a file into the trash, once."""
+        await self.database.execute(_TRASH_FILE, file=file_id)
+
+    async def restore(self, file_id: UUID) -> None:
+        """Take a file out of the trash."""
+        await self.database.execute(_RESTORE_FILE, file=file_id)
+
+    async def set_status(
+        self, file_id: UUID, status: FileStatus, facts: dict[str, Any] | None = None
+    ) -> bool:
+        """Set a stored file's status and add facts; return whether it is still there."""
+        return (
+            await self.database.execute(_SET_STATUS, file=file_id, new_status=status, new_facts=facts or {})
+            > 0
+        )
+
+    async def renditions(self, file_ids: Sequence[UUID]) -> dict[UUID, list[RenditionRow]]:
+        """Return the renditions of each of these files."""
+        found: dict[UUID, list[RenditionRow]] = {file_id: [] for file_id in file_ids}
+        for row in await self.database.fetch_all(_RENDITIONS_OF, files=list(file_ids)):
+            found[row.file_id].append(row)
+        return found
+
+    async def add_renditions(self, renditions: Sequence[Rendition]) -> None:
+        """Insert renditions that are to be made."""
+        session = current_session()
+        session.add_all(renditions)
+        await session.flush()
+
+    async def begin_renditions(self, file_id: UUID) -> None:
+        """Make failed renditions pending again."""
+        await self.database.execute(_RENDITIONS_BEGIN, file=file_id)
+
+    async def rendition_made(
+        self, file_id: UUID, name: str, size: int, sha256: str, facts: dict[str, Any]
+    ) -> bool:
+        """Mark a rendition ready; return whether its file is still there. `size` in bytes."""
+        changed = await self.database.execute(
+            _RENDITION_MADE, file=file_id, which=name, new_size=size, new_sha256=sha256, new_facts=facts
+        )
+        return changed > 0
+
+    async def renditions_failed(self, file_id: UUID, problem: dict[str, Any]) -> None:
+        """Mark every rendition that isn't ready as failed."""
+        await self.database.execute(_RENDITIONS_FAIL, file=file_id, new_problem=problem)
+
+    async def set_text(self, file_id: UUID, owner_id: UUID, name: str, text: str) -> None:
+        """Replace what a search finds this file by."""
+        await self.database.execute(_FORGET_TEXT, file=file_id)
+        pieces = [text[start : start + _PART_CHARACTERS] for start in range(0, len(text), _PART_CHARACTERS)]
+        await current_session().execute(
+            insert(FileText),
+            [
+                {
+                    "file_id": file_id,
+                    "part": part,
+                    "owner_id": owner_id,
+                    "name": searchable(name),
+                    "body": piece,
+                }
+                for part, piece in enumerate(pieces or [""])
+            ],
+        )
+
+    async def stuck(self, before: Any) -> Sequence[UUID]:
+        """Return some files whose processing nothing has moved since that moment."""
+        return [row.id for row in await self.database.fetch_all(_STUCK, before=before)]
+
+
+def searchable(name: str) -> str:
+    """Return a name with its words apart: PostgreSQL would take `holiday-2026.jpg` for one."""
+    return name + " " + "".join(character if character.isalnum() else " " for character in name)

@@ -1,0 +1,127 @@
+"""Sending stored bytes: whole, in ranges or not at all, and never as something a browser would run."""
+
+import base64
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from domains.files.router.disposition import Disposition, content_disposition
+from domains.files.router.ranges import ByteRange, Validators, ranges_of
+from domains.files.service.library import LibraryService
+from domains.files.service.recipes import INLINE_TYPES
+
+_HARMLESS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """Stored bytes that a client may download. `size` in bytes, `sha256` hexadecimal."""
+
+    storage_key: str
+    size: int
+    sha256: str
+    content_type: str
+    name: str
+    modified_at: datetime
+
+    @property
+    def validators(self) -> Validators:
+        """What conditional requests are compared with."""
+        return Validators(f'"{self.sha256}"', self.modified_at)
+
+    def headers(self, disposition: Disposition) -> dict[str, str]:
+        """Return the headers of every answer about it; only what we encoded ourselves is shown inline."""
+        kind: Disposition = disposition if self.content_type in INLINE_TYPES else "attachment"
+        return {
+            **_HARMLESS,
+            "Accept-Ranges": "bytes",
+            "Cache-Control": "private, no-cache",
+            "Content-Disposition": content_disposition(kind, self.name),
+            "ETag": self.validators.etag,
+            "Last-Modified": self.validators.last_modified,
+            "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(self.sha256)).decode()}:",
+        }
+
+
+async def deliver(
+    request: Request,
+    library: LibraryService,
+    what: Representation,
+    *,
+    disposition: Disposition,
+    max_ranges: int,
+) -> Response:
+    """Return 200, 206, 304, or the headers alone for HEAD. Raises PreconditionFailed, RangeNotSatisfiable."""
+    headers = what.headers(disposition)
+    if what.validators.is_not_modified(request.headers):
+        return Response(status_code=304, headers={name: headers[name] for name in ("ETag", "Cache-Control")})
+    if request.method == "HEAD":
+        headers |= {"Content-Length": str(what.size), "Content-Type": what.content_type}
+        return Response(headers=headers)
+    ranges = []
+    if what.validators.continues(request.headers):
+        ranges = ranges_of(request.headers.get("range"), what.size, at_most=max_ranges)
+    if len(ranges) > 1:
+        return await _several(library, what, ranges, headers)
+    return await _one(library, what, ranges, headers)
+
+
+async def _one(
+    library: LibraryService, what: Representation, ranges: list[ByteRange], headers: Mapping[str, str]
+) -> Response:
+    part = ranges[0] if ranges else ByteRange(0, what.size)
+    extra = {"Content-Length": str(part.length)}
+    if ranges:
+        extra["Content-Range"] = part.content_range(what.size)
+    body = await _begun(library.read(what.storage_key, part.start, part.end))
+    return StreamingResponse(
+        body, status_code=206 if ranges else 200, headers={**headers, **extra}, media_type=what.content_type
+    )
+
+
+async def _several(
+    library: LibraryService, what: Representation, ranges: list[ByteRange], headers: Mapping[str, str]
+) -> Response:
+    """Answer multipart/byteranges (RFC 9110, section 14.6)."""
+    boundary = secrets.token_hex(16)
+    heads = [
+        f"\r\n--{boundary}\r\nContent-Type: {what.content_type}\r\n"
+        f"Content-Range: {part.content_range(what.size)}\r\n\r\n".encode()
+        for part in ranges
+    ]
+    end = f"\r\n--{boundary}--\r\n".encode()
+    length = sum(map(len, heads)) + sum(part.length for part in ranges) + len(end)
+
+    async def body() -> AsyncIterator[bytes]:
+        for head, part in zip(heads, ranges, strict=True):
+            yield head
+            async for piece in library.read(what.storage_key, part.start, part.end):
+                yield piece
+        yield end
+
+    return StreamingResponse(
+        await _begun(body()),
+        status_code=206,
+        headers={**headers, "Content-Length": str(length)},
+        media_type=f"multipart/byteranges; boundary={boundary}",
+    )
+
+
+async def _begun(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Read the first piece before the answer begins: a store that is away must still become a 503."""
+    first = await anext(stream, b"")
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in stream:
+            yield piece
+
+    return whole()

@@ -1,0 +1,121 @@
+"""Reading an upload's request: multipart or raw, names, digests and details."""
+
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from domains.files.errors import DetailsRefused, MalformedDigest, MalformedDisposition, UploadTorn
+from domains.files.router.disposition import file_name_of, parse_parameters
+from domains.files.router.multipart import MultipartUpload
+from domains.files.schemas import Details, clean_name
+from domains.files.service.details import check_details
+from domains.files.service.uploads import Incoming
+from domains.files.settings import FilesSettings
+from shared.http.strict_json import MalformedJson, parse
+
+_DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=([^,]*)", re.IGNORECASE)
+_DIGEST_BYTES = 32
+_MAX_TYPE = 255
+
+
+async def incoming_of(request: Request, owner_id: UUID, settings: FilesSettings) -> Incoming:
+    """Return the upload that a request carries; its bytes are still to come.
+
+    Raises:
+        MalformedMultipart, MalformedDisposition, MalformedDigest: it can't be read.
+        UploadTorn: the client went away.
+    """
+    content_type = request.headers.get("content-type", "")
+    digest = _digest_of(request)
+    if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
+        return _raw(request, owner_id, digest)
+    upload = MultipartUpload(_whole(request), content_type, settings)
+    await upload.open()
+    return Incoming(
+        owner_id=owner_id,
+        name=clean_name(upload.file_name),
+        declared_content_type=_shown_type(upload.content_type),
+        length=None,
+        at_most=_content_length(request),
+        digest=digest,
+        chunks=upload.chunks(),
+        details=lambda: _details(upload.fields, settings),
+    )
+
+
+def _raw(request: Request, owner_id: UUID, digest: bytes | None) -> Incoming:
+    length = _content_length(request)
+    return Incoming(
+        owner_id=owner_id,
+        name=_raw_name(request),
+        declared_content_type=_shown_type(request.headers.get("content-type")),
+        length=length,
+        at_most=length,
+        digest=digest,
+        chunks=_whole(request),
+        details=Details,
+    )
+
+
+async def _whole(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect as error:
+        raise UploadTorn from error
+
+
+def _content_length(request: Request) -> int | None:
+    header = request.headers.get("content-length", "")
+    return int(header) if header.isdecimal() and len(header) < 19 else None  # noqa: PLR2004  # digits of 2**63
+
+
+def _raw_name(request: Request) -> str:
+    header = request.headers.get("content-disposition")
+    if header is None:
+        return clean_name(None)
+    try:
+        return clean_name(file_name_of(parse_parameters(header)))
+    except ValueError as error:
+        raise MalformedDisposition from error
+
+
+def _shown_type(header: str | None) -> str | None:
+    """Keep what the client said as a remark: printable, bounded, never used."""
+    return None if header is None else "".join(filter(str.isprintable, header))[:_MAX_TYPE]
+
+
+def _digest_of(request: Request) -> bytes | None:
+    """Return the SHA-256 of Repr-Digest (RFC 9530, section 3); other algorithms are ignored as it allows."""
+    found = _DIGEST.findall(",".join(request.headers.getlist("repr-digest")))
+    if not found:
+        return None
+    encoded = found[-1].strip()
+    try:
+        digest = base64.b64decode(encoded[1:-1], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedDigest from error
+    if len(digest) != _DIGEST_BYTES or encoded[0] + encoded[-1] != "::":
+        raise MalformedDigest
+    return digest
+
+
+def _details(fields: dict[str, list[str]], settings: FilesSettings) -> Details:
+    unknown = fields.keys() - {"tags", "metadata"}
+    if unknown:
+        raise DetailsRefused("The form has a field that is neither `file`, `tags` nor `metadata`.")
+    metadata = fields.get("metadata", ["{}"])
+    try:
+        details = Details(
+            tags=list(dict.fromkeys(fields.get("tags", []))), metadata=parse(metadata[-1].encode())
+        )
+    except (ValidationError, MalformedJson) as error:
+        raise DetailsRefused from error
+    check_details(settings, tags=details.tags, metadata=details.metadata)
+    return details

@@ -1,0 +1,165 @@
+"""A multipart/form-data body as it arrives (RFC 7578): small fields, and one file as a stream."""
+
+import logging
+from collections.abc import AsyncIterator
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser
+
+from domains.files.errors import MalformedMultipart
+from domains.files.router.disposition import parse_parameters
+from domains.files.settings import FilesSettings
+
+FILE_FIELD = "file"
+_MAX_HEADERS = 8
+_MAX_STRAY_BYTES = 1024
+_MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
+
+# It logs each malformed body as a warning; the client is told instead.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+class MultipartUpload:
+    """One upload. `open()` reads up to the file; `chunks()` gives its bytes; afterwards `fields` is complete."""
+
+    def __init__(self, stream: AsyncIterator[bytes], content_type: str, settings: FilesSettings) -> None:
+        """Read nothing yet. Raises MalformedMultipart when the header has no sane boundary."""
+        self.file_name: str | None = None
+        self.content_type: str | None = None
+        self.fields: dict[str, list[str]] = {}
+        self._stream = stream
+        self._settings = settings
+        self._parts = 0
+        self._stray = 0
+        self._ended = False
+        self._has_file = False
+        self._in_file = False
+        self._headers: dict[str, str] = {}
+        self._header_name, self._header_value = bytearray(), bytearray()
+        self._field_name, self._field_value = "", bytearray()
+        self._arrived: list[bytes] = []
+        self._parser = self._new_parser(_boundary_of(content_type))
+
+    async def open(self) -> None:
+        """Read until the file begins. Raises MalformedMultipart when there is none."""
+        while not self._has_file:
+            if not await self._feed():
+                self._check_end()
+                raise MalformedMultipart(f"The body has no part named `{FILE_FIELD}`.")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the file's bytes, then read the body to its end. Raises MalformedMultipart when that is missing."""
+        while True:
+            if self._arrived:
+                arrived, self._arrived = b"".join(self._arrived), []
+                yield arrived
+            if not await self._feed():
+                break
+        self._check_end()
+
+    async def _feed(self) -> bool:
+        chunk = await anext(self._stream, None)
+        if chunk is None:
+            return False
+        if self._parts == 0 or self._ended:
+            self._stray += len(chunk)
+        try:
+            self._parser.write(chunk)
+        except MultipartParseError as error:
+            raise MalformedMultipart from error
+        if self._stray > _MAX_STRAY_BYTES and (self._parts == 0 or self._ended):
+            raise MalformedMultipart("There is too much before the first or after the last part.")
+        return True
+
+    def _check_end(self) -> None:
+        if not self._ended:
+            raise MalformedMultipart("The closing boundary is missing: the body was cut off.")
+
+    def _new_parser(self, boundary: bytes) -> MultipartParser:
+        return MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin_part,
+                "on_header_field": self._add_header_name,
+                "on_header_value": self._add_header_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._end_headers,
+                "on_part_data": self._add_data,
+                "on_part_end": self._end_part,
+                "on_end": self._end,
+            },
+            max_header_count=_MAX_HEADERS,
+            max_header_size=self._settings.files_multipart_max_header_bytes,
+        )
+
+    def _begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > self._settings.files_multipart_max_parts:
+            raise MalformedMultipart("The body has too many parts.")
+        self._headers = {}
+
+    def _add_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _add_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _end_header(self) -> None:
+        name = self._header_name.decode("latin-1").lower()
+        if name in self._headers:
+            raise MalformedMultipart("A part has the same header twice.")
+        self._headers[name] = self._header_value.decode("utf-8", "replace")
+        self._header_name, self._header_value = bytearray(), bytearray()
+
+    def _end_headers(self) -> None:
+        parameters = self._disposition()
+        self._in_file = parameters["name"] == FILE_FIELD
+        if not self._in_file:
+            self._field_name, self._field_value = parameters["name"], bytearray()
+            return
+        if self._has_file:
+            raise MalformedMultipart("The body has more than one file.")
+        self._has_file = True
+        # RFC 7578, section 4.2 forbids `filename*` here: two readers could see two names.
+        self.file_name = parameters.get("filename")
+        self.content_type = self._headers.get("content-type")
+
+    def _disposition(self) -> dict[str, str]:
+        try:
+            parameters = parse_parameters(self._headers["content-disposition"])
+        except (KeyError, ValueError) as error:
+            raise MalformedMultipart("A part has no readable Content-Disposition.") from error
+        if parameters[""] != "form-data" or "name" not in parameters:
+            raise MalformedMultipart("A part has no name.")
+        return parameters
+
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
+        if self._in_file:
+            self._arrived.append(data[start:end])
+            return
+        self._field_value += data[start:end]
+        if len(self._field_value) > self._settings.files_multipart_max_field_bytes:
+            raise MalformedMultipart("A field beside the file is too long.")
+
+    def _end_part(self) -> None:
+        if self._in_file:
+            self._in_file = False
+            return
+        try:
+            value = self._field_value.decode()
+        except UnicodeDecodeError as error:
+            raise MalformedMultipart("A field beside the file is not UTF-8.") from error
+        self.fields.setdefault(self._field_name, []).append(value)
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _boundary_of(content_type: str) -> bytes:
+    try:
+        boundary = parse_parameters(content_type)["boundary"].encode("ascii")
+    except (KeyError, ValueError) as error:
+        raise MalformedMultipart("Content-Type names no boundary.") from error
+    if not 0 < len(boundary) <= _MAX_BOUNDARY:
+        raise MalformedMultipart("The boundary must have 1 to 70 characters.")
+    return boundary

@@ -1,0 +1,139 @@
+"""Which bytes a download asks for, and whether it wants them at all (RFC 9110, sections 13 and 14)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+
+from domains.files.errors import PreconditionFailed, RangeNotSatisfiable
+
+_RANGE = re.compile(r"(\d{0,18})-(\d{0,18})")
+_ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes from `start` up to, not including, `end`."""
+
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        """How many bytes."""
+        return self.end - self.start
+
+    def content_range(self, size: int) -> str:
+        """Return the value of Content-Range in a representation of `size` bytes."""
+        return f"bytes {self.start}-{self.end - 1}/{size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What tells one state of a representation from another: a strong ETag, with its quotes, and a time."""
+
+    etag: str
+    modified_at: datetime
+
+    @property
+    def last_modified(self) -> str:
+        """The value of Last-Modified."""
+        return format_datetime(self._second, usegmt=True)
+
+    @property
+    def _second(self) -> datetime:
+        return self.modified_at.astimezone(UTC).replace(microsecond=0)
+
+    def is_not_modified(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether the client has it already (304).
+
+        Raises:
+            PreconditionFailed: If-Match or If-Unmodified-Since don't hold (412).
+        """
+        self._check_match(headers)
+        if (known := headers.get("if-none-match")) is not None:
+            return self._is_among(known, weakly=True)
+        since = _date(headers.get("if-modified-since"))
+        return since is not None and self._second <= since
+
+    def continues(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether If-Range lets Range count: the client's beginning is of this same representation."""
+        condition = headers.get("if-range")
+        if condition is None:
+            return True
+        return condition.strip() == self.etag or _date(condition) == self._second
+
+    def _check_match(self, headers: Mapping[str, str]) -> None:
+        wanted = headers.get("if-match")
+        if wanted is not None:
+            if not self._is_among(wanted, weakly=False):
+                raise PreconditionFailed
+            return
+        since = _date(headers.get("if-unmodified-since"))
+        if since is not None and self._second > since:
+            raise PreconditionFailed
+
+    def _is_among(self, header: str, *, weakly: bool) -> bool:
+        if header.strip() == "*":
+            return True
+        return any(
+            f'"{found[2]}"' == self.etag and (weakly or not found[1]) for found in _ETAG.finditer(header)
+        )
+
+
+def ranges_of(header: str | None, size: int, *, at_most: int) -> list[ByteRange]:
+    """Return the ranges asked for in a representation of `size` bytes, overlapping ones joined; none: all of it.
+
+    A malformed header or an unknown unit is ignored, as the RFC wants.
+
+    Raises:
+        RangeNotSatisfiable: more than `at_most` ranges, or none that the representation has.
+    """
+    unit, equals, listed = (header or "").partition("=")
+    if unit.strip().lower() != "bytes" or not equals:
+        return []
+    if listed.count(",") >= at_most:
+        raise RangeNotSatisfiable(size=size)
+    found = [_RANGE.fullmatch(part.strip()) for part in listed.split(",")]
+    if any(part is None or part[0] == "-" or _is_backwards(part) for part in found):
+        return []
+    present = [here for part in found if part is not None and (here := _within(part, size))]
+    if not present:
+        raise RangeNotSatisfiable(size=size)
+    return _joined(present)
+
+
+def _is_backwards(found: re.Match[str]) -> bool:
+    return bool(found[1] and found[2]) and int(found[1]) > int(found[2])
+
+
+def _within(found: re.Match[str], size: int) -> ByteRange | None:
+    """Return what of `first-last`, `first-` or `-suffix` exists."""
+    if not found[1]:
+        start, end = max(0, size - int(found[2])), size
+    else:
+        start, end = int(found[1]), min(size, int(found[2]) + 1) if found[2] else size
+    return ByteRange(start, end) if start < end else None
+
+
+def _joined(ranges: list[ByteRange]) -> list[ByteRange]:
+    """Join ranges that overlap or touch, else the client's order stays: no byte is sent twice."""
+    ordered = sorted(ranges, key=lambda each: each.start)
+    joined = [ordered[0]]
+    for each in ordered[1:]:
+        if each.start <= joined[-1].end:
+            joined[-1] = ByteRange(joined[-1].start, max(each.end, joined[-1].end))
+        else:
+            joined.append(each)
+    return ranges if len(joined) == len(ranges) else joined
+
+
+def _date(header: str | None) -> datetime | None:
+    if header is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

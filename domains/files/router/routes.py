@@ -1,0 +1,274 @@
+"""Files over HTTP."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Query
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from domains.files.errors import (
+    DetailsRefused,
+    DigestMismatch,
+    FileInTrash,
+    FileNotComplete,
+    FileNotFound,
+    FileTooLarge,
+    MalformedDigest,
+    MalformedDisposition,
+    MalformedMultipart,
+    PreconditionFailed,
+    QuotaExceeded,
+    RangeNotSatisfiable,
+    RenditionFailed,
+    RenditionNotFound,
+    StoreFull,
+    StoreUnavailable,
+    TypeRefused,
+    UploadTorn,
+)
+from domains.files.router.delivery import Representation, deliver
+from domains.files.router.disposition import Disposition
+from domains.files.router.intake import incoming_of
+from domains.files.schemas import FileBody, FileChanges, RenditionBody, RenditionList, UsageBody
+from domains.files.service.library import LibraryService
+from domains.files.service.uploads import UploadService
+from shared.http.routing import Router, problems, streams_body
+from shared.identity import Caller, NotAuthenticated
+from shared.pagination import BadCursor, Page, PageRequest, link_next, page_request
+from shared.wiring import accessor
+
+router = Router(prefix="/v1/files", tags=["files"])
+
+Library = Annotated[LibraryService, Depends(accessor("files.library", LibraryService))]
+Uploads = Annotated[UploadService, Depends(accessor("files.uploads", UploadService))]
+Shown = Annotated[
+    Disposition,
+    Query(
+        description="`inline` only counts for renditions that are pictures; everything else is an attachment."
+    ),
+]
+MediaType = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[A-Za-z0-9.+-]{1,127}(/(\*|[A-Za-z0-9.+-]{1,127}))?$",
+        description="A content type, or a kind of them.",
+        examples=["image", "application/pdf"],
+    ),
+]
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "tags": {"type": "array", "items": {"type": "string"}},
+                        "metadata": {"type": "string", "description": "A JSON object."},
+                    },
+                },
+                "encoding": {"tags": {"style": "form", "explode": True}},
+            },
+            "application/octet-stream": _BINARY,
+        },
+    },
+    "parameters": [
+        {
+            "name": "Repr-Digest",
+            "in": "header",
+            "schema": {"type": "string"},
+            "description": "`sha-256=:<base64>:` of the file (RFC 9530); other bytes than these are refused.",
+        },
+        {
+            "name": "Content-Disposition",
+            "in": "header",
+            "schema": {"type": "string"},
+            "description": "For a raw body: `attachment; filename*=UTF-8''name.ext`.",
+        },
+    ],
+}
+_DOWNLOAD: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The bytes.", "content": {"application/octet-stream": _BINARY}},
+    206: {"description": "The ranges asked for.", "content": {"application/octet-stream": _BINARY}},
+    304: {"description": "The client has it already."},
+}
+_DOWNLOAD_PROBLEMS = (
+    NotAuthenticated,
+    FileNotFound,
+    FileInTrash,
+    FileNotComplete,
+    PreconditionFailed,
+    RangeNotSatisfiable,
+    StoreUnavailable,
+)
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=_UPLOAD_BODY,
+    responses=problems(
+        MalformedMultipart,
+        MalformedDisposition,
+        MalformedDigest,
+        DigestMismatch,
+        UploadTorn,
+        NotAuthenticated,
+        FileTooLarge,
+        QuotaExceeded,
+        TypeRefused,
+        DetailsRefused,
+        StoreUnavailable,
+        StoreFull,
+    ),
+)
+@streams_body
+async def upload_file(request: Request, response: Response, caller: Caller, uploads: Uploads) -> FileBody:
+    """Store a file: as the part `file` of a form, or as the raw body.
+
+    The type is told from the bytes. Renditions are made in the background: follow the `jobs` in the answer.
+    """
+    incoming = await incoming_of(request, caller.user_id, uploads.settings)
+    file = await uploads.receive(incoming)
+    response.headers["Location"] = f"/v1/files/{file.id}"
+    return file
+
+
+@router.get("", responses=problems(BadCursor, NotAuthenticated))
+async def list_files(  # noqa: PLR0917  # FastAPI names them
+    request: Request,
+    response: Response,
+    caller: Caller,
+    library: Library,
+    page: Annotated[PageRequest, page_request("created_at", "name", "size")],
+    type: MediaType = None,  # noqa: A002  # the parameter's public name
+    tag: Annotated[str | None, Query(max_length=64, description="A tag that the files have.")] = None,
+    q: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=200,
+            description='Words that name or text contain; `"exact phrase"`, `or` and `-without` are understood.',
+        ),
+    ] = None,
+    deleted: Annotated[bool, Query(description="List the trash instead.")] = False,  # noqa: FBT002
+) -> Page[FileBody]:
+    """List your files, newest first."""
+    kind, _, subtype = (type or "").partition("/")
+    filters = {
+        "content_type": type if subtype not in {"", "*"} else None,
+        "kind": kind if kind and subtype in {"", "*"} else None,
+        "tag": tag,
+        "q": q,
+    }
+    found = await library.listed(caller.user_id, page, filters, trashed=deleted)
+    link_next(request, response, found)
+    return found
+
+
+@router.get("/usage", responses=problems(NotAuthenticated))
+async def get_file_usage(caller: Caller, library: Library) -> UsageBody:
+    """Tell how much you keep and may keep."""
+    return await library.usage(caller.user_id)
+
+
+@router.get("/{file_id}", responses=problems(NotAuthenticated, FileNotFound))
+async def get_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
+    """Return one file, its renditions and the work under way."""
+    return await library.get(file_id, caller.user_id)
+
+
+@router.patch("/{file_id}", responses=problems(NotAuthenticated, FileNotFound, FileInTrash, DetailsRefused))
+async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, library: Library) -> FileBody:
+    """Change a file's name, tags or metadata."""
+    return await library.change(file_id, caller.user_id, changes)
+
+
+@router.delete("/{file_id}", status_code=204, responses=problems(NotAuthenticated, FileNotFound))
+async def delete_file(file_id: UUID, caller: Caller, library: Library) -> None:
+    """Put a file into the trash. It can be restored until it is purged there."""
+    await library.trash(file_id, caller.user_id)
+
+
+@router.post("/{file_id}/restore", responses=problems(NotAuthenticated, FileNotFound))
+async def restore_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
+    """Take a file out of the trash."""
+    return await library.restore(file_id, caller.user_id)
+
+
+@router.get(
+    "/{file_id}/content",
+    response_class=Response,
+    responses={**_DOWNLOAD, **problems(*_DOWNLOAD_PROBLEMS)},
+)
+async def download_file(
+    request: Request, file_id: UUID, caller: Caller, library: Library, disposition: Shown = "attachment"
+) -> Response:
+    """Download a file's bytes: all, or the ranges that `Range` asks for."""
+    content = await library.content(file_id, caller.user_id)
+    what = Representation(
+        content.storage_key,
+        content.size,
+        content.sha256,
+        content.content_type,
+        content.name,
+        content.created_at,
+    )
+    return await deliver(
+        request, library, what, disposition=disposition, max_ranges=library.settings.files_max_ranges
+    )
+
+
+@router.head(
+    "/{file_id}/content",
+    response_class=Response,
+    responses={200: {"description": "The headers of a download."}, **problems(*_DOWNLOAD_PROBLEMS)},
+)
+async def head_file_content(request: Request, file_id: UUID, caller: Caller, library: Library) -> Response:
+    """Return the headers that a download would have."""
+    return await download_file(request, file_id, caller, library)
+
+
+@router.get("/{file_id}/renditions", responses=problems(NotAuthenticated, FileNotFound))
+async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> RenditionList:
+    """List what was, is being or could not be made of a file."""
+    return RenditionList(data=list(await library.renditions(file_id, caller.user_id)))
+
+
+@router.get(
+    "/{file_id}/renditions/{name}",
+    response_class=Response,
+    responses={
+        **_DOWNLOAD,
+        202: {
+            "description": "It is being made; ask again after `Retry-After` seconds.",
+            "model": RenditionBody,
+        },
+        **problems(*_DOWNLOAD_PROBLEMS, RenditionNotFound, RenditionFailed),
+    },
+)
+async def download_rendition(  # noqa: PLR0917  # FastAPI names them
+    request: Request,
+    file_id: UUID,
+    name: str,
+    caller: Caller,
+    library: Library,
+    disposition: Shown = "attachment",
+) -> Response:
+    """Download a rendition: `thumb`, `small` and `large` of images, `preview` and `text` of PDFs."""
+    row = await library.rendition(file_id, caller.user_id, name)
+    if row.size is None or row.sha256 is None:
+        body = RenditionBody.of(row).model_dump(mode="json")
+        return JSONResponse(body, status_code=202, headers={"Retry-After": "1", "Cache-Control": "no-store"})
+    ending = "webp" if row.content_type == "image/webp" else "txt"
+    what = Representation(
+        row.storage_key, row.size, row.sha256, row.content_type, f"{row.name}.{ending}", row.updated_at
+    )
+    return await deliver(
+        request, library, what, disposition=disposition, max_ranges=library.settings.files_max_ranges
+    )

@@ -1,0 +1,239 @@
+"""What clients send and get, and the rows that the repository reads."""
+
+import json
+import re
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from shared.schemas import RequestBody, ResponseBody, Row, UtcDatetime
+
+MAX_NAME = 255
+MAX_TAG = 64
+UNNAMED = "unnamed"
+
+# Controls, the marks that reverse the order in which a name is shown, and invisible ones.
+_UNSHOWABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def clean_name(name: str | None) -> str:
+    """Return a name without folders, controls and direction marks, at most `MAX_NAME` long with its ending kept.
+
+    It is only ever shown: no path is made of it.
+    """
+    last = re.split(r"[/\\]", name or "")[-1]
+    shown = _UNSHOWABLE.sub("", unicodedata.normalize("NFC", last)).strip(" .")
+    if len(shown) > MAX_NAME:
+        stem, dot, ending = shown.rpartition(".")
+        kept = dot + ending if 0 < len(ending) <= 16 and stem else ""  # noqa: PLR2004  # longer is no ending
+        shown = shown[: MAX_NAME - len(kept)] + kept
+    return shown or UNNAMED
+
+
+def _check_name(name: str) -> str:
+    if clean_name(name) != name:
+        raise ValueError("a file name has no slashes, controls or direction marks and at most 255 characters")
+    return name
+
+
+def _check_tag(tag: str) -> str:
+    if not tag or len(tag) > MAX_TAG or tag != tag.strip() or _UNSHOWABLE.search(tag):
+        raise ValueError(f"a tag has 1 to {MAX_TAG} characters, no controls and no space around it")
+    return tag
+
+
+def _check_depth(value: dict[str, Any]) -> dict[str, Any]:
+    if "\\u0000" in json.dumps(value):
+        raise ValueError("text must not contain NUL")
+    return value
+
+
+FileName = Annotated[str, AfterValidator(_check_name)]
+Tag = Annotated[str, AfterValidator(_check_tag)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_check_depth)]
+
+
+class Details(BaseModel):
+    """What a client may say about a file besides its bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tags: list[Tag] = []
+    metadata: Metadata = {}
+
+
+class FileChanges(RequestBody):
+    """What to change of a file; what is absent stays."""
+
+    name: FileName | None = Field(None, examples=["holiday.jpg"])
+    tags: list[Tag] | None = Field(None, examples=[["2026", "family"]], description="Replaces all tags.")
+    metadata: Metadata | None = Field(
+        None,
+        examples=[{"album": "summer"}],
+        description="Any JSON object of yours; replaces the present one.",
+    )
+
+
+class RenditionRow(Row):
+    """A rendition as it is stored."""
+
+    file_id: UUID
+    name: str
+    status: str
+    content_type: str
+    storage_key: str
+    size: int | None
+    sha256: str | None
+    facts: dict[str, Any]
+    problem: dict[str, Any] | None
+    updated_at: datetime
+
+
+class FileRow(Row):
+    """A file as it is stored."""
+
+    id: UUID
+    owner_id: UUID
+    name: str
+    size: int
+    content_type: str | None
+    declared_content_type: str | None
+    sha256: str | None
+    status: str
+    facts: dict[str, Any]
+    client_metadata: dict[str, Any]
+    tags: list[str]
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+class ContentRow(Row):
+    """What a download needs to know."""
+
+    id: UUID
+    name: str
+    size: int
+    content_type: str
+    sha256: str
+    status: str
+    created_at: datetime
+    deleted_at: datetime | None
+    storage_key: str
+
+
+class UsageRow(Row):
+    """What one person keeps."""
+
+    bytes: int
+    reserved: int
+    count: int
+
+
+class UploadRow(Row):
+    """An upload that never ended."""
+
+    id: UUID
+    owner_id: UUID
+    upload_key: str
+    reserved: int
+
+
+class PurgedRow(Row):
+    """What a file that was just deleted for good had."""
+
+    owner_id: UUID
+    size: int
+    reserved: int
+    sha256: str | None
+    upload_key: str | None
+
+
+class BlobRow(Row):
+    """Where bytes are, and how many files have them."""
+
+    storage_key: str
+    copies: int
+
+
+class IdRow(Row):
+    """An id."""
+
+    id: UUID
+
+
+class KeyRow(Row):
+    """A storage key."""
+
+    storage_key: str
+
+
+class RenditionBody(ResponseBody):
+    """Something made of a file."""
+
+    name: str = Field(examples=["thumb"])
+    status: str = Field(description="`pending`, `ready` or `failed`.")
+    content_type: str = Field(examples=["image/webp"])
+    size: int | None = Field(None, description="In bytes, once it is ready.")
+    facts: dict[str, Any] = Field({}, description="`width` and `height` of pictures, `characters` of text.")
+    problem: dict[str, Any] | None = Field(None, description="Why it could not be made.")
+    url: str = Field(description="Where to download it.")
+
+    @classmethod
+    def of(cls, row: RenditionRow) -> Self:
+        """Make the body of a stored rendition."""
+        url = f"/v1/files/{row.file_id}/renditions/{row.name}"
+        return cls(**row.model_dump(include=set(cls.model_fields) - {"url"}), url=url)
+
+
+class JobBody(ResponseBody):
+    """Work that is under way for a file."""
+
+    id: UUID
+    kind: str = Field(examples=["files.process"])
+    status: str
+    url: str = Field(description="Follow it here, or its `/events`.")
+
+
+class FileBody(ResponseBody):
+    """A file."""
+
+    id: UUID
+    name: str
+    size: int = Field(description="In bytes.")
+    content_type: str | None = Field(description="Told from the bytes.", examples=["image/jpeg"])
+    declared_content_type: str | None = Field(description="What the client said it was.")
+    sha256: str | None = Field(description="Digest of the bytes, hexadecimal.")
+    status: str = Field(
+        description="`uploading`, `processing`, `ready`, `quarantined`, `failed` or `deleted`."
+    )
+    metadata: dict[str, Any]
+    tags: list[str]
+    facts: dict[str, Any] = Field(description="`width` and `height` of images, `pages` of documents.")
+    renditions: list[RenditionBody]
+    jobs: list[JobBody] = Field(description="Work under way; empty when there is none.")
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+    deleted_at: UtcDatetime | None = Field(description="When it went to the trash.")
+
+
+class RenditionList(ResponseBody):
+    """All renditions of one file."""
+
+    data: list[RenditionBody]
+
+
+class UsageBody(ResponseBody):
+    """What the caller keeps, and may keep."""
+
+    bytes: int = Field(description="Bytes of all files, the trash included.")
+    reserved_bytes: int = Field(description="Bytes promised to uploads under way.")
+    quota_bytes: int
+    count: int = Field(description="Files, the trash included.")
+    max_count: int

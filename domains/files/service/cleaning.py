@@ -1,0 +1,112 @@
+"""What must go: abandoned uploads, expired trash, the files of people who left, and bytes that nobody has."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from domains.files.errors import WorkNotFinished
+from domains.files.models import FileStatus
+from domains.files.repository.files import FileRepository
+from domains.files.repository.ledger import LedgerRepository
+from domains.files.service.ports import Store
+from domains.files.settings import FilesSettings
+from domains.jobs.public import Jobs
+from shared.clock import Clock
+from shared.database import TransactionFactory
+from shared.errors import problem_of
+from shared.jobs import JobContext, Outbox
+
+_KEYS_IN_A_JOB = 200
+_STUCK = timedelta(minutes=10)
+
+
+class KeysToErase(BaseModel):
+    """The payload of `files.erase`: objects that no row names any more."""
+
+    keys: list[str]
+
+
+async def erase_later(outbox: Outbox, keys: Sequence[str]) -> None:
+    """Order, in the open transaction, that objects be deleted: never before it commits."""
+    for start in range(0, len(keys), _KEYS_IN_A_JOB):
+        await outbox.enqueue("files.erase", KeysToErase(keys=list(keys[start : start + _KEYS_IN_A_JOB])))
+
+
+class CleaningService:
+    """Removes rows at once and bytes by jobs."""
+
+    def __init__(
+        self,
+        *,
+        settings: FilesSettings,
+        transaction: TransactionFactory,
+        files: FileRepository,
+        ledger: LedgerRepository,
+        store: Store,
+        outbox: Outbox,
+        jobs: Jobs,
+        clock: Clock,
+    ) -> None:
+        self.settings = settings
+        self.transaction = transaction
+        self.files = files
+        self.ledger = ledger
+        self.store = store
+        self.outbox = outbox
+        self.jobs = jobs
+        self.clock = clock
+
+    async def purge(self, owner_id: UUID) -> None:
+        """Erase all files of a person: rows in the open transaction, bytes by a job. Safe to call again."""
+        async with self.transaction():
+            await erase_later(self.outbox, await self.ledger.purge_owner(owner_id))
+
+    async def purge_owner(self, owner_id: UUID) -> None:
+        """Do what `purge` does, under the name that other domains know."""
+        await self.purge(owner_id)
+
+    async def erase(self, keys: Sequence[str], context: JobContext) -> None:
+        """Delete objects from the store."""
+        for number, key in enumerate(keys, start=1):
+            await self.store.delete(key)
+            await context.progress(number, len(keys))
+
+    async def sweep(self) -> None:
+        """Remove what was abandoned or has been in the trash long enough; settle files whose work just stopped."""
+        now = self.clock.now()
+        for upload in await self.ledger.abandoned(now - timedelta(hours=self.settings.files_abandoned_hours)):
+            await self._remove_upload(upload.id)
+        for file_id in await self.ledger.expired(now - timedelta(days=self.settings.files_trash_days)):
+            await self.remove(file_id)
+        await self._settle_stuck(await self.files.stuck(now - _STUCK))
+
+    async def remove(self, file_id: UUID) -> None:
+        """Delete a file for good; its bytes go when it was the last that had them."""
+        async with self.transaction():
+            purged, keys = await self.ledger.purge(file_id)
+            if purged is None:
+                return
+            if purged.sha256 is not None:
+                blob_key = await self.ledger.drop_blob(purged.sha256)
+                keys += [blob_key] if blob_key else []
+            await self.ledger.settle(purged.owner_id, added=-purged.size, removed=1)
+            await erase_later(self.outbox, keys)
+
+    async def _remove_upload(self, file_id: UUID) -> None:
+        async with self.transaction():
+            gone = await self.ledger.abandon(file_id)
+            if gone is None or gone.upload_key is None:
+                return
+            await self.ledger.settle(gone.owner_id, released=gone.reserved, removed=1)
+            await erase_later(self.outbox, [gone.upload_key])
+
+    async def _settle_stuck(self, file_ids: Sequence[UUID]) -> None:
+        """A job that was cancelled, or crashed its worker too often, could not settle its file by itself."""
+        living = await self.jobs.of_resources(list(file_ids)) if file_ids else {}
+        for file_id in file_ids:
+            if not living.get(file_id):
+                async with self.transaction():
+                    await self.files.renditions_failed(file_id, problem_of(WorkNotFinished()))
+                    await self.files.set_status(file_id, FileStatus.READY)

@@ -1,0 +1,153 @@
+"""What a person can do with the files they have."""
+
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+from domains.files.errors import (
+    FileInTrash,
+    FileNotComplete,
+    FileNotFound,
+    RenditionFailed,
+    RenditionNotFound,
+)
+from domains.files.models import FileStatus, RenditionStatus
+from domains.files.repository.files import FileRepository
+from domains.files.repository.ledger import LedgerRepository
+from domains.files.schemas import (
+    ContentRow,
+    FileBody,
+    FileChanges,
+    FileRow,
+    JobBody,
+    RenditionBody,
+    RenditionRow,
+    UsageBody,
+)
+from domains.files.service.details import check_details
+from domains.files.service.ports import Store
+from domains.files.settings import FilesSettings
+from domains.jobs.public import Jobs, JobSummary
+from shared.database import TransactionFactory
+from shared.pagination import Page, PageRequest
+
+
+class LibraryService:
+    """Lists, reads, changes, trashes and restores files; every question is asked in an owner's name."""
+
+    def __init__(
+        self,
+        *,
+        settings: FilesSettings,
+        transaction: TransactionFactory,
+        files: FileRepository,
+        ledger: LedgerRepository,
+        store: Store,
+        jobs: Jobs,
+    ) -> None:
+        self.settings = settings
+        self.transaction = transaction
+        self.files = files
+        self.ledger = ledger
+        self.store = store
+        self.jobs = jobs
+
+    async def listed(
+        self, owner_id: UUID, request: PageRequest, filters: dict[str, str | None], *, trashed: bool = False
+    ) -> Page[FileBody]:
+        """Return a page of files; filters: content_type, kind, tag, q."""
+        page = await self.files.listed(owner_id, request, filters, trashed=trashed)
+        return Page(data=await self._described(page.data), next_cursor=page.next_cursor, total=page.total)
+
+    async def get(self, file_id: UUID, owner_id: UUID) -> FileBody:
+        """Return a file, in the trash or not. Raises FileNotFound."""
+        file = await self.files.find(file_id, owner_id)
+        if file is None:
+            raise FileNotFound
+        (described,) = await self._described([file])
+        return described
+
+    async def change(self, file_id: UUID, owner_id: UUID, changes: FileChanges) -> FileBody:
+        """Change name, tags or metadata. Raises FileNotFound, FileInTrash, DetailsRefused."""
+        check_details(self.settings, tags=changes.tags, metadata=changes.metadata)
+        async with self.transaction():
+            file = await self.files.lock(file_id, owner_id)
+            if file is None:
+                raise FileNotFound
+            if file.deleted_at is not None:
+                raise FileInTrash
+            await self.files.change(file, changes)
+        return await self.get(file_id, owner_id)
+
+    async def trash(self, file_id: UUID, owner_id: UUID) -> None:
+        """Put a file into the trash. Again is fine. Raises FileNotFound."""
+        async with self.transaction():
+            file = await self.files.lock(file_id, owner_id)
+            if file is None or file.status == FileStatus.UPLOADING:
+                raise FileNotFound
+            await self.files.trash(file_id)
+
+    async def restore(self, file_id: UUID, owner_id: UUID) -> FileBody:
+        """Take a file out of the trash. Again is fine. Raises FileNotFound."""
+        async with self.transaction():
+            if await self.files.lock(file_id, owner_id) is None:
+                raise FileNotFound
+            await self.files.restore(file_id)
+        return await self.get(file_id, owner_id)
+
+    async def usage(self, owner_id: UUID) -> UsageBody:
+        """Return what a person keeps and may keep."""
+        usage = await self.ledger.usage(owner_id)
+        return UsageBody(
+            bytes=usage.bytes,
+            reserved_bytes=usage.reserved,
+            quota_bytes=self.settings.files_quota_bytes,
+            count=usage.count,
+            max_count=self.settings.files_max_count,
+        )
+
+    async def content(self, file_id: UUID, owner_id: UUID) -> ContentRow:
+        """Return what a download needs. Raises FileNotFound, FileInTrash, FileNotComplete."""
+        content = await self.files.content(file_id, owner_id)
+        if content is None:
+            if await self.files.find(file_id, owner_id) is None:
+                raise FileNotFound
+            raise FileNotComplete
+        if content.deleted_at is not None:
+            raise FileInTrash
+        return content
+
+    async def renditions(self, file_id: UUID, owner_id: UUID) -> Sequence[RenditionBody]:
+        """Return all renditions of a file. Raises FileNotFound."""
+        return (await self.get(file_id, owner_id)).renditions
+
+    async def rendition(self, file_id: UUID, owner_id: UUID, name: str) -> RenditionRow:
+        """Return a rendition that is ready or pending. Raises RenditionNotFound, RenditionFailed and as `content`."""
+        await self.content(file_id, owner_id)
+        found = await self.files.renditions([file_id])
+        row = next((row for row in found[file_id] if row.name == name), None)
+        if row is None:
+            raise RenditionNotFound
+        if row.status == RenditionStatus.FAILED:
+            raise RenditionFailed(problem=row.problem)
+        return row
+
+    def read(self, storage_key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Yield stored bytes from `start` up to, not including, `end`; no connection is held."""
+        return self.store.read(storage_key, start, end)
+
+    async def _described(self, files: Sequence[FileRow]) -> list[FileBody]:
+        if not files:
+            return []
+        ids = [file.id for file in files]
+        renditions, jobs = await self.files.renditions(ids), await self.jobs.of_resources(ids)
+        return [_described(file, renditions[file.id], jobs.get(file.id, [])) for file in files]
+
+
+def _described(file: FileRow, renditions: Sequence[RenditionRow], jobs: Sequence[JobSummary]) -> FileBody:
+    return FileBody(
+        **file.model_dump(exclude={"owner_id", "client_metadata", "revision", "status"}),
+        status=file.status if file.deleted_at is None else "deleted",
+        metadata=file.client_metadata,
+        renditions=[RenditionBody.of(row) for row in renditions],
+        jobs=[JobBody(id=job.id, kind=job.kind, status=job.status, url=job.url) for job in jobs],
+    )

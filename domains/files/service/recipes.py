@@ -1,0 +1,50 @@
+"""What is made of which type of file."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+IMAGES = frozenset(
+    {"image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/avif", "image/heic"}
+)
+DOCUMENTS = frozenset({"application/pdf"})
+WEBP = "image/webp"
+TEXT = "text/plain; charset=utf-8"
+INLINE_TYPES = frozenset({WEBP})
+"""What we encoded ourselves may be shown inside a page; nothing else may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one rendition is made: the renderer's operation, and the longest side in pixels of a picture."""
+
+    name: str
+    operation: str
+    content_type: str
+    size: int = 0
+
+    def storage_key(self, file_id: UUID) -> str:
+        """Return where it is stored: made again it takes the same place."""
+        return f"renditions/{file_id}/{self.name}"
+
+
+_OF_IMAGES = (
+    Recipe("thumb", "render_image", WEBP, 256),
+    Recipe("small", "render_image", WEBP, 1024),
+    Recipe("large", "render_image", WEBP, 2048),
+)
+_OF_DOCUMENTS = (
+    Recipe("preview", "render_document", WEBP, 1024),
+    Recipe("text", "extract_text", TEXT),
+)
+
+
+def recipes_for(content_type: str | None) -> tuple[Recipe, ...]:
+    """Return what is made of a file of this type; nothing of most."""
+    if content_type in IMAGES:
+        return _OF_IMAGES
+    return _OF_DOCUMENTS if content_type in DOCUMENTS else ()
+
+
+def measure_of(content_type: str) -> str:
+    """Return the renderer's operation that tells the facts of a file, and refuses what can't be opened."""
+    return "measure_image" if content_type in IMAGES else "measure_document"

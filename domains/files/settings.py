@@ -1,0 +1,97 @@
+"""What can be set about files."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_DEFAULT_TYPES = (
+    "image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/avif", "image/heic", "image/bmp",
+    "application/pdf", "text/plain", "text/csv", "application/json",
+    "application/zip", "application/gzip", "application/x-bzip2", "application/x-xz", "application/zstd",
+    "application/x-7z-compressed", "application/x-tar", "application/vnd.rar",
+    "audio/*", "video/*", "application/ogg",
+    f"{_OFFICE}.wordprocessingml.document", f"{_OFFICE}.spreadsheetml.sheet",
+    f"{_OFFICE}.presentationml.presentation", "application/vnd.oasis.opendocument.text",
+    "application/vnd.oasis.opendocument.spreadsheet", "application/vnd.oasis.opendocument.presentation",
+    "application/epub+zip", "application/x-ole-storage", "application/rtf",
+)  # fmt: skip
+
+
+def _split(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+class FilesSettings(BaseModel):
+    """Limits, the store and the sandbox of the files domain."""
+
+    files_store_url: str | None = Field(
+        None,
+        description="Where bytes are kept: s3://bucket/prefix, gs://..., az://... or file:///...; by default a folder"
+        " `files` in the data folder. Credentials come from the environment as the provider documents.",
+    )
+    files_max_bytes: int = Field(_GIB, description="The largest file, in bytes.", gt=0)
+    files_quota_bytes: int = Field(
+        10 * _GIB, description="What one person may keep, the trash included, in bytes.", gt=0
+    )
+    files_max_count: int = Field(
+        100_000, description="How many files one person may keep, the trash included.", gt=0
+    )
+    files_allowed_types: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        _DEFAULT_TYPES,
+        description="Content types that are accepted, told from the bytes; separated by commas; `audio/*` means all"
+        " of a kind. HTML and SVG are never accepted.",
+    )
+    files_trash_days: int = Field(
+        30, description="Days until a deleted file is gone for good.", ge=0, le=3650
+    )
+    files_abandoned_hours: float = Field(
+        24, description="Hours after which an upload that never ended is swept away.", gt=0, le=720
+    )
+    files_max_tags: int = Field(20, description="Tags of one file.", ge=0, le=100)
+    files_max_metadata_bytes: int = Field(
+        8192, description="Metadata of one file, in bytes of JSON.", ge=2, le=65536
+    )
+    files_max_ranges: int = Field(
+        10, description="Ranges that one download request may ask for.", ge=1, le=100
+    )
+    files_multipart_max_parts: int = Field(20, description="Parts of a multipart upload.", ge=1, le=1000)
+    files_multipart_max_header_bytes: int = Field(
+        8192, description="One header of a part of a multipart upload, in bytes.", ge=256, le=65536
+    )
+    files_multipart_max_field_bytes: int = Field(
+        8192, description="One field beside the file in a multipart upload, in bytes.", ge=64, le=_MIB
+    )
+    files_max_pixels: int = Field(
+        40_000_000, description="The largest image that is opened, in pixels.", gt=0
+    )
+    files_text_max_characters: int = Field(_MIB, description="Text kept of a document, in characters.", gt=0)
+    files_sandbox: Literal["on", "off"] = Field(
+        "on",
+        description="Take network, new processes and foreign files from the process that opens images and documents"
+        " (Linux, x86_64 and aarch64). Where that is impossible nothing is rendered, unless this is `off`.",
+    )
+    files_sandbox_memory_bytes: int = Field(
+        512 * _MIB, description="Address space of that process, in bytes.", ge=128 * _MIB
+    )
+    files_sandbox_cpu_seconds: int = Field(
+        30, description="Processor time of one rendition, in seconds.", ge=1, le=3600
+    )
+    files_sandbox_seconds: float = Field(60, description="Time of one rendition, in seconds.", gt=0, le=3600)
+    files_sandbox_output_bytes: int = Field(
+        64 * _MIB, description="The largest rendition, in bytes.", ge=65536
+    )
+    files_sandbox_operations: int = Field(
+        500, description="Renditions after which that process is replaced by a fresh one.", ge=1
+    )
+    files_scratch_folder: Path | None = Field(
+        None,
+        description="Where files are copied to while they are worked on; by default the system's temporary folder.",
+    )

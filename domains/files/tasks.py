@@ -1,0 +1,30 @@
+"""The jobs of files."""
+
+from datetime import timedelta
+
+from domains.files.public import FileStored
+from domains.files.service.cleaning import CleaningService, KeysToErase
+from domains.files.service.processing import ProcessingService
+from shared.jobs import JobContext, NoPayload, PermanentError, job
+
+
+@job("files.process", queue="files", max_attempts=5, timeout=900)
+async def process(payload: FileStored, context: JobContext) -> None:
+    """Make the renditions of a file that was stored."""
+    if payload.owner_id is None:
+        message = "a file always has an owner"
+        raise PermanentError(message)
+    service = context.provide("files.processing", ProcessingService)
+    await service.process(payload.file_id, payload.owner_id, context)
+
+
+@job("files.erase", queue="default", max_attempts=10, timeout=300)
+async def erase(payload: KeysToErase, context: JobContext) -> None:
+    """Delete objects that no file has any more."""
+    await context.provide("files.cleaning", CleaningService).erase(payload.keys, context)
+
+
+@job("files.sweep", every=timedelta(minutes=5), queue="default", timeout=300)
+async def sweep(payload: NoPayload, context: JobContext) -> None:  # noqa: ARG001  # every job is given a payload
+    """Remove abandoned uploads and expired trash."""
+    await context.provide("files.cleaning", CleaningService).sweep()
