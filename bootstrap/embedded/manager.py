@@ -76,7 +76,7 @@ class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
         self._wave: list[Part] = []
         self._wave_deadline = 0.0
 
-    def add(  # noqa: PLR0913 - what a part is, each by its name
+    def add(
         self,
         name: str,
         command: Sequence[str],

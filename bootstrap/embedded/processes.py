@@ -72,7 +72,7 @@ class ServerProcess:
     `on_line` gets every line after the server is ready; `on_exit` is called when it ends unasked.
     """
 
-    def __init__(  # noqa: PLR0913 - what a server is, each by its name
+    def __init__(
         self,
         name: str,
         command: Sequence[str],

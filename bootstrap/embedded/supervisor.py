@@ -6,7 +6,7 @@ import sys
 import urllib.parse
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bootstrap.embedded.account import server_account
 from bootstrap.embedded.errors import EmbeddedError, MissingProgram
@@ -19,29 +19,13 @@ from bootstrap.embedded.valkey import EmbeddedValkey
 
 if TYPE_CHECKING:
     from bootstrap.embedded.manager import DevelopmentManager
+    from bootstrap.settings import Settings
 
 QUEUES = ("default", "mail", "files")
 PROBE_TIMEOUT_SECONDS = 0.5
 
 
-class SupervisorSettings(Protocol):
-    """The settings that this module reads."""
-
-    @property
-    def data_dir(self) -> Path: ...
-    @property
-    def host(self) -> str: ...
-    @property
-    def port(self) -> int: ...
-    @property
-    def database_url(self) -> object | None: ...
-    @property
-    def redis_url(self) -> object | None: ...
-    @property
-    def emails_smtp_url(self) -> object | None: ...
-
-
-def run(settings: SupervisorSettings) -> int:
+def run(settings: "Settings") -> int:
     """Run everything until Ctrl-C or SIGTERM; return 0 when asked to stop, 1 when something failed.
 
     PostgreSQL, Valkey and the mail catcher are started only where the settings name no server of your own.
@@ -54,7 +38,7 @@ def run(settings: SupervisorSettings) -> int:
 
 
 class _Supervisor:
-    def __init__(self, settings: SupervisorSettings) -> None:
+    def __init__(self, settings: "Settings") -> None:
         self._settings = settings
         self._data_dir = settings.data_dir.absolute()
         # What `tulou` finds in a second terminal while this runs.
@@ -117,8 +101,8 @@ class _Supervisor:
             "TULOU_PORT": str(self._settings.port),
             "PYTHONUNBUFFERED": "1",
         }
-        # Secrets that the person has set win over ours.
-        return secrets | dict(os.environ) | self._services | own
+        # What the person has set wins over what we made up.
+        return secrets | {"TULOU_PUBLIC_URL": self._base_url} | dict(os.environ) | self._services | own
 
     def _add_parts(self, manager: "DevelopmentManager", mail_port: int | None) -> None:
         if mail_port is not None:

