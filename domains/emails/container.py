@@ -1,0 +1,86 @@
+"""How the parts of this domain are put together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dependency_injector import containers, providers
+
+from domains.emails import router as router_module
+from domains.emails import tasks as tasks_module
+from domains.emails.gateway.null import NullTransport
+from domains.emails.gateway.smtp import SmtpGateway
+from domains.emails.gateway.transport import SmtpTransport
+from domains.emails.repository import EmailRepository
+from domains.emails.service.delivery import DeliveryService
+from domains.emails.service.emails import EmailEraser, EmailService
+from domains.emails.service.freezing import mail_host
+from domains.emails.service.mailer import MailerService
+from domains.emails.service.rendering import Renderer
+from domains.emails.service.sealing import Sealer
+from domains.emails.settings import EmailsSettings, parse_smtp_url
+from shared.clock import Clock
+from shared.database import Database
+from shared.jobs import Outbox
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def _renderer(folders: dict[str, Path], settings: EmailsSettings, public_url: str) -> Renderer:
+    return Renderer(folders, own_folder=TEMPLATES, product=settings.emails_product_name, public_url=public_url)
+
+
+def _transport(settings: EmailsSettings, public_url: str) -> SmtpTransport:
+    if settings.emails_smtp_url is None:
+        return NullTransport()
+    server = parse_smtp_url(settings.emails_smtp_url.get_secret_value())
+    return SmtpGateway(server, settings=settings, greeting=mail_host(public_url))
+
+
+class EmailsContainer(containers.DeclarativeContainer):
+    """What mail needs, and what it offers."""
+
+    settings = providers.Dependency(instance_of=EmailsSettings)
+    database = providers.Dependency(instance_of=Database)
+    transaction = providers.Dependency()
+    outbox = providers.Dependency(instance_of=Outbox)
+    clock = providers.Dependency(instance_of=Clock)
+    template_folders = providers.Dependency(instance_of=dict)
+    mail_keys = providers.Dependency(instance_of=Sequence)
+    public_url = providers.Dependency(instance_of=str)
+
+    repository = providers.ThreadSafeSingleton(EmailRepository, database)
+    sealer = providers.ThreadSafeSingleton(Sealer, mail_keys)
+    renderer = providers.ThreadSafeSingleton(_renderer, template_folders, settings, public_url)
+    transport = providers.ThreadSafeSingleton(_transport, settings, public_url)
+
+    mailer = providers.ThreadSafeSingleton(
+        MailerService,
+        emails=repository,
+        transaction=transaction,
+        outbox=outbox,
+        clock=clock,
+        renderer=renderer,
+        sealer=sealer,
+        settings=settings,
+        public_url=public_url,
+    )
+    delivery = providers.ThreadSafeSingleton(
+        DeliveryService,
+        emails=repository,
+        transaction=transaction,
+        outbox=outbox,
+        clock=clock,
+        transport=transport,
+        sealer=sealer,
+        settings=settings,
+    )
+    service = providers.ThreadSafeSingleton(EmailService, emails=repository)
+    personal_data = providers.ThreadSafeSingleton(
+        EmailEraser, emails=repository, transaction=transaction, clock=clock
+    )
+
+    routers = providers.Object([router_module.router])
+    stoppables = providers.List(transport)
+    tasks = providers.Object(tasks_module)
+    templates = providers.Object(TEMPLATES)
+    resource_urls = providers.Object({"email": "/v1/emails/{id}"})

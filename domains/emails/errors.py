@@ -1,0 +1,66 @@
+"""Facts about mails that stop a request or a job."""
+
+from shared.errors import NotFound, Unavailable, Unprocessable
+
+
+class EmailNotFound(NotFound):
+    """No mail has this id."""
+
+    code = "emails.not_found"
+    detail = "There is no such mail."
+
+
+class AddressRefused(Unprocessable):
+    """Not exactly one address (RFC 5321, section 4.1.2)."""
+
+    code = "emails.address_refused"
+    detail = "The recipient must be exactly one mail address, without a name."
+
+
+class HeaderRefused(Unprocessable):
+    """A line break or another control character would let its author write headers of their own."""
+
+    code = "emails.header_refused"
+    detail = "Subject and names must be one line without control characters."
+
+
+class MailRefused(Unprocessable):
+    """The mail server answered 5xx: it will never take this mail."""
+
+    code = "emails.refused"
+    detail = "The mail server refused this mail for good."
+
+
+class MailPutOffTooLong(Unprocessable):
+    """The mail server answered 4xx each time."""
+
+    code = "emails.put_off_too_long"
+    detail = "The mail server put this mail off each time, until we gave up."
+
+
+class MailExpired(Unprocessable):
+    """It was too old to be sent."""
+
+    code = "emails.expired"
+    detail = "This mail could not be sent while it was still of use."
+
+
+class MailUnreadable(Unavailable):
+    """The frozen bytes can't be decrypted: their key is gone from the settings. Tried again: it may come back."""
+
+    code = "emails.unreadable"
+    detail = "The key that this mail was encrypted with is not in the settings."
+
+
+class MailDeferred(Unavailable):
+    """The mail server answered 4xx, or nothing that is SMTP; another try follows."""
+
+    code = "emails.deferred"
+    detail = "The mail server can't take this mail at the moment. It will be tried again."
+
+
+class MailUncertain(Unavailable):
+    """The connection broke after the last byte; the same bytes follow once more."""
+
+    code = "emails.uncertain"
+    detail = "The connection broke before the mail server confirmed this mail. The same mail will be sent again."

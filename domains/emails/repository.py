@@ -1,0 +1,129 @@
+"""SQL of mails."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, case, func, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import col
+
+from domains.emails.models import WAITING, Attempt, Email, EmailStatus, Phase
+from domains.emails.schemas import EmailRead
+from shared.database import current_session
+from shared.models import columns
+from shared.pagination import Listing, Page, PageRequest
+from shared.repository import Repository
+from shared.schemas import Row
+from shared.statements import Nothing, Statement
+
+_EMAIL = select(*columns(Email, EmailRead))
+_READ = Statement(_EMAIL.where(col(Email.id) == bindparam("email_id")), EmailRead)
+_LIST = Listing(
+    _EMAIL,
+    EmailRead,
+    key=Email.id,
+    sorts={"created_at": Email.created_at},
+    filters={
+        "status": col(Email.status) == bindparam("status"),
+        "recipient": func.lower(Email.recipient) == func.lower(bindparam("recipient")),
+    },
+)
+_WAITS = or_(*(col(Email.status) == status for status in WAITING))
+_CHANGED = {"updated_at": bindparam("now"), "revision": col(Email.revision) + 1}
+_ENTER = Statement(
+    update(Email)
+    .where(col(Email.id) == bindparam("email_id"), col(Email.status) == EmailStatus.SENDING)
+    .values(phase=bindparam("entered"), **_CHANGED),
+    Nothing,
+)
+_ERASE_REPLIES = Statement(
+    update(Attempt)
+    .where(col(Attempt.email_id) == col(Email.id), col(Email.owner_id) == bindparam("owner"))
+    .values(reply=None),
+    Nothing,
+)
+_ERASE = Statement(
+    update(Email)
+    .where(col(Email.owner_id) == bindparam("owner"))
+    .values(
+        status=case(
+            (or_(_WAITS, col(Email.status) == EmailStatus.UNCERTAIN), EmailStatus.CANCELLED),
+            else_=col(Email.status),
+        ),
+        recipient=None,
+        recipient_name=None,
+        subject=None,
+        frozen=None,
+        last_reply=None,
+        error=None,
+        owner_id=None,
+        **_CHANGED,
+    ),
+    Nothing,
+)
+
+
+class OwnedEmail(Row):
+    """A mail and whose it is."""
+
+    id: UUID
+    owner_id: UUID | None
+
+
+_STALE = (
+    _WAITS,
+    col(Email.created_at) < bindparam("created_before"),
+    col(Email.updated_at) < bindparam("untouched_since"),
+)
+_EXPIRE = Statement(
+    update(Email)
+    .where(*_STALE, col(Email.phase) != Phase.DATA)
+    .values(
+        status=EmailStatus.FAILED,
+        phase=Phase.IDLE,
+        frozen=None,
+        error=bindparam("problem", type_=JSONB),
+        **_CHANGED,
+    )
+    .returning(*columns(Email, OwnedEmail)),
+    OwnedEmail,
+)
+_STRAND = Statement(
+    update(Email).where(*_STALE, col(Email.phase) == Phase.DATA).values(status=EmailStatus.UNCERTAIN, **_CHANGED),
+    Nothing,
+)
+
+
+class EmailRepository(Repository):
+    """Mails and the conversations about them."""
+
+    async def lock(self, email_id: UUID) -> Email | None:
+        """Return the mail, locked until the open transaction ends."""
+        return await current_session().get(Email, email_id, with_for_update=True)
+
+    async def enter(self, email_id: UUID, phase: Phase, *, now: datetime) -> bool:
+        """Note that a phase begins; False when the mail is not being sent any more."""
+        return await self.database.execute(_ENTER, email_id=email_id, entered=phase, now=now) == 1
+
+    async def read(self, email_id: UUID) -> EmailRead | None:
+        """Return what may be shown of a mail."""
+        return await self.database.fetch_one(_READ, email_id=email_id)
+
+    async def find(self, request: PageRequest, filters: Mapping[str, Any]) -> Page[EmailRead]:
+        """Return one page of mails; filters: `status`, `recipient` (the whole address, in any case)."""
+        return await self.page(_LIST, request, filters)
+
+    async def erase(self, owner_id: UUID, *, now: datetime) -> None:
+        """Erase what is personal in this person's mails; those that were not sent yet never will be."""
+        await self.database.execute(_ERASE_REPLIES, owner=owner_id)
+        await self.database.execute(_ERASE, owner=owner_id, now=now)
+
+    async def expire(
+        self, *, created_before: datetime, untouched_since: datetime, problem: Mapping[str, Any], now: datetime
+    ) -> list[OwnedEmail]:
+        """Give up old mails that nobody works on; return them. Those that were cut off become uncertain."""
+        stale = {"created_before": created_before, "untouched_since": untouched_since, "now": now}
+        await self.database.execute(_STRAND, **stale)
+        return await self.database.fetch_all(_EXPIRE, **stale, problem=dict(problem))

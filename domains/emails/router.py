@@ -1,0 +1,47 @@
+"""What administrators see of mails over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from domains.emails.errors import EmailNotFound
+from domains.emails.models import EmailStatus
+from domains.emails.schemas import EmailRead
+from domains.emails.service.emails import EmailService
+from shared.http.routing import Router, problems
+from shared.identity import Admin, MissingScope, NotAuthenticated
+from shared.pagination import BadCursor, Page, PageRequest, link_next, page_request
+from shared.wiring import accessor
+
+Emails = Annotated[EmailService, Depends(accessor("emails.service", EmailService))]
+
+router = Router(prefix="/v1/emails", tags=["emails"])
+
+
+@router.get("", summary="List mails", responses=problems(BadCursor, NotAuthenticated, MissingScope))
+async def list_emails(
+    _admin: Admin,
+    emails: Emails,
+    request: Request,
+    response: Response,
+    page: Annotated[PageRequest, page_request("created_at")],
+    status: Annotated[EmailStatus | None, Query(description="Only mails in this state.")] = None,
+    recipient: Annotated[
+        str | None, Query(max_length=320, description="Only mails to this address, in upper or lower case.")
+    ] = None,
+) -> Page[EmailRead]:
+    """Return what became of the mails that this installation sent, the newest first. For administrators."""
+    found = await emails.find(page, status=status, recipient=recipient)
+    link_next(request, response, found)
+    return found
+
+
+@router.get(
+    "/{email_id}", summary="Read a mail", responses=problems(EmailNotFound, NotAuthenticated, MissingScope)
+)
+async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailRead:
+    """Return one mail's fate. Its content is not shown: it may hold one-time secrets. For administrators."""
+    return await emails.read(email_id)

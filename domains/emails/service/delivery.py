@@ -1,0 +1,251 @@
+"""Sending accepted mails: each phase is committed before it begins, so that a crash tells how far it had come."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NoReturn
+from uuid import UUID
+
+from domains.emails.errors import MailDeferred, MailExpired, MailPutOffTooLong, MailRefused, MailUncertain
+from domains.emails.gateway.transport import (
+    Conversation,
+    ConversationEnded,
+    Envelope,
+    OutcomeUnknown,
+    Refused,
+    Reply,
+    ServerUnreachable,
+    SmtpTransport,
+)
+from domains.emails.models import Attempt, Email, EmailStatus, Outcome, Phase, Step
+from domains.emails.public import EmailFailed, EmailSent, WhenUncertain
+from domains.emails.service.sealing import Sealer
+from domains.emails.service.stores import EmailStore
+from domains.emails.settings import EmailsSettings
+from shared.clock import Clock
+from shared.database import TransactionFactory
+from shared.errors import AppError, problem_of
+from shared.jobs import JobContext, Outbox, Snooze
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+_FINAL_FAILURES: dict[str, type[AppError]] = {
+    error.code: error for error in (MailRefused, MailPutOffTooLong, MailExpired)
+}
+_SHORTEST_PAUSE = timedelta(seconds=1)
+_UNTOUCHED = timedelta(hours=1)
+
+
+class _Withdrawn(Exception):  # noqa: N818  # a fact, not a mistake
+    """The mail was taken back while it was being sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A mail to be sent now. `attempt` becomes the record of the conversation."""
+
+    email: Email
+    attempt: Attempt
+    content: bytes
+    context: JobContext
+
+    @property
+    def is_last(self) -> bool:
+        return _is_last(self.context)
+
+
+class DeliveryService:
+    """Hands mails over to the mail server. No transaction is open while it talks to it."""
+
+    def __init__(
+        self,
+        *,
+        emails: EmailStore,
+        transaction: TransactionFactory,
+        outbox: Outbox,
+        clock: Clock,
+        transport: SmtpTransport,
+        sealer: Sealer,
+        settings: EmailsSettings,
+    ) -> None:
+        self._emails = emails
+        self._transaction = transaction
+        self._outbox = outbox
+        self._clock = clock
+        self._transport = transport
+        self._sealer = sealer
+        self._patience = timedelta(hours=settings.emails_give_up_hours)
+
+    async def deliver(self, email_id: UUID, context: JobContext) -> None:
+        """Make one attempt at a mail, and finish the job with what became of it.
+
+        Raises:
+            Snooze: the mail server is away; no attempt is burnt.
+            MailDeferred, MailUncertain: another attempt follows.
+            MailRefused, MailPutOffTooLong, MailExpired: the mail was given up.
+        """
+        pause = self._transport.pause()
+        if pause:
+            raise Snooze(pause, "the mail server is away")
+        task = await self._begin(email_id, context)
+        if task is None:
+            return
+        try:
+            async with self._transport.converse() as conversation:
+                reply = await self._hand_over(task, conversation)
+        except _Withdrawn:
+            logger.info("mail_withdrawn", email_id=str(email_id))
+        except ConversationEnded as ended:
+            await self._note_failure(task, ended)
+        else:
+            await self._note_success(task, reply)
+
+    async def expire(self) -> None:
+        """Give up mails that are too old and that nobody works on any more (their jobs were cancelled, or crashed)."""
+        now = self._clock.now()
+        async with self._transaction():
+            given_up = await self._emails.expire(
+                created_before=now - self._patience,
+                untouched_since=now - _UNTOUCHED,
+                problem=problem_of(MailExpired()),
+                now=now,
+            )
+            for email in given_up:
+                await self._outbox.publish(
+                    EmailFailed(email_id=email.id, owner_id=email.owner_id, code=MailExpired.code)
+                )
+
+    async def _begin(self, email_id: UUID, context: JobContext) -> _Task | None:
+        """Enter a new conversation, unless the mail needs none; then finish the job, or fail it as the mail failed."""
+        async with self._transaction(own=True):
+            await context.confirm()
+            email = await self._emails.lock(email_id)
+            task = await self._take_up(email, context) if email is not None else None
+            if task is None and (email is None or email.status != EmailStatus.FAILED):
+                await context.finish({"status": "erased" if email is None else email.status})
+        if task is None and email is not None and email.status == EmailStatus.FAILED:
+            _raise_failure_of(email)
+        return task
+
+    async def _take_up(self, email: Email, context: JobContext) -> _Task | None:
+        now = self._clock.now()
+        step = email.next_step(oldest=now - self._patience, is_last_attempt=_is_last(context))
+        if email.was_cut_off and email.status == EmailStatus.SENDING:
+            await self._note_crash(email)
+        if step == Step.HOLD:
+            email.remain_uncertain(now)
+        if step == Step.EXPIRE:
+            await self._give_up(email, MailExpired())
+        if step != Step.SEND or email.frozen is None:
+            return None
+        content = self._sealer.open(email.frozen)
+        email.begin(now)
+        attempt = Attempt(email_id=email.id, number=email.attempts, started_at=now, ended_at=now)
+        return _Task(email, attempt, content, context)
+
+    async def _hand_over(self, task: _Task, conversation: Conversation) -> Reply:
+        task.attempt.tls = conversation.tls
+        await self._enter(task, Phase.ENVELOPE)
+        envelope = Envelope(task.email.sender, task.email.recipient or "", len(task.content))
+        await conversation.offer(envelope)
+        await self._enter(task, Phase.DATA)
+        return await conversation.hand_over(task.content)
+
+    async def _enter(self, task: _Task, phase: Phase) -> None:
+        async with self._transaction(own=True):
+            await task.context.confirm()
+            entered = await self._emails.enter(task.email.id, phase, now=self._clock.now())
+            if not entered:
+                await task.context.finish({"status": EmailStatus.CANCELLED})
+        if not entered:
+            raise _Withdrawn
+        task.attempt.phase = phase
+
+    async def _note_success(self, task: _Task, reply: Reply) -> None:
+        async with self._transaction(own=True):
+            email = await self._end(task, Outcome.SENT, reply)
+            if email is not None:
+                email.arrive(str(reply), self._clock.now())
+                await self._outbox.publish(EmailSent(email_id=email.id, owner_id=email.owner_id))
+            await task.context.finish({"status": EmailStatus.SENT})
+        logger.info("mail_sent", email_id=str(task.email.id), template=task.email.template)
+
+    async def _note_failure(self, task: _Task, ended: ConversationEnded) -> None:
+        outcome, failure = self._judge(task, ended)
+        async with self._transaction(own=True):
+            email = await self._end(task, outcome, ended.reply)
+            if email is None or email.status != EmailStatus.SENDING:
+                failure = None
+            else:
+                await self._apply(email, ended, failure)
+            if failure is None:
+                await task.context.finish({"status": "erased" if email is None else email.status})
+        logger.warning("mail_not_taken", email_id=str(task.email.id), outcome=outcome, code=ended.reply.code)
+        if failure is not None:
+            raise failure from ended
+
+    def _judge(self, task: _Task, ended: ConversationEnded) -> tuple[Outcome, AppError | Snooze | None]:
+        """Return how the conversation ended, and what to tell the job; None: there is nothing more to be done."""
+        code = ended.reply.code
+        if isinstance(ended, ServerUnreachable):
+            pause = max(self._transport.pause(), _SHORTEST_PAUSE)
+            return Outcome.UNREACHABLE, Snooze(pause, "the mail server is away")
+        if isinstance(ended, OutcomeUnknown):
+            may_resend = task.email.when_uncertain == WhenUncertain.RESEND and not task.is_last
+            return Outcome.UNCERTAIN, MailUncertain() if may_resend else None
+        if isinstance(ended, Refused):
+            return Outcome.REFUSED, MailRefused(reply_code=code)
+        outcome = Outcome.DEFERRED if code else Outcome.GARBLED
+        return outcome, MailPutOffTooLong(reply_code=code) if task.is_last else MailDeferred(reply_code=code)
+
+    async def _apply(self, email: Email, ended: ConversationEnded, failure: AppError | Snooze | None) -> None:
+        now = self._clock.now()
+        reply = str(ended.reply)
+        if isinstance(ended, OutcomeUnknown):
+            email.last_reply = reply
+            email.remain_uncertain(now)
+        elif isinstance(failure, AppError) and failure.permanent:
+            email.last_reply = reply
+            await self._give_up(email, failure)
+        elif isinstance(ended, ServerUnreachable) and not ended.answered:
+            email.wait(EmailStatus.QUEUED, reply, now)
+        else:
+            email.wait(EmailStatus.DEFERRED, reply, now)
+
+    async def _end(self, task: _Task, outcome: Outcome, reply: Reply) -> Email | None:
+        """Write down how the conversation ended, in the open transaction; return the mail, locked."""
+        await task.context.confirm()
+        email = await self._emails.lock(task.email.id)
+        if email is None:
+            return None
+        task.attempt.outcome = outcome
+        task.attempt.reply = None if email.status == EmailStatus.CANCELLED else str(reply)
+        task.attempt.ended_at = self._clock.now()
+        await self._emails.add(task.attempt)
+        return email
+
+    async def _note_crash(self, email: Email) -> None:
+        await self._emails.add(
+            Attempt(
+                email_id=email.id,
+                number=email.attempts,
+                outcome=Outcome.UNCERTAIN,
+                phase=Phase.DATA,
+                reply="The worker stopped before the mail server had answered.",
+                started_at=email.updated_at,
+                ended_at=self._clock.now(),
+            )
+        )
+
+    async def _give_up(self, email: Email, failure: AppError) -> None:
+        email.fail(problem_of(failure), self._clock.now())
+        await self._outbox.publish(EmailFailed(email_id=email.id, owner_id=email.owner_id, code=failure.code))
+
+
+def _is_last(context: JobContext) -> bool:
+    return context.attempt >= context.max_attempts
+
+
+def _raise_failure_of(email: Email) -> NoReturn:
+    """A job fails for the reason that its mail failed for, also when the mail's end was committed by an earlier attempt."""
+    code = (email.error or {}).get("code", "")
+    raise _FINAL_FAILURES.get(code, MailRefused)

@@ -1,0 +1,107 @@
+"""Accepting mails."""
+
+from uuid import UUID
+
+from domains.emails.models import Email
+from domains.emails.public import OutgoingMail, PreparedMail
+from domains.emails.schemas import DeliverEmail
+from domains.emails.service.freezing import default_sender, freeze, mail_host, parse_recipient
+from domains.emails.service.rendering import Renderer
+from domains.emails.service.sealing import Sealer
+from domains.emails.service.stores import EmailStore
+from domains.emails.settings import EmailsSettings, parse_sender
+from shared.clock import Clock
+from shared.database import TransactionFactory
+from shared.events import Resource
+from shared.ids import new_id
+from shared.jobs import JobOptions, Outbox
+from shared.trace import current_trace
+
+DELIVER = "emails.deliver"
+
+
+class MailerService:
+    """The `Mailer` of `domains.emails.public`."""
+
+    def __init__(
+        self,
+        *,
+        emails: EmailStore,
+        transaction: TransactionFactory,
+        outbox: Outbox,
+        clock: Clock,
+        renderer: Renderer,
+        sealer: Sealer,
+        settings: EmailsSettings,
+        public_url: str,
+    ) -> None:
+        self._emails = emails
+        self._transaction = transaction
+        self._outbox = outbox
+        self._clock = clock
+        self._renderer = renderer
+        self._sealer = sealer
+        self._host = mail_host(public_url)
+        given = settings.emails_sender
+        self._sender = parse_sender(given) if given else default_sender(settings.emails_product_name, self._host)
+
+    def prepare(self, mail: OutgoingMail) -> PreparedMail:
+        """Render and freeze a mail; see `Mailer.prepare`."""
+        recipient = parse_recipient(mail.to, mail.to_name)
+        rendered = self._renderer.render(mail.template, mail.variables, locale=mail.locale)
+        email_id = new_id()
+        message_id, content = freeze(
+            rendered,
+            email_id=email_id,
+            sender=self._sender,
+            recipient=recipient,
+            host=self._host,
+            now=self._clock.now(),
+            locale=mail.locale,
+        )
+        return PreparedMail(
+            id=email_id,
+            message_id=message_id,
+            sender=self._sender.addr_spec,
+            recipient=recipient.addr_spec,
+            recipient_name=recipient.display_name or None,
+            subject=rendered.subject,
+            template=mail.template,
+            owner_id=mail.owner_id,
+            when_uncertain=mail.when_uncertain,
+            category=mail.category,
+            sensitive=mail.sensitive,
+            sealed=self._sealer.seal(content),
+        )
+
+    async def send(self, prepared: PreparedMail) -> UUID:
+        """Accept the mail; see `Mailer.send`."""
+        async with self._transaction():
+            await self._emails.add(self._row_of(prepared))
+            # Without an owner: whoever can cancel this job could keep a warning from the person it is meant for.
+            await self._outbox.enqueue(
+                DELIVER,
+                DeliverEmail(email_id=prepared.id),
+                JobOptions(unique_key=str(prepared.id), resource=Resource(type="email", id=prepared.id)),
+            )
+        return prepared.id
+
+    def _row_of(self, prepared: PreparedMail) -> Email:
+        now = self._clock.now()
+        return Email(
+            id=prepared.id,
+            message_id=prepared.message_id,
+            sender=prepared.sender,
+            recipient=prepared.recipient,
+            recipient_name=prepared.recipient_name,
+            subject=prepared.subject,
+            template=prepared.template,
+            category=prepared.category,
+            sensitive=prepared.sensitive,
+            when_uncertain=prepared.when_uncertain,
+            owner_id=prepared.owner_id,
+            request_id=current_trace().request_id,
+            frozen=prepared.sealed,
+            created_at=now,
+            updated_at=now,
+        )

@@ -1,0 +1,145 @@
+"""What can be set about mail."""
+
+from email.errors import HeaderParseError
+from email.headerregistry import Address
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, SecretStr
+
+_DEFAULT_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
+
+StartTls = Literal["auto", "required", "off"]
+
+
+class SmtpServer(BaseModel):
+    """What an SMTP URL says. `starttls` has no meaning when `tls` (TLS from the first byte) is set."""
+
+    host: str
+    port: int
+    username: str | None
+    password: SecretStr
+    tls: bool
+    starttls: StartTls
+    verify: bool
+
+
+def parse_smtp_url(url: str) -> SmtpServer:
+    """Read `smtp://user:password@host:port?starttls=auto|required|off&verify=on|off`, `smtps://` or `smtp+starttls://`.
+
+    With a user name `auto` means `required`, so that a password never travels in the clear unless `off` asks for it.
+
+    Raises:
+        ValueError: a sentence that says what is wrong, without the URL: it holds a password.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS:
+        message = "The address of the mail server must begin with smtp://, smtps:// or smtp+starttls://."
+        raise ValueError(message)
+    if not parts.hostname or parts.path.strip("/") or parts.fragment or _is_no_port(parts.netloc):
+        message = "The address of the mail server must look like smtp://user:password@host:port."
+        raise ValueError(message)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    username = unquote(parts.username) if parts.username else None
+    verify = _one_of(options.pop("verify", "on"), "verify", ("on", "off"))
+    return SmtpServer(
+        host=parts.hostname,
+        port=parts.port or _DEFAULT_PORTS[parts.scheme],
+        username=username,
+        password=SecretStr(unquote(parts.password or "")),
+        tls=parts.scheme == "smtps",
+        starttls=_starttls(parts.scheme, options, has_login=username is not None),
+        verify=verify == "on",
+    )
+
+
+def _starttls(scheme: str, options: dict[str, str], *, has_login: bool) -> StartTls:
+    asked = _one_of(options.pop("starttls", "auto"), "starttls", ("auto", "required", "off"))
+    if options:
+        message = "The address of the mail server takes the options starttls and verify, no other."
+        raise ValueError(message)
+    if scheme == "smtp+starttls" or asked == "required":
+        return "required"
+    if asked == "off":
+        return "off"
+    return "required" if has_login else "auto"
+
+
+def _one_of(value: str, name: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        message = f"The option {name} of the mail server's address must be one of {', '.join(allowed)}."
+        raise ValueError(message)
+    return value
+
+
+def _is_no_port(netloc: str) -> bool:
+    _, separator, port = netloc.rpartition("@")[2].rpartition("]")[2].rpartition(":")
+    return bool(separator) and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536)  # noqa: PLR2004  # TCP
+
+
+def _is_smtp_url(url: SecretStr | None) -> SecretStr | None:
+    if url is None or not url.get_secret_value():
+        return None
+    parse_smtp_url(url.get_secret_value())
+    return url
+
+
+def parse_sender(sender: str) -> Address:
+    """Read `Name <local@domain>` or `local@domain`.
+
+    Raises:
+        ValueError: it isn't exactly one address.
+    """
+    name, address = parseaddr(sender)
+    local, separator, domain = address.rpartition("@")
+    try:
+        if not (local and separator and domain) or not sender.isprintable() or not address.isascii():
+            raise ValueError(sender)  # noqa: TRY301  # one sentence for all of it
+        return Address(display_name=name, username=local, domain=domain)
+    except (ValueError, HeaderParseError, IndexError) as error:
+        message = f"{sender!r} is no sender; write Name <address@domain>."
+        raise ValueError(message) from error
+
+
+def _is_sender(sender: str | None) -> str | None:
+    if sender is not None:
+        parse_sender(sender)
+    return sender
+
+
+class EmailsSettings(BaseModel):
+    """The mail server, the sender and how patient we are."""
+
+    emails_smtp_url: Annotated[SecretStr | None, AfterValidator(_is_smtp_url)] = Field(
+        None,
+        validation_alias=AliasChoices("emails_smtp_url", "TULOU_EMAILS_SMTP_URL", "SMTP_URL"),
+        description="The mail server: smtp://user:password@host:port, smtps:// (TLS from the start) or smtp+starttls://;"
+        " ?starttls=auto|required|off, ?verify=off accepts any certificate. Without it mails are only logged,"
+        " which production refuses.",
+    )
+    emails_smtp_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that the mail server's own is checked against, beside the system's."
+    )
+    emails_sender: Annotated[str | None, AfterValidator(_is_sender)] = Field(
+        None, description="Sender of every mail, `Name <address@domain>`; by default no-reply at the public URL's host."
+    )
+    emails_product_name: str = Field(
+        "Tulou", description="The name that mails show.", min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"
+    )
+    emails_timeout_seconds: float = Field(
+        20, description="Patience with one answer of the mail server, in seconds.", gt=0, le=60
+    )
+    emails_data_timeout_seconds: float = Field(
+        60, description="Patience with the answer that accepts a mail, in seconds (RFC 5321 asks for much).", gt=0, le=110
+    )
+    emails_idle_seconds: float = Field(
+        30, description="How long a connection to the mail server is kept for the next mail, in seconds.", ge=0, le=300
+    )
+    emails_outage_seconds: float = Field(
+        30, description="The longest pause between tries while the mail server is away, in seconds.", gt=0, le=3600
+    )
+    emails_give_up_hours: float = Field(
+        120, description="Age at which an unsent mail is given up, in hours (RFC 5321: 4-5 days).", gt=0, le=720
+    )
