@@ -3,11 +3,12 @@
 Building and compiling a statement costs more than running it; so repositories write theirs at module level.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import Delete, Insert, Select, Update
+from sqlalchemy import JSON, Delete, Insert, Select, Update
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.types import TypeEngine
 
@@ -28,6 +29,9 @@ class Statement(Generic[RowT]):
         self.into = into
         compiled = clause.compile(dialect=_DIALECT)
         self.sql = str(compiled)
+        if "__[POSTCOMPILE" in self.sql:
+            message = "in_() can't be compiled ahead; write `column == any_(bindparam(..., type_=ARRAY(...)))`"
+            raise TypeError(message)
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
         self._defaults: Mapping[str, Any] = compiled.params
         self._required = {name for name, bind in compiled.binds.items() if bind.required}
@@ -67,9 +71,17 @@ class Nothing(BaseModel):
 def _converters(columns: Iterable[tuple[str, TypeEngine[Any]]], kind: str) -> dict[str, _Converter]:
     found: dict[str, _Converter] = {}
     for name, type_ in columns:
+        if kind == "result_processor" and isinstance(type_, JSON):
+            found[name] = _from_json
+            continue
         implementation: Any = type_.dialect_impl(_DIALECT)
         arguments = (_DIALECT,) if kind == "bind_processor" else (_DIALECT, None)
         convert = getattr(implementation, kind)(*arguments)
         if convert is not None:
             found[name] = convert
     return found
+
+
+def _from_json(value: str | None) -> Any:
+    """SQLAlchemy leaves this to a codec that it sets on its own connections; ours have none."""
+    return None if value is None else json.loads(value)

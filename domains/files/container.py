@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, Object, ThreadSafeSingleton
+from dependency_injector.providers import Dependency, List, Object, ThreadSafeSingleton
 
 from domains.files import tasks
 from domains.files.gateway.sandbox import Sandbox
@@ -78,6 +78,7 @@ class FilesContainer(DeclarativeContainer):
         clock=clock,
     )
 
+    stoppables = List(renderer)
     routers = Object([routes.router])
     tasks = Object(tasks)
     personal_data = cleaning

@@ -31,6 +31,16 @@ LOADERS = {
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")
 _FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
 _WEBP_QUALITY = 80
+_TINY_DOCUMENT = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 20 20]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj
+4 0 obj<</Length 32>>stream
+BT /F 9 Tf 2 2 Td (Tulou) Tj ET
+endstream endobj
+5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj
+trailer<</Root 1 0 R>>
+"""
 
 
 class Refused(Exception):  # an answer, not a mistake
@@ -61,8 +71,8 @@ def _confine(limits: Request) -> None:
 
 
 def _prepare_libraries() -> None:
-    """Import and use both libraries once: later there is no folder left to load them from."""
-    import pypdfium2  # noqa: F401, PLC0415  # only this process may load it
+    """Import and use both libraries once: what they load later they could not find any more."""
+    import pypdfium2  # noqa: PLC0415  # only this process may load it
     import pyvips  # noqa: PLC0415
 
     pyvips.cache_set_max(0)
@@ -72,6 +82,9 @@ def _prepare_libraries() -> None:
         pyvips.operation_block_set(f"VipsForeignLoad{name}", False)  # noqa: FBT003
     picture = pyvips.Image.black(8, 8, bands=3).copy(interpretation="srgb")
     pyvips.Image.webpload_buffer(picture.webpsave_buffer()).thumbnail_image(4).avg()
+    document = pypdfium2.PdfDocument(_TINY_DOCUMENT)
+    _page_text(document, 0)
+    document[0].render(scale=1, prefer_bgrx=True, rev_byteorder=True)
 
 
 def _answer(answer: Answer) -> None:

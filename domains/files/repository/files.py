@@ -83,7 +83,7 @@ _SET_STATUS = Statement(
         status=bindparam("new_status"),
         facts=col(File.facts).op("||")(bindparam("new_facts", type_=JSONB)),
         **_TOUCHED,
-    ),  # type: ignore[attr-defined]  # a column to SQLAlchemy, a dict to mypy
+    ),
     Nothing,
 )
 
@@ -215,7 +215,8 @@ class FileRepository(Repository):
         """Replace what a search finds this file by."""
         await self.database.execute(_FORGET_TEXT, file=file_id)
         pieces = [text[start : start + _PART_CHARACTERS] for start in range(0, len(text), _PART_CHARACTERS)]
-        await current_session().execute(
+        connection = await current_session().connection()
+        await connection.execute(
             insert(FileText),
             [
                 {

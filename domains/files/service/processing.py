@@ -101,8 +101,7 @@ class ProcessingService:
         async with self.transaction():
             kept = await self.files.rendition_made(content.id, recipe.name, size, digest, facts)
             if kept and recipe.operation == "extract_text":
-                text = output.read_text(encoding="utf-8")
-                await self.files.set_text(content.id, owner_id, content.name, text)
+                await self._keep_text(content.id, owner_id, output)
         if not kept:
             await self.store.delete(key)
 
