@@ -1,5 +1,6 @@
 """Making the renditions of a file, one by one, in the confined process."""
 
+import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -97,13 +98,20 @@ class ProcessingService:
         facts = await self._ask(recipe.operation, content, source, output=str(output), size=recipe.size)
         key = recipe.storage_key(content.id)
         size = await self.store.store_file(key, output)
-        digest = hashlib.sha256(output.read_bytes()).hexdigest()
+        digest = hashlib.sha256(await asyncio.to_thread(output.read_bytes)).hexdigest()
         async with self.transaction():
             kept = await self.files.rendition_made(content.id, recipe.name, size, digest, facts)
             if kept and recipe.operation == "extract_text":
                 await self._keep_text(content.id, owner_id, output)
         if not kept:
             await self.store.delete(key)
+
+    async def _keep_text(self, file_id: UUID, owner_id: UUID, output: Path) -> None:
+        """Make the text searchable, with the file's present name: it may have changed meanwhile."""
+        file = await self.files.lock(file_id, owner_id)
+        if file is not None:
+            text = await asyncio.to_thread(output.read_text, encoding="utf-8")
+            await self.files.set_text(file_id, owner_id, file.name, text)
 
     async def _ask(
         self, operation: str, content: ContentRow, source: Path, **more: str | int
