@@ -1,0 +1,32 @@
+# One image for every role: API, workers, relay, migrations. The command says which.
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /build
+RUN python3 -m venv /opt/tulou
+COPY requirements requirements
+RUN /opt/tulou/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/run.txt
+RUN python3 -m venv /opt/build \
+    && /opt/build/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY shared shared
+COPY domains domains
+COPY bootstrap bootstrap
+RUN /opt/build/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . \
+    && /opt/tulou/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps dist/*.whl
+
+FROM ${PYTHON_IMAGE}
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent tulou \
+    && mkdir /data && chown tulou:tulou /data && chmod 700 /data
+COPY --from=build /opt/tulou /opt/tulou
+ENV PATH=/opt/tulou/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    TULOU_HOST=0.0.0.0 \
+    TULOU_LOG_FORMAT=json \
+    TULOU_DATA_DIR=/data
+USER 10001:10001
+WORKDIR /data
+EXPOSE 8000
+ENTRYPOINT ["tulou"]
+CMD ["serve"]
