@@ -1,6 +1,5 @@
 """How the parts of this domain are put together."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from dependency_injector import containers, providers
@@ -19,14 +18,16 @@ from domains.emails.service.rendering import Renderer
 from domains.emails.service.sealing import Sealer
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import Database, TransactionFactory
 from shared.jobs import Outbox
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def _renderer(folders: dict[str, Path], settings: EmailsSettings, public_url: str) -> Renderer:
-    return Renderer(folders, own_folder=TEMPLATES, product=settings.emails_product_name, public_url=public_url)
+    return Renderer(
+        folders, own_folder=TEMPLATES, product=settings.emails_product_name, public_url=public_url
+    )
 
 
 def _transport(settings: EmailsSettings, public_url: str) -> SmtpTransport:
@@ -41,11 +42,11 @@ class EmailsContainer(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=EmailsSettings)
     database = providers.Dependency(instance_of=Database)
-    transaction = providers.Dependency()
+    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
     outbox = providers.Dependency(instance_of=Outbox)
     clock = providers.Dependency(instance_of=Clock)
     template_folders = providers.Dependency(instance_of=dict)
-    mail_keys = providers.Dependency(instance_of=Sequence)
+    mail_keys = providers.Dependency(instance_of=list)
     public_url = providers.Dependency(instance_of=str)
 
     repository = providers.ThreadSafeSingleton(EmailRepository, database)

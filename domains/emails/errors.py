@@ -63,4 +63,6 @@ class MailUncertain(Unavailable):
     """The connection broke after the last byte; the same bytes follow once more."""
 
     code = "emails.uncertain"
-    detail = "The connection broke before the mail server confirmed this mail. The same mail will be sent again."
+    detail = (
+        "The connection broke before the mail server confirmed this mail. The same mail will be sent again."
+    )

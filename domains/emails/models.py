@@ -9,27 +9,9 @@ from uuid import UUID
 from sqlalchemy import Index, LargeBinary, text
 from sqlmodel import Field
 
-from domains.emails.public import WhenUncertain
+from domains.emails.public import EmailStatus, WhenUncertain
 from shared.ids import new_id
 from shared.models import Table, choice, document, moment
-
-
-class EmailStatus(StrEnum):
-    """Where a mail is on its way."""
-
-    SCHEDULED = "scheduled"
-    QUEUED = "queued"
-    SENDING = "sending"
-    SENT = "sent"
-    DEFERRED = "deferred"
-    DELIVERED = "delivered"
-    BOUNCED = "bounced"
-    COMPLAINED = "complained"
-    SUPPRESSED = "suppressed"
-    UNCERTAIN = "uncertain"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
 
 WAITING = (EmailStatus.SCHEDULED, EmailStatus.QUEUED, EmailStatus.SENDING, EmailStatus.DEFERRED)
 """States in which a worker still has to do something about a mail."""

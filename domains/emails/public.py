@@ -9,6 +9,23 @@ from uuid import UUID
 from shared.events import Event, Resource
 
 
+class EmailStatus(StrEnum):
+    """Where a mail is on its way."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    SUPPRESSED = "suppressed"
+    UNCERTAIN = "uncertain"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class WhenUncertain(StrEnum):
     """What to do when the connection broke after the last byte, so that nobody knows whether the mail was taken.
 
@@ -27,9 +44,9 @@ class OutgoingMail:
     """A mail to be written from a template of the calling domain.
 
     Args:
-        template: folder and name, `auth/verify_email`: the domain's templates folder has `verify_email.html` (it extends
-            `emails/layout.html`) and `verify_email.txt` (with the blocks `subject` and `body`), and for a language
-            of their own `verify_email.de.html` and `verify_email.de.txt`.
+        template: folder and name, `auth/verify_email`: the domain's templates folder has `verify_email.html` (it
+            extends `emails/layout.html`) and `verify_email.txt` (with the blocks `subject` and `body`), and for a
+            language of their own `verify_email.de.html` and `verify_email.de.txt`.
         to: exactly one address, without a display name.
         to_name: the display name.
         variables: what the templates name; one that is missing is an error, never an empty place.

@@ -9,7 +9,8 @@ from sqlalchemy import bindparam, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
-from domains.emails.models import WAITING, Attempt, Email, EmailStatus, Phase
+from domains.emails.models import WAITING, Attempt, Email, Phase
+from domains.emails.public import EmailStatus
 from domains.emails.schemas import EmailRead
 from shared.database import current_session
 from shared.models import columns
@@ -91,7 +92,9 @@ _EXPIRE = Statement(
     OwnedEmail,
 )
 _STRAND = Statement(
-    update(Email).where(*_STALE, col(Email.phase) == Phase.DATA).values(status=EmailStatus.UNCERTAIN, **_CHANGED),
+    update(Email)
+    .where(*_STALE, col(Email.phase) == Phase.DATA)
+    .values(status=EmailStatus.UNCERTAIN, **_CHANGED),
     Nothing,
 )
 
@@ -121,7 +124,12 @@ class EmailRepository(Repository):
         await self.database.execute(_ERASE, owner=owner_id, now=now)
 
     async def expire(
-        self, *, created_before: datetime, untouched_since: datetime, problem: Mapping[str, Any], now: datetime
+        self,
+        *,
+        created_before: datetime,
+        untouched_since: datetime,
+        problem: Mapping[str, Any],
+        now: datetime,
     ) -> list[OwnedEmail]:
         """Give up old mails that nobody works on; return them. Those that were cut off become uncertain."""
         stale = {"created_before": created_before, "untouched_since": untouched_since, "now": now}

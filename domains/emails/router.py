@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domains.emails.errors import EmailNotFound
-from domains.emails.models import EmailStatus
+from domains.emails.public import EmailStatus
 from domains.emails.schemas import EmailRead
 from domains.emails.service.emails import EmailService
 from shared.http.routing import Router, problems
@@ -25,9 +25,10 @@ router = Router(prefix="/v1/emails", tags=["emails"])
 async def list_emails(
     _admin: Admin,
     emails: Emails,
+    page: Annotated[PageRequest, page_request("created_at")],
+    *,
     request: Request,
     response: Response,
-    page: Annotated[PageRequest, page_request("created_at")],
     status: Annotated[EmailStatus | None, Query(description="Only mails in this state.")] = None,
     recipient: Annotated[
         str | None, Query(max_length=320, description="Only mails to this address, in upper or lower case.")

@@ -5,8 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domains.emails.models import EmailStatus
-from domains.emails.public import WhenUncertain
+from domains.emails.public import EmailStatus, WhenUncertain
 from shared.schemas import ResponseBody, UtcDatetime
 
 
@@ -23,8 +22,8 @@ class EmailRead(ResponseBody):
 
     id: UUID
     status: EmailStatus = Field(
-        description="`queued`, `sending`, `deferred` (the mail server put it off), `sent` (the mail server has it), `failed`,"
-        " `cancelled`, or `uncertain`: the connection broke before the mail server confirmed the last byte."
+        description="`queued`, `sending`, `deferred` (the mail server put it off), `sent` (the mail server has it),"
+        " `failed`, `cancelled`, or `uncertain`: the connection broke before the mail server confirmed the last byte."
     )
     recipient: str | None = Field(description="The address; null once its owner's data was erased.")
     recipient_name: str | None

@@ -1,6 +1,6 @@
 """What can be set about mail."""
 
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
 from pathlib import Path
@@ -98,7 +98,7 @@ def parse_sender(sender: str) -> Address:
         if not (local and separator and domain) or not sender.isprintable() or not address.isascii():
             raise ValueError(sender)  # noqa: TRY301  # one sentence for all of it
         return Address(display_name=name, username=local, domain=domain)
-    except (ValueError, HeaderParseError, IndexError) as error:
+    except (ValueError, MessageError, IndexError) as error:
         message = f"{sender!r} is no sender; write Name <address@domain>."
         raise ValueError(message) from error
 
@@ -120,26 +120,41 @@ class EmailsSettings(BaseModel):
         " which production refuses.",
     )
     emails_smtp_ca_file: Path | None = Field(
-        None, description="Certificates (PEM) that the mail server's own is checked against, beside the system's."
+        None,
+        description="Certificates (PEM) that the mail server's own is checked against, beside the system's.",
     )
     emails_sender: Annotated[str | None, AfterValidator(_is_sender)] = Field(
-        None, description="Sender of every mail, `Name <address@domain>`; by default no-reply at the public URL's host."
+        None,
+        description="Sender of every mail, `Name <address@domain>`; by default no-reply at the public URL's host.",
     )
     emails_product_name: str = Field(
-        "Tulou", description="The name that mails show.", min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"
+        "Tulou",
+        description="The name that mails show.",
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
     )
     emails_timeout_seconds: float = Field(
         20, description="Patience with one answer of the mail server, in seconds.", gt=0, le=60
     )
     emails_data_timeout_seconds: float = Field(
-        60, description="Patience with the answer that accepts a mail, in seconds (RFC 5321 asks for much).", gt=0, le=110
+        60, description="Patience with the answer that accepts a mail, in seconds.", gt=0, le=110
     )
     emails_idle_seconds: float = Field(
-        30, description="How long a connection to the mail server is kept for the next mail, in seconds.", ge=0, le=300
+        30,
+        description="How long a connection to the mail server is kept for the next mail, in seconds.",
+        ge=0,
+        le=300,
     )
     emails_outage_seconds: float = Field(
-        30, description="The longest pause between tries while the mail server is away, in seconds.", gt=0, le=3600
+        30,
+        description="The longest pause between tries while the mail server is away, in seconds.",
+        gt=0,
+        le=3600,
     )
     emails_give_up_hours: float = Field(
-        120, description="Age at which an unsent mail is given up, in hours (RFC 5321: 4-5 days).", gt=0, le=720
+        120,
+        description="Age at which an unsent mail is given up, in hours (RFC 5321: 4-5 days).",
+        gt=0,
+        le=720,
     )

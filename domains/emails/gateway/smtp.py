@@ -1,4 +1,4 @@
-"""SMTP by aiosmtplib (RFC 5321): connections that are kept for the next mail, and every failure told from the others."""
+"""SMTP by aiosmtplib (RFC 5321): connections that are kept for the next mail, and each failure told from the others."""
 
 import asyncio
 import ssl
@@ -83,7 +83,9 @@ class SmtpConversation:
         if not international:
             return options
         if not self._client.supports_extension("smtputf8"):
-            raise Refused(Reply(0, "The mail server takes no addresses with letters outside ASCII (RFC 6531)."))
+            raise Refused(
+                Reply(0, "The mail server takes no addresses with letters outside ASCII (RFC 6531).")
+            )
         return [*options, "BODY=8BITMIME", "SMTPUTF8"]
 
 
@@ -104,7 +106,7 @@ class SmtpGateway:
 
     @asynccontextmanager
     async def converse(self) -> AsyncIterator[Conversation]:
-        """Connect, or go on with the connection that was kept; it is kept again if it ends well or with a clear answer."""
+        """Connect, or go on with the kept connection; it is kept again if it ends well or with a clear answer."""
         client = await self._reuse() or await self._connect()
         try:
             yield SmtpConversation(client, data_timeout=self._settings.emails_data_timeout_seconds)

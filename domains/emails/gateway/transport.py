@@ -33,7 +33,7 @@ class Reply:
         return f"{self.code} {printable}".strip() if self.code else printable.strip()
 
 
-class ConversationEnded(Exception):  # noqa: N818  # a fact, not a mistake
+class ConversationEnded(Exception):
     """Base of the ways in which a conversation ends without the mail being taken."""
 
     def __init__(self, reply: Reply) -> None:

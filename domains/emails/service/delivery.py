@@ -16,8 +16,8 @@ from domains.emails.gateway.transport import (
     ServerUnreachable,
     SmtpTransport,
 )
-from domains.emails.models import Attempt, Email, EmailStatus, Outcome, Phase, Step
-from domains.emails.public import EmailFailed, EmailSent, WhenUncertain
+from domains.emails.models import Attempt, Email, Outcome, Phase, Step
+from domains.emails.public import EmailFailed, EmailSent, EmailStatus, WhenUncertain
 from domains.emails.service.sealing import Sealer
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings
@@ -35,7 +35,7 @@ _SHORTEST_PAUSE = timedelta(seconds=1)
 _UNTOUCHED = timedelta(hours=1)
 
 
-class _Withdrawn(Exception):  # noqa: N818  # a fact, not a mistake
+class _Withdrawn(Exception):
     """The mail was taken back while it was being sent."""
 
 
@@ -246,6 +246,6 @@ def _is_last(context: JobContext) -> bool:
 
 
 def _raise_failure_of(email: Email) -> NoReturn:
-    """A job fails for the reason that its mail failed for, also when the mail's end was committed by an earlier attempt."""
+    """A job fails for its mail's reason, also when an earlier attempt committed the mail's end."""
     code = (email.error or {}).get("code", "")
     raise _FINAL_FAILURES.get(code, MailRefused)

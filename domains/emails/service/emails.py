@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from domains.emails.errors import EmailNotFound
-from domains.emails.models import EmailStatus
+from domains.emails.public import EmailStatus
 from domains.emails.repository import EmailRepository
 from domains.emails.schemas import EmailRead
 from shared.clock import Clock

@@ -3,7 +3,7 @@
 import ipaddress
 from datetime import datetime
 from email import policy
-from email.errors import HeaderParseError, HeaderWriteError
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -34,7 +34,9 @@ def mail_host(public_url: str) -> str:
 
 def default_sender(product: str, host: str) -> Address:
     """Return the sender where none is set; a mail address needs a domain, which a bare IP address isn't."""
-    return Address(display_name=product, username="no-reply", domain="localhost" if host.startswith("[") else host)
+    return Address(
+        display_name=product, username="no-reply", domain="localhost" if host.startswith("[") else host
+    )
 
 
 def parse_recipient(address: str, name: str | None) -> Address:
@@ -56,15 +58,22 @@ def one_line(value: str) -> str:
     """Return a header's value as it is.
 
     Raises:
-        HeaderRefused: it holds a line break, NUL, another control character or half of a surrogate pair, or is too long.
+        HeaderRefused: it holds a line break, another control character or half of a surrogate pair, or is too long.
     """
     if not all(letter.isprintable() for letter in value) or len(value) > _MAX_HEADER:
         raise HeaderRefused
     return value
 
 
-def freeze(  # noqa: PLR0913  # a mail has that many parts
-    rendered: Rendered, *, email_id: UUID, sender: Address, recipient: Address, host: str, now: datetime, locale: str | None
+def freeze(
+    rendered: Rendered,
+    *,
+    email_id: UUID,
+    sender: Address,
+    recipient: Address,
+    host: str,
+    now: datetime,
+    locale: str | None,
 ) -> tuple[str, bytes]:
     """Return the Message-ID and the whole message, its lines ending in CRLF.
 
@@ -85,12 +94,13 @@ def freeze(  # noqa: PLR0913  # a mail has that many parts
     if locale is not None:
         headers["Content-Language"] = one_line(locale)
     try:
-        for name, value in headers.items():
-            message[name] = value
+        # The content first: what it finds set already, it takes for headers of the text part.
         message.set_content(_unix_lines(rendered.text), cte=_encoding_of(rendered.text))
         message.add_alternative(_unix_lines(rendered.html), subtype="html", cte="quoted-printable")
+        for name, value in headers.items():
+            message[name] = value
         content = message.as_bytes()
-    except (HeaderParseError, HeaderWriteError, ValueError) as error:
+    except (MessageError, ValueError) as error:
         raise HeaderRefused from error
     _check_headers(content, {*headers, "MIME-Version", "Content-Type"})
     return message_id, content

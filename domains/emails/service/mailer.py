@@ -43,7 +43,9 @@ class MailerService:
         self._sealer = sealer
         self._host = mail_host(public_url)
         given = settings.emails_sender
-        self._sender = parse_sender(given) if given else default_sender(settings.emails_product_name, self._host)
+        self._sender = (
+            parse_sender(given) if given else default_sender(settings.emails_product_name, self._host)
+        )
 
     def prepare(self, mail: OutgoingMail) -> PreparedMail:
         """Render and freeze a mail; see `Mailer.prepare`."""

@@ -27,11 +27,13 @@ class Renderer:
     Every template can name `product`, `public_url`, `locale` and, but for its subject, `subject` besides its variables.
     """
 
-    def __init__(self, folders: Mapping[str, Path], *, own_folder: Path, product: str, public_url: str) -> None:
+    def __init__(
+        self, folders: Mapping[str, Path], *, own_folder: Path, product: str, public_url: str
+    ) -> None:
         loaders = {name: FileSystemLoader(folder) for name, folder in {**folders, _OWN: own_folder}.items()}
         self._environment = Environment(
             loader=PrefixLoader(loaders),
-            autoescape=_is_html,
+            autoescape=_is_html,  # noqa: S701  # text parts are no HTML
             undefined=StrictUndefined,
             auto_reload=False,
             trim_blocks=True,

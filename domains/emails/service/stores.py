@@ -38,7 +38,12 @@ class EmailStore(Protocol):
         ...
 
     async def expire(
-        self, *, created_before: datetime, untouched_since: datetime, problem: Mapping[str, Any], now: datetime
+        self,
+        *,
+        created_before: datetime,
+        untouched_since: datetime,
+        problem: Mapping[str, Any],
+        now: datetime,
     ) -> Sequence[Owned]:
         """Give up old mails that nobody works on, and return them."""
         ...
