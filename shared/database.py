@@ -1,6 +1,6 @@
 """PostgreSQL: transactions that services open, and reads that run a compiled statement in one round trip.
 
-The open transaction lives in a ContextVar: repositories find it there, nobody hands a session around, nobody else commits.
+The open transaction lives in a ContextVar: repositories find it there, and nobody else commits.
 """
 
 import asyncio
@@ -65,7 +65,8 @@ class TransactionMisusedError(RuntimeError):
 class Database:
     """Two pools on one PostgreSQL: an engine for transactions, and asyncpg alone for reads.
 
-    `pool_size` is the number of connections of each; a pool that is empty for `timeout` seconds answers `DatabaseUnavailable`.
+    `pool_size` is the number of connections of each; a pool that is empty for `timeout` seconds answers
+    `DatabaseUnavailable`.
     """
 
     def __init__(self, url: str, *, pool_size: int = 16, timeout: float = 10.0) -> None:

@@ -120,7 +120,9 @@ class DatabaseUnavailable(Unavailable):
 class FieldProblem(BaseModel):
     """What is wrong with one field of the input."""
 
-    pointer: str | None = Field(None, description="JSON Pointer into the body (RFC 6901).", examples=["#/email"])
+    pointer: str | None = Field(
+        None, description="JSON Pointer into the body (RFC 6901).", examples=["#/email"]
+    )
     parameter: str | None = Field(None, description="Name of the query, path or header parameter.")
     code: str = Field(description="What rule was broken.", examples=["value_error"])
     detail: str = Field(description="A sentence about it.")
@@ -136,7 +138,9 @@ class Problem(BaseModel):
     status: int = Field(ge=400, le=599)
     detail: str
     instance: str | None = Field(None, description="Path of the request.")
-    code: str = Field(description="Stable name of the error, safe to branch on.", examples=["users.email_taken"])
+    code: str = Field(
+        description="Stable name of the error, safe to branch on.", examples=["users.email_taken"]
+    )
     request_id: str | None = Field(None, description="Finds this request in the log.")
     errors: list[FieldProblem] | None = Field(None, description="For 422: what is wrong, field by field.")
 

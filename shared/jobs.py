@@ -61,7 +61,7 @@ class JobContext(Protocol):
         ...
 
 
-class LeaseLost(Exception):  # noqa: N818  # a fact, not a mistake
+class LeaseLost(Exception):  # a fact, not a mistake
     """Another worker has this job now. Whatever the present one did in its transaction must roll back."""
 
 
@@ -69,7 +69,7 @@ class PermanentError(Exception):
     """Raised by a job that no further attempt can save."""
 
 
-class Snooze(Exception):  # noqa: N818  # a request, not a mistake
+class Snooze(Exception):  # a request, not a mistake
     """Raised by a job that wants to run later without having burnt an attempt (something outside is down)."""
 
     def __init__(self, delay: timedelta, reason: str) -> None:
@@ -134,8 +134,6 @@ def job(
 def jobs_in(module: ModuleType) -> list[JobDefinition]:
     """Return the jobs that a tasks module declares."""
     return [getattr(value, _DECLARATION) for value in vars(module).values() if hasattr(value, _DECLARATION)]
-
-
 
 
 class JobRegistry:

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import structlog
 
@@ -11,7 +11,8 @@ LogFormat = Literal["json", "console"]
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of a module: `get_logger(__name__)`."""
-    return cast("structlog.stdlib.BoundLogger", structlog.stdlib.get_logger(name))
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
 
 
 def configure_logging(*, level: str, log_format: LogFormat) -> None:
@@ -47,9 +48,18 @@ def configure_logging(*, level: str, log_format: LogFormat) -> None:
 
 
 def _renderers(log_format: LogFormat) -> list[Any]:
+    """Return the last processors. Tracebacks come without local variables: those hold passwords and tokens."""
     if log_format == "json":
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, pad_level=False)]
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            pad_event_to=0,
+            pad_level=False,
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]
 
 
 def _without_nothing(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def moment(*, nullable: bool = False, default_now: bool = False, index: bool = F
     server_default = {"server_default": func.now()} if default_now else {}
     return Field(
         default=None,
-        sa_type=DateTime(timezone=True),  # type: ignore[call-overload]  # SQLModel's hint wants the class
+        sa_type=DateTime(timezone=True),
         nullable=nullable,
         index=index,
         sa_column_kwargs=server_default,
@@ -39,20 +39,20 @@ def moment(*, nullable: bool = False, default_now: bool = False, index: bool = F
 
 
 def choice(values: type[E_], default: E_) -> Any:
-    """Return a text column with a CHECK for the values of a StrEnum. Native enums can't be changed in a transaction."""
-    type_ = Enum(values, native_enum=False, length=32, values_callable=lambda v: [member.value for member in v])
-    return Field(default=default, sa_type=type_, nullable=False)  # type: ignore[call-overload]  # as above
+    """Return a text column that holds a StrEnum's values: unlike a native enum it grows without a migration."""
+    type_ = Enum(
+        values, native_enum=False, length=32, values_callable=lambda v: [member.value for member in v]
+    )
+    return Field(default=default, sa_type=type_, nullable=False)
 
 
 def document(*, nullable: bool = False, default: Any = dict) -> Any:
     """Return a JSONB column."""
     if nullable:
-        return Field(default=None, sa_type=JSONB(none_as_null=True), nullable=True)  # type: ignore[call-overload]
+        return Field(default=None, sa_type=JSONB(none_as_null=True), nullable=True)
     return Field(default_factory=default, sa_type=JSONB, nullable=False)
 
 
 def columns(table: type[SQLModel], row: type[BaseModel]) -> list[Any]:
     """Return the table's columns that a row model names: `select(*columns(User, UserRow))`."""
     return [getattr(table, name) for name in row.model_fields]
-
-

@@ -53,7 +53,9 @@ class Page(BaseModel, Generic[T]):
     """One page of a list."""
 
     data: list[T]
-    next_cursor: str | None = Field(None, description="Give it as `cursor` to read on; null on the last page.")
+    next_cursor: str | None = Field(
+        None, description="Give it as `cursor` to read on; null on the last page."
+    )
     total: int | None = Field(None, description="How many there are; only with `include_total=true`.")
 
 
@@ -65,7 +67,7 @@ class Listing(Generic[RowT]):
     """A list with its filters and sorts: one compiled statement for each combination in use, kept.
 
     Args:
-        base: the statement without order, e.g. `select(*columns(File, FileRow)).where(File.owner_id == bindparam("owner_id"))`.
+        base: the statement without order, `select(*columns(File, FileRow)).where(...)`.
         into: the row model; it must have the fields `id` and each sort's name.
         key: the unique column that settles ties.
         sorts: sort names and their columns, none of which may be null.
@@ -94,7 +96,7 @@ class Listing(Generic[RowT]):
         return self.statement_of(present, request.key, request.descending, request.cursor is not None)
 
     def position(self, request: PageRequest) -> dict[str, Any]:
-        """Return the parameters that say where the page begins and how long it is (one more than asked: is there a next?)."""
+        """Return the parameters that say where the page begins and how long it is: one more shows a next."""
         if request.cursor is None:
             return {"page_limit": request.limit + 1}
         value, key = _decode(request.cursor, request.sort)
@@ -141,7 +143,7 @@ class Listing(Generic[RowT]):
 
 
 def page_request(*sorts: str, default: str = "-created_at") -> Any:
-    """Return the dependency that reads `limit`, `cursor`, `sort` and `include_total`: `Annotated[PageRequest, page_request("name")]`."""
+    """Return the dependency that reads a page's parameters: `page: Annotated[PageRequest, page_request("name")]`."""
     choices = [sign + name for name in sorts for sign in ("", "-")]
 
     async def read(
@@ -159,7 +161,7 @@ def page_request(*sorts: str, default: str = "-created_at") -> Any:
         ] = default,
         include_total: Annotated[
             bool, Query(description="Count all that match too. Costs time on long lists.")
-        ] = False,  # noqa: FBT002
+        ] = False,  # noqa: FBT002  # FastAPI calls it by name
     ) -> PageRequest:
         return PageRequest(limit=limit, cursor=cursor, sort=sort, include_total=include_total)
 

@@ -1,6 +1,6 @@
 """Base of repositories: the only place with SQL."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -30,17 +30,25 @@ class Repository:
         return model
 
     async def page(
-        self, listing: Listing[RowT], request: PageRequest, /, filters: Mapping[str, Any], **parameters: Any
+        self,
+        listing: Listing[RowT],
+        request: PageRequest,
+        /,
+        filters: Mapping[str, Any],
+        *,
+        flags: Sequence[str] = (),
+        **parameters: Any,
     ) -> Page[RowT]:
-        """Return one page; a filter whose value is None is absent."""
-        present = {name: value for name, value in filters.items() if value is not None}
-        position = listing.position(request)
+        """Return one page; a filter whose value is None is absent. `flags` are filters that take no value."""
+        given = {name: value for name, value in filters.items() if value is not None}
+        present = frozenset({*given, *flags})
+        values = {**given, **parameters}
         rows = await self.database.fetch_all(
-            listing.statement(frozenset(present), request), **present, **parameters, **position
+            listing.statement(present, request), **values, **listing.position(request)
         )
         total = None
         if request.include_total:
-            counted = await self.database.fetch_one(listing.total(frozenset(present)), **present, **parameters)
+            counted = await self.database.fetch_one(listing.total(present), **values)
             total = counted.total if counted else 0
         return listing.page(rows, request, total)
 

@@ -25,7 +25,3 @@ class Row(BaseModel):
     """Base of what a repository reads: named, typed columns of one row."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
-
-
-
-

@@ -12,10 +12,10 @@ from sqlalchemy import JSON, Delete, Insert, Select, Update
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.types import TypeEngine
 
-Clause = Select[Any] | Insert | Update | Delete
+Clause = Select[*tuple[Any, ...]] | Insert | Update | Delete
 RowT = TypeVar("RowT", bound=BaseModel)
 _Converter = Callable[[Any], Any]
-_DIALECT: Any = asyncpg_dialect()
+_DIALECT: Any = asyncpg_dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
 
 
 class Statement(Generic[RowT]):
@@ -30,7 +30,9 @@ class Statement(Generic[RowT]):
         compiled = clause.compile(dialect=_DIALECT)
         self.sql = str(compiled)
         if "__[POSTCOMPILE" in self.sql:
-            message = "in_() can't be compiled ahead; write `column == any_(bindparam(..., type_=ARRAY(...)))`"
+            message = (
+                "in_() can't be compiled ahead; write `column == any_(bindparam(..., type_=ARRAY(...)))`"
+            )
             raise TypeError(message)
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
         self._defaults: Mapping[str, Any] = compiled.params

@@ -20,7 +20,7 @@ def provided_by(container: object, path: str, type_: type[T]) -> T:
 
 
 def accessor(path: str, type_: type[T]) -> Callable[[HTTPConnection], Awaitable[T]]:
-    """Return the dependency of a router: `Files = Annotated[FileService, Depends(accessor("files.service", FileService))]`."""
+    """Return a router's dependency: `Annotated[FileService, Depends(accessor("files.service", FileService))]`."""
 
     async def access(connection: HTTPConnection) -> T:
         return provided_by(connection.app.state.container, path, type_)

@@ -68,7 +68,7 @@ class RequestIds:
 class RequestLimits:
     """Refuses what is too large or ambiguous before a route sees it.
 
-    A body is read here, up to `max_body` bytes, and handed on; the routes for which `streams` is true read by themselves.
+    A body is read here, up to `max_body` bytes, and handed on; routes for which `streams` is true read by themselves.
     """
 
     def __init__(

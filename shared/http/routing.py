@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.errors import AppError, Problem
+from shared.errors import AppError
 from shared.http.strict_json import parse
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
@@ -60,7 +60,10 @@ class Router(APIRouter):
 
     def __init__(self, *, prefix: str = "", tags: list[str] | None = None) -> None:
         super().__init__(
-            prefix=prefix, tags=list(tags or []), route_class=StrictRoute, generate_unique_id_function=_name_of
+            prefix=prefix,
+            tags=list(tags or []),
+            route_class=StrictRoute,
+            generate_unique_id_function=_name_of,
         )
 
 
@@ -76,15 +79,15 @@ def does_stream_body(endpoint: Callable[..., Any]) -> bool:
 
 
 def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
-    """Return `responses=` of an operation: each error's status, with the sentences of those that share it."""
+    """Return `responses=` of an operation: each error's status, with the sentences of those that share it.
+
+    Their body is always a problem document, which the OpenAPI document says once for all of them.
+    """
     by_status: dict[int | str, list[type[AppError]]] = {}
     for error in errors:
         by_status.setdefault(error.status, []).append(error)
     return {
-        status: {
-            "description": " ".join(f"`{error.code}`: {error.detail}" for error in group),
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-        }
+        status: {"description": "\n\n".join(f"`{error.code}`: {error.detail}" for error in group)}
         for status, group in by_status.items()
     }
 

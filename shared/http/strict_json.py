@@ -31,8 +31,8 @@ def parse(body: bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        MalformedJson: not UTF-8, a byte order mark, nested deeper than `MAX_DEPTH`, a number that is not finite, a duplicate key,
-            a lone surrogate, NUL, or more than `MAX_MEMBERS` members.
+        MalformedJson: not UTF-8, a byte order mark, nested deeper than `MAX_DEPTH`, a number that is not finite,
+            a duplicate key, a lone surrogate, NUL, or more than `MAX_MEMBERS` members.
     """
     try:
         from_json(body, allow_inf_nan=False)  # stops at a depth of 200, which json.loads doesn't

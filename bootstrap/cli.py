@@ -1,0 +1,150 @@
+"""`tulou`: the one command of those who run Tulou and of those who build on it."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from bootstrap.settings import Settings, SettingsError, load_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Queues = Annotated[list[str], typer.Option("--queue", "-q", help="Queue to work on; give it again for more.")]
+
+
+def main() -> None:
+    """Run a command; what can't be done is one clear sentence, not a traceback."""
+    try:
+        app()
+    except SettingsError as error:
+        _stop(str(error))
+
+
+@app.command()
+def dev() -> None:
+    """Start everything in this terminal: database, Redis, mail catcher, API, relay and workers."""
+    from bootstrap.embedded.supervisor import run  # noqa: PLC0415  # only what a command needs is loaded
+
+    raise typer.Exit(run(load_settings()))
+
+
+@app.command()
+def serve() -> None:
+    """Serve the API."""
+    from bootstrap.serve import serve_api  # noqa: PLC0415  # as above
+
+    serve_api(_settings())
+
+
+@app.command()
+def worker(queue: Queues) -> None:
+    """Run jobs of one or more queues in child processes."""
+    # Celery reads it when it is imported: SIGTERM then lets running jobs end.
+    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+    from bootstrap.worker import Worker  # noqa: PLC0415  # as above
+
+    Worker(_settings(), queue).run()
+
+
+@app.command()
+def relay() -> None:
+    """Take back lost jobs, queue what is due, fire schedules, send the hints that got lost."""
+    import asyncio  # noqa: PLC0415  # as above
+
+    from bootstrap.relay import run_relay  # noqa: PLC0415  # as above
+
+    asyncio.run(run_relay(_settings()))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date, as the owner's role."""
+    from bootstrap.migrate import migrate as apply  # noqa: PLC0415  # as above
+
+    apply(_settings())
+
+
+@app.command("make-migration")
+def make_migration(
+    domain: Annotated[str, typer.Argument(help="The domain whose models changed.")],
+    message: Annotated[str, typer.Option("--message", "-m", help="What the migration does.")],
+) -> None:
+    """Write a migration from the difference between a domain's models and the database."""
+    from bootstrap.migrate import write_migration  # noqa: PLC0415  # as above
+
+    write_migration(_settings(), message=message, schema=domain)
+
+
+@app.command("create-admin")
+def create_admin(
+    email: Annotated[str, typer.Option(prompt=True, help="The administrator's address.")],
+    password: Annotated[
+        str,
+        typer.Option(
+            prompt=True,
+            hide_input=True,
+            confirmation_prompt=True,
+            envvar="TULOU_ADMIN_PASSWORD",
+            help="Better typed at the prompt or given in the environment than on the command line.",
+        ),
+    ],
+) -> None:
+    """Make an administrator, or make one of an existing account."""
+    from bootstrap.commands import create_admin as create  # noqa: PLC0415  # as above
+
+    typer.echo(_told(lambda: create(_settings(), email=email, password=password)))
+
+
+@app.command()
+def settings() -> None:
+    """Print every setting: its value, where it comes from, what it means. Secrets stay hidden."""
+    from bootstrap.commands import print_settings  # noqa: PLC0415  # as above
+
+    print_settings(_settings())
+
+
+@app.command()
+def doctor() -> None:
+    """Check database, Redis, mail server and store, and say how to mend what is wrong."""
+    from bootstrap.commands import check_everything  # noqa: PLC0415  # as above
+
+    raise typer.Exit(0 if check_everything(_settings()) else 1)
+
+
+def _settings() -> Settings:
+    """Read the settings; beside a running `tulou dev`, also where its servers listen."""
+    from shared.logging import configure_logging  # noqa: PLC0415  # as above
+
+    loaded = load_settings()
+    if loaded.env != "production" and loaded.database_url is None:
+        from bootstrap.embedded.secrets import ensure_secrets, read_environment_file  # noqa: PLC0415  # as above
+        from bootstrap.embedded.services import running_services  # noqa: PLC0415  # as above
+
+        running = running_services(loaded.data_dir)
+        if running:
+            found = read_environment_file(ensure_secrets(loaded.data_dir)) | running
+            for name, value in found.items():
+                os.environ.setdefault(name, value)
+            loaded = load_settings()
+    configure_logging(level=loaded.log_level, log_format=loaded.logs_as)
+    return loaded
+
+
+def _told(action: Callable[[], str]) -> str:
+    from shared.errors import AppError  # noqa: PLC0415  # as above
+
+    try:
+        return action()
+    except AppError as error:
+        _stop(error.detail)
+        raise
+
+
+def _stop(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""From settings to a program: the API, the workers, the relay, the commands and the tests all start here."""
+
+import os
+import socket
+from typing import Literal
+
+from bootstrap.container import TulouContainer, offers
+from bootstrap.settings import Settings, SettingsError
+from shared.jobs import jobs_in
+
+Role = Literal["api", "worker", "relay", "command"]
+_RELAY_POOL = 2
+
+
+def compose(settings: Settings, role: Role = "command") -> TulouContainer:
+    """Return the composed program. Starts nothing: `container.database().start()` is the caller's.
+
+    Raises:
+        SettingsError: something without which nothing can run is not set.
+    """
+    _require(settings)
+    container = TulouContainer(
+        settings=settings,
+        database_url=settings.database_url.get_secret_value() if settings.database_url else "",
+        pool_size=_pool_size(settings, role),
+        worker_id=f"{socket.gethostname()}:{os.getpid()}",
+    )
+    container.check_dependencies()
+    for tasks in offers(container, "tasks").values():
+        container.registry().add(jobs_in(tasks))
+    return container
+
+
+def _require(settings: Settings) -> None:
+    required = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys")
+    missing = [f"TULOU_{name.upper()}" for name in required if not getattr(settings, name)]
+    if missing:
+        raise SettingsError(
+            f"Not set: {', '.join(missing)}. `tulou dev` (make run) brings all of them; otherwise set them"
+            " in the environment. `tulou settings` explains each."
+        )
+
+
+def _pool_size(settings: Settings, role: Role) -> int:
+    if role == "api":
+        return settings.database_pool
+    return settings.database_worker_pool if role == "worker" else _RELAY_POOL
+
+
+async def start(container: TulouContainer) -> None:
+    """Open the pools. Connects lazily: a database that is away for now does not stop the program."""
+    await container.database().start()
+
+
+async def stop(container: TulouContainer) -> None:
+    """Stop what the domains keep running, then close the pools."""
+    for parts in offers(container, "stoppables").values():
+        for part in parts:
+            await part.stop()
+    await container.database().stop()

@@ -1,0 +1,124 @@
+"""The map of the program: what there is once, then one line for each domain, lowest first, with what it is given."""
+
+from functools import partial
+from typing import Any
+
+from dependency_injector.containers import DeclarativeContainer
+from dependency_injector.providers import Callable, Container, Dependency, Factory, Self, ThreadSafeSingleton
+from domains.auth.container import AuthContainer
+
+from bootstrap.settings import Settings
+from domains.emails.container import EmailsContainer
+from domains.files.container import FilesContainer
+from domains.jobs.container import JobsContainer
+from domains.jobs.gateway import create_celery
+from domains.users.container import UsersContainer
+from shared.clock import Clock
+from shared.database import Database
+from shared.jobs import JobRegistry
+from shared.wiring import provided_by
+
+
+def domains_of(container: Any) -> dict[str, Any]:
+    """Return the containers of the domains by name, lowest rank first."""
+    return {
+        name: getattr(container, name)
+        for name, provider in container.providers.items()
+        if isinstance(provider, Container)
+    }
+
+
+def offers(container: Any, name: str) -> dict[str, Any]:
+    """Return what the domains offer under a name (`routers`, `tasks`, `personal_data`, ...), by domain."""
+    offering = {domain: parts for domain, parts in domains_of(container).items() if name in parts.providers}
+    return {domain: getattr(parts, name)() for domain, parts in offering.items()}
+
+
+def _resource_urls(container: Any) -> dict[str, str]:
+    return {kind: url for urls in offers(container, "resource_urls").values() for kind, url in urls.items()}
+
+
+def _personal_data(container: Any) -> list[Any]:
+    return list(offers(container, "personal_data").values())
+
+
+def _templates(container: Any) -> dict[str, Any]:
+    return offers(container, "templates")
+
+
+class TulouContainer(DeclarativeContainer):
+    """Everything that is composed. Services and repositories keep no state between calls, so each exists once."""
+
+    __self__ = Self()
+
+    settings = Dependency(instance_of=Settings)
+    database_url = Dependency(instance_of=str)
+    pool_size = Dependency(instance_of=int)
+    worker_id = Dependency(instance_of=str)
+
+    clock = ThreadSafeSingleton(Clock)
+    database = ThreadSafeSingleton(
+        Database, database_url, pool_size=pool_size, timeout=settings.provided.database_timeout
+    )
+    registry = ThreadSafeSingleton(JobRegistry)
+    celery = ThreadSafeSingleton(create_celery, settings.provided.redis_url.get_secret_value.call())
+    provide = Factory(partial, provided_by, __self__)
+    urls = Callable(_resource_urls, __self__)
+    personal_data = Callable(_personal_data, __self__)
+    template_folders = Callable(_templates, __self__)
+
+    jobs = Container(
+        JobsContainer,
+        settings=settings,
+        database=database,
+        transaction=database.provided.transaction,
+        clock=clock,
+        registry=registry,
+        celery=celery,
+        urls=urls,
+        provide=provide,
+        worker_id=worker_id,
+    )
+    files = Container(
+        FilesContainer,
+        settings=settings,
+        database=database,
+        transaction=database.provided.transaction,
+        clock=clock,
+        outbox=jobs.outbox,
+        jobs=jobs.service,
+        data_dir=settings.provided.data_dir,
+    )
+    emails = Container(
+        EmailsContainer,
+        settings=settings,
+        database=database,
+        transaction=database.provided.transaction,
+        clock=clock,
+        outbox=jobs.outbox,
+        template_folders=template_folders,
+        mail_keys=settings.provided.plain_mail_keys,
+        public_url=settings.provided.public_url,
+    )
+    users = Container(
+        UsersContainer,
+        settings=settings,
+        database=database,
+        transaction=database.provided.transaction,
+        clock=clock,
+    )
+    auth = Container(
+        AuthContainer,
+        settings=settings,
+        database=database,
+        transaction=database.provided.transaction,
+        clock=clock,
+        outbox=jobs.outbox,
+        users=users.directory,
+        mailer=emails.mailer,
+        personal_data=personal_data,
+        signing_keys=settings.provided.plain_signing_keys,
+        token_key=settings.provided.plain_token_key,
+        public_url=settings.provided.public_url,
+        frontend_url=settings.provided.links_url,
+    )

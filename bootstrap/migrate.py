@@ -1,0 +1,41 @@
+"""Bringing a database up to date, and writing the next migration from the models."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from alembic import command
+from alembic.config import Config
+
+from bootstrap.settings import Settings, SettingsError
+
+FOLDER = Path(__file__).parent / "migrations"
+
+
+def migrate(settings: Settings) -> None:
+    """Apply what is missing, as the owner's role; grant the application's role its rights."""
+    command.upgrade(_config(settings), "head")
+
+
+def write_migration(settings: Settings, *, message: str, schema: str) -> None:
+    """Write a migration for the difference between one domain's models and the database."""
+    from bootstrap.container import TulouContainer  # noqa: F401, PLC0415  # every domain's models are loaded with it
+    from shared.models import metadata  # noqa: PLC0415  # only needed here
+
+    config = _config(settings)
+    config.attributes["metadata"] = metadata
+    config.attributes["schemas"] = {schema}
+    command.revision(config, message=message, autogenerate=True)
+
+
+def _config(settings: Settings) -> Config:
+    application = settings.database_url
+    if application is None:
+        raise SettingsError("TULOU_DATABASE_URL is not set: there is nothing to migrate.")
+    owner = settings.database_owner_url or application
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
+    config.attributes["url"] = owner.get_secret_value().replace("postgresql://", "postgresql+asyncpg://", 1)
+    roles = [unquote(urlsplit(url.get_secret_value()).username or "") for url in (application, owner)]
+    config.attributes["application_role"] = roles[0] if roles[0] != roles[1] else None
+    return config

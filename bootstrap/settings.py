@@ -1,0 +1,205 @@
+"""Every setting: core ones here, each domain's in its own `settings.py`. All are read from TULOU_<NAME>."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from domains.auth.settings import AuthSettings
+from domains.emails.settings import EmailsSettings
+from domains.files.settings import FilesSettings
+from domains.jobs.settings import JobsSettings
+from domains.users.settings import UsersSettings
+
+KEY_BYTES = 32
+
+
+class SettingsError(Exception):
+    """The settings can't be used; the text says why, setting by setting."""
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _is_postgres(url: SecretStr) -> SecretStr:
+    if urlsplit(url.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+        message = "must begin with postgresql://"
+        raise ValueError(message)
+    return SecretStr(url.get_secret_value().replace("postgres://", "postgresql://", 1))
+
+
+def _is_redis(url: SecretStr) -> SecretStr:
+    if urlsplit(url.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+        message = "must begin with redis://, rediss:// or unix://"
+        raise ValueError(message)
+    return url
+
+
+def _is_key(key: SecretStr) -> SecretStr:
+    try:
+        raw = base64.urlsafe_b64decode(key.get_secret_value() + "==")
+    except (binascii.Error, ValueError) as error:
+        message = f"must be {KEY_BYTES} bytes in base64url"
+        raise ValueError(message) from error
+    if len(raw) != KEY_BYTES:
+        message = f"must be {KEY_BYTES} bytes in base64url"
+        raise ValueError(message)
+    return key
+
+
+Key = Annotated[SecretStr, AfterValidator(_is_key)]
+Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(AuthSettings, EmailsSettings, FilesSettings, JobsSettings, UsersSettings, BaseSettings):
+    """What an operator can decide. Read once at the start; nothing reads the environment later."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TULOU_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+    env: Literal["dev", "test", "production"] = Field("dev", description="Production refuses unsafe values.")
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on.")
+    public_url: str = Field("http://127.0.0.1:8000", description="Address under which clients reach the API.")
+    frontend_url: str | None = Field(
+        None, description="Where links in mails lead; by default to the small pages of the API itself."
+    )
+    data_dir: Path = Field(Path(".tulou"), description="Folder of everything that is kept on disk.")
+    database_url: Annotated[SecretStr, AfterValidator(_is_postgres)] | None = Field(
+        None,
+        validation_alias=AliasChoices("database_url", "TULOU_DATABASE_URL", "DATABASE_URL"),
+        description="PostgreSQL as the application's role: postgresql://user:password@host:port/name.",
+    )
+    database_owner_url: Annotated[SecretStr, AfterValidator(_is_postgres)] | None = Field(
+        None, description="PostgreSQL as the role that migrates; by default the application's."
+    )
+    database_pool: int = Field(16, ge=1, le=200, description="Connections of each of the API's two pools.")
+    database_worker_pool: int = Field(
+        2, ge=1, le=50, description="Connections of each of a worker's two pools."
+    )
+    database_timeout: float = Field(
+        10, gt=0, le=120, description="Seconds to wait for a connection before answering 503."
+    )
+    redis_url: Annotated[SecretStr, AfterValidator(_is_redis)] | None = Field(
+        None,
+        validation_alias=AliasChoices("redis_url", "TULOU_REDIS_URL", "REDIS_URL"),
+        description="Redis or Valkey, for hints to workers: redis://:password@host:port/0.",
+    )
+    signing_keys: Keys = Field(
+        (), description="Ed25519 seeds, 32 bytes in base64url, comma-separated: the first signs, all verify."
+    )
+    token_key: Key | None = Field(None, description="Authenticates refresh tokens: 32 bytes in base64url.")
+    mail_keys: Keys = Field(
+        (), description="Encrypt stored mails: 32 bytes in base64url, comma-separated; the first encrypts."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated."
+    )
+    max_body_bytes: int = Field(1 << 20, ge=1024, description="Largest body that isn't a file.")
+    shutdown_grace: float = Field(
+        15, ge=0, le=600, description="Seconds that requests have to end at a stop."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe line shown."
+    )
+    log_format: Literal["json", "console"] | None = Field(
+        None, description="By default JSON in production, readable lines elsewhere."
+    )
+    worker_soft_shutdown: float = Field(
+        25, ge=0, le=600, description="Seconds that running jobs have to end when a worker stops."
+    )
+    worker_concurrency: int = Field(2, ge=1, le=64, description="Child processes of a worker.")
+
+    @model_validator(mode="after")
+    def _refuse_what_is_unsafe(self) -> "Settings":
+        unsafe = list(self._unsafe()) if self.env == "production" else []
+        if unsafe:
+            raise ValueError("production refuses: " + "; ".join(unsafe))
+        return self
+
+    def _unsafe(self) -> Iterator[str]:
+        required = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys", "emails_smtp_url")
+        for name in required:
+            if not getattr(self, name):
+                yield f"TULOU_{name.upper()} is not set"
+        for name in ("public_url", "frontend_url"):
+            value = getattr(self, name)
+            if value is not None and not value.startswith("https://"):
+                yield f"TULOU_{name.upper()} is not https"
+
+    @cached_property
+    def links_url(self) -> str:
+        """Where links in mails lead."""
+        return (self.frontend_url or self.public_url).rstrip("/")
+
+    @cached_property
+    def plain_signing_keys(self) -> list[str]:
+        """The Ed25519 seeds, in base64url."""
+        return [key.get_secret_value() for key in self.signing_keys]
+
+    @cached_property
+    def plain_mail_keys(self) -> list[str]:
+        """The Fernet keys."""
+        return [key.get_secret_value() for key in self.mail_keys]
+
+    @cached_property
+    def plain_token_key(self) -> str:
+        """The key of refresh tokens, in base64url."""
+        return self.token_key.get_secret_value() if self.token_key else ""
+
+    @cached_property
+    def logs_as(self) -> Literal["json", "console"]:
+        """The log format in force."""
+        return self.log_format or ("json" if self.env == "production" else "console")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment only; `tulou dev` hands its servers' addresses to its children there."""
+        return init_settings, env_settings
+
+
+def load_settings(**given: Any) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: one line for each setting that can't be used.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = [
+            f"  {_named(problem['loc'])}: {problem['msg']}" for problem in error.errors(include_input=False)
+        ]
+        raise SettingsError("These settings can't be used:\n" + "\n".join(lines)) from None
+
+
+def _named(location: tuple[int | str, ...]) -> str:
+    if not location:
+        return "settings"
+    name = str(location[0])
+    return name if name.isupper() else f"TULOU_{name.upper()}"

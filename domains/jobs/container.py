@@ -1,0 +1,73 @@
+"""What the jobs domain needs and what it offers."""
+
+from typing import Any
+
+from celery import Celery
+from dependency_injector.containers import DeclarativeContainer
+from dependency_injector.providers import Dependency, List, Object, ThreadSafeSingleton
+
+from domains.jobs import router, tasks
+from domains.jobs.gateway import CeleryHints
+from domains.jobs.repository.jobs import JobRepository
+from domains.jobs.repository.leases import LeaseRepository
+from domains.jobs.repository.relay import RelayRepository
+from domains.jobs.service.jobs import JobService
+from domains.jobs.service.relay import Relay
+from domains.jobs.service.runner import JobRunner
+from domains.jobs.service.store import RowJobStore
+from domains.jobs.service.watcher import JobWatcher
+from domains.jobs.settings import JobsSettings
+from shared.clock import Clock
+from shared.database import Database
+from shared.jobs import JobRegistry, Outbox
+
+
+class JobsContainer(DeclarativeContainer):
+    """Background work."""
+
+    settings = Dependency(instance_of=JobsSettings)
+    database = Dependency(instance_of=Database)
+    transaction: Dependency[Any] = Dependency()
+    clock = Dependency(instance_of=Clock)
+    registry = Dependency(instance_of=JobRegistry)
+    celery = Dependency(instance_of=Celery)
+    urls = Dependency(instance_of=dict)
+    provide: Dependency[Any] = Dependency()
+    worker_id = Dependency(instance_of=str)
+
+    rows = ThreadSafeSingleton(JobRepository, database)
+    leases = ThreadSafeSingleton(LeaseRepository, database)
+    relay_rows = ThreadSafeSingleton(RelayRepository, database)
+    hints = ThreadSafeSingleton(CeleryHints, celery)
+    store = ThreadSafeSingleton(RowJobStore, rows=rows, hints=hints, settings=settings)
+    outbox = ThreadSafeSingleton(Outbox, registry, store)
+    service = ThreadSafeSingleton(
+        JobService, jobs=rows, transaction=transaction, hints=hints, settings=settings, resource_urls=urls
+    )
+    watcher = ThreadSafeSingleton(JobWatcher, jobs=rows)
+    relay = ThreadSafeSingleton(
+        Relay,
+        rows=relay_rows,
+        registry=registry,
+        outbox=outbox,
+        hints=hints,
+        transaction=transaction,
+        settings=settings,
+        clock=clock,
+    )
+    runner = ThreadSafeSingleton(
+        JobRunner,
+        leases=leases,
+        registry=registry,
+        transaction=transaction,
+        settings=settings,
+        clock=clock,
+        provide=provide,
+        worker_id=worker_id,
+    )
+
+    stoppables = List(watcher, hints)
+    routers = Object([router.router])
+    tasks = Object(tasks)
+    personal_data = service
+    resource_urls: Object[dict[str, str]] = Object({})

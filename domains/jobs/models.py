@@ -1,0 +1,102 @@
+"""The table that is the truth about all background work."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, Index, text
+from sqlmodel import Field
+
+from shared.ids import new_id
+from shared.models import Table, choice, document, moment
+
+
+class JobState(StrEnum):
+    """Where a job is in its life.
+
+    `cancelling` is shown to clients, not stored: running with `cancel_requested_at`.
+    """
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+LIVING = (JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING, JobState.RETRYING)
+OVER = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+_IS_LIVING = text("state IN ('scheduled', 'queued', 'running', 'retrying')")
+
+
+class Job(Table, table=True):
+    """One accepted piece of work."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name="running_is_leased"),
+        CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)",
+            name="over_is_finished",
+        ),
+        Index("ix_jobs_due", "queue", "priority", "run_at", "id", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_waiting", "run_at", postgresql_where=text("state IN ('scheduled', 'retrying')")),
+        Index("ix_jobs_leases", "lease_expires_at", postgresql_where=text("state = 'running'")),
+        Index("uq_jobs_unique_key", "kind", "unique_key", unique=True, postgresql_where=_IS_LIVING),
+        Index(
+            "uq_jobs_concurrency_key",
+            "concurrency_key",
+            unique=True,
+            postgresql_where=text("state = 'running'"),
+        ),
+        Index("ix_jobs_owner", "owner_id", "created_at", "id"),
+        Index("ix_jobs_resource", "resource_id"),
+        Index("ix_jobs_finished", "state", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        {"schema": "jobs", "postgresql_with": {"fillfactor": 80}},
+    )
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    kind: str
+    queue: str
+    payload: dict[str, Any] = document()
+    payload_version: int = 1
+    state: JobState = choice(JobState, JobState.QUEUED)
+    priority: int = 100
+    run_at: datetime = moment(default_now=True)
+    attempt: int = 0
+    max_attempts: int = 5
+    crashes: int = 0
+    lease_token: UUID | None = None
+    lease_expires_at: datetime | None = moment(nullable=True)
+    worker_id: str | None = None
+    published_at: datetime | None = moment(nullable=True)
+    cancel_requested_at: datetime | None = moment(nullable=True)
+    progress_current: int = 0
+    progress_total: int | None = None
+    progress_message: str | None = None
+    result: dict[str, Any] | None = document(nullable=True)
+    error: dict[str, Any] | None = document(nullable=True)
+    concurrency_key: str | None = None
+    unique_key: str | None = None
+    owner_id: UUID | None = None
+    resource_type: str | None = None
+    resource_id: UUID | None = None
+    request_id: str | None = None
+    traceparent: str | None = None
+    revision: int = 1
+    created_at: datetime = moment(default_now=True)
+    started_at: datetime | None = moment(nullable=True)
+    finished_at: datetime | None = moment(nullable=True)
+
+
+class ScheduleFire(Table, table=True):
+    """A recurring job's fire time that was taken: one row, so one job, whatever the number of relays."""
+
+    __tablename__ = "schedule_fires"
+    __table_args__ = ({"schema": "jobs"},)
+
+    kind: str = Field(primary_key=True)
+    fired_for: datetime = Field(primary_key=True, sa_type=DateTime(timezone=True))

@@ -1,0 +1,27 @@
+"""What other domains may know of jobs: which ones work on a resource of theirs."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """A job in one line, as resources list the work that is under way for them."""
+
+    id: UUID
+    kind: str
+    status: str
+    url: str
+
+
+class Jobs(Protocol):
+    """Questions that other domains ask."""
+
+    async def of_resources(self, resource_ids: list[UUID]) -> dict[UUID, list[JobSummary]]:
+        """Return the living jobs of each resource (and none for a resource that has no work under way)."""
+        ...
+
+    async def summaries(self, job_ids: list[UUID]) -> list[JobSummary]:
+        """Return these jobs, in this order, also while the transaction that wrote them is open."""
+        ...

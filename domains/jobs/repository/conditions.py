@@ -1,0 +1,37 @@
+"""Conditions that the statements about jobs share."""
+
+from sqlalchemy import Boolean, ColumnElement, and_, bindparam, literal_column, or_
+from sqlalchemy import func as sql
+from sqlalchemy.orm import aliased
+from sqlmodel import col, select
+
+from domains.jobs.models import LIVING, OVER, Job, JobState
+
+
+def in_state(*states: JobState, table: str = "jobs.jobs") -> ColumnElement[bool]:
+    """Return the condition with its states written out: a parameter could not use the partial indexes."""
+    names = ", ".join(f"'{state.value}'" for state in states)
+    return literal_column(f"{table}.state IN ({names})", Boolean)
+
+
+now = sql.now()
+"""The database's clock; no other tells when a job is due or a lease is over."""
+
+living = in_state(*LIVING)
+over = in_state(*OVER)
+queued = in_state(JobState.QUEUED)
+waiting = in_state(JobState.SCHEDULED, JobState.RETRYING)
+running = in_state(JobState.RUNNING)
+
+_holder = aliased(Job, name="holder")
+_not_held = or_(
+    col(Job.concurrency_key).is_(None),
+    ~select(_holder.id)
+    .where(_holder.concurrency_key == Job.concurrency_key, in_state(JobState.RUNNING, table="holder"))
+    .exists(),
+)
+claimable = and_(queued, col(Job.run_at) <= now, _not_held)
+"""Queued, due, and no other job runs under its concurrency key."""
+
+leased_by_me = and_(col(Job.id) == bindparam("job_id"), col(Job.lease_token) == bindparam("token"), running)
+"""The fence: true only for the worker that holds the present lease."""

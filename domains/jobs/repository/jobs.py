@@ -1,0 +1,225 @@
+"""Jobs as services write them and as their owners see them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Integer,
+    Interval,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlmodel import col
+
+from domains.jobs.errors import JobNotRetryable
+from domains.jobs.models import Job, JobState
+from domains.jobs.repository.conditions import in_state, living, now, running
+from domains.jobs.schemas import JobId, JobRow
+from shared.jobs import NewJob
+from shared.models import columns
+from shared.pagination import Listing, Page, PageRequest
+from shared.repository import Repository, conflicts_translated
+from shared.statements import Nothing, Statement
+from shared.trace import current_trace
+
+_due = bindparam("due", type_=DateTime(timezone=True))
+_owner = bindparam("owner", type_=Uuid())
+_shown = columns(Job, JobRow)
+
+_ADD = Statement(
+    insert(Job)
+    .values(
+        id=bindparam("new_id"),
+        kind=bindparam("new_kind"),
+        queue=bindparam("new_queue"),
+        payload=bindparam("new_payload", type_=JSONB),
+        payload_version=bindparam("new_version"),
+        state=case((_due > now, literal_column("'scheduled'")), else_=literal_column("'queued'")),
+        priority=bindparam("new_priority"),
+        run_at=func.coalesce(_due, now),
+        attempt=literal_column("0"),
+        max_attempts=bindparam("attempts"),
+        crashes=literal_column("0"),
+        progress_current=literal_column("0"),
+        concurrency_key=bindparam("one_at_a_time"),
+        unique_key=bindparam("only_one"),
+        owner_id=_owner,
+        resource_type=bindparam("about_type"),
+        resource_id=bindparam("about_id"),
+        request_id=bindparam("request"),
+        traceparent=bindparam("parent"),
+        revision=literal_column("1"),
+    )
+    .on_conflict_do_nothing(
+        index_elements=["kind", "unique_key"],
+        index_where=text("state IN ('scheduled', 'queued', 'running', 'retrying')"),
+    )
+    .returning(col(Job.id)),
+    JobId,
+)
+_LIVING_TWIN = Statement(
+    select(col(Job.id)).where(
+        col(Job.kind) == bindparam("new_kind"), col(Job.unique_key) == bindparam("only_one"), living
+    ),
+    JobId,
+)
+_FIND = Statement(select(*_shown).where(col(Job.id) == bindparam("job_id")), JobRow)
+_FIND_MANY = Statement(
+    select(*_shown).where(col(Job.id) == any_(bindparam("job_ids", type_=ARRAY(Uuid())))), JobRow
+)
+_OF_RESOURCES = Statement(
+    select(*_shown)
+    .where(col(Job.resource_id) == any_(bindparam("resource_ids", type_=ARRAY(Uuid()))), living)
+    .order_by(col(Job.created_at), col(Job.id)),
+    JobRow,
+)
+_FILTERS = {
+    "kind": col(Job.kind) == bindparam("kind"),
+    "resource_id": col(Job.resource_id) == bindparam("resource_id"),
+    "scheduled": in_state(JobState.SCHEDULED),
+    "queued": in_state(JobState.QUEUED),
+    "running": running & col(Job.cancel_requested_at).is_(None),
+    "cancelling": running & col(Job.cancel_requested_at).is_not(None),
+    "retrying": in_state(JobState.RETRYING),
+    "succeeded": in_state(JobState.SUCCEEDED),
+    "failed": in_state(JobState.FAILED),
+    "cancelled": in_state(JobState.CANCELLED),
+}
+_SORTS = {"created_at": col(Job.created_at), "run_at": col(Job.run_at)}
+_OWN = Listing(
+    select(*_shown).where(col(Job.owner_id) == _owner),
+    JobRow,
+    key=col(Job.id),
+    sorts=_SORTS,
+    filters=_FILTERS,
+)
+_CANCEL = Statement(
+    update(Job)
+    .where(col(Job.id) == bindparam("job_id"), living)
+    .values(
+        state=case((running, literal_column("'running'")), else_=literal_column("'cancelled'")),
+        finished_at=case((running, None), else_=now),
+        cancel_requested_at=func.coalesce(Job.cancel_requested_at, now),
+        revision=Job.revision + 1,
+    )
+    .returning(*_shown),
+    JobRow,
+)
+_RETRY = Statement(
+    update(Job)
+    .where(col(Job.id) == bindparam("job_id"), in_state(JobState.FAILED, JobState.CANCELLED))
+    .values(
+        state=literal_column("'queued'"),
+        attempt=literal_column("0"),
+        crashes=literal_column("0"),
+        run_at=now,
+        error=None,
+        finished_at=None,
+        cancel_requested_at=None,
+        published_at=None,
+        revision=Job.revision + 1,
+    )
+    .returning(*_shown),
+    JobRow,
+)
+_PURGE_OWNER = Statement(delete(Job).where(col(Job.owner_id) == _owner, ~running), Nothing)
+_DISOWN = Statement(update(Job).where(col(Job.owner_id) == _owner, running).values(owner_id=None), Nothing)
+_PRUNE = Statement(
+    delete(Job).where(
+        col(Job.id).in_(
+            select(col(Job.id))
+            .where(
+                literal_column("jobs.jobs.state") == bindparam("outcome"),
+                col(Job.finished_at) < now - bindparam("age", type_=Interval()),
+            )
+            .limit(bindparam("batch", type_=Integer()))
+        )
+    ),
+    Nothing,
+)
+
+
+class JobRepository(Repository):
+    """Rows of `jobs.jobs`, written in the transaction that causes them."""
+
+    async def insert(self, job: NewJob) -> UUID | None:
+        """Write a job; return its id, or None if a living one has its unique key."""
+        trace = current_trace()
+        row = await self.database.fetch_one(
+            _ADD,
+            new_id=job.id,
+            new_kind=job.kind,
+            new_queue=job.queue,
+            new_payload=dict(job.payload),
+            new_version=job.payload_version,
+            new_priority=job.priority,
+            due=job.run_at,
+            attempts=job.max_attempts,
+            one_at_a_time=job.concurrency_key,
+            only_one=job.unique_key,
+            owner=job.owner_id,
+            about_type=job.resource.type if job.resource else None,
+            about_id=job.resource.id if job.resource else None,
+            request=trace.request_id,
+            parent=trace.traceparent,
+        )
+        return row.id if row else None
+
+    async def living_twin(self, kind: str, unique_key: str) -> UUID | None:
+        """Return the living job with this unique key."""
+        row = await self.database.fetch_one(_LIVING_TWIN, new_kind=kind, only_one=unique_key)
+        return row.id if row else None
+
+    async def find(self, job_id: UUID) -> JobRow | None:
+        """Return a job."""
+        return await self.database.fetch_one(_FIND, job_id=job_id)
+
+    async def find_many(self, job_ids: Sequence[UUID]) -> list[JobRow]:
+        """Return these jobs, in any order; those that are gone are left out."""
+        return await self.database.fetch_all(_FIND_MANY, job_ids=list(job_ids))
+
+    async def of_resources(self, resource_ids: Sequence[UUID]) -> list[JobRow]:
+        """Return the living jobs about these resources, oldest first."""
+        return await self.database.fetch_all(_OF_RESOURCES, resource_ids=list(resource_ids))
+
+    async def page_of_owner(
+        self, owner_id: UUID, request: PageRequest, *, status: str | None, filters: Mapping[str, Any]
+    ) -> Page[JobRow]:
+        """Return one page of somebody's jobs."""
+        present = dict(filters)
+        return await self.page(_OWN, request, present, flags=[status] if status else [], owner=owner_id)
+
+    async def cancel(self, job_id: UUID) -> JobRow | None:
+        """End a waiting job, or ask a running one to stop; None when it is over."""
+        return await self.database.fetch_one(_CANCEL, job_id=job_id)
+
+    async def retry(self, job_id: UUID) -> JobRow | None:
+        """Queue a failed or cancelled job anew; None in any other state.
+
+        Raises:
+            JobNotRetryable: a living job has the same unique key.
+        """
+        with conflicts_translated({"uq_jobs_unique_key": JobNotRetryable}):
+            return await self.database.fetch_one(_RETRY, job_id=job_id)
+
+    async def purge_owner(self, owner_id: UUID) -> None:
+        """Forget somebody's jobs; those that run lose their owner."""
+        await self.database.execute(_PURGE_OWNER, owner=owner_id)
+        await self.database.execute(_DISOWN, owner=owner_id)
+
+    async def prune(self, state: JobState, *, age: timedelta, batch: int) -> int:
+        """Forget up to `batch` jobs that ended longer than `age` ago; return how many."""
+        return await self.database.execute(_PRUNE, outcome=state.value, age=age, batch=batch)

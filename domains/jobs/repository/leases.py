@@ -1,0 +1,167 @@
+"""Jobs as workers hold them. Every write is fenced by the lease token: no row means that the lease is lost."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import Integer, Interval, bindparam, case, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col
+
+from domains.jobs.models import Job, JobState
+from domains.jobs.repository.conditions import claimable, leased_by_me, now
+from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow
+from shared.models import columns
+from shared.repository import Repository
+from shared.statements import Statement
+
+_lease = bindparam("lease", type_=Interval())
+_claim = (
+    update(Job)
+    .values(
+        state=literal_column("'running'"),
+        attempt=Job.attempt + 1,
+        lease_token=bindparam("token"),
+        lease_expires_at=now + _lease,
+        worker_id=bindparam("worker"),
+        started_at=func.coalesce(Job.started_at, now),
+        revision=Job.revision + 1,
+    )
+    .returning(*columns(Job, ClaimedJob))
+)
+_CLAIM_THIS = Statement(_claim.where(col(Job.id) == bindparam("job_id"), claimable), ClaimedJob)
+_CLAIM_NEXT = Statement(
+    _claim.where(
+        col(Job.id)
+        == select(col(Job.id))
+        .where(col(Job.queue) == bindparam("from_queue"), claimable)
+        .order_by(col(Job.priority), col(Job.run_at), col(Job.id))
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    ),
+    ClaimedJob,
+)
+_BEAT = Statement(
+    update(Job)
+    .where(leased_by_me)
+    .values(
+        lease_expires_at=now + _lease,
+        progress_current=bindparam("steps"),
+        progress_total=bindparam("steps_in_all"),
+        progress_message=bindparam("doing"),
+        revision=Job.revision + bindparam("moved", type_=Integer()),
+    )
+    .returning(col(Job.cancel_requested_at)),
+    LeaseRow,
+)
+_CONFIRM = Statement(select(col(Job.id)).where(leased_by_me).with_for_update(), JobId)
+_let_go = {"lease_token": None, "lease_expires_at": None, "revision": Job.revision + 1}
+_FINISH = Statement(
+    update(Job)
+    .where(leased_by_me)
+    .values(
+        state=bindparam("outcome", type_=Job.__table__.c.state.type),  # type: ignore[attr-defined]
+        result=bindparam("answer", type_=JSONB(none_as_null=True)),
+        error=bindparam("problem", type_=JSONB(none_as_null=True)),
+        progress_current=case(
+            (
+                bindparam("complete", type_=Integer()) == 1,
+                func.coalesce(Job.progress_total, Job.progress_current),
+            ),
+            else_=Job.progress_current,
+        ),
+        finished_at=now,
+        **_let_go,
+    )
+    .returning(col(Job.id)),
+    JobId,
+)
+_POSTPONE = Statement(
+    update(Job)
+    .where(leased_by_me)
+    .values(
+        state=literal_column("'retrying'"),
+        run_at=now + bindparam("delay", type_=Interval()),
+        attempt=Job.attempt - bindparam("unburnt", type_=Integer()),
+        error=bindparam("problem", type_=JSONB(none_as_null=True)),
+        published_at=None,
+        **_let_go,
+    )
+    .returning(col(Job.id)),
+    JobId,
+)
+
+
+class LeaseRepository(Repository):
+    """What a worker does with rows of `jobs.jobs`. Each method is one round trip."""
+
+    async def claim(
+        self, *, token: UUID, worker: str, lease: timedelta, job_id: UUID | None = None, queue: str = ""
+    ) -> ClaimedJob | None:
+        """Take the job with this id, or the next due one of a queue; None if there is none to take."""
+        who = {"token": token, "worker": worker, "lease": lease}
+        try:
+            if job_id is not None:
+                return await self.database.fetch_one(_CLAIM_THIS, job_id=job_id, **who)
+            return await self.database.fetch_one(_CLAIM_NEXT, from_queue=queue, **who)
+        except (asyncpg.UniqueViolationError, IntegrityError):
+            return None  # another worker took a job with the same concurrency key in this moment
+
+    async def beat(
+        self,
+        job_id: UUID,
+        token: UUID,
+        *,
+        lease: timedelta,
+        progress: tuple[int, int | None, str | None],
+        moved: bool,
+    ) -> LeaseRow | None:
+        """Renew the lease and write the progress; None: the lease is lost."""
+        steps, in_all, doing = progress
+        return await self.database.fetch_one(
+            _BEAT,
+            job_id=job_id,
+            token=token,
+            lease=lease,
+            steps=steps,
+            steps_in_all=in_all,
+            doing=doing,
+            moved=int(moved),
+        )
+
+    async def confirm(self, job_id: UUID, token: UUID) -> bool:
+        """Lock the row and tell whether the lease holds, in the open transaction."""
+        return await self.database.fetch_one(_CONFIRM, job_id=job_id, token=token) is not None
+
+    async def finish(
+        self,
+        job_id: UUID,
+        token: UUID,
+        outcome: JobState,
+        *,
+        result: dict[str, Any] | None = None,
+        error: dict[str, Any] | None = None,
+    ) -> bool:
+        """End the job; False: the lease is lost."""
+        row = await self.database.fetch_one(
+            _FINISH,
+            job_id=job_id,
+            token=token,
+            outcome=outcome,
+            answer=result,
+            problem=error,
+            complete=int(outcome is JobState.SUCCEEDED),
+        )
+        return row is not None
+
+    async def postpone(
+        self, job_id: UUID, token: UUID, *, delay: timedelta, burnt: bool, error: dict[str, Any] | None
+    ) -> bool:
+        """Let the job wait for its next attempt; False: the lease is lost. `burnt`: this attempt counts."""
+        row = await self.database.fetch_one(
+            _POSTPONE, job_id=job_id, token=token, delay=delay, unburnt=int(not burnt), problem=error
+        )
+        return row is not None

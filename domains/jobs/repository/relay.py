@@ -1,0 +1,170 @@
+"""What the relay does, several rows in one statement. Any number of relays may run: SKIP LOCKED keeps them apart."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Interval,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlmodel import col
+
+from domains.jobs.errors import WorkerDied
+from domains.jobs.models import Job, ScheduleFire
+from domains.jobs.repository.conditions import now, queued, running, waiting
+from domains.jobs.schemas import HintRow, Lateness, LostRow, QueueCount
+from shared.errors import problem_of
+from shared.repository import Repository
+from shared.statements import Nothing, Statement
+
+BATCH = 500
+
+_lost = (
+    select(col(Job.id))
+    .where(running, col(Job.lease_expires_at) < now)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
+_cancelled = col(Job.cancel_requested_at).is_not(None)
+_exhausted = Job.crashes + 1 >= bindparam("max_crashes", type_=Integer())
+_RECOVER = Statement(
+    update(Job)
+    .where(col(Job.id).in_(_lost))
+    .values(
+        state=case(
+            (_cancelled, literal_column("'cancelled'")),
+            (_exhausted, literal_column("'failed'")),
+            else_=literal_column("'queued'"),
+        ),
+        crashes=Job.crashes + 1,
+        attempt=Job.attempt - 1,
+        run_at=now,
+        error=case((_exhausted, bindparam("evidence", type_=JSONB(none_as_null=True))), else_=Job.error),
+        finished_at=case((or_(_cancelled, _exhausted), now), else_=None),
+        lease_token=None,
+        lease_expires_at=None,
+        published_at=None,
+        revision=Job.revision + 1,
+    )
+    .returning(col(Job.id), col(Job.kind), col(Job.state), col(Job.crashes), col(Job.worker_id)),
+    LostRow,
+)
+_RIPEN = Statement(
+    update(Job)
+    .where(
+        col(Job.id).in_(
+            select(col(Job.id))
+            .where(waiting, col(Job.run_at) <= now)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(state=literal_column("'queued'"), published_at=None, revision=Job.revision + 1),
+    Nothing,
+)
+_UNDER_WAY = Statement(
+    select(col(Job.queue), func.count().label("number"))
+    .where(queued, col(Job.published_at) > now - bindparam("repeat", type_=Interval()))
+    .group_by(col(Job.queue)),
+    QueueCount,
+)
+_HINT = Statement(
+    update(Job)
+    .where(
+        col(Job.id).in_(
+            select(col(Job.id))
+            .where(
+                queued,
+                col(Job.queue) == bindparam("of_queue"),
+                col(Job.run_at) <= now,
+                or_(
+                    col(Job.published_at) < now - bindparam("repeat", type_=Interval()),
+                    col(Job.published_at).is_(None)
+                    & (col(Job.created_at) < now - bindparam("grace", type_=Interval())),
+                ),
+            )
+            .order_by(col(Job.priority), col(Job.run_at), col(Job.id))
+            .limit(bindparam("room", type_=Integer()))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(published_at=now)
+    .returning(col(Job.id), col(Job.queue)),
+    HintRow,
+)
+_UNHINT = Statement(
+    update(Job)
+    .where(col(Job.id) == any_(bindparam("job_ids", type_=ARRAY(Uuid()))), queued)
+    .values(published_at=None),
+    Nothing,
+)
+_FIRE = Statement(
+    insert(ScheduleFire)
+    .values(kind=bindparam("of_kind"), fired_for=bindparam("at"))
+    .on_conflict_do_nothing(),
+    Nothing,
+)
+_LATENESS = Statement(
+    select(func.coalesce(func.max(func.extract("epoch", now - col(Job.run_at))), 0).label("seconds")).where(
+        queued, col(Job.run_at) <= now
+    ),
+    Lateness,
+)
+_FORGET_FIRES = Statement(
+    delete(ScheduleFire).where(col(ScheduleFire.fired_for) < now - bindparam("age", type_=Interval())),
+    Nothing,
+)
+
+
+class RelayRepository(Repository):
+    """Rows of `jobs.jobs` that nobody holds."""
+
+    async def recover(self, *, max_crashes: int) -> list[LostRow]:
+        """Take back the jobs whose lease is over; fail those that killed their worker too often."""
+        return await self.database.fetch_all(
+            _RECOVER, max_crashes=max_crashes, evidence=problem_of(WorkerDied(crashes=max_crashes))
+        )
+
+    async def ripen(self) -> int:
+        """Queue the scheduled and retrying jobs that are due; return how many."""
+        return await self.database.execute(_RIPEN)
+
+    async def under_way(self, *, repeat: timedelta) -> dict[str, int]:
+        """Return how many hints each queue's workers have not used yet."""
+        rows = await self.database.fetch_all(_UNDER_WAY, repeat=repeat)
+        return {row.queue: row.number for row in rows}
+
+    async def take_hints(
+        self, queue: str, *, room: int, grace: timedelta, repeat: timedelta
+    ) -> list[HintRow]:
+        """Mark up to `room` due jobs as hinted and return them."""
+        return await self.database.fetch_all(_HINT, of_queue=queue, room=room, grace=grace, repeat=repeat)
+
+    async def give_hints_back(self, job_ids: list[UUID]) -> None:
+        """Unmark jobs whose hint could not be sent."""
+        await self.database.execute(_UNHINT, job_ids=job_ids)
+
+    async def take_fire(self, kind: str, moment: datetime) -> bool:
+        """Take a recurring job's fire time; False: another relay has it."""
+        return await self.database.execute(_FIRE, of_kind=kind, at=moment) == 1
+
+    async def forget_fires(self, *, age: timedelta) -> None:
+        """Delete fire times that no relay can ask for any more."""
+        await self.database.execute(_FORGET_FIRES, age=age)
+
+    async def lateness(self) -> float:
+        """Return how many seconds the oldest due job has waited."""
+        row = await self.database.fetch_one(_LATENESS)
+        return row.seconds if row else 0.0

@@ -1,0 +1,198 @@
+"""What clients see of jobs, and the rows that the job core works on."""
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from domains.jobs.models import JobState
+from shared.schemas import ResponseBody, Row, UtcDatetime
+
+JobStatus = Literal[
+    "scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelling", "cancelled"
+]
+
+
+class JobRow(Row):
+    """What is read of a job to show it."""
+
+    id: UUID
+    kind: str
+    queue: str
+    state: JobState
+    progress_current: int
+    progress_total: int | None
+    progress_message: str | None
+    attempt: int
+    max_attempts: int
+    resource_type: str | None
+    resource_id: UUID | None
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    cancel_requested_at: UtcDatetime | None
+    created_at: UtcDatetime
+    run_at: UtcDatetime
+    started_at: UtcDatetime | None
+    finished_at: UtcDatetime | None
+    owner_id: UUID | None
+    revision: int
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.finished_at is not None
+
+    @property
+    def status(self) -> JobStatus:
+        """The state as clients see it."""
+        if self.state is JobState.RUNNING and self.cancel_requested_at is not None:
+            return "cancelling"
+        return self.state.value
+
+
+class ClaimedJob(Row):
+    """What a worker needs of the job that it has just claimed."""
+
+    id: UUID
+    kind: str
+    payload: dict[str, Any]
+    payload_version: int
+    attempt: int
+    max_attempts: int
+    lease_token: UUID
+    owner_id: UUID | None
+    request_id: str | None
+    traceparent: str | None
+    created_at: datetime
+
+
+class JobId(Row):
+    """A row's id."""
+
+    id: UUID
+
+
+class LeaseRow(Row):
+    """What a heartbeat learns."""
+
+    cancel_requested_at: datetime | None
+
+
+class HintRow(Row):
+    """A job that a worker should be told of."""
+
+    id: UUID
+    queue: str
+
+
+class LostRow(Row):
+    """A job whose worker fell silent."""
+
+    id: UUID
+    kind: str
+    state: JobState
+    crashes: int
+    worker_id: str | None
+
+
+class QueueCount(Row):
+    """How many of something a queue has."""
+
+    queue: str
+    number: int
+
+
+class Lateness(Row):
+    """How long something has been due."""
+
+    seconds: float
+
+
+class Progress(ResponseBody):
+    """How far a job is."""
+
+    current: int = Field(description="Steps done.")
+    total: int | None = Field(None, description="Steps in all, if known.")
+    percent: int | None = Field(None, ge=0, le=100)
+    message: str | None = Field(None, description="What is being done.")
+
+
+class JobResource(ResponseBody):
+    """What the job works on."""
+
+    type: str
+    id: UUID
+    url: str | None = None
+
+
+class JobBody(ResponseBody):
+    """A piece of background work."""
+
+    id: UUID
+    kind: str = Field(description="What is done.", examples=["files.process"])
+    status: JobStatus
+    progress: Progress
+    attempt: int = Field(description="Attempts begun so far.")
+    max_attempts: int
+    resource: JobResource | None = None
+    result: dict[str, Any] | None = Field(None, description="What a succeeded job answers.")
+    error: dict[str, Any] | None = Field(None, description="Problem document of the last failure.")
+    created_at: UtcDatetime
+    run_at: UtcDatetime = Field(description="Not before this moment.")
+    started_at: UtcDatetime | None = None
+    finished_at: UtcDatetime | None = None
+    expires_at: UtcDatetime | None = Field(None, description="When a job that is over is forgotten.")
+
+
+class Retention(Row):
+    """How long jobs that are over are kept."""
+
+    succeeded: timedelta
+    cancelled: timedelta
+    failed: timedelta
+
+    def expiry(self, job: JobRow) -> datetime | None:
+        """Return the moment at which the job is forgotten."""
+        kept = {
+            JobState.SUCCEEDED: self.succeeded,
+            JobState.CANCELLED: self.cancelled,
+            JobState.FAILED: self.failed,
+        }.get(job.state)
+        return None if kept is None or job.finished_at is None else job.finished_at + kept
+
+
+def body_of(job: JobRow, retention: Retention, resource_urls: dict[str, str]) -> JobBody:
+    """Convert a row to what clients see."""
+    return JobBody(
+        id=job.id,
+        kind=job.kind,
+        status=job.status,
+        progress=_progress(job),
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        resource=_resource(job, resource_urls),
+        result=job.result,
+        error=job.error,
+        created_at=job.created_at,
+        run_at=job.run_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        expires_at=retention.expiry(job),
+    )
+
+
+def _progress(job: JobRow) -> Progress:
+    total = job.progress_total
+    percent = min(100, 100 * job.progress_current // total) if total else None
+    if job.state is JobState.SUCCEEDED:
+        percent = 100
+    return Progress(current=job.progress_current, total=total, percent=percent, message=job.progress_message)
+
+
+def _resource(job: JobRow, resource_urls: dict[str, str]) -> JobResource | None:
+    if job.resource_type is None or job.resource_id is None:
+        return None
+    pattern = resource_urls.get(job.resource_type)
+    url = pattern.format(id=job.resource_id) if pattern else None
+    return JobResource(type=job.resource_type, id=job.resource_id, url=url)

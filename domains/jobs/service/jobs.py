@@ -1,0 +1,135 @@
+"""What owners do with their jobs."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from uuid import UUID
+
+from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable
+from domains.jobs.models import JobState
+from domains.jobs.public import JobSummary
+from domains.jobs.repository.jobs import JobRepository
+from domains.jobs.schemas import JobBody, JobRow, Retention, body_of
+from domains.jobs.service.store import HintSender
+from domains.jobs.settings import JobsSettings
+from shared.database import TransactionFactory
+from shared.identity import Principal
+from shared.pagination import Page, PageRequest
+
+PRUNE_BATCH = 1000
+
+
+class JobService:
+    """Lists, shows, cancels and restarts jobs; answers other domains' questions (`public.Jobs`)."""
+
+    def __init__(
+        self,
+        *,
+        jobs: JobRepository,
+        transaction: TransactionFactory,
+        hints: HintSender,
+        settings: JobsSettings,
+        resource_urls: Mapping[str, str],
+    ) -> None:
+        self._jobs = jobs
+        self.transaction = transaction
+        self._hints = hints
+        self._resource_urls = dict(resource_urls)
+        self._retention = Retention(
+            succeeded=timedelta(days=settings.jobs_keep_succeeded_days),
+            cancelled=timedelta(days=settings.jobs_keep_cancelled_days),
+            failed=timedelta(days=settings.jobs_keep_failed_days),
+        )
+
+    async def page(
+        self,
+        caller: Principal,
+        request: PageRequest,
+        *,
+        status: str | None,
+        kind: str | None,
+        resource_id: UUID | None,
+    ) -> Page[JobRow]:
+        """Return one page of the caller's jobs."""
+        filters = {"kind": kind, "resource_id": resource_id}
+        return await self._jobs.page_of_owner(caller.user_id, request, status=status, filters=filters)
+
+    async def read(self, caller: Principal, job_id: UUID) -> JobRow:
+        """Return a job of the caller's; an administrator may see each.
+
+        Raises:
+            JobNotFound: no such job, or another's.
+        """
+        job = await self._jobs.find(job_id)
+        if job is None or (job.owner_id != caller.user_id and not caller.is_admin):
+            raise JobNotFound
+        return job
+
+    async def cancel(self, caller: Principal, job_id: UUID) -> JobRow:
+        """End a waiting job at once, or ask a running one to stop.
+
+        Raises:
+            JobNotFound: no such job, or another's.
+            JobIsOver: it has ended already.
+        """
+        await self.read(caller, job_id)
+        cancelled = await self._jobs.cancel(job_id)
+        if cancelled is None:
+            raise JobIsOver
+        return cancelled
+
+    async def retry(self, caller: Principal, job_id: UUID) -> JobRow:
+        """Queue a failed or cancelled job anew, with all its attempts.
+
+        Raises:
+            JobNotFound: no such job, or another's.
+            JobNotRetryable: it is in another state, or a twin is under way.
+        """
+        await self.read(caller, job_id)
+        queued = await self._jobs.retry(job_id)
+        if queued is None:
+            raise JobNotRetryable
+        self._hints.send_soon(queued.queue, queued.id)
+        return queued
+
+    def body(self, job: JobRow) -> JobBody:
+        """Return what clients see of a job."""
+        return body_of(job, self._retention, self._resource_urls)
+
+    async def of_resources(self, resource_ids: list[UUID]) -> dict[UUID, list[JobSummary]]:
+        """Return the living jobs of each resource."""
+        found: dict[UUID, list[JobSummary]] = {resource_id: [] for resource_id in resource_ids}
+        for job in await self._jobs.of_resources(resource_ids):
+            if job.resource_id is not None:
+                found[job.resource_id].append(_summary(job))
+        return found
+
+    async def summaries(self, job_ids: list[UUID]) -> list[JobSummary]:
+        """Return these jobs, in this order."""
+        found = {job.id: _summary(job) for job in await self._jobs.find_many(job_ids)}
+        return [found[job_id] for job_id in job_ids if job_id in found]
+
+    async def purge(self, owner_id: UUID) -> None:
+        """Forget somebody's jobs."""
+        async with self.transaction():
+            await self._jobs.purge_owner(owner_id)
+
+    async def prune(self) -> int:
+        """Forget the jobs that ended long enough ago; return how many."""
+        ages = {
+            JobState.SUCCEEDED: self._retention.succeeded,
+            JobState.CANCELLED: self._retention.cancelled,
+            JobState.FAILED: self._retention.failed,
+        }
+        return sum([await self._prune(state, age) for state, age in ages.items()])
+
+    async def _prune(self, state: JobState, age: timedelta) -> int:
+        forgotten = 0
+        while True:
+            batch = await self._jobs.prune(state, age=age, batch=PRUNE_BATCH)
+            forgotten += batch
+            if batch < PRUNE_BATCH:
+                return forgotten
+
+
+def _summary(job: JobRow) -> JobSummary:
+    return JobSummary(id=job.id, kind=job.kind, status=job.status, url=f"/v1/jobs/{job.id}")

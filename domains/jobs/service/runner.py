@@ -1,0 +1,221 @@
+"""Runs jobs in a worker: claim, heartbeat, and what becomes of each way in which a job can end."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from pydantic import BaseModel, ValidationError
+
+from domains.jobs.errors import BadPayload, JobFailed, JobTimedOut, UnknownKind
+from domains.jobs.models import JobState
+from domains.jobs.schemas import ClaimedJob
+from domains.jobs.service.running import Leases, Provide, RunningJob
+from domains.jobs.settings import JobsSettings
+from shared.clock import Clock
+from shared.database import TransactionFactory
+from shared.errors import AppError, problem_of
+from shared.ids import new_id
+from shared.jobs import JobDefinition, JobRegistry, LeaseLost, PermanentError, Snooze
+from shared.logging import get_logger
+from shared.trace import Trace, tracing
+
+logger = get_logger(__name__)
+UNKNOWN_PAUSE = timedelta(minutes=1)
+"""Wait of a job that this worker doesn't know; a newer deployment may."""
+
+
+class ClaimingLeases(Leases, Protocol):
+    """Leases that can be taken."""
+
+    async def claim(
+        self, *, token: UUID, worker: str, lease: timedelta, job_id: UUID | None = None, queue: str = ""
+    ) -> ClaimedJob | None:
+        """Take a job."""
+        ...
+
+
+class JobRunner:
+    """One for each worker process. Its loop runs one job at a time."""
+
+    def __init__(
+        self,
+        *,
+        leases: ClaimingLeases,
+        registry: JobRegistry,
+        transaction: TransactionFactory,
+        settings: JobsSettings,
+        clock: Clock,
+        provide: Provide,
+        worker_id: str,
+    ) -> None:
+        self._leases = leases
+        self._registry = registry
+        self._transaction = transaction
+        self._settings = settings
+        self._clock = clock
+        self._provide = provide
+        self._worker_id = worker_id
+        self.is_draining: Callable[[], bool] = lambda: False
+
+    async def follow_hint(self, job_id: UUID, queue: str) -> int:
+        """Run the hinted job, then due ones of its queue for a while; return how many were run.
+
+        A hint whose job is taken already is a duplicate, and nothing happens.
+        """
+        claimed = await self.claim_this(job_id)
+        until = time.monotonic() + self._settings.jobs_drain_seconds
+        done = 0
+        while claimed is not None:
+            await self.run(claimed)
+            done += 1
+            if self.is_draining() or done >= self._settings.jobs_drain_limit or time.monotonic() > until:
+                break
+            claimed = await self.claim_next(queue)
+        return done
+
+    async def claim_this(self, job_id: UUID) -> ClaimedJob | None:
+        """Take a job that is due, if nobody else has."""
+        return await self._claim(job_id=job_id)
+
+    async def claim_next(self, queue: str) -> ClaimedJob | None:
+        """Take the job of a queue that is due first, if there is one."""
+        return await self._claim(queue=queue)
+
+    async def run(self, job: ClaimedJob) -> None:
+        """Run a claimed job to one of its ends. Never raises, but for cancellation."""
+        running = RunningJob(
+            job,
+            leases=self._leases,
+            transaction=self._transaction,
+            settings=self._settings,
+            provide=self._provide,
+        )
+        with tracing(Trace(job.request_id, job.traceparent), job_id=str(job.id), kind=job.kind):
+            try:
+                await self._attempt(job, running)
+            except LeaseLost:
+                logger.warning("lease_lost")
+            except AppError as error:
+                # Most likely the database is away: the lease runs out, and the job is run again.
+                logger.warning("job_left_to_its_lease", error=error.code)
+
+    async def _attempt(self, job: ClaimedJob, running: RunningJob) -> None:
+        definition = self._registry.find(job.kind)
+        if definition is None or job.payload_version > definition.version:
+            await self._leave_to_newer(job, running)
+            return
+        try:
+            payload = definition.payload.model_validate(job.payload)
+        except ValidationError as error:
+            problem = BadPayload(errors=[str(line["loc"]) for line in error.errors(include_input=False)])
+            await running.end(JobState.FAILED, error=problem_of(problem))
+            return
+        await self._work(definition, payload, running)
+
+    async def _work(self, definition: JobDefinition, payload: BaseModel, running: RunningJob) -> None:
+        started = time.monotonic()
+        work = asyncio.create_task(definition.handler(payload, running))
+        heart = asyncio.create_task(running.keep_lease(work))
+        limit = asyncio.timeout(definition.timeout)
+        try:
+            async with limit:
+                await work
+        except TimeoutError as error:
+            await self._failed(running, JobTimedOut() if limit.expired() else error)
+        except asyncio.CancelledError:
+            await self._stopped(running, work)
+        except LeaseLost:
+            raise
+        except Snooze as snooze:
+            logger.info("job_snoozed", reason=snooze.reason)
+            await running.postpone(snooze.delay, burnt=False, error={"detail": snooze.reason})
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its job's failure
+            await self._failed(running, error)
+        else:
+            await self._returned(running)
+        finally:
+            heart.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await heart
+        logger.info("job_run", seconds=round(time.monotonic() - started, 3), attempt=running.attempt)
+
+    async def _returned(self, running: RunningJob) -> None:
+        if running.finished:
+            return
+        if running.cancelled:
+            await running.end(JobState.CANCELLED)
+            return
+        await running.finish()
+
+    async def _stopped(self, running: RunningJob, work: "asyncio.Task[None]") -> None:
+        """The coroutine was cancelled: by a lost lease, by a wish to cancel, or because this worker ends."""
+        work.cancel()
+        if running.lost or running.finished:
+            return
+        if running.cancelled:
+            await running.end(JobState.CANCELLED)
+            return
+        this = asyncio.current_task()
+        if this is not None and this.cancelling() == 0:
+            await self._failed(running, JobFailed("The job cancelled itself."))
+            return
+        await running.postpone(timedelta(0), burnt=False, error=None)
+        raise asyncio.CancelledError
+
+    async def _failed(self, running: RunningJob, error: Exception) -> None:
+        if running.finished:
+            logger.error("failed_after_its_end", exc_info=error)
+            return
+        if running.cancelled:
+            await running.end(JobState.CANCELLED)
+            return
+        problem = _problem(error)
+        if running.is_last_attempt or _is_permanent(error):
+            logger.error("job_failed", problem=problem["code"], exc_info=_unexpected(error))
+            await running.end(JobState.FAILED, error=problem)
+            return
+        delay = self._backoff(running.attempt)
+        logger.warning("job_retries", problem=problem["code"], delay=delay, exc_info=_unexpected(error))
+        await running.postpone(timedelta(seconds=delay), burnt=True, error=problem)
+
+    async def _leave_to_newer(self, job: ClaimedJob, running: RunningJob) -> None:
+        age = (self._clock.now() - job.created_at).total_seconds()
+        problem = problem_of(UnknownKind())
+        if age > self._settings.jobs_unknown_limit:
+            await running.end(JobState.FAILED, error=problem)
+            return
+        logger.warning("unknown_job", version=job.payload_version)
+        await running.postpone(UNKNOWN_PAUSE, burnt=False, error=problem)
+
+    async def _claim(self, *, job_id: UUID | None = None, queue: str = "") -> ClaimedJob | None:
+        lease = timedelta(seconds=self._settings.jobs_lease)
+        return await self._leases.claim(
+            token=new_id(), worker=self._worker_id, lease=lease, job_id=job_id, queue=queue
+        )
+
+    def _backoff(self, attempt: int) -> float:
+        """Return the seconds until the next attempt: doubled each time, with jitter so that a crowd spreads out."""
+        wait: float = min(self._settings.jobs_retry_limit, self._settings.jobs_retry_base * 2 ** (attempt - 1))
+        return wait * random.uniform(0.5, 1.5)  # noqa: S311  # jitter, not a secret
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    if isinstance(error, AppError):
+        return problem_of(error)
+    if isinstance(error, PermanentError):
+        return problem_of(JobFailed(str(error) or None))
+    return problem_of(JobFailed())
+
+
+def _is_permanent(error: Exception) -> bool:
+    return isinstance(error, PermanentError) or (isinstance(error, AppError) and error.permanent)
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """Return what deserves a traceback: a fact with a name of its own doesn't."""
+    return None if isinstance(error, AppError | PermanentError) else error

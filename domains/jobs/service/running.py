@@ -1,0 +1,201 @@
+"""A job while a worker has it: the handler's `JobContext`, and the heartbeat that keeps the lease."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from domains.jobs.models import JobState
+from domains.jobs.schemas import ClaimedJob, LeaseRow
+from domains.jobs.settings import JobsSettings
+from shared.database import TransactionFactory, after_commit
+from shared.errors import DatabaseUnavailable
+from shared.jobs import LeaseLost
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+T = TypeVar("T")
+Provide = Callable[[str, type[Any]], Any]
+PROGRESS_PAUSE = 0.25
+"""Seconds between two writes of progress."""
+
+
+class Leases(Protocol):
+    """What a running job needs of the repository. False or None always means: the lease is lost."""
+
+    async def beat(
+        self,
+        job_id: UUID,
+        token: UUID,
+        *,
+        lease: timedelta,
+        progress: tuple[int, int | None, str | None],
+        moved: bool,
+    ) -> LeaseRow | None:
+        """Renew the lease, write the progress, read the wish to cancel."""
+        ...
+
+    async def confirm(self, job_id: UUID, token: UUID) -> bool:
+        """Lock the row in the open transaction."""
+        ...
+
+    async def finish(
+        self,
+        job_id: UUID,
+        token: UUID,
+        outcome: JobState,
+        *,
+        result: dict[str, Any] | None = None,
+        error: dict[str, Any] | None = None,
+    ) -> bool:
+        """End the job."""
+        ...
+
+    async def postpone(
+        self, job_id: UUID, token: UUID, *, delay: timedelta, burnt: bool, error: dict[str, Any] | None
+    ) -> bool:
+        """Let the job wait for its next attempt."""
+        ...
+
+
+class RunningJob:
+    """Implements `shared.jobs.JobContext`."""
+
+    def __init__(
+        self,
+        job: ClaimedJob,
+        *,
+        leases: Leases,
+        transaction: TransactionFactory,
+        settings: JobsSettings,
+        provide: Provide,
+    ) -> None:
+        self._job = job
+        self._leases = leases
+        self._transaction = transaction
+        self._settings = settings
+        self._provide = provide
+        self._progress: tuple[int, int | None, str | None] = (0, None, None)
+        self._moved = asyncio.Event()
+        self.cancelled = False
+        self.finished = False
+        self.lost = False
+
+    @property
+    def job_id(self) -> UUID:
+        """Id of the job's row."""
+        return self._job.id
+
+    @property
+    def attempt(self) -> int:
+        """1 on the first attempt."""
+        return self._job.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """The last attempt's number."""
+        return self._job.max_attempts
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether a failure now is final."""
+        return self.attempt >= self.max_attempts
+
+    def provide(self, path: str, type_: type[T]) -> T:
+        """Return a provider of the composed container."""
+        found: T = self._provide(path, type_)
+        return found
+
+    async def progress(self, current: int, total: int | None = None, message: str | None = None) -> None:
+        """Note how far the job is; the heartbeat writes it within half a second."""
+        self._progress = (current, total, message)
+        self._moved.set()
+        await asyncio.sleep(0)
+
+    async def confirm(self) -> None:
+        """Check in the open transaction that the job is still ours."""
+        if not await self._leases.confirm(self.job_id, self._job.lease_token):
+            self.lost = True
+            raise LeaseLost
+
+    async def finish(self, result: Mapping[str, Any] | None = None) -> None:
+        """Mark the job succeeded in the open transaction."""
+        async with self._transaction():
+            await self._end(JobState.SUCCEEDED, result=None if result is None else dict(result))
+            after_commit(self._note_finished)
+
+    async def end(self, outcome: JobState, *, error: dict[str, Any] | None = None) -> None:
+        """End the job in another way than by success.
+
+        Raises:
+            LeaseLost: another worker has it.
+        """
+        await self._end(outcome, error=error)
+        self._note_finished()
+
+    async def postpone(self, delay: timedelta, *, burnt: bool, error: dict[str, Any] | None) -> None:
+        """Let the job wait; raises `LeaseLost`."""
+        kept = await self._leases.postpone(
+            self.job_id, self._job.lease_token, delay=delay, burnt=burnt, error=error
+        )
+        if not kept:
+            raise LeaseLost
+
+    async def keep_lease(self, work: "asyncio.Task[None]") -> None:
+        """Beat until cancelled. Ends `work` when the lease is lost, or when it ignores a wish to cancel."""
+        seen_cancelled_at: float | None = None
+        while True:
+            moved = await self._wait_for_progress()
+            try:
+                row = await self._beat(moved=moved)
+            except DatabaseUnavailable:
+                logger.warning("heartbeat_missed", job_id=str(self.job_id))
+                await asyncio.sleep(1)
+                continue
+            if row is None:
+                self.lost = True
+                work.cancel()
+                return
+            if row.cancel_requested_at is not None:
+                now = asyncio.get_running_loop().time()
+                seen_cancelled_at = seen_cancelled_at or now
+                self.cancelled = True
+                if now - seen_cancelled_at >= self._settings.jobs_cancel_grace:
+                    work.cancel()
+                    return
+            await asyncio.sleep(PROGRESS_PAUSE)
+
+    async def _wait_for_progress(self) -> bool:
+        """Return True as soon as there is progress to write, False when a beat is due."""
+        pause = min(self._settings.jobs_heartbeat, 1.0) if self.cancelled else self._settings.jobs_heartbeat
+        try:
+            async with asyncio.timeout(pause):
+                await self._moved.wait()
+        except TimeoutError:
+            return False
+        self._moved.clear()
+        return True
+
+    async def _beat(self, *, moved: bool) -> LeaseRow | None:
+        if self.finished:
+            return LeaseRow(cancel_requested_at=None)
+        return await self._leases.beat(
+            self.job_id,
+            self._job.lease_token,
+            lease=timedelta(seconds=self._settings.jobs_lease),
+            progress=self._progress,
+            moved=moved,
+        )
+
+    async def _end(
+        self, outcome: JobState, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
+    ) -> None:
+        if not await self._leases.finish(
+            self.job_id, self._job.lease_token, outcome, result=result, error=error
+        ):
+            self.lost = True
+            raise LeaseLost
+
+    def _note_finished(self) -> None:
+        self.finished = True

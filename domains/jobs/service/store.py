@@ -1,0 +1,70 @@
+"""Where every domain's jobs are written: `shared.jobs.JobStore`."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+from domains.jobs.errors import PayloadTooLarge
+from domains.jobs.settings import JobsSettings
+from shared.database import after_commit
+from shared.jobs import NewJob
+
+
+class HintSender(Protocol):
+    """Sends a hint without blocking."""
+
+    def send_soon(self, queue: str, job_id: UUID) -> None:
+        """Tell a worker of the queue, sometime soon, maybe never."""
+        ...
+
+
+class JobRows(Protocol):
+    """What the store needs of the repository."""
+
+    async def insert(self, job: NewJob) -> UUID | None:
+        """Write a job; None if a living one has its unique key."""
+        ...
+
+    async def living_twin(self, kind: str, unique_key: str) -> UUID | None:
+        """Return the living job with this unique key."""
+        ...
+
+
+class RowJobStore:
+    """Writes jobs in the open transaction, and hints at them once it has committed."""
+
+    def __init__(
+        self,
+        *,
+        rows: JobRows,
+        hints: HintSender,
+        settings: JobsSettings,
+        when_committed: Callable[[Callable[[], None]], None] = after_commit,
+    ) -> None:
+        self._rows = rows
+        self._hints = hints
+        self._settings = settings
+        self._when_committed = when_committed
+
+    async def add(self, jobs: Sequence[NewJob]) -> list[UUID]:
+        """Write jobs; return their ids, or those of living twins with the same unique key.
+
+        Raises:
+            PayloadTooLarge: a payload is past `jobs_payload_bytes`.
+        """
+        return [await self._add(job) for job in jobs]
+
+    async def _add(self, job: NewJob) -> UUID:
+        if len(json.dumps(job.payload).encode()) > self._settings.jobs_payload_bytes:
+            raise PayloadTooLarge(limit=self._settings.jobs_payload_bytes)
+        while True:
+            job_id = await self._rows.insert(job)
+            if job_id is not None:
+                if job.run_at is None:
+                    self._when_committed(partial(self._hints.send_soon, job.queue, job_id))
+                return job_id
+            twin = await self._rows.living_twin(job.kind, job.unique_key or "")
+            if twin is not None:
+                return twin  # None would mean that it ended in this moment: then write ours after all

@@ -1,0 +1,94 @@
+"""Follows jobs for the clients that watch them: one query every so often, whatever the number of streams."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from domains.jobs.schemas import JobRow
+from shared.errors import DatabaseUnavailable
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+PAUSE = 0.3
+"""Seconds between two looks at the watched jobs."""
+
+
+class JobReader(Protocol):
+    """Reads several jobs at once."""
+
+    async def find_many(self, job_ids: Sequence[UUID]) -> list[JobRow]:
+        """Return these jobs, in any order."""
+        ...
+
+
+class JobWatcher:
+    """One for each API process. Polls only while somebody watches."""
+
+    def __init__(self, *, jobs: JobReader) -> None:
+        self._jobs = jobs
+        self._watched: Counter[UUID] = Counter()
+        self._latest: dict[UUID, JobRow | None] = {}
+        self._looked = asyncio.Condition()
+        self._poller: asyncio.Task[None] | None = None
+
+    async def follow(self, job: JobRow, *, after_revision: int = 0) -> AsyncIterator[JobRow]:
+        """Yield the job now if it is newer than `after_revision`, then at each change until it is over or gone."""
+        seen = after_revision
+        self._watched[job.id] += 1
+        self._latest.setdefault(job.id, job)
+        self._ensure_poller()
+        try:
+            current: JobRow | None = job
+            while current is not None:
+                if current.revision > seen:
+                    seen = current.revision
+                    yield current
+                if current.is_over:
+                    return
+                current = await self._changed(job.id, seen)
+        finally:
+            self._leave(job.id)
+
+    async def _changed(self, job_id: UUID, seen: int) -> JobRow | None:
+        async with self._looked:
+            while True:
+                latest = self._latest.get(job_id)
+                if latest is None or latest.revision > seen or latest.is_over:
+                    return latest
+                await self._looked.wait()
+
+    def _leave(self, job_id: UUID) -> None:
+        self._watched[job_id] -= 1
+        if self._watched[job_id] <= 0:
+            del self._watched[job_id]
+            self._latest.pop(job_id, None)
+
+    def _ensure_poller(self) -> None:
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+
+    async def _poll(self) -> None:
+        while self._watched:
+            await asyncio.sleep(PAUSE)
+            try:
+                await self._look()
+            except DatabaseUnavailable:
+                logger.warning("watcher_waits_for_the_database")
+                await asyncio.sleep(1)
+
+    async def _look(self) -> None:
+        watched = list(self._watched)
+        found = {job.id: job for job in await self._jobs.find_many(watched)}
+        async with self._looked:
+            self._latest = {job_id: found.get(job_id) for job_id in watched}
+            self._looked.notify_all()
+
+    async def stop(self) -> None:
+        """End the poller."""
+        if self._poller is not None:
+            self._poller.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._poller

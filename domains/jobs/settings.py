@@ -1,0 +1,38 @@
+"""What can be set about jobs."""
+
+from pydantic import BaseModel, Field
+
+
+class JobsSettings(BaseModel):
+    """Times in seconds."""
+
+    jobs_lease: float = Field(60, ge=2, le=3600, description="How long a silent worker keeps a job.")
+    jobs_heartbeat: float = Field(15, ge=0.5, le=600, description="How often a worker renews its lease.")
+    jobs_max_crashes: int = Field(
+        3, ge=1, le=10, description="Deaths of a worker in a job until it is failed."
+    )
+    jobs_retry_base: float = Field(10, gt=0, le=3600, description="Wait after the first failed attempt.")
+    jobs_retry_limit: float = Field(21_600, gt=0, le=86_400, description="Longest wait between two attempts.")
+    jobs_cancel_grace: float = Field(
+        10, ge=0, le=600, description="Time a cancelled job has to stop by itself."
+    )
+    jobs_unknown_limit: float = Field(
+        86_400, ge=1, description="How long a job of a kind that no worker knows is kept waiting."
+    )
+    jobs_relay_interval: float = Field(
+        0.5, ge=0.05, le=60, description="Pause between two rounds of the relay."
+    )
+    jobs_hint_grace: float = Field(
+        1, ge=0, le=60, description="Time that the hint sent after a commit has before the relay sends one."
+    )
+    jobs_hint_repeat: float = Field(30, ge=1, le=3600, description="Age at which a hint is sent again.")
+    jobs_hint_window: int = Field(64, ge=1, le=10_000, description="Hints under way for a queue at a time.")
+    jobs_drain_limit: int = Field(50, ge=1, le=1000, description="Due jobs that one hint lets a worker do.")
+    jobs_drain_seconds: float = Field(10, ge=0, le=600, description="Time that one hint lets a worker go on.")
+    jobs_keep_succeeded_days: int = Field(7, ge=1, description="Days that succeeded jobs are kept.")
+    jobs_keep_cancelled_days: int = Field(30, ge=1, description="Days that cancelled jobs are kept.")
+    jobs_keep_failed_days: int = Field(90, ge=1, description="Days that failed jobs are kept.")
+    jobs_late_alarm: float = Field(30, ge=1, description="Age of the oldest due job at which the log warns.")
+    jobs_payload_bytes: int = Field(
+        32_768, ge=1024, le=1 << 20, description="Largest payload; more is a file."
+    )

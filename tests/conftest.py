@@ -1,0 +1,161 @@
+"""One embedded PostgreSQL, Valkey and mail catcher for the whole run; people and programs for each test.
+
+Tests commit for real. Each makes its own people and looks only at what is theirs.
+"""
+
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from bootstrap.api import create_api
+from bootstrap.compose import compose
+from bootstrap.container import TulouContainer
+from bootstrap.embedded.mail_catcher import MailCatcher
+from bootstrap.embedded.postgres import EmbeddedPostgres
+from bootstrap.embedded.secrets import ensure_secrets, read_environment_file
+from bootstrap.embedded.valkey import EmbeddedValkey
+from bootstrap.migrate import migrate
+from bootstrap.settings import Settings, load_settings
+from tests.people import People, Person
+from tests.programs import Program, tulou
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the embedded servers listen, and the folder of everything."""
+
+    folder: Path
+    environment: dict[str, str]
+    mails: Path
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    folder = Path(tempfile.mkdtemp(prefix="tulou-tests-"))
+    folder.chmod(0o755)
+    postgres = EmbeddedPostgres(folder / "postgres", durable=False)
+    valkey = EmbeddedValkey(folder / "valkey")
+    catcher = MailCatcher(folder / "mail")
+    try:
+        postgres.start()
+        valkey.start()
+        catcher.start()
+        environment = {
+            "TULOU_ENV": "test",
+            "TULOU_DATA_DIR": str(folder),
+            "TULOU_TRUSTED_PROXIES": "127.0.0.1",
+            "TULOU_JOBS_RELAY_INTERVAL": "0.2",
+            "TULOU_LOG_FORMAT": "json",
+            "DATABASE_URL": postgres.url,
+            "TULOU_DATABASE_OWNER_URL": postgres.owner_url,
+            "REDIS_URL": valkey.url,
+            "SMTP_URL": catcher.url,
+            **read_environment_file(ensure_secrets(folder)),
+        }
+        yield Servers(folder, environment, folder / "mail")
+    finally:
+        catcher.stop()
+        valkey.stop()
+        postgres.destroy()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def settings(servers: Servers) -> Iterator[Settings]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in servers.environment.items():
+            patch.setenv(name, value)
+        loaded = load_settings()
+        migrate(loaded)
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def composition(settings: Settings) -> TulouContainer:
+    """The composed program; its pools are open while `app` is."""
+    return compose(settings, "api")
+
+
+@pytest.fixture(scope="session")
+async def app(settings: Settings, composition: TulouContainer) -> AsyncIterator[FastAPI]:
+    application = create_api(settings, composition)
+    async with application.router.lifespan_context(application):
+        yield application
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with an address of its own, so that limits stay on and tests stay apart."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("127.0.0.1", 50_000))
+    headers = {"X-Forwarded-For": some_address()}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://127.0.0.1:8000", headers=headers
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def people(client: httpx.AsyncClient, composition: TulouContainer) -> People:
+    return People(client, composition)
+
+
+@pytest.fixture
+async def user(people: People) -> Person:
+    """Somebody who has just registered and signed in."""
+    return await people.register()
+
+
+@pytest.fixture
+async def other(people: People) -> Person:
+    """Somebody else."""
+    return await people.register()
+
+
+@pytest.fixture
+async def admin(people: People) -> Person:
+    """An administrator."""
+    return await people.administrator()
+
+
+@pytest.fixture
+def work_off(app: FastAPI, composition: TulouContainer) -> Callable[[], Awaitable[int]]:
+    """Run every due job here, in this process, as a worker would; return how many."""
+
+    async def work() -> int:
+        runner = composition.jobs.runner()
+        await composition.jobs.relay_rows().ripen()
+        done = 0
+        for queue in composition.registry().queues():
+            while (job := await runner.claim_next(queue)) is not None:
+                await runner.run(job)
+                done += 1
+        return done + (await work() if done else 0)
+
+    return work
+
+
+@pytest.fixture(scope="session")
+def programs(servers: Servers, settings: Settings) -> Iterator[Callable[..., Program]]:
+    """Start `tulou` commands as processes of their own; they end with the test run at the latest."""
+    started: list[Program] = []
+
+    def start(*arguments: str, **environment: str) -> Program:
+        program = tulou(*arguments, environment=servers.environment | environment)
+        started.append(program)
+        return program
+
+    yield start
+    for program in started:
+        program.stop()
+
+
+def some_address() -> str:
+    """Return a random address of its own network, from a range that nobody uses (RFC 2544)."""
+    return f"198.18.{random.randrange(256)}.{random.randrange(1, 255)}"
