@@ -1,4 +1,7 @@
-"""Print an env file with fresh secrets for docker-compose.yml: python3 scripts/make_env.py > .env"""
+"""Print an env file with fresh secrets for docker-compose.yml.
+
+python3 scripts/make_env.py > .env
+"""
 
 import base64
 import os

@@ -208,7 +208,8 @@ class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
 
     def _start_again_later(self, part: Part, code: int, lived: float) -> None:
         part.failures = 1 if lived > SETTLED_SECONDS else part.failures + 1
-        if part.failures >= MAX_FAILURES:
+        # What has never been ready and ended by its own will is not going to change its mind.
+        if part.failures >= MAX_FAILURES or (not part.is_ready and code > 0):
             self.fail(
                 f"{part.name} does not stay up ({_describe(code)}); the lines above say why. "
                 "Everything stops."

@@ -22,6 +22,8 @@ print("hello from", " ".join(sys.argv[1:]), "DATABASE_URL" in os.environ, flush=
 match sys.argv[1]:
     case "migrate":
         sys.exit(int(os.environ.get("STAND_IN_MIGRATE", "0")))
+    case "serve" if "STAND_IN_SERVE" in os.environ:
+        sys.exit(int(os.environ["STAND_IN_SERVE"]))
     case "serve":
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
@@ -138,6 +140,14 @@ def test_a_failed_migration_stops_everything(root: Path, port: int) -> None:
     assert terminal.process.wait(30) == 1
     assert "migrate failed (exit code 3)" in terminal.output.read_text()
     assert processes_of(root) == []
+
+
+@pytest.mark.timeout(60)
+def test_an_api_that_cannot_start_stops_everything(root: Path, port: int) -> None:
+    terminal = Terminal(root, port=port, STAND_IN_SERVE="1")
+    assert terminal.process.wait(30) == 1
+    assert "api does not stay up (exit code 1)" in terminal.output.read_text()
+    assert terminal.output.read_text().count("hello from serve") == 1
 
 
 @pytest.mark.timeout(60)
