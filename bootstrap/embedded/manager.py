@@ -115,7 +115,10 @@ class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
         """Take SIGINT, SIGTERM and SIGHUP as the wish to stop; a second one no longer waits."""
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # nohup has it ignored, and means it.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
         before = [signal.signal(number, self._on_signal) for number in numbers]
         try:
             yield
