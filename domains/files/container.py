@@ -78,7 +78,6 @@ class FilesContainer(DeclarativeContainer):
         clock=clock,
     )
 
-    stoppables = List(renderer)
     routers = Object([routes.router])
     tasks = Object(tasks)
     personal_data = cleaning

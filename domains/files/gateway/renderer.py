@@ -5,6 +5,7 @@ nothing of the rest of Tulou, holds no secret and has given up the network, new 
 and unbounded memory before the first request.
 """
 
+import errno
 import json
 import os
 import socket
@@ -31,6 +32,8 @@ LOADERS = {
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")
 _FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
 _WEBP_QUALITY = 80
+# What the parsers say when they meet the limits of this process.
+_LIMIT_SIGNS = ("memory", "allocat", "file too large")
 _TINY_DOCUMENT = b"""%PDF-1.4
 1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
@@ -101,6 +104,8 @@ def _perform(request: Request) -> Answer:
     except MemoryError:
         return {"refused": "parser_limit", "detail": "Reading it takes more memory than allowed."}
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            return {"refused": "parser_limit", "detail": "What is made of it is larger than allowed."}
         return {"failed": f"{type(error).__name__}: {error.strerror}"}
     except Exception as error:  # noqa: BLE001  # whatever a parser says about broken input is a refusal
         return _refusal_of(error)
@@ -108,7 +113,7 @@ def _perform(request: Request) -> Answer:
 
 def _refusal_of(error: Exception) -> Answer:
     text = str(error).lower()
-    if "out of memory" in text or "unable to allocate" in text or "cannot allocate" in text:
+    if any(sign in text for sign in _LIMIT_SIGNS):
         return {"refused": "parser_limit", "detail": "Reading it takes more memory than allowed."}
     return {"refused": "broken_document", "detail": "Its content is damaged or isn't what its type says."}
 

@@ -84,7 +84,7 @@ def _by_signature(head: bytes) -> str | None:
     if head[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
         return _inside_zip(head)
     if head[:4] == b"RIFF":
-        return _RIFF.get(head[8:12])
+        return _RIFF.get(head[8:12], UNKNOWN)
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "video/mp4")
     if head[:4] == b"\x1aE\xdf\xa3":
@@ -128,7 +128,8 @@ def _decoded(head: bytes, *, complete: bool) -> str | None:
         return _try_decode(head, "utf-16", complete=complete)
     if _CONTROLS.search(head):
         return None
-    return _try_decode(head, "utf-8-sig", complete=complete) or _eight_bit(head)
+    text = _try_decode(head, "utf-8-sig", complete=complete)
+    return _eight_bit(head) if text is None else text
 
 
 def _try_decode(head: bytes, encoding: str, *, complete: bool) -> str | None:
@@ -179,5 +180,6 @@ def _by_catalogue(head: bytes) -> str:
         matches = puremagic.magic_string(head)
     except (PureError, BadZipFile, ValueError):
         return UNKNOWN
-    best = matches[0]
-    return best.mime_type or UNKNOWN if best.confidence >= _CONFIDENT else UNKNOWN
+    return next(
+        (each.mime_type for each in matches if each.mime_type and each.confidence >= _CONFIDENT), UNKNOWN
+    )

@@ -1,0 +1,128 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from obstore.exceptions import GenericError
+
+from domains.files.errors import StoreFull, StoreUnavailable
+from domains.files.gateway.store import PIECE, ObjectFiles
+from domains.files.settings import FilesSettings
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectFiles:
+    return ObjectFiles(FilesSettings(), tmp_path)
+
+
+async def chunks(*given: bytes, error: BaseException | None = None) -> AsyncIterator[bytes]:
+    for chunk in given:
+        yield chunk
+    if error is not None:
+        raise error
+
+
+async def whole(store: ObjectFiles, key: str, start: int, end: int) -> bytes:
+    return b"".join([piece async for piece in store.read(key, start, end)])
+
+
+def kept(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_what_is_put_can_be_read_in_ranges(store):
+    data = bytes(range(256)) * 20_000
+    await store.put(
+        "blobs/a", chunks(*[data[start : start + 100_000] for start in range(0, len(data), 100_000)])
+    )
+    assert await whole(store, "blobs/a", 0, len(data)) == data
+    assert await whole(store, "blobs/a", PIECE - 5, PIECE + 5) == data[PIECE - 5 : PIECE + 5]
+    assert await whole(store, "blobs/a", 7, 7) == b""
+
+
+async def test_an_empty_file_is_kept(store, tmp_path):
+    await store.put("blobs/a", chunks())
+    assert [path.stat().st_size for path in kept(tmp_path)] == [0]
+
+
+async def test_a_stream_that_breaks_leaves_nothing_and_its_own_error(store, tmp_path):
+    with pytest.raises(KeyError):
+        await store.put("blobs/a", chunks(b"x" * 20_000_000, error=KeyError("mine")))
+    assert kept(tmp_path) == []
+
+
+async def test_a_cancelled_upload_leaves_nothing(store, tmp_path):
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 1_000_000
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(store.put("blobs/a", endless()))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(50):
+        if not kept(tmp_path):
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("something was left")
+
+
+async def test_deleting_is_safe_to_repeat_and_takes_unfinished_parts_along(store, tmp_path):
+    await store.put("blobs/a", chunks(b"x"))
+    (tmp_path / "files" / "blobs" / "a#1").write_bytes(b"left by a killed upload")
+    await store.delete("blobs/a")
+    await store.delete("blobs/a")
+    assert kept(tmp_path) == []
+
+
+async def test_a_file_goes_in_and_out(store, tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"words")
+    assert await store.store_file("renditions/a", source) == 5
+    await store.fetch("renditions/a", 5, target)
+    assert target.read_bytes() == b"words"
+
+
+async def test_a_missing_object_means_that_the_store_is_not_well(store):
+    with pytest.raises(StoreUnavailable):
+        await whole(store, "blobs/nothing", 0, 10)
+
+
+async def test_a_full_disk_has_a_name(store, monkeypatch):
+    async def full(*_args, **_options):
+        raise GenericError("Generic LocalFileSystem error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("domains.files.gateway.store.obstore.put_async", full)
+    with pytest.raises(StoreFull):
+        await store.put("blobs/a", chunks(b"x"))
+    with pytest.raises(StoreFull):
+        await store.store_file("blobs/a", Path(__file__))
+
+
+async def test_the_store_can_be_chosen_by_its_address(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    local = ObjectFiles(FilesSettings(files_store_url=f"file://{elsewhere}"), tmp_path)
+    await local.put("a", chunks(b"x"))
+    assert kept(elsewhere)
+    memory = ObjectFiles(FilesSettings(files_store_url="memory:///"), tmp_path)
+    await memory.put("a", chunks(b"x"))
+    assert await whole(memory, "a", 0, 1) == b"x"
+    await memory.delete("a")
+    await memory.check()
+    await local.check()
+
+
+async def test_a_store_that_is_away_has_a_name(store, monkeypatch):
+    async def away(*_args, **_options):
+        raise GenericError("connection refused")
+
+    for name in ("head_async", "delete_async", "put_async"):
+        monkeypatch.setattr(f"domains.files.gateway.store.obstore.{name}", away)
+    with pytest.raises(StoreUnavailable):
+        await store.check()
+    with pytest.raises(StoreUnavailable):
+        await store.delete("blobs/a")
+    with pytest.raises(StoreUnavailable):
+        await store.put("blobs/a", chunks(b"x"))
