@@ -1,8 +1,8 @@
 """What can be set about mail."""
 
+from email import policy
 from email.errors import MessageError
 from email.headerregistry import Address
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -92,15 +92,23 @@ def parse_sender(sender: str) -> Address:
     Raises:
         ValueError: it isn't exactly one address.
     """
-    name, address = parseaddr(sender)
-    local, separator, domain = address.rpartition("@")
-    try:
-        if not (local and separator and domain) or not sender.isprintable() or not address.isascii():
-            raise ValueError(sender)  # noqa: TRY301  # one sentence for all of it
-        return Address(display_name=name, username=local, domain=domain)
-    except (ValueError, MessageError, IndexError) as error:
+    addresses = _addresses_in(sender) if sender.isprintable() else ()
+    if len(addresses) != 1 or not _is_mailbox(addresses[0]):
         message = f"{sender!r} is no sender; write Name <address@domain>."
-        raise ValueError(message) from error
+        raise ValueError(message)
+    return addresses[0]
+
+
+def _addresses_in(header: str) -> tuple[Address, ...]:
+    try:
+        parsed = policy.default.header_factory("From", header)
+    except (MessageError, IndexError):  # the standard library's parser stumbles over a missing domain
+        return ()
+    return () if parsed.defects else parsed.addresses
+
+
+def _is_mailbox(address: Address) -> bool:
+    return bool(address.username and address.domain) and address.addr_spec.isascii()
 
 
 def _is_sender(sender: str | None) -> str | None:

@@ -1,0 +1,305 @@
+"""From a template to frozen bytes, and to an accepted mail."""
+
+import re
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.headerregistry import Address
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography.fernet import Fernet
+from jinja2 import UndefinedError
+
+import domains.emails.container
+from domains.emails.errors import AddressRefused, HeaderRefused, MailUnreadable
+from domains.emails.gateway.null import NullTransport
+from domains.emails.gateway.transport import Envelope
+from domains.emails.public import OutgoingMail, WhenUncertain
+from domains.emails.service import freezing
+from domains.emails.service.freezing import default_sender, freeze, mail_host, parse_recipient
+from domains.emails.service.mailer import MailerService
+from domains.emails.service.rendering import Rendered, Renderer
+from domains.emails.service.sealing import Sealer
+from domains.emails.settings import EmailsSettings
+from shared.trace import Trace, tracing
+from tests.domains.emails.doubles import SEALER, Clock, Emails, Outbox, Transactions
+
+OWN = Path(domains.emails.container.__file__).parent / "templates"
+LINK = "https://app.example.com/verify-email?token=abc_DEF-123&next=/"
+HTML = """{% extends "emails/layout.html" %}{% from "emails/parts.html" import button, facts %}
+{% block content %}<h1>Hello {{ name }}</h1>{{ button(link, "Confirm") }}{{ facts([("From", name)]) }}{% endblock %}"""
+TEXT = """{% block subject %}Hello {{ name }}{% endblock %}
+{% block body %}
+Hello {{ name }},
+
+{{ link }}
+{% endblock %}"""
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "hello.html").write_text(HTML)
+    (tmp_path / "hello.txt").write_text(TEXT)
+    (tmp_path / "hello.de.txt").write_text(TEXT.replace("Hello", "Hallo"))
+    return tmp_path
+
+
+@pytest.fixture
+def renderer(folder) -> Renderer:
+    return Renderer({"test": folder}, own_folder=OWN, product="Tulou", public_url="https://app.example.com")
+
+
+def frozen(
+    rendered: Rendered | None = None, recipient: str = "ann@example.com", name: str | None = None
+) -> bytes:
+    _, content = freeze(
+        rendered or Rendered("Hello", "Hello\n", "<p>Hello</p>"),
+        email_id=uuid4(),
+        sender=Address("Tulou", "us", "example.com"),
+        recipient=parse_recipient(recipient, name),
+        host="example.com",
+        now=datetime(2026, 11, 23, tzinfo=UTC),
+        locale=None,
+    )
+    return content
+
+
+def test_html_has_its_styles_inlined_and_keeps_those_for_dark_mode(renderer):
+    html = renderer.render("test/hello", {"name": "Ann", "link": LINK}).html
+    assert re.search(r'<a class="button" href="[^"]+" style="[^"]*background-color', html)
+    assert html.count("<style>") == 1
+    assert "prefers-color-scheme: dark" in html
+    assert "token=abc_DEF-123&amp;next=/" in html
+    assert "{%" not in html
+
+
+def test_text_carries_the_link_as_it_is(renderer):
+    rendered = renderer.render("test/hello", {"name": "Ann", "link": LINK})
+    assert (rendered.subject, rendered.text) == ("Hello Ann", f"Hello Ann,\n\n{LINK}\n")
+
+
+@pytest.mark.parametrize(
+    "name", ["{{7*7}}", "{% import os %}", "{{ self }}", "<script>alert(1)</script>", "a & b"]
+)
+def test_what_people_type_is_never_a_template_nor_html(renderer, name):
+    rendered = renderer.render("test/hello", {"name": name, "link": LINK})
+    assert rendered.subject == f"Hello {name}"
+    assert name in rendered.text
+    assert "<script>" not in rendered.html
+    assert "49" not in rendered.subject
+
+
+@pytest.mark.parametrize(
+    ("locale", "greeting"), [("de", "Hallo"), ("de-AT", "Hallo"), ("de_DE", "Hallo"), ("fr", "Hello")]
+)
+def test_the_nearest_language_is_taken(renderer, locale, greeting):
+    rendered = renderer.render("test/hello", {"name": "Ann", "link": LINK}, locale=locale)
+    assert rendered.subject == f"{greeting} Ann"
+    assert f'<html lang="{locale}"' in rendered.html
+
+
+@pytest.mark.parametrize("locale", ["../../etc", "a/b", "..", "\0"])
+def test_a_locale_leads_nowhere_else(renderer, locale):
+    assert renderer.render("test/hello", {"name": "Ann", "link": LINK}, locale=locale).subject == "Hello Ann"
+
+
+def test_a_missing_variable_is_an_error(renderer):
+    with pytest.raises(UndefinedError):
+        renderer.render("test/hello", {"name": "Ann"})
+
+
+@pytest.mark.parametrize("name", ["test/nothing", "nothing/hello", "test/../hello"])
+def test_a_missing_template_is_an_error(renderer, name):
+    with pytest.raises(LookupError):
+        renderer.render(name, {})
+
+
+def test_a_text_without_a_subject_is_an_error(renderer, folder):
+    (folder / "bare.txt").write_text("{% block body %}{% endblock %}")
+    with pytest.raises(LookupError, match="subject"):
+        renderer.render("test/bare", {})
+
+
+def test_a_frozen_mail_reads_as_it_was_written():
+    text = "Grüße,\n\n.\n..\nFrom here\n" + "x" * 2000 + "\n"
+    rendered = Rendered("Grüße an Ann", text, "<p>Grüße</p>\n")
+    message = message_from_bytes(frozen(rendered, name="Ann Ö, the 1st"), policy=policy.default)
+    assert message["Subject"] == "Grüße an Ann"
+    assert message["To"].addresses == (Address("Ann Ö, the 1st", "ann", "example.com"),)
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Message-ID"].endswith("@example.com>")
+    assert message.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+    assert message.get_body(("plain",)).get_content().replace("\r\n", "\n") == text
+    assert message.get_body(("html",)).get_content().replace("\r\n", "\n") == "<p>Grüße</p>\n"
+
+
+def test_a_frozen_mail_is_plain_lines_of_ascii():
+    content = frozen(Rendered("Ünï", "a\rb\nc\r\nd\x00e" + "é" * 5000, "<p>\r\r\n</p>"), name="Ö" * 100)
+    assert content.isascii()
+    assert b"\x00" not in content
+    assert b"\r" not in content.replace(b"\r\n", b"")
+    assert b"\n" not in content.replace(b"\r\n", b"")
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+
+
+def test_a_link_stays_readable_in_the_raw_mail():
+    assert LINK.encode() in frozen(Rendered("Hello", f"Hello\n\n{LINK}\n", "<p></p>"))
+
+
+@pytest.mark.parametrize(
+    "evil", ["a\r\nBcc: x@y.example", "a\nb", "a\rb", "a\x00b", "a\x1b[1mb", "a\u2028b", "a\ud800", "a" * 501]
+)
+def test_a_header_is_one_line_or_refused(evil):
+    with pytest.raises(HeaderRefused) as caught:
+        frozen(Rendered(evil, "", ""))
+    assert caught.value.status == 422
+    with pytest.raises(HeaderRefused):
+        frozen(name=evil)
+
+
+def test_the_serializer_refuses_what_slipped_through(monkeypatch):
+    monkeypatch.setattr(freezing, "one_line", lambda value: value)
+    with pytest.raises(HeaderRefused):
+        frozen(Rendered("a\r\nBcc: x@y.example", "", ""))
+
+
+def test_bytes_with_a_foreign_header_are_refused():
+    with pytest.raises(HeaderRefused):
+        freezing._check_headers(b"To: a\r\nBcc: b\r\n\r\n", {"To"})
+    with pytest.raises(HeaderRefused):
+        freezing._check_headers(b"To: a\r\nTo: b\r\n\r\n", {"To"})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@b.example>\r\nRCPT TO:<x@example.com",
+        "a@example.com, c@example.com",
+        "Ann <a@example.com>",
+        "a",
+        "@example.com",
+        "a@",
+        "a@b@example.com",
+        "a b@example.com",
+        "a@example.com\n",
+        "a\x00@example.com",
+        '"a b"@example.com',
+        "a@[127.0.0.1]",
+        "a@localhost",
+        "",
+        " ",
+        "a@example.com;b@example.com",
+        "(c)a@example.com",
+        "a@exa\ud800mple.com",
+    ],
+)
+def test_a_recipient_is_exactly_one_address(address):
+    with pytest.raises(AddressRefused) as caught:
+        parse_recipient(address, None)
+    assert caught.value.status == 422
+
+
+def test_domains_outside_ascii_get_their_ascii_form():
+    assert parse_recipient("ann@exämple.com", None).addr_spec == "ann@xn--exmple-cua.com"
+
+
+def test_a_local_part_outside_ascii_is_written_as_it_is():
+    content = frozen(recipient="änn@example.com", name="Änn")
+    assert "To: Änn <änn@example.com>\r\n".encode() in content
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://mail.example.com", "mail.example.com"),
+        ("https://exämple.com:8443/x", "xn--exmple-cua.com"),
+        ("http://127.0.0.1:8000", "[127.0.0.1]"),
+        ("http://[::1]:8000", "[IPv6:::1]"),
+    ],
+)
+def test_we_have_a_name_for_mail_servers(url, host):
+    assert mail_host(url) == host
+
+
+def test_the_sender_needs_a_domain():
+    assert default_sender("Tulou", "[127.0.0.1]").addr_spec == "no-reply@localhost"
+    assert str(default_sender("Tulou", "example.com")) == "Tulou <no-reply@example.com>"
+
+
+def test_keys_can_be_changed():
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode().rstrip("=")
+    sealed = Sealer([old]).seal(b"secret")
+    assert b"secret" not in sealed
+    assert Sealer([new, old]).open(sealed) == b"secret"
+    with pytest.raises(MailUnreadable):
+        Sealer([new]).open(sealed)
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    return Outbox()
+
+
+@pytest.fixture
+def emails() -> Emails:
+    return Emails()
+
+
+def mailer(renderer, emails, outbox, **given) -> MailerService:
+    return MailerService(
+        emails=emails,
+        transaction=Transactions([]),
+        outbox=outbox,
+        clock=Clock(),
+        renderer=renderer,
+        sealer=SEALER,
+        settings=EmailsSettings(**given),
+        public_url="https://app.example.com",
+    )
+
+
+async def test_an_accepted_mail_is_a_row_and_a_job(renderer, emails, outbox):
+    owner = uuid4()
+    mail = OutgoingMail(
+        template="test/hello",
+        to="ann@example.com",
+        to_name="Ann",
+        variables={"name": "Ann", "link": LINK},
+        owner_id=owner,
+        when_uncertain=WhenUncertain.RESEND,
+        category="security",
+        sensitive=True,
+    )
+    accepting = mailer(renderer, emails, outbox)
+    with tracing(Trace("request-1")):
+        email_id = await accepting.send(accepting.prepare(mail))
+    row = emails.rows[email_id]
+    assert (row.recipient, row.recipient_name, row.subject) == ("ann@example.com", "Ann", "Hello Ann")
+    assert (row.sender, row.owner_id, row.request_id) == ("no-reply@app.example.com", owner, "request-1")
+    assert (row.when_uncertain, row.category, row.sensitive) == ("resend", "security", True)
+    assert b"token" not in row.frozen
+    message = message_from_bytes(SEALER.open(row.frozen), policy=policy.default)
+    assert message["Message-ID"] == row.message_id == f"<{email_id}@app.example.com>"
+    ((kind, payload, options),) = outbox.jobs
+    assert (kind, payload.email_id, options.resource.id) == ("emails.deliver", email_id, email_id)
+    assert options.owner_id is None, "whoever owns a job may cancel it"
+
+
+def test_preparing_needs_no_database_and_shows_no_secret(renderer):
+    accepting = mailer(renderer, None, None, emails_sender="The House <house@example.org>")
+    mail = OutgoingMail(template="test/hello", to="ann@example.com", variables={"name": "Ann", "link": LINK})
+    prepared = accepting.prepare(mail)
+    assert prepared.sender == "house@example.org"
+    assert isinstance(prepared.id, UUID)
+    assert "token" not in repr(mail) + repr(prepared)
+
+
+async def test_without_a_mail_server_mails_are_only_logged():
+    transport = NullTransport()
+    async with transport.converse() as conversation:
+        await conversation.offer(Envelope("us@example.com", "ann@example.com", 5))
+        reply = await conversation.hand_over(b"Hello")
+    await transport.stop()
+    assert (reply.code, bool(transport.pause()), conversation.tls) == (250, False, None)
