@@ -140,7 +140,7 @@ async def upload_file(request: Request, response: Response, caller: Caller, uplo
 
 
 @router.get("", responses=problems(BadCursor, NotAuthenticated))
-async def list_files(  # noqa: PLR0917  # FastAPI names them
+async def list_files(  # FastAPI names them
     request: Request,
     response: Response,
     caller: Caller,
@@ -252,7 +252,7 @@ async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> Re
         **problems(*_DOWNLOAD_PROBLEMS, RenditionNotFound, RenditionFailed),
     },
 )
-async def download_rendition(  # noqa: PLR0917  # FastAPI names them
+async def download_rendition(  # FastAPI names them
     request: Request,
     file_id: UUID,
     name: str,

@@ -271,9 +271,7 @@ async def test_the_child_stays_warm_and_is_replaced_after_its_share_of_work(tmp_
 async def test_the_child_ends_with_the_task_that_waits_for_it(tmp_path):
     sandbox = of(tmp_path, READY + "import time; time.sleep(60)")
     task = asyncio.ensure_future(sandbox.perform("anything"))
-    while sandbox._child is None:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.5)
     pid = sandbox._child.pid
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,202 @@
+"""Stand-ins for what the services of files are given: five lines each, in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import UUID
+
+from domains.files.schemas import ContentRow, PurgedRow, RenditionRow
+from shared.clock import Clock
+from shared.ids import new_id
+
+NOW = Clock().now()
+
+
+@asynccontextmanager
+async def transaction(*, own: bool = False) -> AsyncIterator[None]:
+    yield
+
+
+class FakeStore:
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+        self.objects[key] = b"".join([chunk async for chunk in chunks])
+
+    async def fetch(self, key: str, size: int, target: Path) -> None:
+        target.write_bytes(self.objects[key])  # noqa: ASYNC240  # a fake
+
+    async def store_file(self, key: str, source: Path) -> int:
+        self.objects[key] = source.read_bytes()  # noqa: ASYNC240  # a fake
+        return len(self.objects[key])
+
+    async def delete(self, key: str) -> None:
+        self.objects.pop(key, None)
+
+
+class FakeLedger:
+    """Counts bytes as the table does."""
+
+    def __init__(self) -> None:
+        self.bytes = self.reserved = self.count = 0
+        self.promised: list[int] = []
+        self.blobs: dict[str, str] = {}
+        self.uploads: dict[UUID, PurgedRow] = {}
+        self.stored: dict[UUID, dict] = {}
+        self.broken = False
+
+    async def open_account(self, owner_id: UUID) -> None:
+        if self.broken:
+            raise RuntimeError("the database is away")
+
+    async def reserve(self, owner_id: UUID, amount: int, *, files: int, quota: int, max_files: int) -> bool:
+        if self.bytes + self.reserved + amount > quota or self.count + files > max_files:
+            return False
+        self.promised.append(amount)
+        self.reserved += amount
+        self.count += files
+        return True
+
+    async def reserved_more(self, file_id: UUID, amount: int) -> bool:
+        row = self.uploads.get(file_id)
+        if row is None:
+            return False
+        self.uploads[file_id] = row.model_copy(update={"reserved": row.reserved + amount})
+        return True
+
+    async def settle(self, owner_id: UUID, *, added: int = 0, released: int = 0, removed: int = 0) -> None:
+        self.bytes += added
+        self.reserved -= released
+        self.count -= removed
+
+    async def mark_stored(self, file_id: UUID, **values: object) -> bool:
+        if self.uploads.pop(file_id, None) is None:
+            return False
+        self.stored[file_id] = values
+        return True
+
+    async def keep_blob(self, sha256: str, size: int, storage_key: str) -> bool:
+        return self.blobs.setdefault(sha256, storage_key) == storage_key
+
+    async def abandon(self, file_id: UUID) -> PurgedRow | None:
+        if self.broken:
+            raise RuntimeError("the database is away")
+        return self.uploads.pop(file_id, None)
+
+
+class FakeFiles:
+    def __init__(self, ledger: FakeLedger | None = None) -> None:
+        self.ledger = ledger
+        self.contents: dict[UUID, ContentRow] = {}
+        self.made: dict[tuple[UUID, str], RenditionRow] = {}
+        self.added: list = []
+        self.texts: dict[UUID, str] = {}
+        self.statuses: list[str] = []
+
+    async def add(self, file) -> None:
+        self.ledger.uploads[file.id] = PurgedRow(
+            owner_id=file.owner_id, size=0, reserved=file.reserved, sha256=None, upload_key=file.upload_key
+        )
+
+    async def add_renditions(self, renditions) -> None:
+        self.added += renditions
+
+    async def set_text(self, file_id: UUID, owner_id: UUID, name: str, text: str) -> None:
+        self.texts[file_id] = text
+
+    async def content(self, file_id: UUID) -> ContentRow | None:
+        return self.contents.get(file_id)
+
+    async def lock(self, file_id: UUID, owner_id: UUID):
+        return self.contents.get(file_id)
+
+    async def begin_renditions(self, file_id: UUID) -> None:
+        await self._set(file_id, "failed", status="pending", problem=None)
+
+    async def renditions(self, ids):
+        return {file_id: [row for key, row in self.made.items() if key[0] == file_id] for file_id in ids}
+
+    async def rendition_made(self, file_id: UUID, name: str, size: int, sha256: str, facts) -> bool:
+        row = self.made.get((file_id, name))
+        if row is None:
+            return False
+        self.made[file_id, name] = row.model_copy(
+            update={"status": "ready", "size": size, "sha256": sha256, "facts": facts}
+        )
+        return True
+
+    async def renditions_failed(self, file_id: UUID, problem) -> None:
+        await self._set(file_id, "pending", status="failed", problem=problem)
+
+    async def set_status(self, file_id: UUID, status: str, facts=None) -> bool:
+        self.statuses.append(status)
+        return True
+
+    async def _set(self, file_id: UUID, present: str, **changes) -> None:
+        for key, row in self.made.items():
+            if key[0] == file_id and row.status == present:
+                self.made[key] = row.model_copy(update=changes)
+
+
+class FakeOutbox:
+    def __init__(self) -> None:
+        self.events: list = []
+        self.jobs: list[tuple[str, object]] = []
+
+    async def publish(self, event) -> list[UUID]:
+        self.events.append(event)
+        return []
+
+    async def enqueue(self, kind: str, payload, options=None) -> UUID:
+        self.jobs.append((kind, payload))
+        return new_id()
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.jobs]
+
+
+class FakeLibrary:
+    async def get(self, file_id: UUID, owner_id: UUID):
+        return SimpleNamespace(id=file_id)
+
+
+class FakeRenderer:
+    """Writes what it was asked for; raises what it was told to, by operation or by the output's name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.asked: list[str] = []
+        self.errors: dict[str, Exception] = {}
+        self.on_ask = lambda: None
+
+    @asynccontextmanager
+    async def workspace(self) -> AsyncIterator[Path]:
+        yield self.folder
+
+    async def perform(self, operation: str, **arguments) -> dict:
+        await asyncio.sleep(0)
+        name = Path(str(arguments.get("output", operation))).name
+        self.asked.append(name)
+        self.on_ask()
+        if name in self.errors:
+            raise self.errors[name]
+        if "output" in arguments:
+            Path(arguments["output"]).write_text(f"made {name}")  # noqa: ASYNC240  # a fake
+        return {"width": 1, "height": 2}
+
+
+class FakeContext:
+    def __init__(self, *, attempt: int = 1) -> None:
+        self.attempt, self.max_attempts, self.cancelled = attempt, 5, False
+        self.job_id = new_id()
+        self.result: dict | None = None
+        self.steps: list[tuple] = []
+
+    async def progress(self, *step) -> None:
+        self.steps.append(step)
+
+    async def finish(self, result=None) -> None:
+        self.result = result

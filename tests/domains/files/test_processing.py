@@ -1,0 +1,143 @@
+from pathlib import Path
+
+import pytest
+
+from domains.files.errors import BrokenDocument, SandboxUnavailable
+from domains.files.schemas import ContentRow, RenditionRow
+from domains.files.service.processing import ProcessingService
+from domains.files.service.recipes import recipes_for
+from domains.files.settings import FilesSettings
+from shared.ids import new_id
+from tests.domains.files.fakes import NOW, FakeContext, FakeFiles, FakeRenderer, FakeStore, transaction
+
+OWNER = new_id()
+
+
+class Workshop:
+    """A processing service on fakes, with one file in it."""
+
+    def __init__(self, folder: Path, content_type: str) -> None:
+        self.files, self.store, self.renderer = FakeFiles(), FakeStore(), FakeRenderer(folder)
+        self.file_id = new_id()
+        self.store.objects["blobs/a"] = b"bytes"
+        self.files.contents[self.file_id] = ContentRow(
+            id=self.file_id,
+            name="a",
+            size=5,
+            content_type=content_type,
+            sha256="00",
+            status="processing",
+            created_at=NOW,
+            deleted_at=None,
+            storage_key="blobs/a",
+        )
+        for recipe in recipes_for(content_type):
+            self.files.made[self.file_id, recipe.name] = RenditionRow(
+                file_id=self.file_id,
+                name=recipe.name,
+                status="pending",
+                content_type=recipe.content_type,
+                storage_key=recipe.storage_key(self.file_id),
+                size=None,
+                sha256=None,
+                facts={},
+                problem=None,
+                updated_at=NOW,
+            )
+        self.service = ProcessingService(
+            settings=FilesSettings(),
+            transaction=transaction,
+            files=self.files,
+            store=self.store,
+            renderer=self.renderer,
+        )
+
+    async def process(self, context: FakeContext | None = None) -> FakeContext:
+        context = context or FakeContext()
+        await self.service.process(self.file_id, OWNER, context)
+        return context
+
+    def states(self) -> dict[str, str]:
+        return {name: row.status for (_, name), row in self.files.made.items()}
+
+
+async def test_each_rendition_is_made_stored_and_told_of(tmp_path):
+    shop = Workshop(tmp_path, "image/png")
+    context = await shop.process()
+    assert shop.states() == {"thumb": "ready", "small": "ready", "large": "ready"}
+    assert shop.store.objects[f"renditions/{shop.file_id}/thumb"] == b"made thumb"
+    assert shop.files.statuses == ["processing", "ready"]
+    assert context.result == {"file_id": str(shop.file_id), "width": 1, "height": 2}
+    assert [step[0] for step in context.steps] == [0, 1, 2, 3, 4]
+
+
+async def test_the_text_of_a_document_becomes_searchable(tmp_path):
+    shop = Workshop(tmp_path, "application/pdf")
+    await shop.process()
+    assert shop.files.texts == {shop.file_id: "made text"}
+
+
+async def test_run_again_it_only_makes_what_is_missing(tmp_path):
+    shop = Workshop(tmp_path, "image/png")
+    shop.renderer.errors["large"] = SandboxUnavailable()
+    with pytest.raises(SandboxUnavailable):
+        await shop.process()
+    assert shop.states() == {"thumb": "ready", "small": "ready", "large": "pending"}
+    shop.renderer.errors.clear()
+    shop.renderer.asked.clear()
+    await shop.process(FakeContext(attempt=2))
+    assert shop.renderer.asked == ["measure_image", "large"]
+    assert set(shop.states().values()) == {"ready"}
+
+
+async def test_broken_input_fails_the_job_and_leaves_the_file_ready_with_the_problem(tmp_path):
+    shop = Workshop(tmp_path, "application/pdf")
+    shop.renderer.errors["measure_document"] = BrokenDocument()
+    with pytest.raises(BrokenDocument):
+        await shop.process()
+    assert set(shop.states().values()) == {"failed"}
+    assert shop.files.made[shop.file_id, "text"].problem["code"] == "files.broken_document"
+    assert shop.files.statuses[-1] == "ready"
+
+
+async def test_a_failed_rendition_is_tried_anew_when_the_job_is_retried(tmp_path):
+    shop = Workshop(tmp_path, "application/pdf")
+    shop.renderer.errors["preview"] = BrokenDocument()
+    with pytest.raises(BrokenDocument):
+        await shop.process()
+    shop.renderer.errors.clear()
+    await shop.process()
+    assert set(shop.states().values()) == {"ready"}
+
+
+async def test_the_last_attempt_settles_the_file_whatever_failed(tmp_path):
+    shop = Workshop(tmp_path, "image/png")
+    shop.renderer.errors["measure_image"] = SandboxUnavailable()
+    with pytest.raises(SandboxUnavailable):
+        await shop.process(FakeContext(attempt=5))
+    assert set(shop.states().values()) == {"failed"}
+    assert shop.files.statuses[-1] == "ready"
+
+
+async def test_a_cancelled_job_stops_before_the_next_rendition(tmp_path):
+    shop = Workshop(tmp_path, "image/png")
+    context = FakeContext()
+    shop.renderer.on_ask = lambda: setattr(context, "cancelled", "thumb" in shop.renderer.asked)
+    await shop.process(context)
+    assert shop.states() == {"thumb": "ready", "small": "failed", "large": "failed"}
+    assert shop.files.made[shop.file_id, "small"].problem["code"] == "files.work_cancelled"
+    assert context.result is None
+
+
+async def test_a_file_that_was_purged_before_needs_nothing(tmp_path):
+    shop = Workshop(tmp_path, "image/png")
+    shop.files.contents.clear()
+    await shop.process()
+    assert shop.renderer.asked == []
+
+
+async def test_a_file_that_was_purged_meanwhile_leaves_no_rendition(tmp_path):
+    shop = Workshop(tmp_path, "image/png")
+    shop.renderer.on_ask = shop.files.made.clear
+    await shop.process()
+    assert list(shop.store.objects) == ["blobs/a"]
