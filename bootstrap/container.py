@@ -116,9 +116,9 @@ class TulouContainer(DeclarativeContainer):
         outbox=jobs.outbox,
         users=users.directory,
         mailer=emails.mailer,
-        personal_data=personal_data,
+        keepers=personal_data.provider,
         signing_keys=settings.provided.plain_signing_keys,
         token_key=settings.provided.plain_token_key,
         public_url=settings.provided.public_url,
-        frontend_url=settings.provided.links_url,
+        links_url=settings.provided.links_url,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Protocol
 from uuid import UUID
 
-from fastapi import Depends, Security
+from fastapi import BackgroundTasks, Depends, Security
 from fastapi.security import OAuth2PasswordBearer
 from starlette.requests import Request
 
@@ -40,6 +40,10 @@ class Authenticator(Protocol):
         """
         ...
 
+    async def note_use(self, principal: Principal) -> None:
+        """Write down that the caller's session is in use. Runs after the answer, and may be lost."""
+        ...
+
 
 class NotAuthenticated(AppError):
     """No token, or one that is no good (any more)."""
@@ -68,7 +72,9 @@ _bearer = OAuth2PasswordBearer(
 )
 
 
-async def _caller(request: Request, _token: Annotated[str | None, Depends(_bearer)]) -> Principal:
+async def _caller(
+    request: Request, background: BackgroundTasks, _token: Annotated[str | None, Depends(_bearer)]
+) -> Principal:
     given = request.headers.getlist("authorization")
     if len(given) != 1:
         raise NotAuthenticated
@@ -78,6 +84,7 @@ async def _caller(request: Request, _token: Annotated[str | None, Depends(_beare
     authenticator: Authenticator = request.app.state.authenticator
     principal = await authenticator.authenticate(token)
     request.state.principal = principal
+    background.add_task(authenticator.note_use, principal)
     return principal
 
 

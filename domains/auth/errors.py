@@ -68,6 +68,13 @@ class AddressTaken(Conflict):
     detail = "Another account uses this address."
 
 
+class AddressRefused(Unprocessable):
+    """Text that is no mail address, given on the server itself."""
+
+    code = "auth.address_refused"
+    detail = "This is not a mail address."
+
+
 class HashingBusy(Unavailable):
     """More passwords wait to be checked than can be in good time."""
 
@@ -83,7 +90,9 @@ class InvalidTokenRequest(BadRequest):
     """A field of the form is missing."""
 
     code = "auth.invalid_token_request"
-    detail = "Send grant_type=password with username and password, or grant_type=refresh_token with refresh_token."
+    detail = (
+        "Send grant_type=password with username and password, or grant_type=refresh_token with refresh_token."
+    )
 
 
 class UnsupportedGrantType(BadRequest):

@@ -40,8 +40,6 @@ class EndReason(StrEnum):
     LOGGED_OUT = "logged_out"
     REVOKED = "revoked"
     REUSED = "reused"
-    EXPIRED = "expired"
-    REPLACED = "replaced"
     PASSWORD_CHANGED = "password_changed"  # noqa: S105  # a reason
     ADDRESS_VERIFIED = "address_verified"
     ACCOUNT_DISABLED = "account_disabled"
@@ -60,7 +58,8 @@ class AttemptKind(StrEnum):
 class SecurityEventKind(StrEnum):
     """What the trail of security events tells."""
 
-    REGISTERED = "registered"
+    REGISTRATION_REQUESTED = "registration_requested"
+    PASSWORD_RESET_REQUESTED = "password_reset_requested"  # noqa: S105  # a kind
     EMAIL_VERIFIED = "email_verified"
     LOGIN_SUCCEEDED = "login_succeeded"
     LOGIN_FAILED = "login_failed"
@@ -86,7 +85,7 @@ class Presented(StrEnum):
 
 
 class Account(Table, table=True):
-    """Whether and how a user may come in. `registration_id` names the registration whose password this account began with."""
+    """Whether and how a user may come in. `registration_id`: the registration that its password came from."""
 
     __tablename__ = "accounts"
     __table_args__ = ({"schema": "auth"},)

@@ -9,18 +9,23 @@ class AuthSettings(BaseModel):
     """Times in seconds, unless a name says otherwise."""
 
     auth_audience: str = Field(
-        "tulou", description="The `aud` of access tokens: for whom they are meant.", min_length=1, max_length=200
+        "tulou",
+        description="The `aud` of access tokens: for whom they are meant.",
+        min_length=1,
+        max_length=200,
     )
     auth_access_lifetime: int = Field(900, description="How long an access token is good.", ge=30, le=_DAY)
-    auth_refresh_idle_days: int = Field(30, description="Days after which an unused session ends.", ge=1, le=3650)
+    auth_refresh_idle_days: int = Field(
+        30, description="Days after which an unused session ends.", ge=1, le=3650
+    )
     auth_refresh_absolute_days: int = Field(
         90, description="Days after which a session ends in any case.", ge=1, le=3650
     )
     auth_refresh_grace: int = Field(
-        10, description="How long the refresh token before the current one gets the current one again.", ge=0, le=120
-    )
-    auth_max_sessions: int = Field(
-        100, description="Sessions that one person may have; the one unused for longest gives way.", ge=1, le=10_000
+        10,
+        description="How long the refresh token before the current one gets the current one again.",
+        ge=0,
+        le=120,
     )
     auth_verify_lifetime: int = Field(
         _DAY, description="How long the link that verifies an address is good.", ge=60, le=30 * _DAY
@@ -29,14 +34,20 @@ class AuthSettings(BaseModel):
         1800, description="How long the link that resets a password is good.", ge=60, le=_DAY
     )
     auth_require_verified_email: bool = Field(
-        False, description="Let nobody sign in before the address is verified."
+        default=False, description="Let nobody sign in before the address is verified."
     )
     auth_login_limit: int = Field(
-        10, description="Wrong passwords for one address within the window, whether it exists or not.", ge=1, le=10_000
+        10,
+        description="Wrong passwords for one address within the window, whether it exists or not.",
+        ge=1,
+        le=10_000,
     )
     auth_login_window: int = Field(900, description="That window.", ge=1, le=_DAY)
     auth_network_limit: int = Field(
-        100, description="Wrong passwords from one network (/24 or /64) within its window.", ge=1, le=1_000_000
+        100,
+        description="Wrong passwords from one network (/24 or /64) within its window.",
+        ge=1,
+        le=1_000_000,
     )
     auth_network_window: int = Field(3600, description="That window.", ge=1, le=_DAY)
     auth_mail_limit: int = Field(
@@ -47,9 +58,14 @@ class AuthSettings(BaseModel):
     )
     auth_mail_window: int = Field(3600, description="That window.", ge=1, le=_DAY)
     auth_hash_time_cost: int = Field(2, description="Argon2id: passes.", ge=1, le=20)
-    auth_hash_memory_kib: int = Field(19_456, description="Argon2id: memory of one hash, in KiB.", ge=8, le=1 << 20)
+    auth_hash_memory_kib: int = Field(
+        19_456, description="Argon2id: memory of one hash, in KiB.", ge=8, le=1 << 20
+    )
     auth_hash_threads: int | None = Field(
-        None, description="Passwords that are hashed at a time; by default one less than there are cores.", ge=1, le=64
+        None,
+        description="Passwords that are hashed at a time; by default one less than there are cores.",
+        ge=1,
+        le=64,
     )
     auth_hash_waiting: int = Field(
         200, description="Passwords that may wait for that; more are refused with 503.", ge=1, le=10_000
@@ -61,6 +77,12 @@ class AuthSettings(BaseModel):
         60, description="How often at most a session's last use is written down.", ge=1, le=_DAY
     )
     auth_keep_sessions_days: int = Field(30, description="Days that ended sessions are kept.", ge=1, le=3650)
+    auth_keep_registrations_days: int = Field(
+        60,
+        description="Days that a registration whose address was never verified can be verified anew.",
+        ge=31,
+        le=3650,
+    )
     auth_keep_events_days: int = Field(
         365, description="Days that the trail of security events is kept.", ge=1, le=36_500
     )

@@ -7,7 +7,7 @@ from domains.users.router import router
 from domains.users.service import Directory, UserService
 from domains.users.settings import UsersSettings
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import Database, TransactionFactory
 
 
 class UsersContainer(containers.DeclarativeContainer):
@@ -15,7 +15,7 @@ class UsersContainer(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=UsersSettings)
     database = providers.Dependency(instance_of=Database)
-    transaction = providers.Dependency()
+    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
     clock = providers.Dependency(instance_of=Clock)
 
     repository = providers.ThreadSafeSingleton(UserRepository, database)
@@ -24,5 +24,5 @@ class UsersContainer(containers.DeclarativeContainer):
         Directory, repository, transaction=transaction, clock=clock, settings=settings
     )
     personal_data = directory
-    router = providers.Object(router)
+    routers = providers.Object([router])
     resource_urls = providers.Object({"user": "/v1/users/{id}"})

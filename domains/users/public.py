@@ -64,8 +64,8 @@ class UserDirectory(Protocol):
 def normalised_address(text: str) -> str:
     """Return the form of an address by which users are told apart: two spellings of one mailbox are one user.
 
-    The local part is lower-cased: RFC 5321 (section 2.4) would tell capitals apart, no mail provider does, and people mix them.
-    The domain is in ASCII (IDNA 2008), lower-cased. Dots and `+tags` stay: they differ at some providers.
+    The local part is lower-cased: RFC 5321 (section 2.4) would tell capitals apart, no mail provider does, and
+    people mix them. The domain is in ASCII (IDNA 2008), lower-cased. Dots and `+tags` stay: they differ at some providers.
     """
     return _normalised(_validated(text))
 
@@ -100,7 +100,11 @@ def _normalised(address: ValidatedEmail) -> str:
 def _readable(text: str) -> str:
     """Refuse control characters, line breaks and direction overrides: a name ends in mail headers and in lists."""
     for character in text:
-        if unicodedata.category(character)[0] in "CZ" and character != " " and character not in _HARMLESS_FORMAT:
+        if (
+            unicodedata.category(character)[0] in "CZ"
+            and character != " "
+            and character not in _HARMLESS_FORMAT
+        ):
             message = "contains a character that can't be part of a name"
             raise ValueError(message)
     stripped = unicodedata.normalize("NFC", text).strip()
@@ -112,7 +116,12 @@ def _readable(text: str) -> str:
 
 EmailText = Annotated[
     str,
-    Field(max_length=254, description="A mail address.", examples=["ada@example.com"], json_schema_extra={"format": "email"}),
+    Field(
+        max_length=254,
+        description="A mail address.",
+        examples=["ada@example.com"],
+        json_schema_extra={"format": "email"},
+    ),
     AfterValidator(_as_given),
 ]
 """A mail address in a request body, without a display name."""

@@ -22,7 +22,9 @@ _BY_ADDRESS = Statement(
 )
 _ADD = Statement(
     insert(User)
-    .values({name: bindparam(f"new_{name}") for name in User.model_fields if name != "revision"} | {"revision": 1})
+    .values(
+        {name: bindparam(f"new_{name}") for name in User.model_fields if name != "revision"} | {"revision": 1}
+    )
     .on_conflict_do_nothing(index_elements=["email_normalised"]),
     Nothing,
 )

@@ -26,7 +26,7 @@ async def _wanted(
     q: Annotated[
         str | None, Query(min_length=1, max_length=100, description="Part of the address or of the name.")
     ] = None,
-    verified: Annotated[bool | None, Query(description="Whether the address is verified.")] = None,  # noqa: FBT002
+    verified: Annotated[bool | None, Query(description="Whether the address is verified.")] = None,
 ) -> UserFilter:
     return UserFilter(email=email, q=q, verified=verified)
 
@@ -55,9 +55,7 @@ async def list_users(
     """Return a page of all users. For administrators."""
     page = await users.list(paging, wanted)
     link_next(request, response, page)
-    return Page(
-        data=[UserBody.of(row) for row in page.data], next_cursor=page.next_cursor, total=page.total
-    )
+    return Page(data=[UserBody.of(row) for row in page.data], next_cursor=page.next_cursor, total=page.total)
 
 
 @router.get(

@@ -26,7 +26,9 @@ class UserBody(ResponseBody):
 
     id: UUID
     email: str = Field(examples=["ada@example.com"])
-    email_verified: bool = Field(description="Whether the person has shown that mail to the address is theirs.")
+    email_verified: bool = Field(
+        description="Whether the person has shown that mail to the address is theirs."
+    )
     email_verified_at: UtcDatetime | None
     name: str | None = Field(examples=["Ada Lovelace"])
     locale: str | None = Field(examples=["en"])

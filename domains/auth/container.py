@@ -1,0 +1,120 @@
+"""How the auth domain is put together: what it needs and what it offers."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dependency_injector import containers, providers
+
+from domains.auth import tasks as tasks_module
+from domains.auth.gateway.access_tokens import AccessTokens
+from domains.auth.gateway.passwords import Argon2idHasher
+from domains.auth.gateway.secrets import TokenKey
+from domains.auth.repository.accounts import AccountRepository
+from domains.auth.repository.attempts import AttemptRepository
+from domains.auth.repository.events import EventRepository
+from domains.auth.repository.sessions import SessionRepository
+from domains.auth.router import accounts as accounts_routes
+from domains.auth.router import pages as pages_routes
+from domains.auth.router import passwords as passwords_routes
+from domains.auth.router import registration as registration_routes
+from domains.auth.router import sign_in as sign_in_routes
+from domains.auth.service.accounts import AccountService, Housekeeping
+from domains.auth.service.authenticator import TokenAuthenticator
+from domains.auth.service.foundation import Foundation
+from domains.auth.service.limits import Limits
+from domains.auth.service.mails import MailService
+from domains.auth.service.passwords import PasswordCheck, PasswordService
+from domains.auth.service.registration import RegistrationService
+from domains.auth.service.sign_in import SessionService
+from domains.auth.service.trail import Trail
+from domains.auth.settings import AuthSettings
+from domains.emails.public import Mailer
+from domains.users.public import UserDirectory
+from shared.clock import Clock
+from shared.database import Database, TransactionFactory
+from shared.jobs import Outbox
+from shared.personal_data import PersonalData
+
+
+class AuthContainer(containers.DeclarativeContainer):
+    """Whether and how people may come in.
+
+    `keepers` is a callable that returns every domain's `PersonalData`; `links_url` is where links in mails lead.
+    """
+
+    settings = providers.Dependency(instance_of=AuthSettings)
+    database = providers.Dependency(instance_of=Database)
+    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
+    clock = providers.Dependency(instance_of=Clock)
+    outbox = providers.Dependency(instance_of=Outbox)
+    users: providers.Dependency[UserDirectory] = providers.Dependency()
+    mailer: providers.Dependency[Mailer] = providers.Dependency()
+    keepers: providers.Dependency[Callable[[], Sequence[PersonalData]]] = providers.Dependency()
+    signing_keys = providers.Dependency(instance_of=list)
+    token_key = providers.Dependency(instance_of=str)
+    public_url = providers.Dependency(instance_of=str)
+    links_url = providers.Dependency(instance_of=str)
+
+    account_repository = providers.ThreadSafeSingleton(AccountRepository, database)
+    session_repository = providers.ThreadSafeSingleton(SessionRepository, database)
+    attempt_repository = providers.ThreadSafeSingleton(AttemptRepository, database)
+    event_repository = providers.ThreadSafeSingleton(EventRepository, database)
+
+    hasher = providers.ThreadSafeSingleton(Argon2idHasher, settings)
+    key = providers.ThreadSafeSingleton(TokenKey, token_key)
+    access_tokens = providers.ThreadSafeSingleton(
+        AccessTokens,
+        signing_keys,
+        issuer=public_url,
+        audience=settings.provided.auth_audience,
+        clock=clock,
+        remembered=settings.provided.auth_token_cache,
+    )
+
+    trail = providers.ThreadSafeSingleton(Trail, event_repository, clock=clock)
+    limits = providers.ThreadSafeSingleton(
+        Limits, attempt_repository, key=key, settings=settings, transaction=transaction, clock=clock
+    )
+    base = providers.ThreadSafeSingleton(
+        Foundation,
+        settings=settings,
+        transaction=transaction,
+        clock=clock,
+        outbox=outbox,
+        users=users,
+        accounts=account_repository,
+        sessions=session_repository,
+        trail=trail,
+    )
+    password_check = providers.ThreadSafeSingleton(PasswordCheck, base, limits=limits, hasher=hasher)
+
+    registration = providers.ThreadSafeSingleton(RegistrationService, base, limits=limits, hasher=hasher)
+    sign_in = providers.ThreadSafeSingleton(
+        SessionService, base, limits=limits, hasher=hasher, key=key, access_tokens=access_tokens
+    )
+    passwords = providers.ThreadSafeSingleton(
+        PasswordService, base, limits=limits, hasher=hasher, check=password_check
+    )
+    accounts = providers.ThreadSafeSingleton(
+        AccountService, base, hasher=hasher, check=password_check, keepers=keepers
+    )
+    mails = providers.ThreadSafeSingleton(MailService, base, mailer=mailer, links_url=links_url)
+    housekeeping = providers.ThreadSafeSingleton(
+        Housekeeping, base, attempts=attempt_repository, events=event_repository
+    )
+    authenticator = providers.ThreadSafeSingleton(
+        TokenAuthenticator, access_tokens, sessions=session_repository, settings=settings, clock=clock
+    )
+
+    routers = providers.Object(
+        [
+            registration_routes.router,
+            sign_in_routes.router,
+            sign_in_routes.keys_router,
+            passwords_routes.router,
+            accounts_routes.router,
+            pages_routes.router,
+        ]
+    )
+    tasks = providers.Object(tasks_module)
+    templates = providers.Object(Path(__file__).parent / "templates")

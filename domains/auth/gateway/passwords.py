@@ -1,0 +1,93 @@
+"""Hashing of passwords: on a few threads of its own, never on the event loop, whose other requests it would stall."""
+
+import asyncio
+import os
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Protocol, TypeVar
+
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from domains.auth.errors import HashingBusy
+from domains.auth.settings import AuthSettings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether a password is right; `new_hash`: what to keep instead, if the old hash was made with weaker settings."""
+
+    matches: bool
+    new_hash: str | None = None
+
+
+class PasswordHasher(Protocol):
+    """Makes and checks the hashes of passwords. Must not be awaited with a transaction open."""
+
+    async def hash(self, password: str) -> str:
+        """Return a hash to keep.
+
+        Raises:
+            HashingBusy: too many are waiting already.
+        """
+        ...
+
+    async def verify(self, password: str, password_hash: str | None) -> Verification:
+        """Check a password; against None it takes as long and never matches.
+
+        Raises:
+            HashingBusy: too many are waiting already.
+        """
+        ...
+
+
+class Argon2idHasher:
+    """Argon2id (RFC 9106) by pwdlib."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        self._argon2 = Argon2Hasher(
+            time_cost=settings.auth_hash_time_cost, memory_cost=settings.auth_hash_memory_kib, parallelism=1
+        )
+        threads = settings.auth_hash_threads or max(1, (os.cpu_count() or 2) - 1)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
+        self._room = BoundedSemaphore(threads + settings.auth_hash_waiting)
+        self._nobodys_hash: str | None = None
+
+    async def hash(self, password: str) -> str:
+        """Return an encoded hash, `$argon2id$...`."""
+        return await self._run(lambda: self._argon2.hash(_prepared(password)))
+
+    async def verify(self, password: str, password_hash: str | None) -> Verification:
+        """Check a password; against None it takes as long and never matches."""
+        return await self._run(lambda: self._verify(_prepared(password), password_hash))
+
+    def _verify(self, password: str, password_hash: str | None) -> Verification:
+        if password_hash is None:
+            self._argon2.verify(password, self._hash_of_nobody())
+            return Verification(matches=False)
+        if not self._argon2.verify(password, password_hash):
+            return Verification(matches=False)
+        outdated = self._argon2.check_needs_rehash(password_hash)
+        return Verification(matches=True, new_hash=self._argon2.hash(password) if outdated else None)
+
+    def _hash_of_nobody(self) -> str:
+        if self._nobodys_hash is None:
+            self._nobodys_hash = self._argon2.hash(os.urandom(16).hex())
+        return self._nobodys_hash
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Do the work on a thread. A client that goes away gives its place up only when the thread is free."""
+        if not self._room.acquire(blocking=False):
+            raise HashingBusy
+        future = self._threads.submit(work)
+        future.add_done_callback(lambda _done: self._room.release())
+        return await asyncio.wrap_future(future)
+
+
+def _prepared(password: str) -> str:
+    """Compose accents, so that a password typed on another system is the same one (RFC 8265, section 4.2)."""
+    return unicodedata.normalize("NFC", password)

@@ -1,0 +1,69 @@
+"""Secrets that are handed out, and what is kept of them: one-time tokens, refresh tokens, keys of counters."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from uuid import UUID
+
+from domains.auth.errors import InvalidRefreshToken
+
+_COUNTER_BYTES = 8
+_MAC_BYTES = 32
+
+
+def new_one_time_token() -> str:
+    """Return 256 random bits as text that fits into an address."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_of_token(token: str) -> bytes:
+    """Return the SHA-256 of a one-time token: it is random, so that nothing slower is needed."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshClaim:
+    """What a genuine refresh token says: its session, and the how-manieth of it it is."""
+
+    session_id: UUID
+    counter: int
+
+
+class TokenKey:
+    """Makes and checks what needs the installation's own key (`token_key`, 32 bytes in base64url)."""
+
+    def __init__(self, token_key: str) -> None:
+        self._key = base64.urlsafe_b64decode(token_key + "=" * (-len(token_key) % 4))
+        if len(self._key) < _MAC_BYTES:
+            message = "the token key must have 32 bytes, in base64url"
+            raise ValueError(message)
+
+    def refresh_token(self, claim: RefreshClaim) -> str:
+        """Return the refresh token of a session at a count: nothing of it has to be stored."""
+        body = claim.session_id.bytes + claim.counter.to_bytes(_COUNTER_BYTES, "big")
+        return base64.urlsafe_b64encode(body + self._mac("refresh", body)).decode().rstrip("=")
+
+    def read_refresh_token(self, token: str) -> RefreshClaim:
+        """Return what a refresh token says.
+
+        Raises:
+            InvalidRefreshToken: not made with this key, or altered.
+        """
+        try:
+            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise InvalidRefreshToken from error
+        body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if len(body) != 16 + _COUNTER_BYTES or not hmac.compare_digest(mac, self._mac("refresh", body)):
+            raise InvalidRefreshToken
+        return RefreshClaim(UUID(bytes=body[:16]), int.from_bytes(body[16:], "big"))
+
+    def hidden(self, purpose: str, text: str) -> bytes:
+        """Return a keyed hash: equal for equal text, and telling nothing to who reads the database."""
+        return self._mac(purpose, text.encode("utf-8", "replace"))
+
+    def _mac(self, purpose: str, message: bytes) -> bytes:
+        return hmac.digest(self._key, purpose.encode() + b"\x00" + message, "sha256")

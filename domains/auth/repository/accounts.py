@@ -1,0 +1,143 @@
+"""SQL about accounts, registrations and one-time tokens."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from domains.auth.models import Account, OneTimeToken, Registration, TokenPurpose
+from domains.auth.schemas import RegistrationRow, SignInRow, TokenRow
+from shared.database import current_session
+from shared.models import columns
+from shared.repository import Repository
+from shared.statements import Nothing, Statement
+
+_SIGN_IN = Statement(
+    select(*columns(Account, SignInRow)).where(col(Account.user_id) == bindparam("its_user")), SignInRow
+)
+_ADD_ACCOUNT = Statement(
+    insert(Account)
+    .values({name: bindparam(f"new_{name}") for name in Account.model_fields})
+    .on_conflict_do_nothing(index_elements=["user_id"]),
+    Nothing,
+)
+_REHASH = Statement(
+    update(Account)
+    .where(
+        col(Account.user_id) == bindparam("its_user"),
+        col(Account.credentials_version) == bindparam("its_version"),
+    )
+    .values(password_hash=bindparam("new_hash")),
+    Nothing,
+)
+_DELETE_ACCOUNT = Statement(delete(Account).where(col(Account.user_id) == bindparam("its_user")), Nothing)
+
+_REGISTRATION_COLUMNS = columns(Registration, RegistrationRow)
+_REGISTRATION = Statement(
+    select(*_REGISTRATION_COLUMNS).where(col(Registration.id) == bindparam("its_id")), RegistrationRow
+)
+_LATEST_REGISTRATION = Statement(
+    select(*_REGISTRATION_COLUMNS)
+    .where(col(Registration.user_id) == bindparam("its_user"))
+    .order_by(col(Registration.created_at).desc(), col(Registration.id).desc())
+    .limit(1),
+    RegistrationRow,
+)
+_DELETE_REGISTRATIONS = Statement(
+    delete(Registration).where(col(Registration.user_id) == bindparam("its_user")), Nothing
+)
+_SWEEP_REGISTRATIONS = Statement(
+    delete(Registration).where(col(Registration.created_at) < bindparam("before")), Nothing
+)
+
+_TOKEN = Statement(
+    select(*columns(OneTimeToken, TokenRow)).where(
+        col(OneTimeToken.token_hash) == bindparam("its_hash"),
+        col(OneTimeToken.purpose) == bindparam("its_purpose"),
+    ),
+    TokenRow,
+)
+_VOID_TOKENS = Statement(
+    update(OneTimeToken)
+    .where(
+        col(OneTimeToken.user_id) == bindparam("its_user"),
+        col(OneTimeToken.purpose) == bindparam("its_purpose"),
+        col(OneTimeToken.used_at).is_(None),
+    )
+    .values(used_at=bindparam("now")),
+    Nothing,
+)
+_DELETE_TOKENS = Statement(
+    delete(OneTimeToken).where(col(OneTimeToken.user_id) == bindparam("its_user")), Nothing
+)
+_SWEEP_TOKENS = Statement(
+    delete(OneTimeToken).where(col(OneTimeToken.expires_at) < bindparam("before")), Nothing
+)
+
+
+class AccountRepository(Repository):
+    """Reads and writes accounts, registrations and one-time tokens."""
+
+    async def find(self, user_id: UUID) -> SignInRow | None:
+        """Return what is needed to check a password."""
+        return await self.database.fetch_one(_SIGN_IN, its_user=user_id)
+
+    async def add_unless_known(self, account: Account) -> None:
+        """Insert an account, or nothing if the user has one."""
+        await self.database.execute(
+            _ADD_ACCOUNT, **{f"new_{name}": getattr(account, name) for name in Account.model_fields}
+        )
+
+    async def lock(self, user_id: UUID) -> Account | None:
+        """Return an account that the open transaction is going to change."""
+        return await current_session().get(Account, user_id, with_for_update=True, populate_existing=True)
+
+    async def rehash(self, user_id: UUID, *, version: int, password_hash: str) -> None:
+        """Keep another hash of the same password."""
+        await self.database.execute(_REHASH, its_user=user_id, its_version=version, new_hash=password_hash)
+
+    async def find_registration(self, registration_id: UUID) -> RegistrationRow | None:
+        """Return a registration."""
+        return await self.database.fetch_one(_REGISTRATION, its_id=registration_id)
+
+    async def latest_registration(self, user_id: UUID) -> RegistrationRow | None:
+        """Return the last wish to register with a user's address that was not yet followed up."""
+        return await self.database.fetch_one(_LATEST_REGISTRATION, its_user=user_id)
+
+    async def load_registration(self, registration_id: UUID) -> Registration | None:
+        """Return a registration with its password, in the open transaction."""
+        return await current_session().get(Registration, registration_id)
+
+    async def delete_registrations(self, user_id: UUID) -> None:
+        """Forget the registrations of a user, with their passwords."""
+        await self.database.execute(_DELETE_REGISTRATIONS, its_user=user_id)
+
+    async def find_token(self, token_hash: bytes, purpose: TokenPurpose) -> TokenRow | None:
+        """Return a one-time token, to look at."""
+        return await self.database.fetch_one(_TOKEN, its_hash=token_hash, its_purpose=purpose)
+
+    async def lock_token(self, token_hash: bytes, purpose: TokenPurpose) -> OneTimeToken | None:
+        """Return a one-time token that the open transaction is going to use; a second one waits here."""
+        clause = (
+            select(OneTimeToken)
+            .where(col(OneTimeToken.token_hash) == token_hash, col(OneTimeToken.purpose) == purpose)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        return (await current_session().scalars(clause)).one_or_none()
+
+    async def void_tokens(self, user_id: UUID, purpose: TokenPurpose, now: datetime) -> None:
+        """Make every unused token of a purpose useless."""
+        await self.database.execute(_VOID_TOKENS, its_user=user_id, its_purpose=purpose, now=now)
+
+    async def delete_all_of(self, user_id: UUID) -> None:
+        """Delete a user's account, registrations and tokens."""
+        for statement in (_DELETE_TOKENS, _DELETE_REGISTRATIONS, _DELETE_ACCOUNT):
+            await self.database.execute(statement, its_user=user_id)
+
+    async def sweep(self, *, tokens_before: datetime, registrations_before: datetime) -> None:
+        """Delete what nobody can use any more."""
+        await self.database.execute(_SWEEP_TOKENS, before=tokens_before)
+        await self.database.execute(_SWEEP_REGISTRATIONS, before=registrations_before)

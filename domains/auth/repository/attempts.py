@@ -1,0 +1,67 @@
+"""SQL about counters of attempts."""
+
+from datetime import datetime
+
+from sqlalchemy import bindparam, case, delete, func, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from domains.auth.models import AttemptKind, Attempts
+from domains.auth.schemas import AttemptsRow
+from shared.repository import Repository
+from shared.statements import Nothing, Statement
+
+_CEILING = 1_000_000
+"""Counting further tells nothing, and would end at the column's largest number."""
+
+_over = col(Attempts.expires_at) <= bindparam("now")
+_RAISE = Statement(
+    insert(Attempts)
+    .values(
+        kind=bindparam("its_kind"),
+        key_hash=bindparam("its_key"),
+        count=1,
+        expires_at=bindparam("new_expires_at"),
+    )
+    .on_conflict_do_update(
+        index_elements=["kind", "key_hash"],
+        set_={
+            "count": case((_over, 1), else_=func.least(col(Attempts.count) + 1, _CEILING)),
+            "expires_at": case((_over, bindparam("new_expires_at")), else_=col(Attempts.expires_at)),
+        },
+    )
+    .returning(col(Attempts.count), col(Attempts.expires_at)),
+    AttemptsRow,
+)
+_this = (col(Attempts.kind) == bindparam("its_kind"), col(Attempts.key_hash) == bindparam("its_key"))
+_TAKE_BACK = Statement(
+    update(Attempts).where(*_this, col(Attempts.count) > 0).values(count=col(Attempts.count) - 1), Nothing
+)
+_RESET = Statement(delete(Attempts).where(*_this), Nothing)
+_SWEEP = Statement(delete(Attempts).where(col(Attempts.expires_at) < bindparam("before")), Nothing)
+
+
+class AttemptRepository(Repository):
+    """Raises and lowers counters. One row each, so that parallel attempts are all counted."""
+
+    async def count_one(
+        self, kind: AttemptKind, key: bytes, *, now: datetime, expires_at: datetime
+    ) -> AttemptsRow:
+        """Count an attempt; `expires_at` is when the window ends if it begins now."""
+        row = await self.database.fetch_one(
+            _RAISE, its_kind=kind.value, its_key=key, now=now, new_expires_at=expires_at
+        )
+        assert row is not None  # noqa: S101  # an upsert returns its row
+        return row
+
+    async def take_back(self, kind: AttemptKind, key: bytes) -> None:
+        """Uncount an attempt that was none."""
+        await self.database.execute(_TAKE_BACK, its_kind=kind.value, its_key=key)
+
+    async def reset(self, kind: AttemptKind, key: bytes) -> None:
+        """Begin anew."""
+        await self.database.execute(_RESET, its_kind=kind.value, its_key=key)
+
+    async def sweep(self, before: datetime) -> None:
+        """Delete counters whose window is over."""
+        await self.database.execute(_SWEEP, before=before)

@@ -1,0 +1,136 @@
+"""SQL about sessions."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, func, select, update
+from sqlmodel import col
+
+from domains.auth.models import Account, EndReason, Session
+from domains.auth.schemas import CallerRow, FamiliarityRow, SessionRow
+from shared.database import current_session
+from shared.models import columns
+from shared.pagination import Listing, Page, PageRequest
+from shared.repository import Repository
+from shared.statements import Nothing, Statement
+
+_CALLER = Statement(
+    select(
+        col(Session.user_id),
+        col(Session.ended_at),
+        col(Session.absolute_expires_at),
+        col(Account.status),
+        col(Account.role),
+        col(Account.scopes),
+    )
+    .join(Account, col(Account.user_id) == col(Session.user_id))
+    .where(col(Session.id) == bindparam("its_id")),
+    CallerRow,
+)
+_BY_ID = Statement(
+    select(*columns(Session, SessionRow)).where(col(Session.id) == bindparam("its_id")), SessionRow
+)
+_FAMILIARITY = Statement(
+    select(
+        func.count().label("earlier"),
+        func.count()
+        .filter(
+            col(Session.network) == bindparam("its_network"), col(Session.agent) == bindparam("its_agent")
+        )
+        .label("alike"),
+    ).where(col(Session.user_id) == bindparam("its_user"), col(Session.id) != bindparam("its_id")),
+    FamiliarityRow,
+)
+_END = (
+    update(Session)
+    .where(col(Session.user_id) == bindparam("its_user"), col(Session.ended_at).is_(None))
+    .values(ended_at=bindparam("now"), end_reason=bindparam("reason"))
+)
+_END_ALL = Statement(_END, Nothing)
+_END_ONE = Statement(_END.where(col(Session.id) == bindparam("its_id")), Nothing)
+_END_OTHERS = Statement(_END.where(col(Session.id) != bindparam("its_id")), Nothing)
+_STAMP = Statement(
+    update(Session)
+    .where(col(Session.id) == bindparam("its_id"), col(Session.last_used_at) < bindparam("before"))
+    .values(last_used_at=bindparam("now")),
+    Nothing,
+)
+_DELETE = Statement(delete(Session).where(col(Session.user_id) == bindparam("its_user")), Nothing)
+_SWEEP_ENDED = Statement(delete(Session).where(col(Session.ended_at) < bindparam("before")), Nothing)
+_SWEEP_EXPIRED = Statement(
+    delete(Session).where(
+        col(Session.idle_expires_at) < bindparam("before"), col(Session.ended_at).is_(None)
+    ),
+    Nothing,
+)
+_LISTING = Listing(
+    select(*columns(Session, SessionRow)).where(
+        col(Session.user_id) == bindparam("its_user"),
+        col(Session.ended_at).is_(None),
+        col(Session.idle_expires_at) > bindparam("now"),
+    ),
+    SessionRow,
+    key=col(Session.id),
+    sorts={"created_at": col(Session.created_at), "last_used_at": col(Session.last_used_at)},
+)
+
+
+class SessionRepository(Repository):
+    """Reads and writes sessions."""
+
+    async def caller(self, session_id: UUID) -> CallerRow | None:
+        """Return what authenticates a request: the session and its account, in one statement."""
+        return await self.database.fetch_one(_CALLER, its_id=session_id)
+
+    async def find(self, session_id: UUID) -> SessionRow | None:
+        """Return a session."""
+        return await self.database.fetch_one(_BY_ID, its_id=session_id)
+
+    async def lock(self, session_id: UUID) -> Session | None:
+        """Return a session that the open transaction is going to change; a parallel refresh waits here."""
+        return await current_session().get(Session, session_id, with_for_update=True, populate_existing=True)
+
+    async def familiarity(self, session: Session) -> FamiliarityRow:
+        """Tell how well this sign-in fits the person's earlier ones."""
+        row = await self.database.fetch_one(
+            _FAMILIARITY,
+            its_user=session.user_id,
+            its_id=session.id,
+            its_network=session.network,
+            its_agent=session.agent,
+        )
+        return row or FamiliarityRow(earlier=0, alike=0)
+
+    async def list(self, user_id: UUID, request: PageRequest, now: datetime) -> Page[SessionRow]:
+        """Return a page of a person's living sessions."""
+        return await self.page(_LISTING, request, {}, its_user=user_id, now=now)
+
+    async def end_one(self, user_id: UUID, session_id: UUID, reason: EndReason, now: datetime) -> bool:
+        """End one session of a person; tell whether it was there and living."""
+        changed = await self.database.execute(
+            _END_ONE, its_user=user_id, its_id=session_id, reason=reason.value, now=now
+        )
+        return changed > 0
+
+    async def end_others(self, user_id: UUID, session_id: UUID, reason: EndReason, now: datetime) -> None:
+        """End every session of a person but this one."""
+        await self.database.execute(
+            _END_OTHERS, its_user=user_id, its_id=session_id, reason=reason.value, now=now
+        )
+
+    async def end_all(self, user_id: UUID, reason: EndReason, now: datetime) -> None:
+        """End every session of a person."""
+        await self.database.execute(_END_ALL, its_user=user_id, reason=reason.value, now=now)
+
+    async def stamp(self, session_id: UUID, *, now: datetime, before: datetime) -> None:
+        """Note that a session is used, unless that was noted after `before`."""
+        await self.database.execute(_STAMP, its_id=session_id, now=now, before=before)
+
+    async def delete_all_of(self, user_id: UUID) -> None:
+        """Delete a person's sessions."""
+        await self.database.execute(_DELETE, its_user=user_id)
+
+    async def sweep(self, before: datetime) -> None:
+        """Delete the sessions that ended or expired before a moment."""
+        await self.database.execute(_SWEEP_ENDED, before=before)
+        await self.database.execute(_SWEEP_EXPIRED, before=before)

@@ -1,0 +1,220 @@
+"""Bodies of auth's operations, and the rows that are read for them."""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from domains.auth.models import AccountStatus, Role
+from domains.users.public import EmailText, LocaleText, NameText
+from shared.schemas import RequestBody, ResponseBody, Row, UtcDatetime
+
+MAX_PASSWORD = 256
+MAX_AGENT = 300
+
+NewPassword = Annotated[
+    str,
+    Field(
+        min_length=8,
+        max_length=MAX_PASSWORD,
+        description="8 to 256 characters of any kind; not one of the common ones, not the address.",
+        examples=["correct horse battery staple"],
+        json_schema_extra={"format": "password"},
+    ),
+]
+GivenPassword = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_PASSWORD,
+        description="The present password.",
+        json_schema_extra={"format": "password"},
+    ),
+]
+OneTimeTokenText = Annotated[str, Field(min_length=1, max_length=200, description="The token from the mail.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """From where and with what somebody calls."""
+
+    address: str
+    agent: str
+
+    @property
+    def network(self) -> str:
+        """The /24 or /64 that the address is in: who has one address of it has them all."""
+        try:
+            address = ipaddress.ip_address(self.address)
+        except ValueError:
+            return self.address
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        prefix = 24 if address.version == 4 else 64  # noqa: PLR2004  # the version's number
+        return str(ipaddress.ip_network(f"{address}/{prefix}", strict=False))
+
+
+class SignInRow(Row):
+    """What is read of an account to check a password."""
+
+    user_id: UUID
+    password_hash: str
+    credentials_version: int
+    status: AccountStatus
+    role: Role
+
+    @property
+    def usable_hash(self) -> str | None:
+        """The hash to check against, unless nobody may come in."""
+        return self.password_hash if self.status is AccountStatus.ACTIVE else None
+
+
+class CallerRow(Row):
+    """What is read of a session and its account to authenticate a request."""
+
+    user_id: UUID
+    ended_at: UtcDatetime | None
+    absolute_expires_at: UtcDatetime
+    status: AccountStatus
+    role: Role
+    scopes: list[str]
+
+
+class SessionRow(Row):
+    """What is read of a session."""
+
+    id: UUID
+    user_id: UUID
+    address: str
+    network: str
+    agent: str
+    created_at: UtcDatetime
+    last_used_at: UtcDatetime
+
+
+class FamiliarityRow(Row):
+    """How many sessions a person began before, and how many of them from the same network with the same agent."""
+
+    earlier: int
+    alike: int
+
+
+class AttemptsRow(Row):
+    """A counter after it was raised."""
+
+    count: int
+    expires_at: UtcDatetime
+
+
+class TokenRow(Row):
+    """What is read of a one-time token before it is used."""
+
+    user_id: UUID
+    registration_id: UUID | None
+    used_at: UtcDatetime | None
+    expires_at: UtcDatetime
+
+
+class RegistrationRow(Row):
+    """What is read of a registration."""
+
+    id: UUID
+    user_id: UUID
+
+
+class RegisterBody(RequestBody):
+    """Somebody who wants an account."""
+
+    email: EmailText
+    password: NewPassword
+    name: NameText | None = None
+    locale: LocaleText | None = None
+
+
+class AddressBody(RequestBody):
+    """The address that a mail is asked for."""
+
+    email: EmailText
+
+
+class TokenBody(RequestBody):
+    """A token from a mail."""
+
+    token: OneTimeTokenText
+
+
+class ResetBody(RequestBody):
+    """A token from a mail and the password to have from now on."""
+
+    token: OneTimeTokenText
+    password: NewPassword
+
+
+class ChangePasswordBody(RequestBody):
+    """The present password and the next."""
+
+    current_password: GivenPassword
+    new_password: NewPassword
+
+
+class DeleteAccountBody(RequestBody):
+    """The password, so that a borrowed session can't delete an account."""
+
+    password: GivenPassword
+
+
+class AcceptedBody(ResponseBody):
+    """The same answer for every address, so that nobody learns who has an account."""
+
+    message: str = Field(
+        "If this address can be written to, a mail is on its way.",
+        examples=["If this address can be written to, a mail is on its way."],
+    )
+
+
+class TokenForm(BaseModel):
+    """The form of RFC 6749. Which fields a grant needs is checked by hand, to answer in the words of OAuth2."""
+
+    grant_type: str = Field("", json_schema_extra={"enum": ["password", "refresh_token"]})
+    username: str = Field("", description="The address, for `grant_type=password`.")
+    password: str = Field(
+        "", description="For `grant_type=password`.", json_schema_extra={"format": "password"}
+    )
+    refresh_token: str = Field("", description="For `grant_type=refresh_token`.")
+    scope: str = Field("", description="Ignored: a session has all scopes of its account.")
+    client_id: str = Field("", description="Ignored.")
+    client_secret: str = Field("", description="Ignored.", json_schema_extra={"format": "password"})
+
+
+class IssuedTokens(ResponseBody):
+    """The tokens of a session (RFC 6749, section 5.1)."""
+
+    access_token: str = Field(description="For `Authorization: Bearer ...`.")
+    token_type: str = Field("Bearer", examples=["Bearer"])
+    expires_in: int = Field(description="Seconds until the access token expires.", examples=[900])
+    refresh_token: str = Field(description="Gets the next pair, once.")
+    session_id: UUID
+
+
+class SessionBody(ResponseBody):
+    """A session: one sign-in, on one device."""
+
+    id: UUID
+    address: str = Field(description="From where it was begun.", examples=["192.0.2.7"])
+    agent: str = Field(description="The program it was begun with.", examples=["curl/8.10"])
+    created_at: UtcDatetime
+    last_used_at: UtcDatetime = Field(description="Exact to about a minute.")
+    current: bool = Field(description="Whether this very request belongs to it.")
+
+    @classmethod
+    def of(cls, row: SessionRow, *, current: UUID | None) -> "SessionBody":
+        """Show a row."""
+        return cls(**row.model_dump(exclude={"user_id", "network"}), current=row.id == current)
+
+
+class KeySet(ResponseBody):
+    """The public keys that verify access tokens (RFC 7517)."""
+
+    keys: list[dict[str, str]]

@@ -1,0 +1,173 @@
+"""The life of an account: made by an operator, disabled and enabled by an administrator, deleted by its owner."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from domains.auth.errors import AccountNotFound, AddressRefused, AddressTaken, OwnAccount, PasswordRefused
+from domains.auth.gateway.passwords import PasswordHasher
+from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind
+from domains.auth.public import AccountDeleted
+from domains.auth.repository.attempts import AttemptRepository
+from domains.auth.repository.events import EventRepository
+from domains.auth.schemas import MAX_PASSWORD, Visitor
+from domains.auth.service.foundation import Foundation
+from domains.auth.service.passwords import PasswordCheck, check_password
+from domains.users.public import NewPerson, normalised_address
+from shared.identity import Principal
+from shared.ids import new_id
+from shared.jobs import JobContext
+from shared.personal_data import PersonalData
+
+_MIN_PASSWORD = 8
+
+
+class AccountService:
+    """What happens to whole accounts. `keepers` gives every domain's `PersonalData`, lowest rank first."""
+
+    def __init__(
+        self,
+        base: Foundation,
+        *,
+        hasher: PasswordHasher,
+        check: PasswordCheck,
+        keepers: Callable[[], Sequence[PersonalData]],
+    ) -> None:
+        self.base = base
+        self.hasher = hasher
+        self.check = check
+        self.keepers = keepers
+
+    async def create_admin(self, email: str, password: str) -> UUID:
+        """Make an administrator with a verified address. Only reachable from the server's own command line.
+
+        Raises:
+            AddressRefused: not a mail address.
+            AddressTaken: the address has an account already.
+            PasswordRefused: the password is too short, too long or easily guessed.
+        """
+        _check(email, password)
+        password_hash = await self.hasher.hash(password)
+        now, user_id = self.base.clock.now(), new_id()
+        async with self.base.transaction():
+            person = await self.base.users.find_or_add(
+                NewPerson(id=user_id, email=email, email_verified=True)
+            )
+            if person.id != user_id:
+                raise AddressTaken
+            await self.base.accounts.add(
+                Account(
+                    user_id=user_id,
+                    password_hash=password_hash,
+                    role=Role.ADMIN,
+                    created_at=now,
+                    updated_at=now,
+                )
+            )
+            await self.base.trail.record(SecurityEventKind.ADMIN_CREATED, user_id=user_id)
+        return user_id
+
+    async def disable(self, admin: Principal, user_id: UUID, visitor: Visitor) -> None:
+        """Let nobody in any more, and end every session: their next request is refused.
+
+        Raises:
+            OwnAccount: administrators can't lock themselves out.
+            AccountNotFound: there is none, or it is being deleted.
+        """
+        if admin.user_id == user_id:
+            raise OwnAccount
+        async with self.base.transaction():
+            await self._set_status(user_id, AccountStatus.DISABLED)
+            await self.base.trail.record(
+                SecurityEventKind.ACCOUNT_DISABLED, user_id=user_id, visitor=visitor, by=str(admin.user_id)
+            )
+
+    async def enable(self, admin: Principal, user_id: UUID, visitor: Visitor) -> None:
+        """Let people in again; they have to sign in anew.
+
+        Raises:
+            AccountNotFound: there is none, or it is being deleted.
+        """
+        async with self.base.transaction():
+            await self._set_status(user_id, AccountStatus.ACTIVE)
+            await self.base.trail.record(
+                SecurityEventKind.ACCOUNT_ENABLED, user_id=user_id, visitor=visitor, by=str(admin.user_id)
+            )
+
+    async def delete(self, principal: Principal, password: str, visitor: Visitor) -> None:
+        """Close one's account for good; a job erases what one leaves behind.
+
+        Raises:
+            WrongPassword: the password is wrong; nothing was changed.
+            TooManyAttempts: too many wrong ones.
+        """
+        await self.check.confirm(principal.user_id, password, visitor)
+        now = self.base.clock.now()
+        async with self.base.transaction():
+            account = await self.base.accounts.lock(principal.user_id)
+            if account is None or account.status is not AccountStatus.ACTIVE:
+                raise AccountNotFound
+            account.set_status(AccountStatus.DELETING, now)
+            await self.base.sessions.end_all(account.user_id, EndReason.ACCOUNT_DELETED, now)
+            await self.base.trail.record(
+                SecurityEventKind.ACCOUNT_DELETED, user_id=account.user_id, visitor=visitor
+            )
+            await self.base.outbox.publish(AccountDeleted(user_id=account.user_id))
+
+    async def purge(self, user_id: UUID, context: JobContext) -> None:
+        """Erase a deleted account and all that its owner left, domain by domain; safe to begin again.
+
+        The account's own row goes last: as long as anything is left, the address can't come back to life.
+        """
+        account = await self.base.accounts.find(user_id)
+        if account is None or account.status is not AccountStatus.DELETING:
+            return
+        keepers = self.keepers()
+        for done, keeper in enumerate(keepers):
+            await context.progress(done, len(keepers))
+            await keeper.purge(user_id)
+        async with self.base.transaction():
+            await self.base.sessions.delete_all_of(user_id)
+            await self.base.accounts.delete_all_of(user_id)
+            await context.finish()
+
+    async def _set_status(self, user_id: UUID, status: AccountStatus) -> None:
+        now = self.base.clock.now()
+        account = await self.base.accounts.lock(user_id)
+        if account is None or account.status is AccountStatus.DELETING:
+            raise AccountNotFound
+        account.set_status(status, now)
+        if status is AccountStatus.DISABLED:
+            await self.base.sessions.end_all(user_id, EndReason.ACCOUNT_DISABLED, now)
+
+
+class Housekeeping:
+    """Deletes what nobody can use any more, in the settings' time."""
+
+    def __init__(self, base: Foundation, *, attempts: AttemptRepository, events: EventRepository) -> None:
+        self.base = base
+        self.attempts = attempts
+        self.events = events
+
+    async def sweep(self, context: JobContext) -> None:
+        """Delete old sessions, tokens, registrations, counters and lines of the trail."""
+        now, settings = self.base.clock.now(), self.base.settings
+        async with self.base.transaction():
+            await self.base.sessions.sweep(now - timedelta(days=settings.auth_keep_sessions_days))
+            await self.base.accounts.sweep(
+                tokens_before=now - timedelta(days=1),
+                registrations_before=now - timedelta(days=settings.auth_keep_registrations_days),
+            )
+            await self.attempts.sweep(now)
+            await self.events.sweep(now - timedelta(days=settings.auth_keep_events_days))
+            await context.finish()
+
+
+def _check(email: str, password: str) -> None:
+    try:
+        normalised_address(email)
+    except ValueError as error:
+        raise AddressRefused(str(error)) from error
+    if not _MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise PasswordRefused(f"A password has {_MIN_PASSWORD} to {MAX_PASSWORD} characters.")
+    check_password(password, email=email)

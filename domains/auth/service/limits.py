@@ -1,0 +1,138 @@
+"""Limits that protect secrets: rows that are counted before the secret is looked at, and that survive the refusal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from domains.auth.errors import TooManyAttempts
+from domains.auth.gateway.secrets import TokenKey
+from domains.auth.models import AttemptKind
+from domains.auth.repository.attempts import AttemptRepository
+from domains.auth.schemas import Visitor
+from domains.auth.settings import AuthSettings
+from domains.users.public import key_of_address
+from shared.clock import Clock
+from shared.database import TransactionFactory
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """At most `most` attempts of a kind in `window` seconds for one text."""
+
+    kind: AttemptKind
+    text: str
+    most: int
+    window: int
+
+
+class Limits:
+    """Counts attempts, in transactions of their own: parallel guesses can't pass, and a 401 takes nothing back."""
+
+    def __init__(
+        self,
+        attempts: AttemptRepository,
+        *,
+        key: TokenKey,
+        settings: AuthSettings,
+        transaction: TransactionFactory,
+        clock: Clock,
+    ) -> None:
+        self.attempts = attempts
+        self.key = key
+        self.settings = settings
+        self.transaction = transaction
+        self.clock = clock
+
+    async def count_login(self, username: str, visitor: Visitor) -> None:
+        """Count a sign-in as failed, for the address (known or not) and for the visitor's network.
+
+        Raises:
+            TooManyAttempts: one of the two has no more attempts in its window.
+        """
+        await self._count([self._of_address(username), self._of_network(visitor)])
+
+    async def forgive_login(self, username: str, visitor: Visitor) -> None:
+        """The sign-in was right: forget the address's failures, and that this one was counted for the network."""
+        async with self.transaction():
+            address, network = self._of_address(username), self._of_network(visitor)
+            await self.attempts.reset(address.kind, self._key(address))
+            await self.attempts.take_back(network.kind, self._key(network))
+
+    async def forgive_address(self, email: str) -> None:
+        """The owner has shown who they are in another way: let them sign in again."""
+        limit = self._of_address(email)
+        async with self.transaction():
+            await self.attempts.reset(limit.kind, self._key(limit))
+
+    async def count_mail(self, email: str) -> None:
+        """Count a mail that anybody can ask for, by its address (known or not).
+
+        Raises:
+            TooManyAttempts: no more in this window.
+        """
+        settings = self.settings
+        await self._count(
+            [
+                _Limit(
+                    AttemptKind.MAIL,
+                    key_of_address(email),
+                    settings.auth_mail_limit,
+                    settings.auth_mail_window,
+                )
+            ]
+        )
+
+    async def count_password_check(self, user_id: UUID) -> None:
+        """Count a confirmation by password as wrong: a borrowed session must not be a way to guess.
+
+        Raises:
+            TooManyAttempts: no more in this window.
+        """
+        await self._count([self._of_checks(user_id)])
+
+    async def forgive_password_check(self, user_id: UUID) -> None:
+        """The password was right: forget the wrong ones."""
+        limit = self._of_checks(user_id)
+        async with self.transaction():
+            await self.attempts.reset(limit.kind, self._key(limit))
+
+    async def _count(self, limits: Sequence[_Limit]) -> None:
+        now = self.clock.now()
+        over = []
+        async with self.transaction(own=True):
+            for limit in limits:
+                row = await self.attempts.count_one(
+                    limit.kind, self._key(limit), now=now, expires_at=now + timedelta(seconds=limit.window)
+                )
+                if row.count > limit.most:
+                    over.append(row.expires_at)
+        if over:
+            raise TooManyAttempts(retry_after=(max(over) - now).total_seconds())
+
+    def _of_address(self, username: str) -> _Limit:
+        return _Limit(
+            AttemptKind.LOGIN_ADDRESS,
+            key_of_address(username),
+            self.settings.auth_login_limit,
+            self.settings.auth_login_window,
+        )
+
+    def _of_network(self, visitor: Visitor) -> _Limit:
+        return _Limit(
+            AttemptKind.LOGIN_NETWORK,
+            visitor.network,
+            self.settings.auth_network_limit,
+            self.settings.auth_network_window,
+        )
+
+    def _of_checks(self, user_id: UUID) -> _Limit:
+        return _Limit(
+            AttemptKind.PASSWORD_CHECK,
+            str(user_id),
+            self.settings.auth_login_limit,
+            self.settings.auth_login_window,
+        )
+
+    def _key(self, limit: _Limit) -> bytes:
+        return self.key.hidden(f"attempts:{limit.kind}", limit.text)

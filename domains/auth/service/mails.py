@@ -1,0 +1,168 @@
+"""The mails of this domain: workers write them, so that no request's time tells whether one was written."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from domains.auth.gateway.secrets import hash_of_token, new_one_time_token
+from domains.auth.models import AccountStatus, OneTimeToken, TokenPurpose
+from domains.auth.service.foundation import Foundation
+from domains.emails.public import Mailer, OutgoingMail, PreparedMail, WhenUncertain
+from domains.users.public import Person
+from shared.ids import new_id
+from shared.jobs import JobContext
+
+VERIFY_PATH = "/verify-email"
+RESET_PATH = "/reset-password"
+FORGOT_PATH = "/forgot-password"
+
+
+class MailService:
+    """Decides who gets which mail, and writes it. A token is made here, and its hash commits with its mail.
+
+    `links_url` is where the links lead: an address from the settings, never one from a request.
+    """
+
+    def __init__(self, base: Foundation, *, mailer: Mailer, links_url: str) -> None:
+        self.base = base
+        self.mailer = mailer
+        self.links_url = links_url.rstrip("/")
+
+    async def answer_registration(self, registration_id: UUID, context: JobContext) -> None:
+        """Send the link that verifies, or to who has an account already the news that somebody registered."""
+        registration = await self.base.accounts.find_registration(registration_id)
+        person = await self._welcome_person(registration.user_id) if registration else None
+        if registration is None or person is None:
+            return
+        if not person.email_verified:
+            await self._send_verification(person, registration.id, context)
+            return
+        forgot_page = f"{self.links_url}{FORGOT_PATH}"
+        prepared = self._prepare("already_registered", person, forgot_url=forgot_page)
+        async with self.base.transaction():
+            await self.base.accounts.delete_registrations(person.id)
+            await self.mailer.send(prepared)
+            await context.finish()
+
+    async def send_verification(self, user_id: UUID | None, context: JobContext) -> None:
+        """Send the link that verifies once more, for the latest registration of the address."""
+        person = await self._welcome_person(user_id)
+        if person is None or person.email_verified:
+            return
+        registration = await self.base.accounts.latest_registration(person.id)
+        if registration is not None:
+            await self._send_verification(person, registration.id, context)
+
+    async def send_reset(self, user_id: UUID | None, context: JobContext) -> None:
+        """Send the link that resets a password; it makes earlier ones void."""
+        person = await self._welcome_person(user_id)
+        if person is None:
+            return
+        lifetime = self.base.settings.auth_reset_lifetime
+        secret, token = self._token(person, TokenPurpose.RESET_PASSWORD, lifetime)
+        prepared = self._prepare(
+            "reset_password",
+            person,
+            secret=True,
+            url=self._link(RESET_PATH, secret),
+            lifetime=_readable(lifetime),
+        )
+        async with self.base.transaction():
+            await self.base.accounts.void_tokens(person.id, TokenPurpose.RESET_PASSWORD, token.created_at)
+            await self.base.accounts.add(token)
+            await self.mailer.send(prepared)
+            await context.finish()
+
+    async def tell_password_changed(self, user_id: UUID, context: JobContext) -> None:
+        """Tell a person that their password was changed."""
+        person = await self._welcome_person(user_id)
+        if person is not None:
+            await self._send("password_changed", person, context, forgot_url=f"{self.links_url}{FORGOT_PATH}")
+
+    async def tell_new_sign_in(self, session_id: UUID, context: JobContext) -> None:
+        """Tell a person of a sign-in from somewhere new."""
+        session = await self.base.sessions.find(session_id)
+        person = await self._welcome_person(session.user_id) if session else None
+        if session is None or person is None:
+            return
+        await self._send(
+            "new_sign_in",
+            person,
+            context,
+            address=session.address,
+            agent=session.agent or "unknown",
+            moment=f"{session.created_at:%Y-%m-%d %H:%M} UTC",
+            forgot_url=f"{self.links_url}{FORGOT_PATH}",
+        )
+
+    async def _send_verification(self, person: Person, registration_id: UUID, context: JobContext) -> None:
+        lifetime = self.base.settings.auth_verify_lifetime
+        secret, token = self._token(person, TokenPurpose.VERIFY_EMAIL, lifetime)
+        token.registration_id = registration_id
+        prepared = self._prepare(
+            "verify_email",
+            person,
+            secret=True,
+            url=self._link(VERIFY_PATH, secret),
+            lifetime=_readable(lifetime),
+        )
+        async with self.base.transaction():
+            await self.base.accounts.add(token)
+            await self.mailer.send(prepared)
+            await context.finish()
+
+    async def _send(self, template: str, person: Person, context: JobContext, **variables: Any) -> None:
+        prepared = self._prepare(template, person, **variables)
+        async with self.base.transaction():
+            await self.mailer.send(prepared)
+            await context.finish()
+
+    async def _welcome_person(self, user_id: UUID | None) -> Person | None:
+        """Return the user, if there is one whose account lets people in."""
+        if user_id is None:
+            return None
+        account = await self.base.accounts.find(user_id)
+        if account is None or account.status is not AccountStatus.ACTIVE:
+            return None
+        return await self.base.users.find(user_id)
+
+    def _prepare(
+        self, template: str, person: Person, *, secret: bool = False, **variables: Any
+    ) -> PreparedMail:
+        return self.mailer.prepare(
+            OutgoingMail(
+                template=f"auth/{template}",
+                to=person.email,
+                to_name=person.name if person.email_verified else None,
+                variables={"name": person.name if person.email_verified else None, **variables},
+                locale=person.locale,
+                owner_id=person.id,
+                when_uncertain=WhenUncertain.RESEND,
+                category="security",
+                sensitive=secret,
+            )
+        )
+
+    def _token(self, person: Person, purpose: TokenPurpose, lifetime: int) -> tuple[str, OneTimeToken]:
+        now, secret = self.base.clock.now(), new_one_time_token()
+        return secret, OneTimeToken(
+            id=new_id(),
+            purpose=purpose,
+            user_id=person.id,
+            token_hash=hash_of_token(secret),
+            created_at=now,
+            expires_at=now + timedelta(seconds=lifetime),
+        )
+
+    def _link(self, path: str, secret: str) -> str:
+        return f"{self.links_url}{path}?{urlencode({'token': secret})}"
+
+
+def _readable(seconds: int) -> str:
+    """Say a duration in the largest unit that fits it exactly: `24 hours`, `30 minutes`."""
+    for name, length in (("hour", 3600), ("minute", 60)):
+        count, rest = divmod(seconds, length)
+        if count and not rest:
+            return f"{count} {name}" if count == 1 else f"{count} {name}s"
+    return f"{seconds} seconds"

@@ -1,0 +1,157 @@
+"""Passwords: which are allowed, how one confirms an operation, how they are changed and reset."""
+
+from uuid import UUID
+
+from domains.auth.errors import InvalidToken, PasswordRefused, WrongPassword
+from domains.auth.gateway.common_passwords import is_common
+from domains.auth.gateway.passwords import PasswordHasher
+from domains.auth.gateway.secrets import hash_of_token
+from domains.auth.models import Account, AccountStatus, EndReason, SecurityEventKind, TokenPurpose
+from domains.auth.public import PasswordChanged
+from domains.auth.schemas import ChangePasswordBody, ResetBody, SignInRow, Visitor
+from domains.auth.service.follow_ups import RESET, MailRequest
+from domains.auth.service.foundation import Foundation
+from domains.auth.service.limits import Limits
+from domains.users.public import Person, key_of_address
+from shared.identity import NotAuthenticated, Principal
+
+
+def check_password(password: str, *, email: str) -> None:
+    """Refuse what is guessed first (NIST SP 800-63B, section 5.1.1.2): no rule of composition, no expiry.
+
+    Raises:
+        PasswordRefused: on the list of common ones, or the address or its local part.
+    """
+    address = key_of_address(email)
+    folded = password.strip().casefold()
+    if is_common(password) or folded in {address, email.casefold(), address.partition("@")[0]}:
+        raise PasswordRefused
+
+
+class PasswordCheck:
+    """Confirms an operation by the present password."""
+
+    def __init__(self, base: Foundation, *, limits: Limits, hasher: PasswordHasher) -> None:
+        self.base = base
+        self.limits = limits
+        self.hasher = hasher
+
+    async def confirm(self, user_id: UUID, password: str, visitor: Visitor) -> SignInRow:
+        """Return the account as it was when the password was checked.
+
+        Raises:
+            WrongPassword: it is not the present one.
+            TooManyAttempts: too many wrong ones.
+        """
+        await self.limits.count_password_check(user_id)
+        account = await self.base.accounts.find(user_id)
+        if account is None:
+            raise NotAuthenticated
+        verification = await self.hasher.verify(password, account.usable_hash)
+        if not verification.matches:
+            async with self.base.transaction(own=True):
+                await self.base.trail.record(
+                    SecurityEventKind.PASSWORD_CHECK_FAILED, user_id=user_id, visitor=visitor
+                )
+            raise WrongPassword
+        await self.limits.forgive_password_check(user_id)
+        return account
+
+
+class PasswordService:
+    """Changing a password that one knows, and resetting one that one doesn't."""
+
+    def __init__(
+        self, base: Foundation, *, limits: Limits, hasher: PasswordHasher, check: PasswordCheck
+    ) -> None:
+        self.base = base
+        self.limits = limits
+        self.hasher = hasher
+        self.check = check
+
+    async def forgot(self, email: str, visitor: Visitor) -> None:
+        """Have a reset mail sent, if the address has an account; the same work whether it has one or not.
+
+        Raises:
+            TooManyAttempts: too many mails to this address.
+        """
+        await self.limits.count_mail(email)
+        person = await self.base.users.find_by_address(email)
+        user_id = person.id if person else None
+        async with self.base.transaction():
+            await self.base.trail.record(
+                SecurityEventKind.PASSWORD_RESET_REQUESTED, user_id=user_id, visitor=visitor
+            )
+            await self.base.outbox.enqueue(RESET, MailRequest(user_id=user_id))
+
+    async def reset(self, body: ResetBody, visitor: Visitor) -> None:
+        """Set a new password with the token of a reset mail. Every session ends; the address is verified by it.
+
+        Raises:
+            InvalidToken: unknown, used, expired, or overtaken by a newer one.
+            PasswordRefused: the new password is easily guessed.
+        """
+        person = await self._look_at(body)
+        password_hash = await self.hasher.hash(body.password)
+        now = self.base.clock.now()
+        async with self.base.transaction():
+            account = await self._use(body.token)
+            account.set_password(password_hash, now)
+            await self.base.users.mark_verified(account.user_id)
+            await self.base.accounts.void_tokens(account.user_id, TokenPurpose.VERIFY_EMAIL, now)
+            await self.base.accounts.delete_registrations(account.user_id)
+            await self.base.sessions.end_all(account.user_id, EndReason.PASSWORD_CHANGED, now)
+            await self.limits.forgive_address(person.email)
+            await self._tell(account.user_id, SecurityEventKind.PASSWORD_RESET, visitor)
+
+    async def change(self, principal: Principal, body: ChangePasswordBody, visitor: Visitor) -> None:
+        """Replace the password; every other session ends, and reset tokens are void.
+
+        Raises:
+            WrongPassword: the present password is another.
+            PasswordRefused: the new one is easily guessed.
+            TooManyAttempts: too many wrong ones.
+        """
+        person = await self.base.users.find(principal.user_id)
+        if person is None or principal.session_id is None:
+            raise NotAuthenticated
+        check_password(body.new_password, email=person.email)
+        seen = await self.check.confirm(principal.user_id, body.current_password, visitor)
+        password_hash = await self.hasher.hash(body.new_password)
+        now = self.base.clock.now()
+        async with self.base.transaction():
+            account = await self.base.accounts.lock(principal.user_id)
+            if account is None or account.credentials_version != seen.credentials_version:
+                raise WrongPassword
+            account.set_password(password_hash, now)
+            await self.base.accounts.void_tokens(account.user_id, TokenPurpose.RESET_PASSWORD, now)
+            await self.base.sessions.end_others(
+                account.user_id, principal.session_id, EndReason.PASSWORD_CHANGED, now
+            )
+            await self._tell(account.user_id, SecurityEventKind.PASSWORD_CHANGED, visitor)
+
+    async def _look_at(self, body: ResetBody) -> Person:
+        """Refuse a bad token or password before any time is spent on hashing; return whose it is."""
+        token = await self.base.accounts.find_token(hash_of_token(body.token), TokenPurpose.RESET_PASSWORD)
+        if token is None or token.used_at is not None or token.expires_at <= self.base.clock.now():
+            raise InvalidToken
+        person = await self.base.users.find(token.user_id)
+        if person is None:
+            raise InvalidToken
+        check_password(body.password, email=person.email)
+        return person
+
+    async def _use(self, token: str) -> Account:
+        now = self.base.clock.now()
+        found = await self.base.accounts.lock_token(hash_of_token(token), TokenPurpose.RESET_PASSWORD)
+        if found is None or not found.is_good(now):
+            raise InvalidToken
+        account = await self.base.accounts.lock(found.user_id)
+        if account is None or account.status is not AccountStatus.ACTIVE:
+            raise InvalidToken
+        found.used_at = now
+        return account
+
+    async def _tell(self, user_id: UUID, event: SecurityEventKind, visitor: Visitor) -> None:
+        await self.base.trail.record(event, user_id=user_id, visitor=visitor)
+        await self.base.outbox.publish(PasswordChanged(owner_id=user_id, user_id=user_id))

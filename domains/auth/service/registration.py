@@ -1,0 +1,142 @@
+"""Registering, and verifying that an address is one's own."""
+
+from datetime import datetime
+from uuid import UUID
+
+from domains.auth.errors import InvalidToken
+from domains.auth.gateway.passwords import PasswordHasher
+from domains.auth.gateway.secrets import hash_of_token
+from domains.auth.models import (
+    Account,
+    AccountStatus,
+    EndReason,
+    OneTimeToken,
+    Registration,
+    SecurityEventKind,
+    TokenPurpose,
+)
+from domains.auth.public import AccountVerified
+from domains.auth.schemas import RegisterBody, Visitor
+from domains.auth.service.follow_ups import ANSWER_REGISTRATION, VERIFY, MailRequest, RegistrationReceived
+from domains.auth.service.foundation import Foundation
+from domains.auth.service.limits import Limits
+from domains.auth.service.passwords import check_password
+from domains.users.public import NewPerson
+from shared.ids import new_id
+
+
+class RegistrationService:
+    """Registers people without telling anybody who is registered.
+
+    Each registration keeps its own password until its own mail is followed: who registers another's address first
+    gains nothing.
+    """
+
+    def __init__(self, base: Foundation, *, limits: Limits, hasher: PasswordHasher) -> None:
+        self.base = base
+        self.limits = limits
+        self.hasher = hasher
+
+    async def register(self, body: RegisterBody, visitor: Visitor) -> None:
+        """Take a registration; a worker writes the mail. The same statements run whether or not the address is known.
+
+        Raises:
+            PasswordRefused: the password is easily guessed.
+            TooManyAttempts: too many registrations of this address.
+        """
+        check_password(body.password, email=body.email)
+        await self.limits.count_mail(body.email)
+        password_hash = await self.hasher.hash(body.password)
+        now = self.base.clock.now()
+        async with self.base.transaction():
+            person = await self.base.users.find_or_add(
+                NewPerson(id=new_id(), email=body.email, name=body.name, locale=body.locale)
+            )
+            registration = _registration(person.id, body, password_hash, now)
+            await self.base.accounts.add_unless_known(_account(registration))
+            await self.base.accounts.add(registration)
+            await self.base.trail.record(
+                SecurityEventKind.REGISTRATION_REQUESTED, user_id=person.id, visitor=visitor
+            )
+            await self.base.outbox.enqueue(
+                ANSWER_REGISTRATION, RegistrationReceived(registration_id=registration.id)
+            )
+
+    async def resend(self, email: str) -> None:
+        """Have the verification mail sent again, if the address waits for one; the same work whether it does or not.
+
+        Raises:
+            TooManyAttempts: too many mails to this address.
+        """
+        await self.limits.count_mail(email)
+        person = await self.base.users.find_by_address(email)
+        async with self.base.transaction():
+            await self.base.outbox.enqueue(VERIFY, MailRequest(user_id=person.id if person else None))
+
+    async def verify(self, token: str, visitor: Visitor) -> None:
+        """Verify an address with the token of a registration's mail, and let this registration's password be the one.
+
+        Every session begun before ends, and every other token is void: they may be those of somebody who registered
+        the address without owning it.
+
+        Raises:
+            InvalidToken: unknown, used or expired.
+        """
+        now = self.base.clock.now()
+        async with self.base.transaction():
+            found = await self._use(token, now)
+            account, registration = await self._load(found)
+            if account.registration_id != registration.id:
+                await self._adopt(account, registration, now)
+            await self.base.users.mark_verified(account.user_id)
+            await self._void_everything_else(account.user_id, now)
+            await self.base.trail.record(
+                SecurityEventKind.EMAIL_VERIFIED, user_id=account.user_id, visitor=visitor
+            )
+            await self.base.outbox.publish(AccountVerified(owner_id=account.user_id, user_id=account.user_id))
+
+    async def _use(self, token: str, now: datetime) -> OneTimeToken:
+        found = await self.base.accounts.lock_token(hash_of_token(token), TokenPurpose.VERIFY_EMAIL)
+        if found is None or not found.is_good(now):
+            raise InvalidToken
+        found.used_at = now
+        return found
+
+    async def _load(self, token: OneTimeToken) -> tuple[Account, Registration]:
+        account = await self.base.accounts.lock(token.user_id)
+        registration = (
+            await self.base.accounts.load_registration(token.registration_id)
+            if token.registration_id
+            else None
+        )
+        if account is None or registration is None or account.status is not AccountStatus.ACTIVE:
+            raise InvalidToken
+        return account, registration
+
+    async def _adopt(self, account: Account, registration: Registration, now: datetime) -> None:
+        account.set_password(registration.password_hash, now)
+        account.registration_id = registration.id
+        await self.base.users.rename(account.user_id, name=registration.name, locale=registration.locale)
+
+    async def _void_everything_else(self, user_id: UUID, now: datetime) -> None:
+        for purpose in TokenPurpose:
+            await self.base.accounts.void_tokens(user_id, purpose, now)
+        await self.base.accounts.delete_registrations(user_id)
+        await self.base.sessions.end_all(user_id, EndReason.ADDRESS_VERIFIED, now)
+
+
+def _registration(user_id: UUID, body: RegisterBody, password_hash: str, now: datetime) -> Registration:
+    return Registration(
+        user_id=user_id, password_hash=password_hash, name=body.name, locale=body.locale, created_at=now
+    )
+
+
+def _account(registration: Registration) -> Account:
+    """The account that this registration founds, if there is none yet."""
+    return Account(
+        user_id=registration.user_id,
+        password_hash=registration.password_hash,
+        registration_id=registration.id,
+        created_at=registration.created_at,
+        updated_at=registration.created_at,
+    )

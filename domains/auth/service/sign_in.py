@@ -1,0 +1,228 @@
+"""Signing in and what follows: sessions, their tokens, and their end."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from domains.auth.errors import (
+    AddressNotVerified,
+    InvalidCredentials,
+    InvalidRefreshToken,
+    RefreshReused,
+    SessionNotFound,
+)
+from domains.auth.gateway.access_tokens import AccessTokens
+from domains.auth.gateway.passwords import PasswordHasher, Verification
+from domains.auth.gateway.secrets import RefreshClaim, TokenKey
+from domains.auth.models import (
+    AccountStatus,
+    EndReason,
+    Presented,
+    SecurityEventKind,
+    Session,
+)
+from domains.auth.schemas import IssuedTokens, SessionRow, SignInRow, Visitor
+from domains.auth.service.follow_ups import NEW_SIGN_IN, NewSignIn
+from domains.auth.service.foundation import Foundation
+from domains.auth.service.limits import Limits
+from shared.identity import Principal
+from shared.ids import new_id
+from shared.pagination import Page, PageRequest
+
+_NOBODY = UUID(int=0)
+"""Looked up for unknown addresses, so that they cost the same statements."""
+
+
+class LogoutScope(StrEnum):
+    """Which of one's sessions end."""
+
+    THIS = "this"
+    OTHERS = "others"
+    ALL = "all"
+
+
+class SessionService:
+    """Begins, renews, lists and ends sessions."""
+
+    def __init__(
+        self,
+        base: Foundation,
+        *,
+        limits: Limits,
+        hasher: PasswordHasher,
+        key: TokenKey,
+        access_tokens: AccessTokens,
+    ) -> None:
+        self.base = base
+        self.limits = limits
+        self.hasher = hasher
+        self.key = key
+        self.access_tokens = access_tokens
+
+    async def log_in(self, username: str, password: str, visitor: Visitor) -> IssuedTokens:
+        """Begin a session. Unknown, wrong and disabled take the same work and end in the same error.
+
+        Raises:
+            InvalidCredentials: whatever the reason.
+            AddressNotVerified: the password is right, but this installation wants verified addresses.
+            TooManyAttempts: too many failures for this address or from this network.
+        """
+        await self.limits.count_login(username, visitor)
+        person = await self.base.users.find_by_address(username)
+        account = await self.base.accounts.find(person.id if person else _NOBODY)
+        verification = await self.hasher.verify(password, account.usable_hash if account else None)
+        if account is None or not verification.matches:
+            await self._refuse(account.user_id if account else None, visitor)
+            raise InvalidCredentials
+        if self.base.settings.auth_require_verified_email and not (person and person.email_verified):
+            raise AddressNotVerified
+        return await self._begin(username, account, verification, visitor)
+
+    async def refresh(self, token: str, visitor: Visitor) -> IssuedTokens:
+        """Renew a session's tokens.
+
+        The row's lock lets parallel calls pass one by one, so that there is exactly one successor: the first rotates,
+        the others are its direct parent and get the same one. An old token ends the session, and that is committed.
+
+        Raises:
+            InvalidRefreshToken: not genuine, or the session is over.
+            RefreshReused: it was used before; the session is over now.
+        """
+        claim = self.key.read_refresh_token(token)
+        now = self.base.clock.now()
+        async with self.base.transaction(own=True):
+            session = await self.base.sessions.lock(claim.session_id)
+            presented = await self._present(session, claim.counter, now)
+            if session is not None and presented is Presented.CURRENT:
+                session.rotate(now=now, idle=timedelta(days=self.base.settings.auth_refresh_idle_days))
+            if session is not None and presented is Presented.OLD:
+                await self._end_reused(session, visitor, now)
+        if session is None or presented is Presented.OVER:
+            raise InvalidRefreshToken
+        if presented is Presented.OLD:
+            raise RefreshReused
+        return self._issue(session)
+
+    async def log_out(self, principal: Principal, scope: LogoutScope, visitor: Visitor) -> None:
+        """End this session, the others or all; their access tokens are dead at once."""
+        if principal.session_id is None:
+            raise SessionNotFound
+        now, user_id = self.base.clock.now(), principal.user_id
+        async with self.base.transaction():
+            match scope:
+                case LogoutScope.THIS:
+                    await self.base.sessions.end_one(user_id, principal.session_id, EndReason.LOGGED_OUT, now)
+                case LogoutScope.OTHERS:
+                    await self.base.sessions.end_others(
+                        user_id, principal.session_id, EndReason.LOGGED_OUT, now
+                    )
+                case LogoutScope.ALL:
+                    await self.base.sessions.end_all(user_id, EndReason.LOGGED_OUT, now)
+            await self.base.trail.record(
+                SecurityEventKind.LOGGED_OUT,
+                user_id=user_id,
+                visitor=visitor,
+                session_id=principal.session_id,
+                scope=scope.value,
+            )
+
+    async def list(self, principal: Principal, request: PageRequest) -> Page[SessionRow]:
+        """Return a page of one's living sessions."""
+        return await self.base.sessions.list(principal.user_id, request, self.base.clock.now())
+
+    async def revoke(self, principal: Principal, session_id: UUID, visitor: Visitor) -> None:
+        """End one of one's sessions.
+
+        Raises:
+            SessionNotFound: it isn't one of one's living sessions.
+        """
+        now = self.base.clock.now()
+        async with self.base.transaction():
+            if not await self.base.sessions.end_one(principal.user_id, session_id, EndReason.REVOKED, now):
+                raise SessionNotFound
+            await self.base.trail.record(
+                SecurityEventKind.SESSION_REVOKED,
+                user_id=principal.user_id,
+                visitor=visitor,
+                session_id=session_id,
+            )
+
+    async def _begin(
+        self, username: str, seen: SignInRow, verification: Verification, visitor: Visitor
+    ) -> IssuedTokens:
+        now = self.base.clock.now()
+        async with self.base.transaction():
+            account = await self.base.accounts.lock(seen.user_id)
+            if (
+                account is None
+                or account.status is not AccountStatus.ACTIVE
+                or account.credentials_version != seen.credentials_version
+            ):
+                raise InvalidCredentials
+            if verification.new_hash is not None:
+                account.password_hash = verification.new_hash
+            session = await self.base.sessions.add(self._session(seen.user_id, visitor, now))
+            await self._tell_if_unfamiliar(session)
+            await self.base.trail.record(
+                SecurityEventKind.LOGIN_SUCCEEDED,
+                user_id=seen.user_id,
+                visitor=visitor,
+                session_id=session.id,
+            )
+            # Last, because a whole network shares a counter, which stays locked until the commit.
+            await self.limits.forgive_login(username, visitor)
+        return self._issue(session)
+
+    async def _refuse(self, user_id: UUID | None, visitor: Visitor) -> None:
+        async with self.base.transaction(own=True):
+            await self.base.trail.record(SecurityEventKind.LOGIN_FAILED, user_id=user_id, visitor=visitor)
+
+    async def _tell_if_unfamiliar(self, session: Session) -> None:
+        """Tell by mail of a sign-in from a network or with a program that is new, unless it is the first ever."""
+        known = await self.base.sessions.familiarity(session)
+        if known.earlier > 0 and known.alike == 0:
+            await self.base.outbox.enqueue(NEW_SIGN_IN, NewSignIn(session_id=session.id))
+
+    async def _present(self, session: Session | None, counter: int, now: datetime) -> Presented:
+        if session is None:
+            return Presented.OVER
+        account = await self.base.accounts.find(session.user_id)
+        if account is None or account.status is not AccountStatus.ACTIVE:
+            return Presented.OVER
+        return session.present(
+            counter, now=now, grace=timedelta(seconds=self.base.settings.auth_refresh_grace)
+        )
+
+    async def _end_reused(self, session: Session, visitor: Visitor, now: datetime) -> None:
+        session.end(EndReason.REUSED, now)
+        await self.base.trail.record(
+            SecurityEventKind.REFRESH_REUSED, user_id=session.user_id, visitor=visitor, session_id=session.id
+        )
+
+    def _session(self, user_id: UUID, visitor: Visitor, now: datetime) -> Session:
+        absolute = now + timedelta(days=self.base.settings.auth_refresh_absolute_days)
+        idle = now + timedelta(days=self.base.settings.auth_refresh_idle_days)
+        return Session(
+            id=new_id(),
+            user_id=user_id,
+            rotated_at=now,
+            created_at=now,
+            last_used_at=now,
+            idle_expires_at=min(idle, absolute),
+            absolute_expires_at=absolute,
+            address=visitor.address,
+            network=visitor.network,
+            agent=visitor.agent,
+        )
+
+    def _issue(self, session: Session) -> IssuedTokens:
+        now = self.base.clock.now()
+        lifetime = timedelta(seconds=self.base.settings.auth_access_lifetime)
+        expires_at = min(now + lifetime, session.absolute_expires_at)
+        return IssuedTokens(
+            access_token=self.access_tokens.issue(session.user_id, session.id, expires_at=expires_at),
+            token_type="Bearer",  # noqa: S106  # a type, no secret
+            expires_in=max(0, int((expires_at - now).total_seconds())),
+            refresh_token=self.key.refresh_token(RefreshClaim(session.id, session.counter)),
+            session_id=session.id,
+        )

@@ -1,0 +1,45 @@
+"""The trail of security events: who did what from where, kept also when the account is gone."""
+
+from typing import Any
+from uuid import UUID
+
+from domains.auth.models import SecurityEvent, SecurityEventKind
+from domains.auth.repository.events import EventRepository
+from domains.auth.schemas import Visitor
+from shared.clock import Clock
+from shared.logging import get_logger
+from shared.trace import current_trace
+
+logger = get_logger(__name__)
+
+
+class Trail:
+    """Writes security events."""
+
+    def __init__(self, events: EventRepository, *, clock: Clock) -> None:
+        self.events = events
+        self.clock = clock
+
+    async def record(
+        self,
+        event: SecurityEventKind,
+        *,
+        user_id: UUID | None,
+        visitor: Visitor | None = None,
+        session_id: UUID | None = None,
+        **details: Any,
+    ) -> None:
+        """Write an event in the open transaction; one that tells of a refusal needs `own=True` to survive it."""
+        await self.events.add(
+            SecurityEvent(
+                event=event.value,
+                user_id=user_id,
+                session_id=session_id,
+                address=visitor.address if visitor else None,
+                agent=visitor.agent if visitor else None,
+                request_id=current_trace().request_id,
+                details=details,
+                created_at=self.clock.now(),
+            )
+        )
+        logger.info("security_event", kind=event.value, user_id=str(user_id) if user_id else None)
