@@ -17,7 +17,7 @@ from bootstrap.documentation import install_documentation
 from bootstrap.settings import Settings
 from shared.http import catalogue
 from shared.http.middleware import RequestIds, RequestLimits
-from shared.http.problems import ProblemWriter
+from shared.http.problems import ProblemWriter, UnexpectedErrors
 from shared.http.routing import does_stream_body
 
 TAGS = [
@@ -55,6 +55,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
             app.include_router(router)
     install_documentation(app)
     # The last one added is the outermost.
+    app.add_middleware(UnexpectedErrors, problems=writer)
     app.add_middleware(
         RequestLimits, problems=writer, max_body=settings.max_body_bytes, streams=_streaming_routes(app)
     )

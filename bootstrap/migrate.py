@@ -1,5 +1,7 @@
 """Bringing a database up to date, and writing the next migration from the models."""
 
+import shutil
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -35,6 +37,13 @@ def _config(settings: Settings) -> Config:
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
+    if formatter := shutil.which("ruff", path=str(Path(sys.executable).parent)):
+        config.set_section_option("post_write_hooks", "hooks", "format")
+        config.set_section_option("post_write_hooks", "format.type", "exec")
+        config.set_section_option("post_write_hooks", "format.executable", formatter)
+        config.set_section_option(
+            "post_write_hooks", "format.options", "format --quiet REVISION_SCRIPT_FILENAME"
+        )
     config.attributes["url"] = owner.get_secret_value().replace("postgresql://", "postgresql+asyncpg://", 1)
     roles = [unquote(urlsplit(url.get_secret_value()).username or "") for url in (application, owner)]
     config.attributes["application_role"] = roles[0] if roles[0] != roles[1] else None

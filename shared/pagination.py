@@ -143,7 +143,7 @@ class Listing(Generic[RowT]):
 
 
 def page_request(*sorts: str, default: str = "-created_at") -> Any:
-    """Return the dependency that reads a page's parameters: `page: Annotated[PageRequest, page_request("name")]`."""
+    """Return what reads a page's parameters: `page: Annotated[PageRequest, page_request("created_at", "name")]`."""
     choices = [sign + name for name in sorts for sign in ("", "-")]
 
     async def read(
@@ -159,9 +159,9 @@ def page_request(*sorts: str, default: str = "-created_at") -> Any:
                 json_schema_extra={"enum": choices},
             ),
         ] = default,
-        include_total: Annotated[
+        include_total: Annotated[  # noqa: FBT002  # FastAPI gives it by name
             bool, Query(description="Count all that match too. Costs time on long lists.")
-        ] = False,  # noqa: FBT002  # FastAPI calls it by name
+        ] = False,
     ) -> PageRequest:
         return PageRequest(limit=limit, cursor=cursor, sort=sort, include_total=include_total)
 

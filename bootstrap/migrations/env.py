@@ -1,12 +1,13 @@
 """Runs migrations as the owner's role, one runner at a time, never waiting long for a lock."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
-from alembic.operations import MigrateOperation
-from sqlalchemy import Connection, text
+from alembic.operations.ops import ExecuteSQLOp
+from sqlalchemy import Connection, Enum, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlmodel.sql.sqltypes import AutoString
 
 from bootstrap.migrations.grants import grant_to_application
 
@@ -22,11 +23,30 @@ def _only_ours(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "schema" or schemas is None or name in schemas
 
 
-def _without_empty(_context: object, _revision: object, directives: list[MigrateOperation]) -> None:
-    """Write no migration when nothing changed."""
-    script: Any = directives[0]
-    if script.upgrade_ops.is_empty():
+def _only_our_tables(item: Any, _name: str | None, kind: str, _reflected: object, _other: object) -> bool:
+    schemas = options.get("schemas")
+    return kind != "table" or schemas is None or item.schema in schemas
+
+
+def _written(kind: str, item: object, _context: object) -> str | Literal[False]:
+    """Write texts and enums as what they are in the database, so that a migration needs no model."""
+    if kind == "type" and isinstance(item, Enum):
+        return f"sa.String(length={item.length})"
+    if kind == "type" and isinstance(item, AutoString):
+        return "sa.Text()" if item.length is None else f"sa.String(length={item.length})"
+    return False
+
+
+def _with_schema(context: Any, _revision: object, directives: list[Any]) -> None:
+    """Write nothing when nothing changed; make the domain's schema before its first table."""
+    operations = directives[0].upgrade_ops
+    if operations.is_empty():
         directives[:] = []
+        return
+    existing = set(inspect(context.connection).get_schema_names())
+    for schema in sorted(set(options["schemas"]) - existing):
+        operations.ops.insert(0, ExecuteSQLOp(f"CREATE SCHEMA {schema}"))
+        directives[0].downgrade_ops.ops.append(ExecuteSQLOp(f"DROP SCHEMA {schema}"))
 
 
 def _migrate(connection: Connection) -> None:
@@ -38,7 +58,9 @@ def _migrate(connection: Connection) -> None:
         target_metadata=options.get("metadata"),
         include_schemas=True,
         include_name=_only_ours,
-        process_revision_directives=_without_empty,
+        include_object=_only_our_tables,
+        render_item=_written,
+        process_revision_directives=_with_schema,
         transaction_per_migration=True,
         compare_server_default=False,
     )

@@ -200,7 +200,9 @@ class JobRunner:
 
     def _backoff(self, attempt: int) -> float:
         """Return the seconds until the next attempt: doubled each time, with jitter so that a crowd spreads out."""
-        wait: float = min(self._settings.jobs_retry_limit, self._settings.jobs_retry_base * 2 ** (attempt - 1))
+        wait: float = min(
+            self._settings.jobs_retry_limit, self._settings.jobs_retry_base * 2 ** (attempt - 1)
+        )
         return wait * random.uniform(0.5, 1.5)  # noqa: S311  # jitter, not a secret
 
 

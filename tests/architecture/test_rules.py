@@ -1,0 +1,154 @@
+"""Rules about the code itself that no import tells, each seen to be broken."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bootstrap.container import TulouContainer, domains_of
+
+PROJECT = Path(__file__).parents[2]
+DRAWERS = {"base", "common", "core", "helper", "helpers", "lib", "misc", "tools", "util", "utils"}
+Rule = Callable[[str, ast.Module], Iterator[str]]
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for package in ("bootstrap", "domains", "shared"):
+        for path in sorted((PROJECT / package).rglob("*.py")):
+            yield path.relative_to(PROJECT).as_posix(), ast.parse(path.read_text())
+
+
+def calls(tree: ast.Module, name: str) -> Iterator[int]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called == name:
+                yield node.lineno
+
+
+def is_part(path: str, *parts: str) -> bool:
+    """Tell whether the file belongs to one of these parts of a domain: `service.py` or `service/`."""
+    pieces = path.split("/")
+    return len(pieces) > 2 and pieces[0] == "domains" and pieces[2].removesuffix(".py") in parts
+
+
+def only_services_open_transactions(path: str, tree: ast.Module) -> Iterator[str]:
+    if is_part(path, "service") or path == "shared/database.py":
+        return
+    for name in ("transaction", "_transaction"):
+        yield from (f"{path}:{line} opens a transaction" for line in calls(tree, name))
+
+
+def only_the_database_commits(path: str, tree: ast.Module) -> Iterator[str]:
+    if path in {"shared/database.py", "bootstrap/migrations/env.py"}:
+        return
+    for name in ("commit", "rollback"):
+        yield from (f"{path}:{line} calls {name}" for line in calls(tree, name))
+
+
+def no_object_graphs(path: str, tree: ast.Module) -> Iterator[str]:
+    for name in ("relationship", "Relationship", "backref"):
+        yield from (f"{path}:{line} declares a relationship" for line in calls(tree, name))
+
+
+def foreign_keys_stay_at_home(path: str, tree: ast.Module) -> Iterator[str]:
+    if not path.startswith("domains/"):
+        return
+    own = path.split("/")[1]
+    targets = [
+        keyword.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "foreign_key"
+    ]
+    targets += [
+        node.args[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ForeignKey" and node.args
+    ]
+    for target in targets:
+        if not (isinstance(target, ast.Constant) and str(target.value).startswith(f"{own}.")):
+            yield f"{path}:{target.lineno} refers to another domain's table"
+
+
+def annotations_are_real_where_frameworks_read_them(path: str, tree: ast.Module) -> Iterator[str]:
+    if is_part(path, "router", "tasks") or path.startswith("bootstrap/"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+                yield f"{path}:{node.lineno} turns annotations into text"
+
+
+def nothing_is_imported_by_name(path: str, tree: ast.Module) -> Iterator[str]:
+    if path.startswith("bootstrap/embedded/"):
+        return
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        if any(name.split(".")[0] == "importlib" for name in names):
+            yield f"{path}:{node.lineno} imports by name, past every contract"
+    yield from (f"{path}:{line} imports by name" for line in calls(tree, "__import__"))
+
+
+def no_drawers(path: str, _tree: ast.Module) -> Iterator[str]:
+    if any(piece.removesuffix(".py") in DRAWERS for piece in path.split("/")):
+        yield f"{path} is a drawer: name it after what it does"
+
+
+def init_files_are_empty(path: str, tree: ast.Module) -> Iterator[str]:
+    if path.endswith("__init__.py") and tree.body:
+        yield f"{path} is not empty"
+
+
+RULES: list[tuple[Rule, str, str]] = [
+    (only_services_open_transactions, "domains/jobs/router.py", "async with database.transaction(): pass"),
+    (only_services_open_transactions, "domains/jobs/repository/jobs.py", "self.transaction()"),
+    (only_the_database_commits, "domains/jobs/service/jobs.py", "session.commit()"),
+    (only_the_database_commits, "shared/repository.py", "session.rollback()"),
+    (no_object_graphs, "domains/users/models.py", "x = Relationship()"),
+    (foreign_keys_stay_at_home, "domains/files/models.py", "x = Field(foreign_key='users.users.id')"),
+    (foreign_keys_stay_at_home, "domains/files/models.py", "x = ForeignKey('users.users.id')"),
+    (
+        annotations_are_real_where_frameworks_read_them,
+        "domains/jobs/router.py",
+        "from __future__ import annotations",
+    ),
+    (nothing_is_imported_by_name, "domains/jobs/service/jobs.py", "import importlib"),
+    (nothing_is_imported_by_name, "shared/wiring.py", "from importlib import import_module"),
+    (no_drawers, "shared/helpers.py", ""),
+    (no_drawers, "shared/utils/text.py", ""),
+    (init_files_are_empty, "domains/jobs/__init__.py", "x = 1"),
+]
+
+
+@pytest.mark.parametrize("rule", sorted({rule for rule, _, _ in RULES}, key=lambda rule: rule.__name__))
+def test_the_rule_holds(rule: Rule) -> None:
+    broken = [line for path, tree in sources() for line in rule(path, tree)]
+    assert broken == []
+
+
+@pytest.mark.parametrize(("rule", "path", "source"), RULES)
+def test_a_broken_rule_is_seen(rule: Rule, path: str, source: str) -> None:
+    wrapped = f"async def f():\n    {source}" if source.startswith("async") else source
+    assert list(rule(path, ast.parse(wrapped)))
+
+
+def test_every_folder_of_domains_is_composed(composition: TulouContainer) -> None:
+    folders = {path.parent.name for path in (PROJECT / "domains").glob("*/__init__.py")}
+    assert folders == set(domains_of(composition))
+
+
+def test_domains_stand_in_the_map_from_the_lowest_up() -> None:
+    tree = ast.parse((PROJECT / "bootstrap/container.py").read_text())
+    given: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            if getattr(node.value.func, "id", "") != "Container":
+                continue
+            name = node.targets[0].id  # type: ignore[attr-defined]  # a plain name
+            used = {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}
+            given[name] = used & (set(given) | {name})
+            assert name not in given[name]
+    assert len(given) >= 5

@@ -1,0 +1,193 @@
+"""The relay: hints that got lost, jobs that become due, schedules that fire once."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+
+from bootstrap.container import TulouContainer
+from domains.jobs.models import JobState
+from domains.jobs.service.relay import Relay
+from domains.jobs.settings import JobsSettings
+from shared.clock import Clock
+from shared.jobs import JobRegistry, NoPayload, Outbox
+from tests.domains.jobs.conftest import Enqueue, definition
+from tests.domains.jobs.test_running import look, run_once, run_sql
+
+
+class Sent:
+    """Counts hints instead of sending them; a broker that is down raises."""
+
+    def __init__(self) -> None:
+        self.hints: list[UUID] = []
+        self.down = False
+
+    def send(self, queue: str, job_ids: list[UUID]) -> None:
+        if self.down:
+            raise ConnectionError
+        self.hints += job_ids
+
+
+class HeldClock(Clock):
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+def a_relay(
+    composition: TulouContainer,
+    sent: Sent,
+    *,
+    registry: JobRegistry | None = None,
+    clock: Clock | None = None,
+    **settings,
+) -> Relay:
+    known = registry or composition.registry()
+    quick = {"jobs_hint_grace": 0, "jobs_hint_window": 10_000} | settings
+    return Relay(
+        rows=composition.jobs.relay_rows(),
+        registry=known,
+        outbox=Outbox(known, composition.jobs.store()),
+        hints=sent,
+        transaction=composition.database().transaction,
+        settings=JobsSettings(**quick),
+        clock=clock or composition.clock(),
+    )
+
+
+async def test_a_job_whose_hint_got_lost_is_hinted_at_again(enqueue: Enqueue, composition) -> None:
+    job_id = await enqueue()
+    sent = Sent()
+    relay = a_relay(composition, sent)
+    await relay.send_hints()
+    assert job_id in sent.hints
+    sent.hints.clear()
+    await relay.send_hints()
+    assert job_id not in sent.hints
+
+
+async def test_a_hint_that_nobody_followed_is_repeated(enqueue: Enqueue, composition) -> None:
+    job_id = await enqueue()
+    sent = Sent()
+    relay = a_relay(composition, sent, jobs_hint_repeat=1)
+    await relay.send_hints()
+    await run_sql(
+        composition, "UPDATE jobs.jobs SET published_at = now() - interval '2 s' WHERE id = :id", id=job_id
+    )
+    await relay.send_hints()
+    assert sent.hints.count(job_id) == 2
+
+
+async def test_a_broker_that_is_down_costs_time_only(enqueue: Enqueue, composition) -> None:
+    job_id = await enqueue()
+    sent = Sent()
+    sent.down = True
+    relay = a_relay(composition, sent)
+    assert await relay.send_hints() == 0
+    sent.down = False
+    await relay.send_hints()
+    assert job_id in sent.hints
+
+
+async def test_hints_under_way_are_bounded(enqueue: Enqueue, composition) -> None:
+    await run_sql(
+        composition, "UPDATE jobs.jobs SET state = 'cancelled', finished_at = now() WHERE state = 'queued'"
+    )
+    for _ in range(7):
+        await enqueue()
+    sent = Sent()
+    relay = a_relay(composition, sent, jobs_hint_window=5)
+    await relay.send_hints()
+    await relay.send_hints()
+    assert len(sent.hints) == 5
+
+
+async def test_the_fast_path_has_its_time_before_the_relay_hints(enqueue: Enqueue, composition) -> None:
+    job_id = await enqueue()
+    sent = Sent()
+    await a_relay(composition, sent, jobs_hint_grace=30).send_hints()
+    assert job_id not in sent.hints
+
+
+async def test_a_scheduled_job_becomes_due(enqueue: Enqueue, composition, runner) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=0.4)
+    job_id = await enqueue(run_at=soon)
+    assert (await look(composition, job_id)).status == "scheduled"
+    await composition.jobs.relay_rows().ripen()
+    assert await runner.claim_this(job_id) is None
+    await asyncio.sleep(0.5)
+    await composition.jobs.relay_rows().ripen()
+    await run_once(runner, job_id)
+    assert (await look(composition, job_id)).status == "succeeded"
+
+
+async def test_a_schedule_fires_once_whatever_the_number_of_relays(composition, app) -> None:
+    kind = "tests.recurring"
+    registry = JobRegistry()
+    registry.add([definition(kind=kind, payload=NoPayload, every=timedelta(minutes=1))])
+    start = datetime(2030, 1, 1, tzinfo=UTC)
+    clocks = [HeldClock(start) for _ in range(3)]
+    relays = [a_relay(composition, Sent(), registry=registry, clock=clock) for clock in clocks]
+    for minute in range(5):
+        for clock in clocks:
+            clock.moment = start + timedelta(minutes=minute, seconds=7)
+        await asyncio.gather(*(relay.fire_schedules() for relay in relays))
+        await run_sql(
+            composition,
+            "UPDATE jobs.jobs SET state = 'succeeded', finished_at = now() WHERE kind = :kind AND state = 'queued'",
+            kind=kind,
+        )
+    counted = await composition.database().fetch_one(_count_of(kind))
+    assert counted.total == 5
+
+
+async def test_an_alarm_is_logged_when_jobs_are_late(enqueue: Enqueue, composition) -> None:
+    job_id = await enqueue()
+    await run_sql(
+        composition, "UPDATE jobs.jobs SET run_at = now() - interval '1 h' WHERE id = :id", id=job_id
+    )
+    with capture_logs() as logs:
+        await a_relay(composition, Sent()).round()
+    assert any(line["event"] == "jobs_are_late" for line in logs)
+    await composition.jobs.rows().cancel(job_id)
+
+
+async def test_the_relay_runs_until_it_is_stopped(composition, app) -> None:
+    stop = asyncio.Event()
+    running = asyncio.create_task(a_relay(composition, Sent(), jobs_relay_interval=0.05).run(stop))
+    await asyncio.sleep(0.2)
+    stop.set()
+    await asyncio.wait_for(running, 5)
+
+
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.CANCELLED, JobState.FAILED])
+async def test_jobs_that_ended_long_ago_are_forgotten(state, enqueue: Enqueue, composition) -> None:
+    old, fresh = await enqueue(), await enqueue()
+    for job_id, age in ((old, "91 days"), (fresh, "1 day")):
+        await run_sql(
+            composition,
+            f"UPDATE jobs.jobs SET state = '{state}', finished_at = now() - interval '{age}' WHERE id = :id",  # noqa: S608
+            id=job_id,
+        )
+    await composition.jobs.service().prune()
+    assert await composition.jobs.rows().find(old) is None
+    assert await composition.jobs.rows().find(fresh) is not None
+
+
+def _count_of(kind: str):
+    from sqlalchemy import func, select
+    from sqlmodel import col
+
+    from domains.jobs.models import Job
+    from domains.jobs.repository.relay import Lateness
+    from shared.statements import Statement
+
+    class Total(Lateness):
+        seconds: float = 0
+        total: int
+
+    return Statement(select(func.count().label("total")).where(col(Job.kind) == kind), Total)

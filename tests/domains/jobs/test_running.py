@@ -1,0 +1,320 @@
+"""What becomes of a job, in every way in which it can end."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from bootstrap.container import TulouContainer
+from domains.jobs.errors import PayloadTooLarge
+from domains.jobs.service.runner import JobRunner
+from shared.database import current_session
+from shared.ids import new_id
+from shared.jobs import LeaseLost
+from tests.domains.jobs.conftest import GATES, RAN, Ask, Enqueue, a_runner
+
+
+async def look(composition: TulouContainer, job_id: UUID):
+    job = await composition.jobs.rows().find(job_id)
+    assert job is not None
+    return job
+
+
+async def run_sql(composition: TulouContainer, statement: str, **values: object) -> None:
+    async with composition.database().transaction():
+        connection = await current_session().connection()
+        await connection.execute(text(statement), values)
+
+
+async def run_once(runner: JobRunner, job_id: UUID) -> None:
+    claimed = await runner.claim_this(job_id)
+    assert claimed is not None
+    await runner.run(claimed)
+
+
+async def test_a_job_succeeds_with_its_result(enqueue: Enqueue, runner: JobRunner, composition) -> None:
+    job_id = await enqueue(number=7)
+    await run_once(runner, job_id)
+    job = await look(composition, job_id)
+    assert (job.status, job.result, job.attempt) == ("succeeded", {"number": 7}, 1)
+    assert job.finished_at is not None
+
+
+async def test_a_job_that_is_rolled_back_was_never_accepted(composition, declared: None, app) -> None:
+    outbox = composition.jobs.outbox()
+    with pytest.raises(ZeroDivisionError):
+        async with composition.database().transaction():
+            job_id = await outbox.enqueue("tests.obey", Ask())
+            raise ZeroDivisionError
+    assert await composition.jobs.rows().find(job_id) is None
+
+
+async def test_a_job_can_be_claimed_once(enqueue: Enqueue, runner: JobRunner) -> None:
+    job_id = await enqueue()
+    claims = await asyncio.gather(*(runner.claim_this(job_id) for _ in range(8)))
+    assert len([claim for claim in claims if claim]) == 1
+
+
+async def test_an_unexpected_error_is_retried_and_then_fails_without_its_text(
+    enqueue: Enqueue, runner: JobRunner, composition
+) -> None:
+    job_id = await enqueue("fail")
+    for _ in range(3):
+        await run_once(runner, job_id)
+        await asyncio.sleep(0.02)
+        await composition.jobs.relay_rows().ripen()
+    job = await look(composition, job_id)
+    assert (job.status, job.attempt) == ("failed", 3)
+    assert job.error is not None
+    assert job.error["code"] == "jobs.failed"
+    assert "secret" not in str(job.error)
+
+
+async def test_a_retry_waits_for_its_time(enqueue: Enqueue, composition) -> None:
+    job_id = await enqueue("fail")
+    patient = a_runner(composition, jobs_retry_base=100)
+    await run_once(patient, job_id)
+    await composition.jobs.relay_rows().ripen()
+    job = await look(composition, job_id)
+    assert job.status == "retrying"
+    assert job.run_at > job.created_at + timedelta(seconds=45)
+    assert await patient.claim_this(job_id) is None
+
+
+@pytest.mark.parametrize(("do", "code"), [("give up", "jobs.failed"), ("meet a fact", "tests.unfit")])
+async def test_a_final_error_fails_at_once(do: str, code: str, enqueue, runner, composition) -> None:
+    job_id = await enqueue(do)
+    await run_once(runner, job_id)
+    job = await look(composition, job_id)
+    assert (job.status, job.attempt) == ("failed", 1)
+    assert job.error is not None
+    assert job.error["code"] == code
+
+
+async def test_a_snooze_burns_no_attempt(enqueue: Enqueue, runner: JobRunner, composition) -> None:
+    job_id = await enqueue("snooze")
+    await run_once(runner, job_id)
+    job = await look(composition, job_id)
+    assert (job.status, job.attempt) == ("retrying", 0)
+
+
+async def test_an_attempt_that_takes_too_long_is_ended(enqueue: Enqueue, runner, composition) -> None:
+    job_id = await enqueue("wait", kind="tests.hasty")
+    await run_once(runner, job_id)
+    job = await look(composition, job_id)
+    assert job.status == "retrying"
+    assert job.error is not None
+    assert job.error["code"] == "jobs.timed_out"
+
+
+async def test_a_job_that_cancels_itself_is_a_failure(enqueue: Enqueue, runner, composition) -> None:
+    job_id = await enqueue("cancel itself")
+    await run_once(runner, job_id)
+    assert (await look(composition, job_id)).status == "retrying"
+
+
+async def test_a_waiting_job_is_cancelled_at_once(enqueue: Enqueue, runner, composition) -> None:
+    job_id = await enqueue()
+    assert (await composition.jobs.rows().cancel(job_id)).status == "cancelled"
+    assert await runner.claim_this(job_id) is None
+
+
+@pytest.mark.parametrize("do", ["wait", "stop when asked"])
+async def test_a_running_job_is_cancelled(do: str, enqueue: Enqueue, runner, composition) -> None:
+    job_id = await enqueue(do)
+    running = asyncio.create_task(run_once(runner, job_id))
+    await asyncio.sleep(0.1)
+    assert (await composition.jobs.rows().cancel(job_id)).status == "cancelling"
+    await asyncio.wait_for(running, 10)
+    assert (await look(composition, job_id)).status == "cancelled"
+
+
+async def test_a_worker_that_is_stopped_gives_its_job_back_unburnt(enqueue, runner, composition) -> None:
+    job_id = await enqueue("wait")
+    running = asyncio.create_task(run_once(runner, job_id))
+    await asyncio.sleep(0.1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    job = await look(composition, job_id)
+    assert (job.status, job.attempt) == ("retrying", 0)
+
+
+async def test_a_worker_that_lost_its_lease_changes_nothing(enqueue: Enqueue, composition, runner) -> None:
+    job_id = await enqueue()
+    sleeper = await runner.claim_this(job_id)
+    await run_sql(
+        composition,
+        "UPDATE jobs.jobs SET lease_expires_at = now() - interval '1 s' WHERE id = :id",
+        id=job_id,
+    )
+    await composition.jobs.relay().recover()
+    again = await runner.claim_this(job_id)
+    assert again is not None
+    assert sleeper is not None
+    await runner.run(sleeper)
+    assert (await look(composition, job_id)).status == "running"
+    await runner.run(again)
+    assert (await look(composition, job_id)).status == "succeeded"
+
+
+async def test_the_effect_of_a_lost_lease_rolls_back(enqueue: Enqueue, composition, runner) -> None:
+    job_id = await enqueue()
+    claimed = await runner.claim_this(job_id)
+    await run_sql(
+        composition, "UPDATE jobs.jobs SET lease_token = gen_random_uuid() WHERE id = :id", id=job_id
+    )
+    from domains.jobs.service.running import RunningJob
+
+    context = RunningJob(
+        claimed,
+        leases=composition.jobs.leases(),
+        transaction=composition.database().transaction,
+        settings=composition.settings(),
+        provide=composition.provide(),
+    )
+    twin = None
+    with pytest.raises(LeaseLost):
+        async with composition.database().transaction():
+            twin = await composition.jobs.outbox().enqueue("tests.obey", Ask())
+            await context.finish()
+    assert await composition.jobs.rows().find(twin) is None
+    with pytest.raises(LeaseLost):
+        await context.confirm()
+
+
+async def test_three_deaths_of_its_worker_fail_a_job(enqueue: Enqueue, composition, runner) -> None:
+    job_id = await enqueue()
+    for crashes in (1, 2, 3):
+        assert await runner.claim_this(job_id) is not None
+        await run_sql(
+            composition,
+            "UPDATE jobs.jobs SET lease_expires_at = now() - interval '1 s' WHERE id = :id",
+            id=job_id,
+        )
+        await composition.jobs.relay().recover()
+        job = await look(composition, job_id)
+        assert job.status == ("failed" if crashes == 3 else "queued")
+        assert job.attempt == 0
+    assert job.error is not None
+    assert job.error["code"] == "jobs.worker_died"
+
+
+async def test_a_heartbeat_keeps_the_lease(enqueue: Enqueue, composition) -> None:
+    GATES[1] = asyncio.Event()
+    job_id = await enqueue("step", number=1)
+    lively = a_runner(composition, jobs_lease=2, jobs_heartbeat=0.5)
+    running = asyncio.create_task(run_once(lively, job_id))
+    await asyncio.sleep(2.6)
+    assert await composition.jobs.relay().recover() == 0
+    job = await look(composition, job_id)
+    assert (job.status, job.progress_current, job.progress_total) == ("running", 1, 3)
+    GATES[1].set()
+    await running
+    assert (await look(composition, job_id)).status == "succeeded"
+
+
+async def test_progress_is_shown_within_half_a_second(enqueue: Enqueue, runner, composition) -> None:
+    GATES[2] = asyncio.Event()
+    job_id = await enqueue("step", number=2)
+    running = asyncio.create_task(run_once(runner, job_id))
+    await asyncio.sleep(0.45)
+    assert (await look(composition, job_id)).progress_message == "one of three"
+    GATES[2].set()
+    await running
+
+
+async def test_an_unknown_kind_is_left_to_a_newer_worker(enqueue: Enqueue, runner, composition) -> None:
+    job_id = await enqueue()
+    await run_sql(composition, "UPDATE jobs.jobs SET kind = 'tests.of_tomorrow' WHERE id = :id", id=job_id)
+    await run_once(runner, job_id)
+    job = await look(composition, job_id)
+    assert (job.status, job.attempt) == ("retrying", 0)
+    await run_sql(
+        composition,
+        "UPDATE jobs.jobs SET state = 'queued', run_at = now(), created_at = now() - interval '25 h' WHERE id = :id",
+        id=job_id,
+    )
+    await run_once(runner, job_id)
+    job = await look(composition, job_id)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "jobs.unknown_kind"
+
+
+async def test_a_newer_version_of_a_payload_is_left_to_a_newer_worker(enqueue, runner, composition) -> None:
+    job_id = await enqueue(kind="tests.newer")
+    await run_sql(composition, "UPDATE jobs.jobs SET payload_version = 3 WHERE id = :id", id=job_id)
+    await run_once(runner, job_id)
+    assert (await look(composition, job_id)).status == "retrying"
+
+
+async def test_a_payload_that_does_not_fit_fails_at_once(enqueue: Enqueue, runner, composition) -> None:
+    job_id = await enqueue()
+    await run_sql(
+        composition, """UPDATE jobs.jobs SET payload = '{"number": "many"}' WHERE id = :id""", id=job_id
+    )
+    await run_once(runner, job_id)
+    job = await look(composition, job_id)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "jobs.bad_payload"
+    assert "many" not in str(job.error)
+
+
+async def test_a_payload_past_its_limit_is_refused(composition, declared: None, app) -> None:
+    with pytest.raises(PayloadTooLarge):
+        async with composition.database().transaction():
+            await composition.jobs.outbox().enqueue("tests.obey", Ask(do="x" * 40_000))
+
+
+async def test_one_living_job_for_a_unique_key(enqueue: Enqueue, runner, composition) -> None:
+    key = str(new_id())
+    first = await enqueue(unique_key=key)
+    assert await enqueue(unique_key=key) == first
+    await run_once(runner, first)
+    assert await enqueue(unique_key=key) != first
+
+
+async def test_one_running_job_for_a_concurrency_key(enqueue: Enqueue, runner) -> None:
+    key = str(new_id())
+    first, second = await enqueue(concurrency_key=key), await enqueue(concurrency_key=key)
+    held = await runner.claim_this(first)
+    assert held is not None
+    assert await runner.claim_this(second) is None
+    await runner.run(held)
+    assert await runner.claim_this(second) is not None
+
+
+async def test_two_claims_under_one_concurrency_key_at_the_same_moment(enqueue: Enqueue, runner) -> None:
+    key = str(new_id())
+    jobs = [await enqueue(concurrency_key=key) for _ in range(6)]
+    claims = await asyncio.gather(*(runner.claim_this(job_id) for job_id in jobs))
+    assert len([claim for claim in claims if claim]) == 1
+
+
+async def test_a_hint_lets_the_worker_drain_the_queue(enqueue: Enqueue, runner, composition) -> None:
+    while await runner.claim_next("tests"):
+        pass
+    jobs = [await enqueue(number=900 + number) for number in range(5)]
+    assert await runner.follow_hint(jobs[2], "tests") == 5
+    assert await runner.follow_hint(jobs[2], "tests") == 0
+    assert [ask.number for ask in RAN[-5:]] == [902, 900, 901, 903, 904]
+
+
+async def test_a_draining_worker_ends_after_its_job(enqueue: Enqueue, runner) -> None:
+    jobs = [await enqueue() for _ in range(3)]
+    runner.is_draining = lambda: True
+    assert await runner.follow_hint(jobs[0], "tests") == 1
+
+
+async def test_lower_priority_numbers_come_first(enqueue: Enqueue, runner) -> None:
+    while await runner.claim_next("tests"):
+        pass
+    await enqueue()
+    urgent = await enqueue(priority=1)
+    claimed = await runner.claim_next("tests")
+    assert claimed is not None
+    assert claimed.id == urgent

@@ -1,0 +1,297 @@
+"""What stands in front of every route: strict JSON, limits, request ids, one shape of errors."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import Field
+from starlette.requests import Request
+
+from shared.errors import CATALOGUE, AppError, BadRequest
+from shared.http import catalogue
+from shared.http.middleware import RequestIds, RequestLimits
+from shared.http.problems import ProblemWriter, UnexpectedErrors
+from shared.http.routing import Router, streams_body
+from shared.http.strict_json import MAX_DEPTH, MAX_MEMBERS, MalformedJson, parse
+from shared.schemas import RequestBody
+from shared.trace import current_trace
+
+MAX_BODY = 4096
+
+
+class Note(RequestBody):
+    text: str = Field(max_length=10)
+    weight: float = 0
+    tags: dict[str, object] = {}
+
+
+@pytest.fixture
+async def small() -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a small application with every layer in front."""
+    router = Router()
+
+    @router.post("/notes")
+    async def add(note: Note) -> Note:
+        return note
+
+    @router.post("/stream")
+    @streams_body
+    async def stream(request: Request) -> int:
+        return sum([len(chunk) async for chunk in request.stream()])
+
+    @router.post("/nobody")
+    async def nobody() -> str:
+        return "done"
+
+    @router.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("the password is hunter2")
+
+    @router.get("/trace")
+    async def trace() -> dict[str, str | None]:
+        return {"request_id": current_trace().request_id, "traceparent": current_trace().traceparent}
+
+    app = FastAPI()
+    writer = ProblemWriter(public_url="https://api.example.com/")
+    writer.install(app)
+    app.include_router(router)
+    app.include_router(catalogue.router)
+    app.add_middleware(UnexpectedErrors, problems=writer)
+    app.add_middleware(
+        RequestLimits, problems=writer, max_body=MAX_BODY, streams=lambda scope: scope["path"] == "/stream"
+    )
+    app.add_middleware(RequestIds)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"text": "a", "weight": NaN}',
+        b'{"text": "a", "weight": Infinity}',
+        b'{"text": "a", "weight": 1e999}',
+        b'{"text": "\\ud800"}',
+        b'{"text": "\\u0000"}',
+        b'{"text": "a", "tags": {"\\u0000": 1}}',
+        b'{"text": "a", "tags": {"x": ["\\udfff"]}}',
+        b'{"text": "a", "text": "b"}',
+        b'\xef\xbb\xbf{"text": "a"}',
+        '{"text": "a"}'.encode("utf-16"),
+        b'{"text": "\xff"}',
+        b'{"text": "a"',
+        b"{",
+        b"'a'",
+        b'{"text": "a"} trailing',
+        b"[" * 1000 + b"]" * 1000,
+        b'{"text": "a", "weight": ' + b"9" * 3000 + b"}",
+    ],
+)
+async def test_what_is_no_json_is_refused(body: bytes, small: httpx.AsyncClient) -> None:
+    answer = await small.post("/notes", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {400, 422}, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    json.loads(answer.content.decode("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"text": "\\ud83d\\ude00"}', '{"text": "\\\\u0000"}', '{"text": "ü"}', '{"text": ""}']
+)
+async def test_harmless_text_is_taken(text: str, small: httpx.AsyncClient) -> None:
+    answer = await small.post("/notes", content=text.encode(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["text"] == json.loads(text)["text"]
+
+
+def test_depth_and_members_are_limited() -> None:
+    parse(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
+    with pytest.raises(MalformedJson):
+        parse(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1))
+    parse(json.dumps({str(number): 1 for number in range(MAX_MEMBERS)}).encode())
+    with pytest.raises(MalformedJson):
+        parse(json.dumps({str(number): 1 for number in range(MAX_MEMBERS + 1)}).encode())
+
+
+async def test_each_broken_field_is_named(small: httpx.AsyncClient) -> None:
+    answer = await small.post(
+        "/notes", json={"text": "far too long to keep", "role": "admin", "weight": "heavy"}
+    )
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert problem["code"] == "request.invalid_input"
+    assert problem["type"] == "https://api.example.com/errors/request.invalid_input"
+    assert problem["instance"] == "/notes"
+    assert {error["pointer"] for error in problem["errors"]} == {"#/text", "#/role", "#/weight"}
+    assert "far too long" not in answer.text
+
+
+async def test_few_of_many_broken_fields_are_named(small: httpx.AsyncClient) -> None:
+    answer = await small.post("/notes", json={"text": "a"} | {str(number): 1 for number in range(300)})
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 50
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_another_type_is_refused(content_type: str, small: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = await small.post("/notes", content=b'{"text": "a"}', headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "request.unsupported_media_type")
+
+
+async def test_a_missing_body_is_named(small: httpx.AsyncClient) -> None:
+    answer = await small.post("/notes")
+    assert answer.status_code == 422
+
+
+async def chunks(size: int) -> AsyncIterator[bytes]:
+    for _ in range(size // 512):
+        yield b"x" * 512
+
+
+@pytest.mark.parametrize("path", ["/notes", "/nobody"])
+async def test_a_large_body_is_refused_whether_or_not_it_says_its_size(path: str, small) -> None:
+    for content in (b" " * (MAX_BODY + 1), chunks(MAX_BODY * 2)):
+        answer = await small.post(path, content=content, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (413, "request.body_too_large")
+        assert answer.json()["limit"] == MAX_BODY
+
+
+async def test_a_body_up_to_the_limit_arrives_whole(small: httpx.AsyncClient) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b'{"text":'
+        yield b' "abc"}'
+
+    answer = await small.post("/notes", content=parts(), headers={"Content-Type": "application/json"})
+    assert answer.json()["text"] == "abc"
+
+
+async def test_a_streaming_route_reads_by_itself(small: httpx.AsyncClient) -> None:
+    answer = await small.post("/stream", content=chunks(MAX_BODY * 4))
+    assert answer.json() == MAX_BODY * 4
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Length": "3", "Transfer-Encoding": "chunked"},
+        [("Content-Length", "3"), ("Content-Length", "4")],
+    ],
+)
+async def test_an_ambiguous_length_is_refused(headers, small: httpx.AsyncClient) -> None:
+    answer = await small.post("/notes", content=b"abc", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "request.ambiguous_length")
+
+
+@pytest.mark.parametrize("length", ["-1", "many", "9" * 40])
+async def test_a_nonsensical_length_is_refused(length: str, small: httpx.AsyncClient) -> None:
+    answer = await small.post("/notes", content=b"abc", headers={"Content-Length": length})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/notes?x=%00", "/notes?x=%ff", "/no%00tes", "/no%fftes", "/notes?" + "x=1&" * 5000]
+)
+async def test_an_address_that_is_no_text_is_refused(path: str, small: httpx.AsyncClient) -> None:
+    answer = await small.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (400, "request.bad_query")
+
+
+async def test_unknown_paths_and_methods_are_problems_too(small: httpx.AsyncClient) -> None:
+    missing = await small.get("/nowhere")
+    assert (missing.status_code, missing.json()["code"]) == (404, "request.unknown_path")
+    wrong = await small.delete("/notes")
+    assert (wrong.status_code, wrong.json()["code"]) == (405, "request.method_not_allowed")
+    assert wrong.headers["Allow"] == "POST"
+    odd = await small.request("BREW", "/notes")
+    assert odd.status_code == 405
+
+
+async def test_an_unexpected_error_tells_nothing_but_its_id(small: httpx.AsyncClient) -> None:
+    answer = await small.get("/broken", headers={"X-Request-Id": "abc-123"})
+    assert answer.status_code == 500
+    assert "hunter2" not in answer.text
+    assert answer.json()["request_id"] == "abc-123"
+    assert answer.headers["X-Request-Id"] == "abc-123"
+
+
+async def test_a_request_id_is_taken_or_made(small: httpx.AsyncClient) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    taken = await small.get("/trace", headers={"X-Request-Id": "mobile:42", "traceparent": parent})
+    assert taken.headers["X-Request-Id"] == "mobile:42"
+    assert taken.json() == {"request_id": "mobile:42", "traceparent": parent}
+    for insane in ("", "a b", "x" * 129, "<script>"):
+        made = await small.get("/trace", headers={"X-Request-Id": insane, "traceparent": "nonsense"})
+        assert len(made.headers["X-Request-Id"]) == 36
+        assert made.json() == {"request_id": made.headers["X-Request-Id"], "traceparent": None}
+
+
+async def test_the_catalogue_explains_every_code(small: httpx.AsyncClient) -> None:
+    listed = await small.get("/errors")
+    assert {entry["code"] for entry in listed.json()} == set(CATALOGUE)
+    page = await small.get("/errors", headers={"Accept": "text/html"})
+    assert "/errors/request.invalid_input" in page.text
+    entry = await small.get("/errors/request.invalid_input")
+    assert entry.json()["status"] == 422
+    page = await small.get("/errors/request.invalid_input", headers={"Accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    missing = await small.get("/errors/nothing")
+    assert (missing.status_code, missing.json()["code"]) == (404, "errors.unknown")
+
+
+def test_every_error_is_a_full_sentence() -> None:
+    for code, error in CATALOGUE.items():
+        assert error.detail.endswith((".", "?")), code
+        assert 400 <= error.status <= 599, code
+
+
+def test_two_errors_cannot_share_a_code() -> None:
+    with pytest.raises(TypeError):
+        type("Another", (BadRequest,), {"code": "request.malformed_json"})
+
+
+def test_an_error_says_when_to_come_back() -> None:
+    assert AppError(retry_after=0.2).headers == {"Retry-After": "1"}
+    assert AppError().headers == {}
+
+
+async def test_a_client_that_goes_away_while_its_body_is_read_harms_nobody() -> None:
+    seen: list[str] = []
+
+    async def app(scope, receive, send) -> None:
+        seen.append((await receive())["type"])
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message) -> None:
+        pass
+
+    limits = RequestLimits(
+        app, problems=ProblemWriter(public_url=""), max_body=10, streams=lambda scope: False
+    )
+    scope = {
+        "type": "http",
+        "path": "/",
+        "query_string": b"",
+        "headers": [(b"content-length", b"5")],
+        "method": "POST",
+    }
+    await asyncio.wait_for(limits(scope, receive, send), 5)
+    assert seen == ["http.disconnect"]
+
+
+async def test_what_is_not_http_passes() -> None:
+    seen: list[str] = []
+
+    async def app(scope, receive, send) -> None:
+        seen.append(scope["type"])
+
+    limits = RequestLimits(
+        app, problems=ProblemWriter(public_url=""), max_body=10, streams=lambda scope: False
+    )
+    await RequestIds(limits)({"type": "lifespan"}, None, None)
+    assert seen == ["lifespan"]
