@@ -57,7 +57,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     # The last one added is the outermost.
     app.add_middleware(UnexpectedErrors, problems=writer)
     app.add_middleware(
-        RequestLimits, problems=writer, max_body=settings.max_body_bytes, streams=_streaming_routes(app)
+        RequestLimits, problems=writer, max_body=settings.max_body_bytes, streams=_streaming_routes(container)
     )
     app.add_middleware(RequestIds)
     if settings.trusted_proxies:
@@ -82,11 +82,16 @@ def _believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
     return ProxyHeadersMiddleware(app, trusted_hosts=list(trusted))  # type: ignore[arg-type,return-value]  # same ASGI
 
 
-def _streaming_routes(app: FastAPI) -> Callable[[Scope], bool]:
-    """Return the test whether a request goes to a route that reads its body by itself."""
+def _streaming_routes(container: TulouContainer) -> Callable[[Scope], bool]:
+    """Return the test whether a request goes to a route that reads its body by itself.
+
+    The application doesn't know its routes yet: it takes in routers when they are first asked for.
+    """
     streaming = [
         (route.path_regex, route.methods)
-        for route in app.routes
+        for routers in offers(container, "routers").values()
+        for router in routers
+        for route in router.routes
         if isinstance(route, APIRoute) and does_stream_body(route.endpoint)
     ]
 
