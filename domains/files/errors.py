@@ -71,7 +71,7 @@ class MalformedDisposition(BadRequest):
     """A Content-Disposition that can't be read (RFC 6266)."""
 
     code = "files.malformed_disposition"
-    detail = "Content-Disposition must read like: attachment; filename*=UTF-8''holiday.jpg"
+    detail = "Content-Disposition can't be read; write it like: attachment; filename*=UTF-8''holiday.jpg."
 
 
 class UploadTorn(BadRequest):

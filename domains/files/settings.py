@@ -62,7 +62,7 @@ class FilesSettings(BaseModel):
     files_max_ranges: int = Field(
         10, description="Ranges that one download request may ask for.", ge=1, le=100
     )
-    files_multipart_max_parts: int = Field(20, description="Parts of a multipart upload.", ge=1, le=1000)
+    files_multipart_max_parts: int = Field(32, description="Parts of a multipart upload.", ge=1, le=1000)
     files_multipart_max_header_bytes: int = Field(
         8192, description="One header of a part of a multipart upload, in bytes.", ge=256, le=65536
     )

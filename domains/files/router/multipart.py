@@ -30,7 +30,7 @@ class MultipartUpload:
         self._stream = stream
         self._settings = settings
         self._parts = 0
-        self._stray = 0
+        self._before = self._after = 0
         self._ended = False
         self._has_file = False
         self._in_file = False
@@ -61,13 +61,15 @@ class MultipartUpload:
         chunk = await anext(self._stream, None)
         if chunk is None:
             return False
-        if self._parts == 0 or self._ended:
-            self._stray += len(chunk)
+        if self._ended:
+            self._after += len(chunk)
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
             raise MalformedMultipart from error
-        if self._stray > _MAX_STRAY_BYTES and (self._parts == 0 or self._ended):
+        if self._parts == 0:
+            self._before += len(chunk)
+        if max(self._before, self._after) > _MAX_STRAY_BYTES:
             raise MalformedMultipart("There is too much before the first or after the last part.")
         return True
 
