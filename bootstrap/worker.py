@@ -53,7 +53,7 @@ class Worker:
         self.celery = create_celery(redis_url, queues=self._queues)
         self.celery.conf.worker_soft_shutdown_timeout = settings.worker_soft_shutdown
         self.celery.conf.task_time_limit = max(HARD_LIMITS.get(queue, 900) for queue in self._queues)
-        self.celery.task(name=TASK, bind=True)(self._follow)
+        self._declare_task()
         # Without weak=False the bound methods would be forgotten at once.
         worker_process_init.connect(self._on_child_start, weak=False)
         worker_process_shutdown.connect(self._on_child_stop, weak=False)
@@ -74,9 +74,13 @@ class Worker:
         ]
         self.celery.worker_main(arguments)
 
-    def _follow(self, task: Any, job_id: str) -> None:
+    def _declare_task(self) -> None:
+        @self.celery.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]  # Celery's
+        def follow(task: Any, job_id: str) -> None:
+            self._follow(job_id, task.request.delivery_info.get("routing_key") or self._queues[0])
+
+    def _follow(self, job_id: str, queue: str) -> None:
         """Follow one hint. Nothing that goes wrong here loses a job: its row is found again."""
-        queue = task.request.delivery_info.get("routing_key") or self._queues[0]
         try:
             self._current_child().follow_hint(UUID(job_id), queue)
         except DatabaseUnavailable:
