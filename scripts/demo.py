@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -76,7 +77,7 @@ class Rendition:
 
 def main() -> int:
     """Tell the story; return the exit code."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     try:
         with httpx.Client(base_url=URL, timeout=30) as client:
             Story(client, console).tell()
@@ -173,9 +174,8 @@ class Story:
                     upload.work_seconds += self.follow(job["url"], upload.path.name, progress)
 
     def follow(self, url: str, name: str, progress: Progress) -> float:
-        """Follow one job to its end; return how long it took, in seconds."""
+        """Follow one job to its end; return how long it waited and worked, in seconds."""
         task = progress.add_task(name, total=None)
-        begun = time.monotonic()
         for job in self.states_of(url):
             state = job["progress"]
             text = f"{name}: {state['message'] or job['status']}"
@@ -183,7 +183,8 @@ class Story:
             if job["status"] in {"failed", "cancelled"}:
                 raise DemoFailed(f"the job {job['kind']} for {name} {job['status']}: {job['error']}")
             if job["status"] == "succeeded":
-                return time.monotonic() - begun
+                progress.update(task, description=f"{name}: done")
+                return seconds_between(job["created_at"], job["finished_at"])
         raise DemoFailed(f"the events of {url} ended before the job did")
 
     def states_of(self, url: str) -> Iterator[Body]:
@@ -304,9 +305,7 @@ def mails_to(address: str) -> list[EmailMessage]:
     """Return the mails to this address that the mail catcher has kept, the oldest first."""
     parser = BytesParser(policy=policy.default)
     mails = [parser.parsebytes(path.read_bytes()) for path in sorted(MAILS.glob("*.eml"))]
-    return [
-        mail for mail in mails if isinstance(mail, EmailMessage) and address in mail.get_all("X-RcptTo", [])
-    ]
+    return [mail for mail in mails if address in mail.get_all("X-RcptTo", [])]
 
 
 def wait_for_mail(address: str) -> EmailMessage:
@@ -355,6 +354,11 @@ def check_text(content: bytes, label: str) -> str:
     text = content.decode()
     require(WORD_OF_THE_DOCUMENT in text, f"{label} lacks the word “{WORD_OF_THE_DOCUMENT}”")
     return f"{len(text)} characters"
+
+
+def seconds_between(begin: str, end: str) -> float:
+    """Return the time between two moments as the API writes them."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
 def digest(content: bytes) -> str:
