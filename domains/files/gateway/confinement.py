@@ -141,6 +141,9 @@ def _allow_path(libc: ctypes.CDLL, ruleset: int, path: Path, access: int) -> Non
 
 def _prctl(option: int, *arguments: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "prctl"):
+        message = "this system has no prctl: only Linux can confine a process so"
+        raise ConfinementUnavailableError(message)
     padded = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
     if libc.prctl(option, *padded) != 0:
         message = f"prctl({option}) was refused: {os.strerror(ctypes.get_errno())}"

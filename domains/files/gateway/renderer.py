@@ -54,7 +54,6 @@ def main() -> None:
     """Give up what a parser doesn't need, then serve until standard input ends."""
     limits = json.loads(sys.stdin.readline())
     try:
-        confinement.die_with_parent()
         _prepare_libraries()
         _confine(limits)
     except (confinement.ConfinementUnavailableError, ImportError) as error:
@@ -68,6 +67,7 @@ def main() -> None:
 
 def _confine(limits: Request) -> None:
     if limits["confined"]:
+        confinement.die_with_parent()
         confinement.restrict_paths(writable=Path(limits["folder"]), readable=_FONTS)
         confinement.deny_network_and_processes()
     confinement.limit_resources(memory_bytes=limits["memory_bytes"], output_bytes=limits["output_bytes"])

@@ -128,6 +128,8 @@ class _Faults:
         try:
             async for chunk in self._chunks:
                 yield chunk
+        except GeneratorExit:
+            raise  # the store gave up first
         except BaseException as error:
             self.raised = error
             raise

@@ -27,6 +27,8 @@ from shared.logging import get_logger
 logger = get_logger(__name__)
 _STEP = 64 << 20
 """Bytes that are promised at a time to an upload that doesn't say how long it is."""
+_FORM_ROOM = 2 << 20
+"""Bytes that a form may have around its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,7 @@ class UploadService:
 
     async def _begin(self, incoming: Incoming) -> "_Upload":
         """Commit the row and the promise before the first byte, so that a sweep finds what a crash leaves."""
-        if incoming.length is not None and incoming.length > self.settings.files_max_bytes:
-            raise FileTooLarge(limit=self.settings.files_max_bytes)
+        self._refuse_too_long(incoming)
         upload = _Upload(new_id(), incoming.owner_id, f"blobs/{new_id()}", incoming.name)
         async with self.transaction():
             await self.ledger.open_account(upload.owner_id)
@@ -112,6 +113,12 @@ class UploadService:
                 )
             )
         return upload
+
+    def _refuse_too_long(self, incoming: Incoming) -> None:
+        """Refuse by what the client says, before a byte is read; what it doesn't say is counted later."""
+        limit = self.settings.files_max_bytes
+        if (incoming.length or 0) > limit or (incoming.at_most or 0) > limit + _FORM_ROOM:
+            raise FileTooLarge(limit=limit)
 
     async def _reserve_first(self, incoming: Incoming) -> int:
         """Promise all at once where the length is known; else a guess, or nothing yet when that doesn't fit."""

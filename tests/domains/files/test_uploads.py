@@ -194,6 +194,12 @@ async def test_an_upload_of_unknown_length_is_promised_room_in_steps():
     assert (house.ledger.bytes, house.ledger.reserved) == (70 * MIB, 0)
 
 
+async def test_a_form_that_is_far_too_long_is_refused_before_it_is_read():
+    house = House(files_max_bytes=10)
+    with pytest.raises(FileTooLarge):
+        await house.receive(error=AssertionError("was read"), at_most=3 * MIB)
+
+
 async def test_the_last_byte_of_the_quota_can_be_used_and_none_beyond():
     house = House(files_quota_bytes=3 * MIB)
     await house.receive(*[b"x" * MIB] * 3, at_most=3 * MIB + 500)
