@@ -1,0 +1,154 @@
+"""The renderer's operations, in this process: its own can't be looked into. What confines it is in test_sandbox."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from domains.files.gateway import confinement, renderer
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries():
+    import pyvips
+
+    renderer._prepare_libraries()
+    yield
+    pyvips.operation_block_set("VipsForeignLoad", False)
+
+
+def perform(operation: str, source: Path, **arguments):
+    request = {
+        "operation": operation,
+        "input": str(source),
+        "output": str(source.with_name("output")),
+        "content_type": "image/png",
+        "max_pixels": 1_000_000,
+        "max_characters": 1_000_000,
+        "size": 64,
+    }
+    return renderer._perform(request | arguments)
+
+
+def picture(folder: Path, kind: str = "PNG", size: tuple[int, int] = (200, 100), **options) -> Path:
+    path = folder / "source"
+    Image.new("RGB", size, "red").save(path, kind, **options)
+    return path
+
+
+def test_an_image_is_measured_as_a_person_sees_it(tmp_path):
+    assert perform("measure_image", picture(tmp_path)) == {"ok": {"width": 200, "height": 100}}
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
+    lying = picture(tmp_path, "JPEG", exif=orientation)
+    assert perform("measure_image", lying, content_type="image/jpeg") == {"ok": {"width": 100, "height": 200}}
+
+
+def test_an_image_is_rendered_to_fit(tmp_path):
+    assert perform("render_image", picture(tmp_path)) == {"ok": {"width": 64, "height": 32}}
+    with Image.open(tmp_path / "output") as made:
+        assert (made.format, made.size) == ("WEBP", (64, 32))
+
+
+def test_transparency_and_other_colours_are_kept_or_converted(tmp_path):
+    path = tmp_path / "source"
+    for mode, kind, content_type in (
+        ("RGBA", "PNG", "image/png"),
+        ("CMYK", "JPEG", "image/jpeg"),
+        ("L", "PNG", "image/png"),
+    ):
+        Image.new(mode, (80, 80)).save(path, kind)
+        assert perform("render_image", path, content_type=content_type) == {"ok": {"width": 64, "height": 64}}
+
+
+def test_too_many_pixels_are_refused(tmp_path):
+    answer = perform("render_image", picture(tmp_path, size=(2000, 1000)))
+    assert answer["refused"] == "image_too_large"
+    assert "2000 x 1000" in answer["detail"]
+
+
+@pytest.mark.parametrize("operation", ["measure_image", "render_image", "measure_document", "extract_text"])
+def test_nonsense_is_refused(tmp_path, operation):
+    source = tmp_path / "source"
+    source.write_bytes(b"nonsense")
+    assert perform(operation, source)["refused"] == "broken_document"
+
+
+def test_a_document_is_measured_read_and_drawn(tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes((DATA / "bzip2-manual.pdf").read_bytes())
+    pages = perform("measure_document", source)["ok"]["pages"]
+    read = perform("extract_text", source)["ok"]
+    text = (tmp_path / "output").read_text(encoding="utf-8")
+    assert not read["truncated"]
+    assert text.count("\f") == pages - 1
+    assert len(text) == read["characters"]
+    drawn = perform("render_document", source)["ok"]
+    assert max(drawn.values()) == 64
+
+
+def test_a_document_without_pages_is_broken(tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(
+        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
+        b"2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n"
+    )
+    assert perform("measure_document", source)["refused"] == "broken_document"
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (MemoryError(), "parser_limit"),
+        (RuntimeError("jpegload: Insufficient memory (case 4)"), "parser_limit"),
+        (RuntimeError("unable to write: File too large"), "parser_limit"),
+        (OSError(27, "File too large"), "parser_limit"),
+        (RuntimeError("not a known format"), "broken_document"),
+    ],
+)
+def test_what_a_parser_says_becomes_an_answer(tmp_path, monkeypatch, error, answer):
+    def fail(_request):
+        raise error
+
+    monkeypatch.setitem(renderer.OPERATIONS, "measure_image", fail)
+    assert perform("measure_image", tmp_path)["refused"] == answer
+
+
+def test_a_fault_of_the_machine_is_no_refusal(tmp_path, monkeypatch):
+    def fail(_request):
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setitem(renderer.OPERATIONS, "measure_image", fail)
+    assert perform("measure_image", tmp_path) == {"failed": "PermissionError: Permission denied"}
+
+
+def test_the_program_confines_itself_before_it_serves(monkeypatch, capsys):
+    done = []
+    for name in ("die_with_parent", "restrict_paths", "deny_network_and_processes", "limit_resources"):
+        monkeypatch.setattr(confinement, name, lambda *_, name=name, **__: done.append(name))
+    monkeypatch.setattr(confinement, "grant_cpu_seconds", done.append)
+    limits = {"folder": "/", "confined": True, "memory_bytes": 1, "output_bytes": 1, "cpu_seconds": 7}
+    lines = [
+        limits,
+        {"operation": "measure_image", "input": "/nothing", "content_type": "image/png", "max_pixels": 1},
+    ]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(map(json.dumps, lines))))
+    renderer.main()
+    ready, answer = map(json.loads, capsys.readouterr().out.splitlines())
+    assert ready == {"ready": True}
+    assert answer["refused"] == "broken_document"
+    assert done == ["die_with_parent", "restrict_paths", "deny_network_and_processes", "limit_resources", 7]
+
+
+def test_the_program_says_why_it_cannot_serve(monkeypatch, capsys):
+    def refuse(*_args):
+        raise confinement.ConfinementUnavailableError("no seccomp here")
+
+    monkeypatch.setattr(confinement, "die_with_parent", refuse)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"confined": True, "folder": "/"})))
+    renderer.main()
+    assert json.loads(capsys.readouterr().out) == {"unavailable": "no seccomp here"}
