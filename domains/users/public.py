@@ -65,7 +65,8 @@ def normalised_address(text: str) -> str:
     """Return the form of an address by which users are told apart: two spellings of one mailbox are one user.
 
     The local part is lower-cased: RFC 5321 (section 2.4) would tell capitals apart, no mail provider does, and
-    people mix them. The domain is in ASCII (IDNA 2008), lower-cased. Dots and `+tags` stay: they differ at some providers.
+    people mix them. The domain is in ASCII (IDNA 2008), lower-cased. Dots and `+tags` stay: some providers tell
+    them apart.
     """
     return _normalised(_validated(text))
 

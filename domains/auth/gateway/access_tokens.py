@@ -51,7 +51,7 @@ class SigningKey:
     @classmethod
     def of(cls, seed: str) -> "SigningKey":
         """Make the pair of a seed of 32 bytes in base64url."""
-        raw = base64.urlsafe_b64decode(seed + "=" * (-len(seed) % 4))
+        raw = _decoded(seed)
         if len(raw) != _SEED_BYTES:
             message = "a signing key must be a seed of 32 bytes, in base64url"
             raise ValueError(message)

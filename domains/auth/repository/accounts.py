@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
+from sqlmodel import select as select_model
 
 from domains.auth.models import Account, OneTimeToken, Registration, TokenPurpose
 from domains.auth.schemas import RegistrationRow, SignInRow, TokenRow
@@ -21,15 +22,6 @@ _ADD_ACCOUNT = Statement(
     insert(Account)
     .values({name: bindparam(f"new_{name}") for name in Account.model_fields})
     .on_conflict_do_nothing(index_elements=["user_id"]),
-    Nothing,
-)
-_REHASH = Statement(
-    update(Account)
-    .where(
-        col(Account.user_id) == bindparam("its_user"),
-        col(Account.credentials_version) == bindparam("its_version"),
-    )
-    .values(password_hash=bindparam("new_hash")),
     Nothing,
 )
 _DELETE_ACCOUNT = Statement(delete(Account).where(col(Account.user_id) == bindparam("its_user")), Nothing)
@@ -94,10 +86,6 @@ class AccountRepository(Repository):
         """Return an account that the open transaction is going to change."""
         return await current_session().get(Account, user_id, with_for_update=True, populate_existing=True)
 
-    async def rehash(self, user_id: UUID, *, version: int, password_hash: str) -> None:
-        """Keep another hash of the same password."""
-        await self.database.execute(_REHASH, its_user=user_id, its_version=version, new_hash=password_hash)
-
     async def find_registration(self, registration_id: UUID) -> RegistrationRow | None:
         """Return a registration."""
         return await self.database.fetch_one(_REGISTRATION, its_id=registration_id)
@@ -121,12 +109,12 @@ class AccountRepository(Repository):
     async def lock_token(self, token_hash: bytes, purpose: TokenPurpose) -> OneTimeToken | None:
         """Return a one-time token that the open transaction is going to use; a second one waits here."""
         clause = (
-            select(OneTimeToken)
+            select_model(OneTimeToken)
             .where(col(OneTimeToken.token_hash) == token_hash, col(OneTimeToken.purpose) == purpose)
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        return (await current_session().scalars(clause)).one_or_none()
+        return (await current_session().exec(clause)).one_or_none()
 
     async def void_tokens(self, user_id: UUID, purpose: TokenPurpose, now: datetime) -> None:
         """Make every unused token of a purpose useless."""

@@ -1,0 +1,151 @@
+"""Accounts as a whole: administrators, disabling, deleting."""
+
+from uuid import uuid4
+
+import pytest
+
+from domains.auth.errors import AddressRefused, AddressTaken, PasswordRefused
+from tests.people import PASSWORD, some_email
+
+
+async def test_disabling_works_on_the_next_request(client, user, admin, sign_in, refresh):
+    answer = await client.post(f"/v1/users/{user.id}/disable", headers=admin.headers)
+    assert answer.status_code == 204
+    assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 401
+    assert (await refresh(user.refresh_token)).status_code == 401
+    assert (await sign_in(user.email, user.password)).status_code == 401
+
+    answer = await client.post(f"/v1/users/{user.id}/enable", headers=admin.headers)
+    assert answer.status_code == 204
+    assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 401
+    assert (await sign_in(user.email, user.password)).status_code == 200
+
+
+async def test_a_disabled_administrator_is_nobody(client, people, admin):
+    second = await people.administrator()
+    await client.post(f"/v1/users/{second.id}/disable", headers=admin.headers)
+    assert (await client.get("/v1/users", headers=second.headers)).status_code == 401
+
+
+async def test_a_lowered_role_counts_from_the_next_request(client, people, rows):
+    second = await people.administrator()
+    assert (await client.get("/v1/users", headers=second.headers)).status_code == 200
+    await rows("UPDATE auth.accounts SET role = 'user' WHERE user_id = $1", second.id)
+    assert (await client.get("/v1/users", headers=second.headers)).status_code == 403
+
+
+@pytest.mark.parametrize("action", ["disable", "enable"])
+async def test_only_administrators_disable_and_enable(client, user, other, action):
+    answer = await client.post(f"/v1/users/{other.id}/{action}", headers=user.headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "auth.missing_scope")
+    assert (await client.post(f"/v1/users/{other.id}/{action}")).status_code == 401
+    assert (await client.get("/v1/users/me", headers=other.headers)).status_code == 200
+
+
+async def test_administrators_do_not_lock_themselves_out(client, admin):
+    answer = await client.post(f"/v1/users/{admin.id}/disable", headers=admin.headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "auth.own_account")
+
+
+@pytest.mark.parametrize("action", ["disable", "enable"])
+async def test_an_account_that_is_not_there_is_not_found(client, admin, action):
+    answer = await client.post(f"/v1/users/{uuid4()}/{action}", headers=admin.headers)
+    assert (answer.status_code, answer.json()["code"]) == (404, "auth.account_not_found")
+
+
+async def test_deleting_oneself_needs_the_password(client, user):
+    answer = await client.request("DELETE", "/v1/users/me", json={"password": "wrong"}, headers=user.headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "auth.wrong_password")
+    assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 200
+
+
+async def test_a_deleted_account_is_erased_and_its_trail_kept(
+    client, user, admin, sign_in, inbox, rows, work_off
+):
+    await inbox.of(user.email)
+    answer = await client.request(
+        "DELETE", "/v1/users/me", json={"password": user.password}, headers=user.headers
+    )
+    assert answer.status_code == 204
+    assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 401
+    assert (await sign_in(user.email, user.password)).status_code == 401
+    assert (await client.post(f"/v1/users/{user.id}/enable", headers=admin.headers)).status_code == 404
+
+    await work_off()
+    for table in ("users.users WHERE id", "auth.accounts WHERE user_id", "auth.sessions WHERE user_id"):
+        assert await rows(f"SELECT 1 FROM {table} = $1", user.id) == []
+    for table in ("auth.one_time_tokens", "auth.registrations"):
+        assert await rows(f"SELECT 1 FROM {table} WHERE user_id = $1", user.id) == []
+    trail = await rows("SELECT event FROM auth.security_events WHERE user_id = $1", user.id)
+    assert "account_deleted" in {line["event"] for line in trail}
+
+
+async def test_the_address_of_an_erased_account_is_free_again(client, people, user, work_off):
+    await client.request("DELETE", "/v1/users/me", json={"password": user.password}, headers=user.headers)
+    await work_off()
+    again = await people.register(email=user.email)
+    assert again.id != user.id
+
+
+async def test_erasing_begins_again_where_it_failed(client, user, composition, work_off, rows, monkeypatch):
+    directory, tried = composition.users.directory(), []
+    purge = directory.purge
+
+    async def stumbling(owner_id):
+        tried.append(owner_id)
+        if len(tried) == 1:
+            message = "the house is on fire"
+            raise RuntimeError(message)
+        await purge(owner_id)
+
+    monkeypatch.setattr(directory, "purge", stumbling)
+    await client.request("DELETE", "/v1/users/me", json={"password": user.password}, headers=user.headers)
+    await work_off()
+    assert await rows("SELECT status FROM auth.accounts WHERE user_id = $1", user.id) == [("deleting",)]
+    await rows("UPDATE jobs.jobs SET run_at = now() WHERE state = 'retrying'")
+    await work_off()
+    assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1", user.id) == []
+
+
+async def test_an_administrator_is_made_once(composition):
+    accounts, email = composition.auth.accounts(), some_email()
+    await accounts.create_admin(email, PASSWORD)
+    with pytest.raises(AddressTaken):
+        await accounts.create_admin(email.upper(), PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("email", "password", "error"),
+    [
+        ("admin", PASSWORD, AddressRefused),
+        ("admin@example.com", "admin", PasswordRefused),
+        ("admin@example.com", "password1", PasswordRefused),
+        ("admin@example.com", "x" * 257, PasswordRefused),
+    ],
+)
+async def test_an_administrator_has_a_real_address_and_password(composition, email, password, error):
+    with pytest.raises(error):
+        await composition.auth.accounts().create_admin(email, password)
+
+
+async def test_there_is_no_account_from_the_start(sign_in):
+    for email, password in [
+        ("admin", "admin"),
+        ("admin@example.com", "admin"),
+        ("admin@example.com", "password"),
+    ]:
+        assert (await sign_in(email, password)).status_code == 401
+
+
+async def test_what_is_over_is_swept_away(user, later, rows, composition, client):
+    class Context:
+        async def finish(self, result=None):
+            pass
+
+    await client.post("/v1/auth/logout", headers=user.headers)
+    later(days=61)
+    await composition.auth.housekeeping().sweep(Context())
+    for table in ("sessions", "registrations", "one_time_tokens"):
+        assert await rows(f"SELECT 1 FROM auth.{table} WHERE user_id = $1", user.id) == []
+    assert await rows("SELECT 1 FROM auth.security_events WHERE user_id = $1", user.id)
+    assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1", user.id)

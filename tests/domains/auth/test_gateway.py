@@ -1,0 +1,113 @@
+"""Hashing, secrets and the list of common passwords."""
+
+import asyncio
+import threading
+
+import pytest
+
+from domains.auth.errors import HashingBusy, InvalidRefreshToken
+from domains.auth.gateway.common_passwords import _common, is_common
+from domains.auth.gateway.passwords import Argon2idHasher
+from domains.auth.gateway.secrets import RefreshClaim, TokenKey, new_one_time_token
+from domains.auth.schemas import Visitor
+from domains.auth.settings import AuthSettings
+from shared.ids import new_id
+
+KEY, OTHER_KEY = "A" * 43, "B" * 42 + "A"
+
+
+@pytest.fixture
+def hasher():
+    return Argon2idHasher(AuthSettings(auth_hash_memory_kib=64, auth_hash_time_cost=1))
+
+
+async def test_a_hash_is_argon2id_and_checks(hasher):
+    made = await hasher.hash("a password")
+    assert made.startswith("$argon2id$v=19$m=64,t=1,p=1$")
+    assert (await hasher.verify("a password", made)).matches
+    assert not (await hasher.verify("a passwore", made)).matches
+    assert not (await hasher.verify("a password", None)).matches
+
+
+async def test_a_hash_of_other_settings_is_made_anew(hasher):
+    made = await Argon2idHasher(AuthSettings(auth_hash_memory_kib=32, auth_hash_time_cost=1)).hash(
+        "a password"
+    )
+    verified = await hasher.verify("a password", made)
+    assert verified.matches
+    assert verified.new_hash.startswith("$argon2id$v=19$m=64,t=1,p=1$")
+    assert (await hasher.verify("wrong", made)).new_hash is None
+
+
+async def test_hashing_never_runs_on_the_event_loop_and_only_on_its_own_threads():
+    hasher = Argon2idHasher(AuthSettings(auth_hash_memory_kib=64, auth_hash_time_cost=1, auth_hash_threads=2))
+    names = set()
+    original = hasher._argon2.hash
+
+    def noted(password):
+        names.add(threading.current_thread().name)
+        return original(password)
+
+    hasher._argon2.hash = noted
+    await asyncio.gather(*(hasher.hash("a password") for _ in range(20)))
+    assert len(names) <= 2
+    assert all(name.startswith("passwords") for name in names)
+
+
+async def test_a_crowd_is_refused_and_the_place_of_who_went_away_is_given_back():
+    settings = AuthSettings(auth_hash_threads=1, auth_hash_waiting=1)
+    hasher, gate = Argon2idHasher(settings), threading.Event()
+    hasher._argon2.hash = lambda _password: gate.wait(10) and "hash"
+    waiting = [asyncio.create_task(hasher.hash("x")) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(HashingBusy) as refused:
+        await hasher.hash("x")
+    assert refused.value.headers["Retry-After"]
+    waiting[1].cancel()
+    gate.set()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert await hasher.hash("x") == "hash"
+
+
+def test_the_list_has_more_than_three_thousand_and_ignores_capitals():
+    assert len(_common()) > 3000
+    assert is_common("password1")
+    assert is_common("PassWord1")
+    assert not is_common("correct horse battery staple")
+
+
+def test_one_time_tokens_are_long_and_never_the_same():
+    made = {new_one_time_token() for _ in range(100)}
+    assert len(made) == 100
+    assert all(len(token) >= 43 for token in made)
+
+
+def test_a_refresh_token_needs_the_same_key():
+    claim = RefreshClaim(new_id(), 7)
+    token = TokenKey(KEY).refresh_token(claim)
+    assert TokenKey(KEY).read_refresh_token(token) == claim
+    with pytest.raises(InvalidRefreshToken):
+        TokenKey(OTHER_KEY).read_refresh_token(token)
+
+
+def test_a_short_key_is_refused():
+    with pytest.raises(ValueError, match="32 bytes"):
+        TokenKey("AAAA")
+
+
+def test_hidden_texts_differ_by_purpose_and_key():
+    hidden = {TokenKey(key).hidden(purpose, "text") for key in (KEY, OTHER_KEY) for purpose in ("a", "b")}
+    assert len(hidden) == 4
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_a_visitor_belongs_to_a_network(address, network):
+    assert Visitor(address=address, agent="").network == network
