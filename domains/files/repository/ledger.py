@@ -16,7 +16,7 @@ from shared.models import columns
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
 
-_BATCH = 100
+_BATCH = 1000
 """Rows that one statement of the sweep takes."""
 
 

@@ -521,3 +521,52 @@ async def test_a_file_may_be_far_larger_than_a_json_body(client, user, upload):
     file = await upload(user, data)
     content = await get(client, user, f"/v1/files/{file['id']}/content")
     assert content.content == data
+
+
+async def test_parallel_uploads_share_bytes_and_parallel_removals_leave_none(
+    client, user, other, upload, stored, work_off, composition
+):
+    data = b"shared by many " + uuid4().bytes.hex().encode()
+    await work_off()
+    before = stored()
+    files = await asyncio.gather(*(upload(person, data) for person in (user, other) * 4))
+    await work_off()
+    assert len(stored() - before) == 1
+    assert await usage_of(client, user) == (4 * len(data), 0, 4)
+    cleaning = composition.files.cleaning()
+    await asyncio.gather(*(cleaning.remove(file["id"]) for file in files), upload(user, data))
+    await work_off()
+    assert len(stored() - before) == 1
+    assert await usage_of(client, user) == (len(data), 0, 1)
+    assert await usage_of(client, other) == (0, 0, 0)
+
+
+async def test_parallel_uploads_cannot_overdraw_the_quota(client, user, limits):
+    limits(files_quota_bytes=3 * MIB)
+
+    async def send(letter: str) -> int:
+        answer = await client.post("/v1/files", content=letter.encode() * MIB, headers=user.headers)
+        return answer.status_code
+
+    assert sorted(await asyncio.gather(*map(send, "abcdefgh"))) == [201] * 3 + [413] * 5
+    assert await usage_of(client, user) == (3 * MIB, 0, 3)
+
+
+async def test_a_failed_job_can_be_retried_and_makes_what_was_missing(
+    client, user, upload, work_off, composition, monkeypatch
+):
+    file = await upload(user, PHOTO)
+    processing = composition.files.processing()
+    monkeypatch.setattr(
+        processing, "settings", composition.settings().model_copy(update={"files_max_pixels": 10})
+    )
+    await work_off()
+    job = file["jobs"][0]["url"]
+    assert (await get(client, user, job)).json()["error"]["code"] == "files.image_too_large"
+    monkeypatch.undo()
+    retried = await client.post(f"{job}/retry", headers=user.headers)
+    assert retried.status_code == 202, retried.text
+    await work_off()
+    assert (await get(client, user, job)).json()["status"] == "succeeded"
+    read = (await get(client, user, f"/v1/files/{file['id']}")).json()
+    assert {(row["status"], row["problem"]) for row in read["renditions"]} == {("ready", None)}
