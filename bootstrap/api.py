@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from redis.asyncio import Redis
 from starlette.types import ASGIApp, Scope
@@ -48,11 +48,8 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.authenticator = container.auth.authenticator()
     writer = ProblemWriter(public_url=settings.public_url)
     writer.install(app)
-    app.include_router(health.router)
-    app.include_router(catalogue.router)
-    for routers in offers(container, "routers").values():
-        for router in routers:
-            app.include_router(router)
+    for router in routers_of(container):
+        app.include_router(router)
     install_documentation(app)
     # The last one added is the outermost.
     app.add_middleware(UnexpectedErrors, problems=writer)
@@ -65,11 +62,25 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     return app
 
 
+def routers_of(container: TulouContainer) -> list[APIRouter]:
+    """Return the routers of every domain, and those that belong to none."""
+    offered = [router for routers in offers(container, "routers").values() for router in routers]
+    return [health.router, catalogue.router, *offered]
+
+
+def routes_of(container: TulouContainer) -> list[APIRoute]:
+    """Return every route. The application doesn't list them: it takes in a router when it is first asked for."""
+    routes = [route for router in routers_of(container) for route in router.routes]
+    return [route for route in routes if isinstance(route, APIRoute)]
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     container: TulouContainer = app.state.container
-    redis_url = container.settings().redis_url.get_secret_value()
-    app.state.redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
+    redis_url = container.settings().redis_url
+    app.state.redis = Redis.from_url(
+        redis_url.get_secret_value() if redis_url else "", socket_timeout=1, socket_connect_timeout=1
+    )
     await start(container)
     try:
         yield
@@ -83,16 +94,11 @@ def _believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
 
 
 def _streaming_routes(container: TulouContainer) -> Callable[[Scope], bool]:
-    """Return the test whether a request goes to a route that reads its body by itself.
-
-    The application doesn't know its routes yet: it takes in routers when they are first asked for.
-    """
+    """Return the test whether a request goes to a route that reads its body by itself."""
     streaming = [
-        (route.path_regex, route.methods)
-        for routers in offers(container, "routers").values()
-        for router in routers
-        for route in router.routes
-        if isinstance(route, APIRoute) and does_stream_body(route.endpoint)
+        (route.path_regex, route.methods or set())
+        for route in routes_of(container)
+        if does_stream_body(route.endpoint)
     ]
 
     def streams(scope: Scope) -> bool:

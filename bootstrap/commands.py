@@ -2,20 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from domains.auth.service.accounts import AccountService
 from pydantic import SecretStr
-from pydantic.fields import FieldInfo
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
+from bootstrap.doctor import examine
 from bootstrap.settings import Settings
+from domains.auth.service.accounts import AccountService
 from shared.wiring import provided_by
 
 HIDDEN = "********"
+T = TypeVar("T")
 
 
 def create_admin(settings: Settings, *, email: str, password: str) -> str:
@@ -29,20 +30,18 @@ def create_admin(settings: Settings, *, email: str, password: str) -> str:
     return _composed(settings, create)
 
 
+def check_everything(settings: Settings) -> bool:
+    """Print how everything is that the program depends on; return whether all is well."""
+    return _composed(settings, examine)
+
+
 def print_settings(settings: Settings) -> None:
     """Print every setting with its value and its source; a secret is never shown."""
-    table = Table("setting", "value", "source", "meaning", title="Settings")
+    table = Table(Column("setting", no_wrap=True), "value", "source", "meaning", title="Settings")
     for name, field in sorted(type(settings).model_fields.items()):
         source = "set" if name in settings.model_fields_set else "default"
-        table.add_row(
-            _environment_name(name, field), _shown(getattr(settings, name)), source, field.description
-        )
+        table.add_row(f"TULOU_{name.upper()}", _shown(getattr(settings, name)), source, field.description)
     Console().print(table)
-
-
-def _environment_name(name: str, field: FieldInfo) -> str:
-    del field
-    return f"TULOU_{name.upper()}"
 
 
 def _shown(value: Any) -> str:
@@ -53,8 +52,8 @@ def _shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _composed(settings: Settings, action: Callable[[TulouContainer], Awaitable[str]]) -> str:
-    async def run() -> str:
+def _composed(settings: Settings, action: Callable[[TulouContainer], Awaitable[T]]) -> T:
+    async def run() -> T:
         container = compose(settings, "command")
         await start(container)
         try:

@@ -5,9 +5,9 @@ from typing import Any
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Callable, Container, Dependency, Factory, Self, ThreadSafeSingleton
-from domains.auth.container import AuthContainer
 
 from bootstrap.settings import Settings
+from domains.auth.container import AuthContainer
 from domains.emails.container import EmailsContainer
 from domains.files.container import FilesContainer
 from domains.jobs.container import JobsContainer

@@ -72,7 +72,12 @@ class Settings(AuthSettings, EmailsSettings, FilesSettings, JobsSettings, UsersS
     """What an operator can decide. Read once at the start; nothing reads the environment later."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TULOU_", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+        env_prefix="TULOU_",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
     )
 
     env: Literal["dev", "test", "production"] = Field("dev", description="Production refuses unsafe values.")
@@ -193,13 +198,14 @@ def load_settings(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         lines = [
-            f"  {_named(problem['loc'])}: {problem['msg']}" for problem in error.errors(include_input=False)
+            f"  {_named(problem['loc'])}{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_input=False)
         ]
         raise SettingsError("These settings can't be used:\n" + "\n".join(lines)) from None
 
 
 def _named(location: tuple[int | str, ...]) -> str:
     if not location:
-        return "settings"
+        return ""
     name = str(location[0])
-    return name if name.isupper() else f"TULOU_{name.upper()}"
+    return f"{name if name.isupper() else f'TULOU_{name.upper()}'}: "

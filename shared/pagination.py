@@ -143,7 +143,7 @@ class Listing(Generic[RowT]):
 
 
 def page_request(*sorts: str, default: str = "-created_at") -> Any:
-    """Return what reads a page's parameters: `page: Annotated[PageRequest, page_request("created_at", "name")]`."""
+    """Return what reads the parameters of a page, sorted by one of `sorts`: use it in `Annotated[PageRequest, ...]`."""
     choices = [sign + name for name in sorts for sign in ("", "-")]
 
     async def read(

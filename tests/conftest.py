@@ -34,6 +34,7 @@ class Servers:
     folder: Path
     environment: dict[str, str]
     mails: Path
+    catcher: MailCatcher
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +60,7 @@ def servers() -> Iterator[Servers]:
             "SMTP_URL": catcher.url,
             **read_environment_file(ensure_secrets(folder)),
         }
-        yield Servers(folder, environment, folder / "mail")
+        yield Servers(folder, environment, folder / "mail", catcher)
     finally:
         catcher.stop()
         valkey.stop()

@@ -3,12 +3,23 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+import httpx
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 class Program:
@@ -41,6 +52,18 @@ class Program:
             assert self.is_running, f"ended with {self.process.returncode}:\n{self.output}"
             assert time.monotonic() < until, f"never said {text!r}:\n{self.output}"
             time.sleep(0.05)
+
+    def wait_until_it_answers(self, url: str, *, seconds: float = 30) -> None:
+        """Wait until `GET url` is answered with 200."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            assert self.is_running, f"ended with {self.process.returncode}:\n{self.output}"
+            try:
+                if httpx.get(url).status_code == httpx.codes.OK:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(self.output)
 
     def kill(self) -> None:
         """End it and its children at once, as a crash would."""

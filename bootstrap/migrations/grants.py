@@ -13,6 +13,7 @@ def grant_to_application(connection: Connection, role: str | None) -> None:
     if role is None:
         return
     quoted = connection.dialect.identifier_preparer.quote(role)
+    connection.execute(text(f"GRANT SELECT ON alembic_version TO {quoted}"))
     for (schema,) in connection.execute(_SCHEMAS).all():
         name = connection.dialect.identifier_preparer.quote(schema)
         connection.execute(text(f"GRANT USAGE ON SCHEMA {name} TO {quoted}"))
