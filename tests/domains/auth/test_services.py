@@ -3,7 +3,6 @@
 from uuid import uuid4
 
 import pytest
-from tests.domains.auth.doubles import VISITOR, Context, House
 
 from domains.auth.errors import (
     AccountNotFound,
@@ -20,6 +19,7 @@ from domains.auth.errors import (
 from domains.auth.schemas import ChangePasswordBody, RegisterBody, ResetBody, Visitor
 from domains.auth.service.sign_in import LogoutScope
 from shared.identity import NotAuthenticated, Principal
+from tests.domains.auth.doubles import VISITOR, Context, House
 
 EMAIL = "ada@example.com"
 PASSWORD = "correct horse battery staple"
