@@ -57,7 +57,7 @@ def test_every_operation_has_a_name_of_its_own_and_a_summary(routes: list[APIRou
     shown = [route for route in routes if route.include_in_schema]
     names = [route.unique_id for route in shown]
     assert len(names) == len(set(names))
-    assert all(route.summary and route.description for route in shown)
+    assert [route.path for route in shown if not (route.summary and route.description)] == []
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])

@@ -110,6 +110,7 @@ _DOWNLOAD_PROBLEMS = (
 
 @router.post(
     "",
+    summary="Upload a file",
     status_code=201,
     openapi_extra=_UPLOAD_BODY,
     responses=problems(
@@ -139,7 +140,7 @@ async def upload_file(request: Request, response: Response, caller: Caller, uplo
     return file
 
 
-@router.get("", responses=problems(BadCursor, NotAuthenticated))
+@router.get("", summary="List your files", responses=problems(BadCursor, NotAuthenticated))
 async def list_files(  # FastAPI names them
     request: Request,
     response: Response,
@@ -171,31 +172,44 @@ async def list_files(  # FastAPI names them
     return found
 
 
-@router.get("/usage", responses=problems(NotAuthenticated))
+@router.get("/usage", summary="See how much you keep", responses=problems(NotAuthenticated))
 async def get_file_usage(caller: Caller, library: Library) -> UsageBody:
     """Tell how much you keep and may keep."""
     return await library.usage(caller.user_id)
 
 
-@router.get("/{file_id}", responses=problems(NotAuthenticated, FileNotFound))
+@router.get("/{file_id}", summary="Read a file's details", responses=problems(NotAuthenticated, FileNotFound))
 async def get_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
     """Return one file, its renditions and the work under way."""
     return await library.get(file_id, caller.user_id)
 
 
-@router.patch("/{file_id}", responses=problems(NotAuthenticated, FileNotFound, FileInTrash, DetailsRefused))
+@router.patch(
+    "/{file_id}",
+    summary="Change a file's details",
+    responses=problems(NotAuthenticated, FileNotFound, FileInTrash, DetailsRefused),
+)
 async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, library: Library) -> FileBody:
     """Change a file's name, tags or metadata."""
     return await library.change(file_id, caller.user_id, changes)
 
 
-@router.delete("/{file_id}", status_code=204, responses=problems(NotAuthenticated, FileNotFound))
+@router.delete(
+    "/{file_id}",
+    summary="Put a file into the trash",
+    status_code=204,
+    responses=problems(NotAuthenticated, FileNotFound),
+)
 async def delete_file(file_id: UUID, caller: Caller, library: Library) -> None:
     """Put a file into the trash. It can be restored until it is purged there."""
     await library.trash(file_id, caller.user_id)
 
 
-@router.post("/{file_id}/restore", responses=problems(NotAuthenticated, FileNotFound))
+@router.post(
+    "/{file_id}/restore",
+    summary="Take a file out of the trash",
+    responses=problems(NotAuthenticated, FileNotFound),
+)
 async def restore_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
     """Take a file out of the trash."""
     return await library.restore(file_id, caller.user_id)
@@ -203,6 +217,7 @@ async def restore_file(file_id: UUID, caller: Caller, library: Library) -> FileB
 
 @router.get(
     "/{file_id}/content",
+    summary="Download a file",
     response_class=Response,
     responses={**_DOWNLOAD, **problems(*_DOWNLOAD_PROBLEMS)},
 )
@@ -226,6 +241,7 @@ async def download_file(
 
 @router.head(
     "/{file_id}/content",
+    summary="Ask about a download",
     response_class=Response,
     responses={200: {"description": "The headers of a download."}, **problems(*_DOWNLOAD_PROBLEMS)},
 )
@@ -234,7 +250,11 @@ async def head_file_content(request: Request, file_id: UUID, caller: Caller, lib
     return await download_file(request, file_id, caller, library)
 
 
-@router.get("/{file_id}/renditions", responses=problems(NotAuthenticated, FileNotFound))
+@router.get(
+    "/{file_id}/renditions",
+    summary="List what was made of a file",
+    responses=problems(NotAuthenticated, FileNotFound),
+)
 async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> RenditionList:
     """List what was, is being or could not be made of a file."""
     return RenditionList(data=list(await library.renditions(file_id, caller.user_id)))
@@ -242,6 +262,7 @@ async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> Re
 
 @router.get(
     "/{file_id}/renditions/{name}",
+    summary="Download a rendition",
     response_class=Response,
     responses={
         **_DOWNLOAD,
