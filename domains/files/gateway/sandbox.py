@@ -1,9 +1,12 @@
 """The one process in which images and documents are opened, seen from the side of the worker."""
 
 import asyncio
+import fcntl
 import json
+import os
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -36,7 +39,7 @@ _REFUSALS: dict[str, type[AppError]] = {
     "parser_limit": ParserLimit,
 }
 _START_SECONDS = 30
-_STALE_SCRATCH_SECONDS = 86_400
+_YOUNG_SECONDS = 60
 
 
 class Sandbox:
@@ -52,6 +55,7 @@ class Sandbox:
         self.settings = settings
         self.program = program
         self._folder: Path | None = None
+        self._folder_lock = -1
         self._child: asyncio.subprocess.Process | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
@@ -84,6 +88,7 @@ class Sandbox:
         await self._end_child()
         if self._folder is not None:
             await asyncio.to_thread(rmtree, self._folder, ignore_errors=True)
+            os.close(self._folder_lock)
             self._folder = None
 
     @asynccontextmanager
@@ -101,7 +106,9 @@ class Sandbox:
             if base is not None:
                 base.mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix="tulou-files-", dir=base)).resolve()
-            _remove_stale(self._folder.parent)
+            self._folder_lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._folder_lock, fcntl.LOCK_EX)
+            _remove_orphans(self._folder.parent)
         return self._folder
 
     async def _ready_child(self) -> asyncio.subprocess.Process:
@@ -197,9 +204,18 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _remove_stale(base: Path) -> None:
-    """Remove what workers left behind that were killed: a live one touches its folder with every file."""
-    newest = max((path.stat().st_mtime for path in base.glob("tulou-files-*")), default=0.0)
-    for path in base.glob("tulou-files-*"):
-        if newest - path.stat().st_mtime > _STALE_SCRATCH_SECONDS:
-            rmtree(path, ignore_errors=True)
+def _remove_orphans(base: Path) -> None:
+    """Remove the folders of workers that were killed: the kernel has released the lock that a live one holds."""
+    for folder in base.glob("tulou-files-*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
+                _remove_if_unlocked(folder)
+
+
+def _remove_if_unlocked(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)

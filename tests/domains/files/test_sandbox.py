@@ -305,14 +305,18 @@ async def test_the_child_dies_when_its_worker_is_killed(tmp_path):
     pytest.fail("the child outlived its worker")
 
 
-async def test_a_workspace_leaves_nothing_and_stale_ones_are_removed(tmp_path):
+async def test_a_workspace_leaves_nothing_and_only_those_of_dead_workers_are_removed(tmp_path):
     stale = tmp_path / "tulou-files-stale"
     stale.mkdir()
     os.utime(stale, (1, 1))
-    sandbox = of(tmp_path)
-    async with sandbox.workspace() as folder:
-        (folder / "source").write_bytes(b"x")
+    living, sandbox = of(tmp_path), of(tmp_path)
+    async with living.workspace() as theirs:
+        os.utime(theirs.parent, (1, 1))
+        async with sandbox.workspace() as folder:
+            (folder / "source").write_bytes(b"x")
+        assert theirs.exists()
     assert not folder.exists()
     assert not stale.exists()
     await sandbox.stop()
+    await living.stop()
     assert list(tmp_path.iterdir()) == []
