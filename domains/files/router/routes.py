@@ -111,6 +111,7 @@ _DOWNLOAD_PROBLEMS = (
 @router.post(
     "",
     summary="Upload a file",
+    summary="Upload a file",
     status_code=201,
     openapi_extra=_UPLOAD_BODY,
     responses=problems(
@@ -140,7 +141,9 @@ async def upload_file(request: Request, response: Response, caller: Caller, uplo
     return file
 
 
-@router.get("", summary="List your files", responses=problems(BadCursor, NotAuthenticated))
+@router.get(
+    "", summary="List your files", summary="List your files", responses=problems(BadCursor, NotAuthenticated)
+)
 async def list_files(  # FastAPI names them
     request: Request,
     response: Response,
@@ -172,13 +175,20 @@ async def list_files(  # FastAPI names them
     return found
 
 
-@router.get("/usage", summary="See how much you keep", responses=problems(NotAuthenticated))
+@router.get(
+    "/usage", summary="Read your usage", summary="See how much you keep", responses=problems(NotAuthenticated)
+)
 async def get_file_usage(caller: Caller, library: Library) -> UsageBody:
     """Tell how much you keep and may keep."""
     return await library.usage(caller.user_id)
 
 
-@router.get("/{file_id}", summary="Read a file's details", responses=problems(NotAuthenticated, FileNotFound))
+@router.get(
+    "/{file_id}",
+    summary="Read a file",
+    summary="Read a file's details",
+    responses=problems(NotAuthenticated, FileNotFound),
+)
 async def get_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
     """Return one file, its renditions and the work under way."""
     return await library.get(file_id, caller.user_id)
@@ -186,6 +196,7 @@ async def get_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
 
 @router.patch(
     "/{file_id}",
+    summary="Change a file",
     summary="Change a file's details",
     responses=problems(NotAuthenticated, FileNotFound, FileInTrash, DetailsRefused),
 )
@@ -196,6 +207,7 @@ async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, libra
 
 @router.delete(
     "/{file_id}",
+    summary="Delete a file",
     summary="Put a file into the trash",
     status_code=204,
     responses=problems(NotAuthenticated, FileNotFound),
@@ -207,6 +219,7 @@ async def delete_file(file_id: UUID, caller: Caller, library: Library) -> None:
 
 @router.post(
     "/{file_id}/restore",
+    summary="Restore a file",
     summary="Take a file out of the trash",
     responses=problems(NotAuthenticated, FileNotFound),
 )
@@ -217,6 +230,7 @@ async def restore_file(file_id: UUID, caller: Caller, library: Library) -> FileB
 
 @router.get(
     "/{file_id}/content",
+    summary="Download a file",
     summary="Download a file",
     response_class=Response,
     responses={**_DOWNLOAD, **problems(*_DOWNLOAD_PROBLEMS)},
@@ -241,6 +255,7 @@ async def download_file(
 
 @router.head(
     "/{file_id}/content",
+    summary="Read the headers of a download",
     summary="Ask about a download",
     response_class=Response,
     responses={200: {"description": "The headers of a download."}, **problems(*_DOWNLOAD_PROBLEMS)},
@@ -252,6 +267,7 @@ async def head_file_content(request: Request, file_id: UUID, caller: Caller, lib
 
 @router.get(
     "/{file_id}/renditions",
+    summary="List renditions",
     summary="List what was made of a file",
     responses=problems(NotAuthenticated, FileNotFound),
 )
@@ -262,6 +278,7 @@ async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> Re
 
 @router.get(
     "/{file_id}/renditions/{name}",
+    summary="Download a rendition",
     summary="Download a rendition",
     response_class=Response,
     responses={
