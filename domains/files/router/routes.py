@@ -111,7 +111,6 @@ _DOWNLOAD_PROBLEMS = (
 @router.post(
     "",
     summary="Upload a file",
-    summary="Upload a file",
     status_code=201,
     openapi_extra=_UPLOAD_BODY,
     responses=problems(
@@ -141,9 +140,7 @@ async def upload_file(request: Request, response: Response, caller: Caller, uplo
     return file
 
 
-@router.get(
-    "", summary="List your files", summary="List your files", responses=problems(BadCursor, NotAuthenticated)
-)
+@router.get("", summary="List your files", responses=problems(BadCursor, NotAuthenticated))
 async def list_files(  # FastAPI names them
     request: Request,
     response: Response,
@@ -175,9 +172,7 @@ async def list_files(  # FastAPI names them
     return found
 
 
-@router.get(
-    "/usage", summary="Read your usage", summary="See how much you keep", responses=problems(NotAuthenticated)
-)
+@router.get("/usage", summary="See how much you keep", responses=problems(NotAuthenticated))
 async def get_file_usage(caller: Caller, library: Library) -> UsageBody:
     """Tell how much you keep and may keep."""
     return await library.usage(caller.user_id)
@@ -185,7 +180,6 @@ async def get_file_usage(caller: Caller, library: Library) -> UsageBody:
 
 @router.get(
     "/{file_id}",
-    summary="Read a file",
     summary="Read a file's details",
     responses=problems(NotAuthenticated, FileNotFound),
 )
@@ -196,7 +190,6 @@ async def get_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
 
 @router.patch(
     "/{file_id}",
-    summary="Change a file",
     summary="Change a file's details",
     responses=problems(NotAuthenticated, FileNotFound, FileInTrash, DetailsRefused),
 )
@@ -207,7 +200,6 @@ async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, libra
 
 @router.delete(
     "/{file_id}",
-    summary="Delete a file",
     summary="Put a file into the trash",
     status_code=204,
     responses=problems(NotAuthenticated, FileNotFound),
@@ -219,7 +211,6 @@ async def delete_file(file_id: UUID, caller: Caller, library: Library) -> None:
 
 @router.post(
     "/{file_id}/restore",
-    summary="Restore a file",
     summary="Take a file out of the trash",
     responses=problems(NotAuthenticated, FileNotFound),
 )
@@ -230,7 +221,6 @@ async def restore_file(file_id: UUID, caller: Caller, library: Library) -> FileB
 
 @router.get(
     "/{file_id}/content",
-    summary="Download a file",
     summary="Download a file",
     response_class=Response,
     responses={**_DOWNLOAD, **problems(*_DOWNLOAD_PROBLEMS)},
@@ -255,7 +245,6 @@ async def download_file(
 
 @router.head(
     "/{file_id}/content",
-    summary="Read the headers of a download",
     summary="Ask about a download",
     response_class=Response,
     responses={200: {"description": "The headers of a download."}, **problems(*_DOWNLOAD_PROBLEMS)},
@@ -267,7 +256,6 @@ async def head_file_content(request: Request, file_id: UUID, caller: Caller, lib
 
 @router.get(
     "/{file_id}/renditions",
-    summary="List renditions",
     summary="List what was made of a file",
     responses=problems(NotAuthenticated, FileNotFound),
 )
@@ -278,7 +266,6 @@ async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> Re
 
 @router.get(
     "/{file_id}/renditions/{name}",
-    summary="Download a rendition",
     summary="Download a rendition",
     response_class=Response,
     responses={
