@@ -18,7 +18,7 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
     Raises:
         SettingsError: something without which nothing can run is not set.
     """
-    _require(settings)
+    require(settings)
     container = TulouContainer(
         settings=settings,
         database_url=settings.database_url.get_secret_value() if settings.database_url else "",
@@ -31,7 +31,12 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
     return container
 
 
-def _require(settings: Settings) -> None:
+def require(settings: Settings) -> None:
+    """Check that everything is set without which nothing can run.
+
+    Raises:
+        SettingsError: it names what is missing.
+    """
     required = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys")
     missing = [f"TULOU_{name.upper()}" for name in required if not getattr(settings, name)]
     if missing:

@@ -1,15 +1,16 @@
 """Whether this process lives, and whether it can serve."""
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import Depends, Response
+from fastapi import Response
 from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import literal_column, select
 from starlette.requests import Request
 
+from domains.emails.settings import parse_smtp_url
 from shared.errors import AppError
 from shared.http.routing import Router
 from shared.schemas import Row
@@ -63,20 +64,51 @@ async def _redis_answers(request: Request) -> bool:
         return False
 
 
+async def _store_answers(request: Request) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await request.app.state.container.files.store().check()
+    except (AppError, TimeoutError):
+        return False
+    return True
+
+
+async def _mail_server_answers(request: Request) -> bool:
+    """Tell whether something listens: a whole conversation for each look would be rude."""
+    url = request.app.state.container.settings().emails_smtp_url
+    if url is None:
+        return True
+    server = parse_smtp_url(url.get_secret_value())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, writer = await asyncio.open_connection(server.host, server.port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+VITAL = {"database": _database_answers, "store": _store_answers}
+USEFUL = {"redis": _redis_answers, "mail": _mail_server_answers}
+
+
 @router.get(
-    "/ready", summary="Can it serve?", responses={503: {"model": Ready, "description": "PostgreSQL is away."}}
+    "/ready",
+    summary="Can it serve?",
+    responses={503: {"model": Ready, "description": "PostgreSQL or the file store is away."}},
 )
-async def ready(
-    response: Response,
-    database: Annotated[bool, Depends(_database_answers)],
-    redis: Annotated[bool, Depends(_redis_answers)],
-) -> Ready:
-    """Check each dependency: 503 when PostgreSQL is away; without Redis it is `degraded` with 200."""
+async def ready(request: Request, response: Response) -> Ready:
+    """Ask each dependency. 503 when PostgreSQL or the file store is away.
+
+    `degraded`, with 200, when Redis or the mail server is: the API works on, and what it accepts is done later.
+    """
+    asked = VITAL | USEFUL
+    answers = await asyncio.gather(*(ask(request) for ask in asked.values()))
     checks: dict[str, Literal["ok", "down"]] = {
-        "database": "ok" if database else "down",
-        "redis": "ok" if redis else "down",
+        name: "ok" if answers else "down" for name, answers in zip(asked, answers, strict=True)
     }
-    if not database:
+    down = {name for name, state in checks.items() if state == "down"}
+    if down & set(VITAL):
         response.status_code = 503
         return Ready(status="unavailable", checks=checks)
-    return Ready(status="ok" if redis else "degraded", checks=checks)
+    return Ready(status="degraded" if down else "ok", checks=checks)

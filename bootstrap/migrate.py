@@ -26,6 +26,7 @@ def write_migration(settings: Settings, *, message: str, schema: str) -> None:
     config = _config(settings)
     config.attributes["metadata"] = metadata
     config.attributes["schemas"] = {schema}
+    config.attributes["writing"] = True
     command.revision(config, message=message, autogenerate=True)
 
 

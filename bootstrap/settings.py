@@ -90,7 +90,7 @@ class Settings(AuthSettings, EmailsSettings, FilesSettings, JobsSettings, UsersS
     data_dir: Path = Field(Path(".tulou"), description="Folder of everything that is kept on disk.")
     database_url: Annotated[SecretStr, AfterValidator(_is_postgres)] | None = Field(
         None,
-        validation_alias=AliasChoices("database_url", "TULOU_DATABASE_URL", "DATABASE_URL"),
+        validation_alias=AliasChoices("TULOU_DATABASE_URL", "DATABASE_URL"),
         description="PostgreSQL as the application's role: postgresql://user:password@host:port/name.",
     )
     database_owner_url: Annotated[SecretStr, AfterValidator(_is_postgres)] | None = Field(
@@ -105,7 +105,7 @@ class Settings(AuthSettings, EmailsSettings, FilesSettings, JobsSettings, UsersS
     )
     redis_url: Annotated[SecretStr, AfterValidator(_is_redis)] | None = Field(
         None,
-        validation_alias=AliasChoices("redis_url", "TULOU_REDIS_URL", "REDIS_URL"),
+        validation_alias=AliasChoices("TULOU_REDIS_URL", "REDIS_URL"),
         description="Redis or Valkey, for hints to workers: redis://:password@host:port/0.",
     )
     signing_keys: Keys = Field(

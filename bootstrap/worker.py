@@ -10,7 +10,7 @@ from uuid import UUID
 import uvloop
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
-from bootstrap.compose import compose, start, stop
+from bootstrap.compose import compose, require, start, stop
 from bootstrap.settings import Settings
 from domains.jobs.gateway import TASK, create_celery
 from domains.jobs.service.runner import JobRunner
@@ -45,6 +45,7 @@ class Worker:
     """The Celery application with its one task; run it with `run`."""
 
     def __init__(self, settings: Settings, queues: Sequence[str]) -> None:
+        require(settings)
         self._settings = settings
         self._queues = list(queues)
         self._child: WorkerChild | None = None
@@ -62,6 +63,7 @@ class Worker:
     def run(self) -> None:
         """Work until SIGTERM."""
         arguments = [
+            "--quiet",
             "worker",
             f"--queues={','.join(self._queues)}",
             f"--concurrency={self._settings.worker_concurrency}",

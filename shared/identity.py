@@ -44,6 +44,12 @@ class Authenticator(Protocol):
         """Write down that the caller's session is in use. Runs after the answer, and may be lost."""
         ...
 
+    async def note_refusal(
+        self, principal: Principal, scope: str, *, address: str | None, agent: str | None
+    ) -> None:
+        """Write down that the caller lacks a scope. It must outlive the refusal that follows."""
+        ...
+
 
 class NotAuthenticated(AppError):
     """No token, or one that is no good (any more)."""
@@ -89,8 +95,15 @@ async def _caller(
 
 
 def _with_scope(scope: str) -> Callable[[Principal], Awaitable[Principal]]:
-    async def check(principal: Annotated[Principal, Depends(_caller)]) -> Principal:
+    async def check(request: Request, principal: Annotated[Principal, Depends(_caller)]) -> Principal:
         if scope not in principal.scopes:
+            authenticator: Authenticator = request.app.state.authenticator
+            await authenticator.note_refusal(
+                principal,
+                scope,
+                address=request.client.host if request.client else None,
+                agent=request.headers.get("user-agent"),
+            )
             raise MissingScope(scope=scope)
         return principal
 

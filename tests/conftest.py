@@ -35,6 +35,7 @@ class Servers:
     environment: dict[str, str]
     mails: Path
     catcher: MailCatcher
+    superuser_url: str
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +61,7 @@ def servers() -> Iterator[Servers]:
             "SMTP_URL": catcher.url,
             **read_environment_file(ensure_secrets(folder)),
         }
-        yield Servers(folder, environment, folder / "mail", catcher)
+        yield Servers(folder, environment, folder / "mail", catcher, postgres.superuser_url)
     finally:
         catcher.stop()
         valkey.stop()

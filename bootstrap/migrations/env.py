@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.operations.ops import ExecuteSQLOp
-from sqlalchemy import Connection, Enum, inspect, text
+from sqlalchemy import Connection, Enum, String, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
 
@@ -37,11 +37,17 @@ def _written(kind: str, item: object, _context: object) -> str | Literal[False]:
     return False
 
 
+def _differs(_context: object, _inspected: object, _column: object, found: Any, wanted: Any) -> bool | None:
+    """Texts without a length are one type to PostgreSQL; for the others alembic decides."""
+    texts = isinstance(found, String) and isinstance(wanted, AutoString)
+    return False if texts and found.length is None and wanted.length is None else None
+
+
 def _with_schema(context: Any, _revision: object, directives: list[Any]) -> None:
     """Write nothing when nothing changed; make the domain's schema before its first table."""
     operations = directives[0].upgrade_ops
     if operations.is_empty():
-        directives[:] = []
+        directives[:] = [] if options.get("writing") else directives
         return
     existing = set(inspect(context.connection).get_schema_names())
     for schema in sorted(set(options["schemas"]) - existing):
@@ -62,6 +68,7 @@ def _migrate(connection: Connection) -> None:
         render_item=_written,
         process_revision_directives=_with_schema,
         transaction_per_migration=True,
+        compare_type=_differs,
         compare_server_default=False,
     )
     with context.begin_transaction():

@@ -103,7 +103,13 @@ class AuthContainer(containers.DeclarativeContainer):
         Housekeeping, base, attempts=attempt_repository, events=event_repository
     )
     authenticator = providers.ThreadSafeSingleton(
-        TokenAuthenticator, access_tokens, sessions=session_repository, settings=settings, clock=clock
+        TokenAuthenticator,
+        access_tokens,
+        sessions=session_repository,
+        trail=trail,
+        transaction=transaction,
+        settings=settings,
+        clock=clock,
     )
 
     routers = providers.Object(

@@ -73,6 +73,7 @@ class SecurityEventKind(StrEnum):
     ACCOUNT_ENABLED = "account_enabled"
     ACCOUNT_DELETED = "account_deleted"
     ADMIN_CREATED = "admin_created"
+    SCOPE_REFUSED = "scope_refused"
 
 
 class Presented(StrEnum):
@@ -205,7 +206,10 @@ class OneTimeToken(Table, table=True):
 
 
 class Attempts(Table, table=True):
-    """How often something that could be guessing happened in the present window. `key_hash` hides what is counted."""
+    """How often something that could be guessing happened in the present window. `key_hash` hides what is counted.
+
+    `under_way` counts the sign-ins whose password is being checked: until then nobody knows whether they failed.
+    """
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -216,6 +220,7 @@ class Attempts(Table, table=True):
     kind: str = Field(primary_key=True)
     key_hash: bytes = Field(primary_key=True)
     count: int
+    under_way: int = 0
     expires_at: datetime = moment()
 
 

@@ -43,6 +43,12 @@ class Visitor:
     address: str
     agent: str
 
+    @classmethod
+    def seen(cls, address: str | None, agent: str | None) -> "Visitor":
+        """Make one of what a connection says; the agent's text is cut, and cleaned of what could forge a log line."""
+        printable = "".join(character for character in agent or "" if character.isprintable())
+        return cls(address=address or "unknown", agent=printable[:MAX_AGENT])
+
     @property
     def network(self) -> str:
         """The /24 or /64 that the address is in: who has one address of it has them all."""
@@ -105,6 +111,7 @@ class AttemptsRow(Row):
     """A counter after it was raised."""
 
     count: int
+    under_way: int
     expires_at: UtcDatetime
 
 

@@ -122,7 +122,7 @@ class EmailsSettings(BaseModel):
 
     emails_smtp_url: Annotated[SecretStr | None, AfterValidator(_is_smtp_url)] = Field(
         None,
-        validation_alias=AliasChoices("emails_smtp_url", "TULOU_EMAILS_SMTP_URL", "SMTP_URL"),
+        validation_alias=AliasChoices("TULOU_EMAILS_SMTP_URL", "SMTP_URL", "emails_smtp_url"),
         description="The mail server: smtp://user:password@host:port, smtps:// (TLS from the start) or smtp+starttls://;"
         " ?starttls=auto|required|off, ?verify=off accepts any certificate. Without it mails are only logged,"
         " which production refuses.",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import bindparam, case, delete, func, update
+from sqlalchemy import Integer, bindparam, case, delete, func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -15,29 +15,42 @@ _CEILING = 1_000_000
 """Counting further tells nothing, and would end at the column's largest number."""
 
 _over = col(Attempts.expires_at) <= bindparam("now")
+_counted = bindparam("counted", type_=Integer())
+_begun = bindparam("begun", type_=Integer())
 _RAISE = Statement(
     insert(Attempts)
     .values(
         kind=bindparam("its_kind"),
         key_hash=bindparam("its_key"),
-        count=1,
+        count=_counted,
+        under_way=_begun,
         expires_at=bindparam("new_expires_at"),
     )
     .on_conflict_do_update(
         index_elements=["kind", "key_hash"],
         set_={
-            "count": case((_over, 1), else_=func.least(col(Attempts.count) + 1, _CEILING)),
+            "count": case((_over, _counted), else_=func.least(col(Attempts.count) + _counted, _CEILING)),
+            "under_way": case((_over, _begun), else_=col(Attempts.under_way) + _begun),
             "expires_at": case((_over, bindparam("new_expires_at")), else_=col(Attempts.expires_at)),
         },
     )
-    .returning(col(Attempts.count), col(Attempts.expires_at)),
+    .returning(col(Attempts.count), col(Attempts.under_way), col(Attempts.expires_at)),
     AttemptsRow,
 )
 _this = (col(Attempts.kind) == bindparam("its_kind"), col(Attempts.key_hash) == bindparam("its_key"))
 _TAKE_BACK = Statement(
     update(Attempts).where(*_this, col(Attempts.count) > 0).values(count=col(Attempts.count) - 1), Nothing
 )
-_RESET = Statement(delete(Attempts).where(*_this), Nothing)
+_END = Statement(
+    update(Attempts)
+    .where(*_this)
+    .values(
+        count=func.least(col(Attempts.count) + _counted, _CEILING),
+        under_way=func.greatest(col(Attempts.under_way) - 1, 0),
+    ),
+    Nothing,
+)
+_RESET = Statement(update(Attempts).where(*_this).values(count=0), Nothing)
 _SWEEP = Statement(delete(Attempts).where(col(Attempts.expires_at) < bindparam("before")), Nothing)
 
 
@@ -48,8 +61,29 @@ class AttemptRepository(Repository):
         self, kind: AttemptKind, key: bytes, *, now: datetime, expires_at: datetime
     ) -> AttemptsRow:
         """Count an attempt; `expires_at` is when the window ends if it begins now."""
+        return await self._raise(kind, key, now=now, expires_at=expires_at, counted=1, begun=0)
+
+    async def begin_one(
+        self, kind: AttemptKind, key: bytes, *, now: datetime, expires_at: datetime
+    ) -> AttemptsRow:
+        """Note that an attempt is under way; `end_one` tells how it ended."""
+        return await self._raise(kind, key, now=now, expires_at=expires_at, counted=0, begun=1)
+
+    async def end_one(self, kind: AttemptKind, key: bytes, *, failed: bool) -> None:
+        """Note that an attempt is over; count it if it failed."""
+        await self.database.execute(_END, its_kind=kind.value, its_key=key, counted=int(failed))
+
+    async def _raise(
+        self, kind: AttemptKind, key: bytes, *, now: datetime, expires_at: datetime, counted: int, begun: int
+    ) -> AttemptsRow:
         row = await self.database.fetch_one(
-            _RAISE, its_kind=kind.value, its_key=key, now=now, new_expires_at=expires_at
+            _RAISE,
+            its_kind=kind.value,
+            its_key=key,
+            now=now,
+            new_expires_at=expires_at,
+            counted=counted,
+            begun=begun,
         )
         assert row is not None  # noqa: S101  # an upsert returns its row
         return row
@@ -59,7 +93,7 @@ class AttemptRepository(Repository):
         await self.database.execute(_TAKE_BACK, its_kind=kind.value, its_key=key)
 
     async def reset(self, kind: AttemptKind, key: bytes) -> None:
-        """Begin anew."""
+        """Forget the failures."""
         await self.database.execute(_RESET, its_kind=kind.value, its_key=key)
 
     async def sweep(self, before: datetime) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from domains.auth.schemas import MAX_AGENT, Visitor
+from domains.auth.schemas import Visitor
 from domains.auth.service.accounts import AccountService
 from domains.auth.service.passwords import PasswordService
 from domains.auth.service.registration import RegistrationService
@@ -14,10 +14,7 @@ from shared.wiring import accessor
 
 async def _visitor(request: Request) -> Visitor:
     """Read who calls. The address is the peer's, or what a trusted proxy in front says about it."""
-    agent = "".join(
-        character for character in request.headers.get("user-agent", "") if character.isprintable()
-    )
-    return Visitor(address=request.client.host if request.client else "unknown", agent=agent[:MAX_AGENT])
+    return Visitor.seen(request.client.host if request.client else None, request.headers.get("user-agent"))
 
 
 From = Annotated[Visitor, Depends(_visitor)]

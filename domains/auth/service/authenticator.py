@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from domains.auth.gateway.access_tokens import AccessTokens
-from domains.auth.models import AccountStatus, Role
+from domains.auth.models import AccountStatus, Role, SecurityEventKind
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import CallerRow
+from domains.auth.schemas import CallerRow, Visitor
+from domains.auth.service.trail import Trail
 from domains.auth.settings import AuthSettings
 from shared.clock import Clock
+from shared.database import TransactionFactory
 from shared.identity import ADMIN_SCOPE, NotAuthenticated, Principal
 
 _STAMPS_REMEMBERED = 10_000
@@ -23,11 +25,15 @@ class TokenAuthenticator:
         access_tokens: AccessTokens,
         *,
         sessions: SessionRepository,
+        trail: Trail,
+        transaction: TransactionFactory,
         settings: AuthSettings,
         clock: Clock,
     ) -> None:
         self.access_tokens = access_tokens
         self.sessions = sessions
+        self.trail = trail
+        self.transaction = transaction
         self.settings = settings
         self.clock = clock
         self._stamped: OrderedDict[UUID, datetime] = OrderedDict()
@@ -55,6 +61,19 @@ class TokenAuthenticator:
         if len(self._stamped) > _STAMPS_REMEMBERED:
             self._stamped.popitem(last=False)
         await self.sessions.stamp(session_id, now=now, before=before)
+
+    async def note_refusal(
+        self, principal: Principal, scope: str, *, address: str | None, agent: str | None
+    ) -> None:
+        """Write a line of the trail, in a transaction of its own."""
+        async with self.transaction(own=True):
+            await self.trail.record(
+                SecurityEventKind.SCOPE_REFUSED,
+                user_id=principal.user_id,
+                session_id=principal.session_id,
+                visitor=Visitor.seen(address, agent),
+                scope=scope,
+            )
 
 
 def _is_living(row: CallerRow, now: datetime) -> bool:

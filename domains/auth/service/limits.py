@@ -1,5 +1,8 @@
 """Limits that protect secrets: rows that are counted before the secret is looked at, and that survive the refusal."""
 
+import asyncio
+import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +17,12 @@ from domains.auth.settings import AuthSettings
 from domains.users.public import key_of_address
 from shared.clock import Clock
 from shared.database import TransactionFactory
+
+TURN_SECONDS = 10.0
+"""How long a sign-in waits for others of the same address to end."""
+
+TURN_PAUSE = (0.02, 0.08)
+"""Seconds between two looks whether they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +53,36 @@ class Limits:
         self.transaction = transaction
         self.clock = clock
 
-    async def count_login(self, username: str, visitor: Visitor) -> None:
-        """Count a sign-in as failed, for the address (known or not) and for the visitor's network.
+    async def begin_login(self, username: str, visitor: Visitor) -> None:
+        """Take one of the attempts that the address (known or not) and the visitor's network have left.
+
+        While all that are left are under way, it waits for how they end: many correct sign-ins at once are no guessing.
 
         Raises:
             TooManyAttempts: one of the two has no more attempts in its window.
         """
-        await self._count([self._of_address(username), self._of_network(visitor)])
+        await self._count([self._of_network(visitor)])
+        address = self._of_address(username)
+        until = time.monotonic() + TURN_SECONDS
+        while not await self._take_turn(address):
+            if time.monotonic() > until:
+                raise TooManyAttempts(retry_after=TURN_SECONDS)
+            await asyncio.sleep(random.uniform(*TURN_PAUSE))  # noqa: S311  # jitter, not a secret
+
+    async def fail_login(self, username: str) -> None:
+        """The sign-in was wrong: count it."""
+        await self._end_turn(username, failed=True)
+
+    async def release_login(self, username: str) -> None:
+        """The sign-in ended without a verdict on the password."""
+        async with self.transaction(own=True):
+            await self._end_turn(username, failed=False)
 
     async def forgive_login(self, username: str, visitor: Visitor) -> None:
         """The sign-in was right: forget the address's failures, and that this one was counted for the network."""
         async with self.transaction():
             address, network = self._of_address(username), self._of_network(visitor)
+            await self._end_turn(username, failed=False)
             await self.attempts.reset(address.kind, self._key(address))
             await self.attempts.take_back(network.kind, self._key(network))
 
@@ -96,6 +123,23 @@ class Limits:
         limit = self._of_checks(user_id)
         async with self.transaction():
             await self.attempts.reset(limit.kind, self._key(limit))
+
+    async def _take_turn(self, limit: _Limit) -> bool:
+        now, key = self.clock.now(), self._key(limit)
+        async with self.transaction(own=True):
+            row = await self.attempts.begin_one(
+                limit.kind, key, now=now, expires_at=now + timedelta(seconds=limit.window)
+            )
+            mine = row.count + row.under_way <= limit.most
+            if not mine:
+                await self.attempts.end_one(limit.kind, key, failed=False)
+        if row.count >= limit.most:
+            raise TooManyAttempts(retry_after=(row.expires_at - now).total_seconds())
+        return mine
+
+    async def _end_turn(self, username: str, *, failed: bool) -> None:
+        limit = self._of_address(username)
+        await self.attempts.end_one(limit.kind, self._key(limit), failed=failed)
 
     async def _count(self, limits: Sequence[_Limit]) -> None:
         now = self.clock.now()

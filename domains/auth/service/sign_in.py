@@ -67,16 +67,24 @@ class SessionService:
             AddressNotVerified: the password is right, but this installation wants verified addresses.
             TooManyAttempts: too many failures for this address or from this network.
         """
-        await self.limits.count_login(username, visitor)
-        person = await self.base.users.find_by_address(username)
-        account = await self.base.accounts.find(person.id if person else _NOBODY)
-        verification = await self.hasher.verify(password, account.usable_hash if account else None)
-        if account is None or not verification.matches:
-            await self._refuse(account.user_id if account else None, visitor)
-            raise InvalidCredentials
-        if self.base.settings.auth_require_verified_email and not (person and person.email_verified):
-            raise AddressNotVerified
-        return await self._begin(username, account, verification, visitor)
+        await self.limits.begin_login(username, visitor)
+        settled = False
+        try:
+            person = await self.base.users.find_by_address(username)
+            account = await self.base.accounts.find(person.id if person else _NOBODY)
+            verification = await self.hasher.verify(password, account.usable_hash if account else None)
+            if account is None or not verification.matches:
+                await self._refuse(username, account.user_id if account else None, visitor)
+                settled = True
+                raise InvalidCredentials
+            if self.base.settings.auth_require_verified_email and not (person and person.email_verified):
+                raise AddressNotVerified
+            tokens = await self._begin(username, account, verification, visitor)
+            settled = True
+        finally:
+            if not settled:
+                await self.limits.release_login(username)
+        return tokens
 
     async def refresh(self, token: str, visitor: Visitor) -> IssuedTokens:
         """Renew a session's tokens.
@@ -173,8 +181,9 @@ class SessionService:
             await self.limits.forgive_login(username, visitor)
         return self._issue(session)
 
-    async def _refuse(self, user_id: UUID | None, visitor: Visitor) -> None:
+    async def _refuse(self, username: str, user_id: UUID | None, visitor: Visitor) -> None:
         async with self.base.transaction(own=True):
+            await self.limits.fail_login(username)
             await self.base.trail.record(SecurityEventKind.LOGIN_FAILED, user_id=user_id, visitor=visitor)
 
     async def _tell_if_unfamiliar(self, session: Session) -> None:

@@ -194,18 +194,32 @@ class Attempts:
         self.counts = {}
 
     async def count_one(self, kind, key, *, now, expires_at):
-        count, until = self.counts.get((kind, key), (0, expires_at))
-        if until <= now:
-            count, until = 0, expires_at
-        self.counts[kind, key] = count + 1, until
-        return AttemptsRow(count=count + 1, expires_at=until)
+        return self._raise(kind, key, now, expires_at, counted=1, begun=0)
+
+    async def begin_one(self, kind, key, *, now, expires_at):
+        return self._raise(kind, key, now, expires_at, counted=0, begun=1)
+
+    async def end_one(self, kind, key, *, failed):
+        self._change(kind, key, counted=int(failed), begun=-1)
 
     async def take_back(self, kind, key):
-        count, until = self.counts[kind, key]
-        self.counts[kind, key] = count - 1, until
+        self._change(kind, key, counted=-1, begun=0)
 
     async def reset(self, kind, key):
-        self.counts.pop((kind, key), None)
+        self._change(kind, key, counted=-self.counts[kind, key].count, begun=0)
+
+    def _raise(self, kind, key, now, expires_at, *, counted, begun):
+        row = self.counts.get((kind, key))
+        if row is None or row.expires_at <= now:
+            self.counts[kind, key] = AttemptsRow(count=0, under_way=0, expires_at=expires_at)
+        return self._change(kind, key, counted=counted, begun=begun)
+
+    def _change(self, kind, key, *, counted, begun):
+        row = self.counts[kind, key]
+        self.counts[kind, key] = row.model_copy(
+            update={"count": row.count + counted, "under_way": row.under_way + begun}
+        )
+        return self.counts[kind, key]
 
 
 class Trail:

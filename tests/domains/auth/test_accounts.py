@@ -155,3 +155,18 @@ async def test_what_is_over_is_swept_away(user, later, rows, composition, client
         assert await rows(nothing, user.id) == []
     assert await rows("SELECT 1 FROM auth.security_events WHERE user_id = $1", user.id)
     assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1", user.id)
+
+
+async def test_a_refusal_for_a_missing_scope_is_in_the_trail(client, user, rows):
+    answer = await client.get("/v1/users", headers=user.headers | {"User-Agent": "curious\tbrowser"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "auth.missing_scope")
+    trail = await rows(
+        "SELECT address, agent, request_id, details FROM auth.security_events"
+        " WHERE user_id = $1 AND event = 'scope_refused'",
+        user.id,
+    )
+    assert len(trail) == 1
+    assert trail[0]["address"] == client.headers["X-Forwarded-For"]
+    assert trail[0]["agent"] == "curiousbrowser"
+    assert trail[0]["request_id"] == answer.headers["X-Request-Id"]
+    assert "admin" in trail[0]["details"]

@@ -138,7 +138,21 @@ async def test_counters_are_kept_in_transactions_of_their_own(house):
     before = house.transactions.own
     with pytest.raises(InvalidCredentials):
         await _sign_in(house, OTHER)
-    assert house.transactions.own == before + 2
+    assert house.transactions.own == before + 3
+
+
+async def test_a_sign_in_that_breaks_off_gives_its_turn_back(house, monkeypatch):
+    await _register(house)
+
+    async def broken(password, hashed):
+        raise TimeoutError
+
+    monkeypatch.setattr(house.sign_in.hasher, "verify", broken)
+    for _ in range(15):
+        with pytest.raises(TimeoutError):
+            await _sign_in(house)
+    monkeypatch.undo()
+    await _sign_in(house)
 
 
 async def test_the_limit_says_when_to_come_back(house):

@@ -170,7 +170,7 @@ async def test_jobs_that_ended_long_ago_are_forgotten(state, enqueue: Enqueue, c
     for job_id, age in ((old, "91 days"), (fresh, "1 day")):
         await run_sql(
             composition,
-            f"UPDATE jobs.jobs SET state = '{state}', finished_at = now() - interval '{age}' WHERE id = :id",  # noqa: S608
+            f"UPDATE jobs.jobs SET state = '{state}', finished_at = now() - interval '{age}' WHERE id = :id",
             id=job_id,
         )
     await composition.jobs.service().prune()
