@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 from bootstrap.settings import Settings, SettingsError
 
@@ -14,8 +15,18 @@ FOLDER = Path(__file__).parent / "migrations"
 
 
 def migrate(settings: Settings) -> None:
-    """Apply what is missing, as the owner's role; grant the application's role its rights."""
-    command.upgrade(_config(settings), "head")
+    """Apply what is missing, as the owner's role; grant the application's role its rights.
+
+    Raises:
+        SettingsError: the database was made by migrations that this version doesn't have.
+    """
+    try:
+        command.upgrade(_config(settings), "head")
+    except CommandError as error:
+        raise SettingsError(
+            f"The database can't be migrated: {error}. If a newer version made it, use that version;"
+            " a development database can be thrown away with its data folder."
+        ) from error
 
 
 def write_migration(settings: Settings, *, message: str, schema: str) -> None:

@@ -3,11 +3,13 @@
 import asyncio
 import multiprocessing
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import uvloop
+from celery.exceptions import SecurityWarning
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 
 from bootstrap.compose import compose, require, start, stop
@@ -74,6 +76,9 @@ class Worker:
             "--without-mingle",
             "--without-heartbeat",
         ]
+        # A worker may run as root where everything does (a container, a development machine): its messages hold ids
+        # in JSON, which can run no code.
+        warnings.simplefilter("ignore", SecurityWarning)
         self.celery.worker_main(arguments)
 
     def _declare_task(self) -> None:

@@ -94,7 +94,7 @@ async def _caller(
     return principal
 
 
-def _with_scope(scope: str) -> Callable[[Principal], Awaitable[Principal]]:
+def _with_scope(scope: str) -> Callable[[Request, Principal], Awaitable[Principal]]:
     async def check(request: Request, principal: Annotated[Principal, Depends(_caller)]) -> Principal:
         if scope not in principal.scopes:
             authenticator: Authenticator = request.app.state.authenticator
