@@ -40,13 +40,14 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.container = container
     app.state.authenticator = container.auth.authenticator()
-    writer = ProblemWriter(public_url=settings.public_url)
+    writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))
     writer.install(app)
     for router in routers_of(container):
         app.include_router(router)
@@ -91,6 +92,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
     return ProxyHeadersMiddleware(app, trusted_hosts=list(trusted))  # type: ignore[arg-type,return-value]  # same ASGI
+
+
+def _methods_at(container: TulouContainer) -> Callable[[str], set[str]]:
+    """Return what tells a path's methods: several routers may share a path, and each knows only its own."""
+    known = [(route.path_regex, route.methods or set()) for route in routes_of(container)]
+
+    def methods_at(path: str) -> set[str]:
+        return {method for pattern, methods in known if pattern.match(path) for method in methods}
+
+    return methods_at
 
 
 def _streaming_routes(container: TulouContainer) -> Callable[[Scope], bool]:

@@ -73,7 +73,7 @@ def make_migration(
     """Write a migration from the difference between a domain's models and the database."""
     from bootstrap.migrate import write_migration  # noqa: PLC0415  # as above
 
-    write_migration(_settings(), message=message, schema=domain)
+    write_migration(_settings(), message=f"{domain}: {message}", schema=domain)
 
 
 @app.command("create-admin")
@@ -90,7 +90,7 @@ def create_admin(
         ),
     ],
 ) -> None:
-    """Make an administrator, or make one of an existing account."""
+    """Make an administrator: a new account, whose address counts as verified."""
     from bootstrap.commands import create_admin as create  # noqa: PLC0415  # as above
 
     typer.echo(_told(lambda: create(_settings(), email=email, password=password)))

@@ -17,7 +17,10 @@ class AccountVerified(Event):
 
 
 class PasswordChanged(Event):
-    """A password was changed or reset; the person is told by mail."""
+    """A password was changed or reset; the person is told by mail.
+
+    It has no `owner_id`: whoever has taken over an account must not find, and cancel, the job that warns its owner.
+    """
 
     user_id: UUID
 

@@ -73,6 +73,10 @@ class JobId(Row):
     id: UUID
 
 
+ProgressTold = tuple[int, int | None, str | None]
+"""Steps done, steps in all, what is being done."""
+
+
 class LeaseRow(Row):
     """What a heartbeat learns."""
 

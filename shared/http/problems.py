@@ -1,6 +1,6 @@
 """One shape for every answer from 400 to 599 (RFC 9457)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -63,8 +63,9 @@ class ProblemWriter:
 
     headers: ClassVar[dict[str, str]] = {"Cache-Control": "no-store"}
 
-    def __init__(self, *, public_url: str) -> None:
+    def __init__(self, *, public_url: str, methods_at: Callable[[str], set[str]] | None = None) -> None:
         self._public_url = public_url.rstrip("/")
+        self._methods_at = methods_at
 
     def install(self, app: FastAPI) -> None:
         """Answer every exception of the application, but for unexpected ones: see `UnexpectedErrors`."""
@@ -104,7 +105,10 @@ class ProblemWriter:
         assert isinstance(error, HTTPException)  # noqa: S101  # as above
         known = _BY_STATUS.get(error.status_code)
         problem = known() if known else _unnamed(error.status_code)
-        return self.response(problem, request.url.path, error.headers)
+        headers = dict(error.headers or {})
+        if known is MethodNotAllowed and self._methods_at:
+            headers["Allow"] = ", ".join(sorted(self._methods_at(request.url.path)))
+        return self.response(problem, request.url.path, headers)
 
 
 class UnexpectedErrors:

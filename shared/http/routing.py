@@ -64,6 +64,7 @@ class Router(APIRouter):
             tags=list(tags or []),
             route_class=StrictRoute,
             generate_unique_id_function=_name_of,
+            redirect_slashes=False,
         )
 
 

@@ -154,4 +154,4 @@ class PasswordService:
 
     async def _tell(self, user_id: UUID, event: SecurityEventKind, visitor: Visitor) -> None:
         await self.base.trail.record(event, user_id=user_id, visitor=visitor)
-        await self.base.outbox.publish(PasswordChanged(owner_id=user_id, user_id=user_id))
+        await self.base.outbox.publish(PasswordChanged(user_id=user_id))

@@ -81,6 +81,8 @@ class Sandbox:
             except BaseException:
                 await self._end_child()
                 raise
+            if "refused" in answer and not await asyncio.to_thread(Path(str(arguments.get("input"))).exists):
+                raise SandboxUnavailable("The working copy of the file is gone.")
             return _result_of(answer)
 
     async def stop(self) -> None:

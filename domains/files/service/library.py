@@ -58,11 +58,17 @@ class LibraryService:
         page = await self.files.listed(owner_id, request, filters, trashed=trashed)
         return Page(data=await self._described(page.data), next_cursor=page.next_cursor, total=page.total)
 
-    async def get(self, file_id: UUID, owner_id: UUID) -> FileBody:
-        """Return a file, in the trash or not. Raises FileNotFound."""
+    async def get(self, file_id: UUID, owner_id: UUID, *, ordered: Sequence[UUID] = ()) -> FileBody:
+        """Return a file, in the trash or not, with the jobs under way or, whatever their state, those `ordered`.
+
+        Raises FileNotFound.
+        """
         file = await self.files.find(file_id, owner_id)
         if file is None:
             raise FileNotFound
+        if ordered:
+            renditions, jobs = await self.files.renditions([file_id]), await self.jobs.summaries([*ordered])
+            return _described(file, renditions[file_id], jobs)
         (described,) = await self._described([file])
         return described
 

@@ -92,8 +92,8 @@ class UploadService:
             )
             await self.store.put(upload.key, intake.passing())
             upload.stored = True
-            await self._keep(upload, intake, incoming.details())
-        return await self.library.get(upload.file_id, incoming.owner_id)
+            ordered = await self._keep(upload, intake, incoming.details())
+        return await self.library.get(upload.file_id, incoming.owner_id, ordered=ordered)
 
     async def _begin(self, incoming: Incoming) -> "_Upload":
         """Commit the row and the promise before the first byte, so that a sweep finds what a crash leaves."""
@@ -146,8 +146,11 @@ class UploadService:
                 raise UploadTorn
         upload.reserved += amount
 
-    async def _keep(self, upload: "_Upload", intake: Intake, details: Details) -> None:
-        """Make the upload a file: bytes counted once, quota settled, work ordered, all in one transaction."""
+    async def _keep(self, upload: "_Upload", intake: Intake, details: Details) -> list[UUID]:
+        """Make the upload a file: bytes counted once, quota settled, work ordered, all in one transaction.
+
+        Returns the ids of the jobs that were ordered.
+        """
         recipes = recipes_for(intake.content_type)
         async with self.transaction():
             is_new = await self.ledger.keep_blob(intake.sha256, intake.size, upload.key)
@@ -178,15 +181,16 @@ class UploadService:
                 ]
             )
             await self.files.set_text(upload.file_id, upload.owner_id, upload.name, "")
-            await self._announce(upload, has_work=bool(recipes))
+            return await self._announce(upload, has_work=bool(recipes))
 
-    async def _announce(self, upload: "_Upload", *, has_work: bool) -> None:
+    async def _announce(self, upload: "_Upload", *, has_work: bool) -> list[UUID]:
         event = FileStored(owner_id=upload.owner_id, file_id=upload.file_id)
         await self.outbox.publish(event)
-        if has_work:
-            resource = Resource(type=RESOURCE_TYPE, id=upload.file_id)
-            options = JobOptions(owner_id=upload.owner_id, resource=resource)
-            await self.outbox.enqueue("files.process", event, options)
+        if not has_work:
+            return []
+        resource = Resource(type=RESOURCE_TYPE, id=upload.file_id)
+        options = JobOptions(owner_id=upload.owner_id, resource=resource)
+        return [await self.outbox.enqueue("files.process", event, options)]
 
     @asynccontextmanager
     async def _or_nothing(self, upload: "_Upload") -> AsyncIterator[None]:

@@ -5,14 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Integer, Interval, bindparam, case, func, literal_column, select, update
+from sqlalchemy import Integer, Interval, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
 from domains.jobs.models import Job, JobState
 from domains.jobs.repository.conditions import claimable, leased_by_me, now
-from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow
+from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, ProgressTold
 from shared.models import columns
 from shared.repository import Repository
 from shared.statements import Statement
@@ -44,14 +44,18 @@ _CLAIM_NEXT = Statement(
     ),
     ClaimedJob,
 )
+_progress: dict[str, Any] = {
+    "progress_current": bindparam("steps"),
+    "progress_total": bindparam("steps_in_all"),
+    "progress_message": bindparam("doing"),
+}
+_LOOK = Statement(select(col(Job.cancel_requested_at)).where(leased_by_me), LeaseRow)
 _BEAT = Statement(
     update(Job)
     .where(leased_by_me)
     .values(
         lease_expires_at=now + _lease,
-        progress_current=bindparam("steps"),
-        progress_total=bindparam("steps_in_all"),
-        progress_message=bindparam("doing"),
+        **_progress,
         revision=Job.revision + bindparam("moved", type_=Integer()),
     )
     .returning(col(Job.cancel_requested_at)),
@@ -66,13 +70,7 @@ _FINISH = Statement(
         state=bindparam("outcome", type_=Job.__table__.c.state.type),  # type: ignore[attr-defined]
         result=bindparam("answer", type_=JSONB(none_as_null=True)),
         error=bindparam("problem", type_=JSONB(none_as_null=True)),
-        progress_current=case(
-            (
-                bindparam("complete", type_=Integer()) == 1,
-                func.coalesce(Job.progress_total, Job.progress_current),
-            ),
-            else_=Job.progress_current,
-        ),
+        **_progress,
         finished_at=now,
         **_let_go,
     )
@@ -116,21 +114,22 @@ class LeaseRepository(Repository):
         token: UUID,
         *,
         lease: timedelta,
-        progress: tuple[int, int | None, str | None],
+        progress: ProgressTold,
         moved: bool,
     ) -> LeaseRow | None:
         """Renew the lease and write the progress; None: the lease is lost."""
-        steps, in_all, doing = progress
         return await self.database.fetch_one(
             _BEAT,
             job_id=job_id,
             token=token,
             lease=lease,
-            steps=steps,
-            steps_in_all=in_all,
-            doing=doing,
             moved=int(moved),
+            **_told(progress),
         )
+
+    async def look(self, job_id: UUID, token: UUID) -> LeaseRow | None:
+        """Read whether somebody wants to cancel, and change nothing; None: the lease is lost."""
+        return await self.database.fetch_one(_LOOK, job_id=job_id, token=token)
 
     async def confirm(self, job_id: UUID, token: UUID) -> bool:
         """Lock the row and tell whether the lease holds, in the open transaction."""
@@ -142,6 +141,7 @@ class LeaseRepository(Repository):
         token: UUID,
         outcome: JobState,
         *,
+        progress: ProgressTold,
         result: dict[str, Any] | None = None,
         error: dict[str, Any] | None = None,
     ) -> bool:
@@ -153,7 +153,7 @@ class LeaseRepository(Repository):
             outcome=outcome,
             answer=result,
             problem=error,
-            complete=int(outcome is JobState.SUCCEEDED),
+            **_told(progress),
         )
         return row is not None
 
@@ -165,3 +165,8 @@ class LeaseRepository(Repository):
             _POSTPONE, job_id=job_id, token=token, delay=delay, unburnt=int(not burnt), problem=error
         )
         return row is not None
+
+
+def _told(progress: ProgressTold) -> dict[str, Any]:
+    steps, in_all, doing = progress
+    return {"steps": steps, "steps_in_all": in_all, "doing": doing}

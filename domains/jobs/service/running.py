@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from domains.jobs.models import JobState
-from domains.jobs.schemas import ClaimedJob, LeaseRow
+from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold
 from domains.jobs.settings import JobsSettings
 from shared.database import TransactionFactory, after_commit
 from shared.errors import DatabaseUnavailable
@@ -20,6 +20,9 @@ Provide = Callable[[str, type[Any]], Any]
 PROGRESS_PAUSE = 0.25
 """Seconds between two writes of progress."""
 
+LOOK_PAUSE = 1.0
+"""Seconds between two looks whether somebody wants to cancel."""
+
 
 class Leases(Protocol):
     """What a running job needs of the repository. False or None always means: the lease is lost."""
@@ -30,10 +33,14 @@ class Leases(Protocol):
         token: UUID,
         *,
         lease: timedelta,
-        progress: tuple[int, int | None, str | None],
+        progress: ProgressTold,
         moved: bool,
     ) -> LeaseRow | None:
         """Renew the lease, write the progress, read the wish to cancel."""
+        ...
+
+    async def look(self, job_id: UUID, token: UUID) -> LeaseRow | None:
+        """Read the wish to cancel, and change nothing."""
         ...
 
     async def confirm(self, job_id: UUID, token: UUID) -> bool:
@@ -46,6 +53,7 @@ class Leases(Protocol):
         token: UUID,
         outcome: JobState,
         *,
+        progress: ProgressTold,
         result: dict[str, Any] | None = None,
         error: dict[str, Any] | None = None,
     ) -> bool:
@@ -76,7 +84,7 @@ class RunningJob:
         self._transaction = transaction
         self._settings = settings
         self._provide = provide
-        self._progress: tuple[int, int | None, str | None] = (0, None, None)
+        self._progress: ProgressTold = (0, None, None)
         self._moved = asyncio.Event()
         self.cancelled = False
         self.finished = False
@@ -144,38 +152,46 @@ class RunningJob:
 
     async def keep_lease(self, work: "asyncio.Task[None]") -> None:
         """Beat until cancelled. Ends `work` when the lease is lost, or when it ignores a wish to cancel."""
-        seen_cancelled_at: float | None = None
+        loop = asyncio.get_running_loop()
+        next_beat = loop.time() + self._settings.jobs_heartbeat
+        asked_at: float | None = None
         while True:
             moved = await self._wait_for_progress()
             try:
-                row = await self._beat(moved=moved)
+                if moved or loop.time() >= next_beat:
+                    row = await self._beat(moved=moved)
+                    next_beat = loop.time() + self._settings.jobs_heartbeat
+                else:
+                    row = await self._look()
             except DatabaseUnavailable:
-                logger.warning("heartbeat_missed", job_id=str(self.job_id))
-                await asyncio.sleep(1)
+                logger.warning("heartbeat_missed")
                 continue
             if row is None:
                 self.lost = True
                 work.cancel()
                 return
             if row.cancel_requested_at is not None:
-                now = asyncio.get_running_loop().time()
-                seen_cancelled_at = seen_cancelled_at or now
                 self.cancelled = True
-                if now - seen_cancelled_at >= self._settings.jobs_cancel_grace:
+                asked_at = asked_at or loop.time()
+                if loop.time() - asked_at >= self._settings.jobs_cancel_grace:
                     work.cancel()
                     return
-            await asyncio.sleep(PROGRESS_PAUSE)
 
     async def _wait_for_progress(self) -> bool:
-        """Return True as soon as there is progress to write, False when a beat is due."""
-        pause = min(self._settings.jobs_heartbeat, 1.0) if self.cancelled else self._settings.jobs_heartbeat
+        """Return True when there is progress to write, False when it's time to look at the row."""
+        await asyncio.sleep(PROGRESS_PAUSE)
         try:
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout(min(LOOK_PAUSE, self._settings.jobs_heartbeat)):
                 await self._moved.wait()
         except TimeoutError:
             return False
         self._moved.clear()
         return True
+
+    async def _look(self) -> LeaseRow | None:
+        if self.finished:
+            return LeaseRow(cancel_requested_at=None)
+        return await self._leases.look(self.job_id, self._job.lease_token)
 
     async def _beat(self, *, moved: bool) -> LeaseRow | None:
         if self.finished:
@@ -192,7 +208,7 @@ class RunningJob:
         self, outcome: JobState, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
     ) -> None:
         if not await self._leases.finish(
-            self.job_id, self._job.lease_token, outcome, result=result, error=error
+            self.job_id, self._job.lease_token, outcome, progress=self._progress, result=result, error=error
         ):
             self.lost = True
             raise LeaseLost

@@ -159,7 +159,7 @@ class FakeOutbox:
 
 
 class FakeLibrary:
-    async def get(self, file_id: UUID, owner_id: UUID):
+    async def get(self, file_id: UUID, owner_id: UUID, *, ordered=()):
         return SimpleNamespace(id=file_id)
 
 
