@@ -3,18 +3,26 @@
 import asyncio
 import multiprocessing
 import os
+import signal
+import socket
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from importlib.metadata import version
+from types import FrameType
 from typing import Any
 from uuid import UUID
 
 import uvloop
 from celery.exceptions import SecurityWarning
-from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
 
 from bootstrap.compose import compose, require, start, stop
+from bootstrap.container import TulouContainer
 from bootstrap.settings import Settings
 from domains.jobs.gateway import TASK, create_celery
+from domains.jobs.schemas import WorkerCard
 from domains.jobs.service.runner import JobRunner
 from shared.errors import DatabaseUnavailable
 from shared.logging import configure_logging, get_logger
@@ -23,15 +31,51 @@ logger = get_logger(__name__)
 HARD_LIMITS = {"mail": 150, "files": 960}
 """Seconds after which Celery kills a child. A job's own limit ends it long before, unless it blocks the loop."""
 
+ANNOUNCE_PAUSE = 10.0
+GONE_AFTER = timedelta(days=1)
+GIVE_BACK_TIME = 2.0
+"""Seconds that a child has, at the end of the soft shutdown, to give its job back."""
+
+Compose = Callable[[Settings], TulouContainer]
+_Handler = Callable[[int, FrameType | None], Any] | int | None
+
+
+class Ending:
+    """When a worker must have ended, and how many of its children are busy: known to all of its processes."""
+
+    def __init__(self) -> None:
+        self._ends_at = multiprocessing.Value("d", 0.0)
+        self._busy = multiprocessing.Value("i", 0)
+
+    def begin(self, seconds: float) -> None:
+        """Let everything end within this time."""
+        self._ends_at.value = time.monotonic() + seconds
+
+    def ends_at(self) -> float | None:
+        """Return the moment (`time.monotonic()`) at which jobs are given back, or None."""
+        return self._ends_at.value or None
+
+    def work(self, number: int) -> None:
+        """Count a child in (1) or out (-1)."""
+        with self._busy.get_lock():
+            self._busy.value += number
+
+    def wait(self, seconds: float) -> None:
+        """Wait until no child is busy."""
+        until = time.monotonic() + seconds
+        while self._busy.value > 0 and time.monotonic() < until:
+            time.sleep(0.02)
+
 
 class WorkerChild:
     """What a child process of a worker keeps from its first job to its last. Made after the fork."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._container = compose(settings, "worker")
+    def __init__(self, container: TulouContainer, ending: Ending) -> None:
+        self._container = container
         self._loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._loop.run(start(self._container))
         self.runner: JobRunner = self._container.jobs.runner()
+        self.runner.ends_at = ending.ends_at
 
     def follow_hint(self, job_id: UUID, queue: str) -> int:
         """Run the hinted job and due ones after it; return how many."""
@@ -46,21 +90,27 @@ class WorkerChild:
 class Worker:
     """The Celery application with its one task; run it with `run`."""
 
-    def __init__(self, settings: Settings, queues: Sequence[str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        queues: Sequence[str],
+        *,
+        composed: Compose = lambda settings: compose(settings, "worker"),
+    ) -> None:
         require(settings)
         self._settings = settings
         self._queues = list(queues)
+        self._compose = composed
         self._child: WorkerChild | None = None
-        self._draining = multiprocessing.Event()
+        self._ending = Ending()
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
         self.celery = create_celery(redis_url, queues=self._queues)
-        self.celery.conf.worker_soft_shutdown_timeout = settings.worker_soft_shutdown
         self.celery.conf.task_time_limit = max(HARD_LIMITS.get(queue, 900) for queue in self._queues)
         self._declare_task()
         # Without weak=False the bound methods would be forgotten at once.
         worker_process_init.connect(self._on_child_start, weak=False)
         worker_process_shutdown.connect(self._on_child_stop, weak=False)
-        worker_shutting_down.connect(self._on_shutting_down, weak=False)
+        worker_ready.connect(self._on_ready, weak=False)
 
     def run(self) -> None:
         """Work until SIGTERM."""
@@ -79,7 +129,10 @@ class Worker:
         # A worker may run as root where everything does (a container, a development machine): its messages hold ids
         # in JSON, which can run no code.
         warnings.simplefilter("ignore", SecurityWarning)
-        self.celery.worker_main(arguments)
+        try:
+            self.celery.worker_main(arguments)
+        finally:
+            self._leave()
 
     def _declare_task(self) -> None:
         @self.celery.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]  # Celery's
@@ -88,17 +141,21 @@ class Worker:
 
     def _follow(self, job_id: str, queue: str) -> None:
         """Follow one hint. Nothing that goes wrong here loses a job: its row is found again."""
+        if self._ending.ends_at() is not None:
+            return
+        self._ending.work(1)
         try:
             self._current_child().follow_hint(UUID(job_id), queue)
         except DatabaseUnavailable:
             logger.warning("hint_dropped", reason="the database is away")
         except ValueError:
             logger.warning("hint_dropped", reason="it names no job")
+        finally:
+            self._ending.work(-1)
 
     def _current_child(self) -> WorkerChild:
         if self._child is None:
-            self._child = WorkerChild(self._settings)
-            self._child.runner.is_draining = self._draining.is_set
+            self._child = WorkerChild(self._compose(self._settings), self._ending)
         return self._child
 
     def _on_child_start(self, **_: object) -> None:
@@ -109,5 +166,56 @@ class Worker:
         if self._child is not None:
             self._child.stop()
 
-    def _on_shutting_down(self, **_: object) -> None:
-        self._draining.set()
+    def _on_ready(self, sender: Any, **_: object) -> None:
+        """Put our ending before Celery's, and announce this worker from now on. Runs in the parent process."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, self._ending_before(signal.getsignal(number)))
+        self._announce()
+        sender.timer.call_repeatedly(ANNOUNCE_PAUSE, self._announce)
+
+    def _ending_before(self, celerys: _Handler) -> Callable[[int, FrameType | None], None]:
+        """Return a signal handler that lets running jobs end, or be given back, before Celery ends the children."""
+
+        def end(number: int, frame: FrameType | None) -> None:
+            if self._ending.ends_at() is None:
+                logger.info("worker_drains")
+                grace = self._settings.worker_soft_shutdown
+                self._ending.begin(max(0.0, grace - GIVE_BACK_TIME))
+                self._ending.wait(grace)
+            if callable(celerys):
+                celerys(number, frame)
+
+        return end
+
+    def _announce(self) -> None:
+        """Write the heartbeat. A connection of its own each time: an open one would be shared with every child."""
+        card = WorkerCard(
+            id=f"{socket.gethostname()}:{os.getpid()}",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=",".join(self._queues),
+            version=version("tulou"),
+            draining=self._ending.ends_at() is not None,
+        )
+        asyncio.run(self._with_roster(card, leaving=False))
+
+    def _leave(self) -> None:
+        card = WorkerCard(
+            id=f"{socket.gethostname()}:{os.getpid()}", host="", pid=0, queues="", version="", draining=True
+        )
+        asyncio.run(self._with_roster(card, leaving=True))
+
+    async def _with_roster(self, card: WorkerCard, *, leaving: bool) -> None:
+        container = compose(self._settings, "relay")
+        try:
+            await start(container)
+            roster = container.jobs.roster()
+            if leaving:
+                await roster.leave(card.id)
+            else:
+                await roster.announce(card)
+                await roster.forget(age=GONE_AFTER)
+        except DatabaseUnavailable:
+            logger.warning("worker_not_announced")
+        finally:
+            await container.database().stop()

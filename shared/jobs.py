@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from cronsim import CronSim
 from pydantic import BaseModel
 
 from shared.events import Event, Resource
@@ -92,12 +94,54 @@ class JobDefinition:
     max_attempts: int
     timeout: float
     on: type[Event] | None
-    every: timedelta | None
+    schedule: "Recurrence | None"
     version: int
 
 
 class NoPayload(BaseModel):
-    """The payload of a job that needs none (those with `every`)."""
+    """The payload of a job that needs none (those that recur)."""
+
+
+class Recurrence(Protocol):
+    """When a job recurs."""
+
+    def latest(self, moment: datetime) -> datetime:
+        """Return the latest fire time up to and including `moment`, in UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """At each multiple of an interval since the epoch."""
+
+    interval: timedelta
+
+    def latest(self, moment: datetime) -> datetime:
+        """Return the latest multiple."""
+        seconds = self.interval.total_seconds()
+        return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """At the times of a crontab(5) expression in a zone; what a change of the clock skips or repeats fires once."""
+
+    expression: str
+    timezone: str
+
+    def latest(self, moment: datetime) -> datetime:
+        """Return the latest time that matches."""
+        local = moment.astimezone(ZoneInfo(self.timezone)) + timedelta(minutes=1)
+        fires = CronSim(self.expression, local, reverse=True)
+        return next(fire for fire in (found.astimezone(UTC) for found in fires) if fire <= moment)
+
+
+def _recurrence(every: timedelta | None, cron: str | None, timezone: str) -> Recurrence | None:
+    if cron is not None:
+        schedule = Cron(cron, timezone)
+        schedule.latest(datetime.now(UTC))  # a mistake in the expression is met when the program starts
+        return schedule
+    return None if every is None else Every(every)
 
 
 def job(
@@ -105,6 +149,8 @@ def job(
     *,
     on: type[Event] | None = None,
     every: timedelta | None = None,
+    cron: str | None = None,
+    timezone: str = "UTC",
     queue: str = "default",
     max_attempts: int = 5,
     timeout: float = 60,
@@ -116,15 +162,20 @@ def job(
         kind: stable name, `domain.verb`; rows in the database carry it.
         on: an event that causes one such job; the event is the payload.
         every: run it this often; the payload is `NoPayload`.
+        cron: run it at these times, five fields as in crontab(5); the payload is `NoPayload`.
+        timezone: the IANA name of the zone that `cron` is meant in.
         queue: `default`, `mail` or `files`: each has workers of its own.
         max_attempts: how often it is tried before it is failed.
         timeout: seconds that one attempt may take.
         version: of the payload's shape; a worker leaves jobs of a version it doesn't know to newer ones.
     """
+    schedule = _recurrence(every, cron, timezone)
 
     def declare(handler: Handler) -> Handler:
         payload = next(iter(handler.__annotations__.values()))
-        definition = JobDefinition(kind, handler, payload, queue, max_attempts, timeout, on, every, version)
+        definition = JobDefinition(
+            kind, handler, payload, queue, max_attempts, timeout, on, schedule, version
+        )
         setattr(handler, _DECLARATION, definition)
         return handler
 
@@ -160,7 +211,7 @@ class JobRegistry:
 
     def recurring(self) -> list[JobDefinition]:
         """Return the jobs that run by the clock."""
-        return [definition for definition in self._by_kind.values() if definition.every is not None]
+        return [definition for definition in self._by_kind.values() if definition.schedule is not None]
 
     def queues(self) -> list[str]:
         """Return the queues in use."""

@@ -11,6 +11,7 @@ from domains.jobs.gateway import CeleryHints
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.repository.leases import LeaseRepository
 from domains.jobs.repository.relay import RelayRepository
+from domains.jobs.repository.roster import RosterRepository
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.relay import Relay
 from domains.jobs.service.runner import JobRunner
@@ -38,6 +39,7 @@ class JobsContainer(DeclarativeContainer):
     rows = ThreadSafeSingleton(JobRepository, database)
     leases = ThreadSafeSingleton(LeaseRepository, database)
     relay_rows = ThreadSafeSingleton(RelayRepository, database)
+    roster = ThreadSafeSingleton(RosterRepository, database)
     hints = ThreadSafeSingleton(CeleryHints, celery)
     store = ThreadSafeSingleton(RowJobStore, rows=rows, hints=hints, settings=settings)
     outbox = ThreadSafeSingleton(Outbox, registry, store)

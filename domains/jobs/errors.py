@@ -1,6 +1,6 @@
 """What can be wrong with a job."""
 
-from shared.errors import AppError, Conflict, NotFound, TooLarge, Unavailable, Unprocessable
+from shared.errors import AppError, Conflict, NotFound, TooLarge, TooManyRequests, Unavailable, Unprocessable
 
 
 class JobNotFound(NotFound):
@@ -22,6 +22,13 @@ class JobNotRetryable(Conflict):
 
     code = "jobs.not_retryable"
     detail = "Only a failed or cancelled job can be started again."
+
+
+class TooManyJobs(TooManyRequests):
+    """The owner has as many jobs waiting as one may have."""
+
+    code = "jobs.too_many"
+    detail = "You have too many jobs waiting; try again when some of them are done."
 
 
 class PayloadTooLarge(TooLarge):

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, text
 from sqlmodel import Field
 
 from shared.ids import new_id
@@ -27,13 +27,24 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class AttemptOutcome(StrEnum):
+    """How an attempt ended that did not end its job."""
+
+    FAILED = "failed"
+    SNOOZED = "snoozed"
+    GIVEN_BACK = "given_back"
+    CRASHED = "crashed"
+
+
 LIVING = (JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING, JobState.RETRYING)
+WAITING = (JobState.SCHEDULED, JobState.QUEUED, JobState.RETRYING)
 OVER = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+_IS_WAITING = text("state IN ('scheduled', 'queued', 'retrying')")
 _IS_LIVING = text("state IN ('scheduled', 'queued', 'running', 'retrying')")
 
 
 class Job(Table, table=True):
-    """One accepted piece of work."""
+    """One accepted piece of work. `turn` is its place among its owner's: a queue serves the lowest turns first."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -42,7 +53,16 @@ class Job(Table, table=True):
             "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)",
             name="over_is_finished",
         ),
-        Index("ix_jobs_due", "queue", "priority", "run_at", "id", postgresql_where=text("state = 'queued'")),
+        Index(
+            "ix_jobs_due",
+            "queue",
+            "priority",
+            "turn",
+            "run_at",
+            "id",
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index("ix_jobs_turns", "owner_id", "queue", "turn", postgresql_where=_IS_WAITING),
         Index("ix_jobs_waiting", "run_at", postgresql_where=text("state IN ('scheduled', 'retrying')")),
         Index("ix_jobs_leases", "lease_expires_at", postgresql_where=text("state = 'running'")),
         Index("uq_jobs_unique_key", "kind", "unique_key", unique=True, postgresql_where=_IS_LIVING),
@@ -65,6 +85,7 @@ class Job(Table, table=True):
     payload_version: int = 1
     state: JobState = choice(JobState, JobState.QUEUED)
     priority: int = 100
+    turn: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     run_at: datetime = moment(default_now=True)
     attempt: int = 0
     max_attempts: int = 5
@@ -89,14 +110,53 @@ class Job(Table, table=True):
     revision: int = 1
     created_at: datetime = moment(default_now=True)
     started_at: datetime | None = moment(nullable=True)
+    begun_at: datetime | None = moment(nullable=True)
     finished_at: datetime | None = moment(nullable=True)
 
 
-class ScheduleFire(Table, table=True):
-    """A recurring job's fire time that was taken: one row, so one job, whatever the number of relays."""
+class Attempt(Table, table=True):
+    """An attempt that did not end its job. The one that did is told by the job itself."""
 
-    __tablename__ = "schedule_fires"
+    __tablename__ = "attempts"
+    __table_args__ = (
+        Index("ix_attempts_job_id", "job_id"),
+        Index("ix_attempts_outcome", "outcome", "ended_at"),
+        {"schema": "jobs"},
+    )
+
+    id: int | None = Field(
+        default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True)
+    )
+    job_id: UUID = Field(foreign_key="jobs.jobs.id", ondelete="CASCADE")
+    attempt: int
+    outcome: AttemptOutcome = choice(AttemptOutcome, AttemptOutcome.FAILED)
+    worker_id: str | None = None
+    started_at: datetime | None = moment(nullable=True)
+    ended_at: datetime = moment(default_now=True)
+    error: dict[str, Any] | None = document(nullable=True)
+
+
+class Schedule(Table, table=True):
+    """A recurring job's latest fire time that was taken. Whoever moves it forward writes the job: one for each fire."""
+
+    __tablename__ = "schedules"
     __table_args__ = ({"schema": "jobs"},)
 
     kind: str = Field(primary_key=True)
-    fired_for: datetime = Field(primary_key=True, sa_type=DateTime(timezone=True))
+    fired_for: datetime = moment()
+
+
+class Worker(Table, table=True):
+    """A worker process, as long as it lives and a while longer."""
+
+    __tablename__ = "workers"
+    __table_args__ = ({"schema": "jobs"},)
+
+    id: str = Field(primary_key=True)
+    host: str
+    pid: int
+    queues: str
+    version: str
+    started_at: datetime = moment(default_now=True)
+    heartbeat_at: datetime = moment(default_now=True)
+    draining: bool = False

@@ -100,6 +100,12 @@ class LostRow(Row):
     worker_id: str | None
 
 
+class FireRow(Row):
+    """Whether a fire time was taken that causes a job."""
+
+    fires: bool
+
+
 class QueueCount(Row):
     """How many of something a queue has."""
 
@@ -111,6 +117,17 @@ class Lateness(Row):
     """How long something has been due."""
 
     seconds: float
+
+
+class WorkerCard(Row):
+    """What a worker says of itself."""
+
+    id: str
+    host: str
+    pid: int
+    queues: str
+    version: str
+    draining: bool
 
 
 class Progress(ResponseBody):

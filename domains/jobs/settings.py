@@ -33,6 +33,12 @@ class JobsSettings(BaseModel):
     jobs_keep_cancelled_days: int = Field(30, ge=1, description="Days that cancelled jobs are kept.")
     jobs_keep_failed_days: int = Field(90, ge=1, description="Days that failed jobs are kept.")
     jobs_late_alarm: float = Field(30, ge=1, description="Age of the oldest due job at which the log warns.")
+    jobs_owner_waiting: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Jobs of one owner that may wait at a time; more are refused with 429.",
+    )
     jobs_payload_bytes: int = Field(
         32_768, ge=1024, le=1 << 20, description="Largest payload; more is a file."
     )

@@ -1,5 +1,7 @@
 """Conditions that the statements about jobs share."""
 
+from typing import Any
+
 from sqlalchemy import Boolean, ColumnElement, and_, bindparam, literal_column, or_
 from sqlalchemy import func as sql
 from sqlalchemy.orm import aliased
@@ -35,3 +37,6 @@ claimable = and_(queued, col(Job.run_at) <= now, _not_held)
 
 leased_by_me = and_(col(Job.id) == bindparam("job_id"), col(Job.lease_token) == bindparam("token"), running)
 """The fence: true only for the worker that holds the present lease."""
+
+ended_attempt: tuple[Any, ...] = (col(Job.worker_id), col(Job.begun_at).label("started_at"), col(Job.error))
+"""What a row of `jobs.attempts` takes from the job, beside its id and the attempt's number."""

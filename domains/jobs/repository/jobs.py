@@ -10,6 +10,7 @@ from sqlalchemy import (
     DateTime,
     Integer,
     Interval,
+    Text,
     Uuid,
     any_,
     bindparam,
@@ -17,15 +18,17 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    or_,
     select,
     text,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from domains.jobs.errors import JobNotRetryable
-from domains.jobs.models import Job, JobState
+from domains.jobs.models import WAITING, Job, JobState
 from domains.jobs.repository.conditions import in_state, living, now, running
 from domains.jobs.schemas import JobId, JobRow
 from shared.jobs import NewJob
@@ -39,30 +42,59 @@ _due = bindparam("due", type_=DateTime(timezone=True))
 _owner = bindparam("owner", type_=Uuid())
 _shown = columns(Job, JobRow)
 
+_queue = bindparam("new_queue", type_=Text())
+_priority = bindparam("new_priority", type_=Integer())
+_other: Any = aliased(Job, name="other")
+_others_waiting = in_state(*WAITING, table="other")
+_after_ones_own: Any = (
+    select(func.max(_other.turn) + 1)
+    .where(_other.owner_id == _owner, _other.queue == _queue, _others_waiting)
+    .scalar_subquery()
+)
+_served_now = (
+    select(_other.turn)
+    .where(_other.queue == _queue, in_state(JobState.QUEUED, table="other"), _other.priority == _priority)
+    .order_by(_other.turn)
+    .limit(literal_column("1"))
+    .scalar_subquery()
+)
+_ones_own = (
+    select(literal_column("1"))
+    .where(_other.owner_id == _owner, _others_waiting)
+    .limit(bindparam("most", type_=Integer()))
+    .subquery()
+)
+_room_left: Any = or_(
+    _owner.is_(None),
+    select(func.count()).select_from(_ones_own).scalar_subquery() < bindparam("most", type_=Integer()),
+)
+_new: dict[str, Any] = {
+    "id": bindparam("new_id", type_=Uuid()),
+    "kind": bindparam("new_kind", type_=Text()),
+    "queue": _queue,
+    "payload": bindparam("new_payload", type_=JSONB),
+    "payload_version": bindparam("new_version", type_=Integer()),
+    "state": case((_due > now, literal_column("'scheduled'")), else_=literal_column("'queued'")),
+    "priority": _priority,
+    # Behind one's own jobs, and not in front of the turn that is served now: owners with few jobs pass those with many.
+    "turn": func.greatest(func.coalesce(_after_ones_own, 0), func.coalesce(_served_now, 0)),
+    "run_at": func.coalesce(_due, now),
+    "attempt": literal_column("0"),
+    "max_attempts": bindparam("attempts", type_=Integer()),
+    "crashes": literal_column("0"),
+    "progress_current": literal_column("0"),
+    "concurrency_key": bindparam("one_at_a_time", type_=Text()),
+    "unique_key": bindparam("only_one", type_=Text()),
+    "owner_id": _owner,
+    "resource_type": bindparam("about_type", type_=Text()),
+    "resource_id": bindparam("about_id", type_=Uuid()),
+    "request_id": bindparam("request", type_=Text()),
+    "traceparent": bindparam("parent", type_=Text()),
+    "revision": literal_column("1"),
+}
 _ADD = Statement(
     insert(Job)
-    .values(
-        id=bindparam("new_id"),
-        kind=bindparam("new_kind"),
-        queue=bindparam("new_queue"),
-        payload=bindparam("new_payload", type_=JSONB),
-        payload_version=bindparam("new_version"),
-        state=case((_due > now, literal_column("'scheduled'")), else_=literal_column("'queued'")),
-        priority=bindparam("new_priority"),
-        run_at=func.coalesce(_due, now),
-        attempt=literal_column("0"),
-        max_attempts=bindparam("attempts"),
-        crashes=literal_column("0"),
-        progress_current=literal_column("0"),
-        concurrency_key=bindparam("one_at_a_time"),
-        unique_key=bindparam("only_one"),
-        owner_id=_owner,
-        resource_type=bindparam("about_type"),
-        resource_id=bindparam("about_id"),
-        request_id=bindparam("request"),
-        traceparent=bindparam("parent"),
-        revision=literal_column("1"),
-    )
+    .from_select([*_new], select(*(value.label(name) for name, value in _new.items())).where(_room_left))
     .on_conflict_do_nothing(
         index_elements=["kind", "unique_key"],
         index_where=text("state IN ('scheduled', 'queued', 'running', 'retrying')"),
@@ -155,8 +187,11 @@ _PRUNE = Statement(
 class JobRepository(Repository):
     """Rows of `jobs.jobs`, written in the transaction that causes them."""
 
-    async def insert(self, job: NewJob) -> UUID | None:
-        """Write a job; return its id, or None if a living one has its unique key."""
+    async def insert(self, job: NewJob, *, most: int) -> UUID | None:
+        """Write a job; return its id.
+
+        None if a living one has its unique key, or if its owner has `most` jobs waiting already.
+        """
         trace = current_trace()
         row = await self.database.fetch_one(
             _ADD,
@@ -168,6 +203,7 @@ class JobRepository(Repository):
             new_priority=job.priority,
             due=job.run_at,
             attempts=job.max_attempts,
+            most=most,
             one_at_a_time=job.concurrency_key,
             only_one=job.unique_key,
             owner=job.owner_id,

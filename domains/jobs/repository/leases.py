@@ -6,12 +6,12 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy import Integer, Interval, bindparam, func, literal_column, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
-from domains.jobs.models import Job, JobState
-from domains.jobs.repository.conditions import claimable, leased_by_me, now
+from domains.jobs.models import Attempt, AttemptOutcome, Job, JobState
+from domains.jobs.repository.conditions import claimable, ended_attempt, leased_by_me, now
 from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, ProgressTold
 from shared.models import columns
 from shared.repository import Repository
@@ -27,6 +27,7 @@ _claim = (
         lease_expires_at=now + _lease,
         worker_id=bindparam("worker"),
         started_at=func.coalesce(Job.started_at, now),
+        begun_at=now,
         revision=Job.revision + 1,
     )
     .returning(*columns(Job, ClaimedJob))
@@ -37,7 +38,7 @@ _CLAIM_NEXT = Statement(
         col(Job.id)
         == select(col(Job.id))
         .where(col(Job.queue) == bindparam("from_queue"), claimable)
-        .order_by(col(Job.priority), col(Job.run_at), col(Job.id))
+        .order_by(col(Job.priority), col(Job.turn), col(Job.run_at), col(Job.id))
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
@@ -77,18 +78,28 @@ _FINISH = Statement(
     .returning(col(Job.id)),
     JobId,
 )
-_POSTPONE = Statement(
+_unburnt = bindparam("unburnt", type_=Integer())
+_postponed = (
     update(Job)
     .where(leased_by_me)
     .values(
         state=literal_column("'retrying'"),
         run_at=now + bindparam("delay", type_=Interval()),
-        attempt=Job.attempt - bindparam("unburnt", type_=Integer()),
+        attempt=Job.attempt - _unburnt,
         error=bindparam("problem", type_=JSONB(none_as_null=True)),
         published_at=None,
         **_let_go,
     )
-    .returning(col(Job.id)),
+    .returning(col(Job.id), (col(Job.attempt) + _unburnt).label("attempt"), *ended_attempt)
+    .cte("postponed")
+)
+_POSTPONE = Statement(
+    insert(Attempt)
+    .from_select(
+        ["job_id", "attempt", "worker_id", "started_at", "error", "outcome"],
+        select(*_postponed.c, bindparam("how", type_=Attempt.__table__.c.outcome.type)),  # type: ignore[attr-defined]
+    )
+    .returning(col(Attempt.job_id).label("id")),
     JobId,
 )
 
@@ -158,11 +169,23 @@ class LeaseRepository(Repository):
         return row is not None
 
     async def postpone(
-        self, job_id: UUID, token: UUID, *, delay: timedelta, burnt: bool, error: dict[str, Any] | None
+        self,
+        job_id: UUID,
+        token: UUID,
+        *,
+        delay: timedelta,
+        outcome: AttemptOutcome,
+        error: dict[str, Any] | None,
     ) -> bool:
-        """Let the job wait for its next attempt; False: the lease is lost. `burnt`: this attempt counts."""
+        """Let the job wait for its next attempt; False: the lease is lost. Only an attempt that failed counts."""
         row = await self.database.fetch_one(
-            _POSTPONE, job_id=job_id, token=token, delay=delay, unburnt=int(not burnt), problem=error
+            _POSTPONE,
+            job_id=job_id,
+            token=token,
+            delay=delay,
+            how=outcome,
+            unburnt=int(outcome is not AttemptOutcome.FAILED),
+            problem=error,
         )
         return row is not None
 

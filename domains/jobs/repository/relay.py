@@ -11,7 +11,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
-    delete,
     func,
     literal_column,
     or_,
@@ -22,9 +21,9 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlmodel import col
 
 from domains.jobs.errors import WorkerDied
-from domains.jobs.models import Job, ScheduleFire
-from domains.jobs.repository.conditions import now, queued, running, waiting
-from domains.jobs.schemas import HintRow, Lateness, LostRow, QueueCount
+from domains.jobs.models import Attempt, Job, Schedule
+from domains.jobs.repository.conditions import ended_attempt, now, queued, running, waiting
+from domains.jobs.schemas import FireRow, HintRow, Lateness, LostRow, QueueCount
 from shared.errors import problem_of
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
@@ -39,7 +38,7 @@ _lost = (
 )
 _cancelled = col(Job.cancel_requested_at).is_not(None)
 _exhausted = Job.crashes + 1 >= bindparam("max_crashes", type_=Integer())
-_RECOVER = Statement(
+_recovered = (
     update(Job)
     .where(col(Job.id).in_(_lost))
     .values(
@@ -58,7 +57,34 @@ _RECOVER = Statement(
         published_at=None,
         revision=Job.revision + 1,
     )
-    .returning(col(Job.id), col(Job.kind), col(Job.state), col(Job.crashes), col(Job.worker_id)),
+    .returning(
+        col(Job.id),
+        col(Job.kind),
+        col(Job.state),
+        col(Job.crashes),
+        (col(Job.attempt) + 1).label("attempt"),
+        *ended_attempt,
+    )
+    .cte("recovered")
+)
+_noted = (
+    insert(Attempt)
+    .from_select(
+        ["job_id", "attempt", "outcome", "worker_id", "started_at"],
+        select(
+            _recovered.c.id,
+            _recovered.c.attempt,
+            literal_column("'crashed'"),
+            _recovered.c.worker_id,
+            _recovered.c.started_at,
+        ),
+    )
+    .cte("noted")
+)
+_RECOVER = Statement(
+    select(
+        _recovered.c.id, _recovered.c.kind, _recovered.c.state, _recovered.c.crashes, _recovered.c.worker_id
+    ).add_cte(_noted),
     LostRow,
 )
 _RIPEN = Statement(
@@ -95,7 +121,7 @@ _HINT = Statement(
                     & (col(Job.created_at) < now - bindparam("grace", type_=Interval())),
                 ),
             )
-            .order_by(col(Job.priority), col(Job.run_at), col(Job.id))
+            .order_by(col(Job.priority), col(Job.turn), col(Job.run_at), col(Job.id))
             .limit(bindparam("room", type_=Integer()))
             .with_for_update(skip_locked=True)
         )
@@ -111,20 +137,22 @@ _UNHINT = Statement(
     Nothing,
 )
 _FIRE = Statement(
-    insert(ScheduleFire)
+    insert(Schedule)
     .values(kind=bindparam("of_kind"), fired_for=bindparam("at"))
-    .on_conflict_do_nothing(),
-    Nothing,
+    .on_conflict_do_update(
+        index_elements=["kind"],
+        set_={"fired_for": bindparam("at")},
+        where=col(Schedule.fired_for) < bindparam("at"),
+    )
+    # xmax is zero in a row that was inserted: a schedule that nobody knew before begins with its next fire.
+    .returning(literal_column("xmax <> 0").label("fires")),
+    FireRow,
 )
 _LATENESS = Statement(
     select(func.coalesce(func.max(func.extract("epoch", now - col(Job.run_at))), 0).label("seconds")).where(
         queued, col(Job.run_at) <= now
     ),
     Lateness,
-)
-_FORGET_FIRES = Statement(
-    delete(ScheduleFire).where(col(ScheduleFire.fired_for) < now - bindparam("age", type_=Interval())),
-    Nothing,
 )
 
 
@@ -157,12 +185,9 @@ class RelayRepository(Repository):
         await self.database.execute(_UNHINT, job_ids=job_ids)
 
     async def take_fire(self, kind: str, moment: datetime) -> bool:
-        """Take a recurring job's fire time; False: another relay has it."""
-        return await self.database.execute(_FIRE, of_kind=kind, at=moment) == 1
-
-    async def forget_fires(self, *, age: timedelta) -> None:
-        """Delete fire times that no relay can ask for any more."""
-        await self.database.execute(_FORGET_FIRES, age=age)
+        """Take a recurring job's fire time; False: another relay has it, or the schedule was unknown until now."""
+        row = await self.database.fetch_one(_FIRE, of_kind=kind, at=moment)
+        return row is not None and row.fires
 
     async def lateness(self) -> float:
         """Return how many seconds the oldest due job has waited."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -12,11 +12,10 @@ from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import DatabaseUnavailable
-from shared.jobs import JobDefinition, JobOptions, JobRegistry, NoPayload, Outbox
+from shared.jobs import JobOptions, JobRegistry, NoPayload, Outbox
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
-FIRES_KEPT = timedelta(days=2)
 ALARM_PAUSE = 10.0
 
 
@@ -92,8 +91,8 @@ class Relay:
     async def fire_schedules(self) -> None:
         """Write one job for each recurring one whose time has come, whatever the number of relays."""
         for definition in self._registry.recurring():
-            moment = self._fire_time(definition)
-            if self._fired.get(definition.kind) == moment:
+            moment = definition.schedule.latest(self._clock.now()) if definition.schedule else None
+            if moment is None or self._fired.get(definition.kind) == moment:
                 continue
             async with self.transaction():
                 if await self._rows.take_fire(definition.kind, moment):
@@ -101,7 +100,6 @@ class Relay:
                         definition.kind, NoPayload(), JobOptions(unique_key="recurring")
                     )
             self._fired[definition.kind] = moment
-            await self._rows.forget_fires(age=FIRES_KEPT)
 
     async def send_hints(self) -> int:
         """Hint at due jobs that no worker knows of, a window at a time; return how many."""
@@ -134,8 +132,3 @@ class Relay:
         seconds = await self._rows.lateness()
         if seconds > self._settings.jobs_late_alarm:
             logger.error("jobs_are_late", oldest_due_seconds=round(seconds, 1))
-
-    def _fire_time(self, definition: JobDefinition) -> datetime:
-        """Return the latest multiple of the job's interval since the epoch."""
-        every = (definition.every or timedelta(days=1)).total_seconds()
-        return datetime.fromtimestamp(self._clock.now().timestamp() // every * every, UTC)

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from domains.jobs.errors import BadPayload, JobFailed, JobTimedOut, UnknownKind
-from domains.jobs.models import JobState
+from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.schemas import ClaimedJob
 from domains.jobs.service.running import Leases, Provide, RunningJob
 from domains.jobs.settings import JobsSettings
@@ -40,7 +40,11 @@ class ClaimingLeases(Leases, Protocol):
 
 
 class JobRunner:
-    """One for each worker process. Its loop runs one job at a time."""
+    """One for each worker process. Its loop runs one job at a time.
+
+    `ends_at` tells when this worker must have ended (`time.monotonic()`), or None while it needn't: from then on it
+    takes no further job, and gives back the one that it has with no attempt burnt.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,7 @@ class JobRunner:
         self._clock = clock
         self._provide = provide
         self._worker_id = worker_id
-        self.is_draining: Callable[[], bool] = lambda: False
+        self.ends_at: Callable[[], float | None] = lambda: None
 
     async def follow_hint(self, job_id: UUID, queue: str) -> int:
         """Run the hinted job, then due ones of its queue for a while; return how many were run.
@@ -73,7 +77,11 @@ class JobRunner:
         while claimed is not None:
             await self.run(claimed)
             done += 1
-            if self.is_draining() or done >= self._settings.jobs_drain_limit or time.monotonic() > until:
+            if (
+                self.ends_at() is not None
+                or done >= self._settings.jobs_drain_limit
+                or time.monotonic() > until
+            ):
                 break
             claimed = await self.claim_next(queue)
         return done
@@ -94,6 +102,7 @@ class JobRunner:
             transaction=self._transaction,
             settings=self._settings,
             provide=self._provide,
+            ends_at=self.ends_at,
         )
         with tracing(Trace(job.request_id, job.traceparent), job_id=str(job.id), kind=job.kind):
             try:
@@ -133,7 +142,9 @@ class JobRunner:
             raise
         except Snooze as snooze:
             logger.info("job_snoozed", reason=snooze.reason)
-            await running.postpone(snooze.delay, burnt=False, error={"detail": snooze.reason})
+            await running.postpone(
+                snooze.delay, outcome=AttemptOutcome.SNOOZED, error={"detail": snooze.reason}
+            )
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its job's failure
             await self._failed(running, error)
         else:
@@ -161,11 +172,14 @@ class JobRunner:
             await running.end(JobState.CANCELLED)
             return
         this = asyncio.current_task()
-        if this is not None and this.cancelling() == 0:
+        stopping = this is not None and this.cancelling() > 0
+        if not stopping and not running.given_back:
             await self._failed(running, JobFailed("The job cancelled itself."))
             return
-        await running.postpone(timedelta(0), burnt=False, error=None)
-        raise asyncio.CancelledError
+        logger.info("job_given_back")
+        await running.postpone(timedelta(0), outcome=AttemptOutcome.GIVEN_BACK, error=None)
+        if stopping:
+            raise asyncio.CancelledError
 
     async def _failed(self, running: RunningJob, error: Exception) -> None:
         if running.finished:
@@ -181,7 +195,7 @@ class JobRunner:
             return
         delay = self._backoff(running.attempt)
         logger.warning("job_retries", problem=problem["code"], delay=delay, exc_info=_unexpected(error))
-        await running.postpone(timedelta(seconds=delay), burnt=True, error=problem)
+        await running.postpone(timedelta(seconds=delay), outcome=AttemptOutcome.FAILED, error=problem)
 
     async def _leave_to_newer(self, job: ClaimedJob, running: RunningJob) -> None:
         age = (self._clock.now() - job.created_at).total_seconds()
@@ -190,7 +204,7 @@ class JobRunner:
             await running.end(JobState.FAILED, error=problem)
             return
         logger.warning("unknown_job", version=job.payload_version)
-        await running.postpone(UNKNOWN_PAUSE, burnt=False, error=problem)
+        await running.postpone(UNKNOWN_PAUSE, outcome=AttemptOutcome.SNOOZED, error=problem)
 
     async def _claim(self, *, job_id: UUID | None = None, queue: str = "") -> ClaimedJob | None:
         lease = timedelta(seconds=self._settings.jobs_lease)

@@ -1,12 +1,13 @@
 """A job while a worker has it: the handler's `JobContext`, and the heartbeat that keeps the lease."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from domains.jobs.models import JobState
+from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold
 from domains.jobs.settings import JobsSettings
 from shared.database import TransactionFactory, after_commit
@@ -61,7 +62,13 @@ class Leases(Protocol):
         ...
 
     async def postpone(
-        self, job_id: UUID, token: UUID, *, delay: timedelta, burnt: bool, error: dict[str, Any] | None
+        self,
+        job_id: UUID,
+        token: UUID,
+        *,
+        delay: timedelta,
+        outcome: AttemptOutcome,
+        error: dict[str, Any] | None,
     ) -> bool:
         """Let the job wait for its next attempt."""
         ...
@@ -78,8 +85,10 @@ class RunningJob:
         transaction: TransactionFactory,
         settings: JobsSettings,
         provide: Provide,
+        ends_at: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._job = job
+        self._ends_at = ends_at
         self._leases = leases
         self._transaction = transaction
         self._settings = settings
@@ -89,6 +98,7 @@ class RunningJob:
         self.cancelled = False
         self.finished = False
         self.lost = False
+        self.given_back = False
 
     @property
     def job_id(self) -> UUID:
@@ -142,21 +152,31 @@ class RunningJob:
         await self._end(outcome, error=error)
         self._note_finished()
 
-    async def postpone(self, delay: timedelta, *, burnt: bool, error: dict[str, Any] | None) -> None:
+    async def postpone(
+        self, delay: timedelta, *, outcome: AttemptOutcome, error: dict[str, Any] | None
+    ) -> None:
         """Let the job wait; raises `LeaseLost`."""
         kept = await self._leases.postpone(
-            self.job_id, self._job.lease_token, delay=delay, burnt=burnt, error=error
+            self.job_id, self._job.lease_token, delay=delay, outcome=outcome, error=error
         )
         if not kept:
             raise LeaseLost
 
     async def keep_lease(self, work: "asyncio.Task[None]") -> None:
-        """Beat until cancelled. Ends `work` when the lease is lost, or when it ignores a wish to cancel."""
+        """Beat until cancelled.
+
+        Ends `work` when the lease is lost, when it ignores a wish to cancel, or when this worker must end.
+        """
         loop = asyncio.get_running_loop()
         next_beat = loop.time() + self._settings.jobs_heartbeat
         asked_at: float | None = None
         while True:
             moved = await self._wait_for_progress()
+            ends_at = self._ends_at()
+            if ends_at is not None and time.monotonic() >= ends_at:
+                work.cancel()
+                self.given_back = True
+                return
             try:
                 if moved or loop.time() >= next_beat:
                     row = await self._beat(moved=moved)

@@ -6,10 +6,13 @@ from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from domains.jobs.errors import PayloadTooLarge
+from domains.jobs.errors import PayloadTooLarge, TooManyJobs
 from domains.jobs.settings import JobsSettings
 from shared.database import after_commit
 from shared.jobs import NewJob
+
+TOO_MANY_PAUSE = 30.0
+"""Seconds after which an owner with too many jobs may try again."""
 
 
 class HintSender(Protocol):
@@ -23,8 +26,8 @@ class HintSender(Protocol):
 class JobRows(Protocol):
     """What the store needs of the repository."""
 
-    async def insert(self, job: NewJob) -> UUID | None:
-        """Write a job; None if a living one has its unique key."""
+    async def insert(self, job: NewJob, *, most: int) -> UUID | None:
+        """Write a job; None if a living one has its unique key, or if its owner has `most` waiting already."""
         ...
 
     async def living_twin(self, kind: str, unique_key: str) -> UUID | None:
@@ -53,18 +56,25 @@ class RowJobStore:
 
         Raises:
             PayloadTooLarge: a payload is past `jobs_payload_bytes`.
+            TooManyJobs: the owner has `jobs_owner_waiting` jobs waiting already.
         """
         return [await self._add(job) for job in jobs]
 
     async def _add(self, job: NewJob) -> UUID:
         if len(json.dumps(job.payload).encode()) > self._settings.jobs_payload_bytes:
             raise PayloadTooLarge(limit=self._settings.jobs_payload_bytes)
+        tried = False
         while True:
-            job_id = await self._rows.insert(job)
+            job_id = await self._rows.insert(job, most=self._settings.jobs_owner_waiting)
             if job_id is not None:
                 if job.run_at is None:
                     self._when_committed(partial(self._hints.send_soon, job.queue, job_id))
                 return job_id
-            twin = await self._rows.living_twin(job.kind, job.unique_key or "")
+            if job.unique_key is None:
+                raise TooManyJobs(limit=self._settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
+            twin = await self._rows.living_twin(job.kind, job.unique_key)
             if twin is not None:
-                return twin  # None would mean that it ended in this moment: then write ours after all
+                return twin
+            if tried:
+                raise TooManyJobs(limit=self._settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
+            tried = True  # the twin may have ended in this moment: then ours is written after all

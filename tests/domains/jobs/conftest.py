@@ -75,7 +75,7 @@ def definition(**changes: Any) -> JobDefinition:
         "max_attempts": 3,
         "timeout": 20,
         "on": None,
-        "every": None,
+        "schedule": None,
         "version": 1,
     }
     return JobDefinition(**(values | changes))

@@ -1,6 +1,7 @@
 """What becomes of a job, in every way in which it can end."""
 
 import asyncio
+import time
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from domains.jobs.errors import PayloadTooLarge
 from domains.jobs.service.runner import JobRunner
 from shared.database import current_session
 from shared.ids import new_id
-from shared.jobs import LeaseLost
+from shared.jobs import JobOptions, LeaseLost
 from tests.domains.jobs.conftest import GATES, RAN, Ask, Enqueue, a_runner
 
 
@@ -306,8 +307,96 @@ async def test_a_hint_lets_the_worker_drain_the_queue(enqueue: Enqueue, runner, 
 
 async def test_a_draining_worker_ends_after_its_job(enqueue: Enqueue, runner) -> None:
     jobs = [await enqueue() for _ in range(3)]
-    runner.is_draining = lambda: True
+    runner.ends_at = lambda: time.monotonic() + 60
     assert await runner.follow_hint(jobs[0], "tests") == 1
+
+
+async def test_a_worker_that_must_end_gives_its_job_back_unburnt(
+    enqueue: Enqueue, runner, composition
+) -> None:
+    job_id = await enqueue("wait")
+    ends_at = time.monotonic() + 0.5
+    runner.ends_at = lambda: ends_at
+    await asyncio.wait_for(runner.follow_hint(job_id, "tests"), 10)
+    job = await look(composition, job_id)
+    assert (job.status, job.attempt, job.error) == ("retrying", 0, None)
+
+
+async def test_every_attempt_that_did_not_end_its_job_is_kept(enqueue: Enqueue, runner, composition) -> None:
+    job_id = await enqueue("fail")
+    await run_once(runner, job_id)
+    await run_sql(
+        composition, "UPDATE jobs.jobs SET state = 'queued', run_at = now() WHERE id = :id", id=job_id
+    )
+    assert await runner.claim_this(job_id) is not None
+    await run_sql(
+        composition,
+        "UPDATE jobs.jobs SET lease_expires_at = now() - interval '1 s' WHERE id = :id",
+        id=job_id,
+    )
+    await composition.jobs.relay().recover()
+    async with composition.database().transaction():
+        connection = await current_session().connection()
+        rows = await connection.execute(
+            text(
+                "SELECT attempt, outcome, worker_id, error->>'code' AS code FROM jobs.attempts WHERE job_id = :id ORDER BY id"
+            ),
+            {"id": job_id},
+        )
+        assert [tuple(row) for row in rows] == [
+            (1, "failed", "a test", "jobs.failed"),
+            (2, "crashed", "a test", None),
+        ]
+
+
+async def test_owners_take_turns(composition, declared: None, app, runner) -> None:
+    """One owner's many jobs don't delay another's few."""
+    while await runner.claim_next("tests"):
+        pass
+    many, few = new_id(), new_id()
+    outbox = composition.jobs.outbox()
+
+    async def accept(owner) -> UUID:
+        async with composition.database().transaction():
+            return await outbox.enqueue("tests.obey", Ask(), JobOptions(owner_id=owner))
+
+    first = [await accept(many) for _ in range(20)]
+    assert (await runner.claim_next("tests")).id == first[0]
+    later = [await accept(few) for _ in range(3)]
+    order = [(await runner.claim_next("tests")).id for _ in range(6)]
+    assert [order.index(job_id) for job_id in later] == sorted(order.index(job_id) for job_id in later)
+    assert set(later) <= set(order)
+    again = await accept(many)
+    rest = [(await runner.claim_next("tests")).id for _ in range(17)]
+    assert rest[-1] == again
+
+
+async def test_an_owner_has_a_limit_of_waiting_jobs(composition, declared: None, app) -> None:
+    from domains.jobs.errors import TooManyJobs
+    from domains.jobs.service.store import RowJobStore
+    from domains.jobs.settings import JobsSettings
+    from shared.jobs import NewJob
+
+    store = RowJobStore(
+        rows=composition.jobs.rows(),
+        hints=composition.jobs.hints(),
+        settings=JobsSettings(jobs_owner_waiting=3),
+    )
+    owner, other = new_id(), new_id()
+
+    async def add(owner_id, **more) -> None:
+        async with composition.database().transaction():
+            await store.add([NewJob("tests.obey", "tests", {}, owner_id=owner_id, **more)])
+
+    for _ in range(3):
+        await add(owner)
+    for more in ({}, {"unique_key": "once"}):
+        with pytest.raises(TooManyJobs) as refused:
+            await add(owner, **more)
+        assert refused.value.status == 429
+        assert "Retry-After" in refused.value.headers
+    await add(other)
+    await add(None)
 
 
 async def test_lower_priority_numbers_come_first(enqueue: Enqueue, runner) -> None:
