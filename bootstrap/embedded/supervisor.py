@@ -101,8 +101,14 @@ class _Supervisor:
             "TULOU_PORT": str(self._settings.port),
             "PYTHONUNBUFFERED": "1",
         }
+        # Ctrl-C should not take long: a job that doesn't end in this time is given back.
+        ours = {
+            "TULOU_PUBLIC_URL": self._base_url,
+            "TULOU_WORKER_SOFT_SHUTDOWN": "3",
+            "TULOU_SHUTDOWN_GRACE": "3",
+        }
         # What the person has set wins over what we made up.
-        return secrets | {"TULOU_PUBLIC_URL": self._base_url} | dict(os.environ) | self._services | own
+        return secrets | ours | dict(os.environ) | self._services | own
 
     def _add_parts(self, manager: "DevelopmentManager", mail_port: int | None) -> None:
         if mail_port is not None:

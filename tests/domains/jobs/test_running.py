@@ -339,7 +339,8 @@ async def test_every_attempt_that_did_not_end_its_job_is_kept(enqueue: Enqueue, 
         connection = await current_session().connection()
         rows = await connection.execute(
             text(
-                "SELECT attempt, outcome, worker_id, error->>'code' AS code FROM jobs.attempts WHERE job_id = :id ORDER BY id"
+                "SELECT attempt, outcome, worker_id, error->>'code' AS code"
+                " FROM jobs.attempts WHERE job_id = :id ORDER BY id"
             ),
             {"id": job_id},
         )
