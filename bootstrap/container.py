@@ -96,6 +96,7 @@ class TulouContainer(DeclarativeContainer):
         transaction=database.provided.transaction,
         clock=clock,
         outbox=jobs.outbox,
+        jobs=jobs.service,
         template_folders=template_folders,
         mail_keys=settings.provided.plain_mail_keys,
         public_url=settings.provided.public_url,

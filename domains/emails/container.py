@@ -15,8 +15,10 @@ from domains.emails.service.emails import EmailEraser, EmailService
 from domains.emails.service.freezing import mail_host
 from domains.emails.service.mailer import MailerService
 from domains.emails.service.rendering import Renderer
+from domains.emails.service.resolving import ResolutionService
 from domains.emails.service.sealing import Sealer
 from domains.emails.settings import EmailsSettings, parse_smtp_url
+from domains.jobs.public import Jobs
 from shared.clock import Clock
 from shared.database import Database, TransactionFactory
 from shared.jobs import Outbox
@@ -44,6 +46,7 @@ class EmailsContainer(containers.DeclarativeContainer):
     database = providers.Dependency(instance_of=Database)
     transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
     outbox = providers.Dependency(instance_of=Outbox)
+    jobs: providers.Dependency[Jobs] = providers.Dependency()
     clock = providers.Dependency(instance_of=Clock)
     template_folders = providers.Dependency(instance_of=dict)
     mail_keys = providers.Dependency(instance_of=list)
@@ -76,6 +79,15 @@ class EmailsContainer(containers.DeclarativeContainer):
         settings=settings,
     )
     service = providers.ThreadSafeSingleton(EmailService, emails=repository)
+    resolution = providers.ThreadSafeSingleton(
+        ResolutionService,
+        emails=repository,
+        jobs=jobs,
+        transaction=transaction,
+        outbox=outbox,
+        clock=clock,
+        settings=settings,
+    )
     personal_data = providers.ThreadSafeSingleton(
         EmailEraser, emails=repository, transaction=transaction, clock=clock
     )

@@ -1,6 +1,6 @@
 """Facts about mails that stop a request or a job."""
 
-from shared.errors import NotFound, Unavailable, Unprocessable
+from shared.errors import Conflict, NotFound, Unavailable, Unprocessable
 
 
 class EmailNotFound(NotFound):
@@ -8,6 +8,20 @@ class EmailNotFound(NotFound):
 
     code = "emails.not_found"
     detail = "There is no such mail."
+
+
+class EmailNotOnHold(Conflict):
+    """Only an uncertain mail that no job works on waits for somebody's decision."""
+
+    code = "emails.not_on_hold"
+    detail = "Only an uncertain mail that is not going to be sent again by itself can be resolved."
+
+
+class EmailTooOld(Conflict):
+    """The mail is past `emails_give_up_hours`: its job would give it up instead of sending it."""
+
+    code = "emails.too_old"
+    detail = "This mail is too old to be sent again. Resolve it as sent or as failed."
 
 
 class AddressRefused(Unprocessable):
@@ -43,6 +57,13 @@ class MailExpired(Unprocessable):
 
     code = "emails.expired"
     detail = "This mail could not be sent while it was still of use."
+
+
+class MailGivenUp(Unprocessable):
+    """An administrator decided that an uncertain mail counts as not sent."""
+
+    code = "emails.given_up"
+    detail = "The mail server never confirmed this mail, and an administrator gave it up."
 
 
 class MailUnreadable(Unavailable):

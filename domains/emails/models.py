@@ -116,6 +116,16 @@ class Email(Table, table=True):
         self.frozen = None
         self._become(EmailStatus.SENT, Phase.IDLE, now)
 
+    def count_as_sent(self, now: datetime) -> None:
+        """Believe whoever looked: it was taken when the conversation broke off."""
+        self.sent_at = self.updated_at
+        self.frozen = None
+        self._become(EmailStatus.SENT, Phase.IDLE, now)
+
+    def queue_again(self, now: datetime) -> None:
+        """Let a worker send the same bytes once more."""
+        self._become(EmailStatus.QUEUED, Phase.IDLE, now)
+
     def fail(self, problem: Mapping[str, Any], now: datetime) -> None:
         """Give it up."""
         self.error = dict(problem)

@@ -73,14 +73,10 @@ class OwnedEmail(Row):
     owner_id: UUID | None
 
 
-_STALE = (
-    _WAITS,
-    col(Email.created_at) < bindparam("created_before"),
-    col(Email.updated_at) < bindparam("untouched_since"),
-)
+_UNTOUCHED = (_WAITS, col(Email.updated_at) < bindparam("untouched_since"))
 _EXPIRE = Statement(
     update(Email)
-    .where(*_STALE, col(Email.phase) != Phase.DATA)
+    .where(*_UNTOUCHED, col(Email.created_at) < bindparam("created_before"), col(Email.phase) != Phase.DATA)
     .values(
         status=EmailStatus.FAILED,
         phase=Phase.IDLE,
@@ -93,7 +89,7 @@ _EXPIRE = Statement(
 )
 _STRAND = Statement(
     update(Email)
-    .where(*_STALE, col(Email.phase) == Phase.DATA)
+    .where(*_UNTOUCHED, col(Email.phase) == Phase.DATA)
     .values(status=EmailStatus.UNCERTAIN, **_CHANGED),
     Nothing,
 )
@@ -131,7 +127,12 @@ class EmailRepository(Repository):
         problem: Mapping[str, Any],
         now: datetime,
     ) -> list[OwnedEmail]:
-        """Give up old mails that nobody works on; return them. Those that were cut off become uncertain."""
-        stale = {"created_before": created_before, "untouched_since": untouched_since, "now": now}
-        await self.database.execute(_STRAND, **stale)
-        return await self.database.fetch_all(_EXPIRE, **stale, problem=dict(problem))
+        """Give up old mails that nobody works on; return them. Those that were cut off, of any age, become uncertain.
+
+        A conversation takes minutes at the most: one that nobody touched for longer has ended, whatever its job says.
+        """
+        untouched = {"untouched_since": untouched_since, "now": now}
+        await self.database.execute(_STRAND, **untouched)
+        return await self.database.fetch_all(
+            _EXPIRE, **untouched, created_before=created_before, problem=dict(problem)
+        )

@@ -7,18 +7,21 @@ from fastapi import Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from domains.emails.errors import EmailNotFound
+from domains.emails.errors import EmailNotFound, EmailNotOnHold, EmailTooOld
 from domains.emails.public import EmailStatus
-from domains.emails.schemas import EmailRead
+from domains.emails.schemas import EmailRead, ResolveEmail
 from domains.emails.service.emails import EmailService
+from domains.emails.service.resolving import ResolutionService
 from shared.http.routing import Router, problems
 from shared.identity import Admin, MissingScope, NotAuthenticated
 from shared.pagination import BadCursor, Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 Emails = Annotated[EmailService, Depends(accessor("emails.service", EmailService))]
+Resolutions = Annotated[ResolutionService, Depends(accessor("emails.resolution", ResolutionService))]
 
 router = Router(prefix="/v1/emails", tags=["emails"])
+RETRY_AFTER = "1"
 
 
 @router.get("", summary="List mails", responses=problems(BadCursor, NotAuthenticated, MissingScope))
@@ -46,3 +49,30 @@ async def list_emails(
 async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailRead:
     """Return one mail's fate. Its content is not shown: it may hold one-time secrets. For administrators."""
     return await emails.read(email_id)
+
+
+@router.post(
+    "/{email_id}/resolve",
+    summary="Decide about an uncertain mail",
+    responses={
+        202: {
+            "model": EmailRead,
+            "description": "It will be sent again; `Location` tells what becomes of it.",
+        },
+        **problems(EmailNotFound, EmailNotOnHold, EmailTooOld, NotAuthenticated, MissingScope),
+    },
+)
+async def resolve_email(
+    admin: Admin, resolutions: Resolutions, email_id: UUID, decision: ResolveEmail, response: Response
+) -> EmailRead:
+    """Settle a mail on hold: the connection broke after its last byte, so nobody knows whether the server took it.
+
+    Look into the mail server's log for its `message_id`. `sent` and `failed` end the mail and erase its content;
+    `resend` sends the same bytes with the same Message-ID again. For administrators.
+    """
+    resolved = await resolutions.resolve(email_id, decision.resolution, decided_by=admin.user_id)
+    if decision.resolution == "resend":
+        response.status_code = 202
+        response.headers["Location"] = f"/v1/emails/{email_id}"
+        response.headers["Retry-After"] = RETRY_AFTER
+    return resolved

@@ -1,12 +1,12 @@
 """What the mail routes answer, and what the mail jobs are told."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domains.emails.public import EmailStatus, WhenUncertain
-from shared.schemas import ResponseBody, UtcDatetime
+from shared.schemas import RequestBody, ResponseBody, UtcDatetime
 
 
 class DeliverEmail(BaseModel):
@@ -41,3 +41,15 @@ class EmailRead(ResponseBody):
     created_at: UtcDatetime
     updated_at: UtcDatetime
     sent_at: UtcDatetime | None
+
+
+Resolution = Literal["sent", "resend", "failed"]
+
+
+class ResolveEmail(RequestBody):
+    """What is to become of an uncertain mail."""
+
+    resolution: Resolution = Field(
+        alias="as",
+        description="`sent`: it arrived. `resend`: send the same mail again. `failed`: it did not arrive, give it up.",
+    )

@@ -5,7 +5,14 @@ from datetime import timedelta
 from typing import NoReturn
 from uuid import UUID
 
-from domains.emails.errors import MailDeferred, MailExpired, MailPutOffTooLong, MailRefused, MailUncertain
+from domains.emails.errors import (
+    MailDeferred,
+    MailExpired,
+    MailGivenUp,
+    MailPutOffTooLong,
+    MailRefused,
+    MailUncertain,
+)
 from domains.emails.gateway.transport import (
     Conversation,
     ConversationEnded,
@@ -29,7 +36,7 @@ from shared.logging import get_logger
 
 logger = get_logger(__name__)
 _FINAL_FAILURES: dict[str, type[AppError]] = {
-    error.code: error for error in (MailRefused, MailPutOffTooLong, MailExpired)
+    error.code: error for error in (MailRefused, MailPutOffTooLong, MailExpired, MailGivenUp)
 }
 _SHORTEST_PAUSE = timedelta(seconds=1)
 _UNTOUCHED = timedelta(hours=1)

@@ -80,12 +80,7 @@ class MailerService:
         """Accept the mail; see `Mailer.send`."""
         async with self._transaction():
             await self._emails.add(self._row_of(prepared))
-            # Without an owner: whoever can cancel this job could keep a warning from the person it is meant for.
-            await self._outbox.enqueue(
-                DELIVER,
-                DeliverEmail(email_id=prepared.id),
-                JobOptions(unique_key=str(prepared.id), resource=Resource(type="email", id=prepared.id)),
-            )
+            await self._outbox.enqueue(*delivery_of(prepared.id))
         return prepared.id
 
     def _row_of(self, prepared: PreparedMail) -> Email:
@@ -107,3 +102,10 @@ class MailerService:
             created_at=now,
             updated_at=now,
         )
+
+
+def delivery_of(email_id: UUID) -> tuple[str, DeliverEmail, JobOptions]:
+    """Return the job that sends a mail, as `Outbox.enqueue` takes it."""
+    # Without an owner: whoever can cancel this job could keep a warning from the person it is meant for.
+    options = JobOptions(unique_key=str(email_id), resource=Resource(type="email", id=email_id))
+    return DELIVER, DeliverEmail(email_id=email_id), options

@@ -9,46 +9,14 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from domains.emails.container import TEMPLATES
 from domains.emails.gateway.smtp import SmtpGateway
 from domains.emails.models import Email, Phase
 from domains.emails.public import EmailStatus, OutgoingMail
 from domains.emails.service.delivery import DeliveryService
 from domains.emails.service.mailer import MailerService
-from domains.emails.service.rendering import Renderer
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 from shared.jobs import Snooze
 from tests.domains.emails.doubles import Context
-
-
-@pytest.fixture
-def address() -> str:
-    """An address that nobody else has."""
-    return f"Reader-{uuid4().hex}@example.com"
-
-
-@pytest.fixture
-def mailer(app, composition, tmp_path) -> MailerService:
-    """The composed mailer, but for its templates."""
-    (tmp_path / "hello.html").write_text(
-        '{% extends "emails/layout.html" %}{% block content %}{{ word }}{% endblock %}'
-    )
-    (tmp_path / "hello.txt").write_text(
-        "{% block subject %}Hello{% endblock %}{% block body %}{{ word }}{% endblock %}"
-    )
-    emails = composition.emails
-    return MailerService(
-        emails=emails.repository(),
-        transaction=composition.database().transaction,
-        outbox=composition.jobs.outbox(),
-        clock=composition.clock(),
-        renderer=Renderer(
-            {"test": tmp_path}, own_folder=TEMPLATES, product="Tulou", public_url="http://localhost"
-        ),
-        sealer=emails.sealer(),
-        settings=EmailsSettings(),
-        public_url="http://localhost",
-    )
 
 
 def delivery(composition, port: int) -> DeliveryService:
@@ -85,6 +53,27 @@ async def change(composition, email_id: UUID, **values: object) -> None:
         email = await composition.emails.repository().lock(email_id)
         for name, value in values.items():
             setattr(email, name, value)
+
+
+async def take_and_hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A mail server that takes the whole mail, and breaks the line instead of saying so."""
+    writer.write(b"220 hello\r\n")
+    while (line := await reader.readline()) and not line.startswith(b"DATA"):
+        writer.write(b"250 fine\r\n")
+    writer.write(b"354 go on\r\n")
+    await reader.readuntil(b"\r\n.\r\n")
+    writer.close()
+
+
+async def break_after_the_dot(composition, email_id: UUID) -> Context:
+    """Let the line break after the last byte of this mail."""
+    server = await asyncio.start_server(take_and_hang_up, "127.0.0.1", 0)
+    context = Context()
+    try:
+        await delivery(composition, server.sockets[0].getsockname()[1]).deliver(email_id, context)
+    finally:
+        server.close()
+    return context
 
 
 def mails_to(folder: Path, address: str) -> list[bytes]:
@@ -217,19 +206,8 @@ async def test_a_mail_waits_for_a_mail_server_that_is_down(composition, mailer, 
 
 
 async def test_a_line_that_breaks_after_the_dot_leaves_an_uncertain_mail(composition, mailer, address):
-    async def take_and_hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 hello\r\n")
-        while (line := await reader.readline()) and not line.startswith(b"DATA"):
-            writer.write(b"250 fine\r\n")
-        writer.write(b"354 go on\r\n")
-        await reader.readuntil(b"\r\n.\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(take_and_hang_up, "127.0.0.1", 0)
     email_id = await accept(mailer, address)
-    context = Context()
-    await delivery(composition, server.sockets[0].getsockname()[1]).deliver(email_id, context)
-    server.close()
+    context = await break_after_the_dot(composition, email_id)
     email = await stored(composition, email_id)
     assert (email.status, email.phase) == (EmailStatus.UNCERTAIN, Phase.DATA)
     assert context.result == {"status": "uncertain"}
@@ -254,3 +232,11 @@ async def test_mails_that_nobody_works_on_are_given_up_in_the_end(composition, m
     email = await stored(composition, cut_off)
     assert (email.status, email.frozen is None) == (EmailStatus.UNCERTAIN, False)
     assert (await stored(composition, young)).status == EmailStatus.QUEUED
+
+
+async def test_a_mail_that_was_cut_off_is_uncertain_soon_and_not_after_days(composition, mailer, address):
+    email_id = await accept(mailer, address)
+    an_hour_ago = datetime.now(UTC) - timedelta(minutes=61)
+    await change(composition, email_id, updated_at=an_hour_ago, status=EmailStatus.SENDING, phase=Phase.DATA)
+    await composition.emails.delivery().expire()
+    assert (await stored(composition, email_id)).status == EmailStatus.UNCERTAIN
