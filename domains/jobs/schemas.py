@@ -67,6 +67,13 @@ class ClaimedJob(Row):
     created_at: datetime
 
 
+class SuccessionRow(Row):
+    """What became of a job that should end, and the one that was taken after it."""
+
+    finished_id: UUID | None
+    claimed: ClaimedJob | None
+
+
 class JobId(Row):
     """A row's id."""
 

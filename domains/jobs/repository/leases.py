@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from domains.jobs.models import Attempt, AttemptOutcome, Job, JobState
 from domains.jobs.repository.conditions import claimable, ended_attempt, leased_by_me, now
-from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, ProgressTold
+from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, ProgressTold, SuccessionRow
 from shared.models import columns
 from shared.repository import Repository
 from shared.statements import Statement
@@ -23,7 +23,7 @@ _claim = (
     .values(
         state=literal_column("'running'"),
         attempt=Job.attempt + 1,
-        lease_token=bindparam("token"),
+        lease_token=bindparam("next_token"),
         lease_expires_at=now + _lease,
         worker_id=bindparam("worker"),
         started_at=func.coalesce(Job.started_at, now),
@@ -33,18 +33,16 @@ _claim = (
     .returning(*columns(Job, ClaimedJob))
 )
 _CLAIM_THIS = Statement(_claim.where(col(Job.id) == bindparam("job_id"), claimable), ClaimedJob)
-_CLAIM_NEXT = Statement(
-    _claim.where(
-        col(Job.id)
-        == select(col(Job.id))
-        .where(col(Job.queue) == bindparam("from_queue"), claimable)
-        .order_by(col(Job.priority), col(Job.turn), col(Job.run_at), col(Job.id))
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    ),
-    ClaimedJob,
+_claim_next = _claim.where(
+    col(Job.id)
+    == select(col(Job.id))
+    .where(col(Job.queue) == bindparam("from_queue"), claimable)
+    .order_by(col(Job.priority), col(Job.turn), col(Job.run_at), col(Job.id))
+    .limit(literal_column("1"))
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
 )
+_CLAIM_NEXT = Statement(_claim_next, ClaimedJob)
 _progress: dict[str, Any] = {
     "progress_current": bindparam("steps"),
     "progress_total": bindparam("steps_in_all"),
@@ -64,7 +62,7 @@ _BEAT = Statement(
 )
 _CONFIRM = Statement(select(col(Job.id)).where(leased_by_me).with_for_update(), JobId)
 _let_go = {"lease_token": None, "lease_expires_at": None, "revision": Job.revision + 1}
-_FINISH = Statement(
+_finish = (
     update(Job)
     .where(leased_by_me)
     .values(
@@ -75,8 +73,20 @@ _FINISH = Statement(
         finished_at=now,
         **_let_go,
     )
-    .returning(col(Job.id)),
-    JobId,
+    .returning(col(Job.id))
+)
+_FINISH = Statement(_finish, JobId)
+_finished = _finish.cte("finished")
+_claimed = _claim_next.cte("claimed")
+_FINISH_AND_CLAIM = Statement(
+    select(
+        select(_finished.c.id).scalar_subquery().label("finished_id"),
+        select(func.to_jsonb(literal_column("claimed"), type_=JSONB))
+        .select_from(_claimed)
+        .scalar_subquery()
+        .label("claimed"),
+    ),
+    SuccessionRow,
 )
 _unburnt = bindparam("unburnt", type_=Integer())
 _postponed = (
@@ -111,7 +121,7 @@ class LeaseRepository(Repository):
         self, *, token: UUID, worker: str, lease: timedelta, job_id: UUID | None = None, queue: str = ""
     ) -> ClaimedJob | None:
         """Take the job with this id, or the next due one of a queue; None if there is none to take."""
-        who = {"token": token, "worker": worker, "lease": lease}
+        who = {"next_token": token, "worker": worker, "lease": lease}
         try:
             if job_id is not None:
                 return await self.database.fetch_one(_CLAIM_THIS, job_id=job_id, **who)
@@ -167,6 +177,36 @@ class LeaseRepository(Repository):
             **_told(progress),
         )
         return row is not None
+
+    async def finish_and_claim(
+        self,
+        job_id: UUID,
+        token: UUID,
+        *,
+        progress: ProgressTold,
+        next_token: UUID,
+        worker: str,
+        lease: timedelta,
+        queue: str,
+    ) -> SuccessionRow:
+        """End the job with success and take the next due one of a queue: one round trip and one commit for both.
+
+        A job under the concurrency key of the one that ends is not seen as free yet; `claim` finds it.
+        """
+        row = await self.database.fetch_one(
+            _FINISH_AND_CLAIM,
+            job_id=job_id,
+            token=token,
+            outcome=JobState.SUCCEEDED,
+            answer=None,
+            problem=None,
+            next_token=next_token,
+            worker=worker,
+            lease=lease,
+            from_queue=queue,
+            **_told(progress),
+        )
+        return row or SuccessionRow(finished_id=None, claimed=None)
 
     async def postpone(
         self,

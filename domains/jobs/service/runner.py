@@ -75,15 +75,12 @@ class JobRunner:
         until = time.monotonic() + self._settings.jobs_drain_seconds
         done = 0
         while claimed is not None:
-            await self.run(claimed)
             done += 1
-            if (
-                self.ends_at() is not None
-                or done >= self._settings.jobs_drain_limit
-                or time.monotonic() > until
-            ):
-                break
-            claimed = await self.claim_next(queue)
+            goes_on = (
+                self.ends_at() is None and done < self._settings.jobs_drain_limit and time.monotonic() < until
+            )
+            following = await self.run(claimed, then_from=queue if goes_on else None)
+            claimed = following or (await self.claim_next(queue) if goes_on else None)
         return done
 
     async def claim_this(self, job_id: UUID) -> ClaimedJob | None:
@@ -94,8 +91,11 @@ class JobRunner:
         """Take the job of a queue that is due first, if there is one."""
         return await self._claim(queue=queue)
 
-    async def run(self, job: ClaimedJob) -> None:
-        """Run a claimed job to one of its ends. Never raises, but for cancellation."""
+    async def run(self, job: ClaimedJob, *, then_from: str | None = None) -> ClaimedJob | None:
+        """Run a claimed job to one of its ends. Never raises, but for cancellation.
+
+        Returns the next job of the queue `then_from`, where it could be taken in the statement that ended this one.
+        """
         running = RunningJob(
             job,
             leases=self._leases,
@@ -106,27 +106,36 @@ class JobRunner:
         )
         with tracing(Trace(job.request_id, job.traceparent), job_id=str(job.id), kind=job.kind):
             try:
-                await self._attempt(job, running)
+                return await self._attempt(job, running, then_from)
             except LeaseLost:
                 logger.warning("lease_lost")
             except AppError as error:
                 # Most likely the database is away: the lease runs out, and the job is run again.
                 logger.warning("job_left_to_its_lease", error=error.code)
+        return None
 
-    async def _attempt(self, job: ClaimedJob, running: RunningJob) -> None:
+    async def _attempt(
+        self, job: ClaimedJob, running: RunningJob, then_from: str | None
+    ) -> ClaimedJob | None:
         definition = self._registry.find(job.kind)
         if definition is None or job.payload_version > definition.version:
             await self._leave_to_newer(job, running)
-            return
+            return None
         try:
             payload = definition.payload.model_validate(job.payload)
         except ValidationError as error:
             problem = BadPayload(errors=[str(line["loc"]) for line in error.errors(include_input=False)])
             await running.end(JobState.FAILED, error=problem_of(problem))
-            return
-        await self._work(definition, payload, running)
+            return None
+        following = await self._work(definition, payload, running, then_from)
+        if running.lost:
+            logger.warning("lease_lost")
+        return following
 
-    async def _work(self, definition: JobDefinition, payload: BaseModel, running: RunningJob) -> None:
+    async def _work(
+        self, definition: JobDefinition, payload: BaseModel, running: RunningJob, then_from: str | None
+    ) -> ClaimedJob | None:
+        following = None
         started = time.monotonic()
         work = asyncio.create_task(definition.handler(payload, running))
         heart = asyncio.create_task(running.keep_lease(work))
@@ -148,20 +157,24 @@ class JobRunner:
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is its job's failure
             await self._failed(running, error)
         else:
-            await self._returned(running)
+            following = await self._returned(running, then_from)
         finally:
             heart.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await heart
         logger.info("job_run", seconds=round(time.monotonic() - started, 3), attempt=running.attempt)
+        return following
 
-    async def _returned(self, running: RunningJob) -> None:
+    async def _returned(self, running: RunningJob, then_from: str | None) -> ClaimedJob | None:
         if running.finished:
-            return
+            return None
         if running.cancelled:
             await running.end(JobState.CANCELLED)
-            return
-        await running.finish()
+            return None
+        if then_from is not None:
+            return await running.finish_and_claim(then_from, self._worker_id)
+        await running.end(JobState.SUCCEEDED)
+        return None
 
     async def _stopped(self, running: RunningJob, work: "asyncio.Task[None]") -> None:
         """The coroutine was cancelled: by a lost lease, by a wish to cancel, or because this worker ends."""

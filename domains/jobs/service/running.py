@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from domains.jobs.models import AttemptOutcome, JobState
-from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold
+from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold, SuccessionRow
 from domains.jobs.settings import JobsSettings
 from shared.database import TransactionFactory, after_commit
 from shared.errors import DatabaseUnavailable
+from shared.ids import new_id
 from shared.jobs import LeaseLost
 from shared.logging import get_logger
 
@@ -20,6 +21,9 @@ T = TypeVar("T")
 Provide = Callable[[str, type[Any]], Any]
 PROGRESS_PAUSE = 0.25
 """Seconds between two writes of progress."""
+
+SETTLE_PAUSE = 0.5
+"""Seconds between two tries to write how a job ended while the database is away."""
 
 LOOK_PAUSE = 1.0
 """Seconds between two looks whether somebody wants to cancel."""
@@ -59,6 +63,20 @@ class Leases(Protocol):
         error: dict[str, Any] | None = None,
     ) -> bool:
         """End the job."""
+        ...
+
+    async def finish_and_claim(
+        self,
+        job_id: UUID,
+        token: UUID,
+        *,
+        progress: ProgressTold,
+        next_token: UUID,
+        worker: str,
+        lease: timedelta,
+        queue: str,
+    ) -> SuccessionRow:
+        """End the job with success and take the next one."""
         ...
 
     async def postpone(
@@ -143,21 +161,40 @@ class RunningJob:
             await self._end(JobState.SUCCEEDED, result=None if result is None else dict(result))
             after_commit(self._note_finished)
 
+    async def finish_and_claim(self, queue: str, worker: str) -> ClaimedJob | None:
+        """Mark the job succeeded and take the next due one of the queue, in one statement."""
+        succession = await self._settled(
+            lambda: self._leases.finish_and_claim(
+                self.job_id,
+                self._job.lease_token,
+                progress=self._progress,
+                next_token=new_id(),
+                worker=worker,
+                lease=timedelta(seconds=self._settings.jobs_lease),
+                queue=queue,
+            )
+        )
+        self.lost = succession.finished_id is None
+        self.finished = not self.lost
+        return succession.claimed
+
     async def end(self, outcome: JobState, *, error: dict[str, Any] | None = None) -> None:
         """End the job in another way than by success.
 
         Raises:
             LeaseLost: another worker has it.
         """
-        await self._end(outcome, error=error)
+        await self._settled(lambda: self._end(outcome, error=error))
         self._note_finished()
 
     async def postpone(
         self, delay: timedelta, *, outcome: AttemptOutcome, error: dict[str, Any] | None
     ) -> None:
         """Let the job wait; raises `LeaseLost`."""
-        kept = await self._leases.postpone(
-            self.job_id, self._job.lease_token, delay=delay, outcome=outcome, error=error
+        kept = await self._settled(
+            lambda: self._leases.postpone(
+                self.job_id, self._job.lease_token, delay=delay, outcome=outcome, error=error
+            )
         )
         if not kept:
             raise LeaseLost
@@ -232,6 +269,20 @@ class RunningJob:
         ):
             self.lost = True
             raise LeaseLost
+
+    async def _settled(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Write how the job ended, again and again while the database is away and the lease may still hold.
+
+        Safe to repeat: a write that had committed unseen finds the lease gone, and changes nothing.
+        """
+        until = time.monotonic() + self._settings.jobs_lease
+        while True:
+            try:
+                return await write()
+            except DatabaseUnavailable:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(SETTLE_PAUSE)
 
     def _note_finished(self) -> None:
         self.finished = True

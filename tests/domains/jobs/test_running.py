@@ -305,6 +305,34 @@ async def test_a_hint_lets_the_worker_drain_the_queue(enqueue: Enqueue, runner, 
     assert [ask.number for ask in RAN[-5:]] == [902, 900, 901, 903, 904]
 
 
+async def test_a_chain_of_one_at_a_time_is_drained_without_new_hints(
+    enqueue: Enqueue, runner, composition
+) -> None:
+    while await runner.claim_next("tests"):
+        pass
+    key = str(new_id())
+    jobs = [await enqueue("return", concurrency_key=key) for _ in range(4)]
+    assert await runner.follow_hint(jobs[0], "tests") == 4
+    assert [(await look(composition, job_id)).status for job_id in jobs] == ["succeeded"] * 4
+
+
+async def test_a_job_that_only_returns_succeeds_once_and_the_next_follows(
+    enqueue, runner, composition
+) -> None:
+    while await runner.claim_next("tests"):
+        pass
+    first, second = await enqueue("return"), await enqueue("return")
+    await run_sql(composition, "UPDATE jobs.jobs SET created_at = created_at WHERE id = :id", id=first)
+    sleeper = await runner.claim_this(first)
+    await run_sql(
+        composition, "UPDATE jobs.jobs SET lease_token = gen_random_uuid() WHERE id = :id", id=first
+    )
+    following = await runner.run(sleeper, then_from="tests")
+    assert (await look(composition, first)).status == "running"
+    assert following is not None
+    assert following.id == second
+
+
 async def test_a_draining_worker_ends_after_its_job(enqueue: Enqueue, runner) -> None:
     jobs = [await enqueue() for _ in range(3)]
     runner.ends_at = lambda: time.monotonic() + 60
