@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp, Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from bootstrap import health
+from bootstrap import health, metrics
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, offers
 from bootstrap.documentation import install_documentation
@@ -47,6 +47,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     )
     app.state.container = container
     app.state.authenticator = container.auth.authenticator()
+    app.state.metrics = metrics.JobMetrics(container.jobs.operations())
     writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))
     writer.install(app)
     for router in routers_of(container):
@@ -66,7 +67,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
 def routers_of(container: TulouContainer) -> list[APIRouter]:
     """Return the routers of every domain, and those that belong to none."""
     offered = [router for routers in offers(container, "routers").values() for router in routers]
-    return [health.router, catalogue.router, *offered]
+    return [health.router, metrics.router, catalogue.router, *offered]
 
 
 def routes_of(container: TulouContainer) -> list[APIRoute]:

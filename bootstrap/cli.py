@@ -1,13 +1,13 @@
 """`tulou`: the one command of those who run Tulou and of those who build on it."""
 
 import os
-import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from bootstrap.settings import Settings, SettingsError, load_settings
+from bootstrap import operators
+from bootstrap.settings import SettingsError, load_settings
+from bootstrap.terminal import command_settings, stop, told
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Queues = Annotated[list[str], typer.Option("--queue", "-q", help="Queue to work on; give it again for more.")]
@@ -18,7 +18,7 @@ def main() -> None:
     try:
         app()
     except SettingsError as error:
-        _stop(str(error))
+        stop(str(error))
 
 
 @app.command()
@@ -34,7 +34,7 @@ def serve() -> None:
     """Serve the API."""
     from bootstrap.serve import serve_api  # noqa: PLC0415  # as above
 
-    serve_api(_settings())
+    serve_api(command_settings())
 
 
 @app.command()
@@ -44,7 +44,7 @@ def worker(queue: Queues) -> None:
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
     from bootstrap.worker import Worker  # noqa: PLC0415  # as above
 
-    Worker(_settings(), queue).run()
+    Worker(command_settings(), queue).run()
 
 
 @app.command()
@@ -54,7 +54,7 @@ def relay() -> None:
 
     from bootstrap.relay import run_relay  # noqa: PLC0415  # as above
 
-    asyncio.run(run_relay(_settings()))
+    asyncio.run(run_relay(command_settings()))
 
 
 @app.command()
@@ -62,7 +62,7 @@ def migrate() -> None:
     """Bring the database up to date, as the owner's role."""
     from bootstrap.migrate import migrate as apply  # noqa: PLC0415  # as above
 
-    apply(_settings())
+    apply(command_settings())
 
 
 @app.command("make-migration")
@@ -73,7 +73,7 @@ def make_migration(
     """Write a migration from the difference between a domain's models and the database."""
     from bootstrap.migrate import write_migration  # noqa: PLC0415  # as above
 
-    write_migration(_settings(), message=f"{domain}: {message}", schema=domain)
+    write_migration(command_settings(), message=f"{domain}: {message}", schema=domain)
 
 
 @app.command("create-admin")
@@ -93,7 +93,7 @@ def create_admin(
     """Make an administrator: a new account, whose address counts as verified."""
     from bootstrap.commands import create_admin as create  # noqa: PLC0415  # as above
 
-    typer.echo(_told(lambda: create(_settings(), email=email, password=password)))
+    typer.echo(told(lambda: create(command_settings(), email=email, password=password)))
 
 
 @app.command()
@@ -101,7 +101,7 @@ def settings() -> None:
     """Print every setting: its value, where it comes from, what it means. Secrets stay hidden."""
     from bootstrap.commands import print_settings  # noqa: PLC0415  # as above
 
-    print_settings(_settings())
+    print_settings(command_settings())
 
 
 @app.command()
@@ -109,42 +109,11 @@ def doctor() -> None:
     """Check database, Redis, mail server and store, and say how to mend what is wrong."""
     from bootstrap.commands import check_everything  # noqa: PLC0415  # as above
 
-    raise typer.Exit(0 if check_everything(_settings()) else 1)
+    raise typer.Exit(0 if check_everything(command_settings()) else 1)
 
 
-def _settings() -> Settings:
-    """Read the settings; beside a running `tulou dev`, also where its servers listen."""
-    from shared.logging import configure_logging  # noqa: PLC0415  # as above
-
-    loaded = load_settings()
-    if loaded.env != "production" and loaded.database_url is None:
-        from bootstrap.embedded.secrets import ensure_secrets, read_environment_file  # noqa: PLC0415  # as above
-        from bootstrap.embedded.services import running_services  # noqa: PLC0415  # as above
-
-        running = running_services(loaded.data_dir)
-        if running:
-            found = read_environment_file(ensure_secrets(loaded.data_dir)) | running
-            for name, value in found.items():
-                os.environ.setdefault(name, value)
-            loaded = load_settings()
-    configure_logging(level=loaded.log_level, log_format=loaded.logs_as)
-    return loaded
-
-
-def _told(action: Callable[[], str]) -> str:
-    from shared.errors import AppError  # noqa: PLC0415  # as above
-
-    try:
-        return action()
-    except AppError as error:
-        _stop(error.detail)
-        raise
-
-
-def _stop(sentence: str) -> None:
-    sys.stderr.write(f"{sentence}\n")
-    sys.exit(1)
-
+app.add_typer(operators.jobs, name="jobs")
+app.command("workers")(operators.workers)
 
 if __name__ == "__main__":
     main()

@@ -27,12 +27,12 @@ def create_admin(settings: Settings, *, email: str, password: str) -> str:
         await accounts.create_admin(email, password)
         return f"{email} is an administrator."
 
-    return _composed(settings, create)
+    return composed(settings, create)
 
 
 def check_everything(settings: Settings) -> bool:
     """Print how everything is that the program depends on; return whether all is well."""
-    return _composed(settings, examine)
+    return composed(settings, examine)
 
 
 def print_settings(settings: Settings) -> None:
@@ -52,7 +52,9 @@ def _shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _composed(settings: Settings, action: Callable[[TulouContainer], Awaitable[T]]) -> T:
+def composed(settings: Settings, action: Callable[[TulouContainer], Awaitable[T]]) -> T:
+    """Compose the program, let the action work with it, and close everything."""
+
     async def run() -> T:
         container = compose(settings, "command")
         await start(container)

@@ -23,7 +23,7 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
         settings=settings,
         database_url=settings.database_url.get_secret_value() if settings.database_url else "",
         pool_size=_pool_size(settings, role),
-        worker_id=f"{socket.gethostname()}:{os.getpid()}",
+        worker_id=_name(role),
     )
     container.check_dependencies()
     for tasks in offers(container, "tasks").values():
@@ -50,6 +50,12 @@ def _pool_size(settings: Settings, role: Role) -> int:
     if role == "api":
         return settings.database_pool
     return settings.database_worker_pool if role == "worker" else _RELAY_POOL
+
+
+def _name(role: Role) -> str:
+    """Return what this process signs its jobs with. A worker's children name their parent, which is announced."""
+    host, process = socket.gethostname(), os.getpid()
+    return f"{host}:{os.getppid()}/{process}" if role == "worker" else f"{host}:{process}"
 
 
 async def start(container: TulouContainer) -> None:

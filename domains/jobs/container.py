@@ -10,9 +10,11 @@ from domains.jobs import router, tasks
 from domains.jobs.gateway import CeleryHints
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.repository.leases import LeaseRepository
+from domains.jobs.repository.operations import OperationsRepository
 from domains.jobs.repository.relay import RelayRepository
 from domains.jobs.repository.roster import RosterRepository
 from domains.jobs.service.jobs import JobService
+from domains.jobs.service.operations import OperationsService
 from domains.jobs.service.relay import Relay
 from domains.jobs.service.runner import JobRunner
 from domains.jobs.service.store import RowJobStore
@@ -45,6 +47,14 @@ class JobsContainer(DeclarativeContainer):
     outbox = ThreadSafeSingleton(Outbox, registry, store)
     service = ThreadSafeSingleton(
         JobService, jobs=rows, transaction=transaction, hints=hints, settings=settings, resource_urls=urls
+    )
+    operations = ThreadSafeSingleton(
+        OperationsService,
+        rows=ThreadSafeSingleton(OperationsRepository, database),
+        jobs=rows,
+        hints=hints,
+        registry=registry,
+        settings=settings,
     )
     watcher = ThreadSafeSingleton(JobWatcher, jobs=rows)
     relay = ThreadSafeSingleton(

@@ -150,20 +150,22 @@ _CANCEL = Statement(
     .returning(*_shown),
     JobRow,
 )
+BEGUN_ANEW: dict[str, Any] = {
+    "state": literal_column("'queued'"),
+    "attempt": literal_column("0"),
+    "crashes": literal_column("0"),
+    "run_at": now,
+    "error": None,
+    "finished_at": None,
+    "cancel_requested_at": None,
+    "published_at": None,
+    "revision": Job.revision + 1,
+}
+"""What a retry by hand makes of a job that is over."""
 _RETRY = Statement(
     update(Job)
     .where(col(Job.id) == bindparam("job_id"), in_state(JobState.FAILED, JobState.CANCELLED))
-    .values(
-        state=literal_column("'queued'"),
-        attempt=literal_column("0"),
-        crashes=literal_column("0"),
-        run_at=now,
-        error=None,
-        finished_at=None,
-        cancel_requested_at=None,
-        published_at=None,
-        revision=Job.revision + 1,
-    )
+    .values(**BEGUN_ANEW)
     .returning(*_shown),
     JobRow,
 )

@@ -1,0 +1,230 @@
+"""What operators do with jobs, whoever owns them, and what monitoring asks."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable
+from domains.jobs.models import JobState
+from domains.jobs.repository.jobs import JobRepository
+from domains.jobs.repository.operations import RETRY_BATCH, OperationsRepository
+from domains.jobs.repository.reports import (
+    CrashCount,
+    JobFilter,
+    JobReport,
+    MatchCount,
+    QueueLoad,
+    WorkerRow,
+)
+from domains.jobs.schemas import JobRow, JobStatus
+from domains.jobs.service.store import HintSender
+from domains.jobs.settings import JobsSettings
+from shared.jobs import JobRegistry
+from shared.schemas import Row
+
+EVER = timedelta(days=36_500)
+DAY = timedelta(days=1)
+
+
+class Answer(Row):
+    """What became of an order about one job. `error` is a sentence; None: it was carried out."""
+
+    id: UUID
+    status: JobStatus | None = None
+    error: str | None = None
+
+
+class QueueStatistics(Row):
+    """A queue. `oldest_due_seconds`: how long the job has waited that is due longest."""
+
+    queue: str
+    scheduled: int = 0
+    queued: int = 0
+    running: int = 0
+    retrying: int = 0
+    oldest_due_seconds: float = 0
+    ended_last_minute: int = 0
+    ended_last_hour: int = 0
+    workers: int = 0
+
+
+class Load(Row):
+    """How much there is to do, who does it, and what went wrong within 24 hours.
+
+    `relay_lag_seconds`: how long the relay has left something undone that it should do within a second.
+    """
+
+    queues: list[QueueStatistics]
+    failed_by_kind: dict[str, int]
+    relay_lag_seconds: float
+
+
+class Statistics(Load):
+    """The same, with the leases that were taken back within 24 hours."""
+
+    leases_expired: int
+
+
+class OperationsService:
+    """For `tulou jobs`, `tulou workers` and `/metrics`. It asks nobody who they are: whoever has the settings may."""
+
+    def __init__(
+        self,
+        *,
+        rows: OperationsRepository,
+        jobs: JobRepository,
+        hints: HintSender,
+        registry: JobRegistry,
+        settings: JobsSettings,
+    ) -> None:
+        self._rows = rows
+        self._jobs = jobs
+        self._hints = hints
+        self._registry = registry
+        self._window = settings.jobs_hint_window
+        self._repeat = timedelta(seconds=settings.jobs_hint_repeat)
+
+    async def latest(self, wanted: JobFilter, *, limit: int) -> list[JobRow]:
+        """Return up to `limit` jobs, the latest first."""
+        return await self._rows.latest(wanted, limit=limit)
+
+    async def report(self, job_id: UUID) -> JobReport:
+        """Return everything about a job.
+
+        Raises:
+            JobNotFound: there is none with this id.
+        """
+        report = await self._rows.report(job_id)
+        if report is None:
+            raise _unknown(job_id)
+        return report
+
+    async def retry(self, job_ids: Sequence[UUID]) -> list[Answer]:
+        """Queue failed and cancelled jobs anew; say of each other one why not."""
+        return [await self._told(job_id, self._retry) for job_id in job_ids]
+
+    async def cancel(self, job_ids: Sequence[UUID]) -> list[Answer]:
+        """End waiting jobs and ask running ones to stop; say of each other one why not."""
+        return [await self._told(job_id, self._cancel) for job_id in job_ids]
+
+    async def count_failed(self, kind: str | None, *, within: timedelta | None) -> MatchCount:
+        """Count failed jobs: of one kind or any, failed within a time or ever."""
+        return await self._rows.count_failed(kind, age=within or EVER)
+
+    async def retry_failed(self, kind: str | None, *, within: timedelta | None, until: datetime) -> int:
+        """Queue the failed jobs anew that `count_failed` counted; return how many.
+
+        Left as they are: jobs that a living one with the same unique key does the work of. The relay sends the hints.
+        """
+        begun = 0
+        while True:
+            try:
+                batch = await self._rows.retry_failed(kind, age=within or EVER, until=until)
+            except JobNotRetryable:
+                continue  # the twin that came in between is seen now
+            begun += batch
+            if batch < RETRY_BATCH:
+                return begun
+
+    async def load(self) -> Load:
+        """Return what there is to do, and what went wrong."""
+        queues = {queue: QueueStatistics(queue=queue) for queue in self._registry.queues()}
+        loads = await self._rows.load(repeat=self._repeat)
+        tallies = await self._rows.tally()
+        for load in loads:
+            _note(queues, load.queue, **{load.state.value: load.number})
+            if load.state is not JobState.RUNNING:
+                longest = max(load.due, _of(queues, load.queue).oldest_due_seconds)
+                _note(queues, load.queue, oldest_due_seconds=longest)
+        for tally in tallies:
+            if tally.what == "workers":
+                _note(queues, tally.label, workers=tally.number)
+        return Load(
+            queues=list(queues.values()),
+            failed_by_kind={tally.label: tally.number for tally in tallies if tally.what == "failed"},
+            relay_lag_seconds=relay_lag(loads, window=self._window),
+        )
+
+    async def statistics(self) -> Statistics:
+        """Return the load, how fast jobs end, and how many leases were taken back."""
+        load = await self.load()
+        queues = {row.queue: row for row in load.queues}
+        for row in await self._rows.throughput():
+            _note(queues, row.queue, ended_last_minute=row.last_minute, ended_last_hour=row.last_hour)
+        crashes = await self._rows.crashes(age=DAY, settled=timedelta(0))
+        return Statistics(
+            **load.model_dump(exclude={"queues"}), queues=list(queues.values()), leases_expired=crashes.number
+        )
+
+    async def crashes(self, since: datetime | None) -> CrashCount:
+        """Count the leases that were taken back since the `until` of the last answer; None: begin to count."""
+        return await self._rows.crashes(since=since)
+
+    async def workers(self) -> list[WorkerRow]:
+        """Return the workers that were heard of within a day."""
+        return await self._rows.workers()
+
+    async def _told(self, job_id: UUID, order: Callable[[UUID], Coroutine[Any, Any, JobRow]]) -> Answer:
+        try:
+            job = await order(job_id)
+        except (JobNotFound, JobIsOver, JobNotRetryable) as error:
+            return Answer(id=job_id, error=error.detail)
+        return Answer(id=job_id, status=job.status)
+
+    async def _retry(self, job_id: UUID) -> JobRow:
+        try:
+            queued = await self._jobs.retry(job_id)
+        except JobNotRetryable as error:
+            message = f"Another job does the work of job {job_id}: it has the same unique key."
+            raise JobNotRetryable(message) from error
+        if queued is None:
+            job = await self._found(job_id)
+            message = f"Job {job_id} is {job.status}. Only a failed or cancelled job can be started again."
+            raise JobNotRetryable(message)
+        self._hints.send_soon(queued.queue, queued.id)
+        return queued
+
+    async def _cancel(self, job_id: UUID) -> JobRow:
+        cancelled = await self._jobs.cancel(job_id)
+        if cancelled is None:
+            job = await self._found(job_id)
+            message = f"Job {job_id} has {job.status} already. It can't be cancelled any more."
+            raise JobIsOver(message)
+        return cancelled
+
+    async def _found(self, job_id: UUID) -> JobRow:
+        job = await self._jobs.find(job_id)
+        if job is None:
+            raise _unknown(job_id)
+        return job
+
+
+def relay_lag(loads: Sequence[QueueLoad], *, window: int) -> float:
+    """Return how many seconds the relay has left undone what it does twice a second.
+
+    That is: to queue what is due, to take back leases that are over, to hint at due jobs while there is room for hints.
+    A backlog alone is none: the relay keeps only `window` hints under way, and a hint that was just used up is no news.
+    """
+    undone = [load.due for load in loads if load.state in {JobState.SCHEDULED, JobState.RETRYING}]
+    undone += [load.silent for load in loads if load.state is JobState.RUNNING]
+    for load in loads:
+        if load.state is JobState.QUEUED and load.hinted <= window // 2:
+            hints = [
+                row.since_hint for row in loads if row.queue == load.queue and row.since_hint is not None
+            ]
+            undone.append(min([load.hintless, *hints]))
+    return max(undone, default=0.0)
+
+
+def _of(queues: dict[str, QueueStatistics], queue: str) -> QueueStatistics:
+    return queues.get(queue) or QueueStatistics(queue=queue)
+
+
+def _note(queues: dict[str, QueueStatistics], queue: str, **found: float) -> None:
+    """Enter what was found of a queue, which may be one that this version doesn't know."""
+    queues[queue] = _of(queues, queue).model_copy(update=found)
+
+
+def _unknown(job_id: UUID) -> JobNotFound:
+    return JobNotFound(f"There is no job with the id {job_id}.")
