@@ -34,6 +34,11 @@ class Statement(Generic[RowT]):
                 "in_() can't be compiled ahead; write `column == any_(bindparam(..., type_=ARRAY(...)))`"
             )
             raise TypeError(message)
+        made_in_python = [*compiled.insert_prefetch, *compiled.update_prefetch]
+        if made_in_python:
+            names = ", ".join(column.name for column in made_in_python)
+            message = f"a compiled statement can't make the Python defaults of {names}; give them values"
+            raise TypeError(message)
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
         self._defaults: Mapping[str, Any] = compiled.params
         self._required = {name for name, bind in compiled.binds.items() if bind.required}

@@ -226,7 +226,7 @@ async def test_a_violated_constraint_gets_its_domains_name(database: Database) -
         insert(Job)
         .values(
             id=bindparam("new_id"), kind="tests.row", queue="nobody", payload={}, payload_version=1, state="queued",
-            priority=1, attempt=0, max_attempts=1, crashes=0, progress_current=0, revision=1,
+            priority=1, turn=0, attempt=0, max_attempts=1, crashes=0, progress_current=0, revision=1,
             unique_key=bindparam("key"),
         ),
         Nothing,
@@ -242,3 +242,8 @@ async def test_a_violated_constraint_gets_its_domains_name(database: Database) -
                 await database.execute(insert_it, new_id=new_id(), key=key)
     with pytest.raises(Exception, match="uq_jobs_unique_key"), conflicts_translated({}):
         await database.execute(insert_it, new_id=new_id(), key=key)
+
+
+def test_a_default_that_only_python_makes_is_refused_when_it_is_written() -> None:
+    with pytest.raises(TypeError, match="Python defaults"):
+        Statement(insert(Job).values(kind="tests.row"), Nothing)
