@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Integer, Interval, bindparam, func, literal_column, select, update
+from sqlalchemy import Integer, Interval, bindparam, case, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
@@ -89,11 +89,14 @@ _FINISH_AND_CLAIM = Statement(
     SuccessionRow,
 )
 _unburnt = bindparam("unburnt", type_=Integer())
+# A wish to cancel that came too late for this attempt would otherwise be forgotten.
+_unwanted = col(Job.cancel_requested_at).is_not(None)
 _postponed = (
     update(Job)
     .where(leased_by_me)
     .values(
-        state=literal_column("'retrying'"),
+        state=case((_unwanted, literal_column("'cancelled'")), else_=literal_column("'retrying'")),
+        finished_at=case((_unwanted, now), else_=None),
         run_at=now + bindparam("delay", type_=Interval()),
         attempt=Job.attempt - _unburnt,
         error=bindparam("problem", type_=JSONB(none_as_null=True)),
@@ -217,7 +220,10 @@ class LeaseRepository(Repository):
         outcome: AttemptOutcome,
         error: dict[str, Any] | None,
     ) -> bool:
-        """Let the job wait for its next attempt; False: the lease is lost. Only an attempt that failed counts."""
+        """Let the job wait for its next attempt, or end it if somebody cancelled it; False: the lease is lost.
+
+        Only an attempt that failed counts.
+        """
         row = await self.database.fetch_one(
             _POSTPONE,
             job_id=job_id,

@@ -199,6 +199,17 @@ async def test_workers_are_listed_with_what_they_do(operations, composition, wor
     await run_sql(composition, "DELETE FROM jobs.workers WHERE host = 'host'")
 
 
+async def test_a_cancel_that_comes_late_in_an_attempt_is_not_forgotten(
+    operations, composition, enqueue, runner
+) -> None:
+    job_id = await enqueue("snooze")
+    claimed = await runner.claim_this(job_id)
+    assert [answer.status for answer in await operations.cancel([job_id])] == ["cancelling"]
+    await runner.run(claimed)
+    job = await look(composition, job_id)
+    assert (job.status, job.is_over) == ("cancelled", True)
+
+
 def a_load(state: JobState = JobState.QUEUED, queue: str = "mail", **values: Any) -> QueueLoad:
     nothing = {"number": 1, "hinted": 0, "due": 0.0, "hintless": 0.0, "since_hint": None, "silent": 0.0}
     return QueueLoad(queue=queue, state=state, **(nothing | values))
