@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import uvloop
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
 
 from bootstrap.compose import compose, require, start, stop
@@ -129,6 +130,8 @@ class Worker:
         # A worker may run as root where everything does (a container, a development machine): its messages hold ids
         # in JSON, which can run no code.
         warnings.simplefilter("ignore", SecurityWarning)
+        # It speaks of tasks that are acknowledged late; ours are acknowledged early.
+        warnings.simplefilter("ignore", CPendingDeprecationWarning)
         try:
             self.celery.worker_main(arguments)
         finally:
@@ -177,11 +180,17 @@ class Worker:
         """Return a signal handler that lets running jobs end, or be given back, before Celery ends the children."""
 
         def end(number: int, frame: FrameType | None) -> None:
-            if self._ending.ends_at() is None:
-                logger.info("worker_drains")
-                grace = self._settings.worker_soft_shutdown
-                self._ending.begin(max(0.0, grace - GIVE_BACK_TIME))
-                self._ending.wait(grace)
+            if self._ending.ends_at() is not None:
+                self._ending.begin(0)  # asked twice: what runs is given back now
+                return
+            logger.info("worker_drains")
+            grace = self._settings.worker_soft_shutdown
+            self._ending.begin(max(0.0, grace - GIVE_BACK_TIME))
+            # On a thread: this signal may have come in the middle of an announcement.
+            last_words = threading.Thread(target=self._announce, daemon=True)
+            last_words.start()
+            self._ending.wait(grace)
+            last_words.join(GIVE_BACK_TIME)
             if callable(celerys):
                 celerys(number, frame)
 

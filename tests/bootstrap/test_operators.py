@@ -26,7 +26,7 @@ from tests.programs import Program
 UNHURRIED = {
     "TULOU_EMAILS_TIMEOUT_SECONDS": "60",
     "TULOU_JOBS_CANCEL_GRACE": "0",
-    "TULOU_WORKER_SOFT_SHUTDOWN": "2",
+    "TULOU_WORKER_SOFT_SHUTDOWN": "6",
 }
 
 
@@ -92,6 +92,17 @@ async def until_it_is(composition, job_id: UUID, status: str) -> None:
         time.sleep(0.05)  # noqa: ASYNC251  # nothing else happens on this loop
 
 
+async def until_a_line_of(command, worker_id: str, state: str) -> None:
+    """Wait until `tulou workers` shows this worker so."""
+    limit = time.monotonic() + 10
+    while True:
+        lines = (await command("workers")).stdout.splitlines()
+        (line,) = [line for line in lines if f" {worker_id} " in line]
+        if f" {state} " in line:
+            return
+        assert time.monotonic() < limit, line
+
+
 async def accept_mail(composition) -> UUID:
     """Accept a mail; return its job."""
     from domains.emails.models import Email
@@ -140,10 +151,12 @@ async def test_a_running_job_is_seen_stopped_and_started_again(
     # No relay runs: the hint that the command sends is what starts it.
     assert [answer["status"] for answer in typed("jobs", "retry", str(job_id))] == ["queued"]
     await until_it_is(composition, job_id, "running")
-    assert (await command("jobs", "cancel", str(job_id))).stdout == f"Job {job_id} was asked to stop.\n"
-    await until_it_is(composition, job_id, "cancelled")
+
+    worker.process.terminate()
+    await until_a_line_of(command, mine[0]["id"], "draining")
     worker.stop()
     assert mine[0]["id"] not in (await command("workers")).stdout
+    assert (await command("jobs", "cancel", str(job_id))).stdout == f"Job {job_id} is cancelled.\n"
 
 
 async def test_tables_are_for_people(composition, command, word: str) -> None:
