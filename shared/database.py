@@ -33,6 +33,9 @@ _UNREACHABLE = (
     asyncpg.CrashShutdownError,
 )
 
+_AWAY = ("08", "57P", "53300")
+"""SQLSTATE: a connection failed; it shuts down, starts up or has crashed; it has too many connections already."""
+
 
 class TransactionFactory(Protocol):
     """What services are given: `async with self.transaction():`.
@@ -217,11 +220,16 @@ def unreachable_translated() -> Iterator[None]:
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
         raise DatabaseUnavailable from error
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error.orig, _UNREACHABLE):
+        if error.connection_invalidated or isinstance(error.orig, _UNREACHABLE) or _says_it_is_away(error):
             raise DatabaseUnavailable from error
         raise
     except _UNREACHABLE as error:
         raise DatabaseUnavailable from error
+
+
+def _says_it_is_away(error: DBAPIError) -> bool:
+    """Whether PostgreSQL itself refuses for now. SQLAlchemy wraps some of these so that only their code is left."""
+    return str(getattr(error.orig, "sqlstate", None)).startswith(_AWAY)
 
 
 async def _connection() -> AsyncConnection | None:
