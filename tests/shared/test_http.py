@@ -295,3 +295,16 @@ async def test_what_is_not_http_passes() -> None:
     )
     await RequestIds(limits)({"type": "lifespan"}, None, None)
     assert seen == ["lifespan"]
+
+
+async def test_a_client_that_goes_away_rings_no_bell(small: httpx.AsyncClient) -> None:
+    from starlette.requests import ClientDisconnect
+    from structlog.testing import capture_logs
+
+    async def app(scope, receive, send) -> None:
+        raise ClientDisconnect
+
+    with capture_logs() as logs:
+        scope = {"type": "http", "path": "/x"}
+        await UnexpectedErrors(app, problems=ProblemWriter(public_url=""))(scope, None, None)
+    assert [(line["event"], line["log_level"]) for line in logs] == [("client_went_away", "info")]

@@ -110,12 +110,15 @@ def _details(fields: dict[str, list[str]], settings: FilesSettings) -> Details:
     unknown = fields.keys() - {"tags", "metadata"}
     if unknown:
         raise DetailsRefused("The form has a field that is neither `file`, `tags` nor `metadata`.")
-    metadata = fields.get("metadata", ["{}"])
+    # A form that is left empty sends an empty field.
+    tags = [tag for tag in dict.fromkeys(fields.get("tags", [])) if tag]
+    metadata = fields.get("metadata", [""])[-1] or "{}"
     try:
-        details = Details(
-            tags=list(dict.fromkeys(fields.get("tags", []))), metadata=parse(metadata[-1].encode())
-        )
-    except (ValidationError, MalformedJson) as error:
-        raise DetailsRefused from error
+        details = Details(tags=tags, metadata=parse(metadata.encode()))
+    except MalformedJson as error:
+        raise DetailsRefused("The field `metadata` must be a JSON object.") from error
+    except ValidationError as error:
+        named = sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False)})
+        raise DetailsRefused(f"These fields can't be accepted: {', '.join(named)}.") from error
     check_details(settings, tags=details.tags, metadata=details.metadata)
     return details

@@ -68,8 +68,12 @@ _UPLOAD_BODY = {
                     "required": ["file"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        "tags": {"type": "array", "items": {"type": "string"}},
-                        "metadata": {"type": "string", "description": "A JSON object."},
+                        "tags": {"type": "array", "items": {"type": "string"}, "example": ["holiday"]},
+                        "metadata": {
+                            "type": "string",
+                            "description": "A JSON object.",
+                            "example": '{"camera": "mine"}',
+                        },
                     },
                 },
                 "encoding": {"tags": {"style": "form", "explode": True}},

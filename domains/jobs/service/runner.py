@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -203,7 +204,9 @@ class JobRunner:
             return
         problem = _problem(error)
         if running.is_last_attempt or _is_permanent(error):
-            logger.error("job_failed", problem=problem["code"], exc_info=_unexpected(error))
+            # A fact about the input is the user's to read; what we gave up on is ours, and rings.
+            level = logging.INFO if _is_permanent(error) else logging.ERROR
+            logger.log(level, "job_failed", problem=problem["code"], exc_info=_unexpected(error))
             await running.end(JobState.FAILED, error=problem)
             return
         delay = self._backoff(running.attempt)
