@@ -106,6 +106,21 @@ async def test_failed_jobs_are_started_again_in_bulk(operations, composition, wo
     assert (await operations.count_failed(word, within=None)).number == 1
 
 
+async def test_more_than_a_batch_is_started_again(operations, composition, word) -> None:
+    job_id = await put(composition, word, **FAILED)
+    await run_sql(
+        composition,
+        "INSERT INTO jobs.jobs SELECT (jsonb_populate_record(job, jsonb_build_object('id', gen_random_uuid()))).*"
+        " FROM jobs.jobs AS job, generate_series(1, 1099) WHERE job.id = :id",
+        id=job_id,
+    )
+    counted = await operations.count_failed(word, within=None)
+    assert counted.number == 1100
+    assert await operations.retry_failed(word, within=None, until=counted.until) == 1100
+    assert (await operations.count_failed(word, within=None)).number == 0
+    await run_sql(composition, "DELETE FROM jobs.jobs WHERE kind = :kind", kind=word)
+
+
 async def test_jobs_that_fail_again_meanwhile_are_not_started_for_ever(operations, composition, word) -> None:
     await put(composition, word, **FAILED)
     before = datetime.now(UTC) - timedelta(minutes=1)
