@@ -16,8 +16,10 @@ from typing import Any
 from uuid import UUID
 
 import uvloop
-from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning, WorkerTerminate
+from celery.platforms import EX_OK
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
+from celery.worker import state
 
 from bootstrap.compose import compose, require, start, stop
 from bootstrap.container import TulouContainer
@@ -38,7 +40,6 @@ GIVE_BACK_TIME = 2.0
 """Seconds that a child has, at the end of the soft shutdown, to give its job back."""
 
 Compose = Callable[[Settings], TulouContainer]
-_Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class Ending:
@@ -172,29 +173,26 @@ class Worker:
     def _on_ready(self, sender: Any, **_: object) -> None:
         """Put our ending before Celery's, and announce this worker from now on. Runs in the parent process."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(number, self._ending_before(signal.getsignal(number)))
+            signal.signal(number, self._end)
         self._announce()
         sender.timer.call_repeatedly(ANNOUNCE_PAUSE, self._announce)
 
-    def _ending_before(self, celerys: _Handler) -> Callable[[int, FrameType | None], None]:
-        """Return a signal handler that lets running jobs end, or be given back, before Celery ends the children."""
-
-        def end(number: int, frame: FrameType | None) -> None:
-            if self._ending.ends_at() is not None:
-                self._ending.begin(0)  # asked twice: what runs is given back now
-                return
-            logger.info("worker_drains")
-            grace = self._settings.worker_soft_shutdown
-            self._ending.begin(max(0.0, grace - GIVE_BACK_TIME))
-            # On a thread: this signal may have come in the middle of an announcement.
-            last_words = threading.Thread(target=self._announce, daemon=True)
-            last_words.start()
-            self._ending.wait(grace)
-            last_words.join(GIVE_BACK_TIME)
-            if callable(celerys):
-                celerys(number, frame)
-
-        return end
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        """Let running jobs end, or be given back, before Celery ends the children. Stands in for its handlers."""
+        if self._ending.ends_at() is not None:
+            self._ending.begin(0)  # asked twice: what runs is given back now
+            return
+        logger.info("worker_drains")
+        grace = self._settings.worker_soft_shutdown
+        self._ending.begin(max(0.0, grace - GIVE_BACK_TIME))
+        # On a thread: this signal may have come in the middle of an announcement.
+        last_words = threading.Thread(target=self._announce, daemon=True)
+        last_words.start()
+        self._ending.wait(grace)
+        last_words.join(GIVE_BACK_TIME)
+        # What Celery's own handler of a cold shutdown comes to, without its words about Ctrl+C.
+        state.should_terminate = EX_OK
+        raise WorkerTerminate(EX_OK)
 
     def _announce(self) -> None:
         """Write the heartbeat. A connection of its own each time: an open one would be shared with every child."""
