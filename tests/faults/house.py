@@ -207,7 +207,7 @@ class House:
         rows = await self.fetch(sql, *arguments)
         return rows[0][0] if rows else None
 
-    async def until_value(self, sql: str, wanted: Any, *, seconds: float, what: str) -> bool:
+    async def until_value(self, sql: str, wanted: Any, *, seconds: float) -> bool:
         """Wait until a query returns a value; tell whether it did."""
         limit = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < limit:

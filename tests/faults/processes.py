@@ -70,11 +70,11 @@ class Child:
             return []
 
     def memory(self) -> float:
-        """Return the resident memory of it and its children, in MiB."""
+        """Return the memory that it and its children have for themselves, in MiB."""
         total = 0
         for process in [psutil.Process(self.pid), *self.family()]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                total += process.memory_info().rss
+                total += process.memory_full_info().uss
         return total / MEGABYTE
 
     async def until_it_says(self, text: str, *, seconds: float = 40) -> None:

@@ -28,6 +28,7 @@ class Proxy:
     def __init__(self, url: str) -> None:
         self._url = urlsplit(url)
         self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
         self.rule: Rule = lambda _chunk: Cut.NEVER
         self.cuts = {Cut.BEFORE: 0, Cut.AFTER: 0}
 
@@ -47,8 +48,9 @@ class Proxy:
         """Stop listening; connections that stand break."""
         if self._server is not None:
             self._server.close()
-            self._server.close_clients()
-            await self._server.wait_closed()
+            for connection in self._open:
+                connection.cancel()
+            await asyncio.gather(*self._open, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -56,8 +58,9 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        connection = _Connection(self, (reader, writer), upstream)
-        await connection.run()
+        connection = asyncio.create_task(_Connection(self, (reader, writer), upstream).run())
+        self._open.add(connection)
+        connection.add_done_callback(self._open.discard)
 
 
 class _Connection:
