@@ -1,13 +1,17 @@
 """Hints to workers, over Celery and Redis: they make a job start at once. Losing them costs time, nothing else."""
 
 import asyncio
+import base64
+import json
 import threading
 from collections import deque
 from collections.abc import Sequence
+from queue import Empty
 from typing import Any, Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from celery import Celery
+from kombu.transport.redis import Channel, Transport
 
 from shared.logging import get_logger
 
@@ -33,10 +37,66 @@ class Hints(Protocol):
         ...
 
 
+class HintChannel(Channel):
+    """Reads a queue's list, and goes on when what it has read can't be read as a message."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # kombu has no types
+        except (Empty, *self.connection_errors):
+            raise
+        except Exception as error:
+            # It has left the list already. Celery would end the worker, and lay it on the list again.
+            logger.warning("hint_refused", error=type(error).__name__)
+            raise Empty from error
+
+
+class HintTransport(Transport):
+    """Redis, of whose messages nothing is believed but the id of a job.
+
+    Whoever can write to Redis could otherwise end every worker for good, or call any task with any options.
+    """
+
+    Channel = HintChannel
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        job_id = _job_named_by(message)
+        if job_id is None:
+            logger.warning("hint_refused", error="it names no job")
+            return
+        super()._deliver(_message_about(job_id, queue), queue)  # type: ignore[no-untyped-call]  # kombu has no types
+
+
+def _job_named_by(message: Any) -> UUID | None:
+    try:
+        (job_id,), _, _ = json.loads(base64.b64decode(message["body"]))
+        return UUID(job_id)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return None
+
+
+def _message_about(job_id: UUID, queue: str) -> dict[str, Any]:
+    """Return what kombu would have read (Celery's message protocol, version 2), with nothing of the sender's in it."""
+    body = json.dumps([[str(job_id)], {}, {}]).encode()
+    return {
+        "body": base64.b64encode(body).decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"lang": "py", "task": TASK, "id": str(uuid4())},
+        "properties": {
+            "body_encoding": "base64",
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "delivery_tag": str(uuid4()),
+            "priority": 0,
+        },
+    }
+
+
 def create_celery(broker_url: str, *, queues: Sequence[str] = ("default",)) -> Celery:
     """Return the Celery application. A message is only a hint, so it is acknowledged early and never redelivered."""
     app = Celery("tulou", broker=broker_url, set_as_current=False)
     app.conf.update(
+        broker_transport=f"{__name__}:{HintTransport.__name__}",
         task_acks_late=False,
         task_ignore_result=True,
         result_backend=None,
