@@ -1,5 +1,5 @@
 """Every fault: importing this enters them all."""
 
-from tests.faults import brokers, databases, deaths, mails, restarts
+from tests.faults import brokers, clocks, databases, deaths, hints, mails, restarts, wishes
 
-__all__ = ["brokers", "databases", "deaths", "mails", "restarts"]
+__all__ = ["brokers", "clocks", "databases", "deaths", "hints", "mails", "restarts", "wishes"]
