@@ -1,5 +1,16 @@
 """Every fault: importing this enters them all."""
 
-from tests.faults import brokers, clocks, databases, deaths, hints, mails, restarts, wishes
+from tests.faults import brokers, clocks, databases, deaths, hints, mails, restarts, soak, uploads, wishes
 
-__all__ = ["brokers", "clocks", "databases", "deaths", "hints", "mails", "restarts", "wishes"]
+__all__ = [
+    "brokers",
+    "clocks",
+    "databases",
+    "deaths",
+    "hints",
+    "mails",
+    "restarts",
+    "soak",
+    "uploads",
+    "wishes",
+]

@@ -85,9 +85,9 @@ class System:
         self.relays.append(relay)
         return relay
 
-    def new_api(self, **environment: str) -> Child:
-        """Start the API."""
-        self.api = self._new("serve", **environment)
+    def new_api(self, *, inside: Sequence[str] = (), **environment: str) -> Child:
+        """Start the API, `inside` a command that becomes it."""
+        self.api = self._new("serve", inside=inside, **environment)
         return self.api
 
     async def until_ready(self) -> None:
@@ -118,7 +118,7 @@ class System:
         for child in self.children:
             child.kill()
 
-    def _new(self, *arguments: str, **environment: str) -> Child:
+    def _new(self, *arguments: str, inside: Sequence[str] = (), **environment: str) -> Child:
         number = self.house.number()
         name = f"{number:03d}-{arguments[0]}"
         child = Child(
@@ -126,6 +126,7 @@ class System:
             ["tests.faults.program", *arguments],
             self.environment | environment,
             self.house.folder / f"{name}.log",
+            inside=inside,
         )
         child.start()
         return child
@@ -225,6 +226,7 @@ class House:
         relays: int = 1,
         workers: int = 2,
         queues: Sequence[str] = ("default",),
+        api_inside: Sequence[str] = (),
         **environment: str,
     ) -> AsyncIterator[System]:
         """Run the program on an empty database; end it without mercy."""
@@ -237,7 +239,7 @@ class House:
         system = System(self, shared, url)
         try:
             if api:
-                system.new_api()
+                system.new_api(inside=api_inside)
             for _ in range(relays):
                 system.new_relay()
             for _ in range(workers):

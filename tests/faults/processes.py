@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -20,9 +20,18 @@ MEGABYTE = 1 << 20
 class Child:
     """One program. It leads a process group, to which its own children belong; its output goes to a file."""
 
-    def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        inside: Sequence[str] = (),
+    ) -> None:
+        """Run a module's arguments, `inside` a command that becomes it (unshare)."""
         self.name = name
-        self._arguments = [sys.executable, "-m", *arguments]
+        self._arguments = [*inside, sys.executable, "-m", *arguments]
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -123,3 +132,12 @@ async def until(holds: Callable[[], object], *, seconds: float, what: str, pause
         if time.monotonic() > limit:
             raise AssertionError(f"waited {seconds:g} s in vain for {what}")
         await asyncio.sleep(pause)
+
+
+def with_small_disk(folder: Path, size: int) -> list[str]:
+    """Return a command that gives the program after it a disk of so many bytes at `folder`, seen by it alone."""
+    alone = (
+        ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+    )
+    mount = f'mount -t tmpfs -o size={size} none "$0" && exec "$@"'
+    return [*alone, "sh", "-c", mount, str(folder)]
