@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Newer than the lock file when what is installed is what the lock file says.
 INSTALLED := .venv/installed
 
-.PHONY: help install run test check format faults bench-jobs demo lock clean
+.PHONY: help install run test test-all check format faults bench-jobs demo lock clean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
@@ -31,8 +31,11 @@ format: $(INSTALLED) ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-faults: $(INSTALLED) ## Break whatever can break and count what is lost (ONLY=3,7 for some, SCALE=0.1 for a quick look)
-	$(BIN)/python -m tests.faults $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
+faults: $(INSTALLED) ## Break whatever can break, count what is lost, write docs/reliability.md (ONLY=3,7 or SCALE=0.1: only print)
+	$(BIN)/python -m tests.faults $(if $(ONLY)$(SCALE),,--report docs/reliability.md) $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
+
+test-all: test ## Run the tests, then every fault at a third of its length
+	$(BIN)/python -m tests.faults --scale 0.3
 
 bench-jobs: $(INSTALLED) ## Measure jobs beside bare Celery: throughput, pick-up, memory (about five minutes)
 	$(BIN)/python -m bench.jobs

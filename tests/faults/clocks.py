@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from tests.faults.client import Client
-from tests.faults.house import LEASE, House
+from tests.faults.house import House
 from tests.faults.oracle import Row, judge
 from tests.faults.register import fault
 
@@ -27,7 +27,7 @@ async def clocks_are_wrong(house: House) -> Row:
     def order(number: int) -> dict[str, Any]:
         """Return now a job longer than a lease, now one that fails once, mostly short ones."""
         if number % 10 == 3:
-            return {"work": {"seconds": 1.5 * LEASE}}
+            return {"work": {"seconds": 1.5 * house.lease}}
         return {"work": {"failures": 1 if number % 10 == 7 else 0}}
 
     async with house.system(workers=0) as system, Client(system) as client:

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from tests.faults.client import Client
-from tests.faults.house import LEASE, House, System
+from tests.faults.house import House, System
 from tests.faults.oracle import Row, drain, judge, outcomes
 from tests.faults.register import fault
 
@@ -67,13 +67,13 @@ async def children_are_killed(house: House) -> Row:
             killed_at[pid] = time.time()
         await load
         await judge(house, row, client.accepted)
-        await drain(house, seconds=3 * (LEASE + 5), kinds=["faults.suicide"])
+        await drain(house, seconds=3 * (house.lease + 5), kinds=["faults.suicide"])
         ended = await outcomes(house, kinds=["faults.suicide"])
     fates = [(job.state, job.crashes) for job in ended]
     row.expect(fates == [("failed", 3)] * len(suicides), f"jobs that kill their process: {fates}")
     slowest, crashes = await _reruns(house, killed_at)
     row.expect(
-        slowest < LEASE + 5,
+        slowest < house.lease + 5,
         f"{len(killed_at)} kills hit {crashes} jobs; run again after {slowest:.1f} s at most",
     )
     return row
@@ -120,7 +120,7 @@ async def a_worker_sleeps(house: House) -> Row:
 
         await client.load(count, per_second=1000, order=order)
         caught = await _put_to_sleep_with_jobs(house, sleeper)
-        await asyncio.sleep(house.seconds(3 * LEASE, least=2 * LEASE))
+        await asyncio.sleep(3 * house.lease)
         pids = {process.pid for process in sleeper.family()}
         await drain(house, seconds=60)
         sleeper.signal(signal.SIGCONT)

@@ -110,7 +110,7 @@ async def _load_until(end: asyncio.Event, house: House, client: Client) -> None:
     """Hand in work, some of it longer than a worker may take to stop."""
     number, posts = 0, set()
     while not end.is_set():
-        order = {"work": {"seconds": 8}} if number % 100 == 50 else short_work(house)
+        order = {"work": {"seconds": 5}} if number % 100 == 50 else short_work(house)
         posts.add(asyncio.create_task(client.post(**order)))
         number += 1
         with contextlib.suppress(TimeoutError):

@@ -10,7 +10,7 @@ import psutil
 
 from tests.faults.client import Client
 from tests.faults.deaths import PACE, kill_one, short_work
-from tests.faults.house import LEASE, House, System
+from tests.faults.house import House, System
 from tests.faults.oracle import Row, judge
 from tests.faults.register import fault
 
@@ -59,7 +59,7 @@ async def _kill_a_child(house: House, system: System) -> None:
 async def _let_a_worker_sleep(house: House, system: System) -> None:
     sleeper = house.random.choice(system.workers)
     sleeper.signal(signal.SIGSTOP)
-    await asyncio.sleep(3 * LEASE)
+    await asyncio.sleep(3 * house.lease)
     sleeper.signal(signal.SIGCONT)
 
 

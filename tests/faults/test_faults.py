@@ -1,0 +1,71 @@
+"""The riskiest faults in a short form, and that the table turns red when something is wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.faults import catalogue  # noqa: F401  # enters every fault
+from tests.faults.__main__ import happen
+from tests.faults.house import House
+from tests.faults.nudges import nudges_alone
+from tests.faults.oracle import Row
+from tests.faults.register import FAULTS
+from tests.faults.report import Result, as_table, write_page
+
+RISKIEST = (1, 2, 3, 6, 7, 11, 13, 16, 18, 22, 23)
+
+
+@pytest.fixture(scope="module")
+async def house() -> AsyncIterator[House]:
+    built = House(scale=0.05, lease=2)
+    try:
+        await built.open()
+        yield built
+    finally:
+        await asyncio.to_thread(built.close)
+
+
+def test_there_are_twenty_four_faults() -> None:
+    assert sorted(FAULTS) == list(range(1, 25))
+
+
+@pytest.mark.parametrize("number", RISKIEST, ids=lambda number: f"{number} {FAULTS[number].title}")
+async def test_a_fault_is_survived(house: House, number: int) -> None:
+    result = await happen(house, FAULTS[number])
+    assert result.row.accepted
+    assert result.row.is_green, result.row
+
+
+async def test_without_the_fence_a_worker_that_wakes_up_doubles_effects(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULTS_BUG", "no_fence")
+    result = await happen(house, FAULTS[3])
+    assert result.row.doubled, result.row
+    assert result.verdict == "NOT SURVIVED"
+
+
+async def test_nudges_alone_start_every_job(house: House) -> None:
+    row = await nudges_alone(house)
+    assert row.accepted
+    assert row.is_green, row
+
+
+async def test_nudges_before_the_commit_lose_jobs_when_no_relay_looks_after_them(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULTS_BUG", "early_nudge")
+    row = await nudges_alone(house)
+    assert row.accepted
+    assert row.lost, row
+
+
+def test_the_page_tells_what_was_not_survived(tmp_path) -> None:
+    good = Result(FAULTS[1], Row(accepted=5, done=5))
+    bad = Result(FAULTS[2], Row(accepted=5, done=4, lost=1, broken=["one is missing"]))
+    write_page(tmp_path / "page.md", [good, bad], scale=1, seed=1)
+    page = (tmp_path / "page.md").read_text()
+    assert "1 of 2 faults survived" in page
+    assert "NOT AS EXPECTED: one is missing" in page
+    assert as_table([good, bad]).row_count == 2
