@@ -95,12 +95,16 @@ async def _reruns(house: House, killed_at: dict[int, float]) -> tuple[float, int
         " FROM jobs.attempts AS attempt JOIN jobs.jobs AS job ON job.id = attempt.job_id"
         " WHERE attempt.outcome = 'crashed' AND job.kind = 'faults.effect' AND job.crashes = 1"
     )
-    waits = [row["begun_at"] - killed_at[pid] for row in rows if (pid := _pid(row["worker_id"])) in killed_at]
+    waits = [
+        row["begun_at"] - killed_at[pid] for row in rows if (pid := pid_of(row["worker_id"])) in killed_at
+    ]
     return max(waits, default=0.0), len(rows)
 
 
-def _pid(worker_id: str) -> int:
-    return int(worker_id.replace("/", ":").rpartition(":")[2])
+def pid_of(worker_id: str, *, parent: bool = False) -> int:
+    """Return the process id in what a worker's child, `host:parent/child`, signs its jobs with."""
+    parents, _, child = worker_id.rpartition(":")[2].partition("/")
+    return int(parents if parent else child)
 
 
 @fault(
@@ -143,7 +147,7 @@ async def _put_to_sleep_with_jobs(house: House, sleeper: Any) -> list[Any]:
         sleeper.signal(signal.SIGSTOP)
         pids = {process.pid for process in sleeper.family()}
         running = await house.fetch("SELECT id, worker_id FROM jobs.jobs WHERE state = 'running'")
-        held = [row["id"] for row in running if _pid(row["worker_id"]) in pids]
+        held = [row["id"] for row in running if pid_of(row["worker_id"]) in pids]
         if held:
             return held
         sleeper.signal(signal.SIGCONT)

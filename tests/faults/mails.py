@@ -7,12 +7,17 @@ from typing import Any
 from uuid import UUID
 
 from tests.faults.client import Client
-from tests.faults.deaths import kill_one
+from tests.faults.deaths import pid_of
 from tests.faults.house import House, System
 from tests.faults.oracle import Row, drain
 from tests.faults.register import fault
 
 PATH = "/v1/faults/mails"
+_SENDING = """
+SELECT job.worker_id FROM emails.emails AS mail JOIN jobs.jobs AS job ON job.resource_id = mail.id
+WHERE mail.status = 'sending' AND mail.phase = 'data' AND job.state = 'running'
+    AND job.begun_at > clock_timestamp() - interval '400 ms'
+"""
 KINDS = ["emails.deliver"]
 _MAILS = """
 SELECT mail.id, mail.message_id, mail.status, mail.when_uncertain, mail.attempts,
@@ -138,15 +143,25 @@ async def the_worker_dies_while_sending(house: House) -> Row:
         await send(client, count, when_uncertain="hold")
         rest = asyncio.create_task(drain(house, seconds=150, kinds=KINDS))
         while not rest.done():
-            await asyncio.wait([rest], timeout=house.chance(1, 3))
+            await asyncio.wait([rest], timeout=house.chance(0.1, 0.6))
             if not rest.done() and kills < count / 5:
-                await kill_one(house, system)
-                kills += 1
+                kills += await _kill_one_that_sends(house, system)
         found = await mails(house)
     count_up(row, len(client.accepted), found, {"sent"})
     _once(row, house)
     row.expect(row.uncertain, f"{kills} kills left {row.uncertain} mails uncertain")
     return row
+
+
+async def _kill_one_that_sends(house: House, system: System) -> bool:
+    """Kill a worker that has just begun to send a mail's content, and start it again; return whether there was one."""
+    senders = {pid_of(row["worker_id"], parent=True) for row in await house.fetch(_SENDING)}
+    for worker in system.workers:
+        if worker.pid in senders:
+            worker.kill()
+            worker.start()
+            return True
+    return False
 
 
 MODES = {"defer": "deferred", "refuse": "failed", "garbage": "deferred", "banner": None, "silent": None}
