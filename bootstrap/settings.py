@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,15 +15,18 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    model_validator,
 )
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bootstrap.safety import unsafe_values
+from bootstrap.variables import PREFIX, known_variables, unknown_variables, variables_of
 from domains.auth.settings import AuthSettings
 from domains.emails.settings import EmailsSettings
 from domains.files.settings import FilesSettings
 from domains.jobs.settings import JobsSettings
 from domains.users.settings import UsersSettings
+from shared.http.settings import HttpSettings
 
 KEY_BYTES = 32
 
@@ -68,7 +71,9 @@ Key = Annotated[SecretStr, AfterValidator(_is_key)]
 Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split)]
 
 
-class Settings(AuthSettings, EmailsSettings, FilesSettings, JobsSettings, UsersSettings, BaseSettings):
+class Settings(
+    AuthSettings, EmailsSettings, FilesSettings, HttpSettings, JobsSettings, UsersSettings, BaseSettings
+):
     """What an operator can decide. Read once at the start; nothing reads the environment later."""
 
     model_config = SettingsConfigDict(
@@ -118,7 +123,7 @@ class Settings(AuthSettings, EmailsSettings, FilesSettings, JobsSettings, UsersS
     trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         (), description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated."
     )
-    max_body_bytes: int = Field(1 << 20, ge=1024, description="Largest body that isn't a file.")
+    max_body_bytes: int = Field(1 << 20, ge=1024, le=1 << 30, description="Largest body that isn't a file.")
     shutdown_grace: float = Field(
         15, ge=0, le=600, description="Seconds that requests have to end at a stop."
     )
@@ -132,23 +137,6 @@ class Settings(AuthSettings, EmailsSettings, FilesSettings, JobsSettings, UsersS
         25, ge=0, le=600, description="Seconds that running jobs have to end when a worker stops."
     )
     worker_concurrency: int = Field(2, ge=1, le=64, description="Child processes of a worker.")
-
-    @model_validator(mode="after")
-    def _refuse_what_is_unsafe(self) -> "Settings":
-        unsafe = list(self._unsafe()) if self.env == "production" else []
-        if unsafe:
-            raise ValueError("production refuses: " + "; ".join(unsafe))
-        return self
-
-    def _unsafe(self) -> Iterator[str]:
-        required = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys", "emails_smtp_url")
-        for name in required:
-            if not getattr(self, name):
-                yield f"TULOU_{name.upper()} is not set"
-        for name in ("public_url", "frontend_url"):
-            value = getattr(self, name)
-            if value is not None and not value.startswith("https://"):
-                yield f"TULOU_{name.upper()} is not https"
 
     @cached_property
     def links_url(self) -> str:
@@ -192,20 +180,42 @@ def load_settings(**given: Any) -> Settings:
     """Read the settings.
 
     Raises:
-        SettingsError: one line for each setting that can't be used.
+        SettingsError: one line for each setting that can't be used, and in production for each unsafe one.
     """
+    unusable = list(unknown_variables(os.environ, known_variables(Settings.model_fields)))
+    loaded, wrong = _read(given)
+    unusable += wrong.values()
+    unsafe = []
+    if loaded is not None and loaded.env == "production":
+        found = [(name, why) for name, why in unsafe_values(loaded) if name not in wrong]
+        unsafe = [f"{PREFIX}{name.upper()} {why}" for name, why in found]
+    if unusable or unsafe or loaded is None:
+        sections = {"These settings can't be used:": unusable, "Production refuses:": unsafe}
+        raise SettingsError(
+            "\n".join("\n  ".join([title, *lines]) for title, lines in sections.items() if lines)
+        )
+    return loaded
+
+
+def _read(given: dict[str, Any]) -> tuple[Settings | None, dict[str, str]]:
+    """Return the settings, with defaults where a value is wrong, and what is wrong by name."""
     try:
-        return Settings(**given)
+        return Settings(**given), {}
     except ValidationError as error:
-        lines = [
-            f"  {_named(problem['loc'])}{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_input=False)
-        ]
-        raise SettingsError("These settings can't be used:\n" + "\n".join(lines)) from None
+        wrong = dict(_complaint(problem) for problem in error.errors(include_input=False))
+    defaults = {name: Settings.model_fields[name].get_default() for name in wrong if name}
+    try:
+        return Settings(**(given | defaults)), wrong
+    except ValidationError:
+        return None, wrong
 
 
-def _named(location: tuple[int | str, ...]) -> str:
-    if not location:
-        return ""
-    name = str(location[0])
-    return f"{name if name.isupper() else f'TULOU_{name.upper()}'}: "
+def _complaint(problem: ErrorDetails) -> tuple[str, str]:
+    """Return the setting that a problem is about, and a sentence that names the variable it came from."""
+    sentence = problem["msg"].removeprefix("Value error, ")
+    said = str(problem["loc"][0]) if problem["loc"] else ""
+    for name, field in Settings.model_fields.items():
+        if said.upper() in {name.upper(), *variables_of(name, field)}:
+            variable = said if said.isupper() else variables_of(name, field)[0]
+            return name, f"{variable}: {sentence}"
+    return "", sentence

@@ -37,12 +37,12 @@ class FilesSettings(BaseModel):
         description="Where bytes are kept: s3://bucket/prefix, gs://..., az://... or file:///...; by default a folder"
         " `files` in the data folder. Credentials come from the environment as the provider documents.",
     )
-    files_max_bytes: int = Field(_GIB, description="The largest file, in bytes.", gt=0)
+    files_max_bytes: int = Field(_GIB, description="The largest file, in bytes.", gt=0, le=1 << 50)
     files_quota_bytes: int = Field(
-        10 * _GIB, description="What one person may keep, the trash included, in bytes.", gt=0
+        10 * _GIB, description="What one person may keep, the trash included, in bytes.", gt=0, le=1 << 60
     )
     files_max_count: int = Field(
-        100_000, description="How many files one person may keep, the trash included.", gt=0
+        100_000, description="How many files one person may keep, the trash included.", gt=0, le=1 << 40
     )
     files_allowed_types: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         _DEFAULT_TYPES,
@@ -70,26 +70,28 @@ class FilesSettings(BaseModel):
         8192, description="One field beside the file in a multipart upload, in bytes.", ge=64, le=_MIB
     )
     files_max_pixels: int = Field(
-        40_000_000, description="The largest image that is opened, in pixels.", gt=0
+        40_000_000, description="The largest image that is opened, in pixels.", gt=0, le=1_000_000_000
     )
-    files_text_max_characters: int = Field(_MIB, description="Text kept of a document, in characters.", gt=0)
+    files_text_max_characters: int = Field(
+        _MIB, description="Text kept of a document, in characters.", gt=0, le=64 * _MIB
+    )
     files_sandbox: Literal["on", "off"] = Field(
         "on",
         description="Take network, new processes and foreign files from the process that opens images and documents"
         " (Linux, x86_64 and aarch64). Where that is impossible nothing is rendered, unless this is `off`.",
     )
     files_sandbox_memory_bytes: int = Field(
-        512 * _MIB, description="Address space of that process, in bytes.", ge=128 * _MIB
+        512 * _MIB, description="Address space of that process, in bytes.", ge=128 * _MIB, le=16 * _GIB
     )
     files_sandbox_cpu_seconds: int = Field(
         30, description="Processor time of one rendition, in seconds.", ge=1, le=3600
     )
     files_sandbox_seconds: float = Field(60, description="Time of one rendition, in seconds.", gt=0, le=3600)
     files_sandbox_output_bytes: int = Field(
-        64 * _MIB, description="The largest rendition, in bytes.", ge=65536
+        64 * _MIB, description="The largest rendition, in bytes.", ge=65536, le=4 * _GIB
     )
     files_sandbox_operations: int = Field(
-        500, description="Renditions after which that process is replaced by a fresh one.", ge=1
+        500, description="Renditions after which that process is replaced by a fresh one.", ge=1, le=1_000_000
     )
     files_scratch_folder: Path | None = Field(
         None,

@@ -17,7 +17,10 @@ class JobsSettings(BaseModel):
         10, ge=0, le=600, description="Time a cancelled job has to stop by itself."
     )
     jobs_unknown_limit: float = Field(
-        86_400, ge=1, description="How long a job of a kind that no worker knows is kept waiting."
+        86_400,
+        ge=1,
+        le=2_592_000,
+        description="How long a job of a kind that no worker knows is kept waiting.",
     )
     jobs_relay_interval: float = Field(
         0.5, ge=0.05, le=60, description="Pause between two rounds of the relay."
@@ -29,10 +32,12 @@ class JobsSettings(BaseModel):
     jobs_hint_window: int = Field(64, ge=1, le=10_000, description="Hints under way for a queue at a time.")
     jobs_drain_limit: int = Field(50, ge=1, le=1000, description="Due jobs that one hint lets a worker do.")
     jobs_drain_seconds: float = Field(10, ge=0, le=600, description="Time that one hint lets a worker go on.")
-    jobs_keep_succeeded_days: int = Field(7, ge=1, description="Days that succeeded jobs are kept.")
-    jobs_keep_cancelled_days: int = Field(30, ge=1, description="Days that cancelled jobs are kept.")
-    jobs_keep_failed_days: int = Field(90, ge=1, description="Days that failed jobs are kept.")
-    jobs_late_alarm: float = Field(30, ge=1, description="Age of the oldest due job at which the log warns.")
+    jobs_keep_succeeded_days: int = Field(7, ge=1, le=3650, description="Days that succeeded jobs are kept.")
+    jobs_keep_cancelled_days: int = Field(30, ge=1, le=3650, description="Days that cancelled jobs are kept.")
+    jobs_keep_failed_days: int = Field(90, ge=1, le=3650, description="Days that failed jobs are kept.")
+    jobs_late_alarm: float = Field(
+        30, ge=1, le=86_400, description="Age of the oldest due job at which the log warns."
+    )
     jobs_owner_waiting: int = Field(
         10_000,
         ge=1,

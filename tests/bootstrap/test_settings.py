@@ -1,0 +1,169 @@
+"""What the settings refuse, and that they say everything that is wrong at once."""
+
+import base64
+import os
+
+import pytest
+
+from bootstrap.settings import Settings, SettingsError, load_settings
+
+
+def key() -> str:
+    return base64.urlsafe_b64encode(os.urandom(32)).decode()
+
+
+def password() -> str:
+    return os.urandom(16).hex()
+
+
+@pytest.fixture
+def production(monkeypatch) -> dict[str, str]:
+    """An environment that production starts with."""
+    for name in os.environ:
+        if name.startswith("TULOU_") or name in {"DATABASE_URL", "REDIS_URL", "SMTP_URL"}:
+            monkeypatch.delenv(name)
+    environment = {
+        "TULOU_ENV": "production",
+        "TULOU_PUBLIC_URL": "https://tulou.test",
+        "TULOU_DATABASE_URL": f"postgresql://app:{password()}@db:5432/tulou",
+        "TULOU_REDIS_URL": f"redis://:{password()}@redis:6379/0",
+        "TULOU_EMAILS_SMTP_URL": f"smtps://user:{password()}@mail.test",
+        "TULOU_SIGNING_KEYS": key(),
+        "TULOU_TOKEN_KEY": key(),
+        "TULOU_MAIL_KEYS": key(),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+def test_production_takes_what_is_safe(production) -> None:
+    assert load_settings().env == "production"
+
+
+UNSAFE = [
+    ({"TULOU_PUBLIC_URL": "http://tulou.test"}, "TULOU_PUBLIC_URL"),
+    ({"TULOU_PUBLIC_URL": "https://localhost"}, "TULOU_PUBLIC_URL"),
+    ({"TULOU_FRONTEND_URL": "http://tulou.test"}, "TULOU_FRONTEND_URL"),
+    ({"TULOU_LOG_LEVEL": "debug"}, "TULOU_LOG_LEVEL"),
+    ({"TULOU_TRUSTED_PROXIES": "*"}, "TULOU_TRUSTED_PROXIES"),
+    ({"TULOU_TRUSTED_PROXIES": "10.0.0.1, 0.0.0.0/0"}, "TULOU_TRUSTED_PROXIES"),
+    ({"TULOU_TRUSTED_PROXIES": "::/0"}, "TULOU_TRUSTED_PROXIES"),
+    ({"TULOU_DATABASE_URL": ""}, "TULOU_DATABASE_URL"),
+    ({"TULOU_DATABASE_URL": "postgresql://app@db/tulou"}, "TULOU_DATABASE_URL"),
+    ({"TULOU_DATABASE_URL": "postgresql://app:tulou@db/tulou"}, "TULOU_DATABASE_URL"),
+    ({"TULOU_DATABASE_URL": "postgresql://app:changemechangeme@db/tulou"}, "TULOU_DATABASE_URL"),
+    ({"TULOU_DATABASE_URL": f"postgresql://postgres:{password()}@db/tulou"}, "TULOU_DATABASE_URL"),
+    ({"TULOU_DATABASE_OWNER_URL": f"postgresql://app:{password()}@db/tulou"}, "TULOU_DATABASE_URL"),
+    ({"TULOU_DATABASE_OWNER_URL": "postgresql://owner:tulou@db/tulou"}, "TULOU_DATABASE_OWNER_URL"),
+    ({"TULOU_REDIS_URL": ""}, "TULOU_REDIS_URL"),
+    ({"TULOU_REDIS_URL": "redis://redis:6379/0"}, "TULOU_REDIS_URL"),
+    ({"TULOU_REDIS_URL": "redis://:tulou@redis:6379/0"}, "TULOU_REDIS_URL"),
+    ({"TULOU_EMAILS_SMTP_URL": ""}, "TULOU_EMAILS_SMTP_URL"),
+    ({"TULOU_EMAILS_SMTP_URL": "smtp://mail.test"}, "TULOU_EMAILS_SMTP_URL"),
+    ({"TULOU_EMAILS_SMTP_URL": "smtp://u:p@mail.test?starttls=off"}, "TULOU_EMAILS_SMTP_URL"),
+    ({"TULOU_EMAILS_SMTP_URL": "smtps://mail.test?verify=off"}, "TULOU_EMAILS_SMTP_URL"),
+    ({"TULOU_SIGNING_KEYS": ""}, "TULOU_SIGNING_KEYS"),
+    ({"TULOU_SIGNING_KEYS": "A" * 43}, "TULOU_SIGNING_KEYS"),
+    ({"TULOU_TOKEN_KEY": base64.urlsafe_b64encode(b"tulou" * 6 + b"xx").decode()}, "TULOU_TOKEN_KEY"),
+    ({"TULOU_MAIL_KEYS": ""}, "TULOU_MAIL_KEYS"),
+    ({"TULOU_MAX_BODY_BYTES": str(1 << 30)}, "TULOU_MAX_BODY_BYTES"),
+    ({"TULOU_AUTH_LOGIN_LIMIT": "10000"}, "TULOU_AUTH_LOGIN_LIMIT"),
+    ({"TULOU_AUTH_HASH_MEMORY_KIB": "1024"}, "TULOU_AUTH_HASH_MEMORY_KIB"),
+    ({"TULOU_AUTH_HASH_TIME_COST": "1"}, "TULOU_AUTH_HASH_TIME_COST"),
+]
+
+
+@pytest.mark.parametrize(("change", "named"), UNSAFE)
+def test_production_refuses_what_is_unsafe(change, named: str, production, monkeypatch) -> None:
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    complaints = str(refused.value).splitlines()
+    assert complaints[0] == "Production refuses:"
+    assert {line.split()[0] for line in complaints[1:]} == {named}
+
+
+def test_one_key_for_two_purposes_is_refused(production, monkeypatch) -> None:
+    monkeypatch.setenv("TULOU_MAIL_KEYS", production["TULOU_TOKEN_KEY"])
+    with pytest.raises(SettingsError, match="TULOU_TOKEN_KEY is used for another purpose too"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"TULOU_EMAILS_SMTP_URL": "smtp://localhost:25"},
+        {"TULOU_EMAILS_SMTP_URL": "smtp://127.0.0.1"},
+        {"TULOU_DATABASE_URL": "postgresql:///tulou?host=/run/postgresql"},
+        {"TULOU_REDIS_URL": "unix:///run/valkey.sock"},
+        {"TULOU_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7"},
+    ],
+)
+def test_production_takes_what_is_safe_by_its_place(change, production, monkeypatch) -> None:
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().env == "production"
+
+
+@pytest.mark.parametrize(("change", "named"), UNSAFE)
+def test_elsewhere_the_same_is_taken(change, named: str, production, monkeypatch) -> None:
+    for name, value in (change | {"TULOU_ENV": "dev"}).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().env == "dev"
+
+
+def test_everything_that_is_wrong_is_said_at_once(production, monkeypatch) -> None:
+    monkeypatch.setenv("TULOU_PORT", "many")
+    monkeypatch.setenv("TULOU_EMAIL_SENDER", "x@tulou.test")
+    monkeypatch.setenv("TULOU_SIGNING_KEYS", "short")
+    monkeypatch.setenv("TULOU_LOG_LEVEL", "debug")
+    monkeypatch.setenv("TULOU_REDIS_URL", "redis://redis")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    text = str(refused.value)
+    for said in (
+        "TULOU_EMAIL_SENDER is no setting; did you mean TULOU_EMAILS_SENDER?",
+        "TULOU_PORT: ",
+        "TULOU_SIGNING_KEYS: must be 32 bytes in base64url",
+        "TULOU_LOG_LEVEL is debug",
+        "TULOU_REDIS_URL has no password",
+    ):
+        assert said in text
+    assert "TULOU_SIGNING_KEYS is not set" not in text
+
+
+def test_a_customary_name_is_complained_about_as_it_was_given(production, monkeypatch) -> None:
+    monkeypatch.delenv("TULOU_REDIS_URL")
+    monkeypatch.setenv("REDIS_URL", "amqp://x")
+    with pytest.raises(SettingsError, match="REDIS_URL: must begin with redis://"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["TULOU_PROT", "tulou_prot", "TULOU_SIGNING_KEY"])
+def test_an_unknown_variable_is_refused_everywhere(name: str, production, monkeypatch) -> None:
+    monkeypatch.setenv("TULOU_ENV", "dev")
+    monkeypatch.setenv(name, "8000")
+    with pytest.raises(SettingsError, match=rf"{name} is no setting; did you mean TULOU_"):
+        load_settings()
+
+
+def test_no_secret_is_repeated(production, monkeypatch) -> None:
+    monkeypatch.setenv("TULOU_DATABASE_URL", "mysql://app:a-very-secret-thing@db/x")
+    monkeypatch.setenv("TULOU_REDIS_URL", "redis://:another-sample-thing@redis")
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    assert "a-very-secret-thing" not in str(refused.value)
+    assert "another-sample-thing" not in str(refused.value)
+
+
+def test_every_setting_that_limits_has_an_end() -> None:
+    """A number without bounds can be set to nonsense by a missing or a doubled digit."""
+    unbounded = []
+    for name, field in Settings.model_fields.items():
+        if field.annotation in {int, float}:
+            bounds = {type(bound).__name__ for bound in field.metadata}
+            if not (bounds & {"Ge", "Gt"} and bounds & {"Le", "Lt"}):
+                unbounded.append(name)
+    assert unbounded == []
