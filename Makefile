@@ -27,7 +27,8 @@ check: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-format: $(INSTALLED) ## Put the code into its format
+format: $(INSTALLED) ## Put the code into its format, and write docs/settings.md anew
+	$(BIN)/tulou settings --markdown > docs/settings.md
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -65,6 +65,36 @@ def migrate() -> None:
     apply(command_settings())
 
 
+@app.command()
+def backup(
+    place: Annotated[
+        str, typer.Argument(help="An empty folder, or a URL such as s3://bucket/backups/today.")
+    ],
+    files: Annotated[bool, typer.Option(help="Copy the store's objects too.")] = True,  # noqa: FBT002  # typer's way
+) -> None:
+    """Back up the database and the files that it names, while everything runs."""
+    from bootstrap.backup.commands import back_up  # noqa: PLC0415  # as above
+
+    raise typer.Exit(0 if back_up(command_settings(), place, with_files=files) else 1)
+
+
+@app.command()
+def restore(
+    place: Annotated[str, typer.Argument(help="Where the backup is.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Throw away what the database has.")] = False,  # noqa: FBT002  # typer's way
+    check: Annotated[
+        bool, typer.Option("--check", help="Only read the backup and check every byte.")
+    ] = False,  # noqa: FBT002  # as above
+) -> None:
+    """Put a backup in place, into an empty database. Nothing else may run meanwhile."""
+    from bootstrap.backup import commands  # noqa: PLC0415  # as above
+
+    if check:
+        commands.check(command_settings(), place)
+    else:
+        commands.put_back(command_settings(), place, replace=replace)
+
+
 @app.command("make-migration")
 def make_migration(
     domain: Annotated[str, typer.Argument(help="The domain whose models changed.")],
@@ -97,8 +127,15 @@ def create_admin(
 
 
 @app.command()
-def settings() -> None:
+def settings(
+    *, markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False
+) -> None:
     """Print every setting: its value, where it comes from, what it means. Secrets stay hidden."""
+    if markdown:
+        from bootstrap.settings_page import settings_page  # noqa: PLC0415  # as above
+
+        typer.echo(settings_page(), nl=False)
+        return
     from bootstrap.commands import print_settings  # noqa: PLC0415  # as above
 
     print_settings(command_settings())

@@ -2,10 +2,12 @@
 
 import base64
 import os
+from pathlib import Path
 
 import pytest
 
 from bootstrap.settings import Settings, SettingsError, load_settings
+from bootstrap.settings_page import settings_page
 
 
 def key() -> str:
@@ -167,3 +169,13 @@ def test_every_setting_that_limits_has_an_end() -> None:
             if not (bounds & {"Ge", "Gt"} and bounds & {"Le", "Lt"}):
                 unbounded.append(name)
     assert unbounded == []
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    assert page.read_text() == settings_page(), "run `make format`, which writes docs/settings.md anew"
+
+
+def test_the_page_names_every_setting() -> None:
+    page = settings_page()
+    assert [name for name in Settings.model_fields if f"`TULOU_{name.upper()}`" not in page] == []
