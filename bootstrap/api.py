@@ -1,8 +1,9 @@
 """The API: the composed domains' routes behind a few plain ASGI layers."""
 
-import re
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -14,11 +15,18 @@ from bootstrap import health, metrics
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, offers
 from bootstrap.documentation import install_documentation
+from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
+from shared.errors import AppError
 from shared.http import catalogue
-from shared.http.middleware import RequestIds, RequestLimits
+from shared.http.cross_origin import CrossOrigin
+from shared.http.frame import Frame
+from shared.http.gate import Gate, Rules
+from shared.http.hosts import Hosts
 from shared.http.problems import ProblemWriter, UnexpectedErrors
+from shared.http.rate_limits import Key, RateLimits, cost_of
 from shared.http.routing import does_stream_body
+from shared.http.security_headers import security_headers
 
 TAGS = [
     {"name": "auth", "description": "Who may come in."},
@@ -53,12 +61,17 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     for router in routers_of(container):
         app.include_router(router)
     install_documentation(app)
+    app.state.rate_limits = (
+        RateLimits(settings.rate_limit, callers=settings.rate_limit_callers) if settings.rate_limit else None
+    )
     # The last one added is the outermost.
+    app.add_middleware(Gate, problems=writer, rules=_rules(settings, container, limits=app.state.rate_limits))
     app.add_middleware(UnexpectedErrors, problems=writer)
     app.add_middleware(
-        RequestLimits, problems=writer, max_body=settings.max_body_bytes, streams=_streaming_routes(container)
+        Frame,
+        headers=security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds),
+        cross_origin=CrossOrigin(settings.cors_origins),
     )
-    app.add_middleware(RequestIds)
     if settings.trusted_proxies:
         app.add_middleware(_believe_proxies, trusted=settings.trusted_proxies)
     return app
@@ -79,16 +92,38 @@ def routes_of(container: TulouContainer) -> list[APIRoute]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     container: TulouContainer = app.state.container
-    redis_url = container.settings().redis_url
+    settings = container.settings()
+    redis_url = settings.redis_url
     app.state.redis = Redis.from_url(
         redis_url.get_secret_value() if redis_url else "", socket_timeout=1, socket_connect_timeout=1
     )
     await start(container)
     try:
-        yield
+        async with _exchange(app, settings):
+            yield
     finally:
         await stop(container)
         await app.state.redis.aclose()
+
+
+@asynccontextmanager
+async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    """Compare the counts of requests with those of the other processes meanwhile."""
+    if app.state.rate_limits is None:
+        yield
+        return
+    exchange = RateExchange(
+        app.state.rate_limits,
+        app.state.redis,
+        interval=settings.rate_limit_settle,
+        callers=settings.rate_limit_callers,
+    )
+    task = asyncio.create_task(exchange.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
@@ -100,22 +135,62 @@ def _methods_at(container: TulouContainer) -> Callable[[str], set[str]]:
     known = [(route.path_regex, route.methods or set()) for route in routes_of(container)]
 
     def methods_at(path: str) -> set[str]:
-        return {method for pattern, methods in known if pattern.match(path) for method in methods}
+        found = {method for pattern, methods in known if pattern.match(path) for method in methods}
+        return found | {"HEAD"} if "GET" in found else found
 
     return methods_at
 
 
-def _streaming_routes(container: TulouContainer) -> Callable[[Scope], bool]:
-    """Return the test whether a request goes to a route that reads its body by itself."""
-    streaming = [
-        (route.path_regex, route.methods or set())
-        for route in routes_of(container)
-        if does_stream_body(route.endpoint)
-    ]
+def _rules(settings: Settings, container: TulouContainer, *, limits: RateLimits | None) -> Rules:
+    routes = routes_of(container)
+    return Rules(
+        max_body=settings.max_body_bytes,
+        hosts=Hosts(_names(settings)),
+        limits=limits,
+        streams=_leads_to([route for route in routes if does_stream_body(route.endpoint)]),
+        cost=_costs([route for route in routes if cost_of(route.endpoint) != 1]),
+        has_head=_leads_to([route for route in routes if "HEAD" in (route.methods or ())]),
+        identify=_account_of(container),
+    )
 
-    def streams(scope: Scope) -> bool:
-        return any(
-            scope["method"] in methods and re.match(pattern, scope["path"]) for pattern, methods in streaming
-        )
 
-    return streams
+def _names(settings: Settings) -> tuple[str, ...]:
+    """Return the names that the API answers to; none means any."""
+    if settings.trusted_hosts or settings.env != "production":
+        return settings.trusted_hosts
+    name = urlsplit(settings.public_url).hostname or ""
+    return (f"[{name}]" if ":" in name else name,)
+
+
+def _leads_to(routes: list[APIRoute]) -> Callable[[Scope], bool]:
+    """Return the test whether a request goes to one of the routes."""
+    known = [(route.path_regex, route.methods or set()) for route in routes]
+
+    def leads(scope: Scope) -> bool:
+        return any(scope["method"] in methods and pattern.match(scope["path"]) for pattern, methods in known)
+
+    return leads
+
+
+def _costs(routes: list[APIRoute]) -> Callable[[Scope], int]:
+    """Return what tells how many requests one request counts as."""
+    known = [(_leads_to([route]), cost_of(route.endpoint)) for route in routes]
+
+    def cost(scope: Scope) -> int:
+        return next((price for leads, price in known if leads(scope)), 1)
+
+    return cost
+
+
+def _account_of(container: TulouContainer) -> Callable[[str], Key | None]:
+    """Return what tells whose an access token is by its signature, which is checked once and then remembered."""
+    tokens = container.auth.access_tokens()
+
+    def account(token: str) -> int | None:
+        try:
+            user_id: int = tokens.read(token).user_id.int
+        except AppError:
+            return None
+        return user_id
+
+    return account

@@ -1,7 +1,7 @@
 """Errors are facts: one class for each, with a stable code, beside the code that raises it (RFC 9457)."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -86,10 +86,43 @@ class Unprocessable(AppError):
     status, title = 422, "The input can't be accepted"
 
 
+class Quota(NamedTuple):
+    """A limit as clients are told of it: its name, and how many `requests` in how many `seconds`."""
+
+    name: str
+    requests: int
+    seconds: int
+
+
 class TooManyRequests(AppError):
     """Base of limits that were reached."""
 
     status, title = 429, "Too many requests"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        retry_after: float | None = None,
+        quota: Quota | None = None,
+        **extensions: object,
+    ) -> None:
+        """`quota` is the limit that was reached."""
+        super().__init__(detail, retry_after=retry_after, **extensions)
+        self.quota = quota
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """When to come back, and which limit it was (draft-ietf-httpapi-ratelimit-headers)."""
+        told = super().headers
+        if self.quota is None or "Retry-After" not in told:
+            return told
+        name, requests, seconds = self.quota
+        return {
+            **told,
+            "RateLimit-Policy": f'"{name}";q={requests};w={seconds}',
+            "RateLimit": f'"{name}";r=0;t={told["Retry-After"]}',
+        }
 
 
 class Unavailable(AppError):

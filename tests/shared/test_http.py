@@ -12,7 +12,10 @@ from starlette.requests import Request
 
 from shared.errors import CATALOGUE, AppError, BadRequest
 from shared.http import catalogue
-from shared.http.middleware import RequestIds, RequestLimits
+from shared.http.cross_origin import CrossOrigin
+from shared.http.frame import Frame
+from shared.http.gate import Gate, Rules
+from shared.http.hosts import Hosts
 from shared.http.problems import ProblemWriter, UnexpectedErrors
 from shared.http.routing import Router, streams_body
 from shared.http.strict_json import MAX_DEPTH, MAX_MEMBERS, MalformedJson, parse
@@ -59,11 +62,10 @@ async def small() -> AsyncIterator[httpx.AsyncClient]:
     writer.install(app)
     app.include_router(router)
     app.include_router(catalogue.router)
+    rules = Rules(max_body=MAX_BODY, hosts=Hosts(), streams=lambda scope: scope["path"].startswith("/stream"))
+    app.add_middleware(Gate, problems=writer, rules=rules)
     app.add_middleware(UnexpectedErrors, problems=writer)
-    app.add_middleware(
-        RequestLimits, problems=writer, max_body=MAX_BODY, streams=lambda scope: scope["path"] == "/stream"
-    )
-    app.add_middleware(RequestIds)
+    app.add_middleware(Frame, headers=(), cross_origin=CrossOrigin(()))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
@@ -270,17 +272,15 @@ async def test_a_client_that_goes_away_while_its_body_is_read_harms_nobody() -> 
     async def send(message) -> None:
         pass
 
-    limits = RequestLimits(
-        app, problems=ProblemWriter(public_url=""), max_body=10, streams=lambda scope: False
-    )
+    gate = Gate(app, problems=ProblemWriter(public_url=""), rules=Rules(max_body=10, hosts=Hosts()))
     scope = {
         "type": "http",
         "path": "/",
         "query_string": b"",
-        "headers": [(b"content-length", b"5")],
+        "headers": [(b"host", b"test"), (b"content-length", b"5")],
         "method": "POST",
     }
-    await asyncio.wait_for(limits(scope, receive, send), 5)
+    await asyncio.wait_for(gate(scope, receive, send), 5)
     assert seen == ["http.disconnect"]
 
 
@@ -290,10 +290,8 @@ async def test_what_is_not_http_passes() -> None:
     async def app(scope, receive, send) -> None:
         seen.append(scope["type"])
 
-    limits = RequestLimits(
-        app, problems=ProblemWriter(public_url=""), max_body=10, streams=lambda scope: False
-    )
-    await RequestIds(limits)({"type": "lifespan"}, None, None)
+    gate = Gate(app, problems=ProblemWriter(public_url=""), rules=Rules(max_body=10, hosts=Hosts()))
+    await Frame(gate, headers=(), cross_origin=CrossOrigin(()))({"type": "lifespan"}, None, None)
     assert seen == ["lifespan"]
 
 

@@ -1,0 +1,75 @@
+"""Counts of requests, exchanged among the API's processes through Redis. No request waits for it."""
+
+import asyncio
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from shared.http.rate_limits import WINDOW, Key, RateLimits
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+AT_ONCE = 500
+"""Callers in one script, which holds up the server for less than a millisecond."""
+
+_SCRIPT = """
+local room = redis.call('HLEN', KEYS[1]) < tonumber(ARGV[2])
+local totals = {}
+for i = 3, #ARGV, 2 do
+    if room or redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 then
+        totals[#totals + 1] = redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1])
+    else
+        totals[#totals + 1] = 0
+    end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+return totals
+"""
+
+
+class RateExchange:
+    """Tells what was counted here, and learns what was counted everywhere: one hash in Redis for each window.
+
+    `callers` bounds the hash. A Redis that is away or slow leaves each process with the whole limit for itself.
+    """
+
+    def __init__(self, limits: RateLimits, redis: Redis, *, interval: float, callers: int) -> None:
+        self._limits = limits
+        self._redis = redis
+        self._interval = interval
+        self._callers = callers
+        self._alone = False
+
+    async def run(self) -> None:
+        """Exchange counts until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval)
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Exchange them once."""
+        window, unsettled = self._limits.take_unsettled()
+        waiting = list(unsettled.items())
+        try:
+            for begin in range(0, len(waiting), AT_ONCE):
+                part = dict(waiting[begin : begin + AT_ONCE])
+                self._limits.learn(window, await self._exchange(window, part))
+                for key in part:
+                    del unsettled[key]
+        except (RedisError, OSError, TimeoutError) as error:
+            self._limits.give_back(window, unsettled)
+            if not self._alone:
+                logger.warning("rate_limits_are_local", reason=type(error).__name__)
+            self._alone = True
+            return
+        if waiting and self._alone:
+            self._alone = False
+            logger.info("rate_limits_are_shared")
+
+    async def _exchange(self, window: int, counts: dict[Key, int]) -> dict[Key, int]:
+        """Return the totals of those for whom there was room."""
+        told: list[str | int] = [2 * WINDOW, self._callers]
+        for key, count in counts.items():
+            told += [key if isinstance(key, str) else f"u{key:x}", count]
+        totals = await self._redis.eval(_SCRIPT, 1, f"tulou:rate:{window}", *told)
+        return {key: total for key, total in zip(counts, totals, strict=True) if total}

@@ -1,0 +1,134 @@
+"""How many requests a caller may send in a minute: counted here, compared with the other processes in passing."""
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, ClassVar, TypeVar
+
+from shared.errors import Quota, TooManyRequests
+
+WINDOW = 60
+STANDING = "tulou.rate_limit"
+"""Where a request's scope keeps the header fields that tell how its caller stands."""
+
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+_COST = "__rate_limit_cost__"
+_ADDRESSES_REMEMBERED = 4096
+_LONGEST_ADDRESS = 64
+
+Key = str | int
+"""Who is counted: an address or network, or the id of an account as a number."""
+
+
+class TooOften(TooManyRequests):
+    """The caller has sent as many requests as one may send in a minute."""
+
+    code = "request.rate_limited"
+    detail = "You have sent too many requests; `Retry-After` says when you may go on."
+
+
+def costs(requests: int) -> Callable[[EndpointT], EndpointT]:
+    """Mark an endpoint one call of which counts as so many requests."""
+
+    def mark(endpoint: EndpointT) -> EndpointT:
+        setattr(endpoint, _COST, requests)
+        return endpoint
+
+    return mark
+
+
+def cost_of(endpoint: Callable[..., Any]) -> int:
+    """Return what an endpoint was marked with; 1 without a mark."""
+    return getattr(endpoint, _COST, 1)
+
+
+@lru_cache(_ADDRESSES_REMEMBERED)
+def network_of(address: str) -> str:
+    """Return the address as it is counted: of IPv6 the /64, since who has one address of it has them all."""
+    if ":" not in address:
+        return address[:_LONGEST_ADDRESS]
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address[:_LONGEST_ADDRESS]
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((parsed, 64), strict=False))
+
+
+class RateLimits:
+    """Counts requests in windows of a minute that begin with the clock's, so that all processes mean the same one.
+
+    It never waits: `take` looks at memory alone. `take_unsettled` and `learn` are how somebody else exchanges counts
+    with the other processes. As long as nobody does, the whole limit holds for this process alone.
+    At most `callers` are remembered; whoever was not seen for longest is forgotten first.
+    """
+
+    POLICY: ClassVar[str] = "default"
+
+    def __init__(self, quota: int, *, callers: int, now: Callable[[], float] = time.time) -> None:
+        self.quota = quota
+        self._callers = callers
+        self._now = now
+        self._policy = (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (self.POLICY.encode(), quota, WINDOW))
+        self._window = -1
+        self._ends = 0.0
+        self._used: OrderedDict[Key, int] = OrderedDict()
+        self._unsettled: dict[Key, int] = {}
+
+    def take(self, key: Key, cost: int = 1) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+        """Count a request, and return the header fields that tell how the caller stands.
+
+        Raises:
+            TooOften: the quota is used up; what is refused isn't counted.
+        """
+        now = self._now()
+        if now >= self._ends or now < self._ends - WINDOW:
+            self._begin(now)
+        used = self._used.get(key, 0) + cost
+        if used > self.quota:
+            seconds = math.ceil(self._ends - now)
+            raise TooOften(retry_after=seconds, quota=Quota(self.POLICY, self.quota, WINDOW))
+        self._used[key] = used
+        self._used.move_to_end(key)
+        self._unsettled[key] = self._unsettled.get(key, 0) + cost
+        if len(self._used) > self._callers:
+            self._forget()
+        return self._policy, (
+            b"ratelimit",
+            b'"default";r=%d;t=%d' % (self.quota - used, math.ceil(self._ends - now)),
+        )
+
+    def take_unsettled(self) -> tuple[int, dict[Key, int]]:
+        """Return the window's number and what each caller has used since the last time; it is then held as told."""
+        unsettled, self._unsettled = self._unsettled, {}
+        return self._window, unsettled
+
+    def give_back(self, window: int, unsettled: Mapping[Key, int]) -> None:
+        """Take back what could not be told."""
+        if window != self._window:
+            return
+        for key, count in unsettled.items():
+            if key in self._used:
+                self._unsettled[key] = self._unsettled.get(key, 0) + count
+
+    def learn(self, window: int, totals: Mapping[Key, int]) -> None:
+        """Take in what callers have used at all processes together."""
+        if window != self._window:
+            return
+        for key, total in totals.items():
+            if key in self._used:
+                self._used[key] = total + self._unsettled.get(key, 0)
+
+    def _begin(self, now: float) -> None:
+        self._window = int(now // WINDOW)
+        self._ends = (self._window + 1) * float(WINDOW)
+        self._used = OrderedDict()
+        self._unsettled = {}
+
+    def _forget(self) -> None:
+        key, _ = self._used.popitem(last=False)
+        self._unsettled.pop(key, None)

@@ -1,0 +1,81 @@
+"""What can be set about the frame that every operation stands in."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _are_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin} is no origin: write https://app.example.com, without a path")
+    return tuple(origin.lower() for origin in origins)
+
+
+def _are_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for host in hosts:
+        if not _HOST_NAME.fullmatch(host.lower()):
+            raise ValueError(f"{host} is no host: write api.example.com, without a port")
+    return tuple(host.lower() for host in hosts)
+
+
+class HttpSettings(BaseModel):
+    """Times in seconds."""
+
+    trusted_hosts: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_are_hosts)
+    ] = Field(
+        (),
+        description="Names that the API answers to, comma-separated; by default that of TULOU_PUBLIC_URL"
+        " in production, any elsewhere.",
+    )
+    cors_origins: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_are_origins)
+    ] = Field((), description="Origins whose pages may call the API from a browser, comma-separated.")
+    hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        description="For how long browsers shall come by https alone, where TULOU_PUBLIC_URL is https; 0 says nothing.",
+    )
+    rate_limit: int = Field(
+        600, ge=0, le=10_000_000, description="Requests that a caller may send in a minute; 0 sets no limit."
+    )
+    rate_limit_callers: int = Field(
+        50_000, ge=100, le=10_000_000, description="Callers whose requests a process counts at a time."
+    )
+    rate_limit_settle: float = Field(
+        1, gt=0, le=30, description="Between two exchanges of counts with the other processes, through Redis."
+    )
+    head_timeout: float = Field(30, gt=0, le=600, description="For the head of a request to arrive whole.")
+    body_timeout: float = Field(
+        60,
+        gt=0,
+        le=600,
+        description="In each of which at least TULOU_BODY_MIN_BYTES of a body have to arrive.",
+    )
+    body_min_bytes: int = Field(
+        16_384,
+        ge=1,
+        description="Bytes of a body, unless it ends, that have to arrive in TULOU_BODY_TIMEOUT.",
+    )
+    write_timeout: float = Field(
+        60, gt=0, le=600, description="For a client to take in some more of an answer that waits for it."
+    )
+    keep_alive_timeout: int = Field(
+        65, ge=1, le=3600, description="For the next request on a connection; more than the proxy's own."
+    )
+    max_headers: int = Field(100, ge=10, le=10_000, description="Header fields of a request.")
+    max_head_bytes: int = Field(
+        32_768, ge=1024, le=1 << 20, description="Bytes of a request's header fields."
+    )
