@@ -45,8 +45,8 @@ demo: $(INSTALLED) ## Tell the whole story against a running system ("make run" 
 	$(BIN)/python scripts/demo.py
 
 lock: .venv-lock/bin/uv ## Compile requirements/*.txt anew from pyproject.toml
-	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements/run.txt
-	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --extra embedded --group dev -c requirements/run.txt -o requirements/dev.txt
+	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --extra telemetry --extra sentry -o requirements/run.txt
+	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --extra embedded --extra telemetry --extra sentry --group dev -c requirements/run.txt -o requirements/dev.txt
 	echo hatchling | $< pip compile - --universal --python-version 3.11 --generate-hashes --no-header --quiet -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## Remove what was installed and every cache; the data in .tulou stays
