@@ -82,9 +82,7 @@ def backup(
 def restore(
     place: Annotated[str, typer.Argument(help="Where the backup is.")],
     replace: Annotated[bool, typer.Option("--replace", help="Throw away what the database has.")] = False,  # noqa: FBT002  # typer's way
-    check: Annotated[
-        bool, typer.Option("--check", help="Only read the backup and check every byte.")
-    ] = False,  # noqa: FBT002  # as above
+    check: Annotated[bool, typer.Option("--check", help="Only read it, and check every byte.")] = False,  # noqa: FBT002  # as above
 ) -> None:
     """Put a backup in place, into an empty database. Nothing else may run meanwhile."""
     from bootstrap.backup import commands  # noqa: PLC0415  # as above

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from bootstrap.settings import Settings, SettingsError
@@ -14,19 +15,29 @@ from bootstrap.settings import Settings, SettingsError
 FOLDER = Path(__file__).parent / "migrations"
 
 
-def migrate(settings: Settings) -> None:
+def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) -> None:
     """Apply what is missing, as the owner's role; grant the application's role its rights.
 
     Raises:
         SettingsError: the database was made by migrations that this version doesn't have.
     """
     try:
-        command.upgrade(_config(settings), "head")
+        config = _config(settings)
+        config.attributes["grants"] = grants
+        command.upgrade(config, revision)
     except CommandError as error:
         raise SettingsError(
             f"The database can't be migrated: {error}. If a newer version made it, use that version;"
             " a development database can be thrown away with its data folder."
         ) from error
+
+
+def knows(settings: Settings, revision: str) -> bool:
+    """Tell whether this version has that migration."""
+    try:
+        return ScriptDirectory.from_config(_config(settings)).get_revision(revision) is not None
+    except CommandError:
+        return False
 
 
 def write_migration(settings: Settings, *, message: str, schema: str) -> None:

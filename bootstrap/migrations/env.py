@@ -73,7 +73,8 @@ def _migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         context.run_migrations()
-    grant_to_application(connection, options.get("application_role"))
+    if options.get("grants", True):
+        grant_to_application(connection, options.get("application_role"))
     connection.commit()
 
 

@@ -24,6 +24,7 @@ from domains.auth.service.foundation import Foundation
 from domains.auth.service.limits import Limits
 from domains.auth.service.mails import MailService
 from domains.auth.service.passwords import PasswordCheck, PasswordService
+from domains.auth.service.recovery import AccountRecovery
 from domains.auth.service.registration import RegistrationService
 from domains.auth.service.sign_in import SessionService
 from domains.auth.service.trail import Trail
@@ -102,6 +103,7 @@ class AuthContainer(containers.DeclarativeContainer):
     housekeeping = providers.ThreadSafeSingleton(
         Housekeeping, base, attempts=attempt_repository, events=event_repository
     )
+    recovery = providers.ThreadSafeSingleton(AccountRecovery, base)
     authenticator = providers.ThreadSafeSingleton(
         TokenAuthenticator,
         access_tokens,

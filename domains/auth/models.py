@@ -44,6 +44,7 @@ class EndReason(StrEnum):
     ADDRESS_VERIFIED = "address_verified"
     ACCOUNT_DISABLED = "account_disabled"
     ACCOUNT_DELETED = "account_deleted"
+    RESTORED = "restored"
 
 
 class AttemptKind(StrEnum):

@@ -13,6 +13,7 @@ from domains.files.gateway.store import ObjectFiles
 from domains.files.public import RESOURCE_TYPE
 from domains.files.repository.files import FileRepository
 from domains.files.repository.ledger import LedgerRepository
+from domains.files.repository.objects import ObjectRepository
 from domains.files.router import routes
 from domains.files.service.cleaning import CleaningService
 from domains.files.service.library import LibraryService
@@ -36,6 +37,7 @@ class FilesContainer(DeclarativeContainer):
 
     files = ThreadSafeSingleton(FileRepository, database)
     ledger = ThreadSafeSingleton(LedgerRepository, database)
+    objects = ThreadSafeSingleton(ObjectRepository, database)
     store = ThreadSafeSingleton(ObjectFiles, settings, data_dir)
     renderer = ThreadSafeSingleton(Sandbox, settings)
     library = ThreadSafeSingleton(
@@ -72,6 +74,7 @@ class FilesContainer(DeclarativeContainer):
         transaction=transaction,
         files=files,
         ledger=ledger,
+        objects=objects,
         store=store,
         outbox=outbox,
         jobs=jobs,

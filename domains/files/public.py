@@ -6,6 +6,8 @@ from uuid import UUID
 from shared.events import Event, Resource
 
 RESOURCE_TYPE = "file"
+ERASING = 7_483_921
+"""Key of the advisory lock by which a backup keeps objects from being deleted while it copies them."""
 
 
 class FileStored(Event):

@@ -168,6 +168,20 @@ class IdRow(Row):
     id: UUID
 
 
+class ObjectRow(Row):
+    """An object that must be in the store."""
+
+    storage_key: str
+    size: int
+    sha256: str | None
+
+
+class MayEraseRow(Row):
+    """Whether objects may be deleted now."""
+
+    may_erase: bool
+
+
 class KeyRow(Row):
     """A storage key."""
 

@@ -11,10 +11,12 @@ from domains.jobs.gateway import CeleryHints
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.repository.leases import LeaseRepository
 from domains.jobs.repository.operations import OperationsRepository
+from domains.jobs.repository.recovery import RecoveryRepository
 from domains.jobs.repository.relay import RelayRepository
 from domains.jobs.repository.roster import RosterRepository
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.operations import OperationsService
+from domains.jobs.service.recovery import JobRecovery
 from domains.jobs.service.relay import Relay
 from domains.jobs.service.runner import JobRunner
 from domains.jobs.service.store import RowJobStore
@@ -76,6 +78,10 @@ class JobsContainer(DeclarativeContainer):
         clock=clock,
         provide=provide,
         worker_id=worker_id,
+    )
+
+    recovery = ThreadSafeSingleton(
+        JobRecovery, ThreadSafeSingleton(RecoveryRepository, database), transaction=transaction
     )
 
     stoppables = List(watcher, hints)

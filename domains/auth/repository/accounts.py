@@ -51,6 +51,9 @@ _TOKEN = Statement(
     ),
     TokenRow,
 )
+_VOID_ALL_TOKENS = Statement(
+    update(OneTimeToken).where(col(OneTimeToken.used_at).is_(None)).values(used_at=bindparam("now")), Nothing
+)
 _VOID_TOKENS = Statement(
     update(OneTimeToken)
     .where(
@@ -119,6 +122,10 @@ class AccountRepository(Repository):
     async def void_tokens(self, user_id: UUID, purpose: TokenPurpose, now: datetime) -> None:
         """Make every unused token of a purpose useless."""
         await self.database.execute(_VOID_TOKENS, its_user=user_id, its_purpose=purpose, now=now)
+
+    async def void_all_tokens(self, now: datetime) -> int:
+        """Make everybody's unused tokens useless; return how many."""
+        return await self.database.execute(_VOID_ALL_TOKENS, now=now)
 
     async def delete_all_of(self, user_id: UUID) -> None:
         """Delete a user's account, registrations and tokens."""

@@ -49,6 +49,12 @@ _END = (
 _END_ALL = Statement(_END, Nothing)
 _END_ONE = Statement(_END.where(col(Session.id) == bindparam("its_id")), Nothing)
 _END_OTHERS = Statement(_END.where(col(Session.id) != bindparam("its_id")), Nothing)
+_END_EVERYBODYS = Statement(
+    update(Session)
+    .where(col(Session.ended_at).is_(None))
+    .values(ended_at=bindparam("now"), end_reason=bindparam("reason")),
+    Nothing,
+)
 _STAMP = Statement(
     update(Session)
     .where(col(Session.id) == bindparam("its_id"), col(Session.last_used_at) < bindparam("before"))
@@ -121,6 +127,10 @@ class SessionRepository(Repository):
     async def end_all(self, user_id: UUID, reason: EndReason, now: datetime) -> None:
         """End every session of a person."""
         await self.database.execute(_END_ALL, its_user=user_id, reason=reason.value, now=now)
+
+    async def end_everybodys(self, reason: EndReason, now: datetime) -> int:
+        """End every session there is; return how many."""
+        return await self.database.execute(_END_EVERYBODYS, reason=reason.value, now=now)
 
     async def stamp(self, session_id: UUID, *, now: datetime, before: datetime) -> None:
         """Note that a session is used, unless that was noted after `before`."""

@@ -87,6 +87,24 @@ class ObjectFiles:
         if isinstance(self._opened, LocalStore):
             await asyncio.to_thread(self._delete_staged, key)
 
+    async def size(self, key: str) -> int | None:
+        """Return the size of an object in bytes; None when there is none."""
+        try:
+            return int((await obstore.head_async(self._store, key))["size"])
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise _translated(error) from error
+
+    async def is_empty(self) -> bool:
+        """Tell whether there is no object at all."""
+        try:
+            async for found in obstore.list(self._store, chunk_size=1):
+                return not found
+        except (BaseError, OSError) as error:
+            raise _translated(error) from error
+        return True
+
     async def check(self) -> None:
         """Raise StoreUnavailable when the store can't be reached."""
         try:

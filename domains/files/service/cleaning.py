@@ -10,16 +10,18 @@ from domains.files.errors import WorkNotFinished
 from domains.files.models import FileStatus
 from domains.files.repository.files import FileRepository
 from domains.files.repository.ledger import LedgerRepository
+from domains.files.repository.objects import ObjectRepository
 from domains.files.service.ports import Store
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs
 from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import problem_of
-from shared.jobs import JobContext, Outbox
+from shared.jobs import JobContext, Outbox, Snooze
 
 _KEYS_IN_A_JOB = 200
 _STUCK = timedelta(minutes=10)
+_WHILE_BACKED_UP = timedelta(minutes=1)
 
 
 class KeysToErase(BaseModel):
@@ -44,6 +46,7 @@ class CleaningService:
         transaction: TransactionFactory,
         files: FileRepository,
         ledger: LedgerRepository,
+        objects: ObjectRepository,
         store: Store,
         outbox: Outbox,
         jobs: Jobs,
@@ -53,6 +56,7 @@ class CleaningService:
         self.transaction = transaction
         self.files = files
         self.ledger = ledger
+        self.objects = objects
         self.store = store
         self.outbox = outbox
         self.jobs = jobs
@@ -68,7 +72,12 @@ class CleaningService:
         await self.purge(owner_id)
 
     async def erase(self, keys: Sequence[str], context: JobContext) -> None:
-        """Delete objects from the store."""
+        """Delete objects from the store; later, when a backup is under way.
+
+        Raises Snooze.
+        """
+        if not await self.objects.may_erase():
+            raise Snooze(_WHILE_BACKED_UP, "a backup is under way")
         for number, key in enumerate(keys, start=1):
             await self.store.delete(key)
             await context.progress(number, len(keys))

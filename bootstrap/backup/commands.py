@@ -1,0 +1,59 @@
+"""What `tulou backup` and `tulou restore` do and say."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from bootstrap.backup.errors import BackupRefused
+from bootstrap.backup.manifest import Manifest
+from bootstrap.backup.restoring import restore, verify
+from bootstrap.backup.saving import save
+from bootstrap.settings import Settings
+from bootstrap.terminal import stop, told
+
+T = TypeVar("T")
+
+
+def back_up(settings: Settings, place: str, *, with_files: bool) -> bool:
+    """Take a backup and say what is in it; return whether it has everything."""
+    manifest = _done(save(settings, place, with_files=with_files))
+    _say(f"Backed up to {place}: {_told_of(manifest)}.")
+    absent = manifest.files.absent if manifest.files else []
+    for key in absent:
+        sys.stderr.write(
+            f"Not in the backup: the store has lost {key}, or it has other bytes than were stored.\n"
+        )
+    return not absent
+
+
+def check(settings: Settings, place: str) -> None:
+    """Read a backup from end to end and say what is in it."""
+    _say(f"Whole: {_told_of(_done(verify(settings, place)))}.")
+
+
+def put_back(settings: Settings, place: str, *, replace: bool) -> None:
+    """Restore a backup and say what was done."""
+    restored = _done(restore(settings, place, replace=replace))
+    for warning in restored.warnings:
+        sys.stderr.write(f"{warning}\n")
+    _say(f"Restored from {place}: {_told_of(restored.manifest)}; {'; '.join(restored.done)}.")
+
+
+def _told_of(manifest: Manifest) -> str:
+    rows = sum(table.rows for table in manifest.tables)
+    files = f"{manifest.files.count} objects ({manifest.files.bytes} bytes)" if manifest.files else "no files"
+    return f"{rows} rows of {len(manifest.tables)} tables, {files}, taken {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _say(sentence: str) -> None:
+    sys.stdout.write(f"{sentence}\n")
+
+
+def _done(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return told(lambda: asyncio.run(work))
+    except BackupRefused as error:
+        stop(str(error))
+    except OSError as error:
+        stop(f"The database can't be reached: {error}")

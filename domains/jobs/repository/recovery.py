@@ -1,0 +1,46 @@
+"""The SQL about jobs that come out of a backup: whoever ran them is gone, and so is every hint."""
+
+from sqlalchemy import delete, update
+from sqlmodel import col
+
+from domains.jobs.models import Job, JobState, Worker
+from shared.repository import Repository
+from shared.statements import Nothing, Statement
+
+_TAKE_BACK = Statement(
+    update(Job)
+    .where(col(Job.state) == JobState.RUNNING)
+    .values(
+        state=JobState.QUEUED,
+        attempt=Job.attempt - 1,
+        lease_token=None,
+        lease_expires_at=None,
+        worker_id=None,
+        published_at=None,
+        revision=Job.revision + 1,
+    ),
+    Nothing,
+)
+_FORGET_HINTS = Statement(
+    update(Job)
+    .where(col(Job.published_at).is_not(None), col(Job.finished_at).is_(None))
+    .values(published_at=None),
+    Nothing,
+)
+_FORGET_WORKERS = Statement(delete(Worker), Nothing)
+
+
+class RecoveryRepository(Repository):
+    """Rows of jobs and workers after a restore."""
+
+    async def take_back(self) -> int:
+        """Queue what was running, with no attempt burnt; return how many."""
+        return await self.database.execute(_TAKE_BACK)
+
+    async def forget_hints(self) -> None:
+        """Let the relay send every hint again."""
+        await self.database.execute(_FORGET_HINTS)
+
+    async def forget_workers(self) -> None:
+        """Delete the rows of all workers."""
+        await self.database.execute(_FORGET_WORKERS)

@@ -1,0 +1,20 @@
+"""Jobs that come out of a backup."""
+
+from domains.jobs.repository.recovery import RecoveryRepository
+from shared.database import TransactionFactory
+
+
+class JobRecovery:
+    """Makes restored jobs due again."""
+
+    def __init__(self, rows: RecoveryRepository, *, transaction: TransactionFactory) -> None:
+        self.rows = rows
+        self.transaction = transaction
+
+    async def recover(self) -> str:
+        """Take back what was running; forget workers and hints of the past."""
+        async with self.transaction():
+            taken = await self.rows.take_back()
+            await self.rows.forget_hints()
+            await self.rows.forget_workers()
+        return f"{taken} jobs that were running start again"

@@ -1,0 +1,204 @@
+"""A backup has everything, a damaged one is refused, and what comes out of it is an installation that works."""
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bootstrap.backup.errors import BackupRefused
+from bootstrap.backup.restoring import restore, verify
+from bootstrap.backup.saving import save
+from bootstrap.migrate import migrate
+from shared.jobs import Snooze
+from tests.end_to_end.test_story import mails_to
+from tests.installations import Installation, running, settings_of_its_own
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture
+async def source(settings, servers, tmp_path):
+    """An installation with people, files, waiting jobs and waiting mails."""
+    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path / "source")
+    await asyncio.to_thread(migrate, own)
+    return own
+
+
+@pytest.fixture
+async def target(settings, servers, tmp_path):
+    """Settings of an empty database and an empty store."""
+    return await settings_of_its_own(settings, servers.superuser_url, tmp_path / "target")
+
+
+async def upload(installation: Installation, person, name: str, content: bytes, type_: str) -> dict:
+    answer = await installation.client.post(
+        "/v1/files", files={"file": (name, content, type_)}, headers=person.headers
+    )
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def content_of(installation: Installation, person, file_id: str) -> bytes:
+    answer = await installation.client.get(f"/v1/files/{file_id}/content", headers=person.headers)
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+async def test_what_was_backed_up_works_elsewhere(source, target, tmp_path, servers) -> None:
+    picture, document = [(DATA / name).read_bytes() for name in ("astronaut.jpg", "bzip2-manual.pdf")]
+    async with running(source) as first:
+        person = await first.people.register()
+        await first.work_off()
+        finished = await upload(first, person, "done.jpg", picture, "image/jpeg")
+        await first.work_off()
+        waiting = await upload(first, person, "waiting.pdf", document, "application/pdf")
+        newcomer = await first.people.register()  # whose mail is a job that nobody has run
+        await save(source, str(tmp_path / "backup"), with_files=True)
+
+    restored = await restore(target, str(tmp_path / "backup"), replace=False)
+    assert restored.warnings == []
+
+    async with running(target) as second:
+        old_session = await second.client.get("/v1/users/me", headers=person.headers)
+        assert old_session.status_code == 401
+        again = await second.people.sign_in(person.email, person.password)
+        assert again.id == person.id
+        assert await content_of(second, again, finished["id"]) == picture
+        assert await content_of(second, again, waiting["id"]) == document
+        thumb = await second.client.get(f"/v1/files/{finished['id']}/renditions/thumb", headers=again.headers)
+        assert thumb.status_code == 200
+        assert not mails_to(servers.mails, newcomer.email)
+        await second.work_off()
+        assert mails_to(servers.mails, newcomer.email)
+        file = await second.client.get(f"/v1/files/{waiting['id']}", headers=again.headers)
+        assert file.json()["status"] == "ready"
+        found = await second.client.get("/v1/files?q=bzip2", headers=again.headers)
+        assert [file["id"] for file in found.json()["data"]] == [waiting["id"]]
+
+
+async def test_a_job_that_ran_starts_again_with_no_attempt_burnt(source, target, tmp_path) -> None:
+    async with running(source) as first:
+        person = await first.people.register()
+        await upload(first, person, "a.jpg", (DATA / "astronaut.jpg").read_bytes(), "image/jpeg")
+        claimed = await first.container.jobs.runner().claim_next("files")
+        assert claimed is not None
+        await save(source, str(tmp_path / "backup"), with_files=True)
+    restored = await restore(target, str(tmp_path / "backup"), replace=False)
+    assert "1 jobs that were running start again" in restored.done
+    connection = await asyncpg.connect(target.database_url.get_secret_value())
+    row = await connection.fetchrow("SELECT state, attempt, lease_token FROM jobs.jobs WHERE queue = 'files'")
+    await connection.close()
+    assert tuple(row) == ("queued", 0, None)
+
+
+async def test_objects_stay_as_long_as_a_backup_copies_them(source, tmp_path) -> None:
+    async with running(source) as first:
+        person = await first.people.register()
+        file = await upload(first, person, "a.txt", b"gone soon", "text/plain")
+        cleaning = first.container.files.cleaning()
+        (key,) = [row["storage_key"] for row in await rows(source, "SELECT storage_key FROM files.blobs")]
+        holder = await asyncpg.connect(source.database_owner_url.get_secret_value())
+        await holder.execute("SELECT pg_advisory_lock(7483921)")
+        with pytest.raises(Snooze):
+            await cleaning.erase([key], None)
+        assert await content_of(first, person, file["id"]) == b"gone soon"
+        with pytest.raises(BackupRefused, match="Another backup is under way"):
+            await save(source, str(tmp_path / "backup"), with_files=True)
+        await holder.close()
+        await first.container.files.library().trash(file["id"], person.id)
+        await cleaning.remove(file["id"])
+        await first.work_off()
+        assert not (source.data_dir / "files" / key).exists()
+
+
+async def rows(settings, sql: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(settings.database_owner_url.get_secret_value())
+    try:
+        return await connection.fetch(sql)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def backup(source, tmp_path) -> Path:
+    """A backup with one file."""
+    async with running(source) as first:
+        await upload(first, await first.people.register(), "a.txt", b"bytes of a file", "text/plain")
+    await save(source, str(tmp_path / "backup"), with_files=True)
+    return tmp_path / "backup"
+
+
+async def test_a_full_database_is_only_replaced_when_asked(source, backup) -> None:
+    with pytest.raises(BackupRefused, match="--replace"):
+        await restore(source, str(backup), replace=False)
+    assert await rows(source, "SELECT FROM users.users")
+    await restore(source, str(backup), replace=True)
+    assert len(await rows(source, "SELECT FROM users.users")) == 1
+
+
+async def test_nothing_is_restored_under_a_running_program(source, backup) -> None:
+    async with running(source) as first:
+        await first.client.get("/health/ready")  # the pools connect when they are first used
+        with pytest.raises(BackupRefused, match="stop it everywhere"):
+            await restore(source, str(backup), replace=True)
+
+
+async def test_a_backup_without_a_manifest_is_none(target, backup) -> None:
+    (backup / "manifest.json").unlink()
+    with pytest.raises(BackupRefused, match="never finished"):
+        await restore(target, str(backup), replace=False)
+    with pytest.raises(BackupRefused, match="a place of its own"):
+        await save(target, str(backup), with_files=True)
+
+
+async def test_a_backup_of_a_newer_version_is_refused(target, backup) -> None:
+    manifest = json.loads((backup / "manifest.json").read_text())
+    (backup / "manifest.json").write_text(json.dumps(manifest | {"revision": "feedfeedfeed"}))
+    with pytest.raises(BackupRefused, match="another version"):
+        await restore(target, str(backup), replace=False)
+
+
+async def test_a_flipped_byte_of_a_table_is_found_before_anything_changes(source, backup) -> None:
+    table = backup / "database" / "users.users.copy.gz"
+    packed = gzip.decompress(table.read_bytes())
+    table.write_bytes(gzip.compress(packed.replace(b"@example.com", b"@examples.co")))
+    with pytest.raises(BackupRefused, match="damaged"):
+        await restore(source, str(backup), replace=True)
+    assert await rows(source, "SELECT FROM users.users")
+
+
+async def test_a_flipped_byte_of_a_file_leaves_the_database_empty(target, backup) -> None:
+    assert (await verify(target, str(backup))).files.count >= 1
+    (blob,) = (backup / "files" / "blobs").iterdir()
+    blob.write_bytes(b"bytes of 4 file")
+    for attempt in (verify(target, str(backup)), restore(target, str(backup), replace=False)):
+        with pytest.raises(BackupRefused, match="other bytes"):
+            await attempt
+    assert await rows(target, "SELECT FROM users.users") == []
+    blob.write_bytes(b"bytes of a file")
+    await restore(target, str(backup), replace=False)
+    assert await rows(target, "SELECT FROM users.users")
+
+
+async def test_the_application_sees_nothing_of_a_restore_that_failed(target, backup) -> None:
+    (blob,) = (backup / "files" / "blobs").iterdir()
+    blob.unlink()
+    with pytest.raises(BackupRefused, match="missing"):
+        await restore(target, str(backup), replace=False)
+    connection = await asyncpg.connect(target.database_url.get_secret_value())
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.fetch("SELECT FROM users.users")
+    await connection.close()
+
+
+async def test_an_object_that_the_store_has_lost_is_named(source, tmp_path) -> None:
+    async with running(source) as first:
+        await upload(first, await first.people.register(), "a.txt", b"lost", "text/plain")
+    (blob,) = (source.data_dir / "files" / "blobs").iterdir()
+    blob.write_bytes(b"toss")
+    manifest = await save(source, str(tmp_path / "backup"), with_files=True)
+    assert manifest.files.absent == [f"blobs/{blob.name}"]
+    assert (manifest.files.count, manifest.files.bytes) == (0, 0)
