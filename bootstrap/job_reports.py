@@ -136,7 +136,7 @@ def print_workers(workers: Sequence[WorkerRow], *, as_json: bool) -> None:
             [
                 row.id,
                 row.host,
-                row.queues,
+                row.queues or "(relay)",
                 row.version,
                 state_of(row),
                 row.running,

@@ -1,13 +1,22 @@
 """The relay as a process of its own."""
 
 import asyncio
+import os
 import signal
+import socket
+from contextlib import suppress
+from importlib.metadata import version
 
 from bootstrap.compose import compose, start, stop
+from bootstrap.container import TulouContainer
+from bootstrap.pulse import beat
 from bootstrap.settings import Settings
+from domains.jobs.schemas import WorkerCard
+from shared.errors import DatabaseUnavailable
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
+ANNOUNCE_PAUSE = 10.0
 
 
 async def run_relay(settings: Settings) -> None:
@@ -19,8 +28,34 @@ async def run_relay(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     logger.info("relay_started")
+    announcing = asyncio.create_task(_announce(container, stopping))
     try:
         await container.jobs.relay().run(stopping)
     finally:
+        stopping.set()
+        await announcing
         await stop(container)
     logger.info("relay_stopped")
+
+
+async def _announce(container: TulouContainer, stopping: asyncio.Event) -> None:
+    """Be among the workers, as one that serves no queue, until the end."""
+    roster, card = container.jobs.roster(), _card()
+    while not stopping.is_set():
+        beat(container.settings().pulse_file)
+        try:
+            await roster.announce(card)
+        except DatabaseUnavailable:
+            logger.warning("relay_not_announced")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANNOUNCE_PAUSE):
+                await stopping.wait()
+    with suppress(DatabaseUnavailable):
+        await roster.leave(card.id)
+
+
+def _card() -> WorkerCard:
+    host, process = socket.gethostname(), os.getpid()
+    return WorkerCard(
+        id=f"{host}:{process}", host=host, pid=process, queues="", version=version("tulou"), draining=False
+    )

@@ -53,6 +53,8 @@ def _unsafe_addresses(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield name, "is not https"
         elif _is_local(urlsplit(value).hostname):
             yield name, "leads to this machine itself"
+    if any(not origin.startswith("https://") for origin in settings.cors_origins):
+        yield "cors_origins", "trusts pages that anybody on the way can change; name https:// origins alone"
     if any(_is_everybody(proxy) for proxy in settings.trusted_proxies):
         yield "trusted_proxies", "believes everybody's X-Forwarded-For; name the proxies"
 
@@ -112,6 +114,8 @@ def _unsafe_keys(settings: "Settings") -> Iterator[tuple[str, str]]:
 
 
 def _unsafe_limits(settings: "Settings") -> Iterator[tuple[str, str]]:
+    if settings.rate_limit == 0:
+        yield "rate_limit", "is 0: one caller may take everything"
     if settings.max_body_bytes > LARGEST_BODY:
         yield "max_body_bytes", f"is over {LARGEST_BODY}: each request may hold that much memory"
     if settings.auth_login_limit > MOST_WRONG_PASSWORDS:

@@ -137,6 +137,9 @@ class Settings(
         25, ge=0, le=600, description="Seconds that running jobs have to end when a worker stops."
     )
     worker_concurrency: int = Field(2, ge=1, le=64, description="Child processes of a worker.")
+    pulse_file: Path | None = Field(
+        None, description="File that a worker or relay touches every 10 s; `tulou-alive` looks at its age."
+    )
 
     @cached_property
     def links_url(self) -> str:

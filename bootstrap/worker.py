@@ -23,6 +23,7 @@ from celery.worker import state
 
 from bootstrap.compose import compose, require, start, stop
 from bootstrap.container import TulouContainer
+from bootstrap.pulse import beat
 from bootstrap.settings import Settings
 from domains.jobs.gateway import TASK, create_celery
 from domains.jobs.schemas import WorkerCard
@@ -196,6 +197,7 @@ class Worker:
 
     def _announce(self) -> None:
         """Write the heartbeat. A connection of its own each time: an open one would be shared with every child."""
+        beat(self._settings.pulse_file)
         card = WorkerCard(
             id=f"{socket.gethostname()}:{os.getpid()}",
             host=socket.gethostname(),

@@ -46,6 +46,7 @@ class HttpSettings(BaseModel):
     hsts_seconds: int = Field(
         31_536_000,
         ge=0,
+        le=315_360_000,
         description="For how long browsers shall come by https alone, where TULOU_PUBLIC_URL is https; 0 says nothing.",
     )
     rate_limit: int = Field(
@@ -67,6 +68,7 @@ class HttpSettings(BaseModel):
     body_min_bytes: int = Field(
         16_384,
         ge=1,
+        le=1 << 30,
         description="Bytes of a body, unless it ends, that have to arrive in TULOU_BODY_TIMEOUT.",
     )
     write_timeout: float = Field(

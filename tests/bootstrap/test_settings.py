@@ -69,6 +69,8 @@ UNSAFE = [
     ({"TULOU_SIGNING_KEYS": "A" * 43}, "TULOU_SIGNING_KEYS"),
     ({"TULOU_TOKEN_KEY": base64.urlsafe_b64encode(b"tulou" * 6 + b"xx").decode()}, "TULOU_TOKEN_KEY"),
     ({"TULOU_MAIL_KEYS": ""}, "TULOU_MAIL_KEYS"),
+    ({"TULOU_CORS_ORIGINS": "https://a.test,http://b.test"}, "TULOU_CORS_ORIGINS"),
+    ({"TULOU_RATE_LIMIT": "0"}, "TULOU_RATE_LIMIT"),
     ({"TULOU_MAX_BODY_BYTES": str(1 << 30)}, "TULOU_MAX_BODY_BYTES"),
     ({"TULOU_AUTH_LOGIN_LIMIT": "10000"}, "TULOU_AUTH_LOGIN_LIMIT"),
     ({"TULOU_AUTH_HASH_MEMORY_KIB": "1024"}, "TULOU_AUTH_HASH_MEMORY_KIB"),

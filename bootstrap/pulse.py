@@ -1,0 +1,64 @@
+"""Is the process in this container alive? `tulou-alive` tells it in a few milliseconds, without loading the program.
+
+Workers and relays touch the file TULOU_PULSE_FILE every ten seconds; the API answers `/health/live`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+LONGEST_PAUSE = 60.0
+"""Seconds. A worker whose database is away takes up to 20 s for one announcement."""
+
+_PATIENCE = 3
+_SERVER_ERROR = 500
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask, not where to listen
+
+
+def beat(file: Path | None) -> None:
+    """Leave a sign of life. A disk that is full doesn't stop anybody's work."""
+    if file is None:
+        return
+    try:
+        file.touch()
+    except OSError as error:
+        sys.stderr.write(f"No sign of life can be left in {file}: {error.strerror}\n")
+
+
+def main() -> None:
+    """End with 0 if this container's process is alive, else with 1 and a sentence."""
+    complaint = complaint_about(os.environ)
+    if complaint:
+        sys.stderr.write(f"{complaint}\n")
+        sys.exit(1)
+
+
+def complaint_about(environment: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the process that has this environment, or None."""
+    file = environment.get("TULOU_PULSE_FILE")
+    if file and Path(file).exists():
+        age = time.time() - Path(file).stat().st_mtime
+        return f"No sign of life for {age:.0f} s." if age > LONGEST_PAUSE else None
+    return _complaint_of_the_api(environment)
+
+
+def _complaint_of_the_api(environment: Mapping[str, str]) -> str | None:
+    from http.client import HTTPConnection, HTTPException  # noqa: PLC0415  # workers don't need it
+
+    host = environment.get("TULOU_HOST") or "127.0.0.1"
+    port = int(environment.get("TULOU_PORT") or 8000)
+    connection = HTTPConnection(_EVERYWHERE.get(host, host), port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/health/live")
+        status = connection.getresponse().status
+    except (OSError, HTTPException) as error:
+        return f"Nothing answers on port {port}, and there is no pulse: {error}"
+    finally:
+        connection.close()
+    return f"The API answers {status}." if status >= _SERVER_ERROR else None
+
+
+if __name__ == "__main__":
+    main()
