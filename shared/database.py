@@ -5,7 +5,7 @@ The open transaction lives in a ContextVar: repositories find it there, and nobo
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -50,10 +50,13 @@ class TransactionFactory(Protocol):
 
 @dataclass(slots=True)
 class _Open:
-    """The transaction that the present task has open."""
+    """The transaction that the present task has open, or will have with its first write (`united`)."""
 
     session: AsyncSession
     task: asyncio.Task[Any] | None
+    united: bool = False
+    begun: bool = False
+    depth: int = 0
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     failed: bool = False
 
@@ -112,21 +115,37 @@ class Database:
         Raises:
             DatabaseUnavailable: PostgreSQL can't be reached; nothing was changed.
         """
-        current = _open.get()
+        current = _mine()
         if current is not None and not own:
             async with self._joined(current):
                 yield
             return
+        async with self._opened(united=False):
+            yield
+
+    @asynccontextmanager
+    async def united(self) -> AsyncIterator[None]:
+        """Make all transactions of the present task one: begun by the first write, committed at the end of the block.
+
+        Until then reads need no connection of it. `own=True` and other tasks stay apart. A part that fails is rolled
+        back at once, and the whole with it.
+        """
+        async with self._opened(united=True):
+            yield
+
+    @asynccontextmanager
+    async def _opened(self, *, united: bool) -> AsyncIterator[None]:
         with unreachable_translated():
             async with AsyncSession(self._writers, expire_on_commit=False) as session:
-                opened = _Open(session, asyncio.current_task())
+                opened = _Open(session, asyncio.current_task(), united=united, begun=not united)
                 token = _open.set(opened)
                 try:
                     yield
                     if opened.failed:
                         message = "a part of this transaction failed; it can't be committed"
                         raise TransactionMisusedError(message)
-                    await session.commit()
+                    if opened.begun:
+                        await session.commit()
                 finally:
                     _open.reset(token)
         for callback in opened.after_commit:
@@ -138,15 +157,21 @@ class Database:
     @asynccontextmanager
     async def _joined(self, current: _Open) -> AsyncIterator[None]:
         _refuse_other_tasks(current)
+        current.begun = True
+        current.depth += 1
         try:
             yield
         except BaseException:
             current.failed = True
             raise
+        finally:
+            current.depth -= 1
+            if current.failed and current.united and not current.depth:
+                await _let_go(current.session)
 
     async def fetch_all(self, statement: Statement[RowT], /, **parameters: Any) -> list[RowT]:
         """Return every row: through the open transaction if there is one, else in one round trip."""
-        connection = await _connection()
+        connection = await _connection(to_write=statement.changes)
         if connection is None:
             with unreachable_translated():
                 async with self._reader() as reader:
@@ -163,7 +188,7 @@ class Database:
 
     async def execute(self, statement: Statement[Any], /, **parameters: Any) -> int:
         """Run a statement and return how many rows it changed. Commits by itself outside a transaction."""
-        connection = await _connection()
+        connection = await _connection(to_write=statement.changes)
         if connection is None:
             with unreachable_translated():
                 async with self._reader() as reader:
@@ -195,8 +220,8 @@ def current_session() -> AsyncSession:
     Raises:
         TransactionMisusedError: no transaction is open, or another task opened it.
     """
-    current = _open.get()
-    if current is None:
+    current = _mine()
+    if current is None or not _is_inside(current):
         message = "no transaction is open; a service opens it with `async with self.transaction():`"
         raise TransactionMisusedError(message)
     _refuse_other_tasks(current)
@@ -205,8 +230,8 @@ def current_session() -> AsyncSession:
 
 def after_commit(callback: Callable[[], None]) -> None:
     """Run `callback` once the open transaction has committed; never when it rolls back. It must not block."""
-    current = _open.get()
-    if current is None:
+    current = _mine()
+    if current is None or not _is_inside(current):
         message = "no transaction is open to wait for"
         raise TransactionMisusedError(message)
     current.after_commit.append(callback)
@@ -232,14 +257,36 @@ def _says_it_is_away(error: DBAPIError) -> bool:
     return str(getattr(error.orig, "sqlstate", None)).startswith(_AWAY)
 
 
-async def _connection() -> AsyncConnection | None:
-    current = _open.get()
+async def _connection(*, to_write: bool) -> AsyncConnection | None:
+    current = _mine()
     if current is None:
         return None
     _refuse_other_tasks(current)
+    current.begun = current.begun or to_write
+    if not current.begun:
+        return None
     if current.session.new or current.session.dirty or current.session.deleted:
         await current.session.flush()
     return await current.session.connection()
+
+
+def _mine() -> _Open | None:
+    """Return the open transaction. One that spans a request isn't there for other tasks of it."""
+    current = _open.get()
+    if current is not None and current.united and current.task is not asyncio.current_task():
+        return None
+    return current
+
+
+def _is_inside(current: _Open) -> bool:
+    """Whether a service has opened what spans a request."""
+    return not current.united or current.depth > 0
+
+
+async def _let_go(session: AsyncSession) -> None:
+    """Roll back now, so that locks don't wait for the end of the request."""
+    with suppress(DatabaseUnavailable), unreachable_translated():
+        await session.rollback()
 
 
 def _refuse_other_tasks(current: _Open) -> None:

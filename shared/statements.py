@@ -27,6 +27,7 @@ class Statement(Generic[RowT]):
     def __init__(self, clause: Clause, into: type[RowT]) -> None:
         self.clause = clause
         self.into = into
+        self.changes = not isinstance(clause, Select)
         compiled = clause.compile(dialect=_DIALECT)
         self.sql = str(compiled)
         if "__[POSTCOMPILE" in self.sql:
