@@ -19,12 +19,15 @@ from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
 from shared.errors import AppError
 from shared.http import catalogue
+from shared.http.access_log import AccessLog
 from shared.http.cross_origin import CrossOrigin
 from shared.http.frame import Frame
 from shared.http.gate import Gate, Rules
 from shared.http.hosts import Hosts
+from shared.http.observing import Observed
 from shared.http.problems import ProblemWriter, UnexpectedErrors
 from shared.http.rate_limits import Key, RateLimits, cost_of
+from shared.http.request_meter import RequestMeter
 from shared.http.routing import does_stream_body
 from shared.http.security_headers import security_headers
 
@@ -72,6 +75,8 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         headers=security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds),
         cross_origin=CrossOrigin(settings.cors_origins),
     )
+    app.state.requests = RequestMeter()
+    app.add_middleware(Observed, meter=app.state.requests, log=AccessLog(settings.logs_as))
     if settings.trusted_proxies:
         app.add_middleware(_believe_proxies, trusted=settings.trusted_proxies)
     return app

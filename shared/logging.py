@@ -6,7 +6,11 @@ from typing import Any, Literal
 
 import structlog
 
+from shared.redaction import redacted
+
 LogFormat = Literal["json", "console"]
+ACCESS = "access"
+"""The logger of the lines about requests, which come ready for print."""
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -37,7 +41,7 @@ def configure_logging(*, level: str, log_format: LogFormat) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Redacting(
             foreign_pre_chain=shared_processors,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(log_format)],
         )
@@ -47,6 +51,11 @@ def configure_logging(*, level: str, log_format: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    ready = logging.StreamHandler(sys.stderr)
+    ready.setFormatter(_Ready())
+    access = logging.getLogger(ACCESS)
+    access.handlers = [ready]
+    access.propagate = False
 
 
 def _renderers(log_format: LogFormat) -> list[Any]:
@@ -67,3 +76,19 @@ def _renderers(log_format: LogFormat) -> list[Any]:
 def _without_nothing(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     """Leave out what is not known, so that lines outside a request stay short."""
     return {key: value for key, value in event.items() if value is not None}
+
+
+class _Ready(logging.Formatter):
+    """Prints a line as it is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return str(record.msg)
+
+
+class _Redacting(structlog.stdlib.ProcessorFormatter):
+    """Hides secrets where others may have written them: in lines of libraries, in exceptions, in what went wrong."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        is_foreign = not hasattr(record, "_logger")
+        line = super().format(record)
+        return redacted(line) if is_foreign or record.levelno >= logging.WARNING else line

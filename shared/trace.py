@@ -1,27 +1,112 @@
-"""Which request is being worked on: travels from the API into jobs, mails and log lines."""
+"""Which request is being worked on, and what took how long: travels from the API into jobs, mails and log lines."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Literal, Protocol, Self
 
 import structlog
+
+SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
+Attribute = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The request that causes the present work, and its W3C trace context if the client sent one."""
+    """The request that causes the present work, and its W3C trace context if there is one."""
 
     request_id: str | None = None
     traceparent: str | None = None
 
 
+class Span(Protocol):
+    """A piece of work that is being measured."""
+
+    def note(self, name: str, value: Attribute) -> None:
+        """Say something about it, by a name of OpenTelemetry's semantic conventions."""
+        ...
+
+    def rename(self, name: str) -> None:
+        """Call it by what it turned out to be."""
+        ...
+
+    def fail(self, error: str) -> None:
+        """Say that it failed, where no exception does."""
+        ...
+
+
+class Spans(Protocol):
+    """Where spans go."""
+
+    def open(
+        self, name: str, *, kind: SpanKind, parent: str | None, about: Mapping[str, Attribute]
+    ) -> AbstractContextManager[Span]:
+        """Open a span inside the present one; where there is none, inside the one that `parent` names."""
+        ...
+
+    def traceparent(self) -> str | None:
+        """Name the present span."""
+        ...
+
+
+class _NoSpan:
+    """Stands in where nobody measures. One for all: it keeps nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def note(self, name: str, value: Attribute) -> None: ...
+
+    def rename(self, name: str) -> None: ...
+
+    def fail(self, error: str) -> None: ...
+
+
+_NOTHING = _NoSpan()
+_NO_ATTRIBUTES: Mapping[str, Attribute] = {}
+_spans: Spans | None = None
 _current: ContextVar[Trace] = ContextVar("trace", default=Trace())  # noqa: B039  # frozen, so a shared default is safe
+
+
+def record_spans(spans: Spans | None) -> None:
+    """Send the spans of this process there from now on; None: nowhere."""
+    global _spans  # noqa: PLW0603  # one for the process, as the log is
+    _spans = spans
+
+
+def is_recording() -> bool:
+    """Whether spans go anywhere."""
+    return _spans is not None
+
+
+def span(
+    name: str,
+    kind: SpanKind = "internal",
+    *,
+    parent: str | None = None,
+    about: Mapping[str, Attribute] = _NO_ATTRIBUTES,
+) -> AbstractContextManager[Span]:
+    """Measure the block. Where no span is open it goes on with `parent`, by default with the present trace."""
+    if _spans is None:
+        return _NOTHING
+    return _spans.open(name, kind=kind, parent=parent or _current.get().traceparent, about=about)
 
 
 def current_trace() -> Trace:
     """Return the trace of the request or job that is being worked on."""
-    return _current.get()
+    trace = _current.get()
+    present = _spans.traceparent() if _spans is not None else None
+    return trace if present is None else replace(trace, traceparent=present)
 
 
 @contextmanager
