@@ -13,20 +13,24 @@ COPY shared shared
 COPY domains domains
 COPY bootstrap bootstrap
 RUN /opt/build/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . \
-    && /opt/tulou/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps dist/*.whl
+    && /opt/tulou/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps dist/*.whl \
+    && /opt/tulou/bin/python -m compileall -q /opt/tulou/lib \
+    && /opt/tulou/bin/pip uninstall --quiet --yes pip
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent tulou \
-    && mkdir /data && chown tulou:tulou /data && chmod 700 /data
+    && mkdir /data /scratch && chown tulou:tulou /data /scratch && chmod 700 /data /scratch
 COPY --from=build /opt/tulou /opt/tulou
 ENV PATH=/opt/tulou/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     TULOU_HOST=0.0.0.0 \
     TULOU_LOG_FORMAT=json \
-    TULOU_DATA_DIR=/data
+    TULOU_DATA_DIR=/data \
+    TULOU_PULSE_FILE=/tmp/pulse
 USER 10001:10001
 WORKDIR /data
 EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["tulou-alive"]
 ENTRYPOINT ["tulou"]
 CMD ["serve"]

@@ -139,6 +139,22 @@ def settings(
     print_settings(command_settings())
 
 
+@app.command("init-env")
+def init_env(
+    folder: Annotated[str, typer.Argument(help="Where docker-compose.yml is.")] = ".",
+) -> None:
+    """Write .env and tulou.env with fresh secrets, for docker-compose.yml. Never over older ones."""
+    from pathlib import Path  # noqa: PLC0415  # as above
+
+    from bootstrap.environment_files import FilesAreThere, write_environment_files  # noqa: PLC0415  # as above
+
+    try:
+        written = write_environment_files(Path(folder))
+    except FilesAreThere as error:
+        stop(str(error))
+    typer.echo(f"Wrote {written[0]} and {written[1]}.")
+
+
 @app.command()
 def doctor() -> None:
     """Check database, Redis, mail server and store, and say how to mend what is wrong."""

@@ -12,11 +12,10 @@ from typer import Typer
 from bootstrap.cli import app
 from bootstrap.operators import jobs
 from bootstrap.settings import Settings
+from bootstrap.variables import OF_COMMANDS
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").rglob("*.md")])
-SECRETS_OF_COMPOSE = {"TULOU_APP_PASSWORD", "TULOU_OWNER_PASSWORD", "TULOU_IMAGE"}
-OF_COMMANDS = {"TULOU_ADMIN_PASSWORD", "TULOU_URL"}
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
 
@@ -68,7 +67,7 @@ def test_commands_and_settings_that_are_named_are_there(page: Path) -> None:
     assert set(re.findall(r"tulou jobs ([a-z-]+)", text)) <= names_of(jobs)
     assert set(re.findall(r"(?:`|^ {4})make ([a-z-]+)", text, re.MULTILINE)) <= set(targets)
     named = set(re.findall(r"\bTULOU_[A-Z0-9_]*[A-Z0-9]\b", text))
-    assert named <= settings | SECRETS_OF_COMPOSE | OF_COMMANDS
+    assert named <= settings | OF_COMMANDS
 
 
 @every_page
