@@ -58,11 +58,21 @@ def relay() -> None:
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database up to date, as the owner's role."""
+def migrate(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only tell what is missing; 1 if anything is.")
+    ] = False,
+) -> None:
+    """Bring the database up to date, as the owner's role. Waits for others who migrate or hold locks."""
     from bootstrap.migrate import migrate as apply  # noqa: PLC0415  # as above
+    from bootstrap.migrate import pending  # noqa: PLC0415  # as above
 
-    apply(command_settings())
+    if not check:
+        return apply(command_settings())
+    missing = pending(command_settings())
+    typer.echo("\n".join(missing) or "The database is up to date.")
+    raise typer.Exit(1 if missing else 0)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -9,10 +10,17 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
 
 from bootstrap.settings import Settings, SettingsError
 
 FOLDER = Path(__file__).parent / "migrations"
+ONE_AT_A_TIME = 7_483_920
+"""Key of the advisory lock that keeps two runners apart."""
+
+LOCK_NOT_AVAILABLE = "55P03"
+PAUSE = 1.0
+"""Seconds that a migration which got no lock leaves to those who waited behind it."""
 
 
 def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) -> None:
@@ -21,15 +29,56 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
     Raises:
         SettingsError: the database was made by migrations that this version doesn't have.
     """
+    until = time.monotonic() + settings.migration_patience
+    config = _config(settings)
+    config.attributes["grants"] = grants
     try:
-        config = _config(settings)
-        config.attributes["grants"] = grants
-        command.upgrade(config, revision)
+        while not _upgraded(config, revision):
+            if time.monotonic() > until:
+                raise SettingsError(
+                    "The database can't be migrated now: somebody else holds a lock all the time. What was applied"
+                    " stays; what is missing can be applied later. Long transactions are in pg_stat_activity."
+                )
+            time.sleep(PAUSE)
     except CommandError as error:
         raise SettingsError(
             f"The database can't be migrated: {error}. If a newer version made it, use that version;"
             " a development database can be thrown away with its data folder."
         ) from error
+
+
+def pending(settings: Settings) -> list[str]:
+    """Return the migrations that the database lacks, the next one first.
+
+    Raises:
+        SettingsError: the database can't be asked.
+    """
+    config = _config(settings)
+    config.attributes["asking"] = found = list[str]()
+    try:
+        command.current(config)
+        script = ScriptDirectory.from_config(config)
+        at = found[0] if found else "base"
+        return [
+            f"{step.revision} {step.doc}" for step in reversed(list(script.iterate_revisions("head", at)))
+        ]
+    except CommandError as error:
+        raise SettingsError(
+            f"The database was made by migrations that this version doesn't have: {error}."
+        ) from error
+    except (OSError, DBAPIError) as error:
+        raise SettingsError(f"The database can't be asked: {error}") from error
+
+
+def _upgraded(config: Config, revision: str) -> bool:
+    """Tell whether it went through, or had to step back because somebody else holds a lock."""
+    try:
+        command.upgrade(config, revision)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+        return False
+    return True
 
 
 def knows(settings: Settings, revision: str) -> bool:
@@ -69,5 +118,6 @@ def _config(settings: Settings) -> Config:
         )
     config.attributes["url"] = owner.get_secret_value().replace("postgresql://", "postgresql+asyncpg://", 1)
     roles = [unquote(urlsplit(url.get_secret_value()).username or "") for url in (application, owner)]
+    config.attributes["lock_timeout"] = f"{settings.migration_lock_wait}s"
     config.attributes["application_role"] = roles[0] if roles[0] != roles[1] else None
     return config

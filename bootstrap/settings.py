@@ -67,6 +67,9 @@ def _is_key(key: SecretStr) -> SecretStr:
     return key
 
 
+PostgresUrls = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_is_postgres)], ...], NoDecode, BeforeValidator(_split)
+]
 Key = Annotated[SecretStr, AfterValidator(_is_key)]
 Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split)]
 
@@ -107,6 +110,24 @@ class Settings(
     )
     database_timeout: float = Field(
         10, gt=0, le=120, description="Seconds to wait for a connection before answering 503."
+    )
+    database_prepared: Literal["on", "off"] = Field(
+        "on",
+        description="Whether PostgreSQL keeps statements prepared; `off` behind a PgBouncer in transaction mode"
+        " that is older than 1.21 or has no max_prepared_statements.",
+    )
+    database_replica_urls: PostgresUrls = Field(
+        (),
+        description="Replicas that the API reads lists and reports from which may be a little old, comma-separated.",
+    )
+    database_replica_lag: float = Field(
+        2, gt=0, le=60, description="Seconds that a replica may be behind before it is left alone."
+    )
+    migration_lock_wait: float = Field(
+        5, gt=0, le=60, description="Seconds that a migration holds up others while it waits for a lock."
+    )
+    migration_patience: float = Field(
+        120, ge=0, le=3600, description="Seconds in which a migration that got no lock is tried again."
     )
     redis_url: Annotated[SecretStr, AfterValidator(_is_redis)] | None = Field(
         None,

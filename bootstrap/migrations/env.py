@@ -4,16 +4,14 @@ import asyncio
 from typing import Any, Literal
 
 from alembic import context
+from alembic.migration import MigrationContext
 from alembic.operations.ops import ExecuteSQLOp
 from sqlalchemy import Connection, Enum, String, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
 
+from bootstrap.migrate import ONE_AT_A_TIME
 from bootstrap.migrations.grants import grant_to_application
-
-LOCK_TIMEOUT = "5s"
-ONE_AT_A_TIME = 7_483_920
-"""Key of the advisory lock that keeps two runners apart."""
 
 options: dict[str, Any] = context.config.attributes
 
@@ -56,7 +54,13 @@ def _with_schema(context: Any, _revision: object, directives: list[Any]) -> None
 
 
 def _migrate(connection: Connection) -> None:
-    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+    if "asking" in options:
+        found = MigrationContext.configure(connection).get_current_revision()
+        options["asking"] += [found] if found else []
+        return
+    connection.execute(
+        text("SELECT set_config('lock_timeout', :time, false)"), {"time": options["lock_timeout"]}
+    )
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_AT_A_TIME})
     connection.commit()
     context.configure(

@@ -1,0 +1,192 @@
+"""Migrations say what the models say, stop nobody, wait for others, and tell what is missing."""
+
+import asyncio
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from alembic import command, op
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import Script, ScriptDirectory
+
+from bootstrap.container import domains_of
+from bootstrap.migrate import FOLDER, ONE_AT_A_TIME, _config, migrate, pending
+from bootstrap.settings import SettingsError
+from shared.models import metadata
+from tests.installations import settings_of_its_own
+
+OURS = {
+    "prefer-bigint-over-int": "the integers that we have count attempts and the like",
+    "prefer-text-field": "enumerations have the length that SQLAlchemy gives them",
+    "require-lock-timeout": "the runner sets lock_timeout before every migration",
+    "require-statement-timeout": "what takes long without a lock may take long",
+}
+BEFORE_THE_FIRST_RELEASE = "nobody had data yet"
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    "00eb97d57251": dict.fromkeys(
+        ("ban-drop-table", "require-concurrent-index-creation", "require-concurrent-index-deletion"),
+        BEFORE_THE_FIRST_RELEASE,
+    )
+}
+"""What is let through all the same: rules and reasons by revision."""
+
+SCRIPTS = list(ScriptDirectory(str(FOLDER)).walk_revisions())
+
+
+def sql_of(upgrade: Callable[[], None]) -> str:
+    written = io.StringIO()
+    options = {"as_sql": True, "output_buffer": written, "transaction_per_migration": True}
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    with Operations.context(context), context.begin_transaction(_per_migration=True):
+        upgrade()
+    return written.getvalue()
+
+
+def complaints(sql: str, *excluded: str) -> set[str]:
+    linter = Path(sys.executable).parent / "squawk"
+    rules = ",".join([*OURS, *excluded])
+    told = subprocess.run(
+        [
+            linter,
+            "--no-assume-in-transaction",
+            "--reporter=gcc",
+            "--pg-version=16",
+            f"--exclude={rules}",
+            "--stdin-filepath=migration.sql",
+        ],
+        input=sql,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = set(re.findall(r": (?:warning|error): ([a-z-]+)", told.stdout))
+    assert found or told.returncode == 0, told.stdout + told.stderr
+    return found
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.revision)
+def test_a_migration_stops_nobody_and_leaves_the_version_before_working(script: Script) -> None:
+    assert complaints(sql_of(script.module.upgrade), *EXCEPTIONS.get(script.revision, {})) == set()
+
+
+def add_required_column() -> None:
+    op.add_column("users", sa.Column("nickname", sa.Text(), nullable=False), schema="users")
+
+
+def rename_column() -> None:
+    op.alter_column("users", "name", new_column_name="full_name", schema="users")
+
+
+def drop_column() -> None:
+    op.drop_column("users", "locale", schema="users")
+
+
+def index_under_a_lock() -> None:
+    op.create_index("ix_users_name", "users", ["name"], schema="users")
+
+
+def change_type() -> None:
+    op.alter_column("users", "revision", type_=sa.BigInteger(), schema="users")
+
+
+def require_a_value() -> None:
+    op.alter_column("users", "name", nullable=False, schema="users")
+
+
+@pytest.mark.parametrize(
+    "unsafe",
+    [add_required_column, rename_column, drop_column, index_under_a_lock, change_type, require_a_value],
+)
+def test_an_unsafe_migration_is_seen(unsafe: Callable[[], None]) -> None:
+    assert complaints(sql_of(unsafe))
+
+
+def test_the_safe_way_to_add_an_index_and_a_column_is_let_through() -> None:
+    def safe() -> None:
+        op.add_column("users", sa.Column("nickname", sa.Text(), nullable=True), schema="users")
+        with op.get_context().autocommit_block():
+            op.create_index(
+                "ix_users_name",
+                "users",
+                ["name"],
+                schema="users",
+                if_not_exists=True,
+                postgresql_concurrently=True,
+            )
+
+    assert complaints(sql_of(safe)) == set()
+
+
+async def test_models_and_migrations_agree(settings, composition) -> None:
+    config = _config(settings)
+    config.attributes["metadata"] = metadata
+    config.attributes["schemas"] = {table.schema for table in metadata.tables.values()}
+    assert set(domains_of(composition)) <= config.attributes["schemas"]
+    await asyncio.to_thread(command.check, config)
+
+
+@pytest.fixture
+async def empty(settings, servers, tmp_path):
+    """Settings of a database that was never migrated."""
+    return await settings_of_its_own(settings, servers.superuser_url, tmp_path, migration_lock_wait=0.2)
+
+
+async def tables_in(settings) -> int:
+    connection = await asyncpg.connect(settings.database_owner_url.get_secret_value())
+    try:
+        return await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'users'")
+    finally:
+        await connection.close()
+
+
+async def test_a_runner_waits_for_another_and_goes_on(empty) -> None:
+    other = await asyncpg.connect(empty.database_owner_url.get_secret_value())
+    await other.execute(f"SELECT pg_advisory_lock({ONE_AT_A_TIME})")
+    waiting = asyncio.create_task(asyncio.to_thread(migrate, empty))
+    tries = set()
+    async with asyncio.timeout(30):
+        # More than one try: it steps back from the queue for the lock, and comes again.
+        while len(tries) < 2:
+            tries |= set(
+                await other.fetch(
+                    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                )
+            )
+            await asyncio.sleep(0.02)
+    assert not waiting.done()
+    assert await tables_in(empty) == 0
+    await other.close()
+    await waiting
+    assert await tables_in(empty) == 1
+
+
+async def test_a_runner_that_never_gets_its_lock_says_so(empty) -> None:
+    impatient = empty.model_copy(update={"migration_patience": 0})
+    other = await asyncpg.connect(empty.database_owner_url.get_secret_value())
+    await other.execute(f"SELECT pg_advisory_lock({ONE_AT_A_TIME})")
+    with pytest.raises(SettingsError, match="holds a lock"):
+        await asyncio.to_thread(migrate, impatient)
+    await other.close()
+
+
+async def test_what_is_missing_can_be_asked(empty, programs) -> None:
+    urls = {
+        "DATABASE_URL": empty.database_url.get_secret_value(),
+        "TULOU_DATABASE_OWNER_URL": empty.database_owner_url.get_secret_value(),
+    }
+    before = programs("migrate", "--check", **urls)
+    assert before.process.wait(30) == 1
+    assert len([line for line in before.output.splitlines() if not line.startswith("{")]) == len(SCRIPTS)
+    await asyncio.to_thread(migrate, empty)
+    assert await asyncio.to_thread(pending, empty) == []
+    after = programs("migrate", "--check", **urls)
+    assert after.process.wait(30) == 0
+    assert "up to date" in after.output
