@@ -28,6 +28,7 @@ from shared.http.observing import Observed
 from shared.http.problems import ProblemWriter, UnexpectedErrors
 from shared.http.rate_limits import Key, RateLimits, cost_of
 from shared.http.request_meter import RequestMeter
+from shared.http.route_table import RouteTable
 from shared.http.routing import does_stream_body
 from shared.http.security_headers import security_headers
 
@@ -64,6 +65,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     for router in routers_of(container):
         app.include_router(router)
     install_documentation(app)
+    app.router.routes.insert(0, RouteTable(routes_of(container)))
     app.state.rate_limits = (
         RateLimits(settings.rate_limit, callers=settings.rate_limit_callers) if settings.rate_limit else None
     )

@@ -4,7 +4,7 @@ The open transaction lives in a ContextVar: repositories find it there, and nobo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from shared.errors import DatabaseUnavailable
 from shared.logging import get_logger
+from shared.readers import Readers
 from shared.statements import RowT, Statement
 
 logger = get_logger(__name__)
@@ -80,7 +81,7 @@ class Database:
         self._pool_size = pool_size
         self._timeout = timeout
         self._engine: AsyncEngine | None = None
-        self._readers: asyncpg.Pool[asyncpg.Record] | None = None
+        self._readers: Readers | None = None
 
     async def start(self) -> None:
         """Make the pools. Connects lazily, so that a database that is down for now does not stop the program."""
@@ -92,12 +93,10 @@ class Database:
             pool_pre_ping=False,
             connect_args={"timeout": self._timeout, "server_settings": {"application_name": "tulou"}},
         )
-        self._readers = await asyncpg.create_pool(
+        self._readers = Readers(
             self._url,
-            min_size=0,
-            max_size=self._pool_size,
+            size=self._pool_size,
             timeout=self._timeout,
-            reset=_keep_as_it_is,
             server_settings={"application_name": "tulou-reads"},
         )
 
@@ -173,9 +172,7 @@ class Database:
         """Return every row: through the open transaction if there is one, else in one round trip."""
         connection = await _connection(to_write=statement.changes)
         if connection is None:
-            with unreachable_translated():
-                async with self._reader() as reader:
-                    records = await reader.fetch(statement.sql, *statement.arguments(parameters))
+            records = await self._read("fetch", statement, parameters)
             return [statement.row(record) for record in records]
         statement.check(parameters)
         result = await connection.execute(statement.clause, parameters)
@@ -183,6 +180,9 @@ class Database:
 
     async def fetch_one(self, statement: Statement[RowT], /, **parameters: Any) -> RowT | None:
         """Return the first row or None."""
+        if await _connection(to_write=statement.changes) is None:
+            record = await self._read("fetchrow", statement, parameters)
+            return None if record is None else statement.row(record)
         rows = await self.fetch_all(statement, **parameters)
         return rows[0] if rows else None
 
@@ -190,21 +190,21 @@ class Database:
         """Run a statement and return how many rows it changed. Commits by itself outside a transaction."""
         connection = await _connection(to_write=statement.changes)
         if connection is None:
-            with unreachable_translated():
-                async with self._reader() as reader:
-                    status: str = await reader.execute(statement.sql, *statement.arguments(parameters))
+            status: str = await self._read("execute", statement, parameters)
             return int(status.rsplit(" ", 1)[-1])
         statement.check(parameters)
         result = await connection.execute(statement.clause, parameters)
         return result.rowcount
 
-    @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[Any]:
+    async def _read(self, how: str, statement: Statement[Any], parameters: Mapping[str, Any]) -> Any:
         if self._readers is None:
             message = "the database was not started"
             raise RuntimeError(message)
-        async with self._readers.acquire(timeout=self._timeout) as connection:
-            yield connection
+        arguments = statement.arguments(parameters)
+        try:
+            return await self._readers.run(how, statement.sql, arguments)
+        except _UNREACHABLE as error:
+            raise DatabaseUnavailable from error
 
     @property
     def _writers(self) -> AsyncEngine:
@@ -294,7 +294,3 @@ def _refuse_other_tasks(current: _Open) -> None:
     if current.task is not asyncio.current_task():
         message = "this transaction belongs to another task"
         raise TransactionMisusedError(message)
-
-
-async def _keep_as_it_is(_connection: object) -> None:
-    """Skip RESET on release: no code sets session state, and the round trip would double a read's cost."""
