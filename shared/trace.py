@@ -50,6 +50,10 @@ class Spans(Protocol):
         """Name the present span."""
         ...
 
+    def fail(self, error: str) -> None:
+        """Say that the present span's work failed."""
+        ...
+
 
 class _NoSpan:
     """Stands in where nobody measures. One for all: it keeps nothing."""
@@ -100,6 +104,12 @@ def span(
     if _spans is None:
         return _NOTHING
     return _spans.open(name, kind=kind, parent=parent or _current.get().traceparent, about=about)
+
+
+def fail_span(error: str) -> None:
+    """Say that the present span's work failed, where no exception leaves it."""
+    if _spans is not None:
+        _spans.fail(error)
 
 
 def current_trace() -> Trace:

@@ -83,8 +83,10 @@ class Observed:
         parent = next((value for name, value in scope["headers"] if name == b"traceparent"), b"")
         about = {"http.request.method": _method(scope), "url.scheme": str(scope.get("scheme", "http"))}
         with span(_method(scope), "server", parent=parent.decode("latin-1"), about=about) as traced:
-            await self._app(scope, receive, answer.pass_on)
-            _describe(traced, scope, answer)
+            try:
+                await self._app(scope, receive, answer.pass_on)
+            finally:
+                _describe(traced, scope, answer)
 
     def _note(self, scope: Scope, answer: _Answer, started: float, *, failed: bool) -> None:
         ended = answer.ended or perf_counter()
