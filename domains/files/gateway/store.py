@@ -1,6 +1,7 @@
 """Where the bytes are: a folder, S3, Google or Azure through one library. Nothing is ever read or written whole."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.settings import FilesSettings
 from shared.errors import AppError
+from shared.trace import span
 
 PIECE = 1 << 21
 """Bytes that are read at once: what one download holds in memory."""
@@ -41,9 +43,10 @@ class ObjectFiles:
         """
         faults = _Faults(chunks)
         try:
-            await obstore.put_async(
-                self._store, key, faults.chunks(), chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
-            )
+            with span("store put", "client", about={"tulou.store.key": key}):
+                await obstore.put_async(
+                    self._store, key, faults.chunks(), chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+                )
         except (BaseError, OSError, ValueError) as error:
             if faults.raised is not None:
                 raise faults.raised from error
@@ -53,9 +56,10 @@ class ObjectFiles:
         """Yield the bytes from `start` up to, not including, `end`, in pieces of at most `PIECE`."""
         for offset in range(start, end, PIECE):
             try:
-                piece = await obstore.get_range_async(
-                    self._store, key, start=offset, end=min(offset + PIECE, end)
-                )
+                with span("store get", "client", about={"tulou.store.key": key}):
+                    piece = await obstore.get_range_async(
+                        self._store, key, start=offset, end=min(offset + PIECE, end)
+                    )
             except (BaseError, OSError) as error:
                 raise _translated(error) from error
             yield bytes(memoryview(piece))
@@ -70,9 +74,10 @@ class ObjectFiles:
         """Store a local file; return its size in bytes."""
         size = (await asyncio.to_thread(source.stat)).st_size
         try:
-            await obstore.put_async(
-                self._store, key, source, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
-            )
+            with span("store put", "client", about={"tulou.store.key": key}):
+                await obstore.put_async(
+                    self._store, key, source, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+                )
         except (BaseError, OSError) as error:
             raise _translated(error) from error
         return size
@@ -80,7 +85,7 @@ class ObjectFiles:
     async def delete(self, key: str) -> None:
         """Delete an object, and what a killed upload of it may have left. One that is gone is no error."""
         try:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError), span("store delete", "client", about={"tulou.store.key": key}):
                 await obstore.delete_async(self._store, key)
         except (BaseError, OSError) as error:
             raise _translated(error) from error
@@ -106,12 +111,16 @@ class ObjectFiles:
         return True
 
     async def check(self) -> None:
-        """Raise StoreUnavailable when the store can't be reached."""
+        """Raise StoreUnavailable when the store can't be reached, or its folder is gone."""
         try:
             with suppress(FileNotFoundError):
                 await obstore.head_async(self._store, "health")
         except (BaseError, OSError) as error:
             raise StoreUnavailable from error
+        if isinstance(self._opened, LocalStore):
+            folder = Path(self._opened.prefix or "/")
+            if not await asyncio.to_thread(os.access, folder, os.W_OK | os.X_OK):
+                raise StoreUnavailable
 
     @property
     def _store(self) -> ObjectStore:
