@@ -38,8 +38,8 @@ faults: $(INSTALLED) ## Break whatever can break, count what is lost, write docs
 test-all: test ## Run the tests, then every fault at a third of its length
 	$(BIN)/python -m tests.faults --scale 0.3
 
-bench-jobs: $(INSTALLED) ## Measure jobs beside bare Celery: throughput, pick-up, memory (about five minutes)
-	$(BIN)/python -m bench.jobs
+bench-jobs: $(INSTALLED) ## Measure jobs beside bare Celery: throughput, pick-up, memory (about four minutes)
+	$(BIN)/python -m bench.jobs --report docs/jobs-performance.md
 
 demo: $(INSTALLED) ## Tell the whole story against a running system ("make run" in another terminal)
 	$(BIN)/python scripts/demo.py

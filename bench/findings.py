@@ -17,6 +17,11 @@ from bench.sides import Drain
 SIDES = ("durable", "bare")
 KINDS = {"nothing": "a job that does nothing", "row": "a job that writes a row"}
 WIDTH = 100
+PREFACE = (
+    "A worker with two children each, the same broker and the same pool of processes, filled queues while frozen and",
+    "then let go; both log warnings only. Celery acknowledges early and keeps no results: it may lose every one of",
+    "these jobs. Tulou writes each down and ends it in PostgreSQL. `bench/` has the programs.",
+)
 Lines = list[tuple[str, ...]]
 
 
@@ -78,7 +83,7 @@ def print_findings(findings: Findings) -> None:
 
 def write_findings(findings: Findings, path: Path) -> None:
     """Write the tables as a page of Markdown, with what they were measured on."""
-    parts = ["# Jobs: throughput, pick-up, memory", "", _origin(), ""]
+    parts = ["# Jobs: throughput, pick-up, memory", "", _origin(), "", *PREFACE, ""]
     for sheet in sheets(findings):
         parts += [f"## {sheet.title}", "", _row(sheet.heads), _row(["---"] * len(sheet.heads))]
         parts += [*(_row(line) for line in sheet.lines), ""]

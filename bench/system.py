@@ -64,6 +64,7 @@ def _environment(folder: Path, postgres: EmbeddedPostgres, valkey: EmbeddedValke
         "TULOU_ENV": "test",
         "TULOU_DATA_DIR": str(folder),
         "TULOU_LOG_FORMAT": "json",
+        "TULOU_LOG_LEVEL": "warning",  # as Celery's worker here, which has two lines for each task otherwise
         "TULOU_WORKER_CONCURRENCY": str(CHILDREN),
         "TULOU_WORKER_SOFT_SHUTDOWN": "3",
         "DATABASE_URL": postgres.url,

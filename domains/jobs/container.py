@@ -44,7 +44,7 @@ class JobsContainer(DeclarativeContainer):
     leases = ThreadSafeSingleton(LeaseRepository, database)
     relay_rows = ThreadSafeSingleton(RelayRepository, database)
     roster = ThreadSafeSingleton(RosterRepository, database)
-    hints = ThreadSafeSingleton(CeleryHints, celery)
+    hints = ThreadSafeSingleton(CeleryHints, celery, window=settings.provided.jobs_hint_window)
     store = ThreadSafeSingleton(RowJobStore, rows=rows, hints=hints, settings=settings)
     outbox = ThreadSafeSingleton(Outbox, registry, store)
     service = ThreadSafeSingleton(

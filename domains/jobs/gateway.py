@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from queue import Empty
@@ -17,6 +18,12 @@ from shared.logging import get_logger
 
 logger = get_logger(__name__)
 TASK = "jobs.run"
+ROOM_AT_A_TIME = 16
+"""Hints that are sent without asking how many wait."""
+
+BROKER_PAUSE = 1.0
+"""Seconds without a try after the broker has failed; the relay finds the jobs of this time."""
+
 BUFFER = 10_000
 """Hints that wait for the publishing thread; those past it are left to the relay."""
 
@@ -32,6 +39,10 @@ class Hints(Protocol):
         """Send now, blocking; raises what the broker raises."""
         ...
 
+    def waiting(self, queue: str) -> int:
+        """Return how many hints no worker has taken yet, blocking; raises what the broker raises."""
+        ...
+
     async def stop(self) -> None:
         """Send what waits, for a second at most."""
         ...
@@ -39,6 +50,10 @@ class Hints(Protocol):
 
 class HintChannel(Channel):
     """Reads a queue's list, and goes on when what it has read can't be read as a message."""
+
+    def length(self, queue: str) -> int:
+        """Return how many messages wait in a queue."""
+        return int(self._size(queue))  # type: ignore[no-untyped-call]  # kombu has no types
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -133,10 +148,16 @@ def create_celery(broker_url: str, *, queues: Sequence[str] = ("default",)) -> C
 
 
 class CeleryHints:
-    """Publishes from one background thread, so that no request waits for Redis."""
+    """Publishes from one background thread, so that no request waits for Redis.
 
-    def __init__(self, celery: Celery) -> None:
+    No more than `window` hints wait in a queue, or some more: each makes a worker do many jobs.
+    """
+
+    def __init__(self, celery: Celery, *, window: int = 64) -> None:
         self._celery = celery
+        self._window = window
+        self._room: dict[str, int] = {}
+        self._next_try = 0.0
         self._waiting: deque[tuple[str, UUID]] = deque(maxlen=BUFFER)
         self._wake = threading.Event()
         self._stopping = False
@@ -154,6 +175,11 @@ class CeleryHints:
         with self._celery.producer_pool.acquire(block=True, timeout=2) as producer:
             for job_id in job_ids:
                 self._publish(producer, queue, job_id)
+
+    def waiting(self, queue: str) -> int:
+        """Ask the broker."""
+        with self._celery.producer_pool.acquire(block=True, timeout=2) as producer:
+            return int(producer.channel.length(queue))
 
     async def stop(self) -> None:
         """End the thread once it has sent what waits, or after a second."""
@@ -185,7 +211,17 @@ class CeleryHints:
         while self._waiting:
             queue, job_id = self._waiting.popleft()
             try:
-                self.send(queue, [job_id])
+                if time.monotonic() >= self._next_try and self._take_room(queue):
+                    self.send(queue, [job_id])
             except Exception as error:  # noqa: BLE001  # whatever the broker raises, the relay finds the row
                 logger.warning("hint_not_sent", job_id=str(job_id), error=type(error).__name__)
-                self._waiting.clear()
+                self._next_try = time.monotonic() + BROKER_PAUSE
+
+    def _take_room(self, queue: str) -> bool:
+        """Tell whether one more hint is of use. Asks the broker once for several hints."""
+        if not self._room.get(queue):
+            self._room[queue] = max(0, min(ROOM_AT_A_TIME, self._window - self.waiting(queue)))
+        if not self._room[queue]:
+            return False
+        self._room[queue] -= 1
+        return True

@@ -113,13 +113,6 @@ class FireRow(Row):
     fires: bool
 
 
-class QueueCount(Row):
-    """How many of something a queue has."""
-
-    queue: str
-    number: int
-
-
 class Lateness(Row):
     """How long something has been due."""
 

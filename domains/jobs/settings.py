@@ -29,9 +29,11 @@ class JobsSettings(BaseModel):
         1, ge=0, le=60, description="Time that the hint sent after a commit has before the relay sends one."
     )
     jobs_hint_repeat: float = Field(30, ge=1, le=3600, description="Age at which a hint is sent again.")
-    jobs_hint_window: int = Field(64, ge=1, le=10_000, description="Hints under way for a queue at a time.")
-    jobs_drain_limit: int = Field(50, ge=1, le=1000, description="Due jobs that one hint lets a worker do.")
-    jobs_drain_seconds: float = Field(10, ge=0, le=600, description="Time that one hint lets a worker go on.")
+    jobs_hint_window: int = Field(64, ge=1, le=10_000, description="Hints that wait in a queue at a time.")
+    jobs_drain_limit: int = Field(
+        500, ge=1, le=100_000, description="Due jobs that one hint lets a worker do."
+    )
+    jobs_drain_seconds: float = Field(5, ge=0, le=600, description="Time that one hint lets a worker go on.")
     jobs_keep_succeeded_days: int = Field(7, ge=1, le=3650, description="Days that succeeded jobs are kept.")
     jobs_keep_cancelled_days: int = Field(30, ge=1, le=3650, description="Days that cancelled jobs are kept.")
     jobs_keep_failed_days: int = Field(90, ge=1, le=3650, description="Days that failed jobs are kept.")

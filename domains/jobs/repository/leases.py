@@ -18,8 +18,15 @@ from shared.repository import Repository
 from shared.statements import Statement
 
 _lease = bindparam("lease", type_=Interval())
+_without_waiting_for_the_disk: Any = (
+    select(func.set_config("synchronous_commit", "off", literal_column("true"))).scalar_subquery() == "off"
+)
+"""True, and lets the statement's own commit not wait for the disk, for nothing is promised yet: should PostgreSQL crash
+within a second, the job is as it was before, and is run again under another token."""
+
 _claim = (
     update(Job)
+    .where(_without_waiting_for_the_disk)
     .values(
         state=literal_column("'running'"),
         attempt=Job.attempt + 1,
@@ -51,7 +58,7 @@ _progress: dict[str, Any] = {
 _LOOK = Statement(select(col(Job.cancel_requested_at)).where(leased_by_me), LeaseRow)
 _BEAT = Statement(
     update(Job)
-    .where(leased_by_me)
+    .where(leased_by_me, _without_waiting_for_the_disk)
     .values(
         lease_expires_at=now + _lease,
         **_progress,

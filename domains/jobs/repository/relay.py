@@ -23,7 +23,7 @@ from sqlmodel import col
 from domains.jobs.errors import WorkerDied
 from domains.jobs.models import Attempt, Job, Schedule
 from domains.jobs.repository.conditions import ended_attempt, now, queued, running, waiting
-from domains.jobs.schemas import FireRow, HintRow, Lateness, LostRow, QueueCount
+from domains.jobs.schemas import FireRow, HintRow, Lateness, LostRow
 from shared.errors import problem_of
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
@@ -100,12 +100,6 @@ _RIPEN = Statement(
     .values(state=literal_column("'queued'"), published_at=None, revision=Job.revision + 1),
     Nothing,
 )
-_UNDER_WAY = Statement(
-    select(col(Job.queue), func.count().label("number"))
-    .where(queued, col(Job.published_at) > now - bindparam("repeat", type_=Interval()))
-    .group_by(col(Job.queue)),
-    QueueCount,
-)
 _HINT = Statement(
     update(Job)
     .where(
@@ -168,11 +162,6 @@ class RelayRepository(Repository):
     async def ripen(self) -> int:
         """Queue the scheduled and retrying jobs that are due; return how many."""
         return await self.database.execute(_RIPEN)
-
-    async def under_way(self, *, repeat: timedelta) -> dict[str, int]:
-        """Return how many hints each queue's workers have not used yet."""
-        rows = await self.database.fetch_all(_UNDER_WAY, repeat=repeat)
-        return {row.queue: row.number for row in rows}
 
     async def take_hints(
         self, queue: str, *, room: int, grace: timedelta, repeat: timedelta

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -17,13 +17,19 @@ from shared.logging import get_logger
 
 logger = get_logger(__name__)
 ALARM_PAUSE = 10.0
+USED_UP = timedelta(seconds=1)
+"""Age at which a hint is sent again when no hint waits."""
 
 
 class HintPublisher(Protocol):
-    """Sends hints to workers, blocking."""
+    """Sends hints to workers, blocking; raises what the broker raises."""
+
+    def waiting(self, queue: str) -> int:
+        """Return how many hints no worker has taken yet."""
+        ...
 
     def send(self, queue: str, job_ids: Sequence[UUID]) -> None:
-        """Send now; raises what the broker raises."""
+        """Send now."""
         ...
 
 
@@ -52,10 +58,13 @@ class Relay:
         self._next_alarm = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set. A database or a broker that is away is waited for."""
+        """Work until `stop` is set. A database or a broker that is away is waited for, and neither for the other."""
+        await asyncio.gather(self._repeat(self.keep_books, stop), self._repeat(self.send_hints, stop))
+
+    async def _repeat(self, work: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
-                await self.round()
+                await work()
             except DatabaseUnavailable:
                 logger.warning("relay_waits_for_the_database")
             except Exception:
@@ -66,12 +75,11 @@ class Relay:
             except TimeoutError:
                 continue
 
-    async def round(self) -> None:
-        """Do everything once."""
+    async def keep_books(self) -> None:
+        """Take back what is lost, queue what is due, fire schedules, warn of what is late."""
         await self.recover()
         await self.fire_schedules()
         await self._rows.ripen()
-        await self.send_hints()
         await self._warn_when_late()
 
     async def recover(self) -> int:
@@ -102,27 +110,35 @@ class Relay:
             self._fired[definition.kind] = moment
 
     async def send_hints(self) -> int:
-        """Hint at due jobs that no worker knows of, a window at a time; return how many."""
-        repeat = timedelta(seconds=self._settings.jobs_hint_repeat)
-        grace = timedelta(seconds=self._settings.jobs_hint_grace)
-        under_way = await self._rows.under_way(repeat=repeat)
+        """Hint at due jobs while few hints wait; return how many were sent.
+
+        A hint makes a worker look at its queue, so a handful serves a backlog of any length.
+        """
         sent = 0
         for queue in self._registry.queues():
-            room = self._settings.jobs_hint_window - under_way.get(queue, 0)
-            if room > 0:
-                taken = await self._rows.take_hints(queue, room=room, grace=grace, repeat=repeat)
-                sent += await self._send(queue, [hint.id for hint in taken])
+            try:
+                sent += await self._send_some(queue)
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever the broker raises: the rows stay, and are hinted at later
+                logger.warning("broker_unreachable", queue=queue, error=type(error).__name__)
+                break
         return sent
 
-    async def _send(self, queue: str, job_ids: list[UUID]) -> int:
-        if not job_ids:
-            return 0
+    async def _send_some(self, queue: str) -> int:
+        waiting = await asyncio.to_thread(self._hints.waiting, queue)
+        grace = timedelta(seconds=self._settings.jobs_hint_grace)
+        # Where no hint waits, those that were sent are used up or lost.
+        repeat = timedelta(seconds=self._settings.jobs_hint_repeat) if waiting else max(grace, USED_UP)
+        room = self._settings.jobs_hint_window - waiting
+        # One is marked even if there is no room: it shows that the relay was here.
+        taken = await self._rows.take_hints(queue, room=max(1, room), grace=grace, repeat=repeat)
+        job_ids = [hint.id for hint in taken][: max(0, room)]
         try:
             await asyncio.to_thread(self._hints.send, queue, job_ids)
-        except Exception as error:  # noqa: BLE001  # whatever the broker raises: the rows stay, and are hinted at later
-            logger.warning("broker_unreachable", queue=queue, error=type(error).__name__)
+        except Exception:
             await self._rows.give_hints_back(job_ids)
-            return 0
+            raise
         return len(job_ids)
 
     async def _warn_when_late(self) -> None:

@@ -70,9 +70,9 @@ class JobRunner:
     async def follow_hint(self, job_id: UUID, queue: str) -> int:
         """Run the hinted job, then due ones of its queue for a while; return how many were run.
 
-        A hint whose job is taken already is a duplicate, and nothing happens.
+        Where the hinted job is taken already, another due one of its queue stands in.
         """
-        claimed = await self.claim_this(job_id)
+        claimed = await self.claim_this(job_id) or await self.claim_next(queue)
         until = time.monotonic() + self._settings.jobs_drain_seconds
         done = 0
         while claimed is not None:

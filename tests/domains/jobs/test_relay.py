@@ -24,6 +24,11 @@ class Sent:
         self.hints: list[UUID] = []
         self.down = False
 
+    def waiting(self, queue: str) -> int:
+        if self.down:
+            raise ConnectionError
+        return len(self.hints)
+
     def send(self, queue: str, job_ids: list[UUID]) -> None:
         if self.down:
             raise ConnectionError
@@ -64,10 +69,24 @@ async def test_a_job_whose_hint_got_lost_is_hinted_at_again(enqueue: Enqueue, co
     sent = Sent()
     relay = a_relay(composition, sent)
     await relay.send_hints()
-    assert job_id in sent.hints
+    assert sent.hints.count(job_id) == 1
+    await relay.send_hints()
+    assert sent.hints.count(job_id) == 1
+
+
+async def test_hints_that_a_broker_forgot_are_sent_again_soon(enqueue: Enqueue, composition) -> None:
+    job_id = await enqueue()
+    sent = Sent()
+    relay = a_relay(composition, sent, jobs_hint_repeat=3600)
+    await relay.send_hints()
     sent.hints.clear()
     await relay.send_hints()
-    assert job_id not in sent.hints
+    assert job_id not in sent.hints, "whoever has just taken it needs a moment"
+    await run_sql(
+        composition, "UPDATE jobs.jobs SET published_at = now() - interval '2 s' WHERE id = :id", id=job_id
+    )
+    await relay.send_hints()
+    assert job_id in sent.hints
 
 
 async def test_a_hint_that_nobody_followed_is_repeated(enqueue: Enqueue, composition) -> None:
@@ -93,7 +112,7 @@ async def test_a_broker_that_is_down_costs_time_only(enqueue: Enqueue, compositi
     assert job_id in sent.hints
 
 
-async def test_hints_under_way_are_bounded(enqueue: Enqueue, composition) -> None:
+async def test_hints_that_wait_are_bounded(enqueue: Enqueue, composition) -> None:
     await run_sql(
         composition, "UPDATE jobs.jobs SET state = 'cancelled', finished_at = now() WHERE state = 'queued'"
     )
@@ -176,7 +195,7 @@ async def test_an_alarm_is_logged_when_jobs_are_late(enqueue: Enqueue, compositi
         composition, "UPDATE jobs.jobs SET run_at = now() - interval '1 h' WHERE id = :id", id=job_id
     )
     with capture_logs() as logs:
-        await a_relay(composition, Sent()).round()
+        await a_relay(composition, Sent()).keep_books()
     assert any(line["event"] == "jobs_are_late" for line in logs)
     await composition.jobs.rows().cancel(job_id)
 
