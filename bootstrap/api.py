@@ -15,6 +15,7 @@ from bootstrap import health, metrics
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, offers
 from bootstrap.documentation import install_documentation
+from bootstrap.observation import check_observation, observed
 from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
 from shared.errors import AppError
@@ -45,6 +46,7 @@ TAGS = [
 
 def create_api(settings: Settings, container: TulouContainer | None = None) -> FastAPI:
     """Return the application. Its pools open when it starts and close when it stops."""
+    check_observation(settings)
     container = container or compose(settings, "api")
     app = FastAPI(
         title="Tulou",
@@ -106,8 +108,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     await start(container)
     try:
-        async with _exchange(app, settings):
-            yield
+        with observed(settings, "api"):
+            async with _exchange(app, settings):
+                yield
     finally:
         await stop(container)
         await app.state.redis.aclose()

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
+from bootstrap.observation import observed
 from bootstrap.pulse import beat
 from bootstrap.settings import Settings
 from domains.jobs.schemas import WorkerCard
@@ -30,7 +31,8 @@ async def run_relay(settings: Settings) -> None:
     logger.info("relay_started")
     announcing = asyncio.create_task(_announce(container, stopping))
     try:
-        await container.jobs.relay().run(stopping)
+        with observed(settings, "relay"):
+            await container.jobs.relay().run(stopping)
     finally:
         stopping.set()
         await announcing

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bootstrap.observation_settings import ObservationSettings
 from bootstrap.safety import unsafe_values
 from bootstrap.variables import PREFIX, known_variables, unknown_variables, variables_of
 from domains.auth.settings import AuthSettings
@@ -75,7 +76,14 @@ Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(
-    AuthSettings, EmailsSettings, FilesSettings, HttpSettings, JobsSettings, UsersSettings, BaseSettings
+    AuthSettings,
+    EmailsSettings,
+    FilesSettings,
+    HttpSettings,
+    JobsSettings,
+    ObservationSettings,
+    UsersSettings,
+    BaseSettings,
 ):
     """What an operator can decide. Read once at the start; nothing reads the environment later."""
 
