@@ -4,7 +4,8 @@ Somebody registers, confirms the address from a real mail, logs in, uploads a ph
 work live, downloads what was made of them, and searches. Ends with 1 and a sentence when anything is missing.
 
     make run     in one terminal
-    make demo    in another (TULOU_URL names another address than http://127.0.0.1:8000)
+    make demo    in another (TULOU_URL names another address than http://127.0.0.1:8000,
+                 MAIL_CATCHER another catcher than that of `make run`)
 """
 
 import hashlib
@@ -18,13 +19,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from email import policy
 from email.message import EmailMessage
-from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
 
 import httpx
+from caught_mails import PLACE, mails_to
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -32,7 +32,6 @@ from rich.table import Table
 
 PROJECT = Path(__file__).resolve().parents[1]
 URL = os.environ.get("TULOU_URL", "http://127.0.0.1:8000")
-MAILS = Path(os.environ.get("TULOU_DATA_DIR", PROJECT / ".tulou")) / "mail"
 PHOTOGRAPH = PROJECT / "tests" / "data" / "astronaut.jpg"
 DOCUMENT = PROJECT / "tests" / "data" / "bzip2-manual.pdf"
 WORD_OF_THE_DOCUMENT = "Burrows"
@@ -301,13 +300,6 @@ def events_in(answer: httpx.Response) -> Iterator[dict[str, str]]:
             event[name] = f"{event['data']}\n{value}" if name == "data" and "data" in event else value
 
 
-def mails_to(address: str) -> list[EmailMessage]:
-    """Return the mails to this address that the mail catcher has kept, the oldest first."""
-    parser = BytesParser(policy=policy.default)
-    mails = [parser.parsebytes(path.read_bytes()) for path in sorted(MAILS.glob("*.eml"))]
-    return [mail for mail in mails if address in mail.get_all("X-RcptTo", [])]
-
-
 def wait_for_mail(address: str) -> EmailMessage:
     """Return the newest mail to this address, once there is one."""
     deadline = time.monotonic() + MAIL_TIMEOUT_SECONDS
@@ -315,7 +307,7 @@ def wait_for_mail(address: str) -> EmailMessage:
         if mails := mails_to(address):
             return mails[-1]
         time.sleep(0.1)
-    raise DemoFailed(f"no mail to {address} arrived in {MAILS} within {MAIL_TIMEOUT_SECONDS:.0f} s")
+    raise DemoFailed(f"no mail to {address} arrived in {PLACE} within {MAIL_TIMEOUT_SECONDS:.0f} s")
 
 
 def token_in(mail: EmailMessage) -> str:
