@@ -15,7 +15,7 @@ from bootstrap import health, metrics
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, offers
 from bootstrap.documentation import install_documentation
-from bootstrap.observation import check_observation, observed
+from bootstrap.observation.processes import check_observation, observed
 from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
 from shared.errors import AppError

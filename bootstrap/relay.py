@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
-from bootstrap.observation import observed
+from bootstrap.observation.processes import observed
 from bootstrap.pulse import beat
 from bootstrap.settings import Settings
 from domains.jobs.schemas import WorkerCard

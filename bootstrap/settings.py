@@ -19,12 +19,13 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bootstrap.observation_settings import ObservationSettings
+from bootstrap.observation.settings import ObservationSettings
 from bootstrap.safety import unsafe_values
 from bootstrap.variables import PREFIX, known_variables, unknown_variables, variables_of
 from domains.auth.settings import AuthSettings
 from domains.emails.settings import EmailsSettings
 from domains.files.settings import FilesSettings
+from domains.idempotency.settings import IdempotencySettings
 from domains.jobs.settings import JobsSettings
 from domains.users.settings import UsersSettings
 from shared.http.settings import HttpSettings

@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from importlib.metadata import version
 from types import FrameType
@@ -23,6 +24,7 @@ from celery.worker import state
 
 from bootstrap.compose import compose, require, start, stop
 from bootstrap.container import TulouContainer
+from bootstrap.observation.processes import check_observation, observed
 from bootstrap.pulse import beat
 from bootstrap.settings import Settings
 from domains.jobs.gateway import TASK, create_celery
@@ -77,6 +79,8 @@ class WorkerChild:
         self._container = container
         self._loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._loop.run(start(self._container))
+        self._observation = ExitStack()
+        self._observation.enter_context(observed(container.settings(), "worker"))
         self.runner: JobRunner = self._container.jobs.runner()
         self.runner.ends_at = ending.ends_at
 
@@ -88,6 +92,7 @@ class WorkerChild:
         """Close what the child holds."""
         self._loop.run(stop(self._container))
         self._loop.close()
+        self._observation.close()
 
 
 class Worker:
@@ -101,6 +106,7 @@ class Worker:
         composed: Compose = lambda settings: compose(settings, "worker"),
     ) -> None:
         require(settings)
+        check_observation(settings)
         self._settings = settings
         self._queues = list(queues)
         self._compose = composed

@@ -30,11 +30,11 @@ def observed(settings: Settings, role: Role) -> Iterator[None]:
     check_observation(settings)
     with ExitStack() as stack:
         if settings.telemetry_url:
-            from bootstrap.telemetry import traced  # noqa: PLC0415  # only where it is wanted
+            from bootstrap.observation.telemetry import traced  # noqa: PLC0415  # only where it is wanted
 
             stack.enter_context(traced(settings, role))
         if settings.sentry_dsn:
-            from bootstrap.error_reports import reported  # noqa: PLC0415  # as above
+            from bootstrap.observation.error_reports import reported  # noqa: PLC0415  # as above
 
             stack.enter_context(reported(settings, role))
         yield

@@ -93,13 +93,13 @@ def _exception(told: Any) -> BaseException | None:
     return sys.exc_info()[1] if told else None
 
 
-def _about(error: BaseException | None, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _about(error: BaseException | None, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     if error is None:
         return {}, {}
     event, hint = event_from_exception(
         error, client_options=dict(options), mechanism={"type": "log", "handled": True}
     )
-    return dict(event), hint
+    return event, hint
 
 
 def _scrubbed(event: Any, _hint: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ No span tells a path, a query, a parameter of a statement or the text of an exce
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -58,7 +59,7 @@ def recorded(
     """Hand spans to a processor while the block runs, and let it end what it has begun."""
     provider = TracerProvider(sampler=Selection(sample), resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(processor)
-    statements = AsyncPGInstrumentor()
+    statements: Any = AsyncPGInstrumentor()  # type: ignore[no-untyped-call]  # it has no types
     statements.instrument(tracer_provider=provider)
     facade.record_spans(OpenTelemetrySpans(provider))
     try:
