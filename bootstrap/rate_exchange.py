@@ -44,7 +44,10 @@ class RateExchange:
         """Exchange counts until cancelled."""
         while True:
             await asyncio.sleep(self._interval)
-            await self.settle()
+            try:
+                await self.settle()
+            except Exception:
+                logger.exception("rate_exchange_failed")
 
     async def settle(self) -> None:
         """Exchange them once."""

@@ -2,30 +2,76 @@
 
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from bootstrap.api import create_api
+from bootstrap.protocol import Patience, PatientProtocol
 from bootstrap.settings import Settings
+from shared.errors import AppError
+from shared.http.problems import ProblemWriter
+from shared.http.security_headers import security_headers
+from shared.ids import new_id
+from shared.trace import Trace, tracing
+
+_HALF_SENT = 0.75
+"""Share of the time of a stop after which a body that is still half-sent is given up."""
 
 
 def serve_api(settings: Settings) -> None:
     """Serve until SIGTERM. A port that is taken is one clear sentence and exit code 1."""
+    protocol: Any = partial(PatientProtocol, patience=_patience(settings), refusal=_refusals(settings))
     config = uvicorn.Config(
         create_api(settings),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=True,
         proxy_headers=False,  # create_api believes the proxies that the settings name
-        timeout_graceful_shutdown=round(settings.shutdown_grace),
-        h11_max_incomplete_event_size=65536,
+        timeout_keep_alive=settings.keep_alive_timeout,
+        timeout_graceful_shutdown=max(
+            0, round(settings.shutdown_grace - 1)
+        ),  # the last second closes the pools
     )
     uvicorn.Server(config).run(sockets=[_bind(settings.host, settings.port)])
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        head=settings.head_timeout,
+        body=settings.body_timeout,
+        body_bytes=settings.body_min_bytes,
+        write=settings.write_timeout,
+        stop=settings.shutdown_grace * _HALF_SENT,
+        max_headers=settings.max_headers,
+        max_head_bytes=settings.max_head_bytes,
+    )
+
+
+def _refusals(settings: Settings) -> Callable[[AppError], bytes]:
+    """Return what writes the answers that are given before the application is asked."""
+    writer = ProblemWriter(public_url=settings.public_url)
+    to_browsers = security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds)
+
+    def refusal(error: AppError) -> bytes:
+        request_id = str(new_id())
+        with tracing(Trace(request_id, None)):
+            response = writer.response(error, "")
+        headers = dict([*to_browsers, *response.raw_headers])
+        headers |= {b"x-request-id": request_id.encode(), b"connection": b"close"}
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers.items())
+        return STATUS_LINE[error.status] + lines + b"\r\n" + bytes(response.body)
+
+    return refusal
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -1,5 +1,6 @@
 """Errors are facts: one class for each, with a stable code, beside the code that raises it (RFC 9457)."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -47,7 +48,7 @@ class AppError(Exception):
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers that the answer carries."""
-        return {} if self.retry_after is None else {"Retry-After": str(max(1, round(self.retry_after)))}
+        return {} if self.retry_after is None else {"Retry-After": str(max(1, math.ceil(self.retry_after)))}
 
 
 class BadRequest(AppError):

@@ -6,51 +6,17 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.errors import AppError, BadRequest, TooLarge
+from shared.errors import AppError
 from shared.http.hosts import Hosts, UnknownHost
 from shared.http.problems import ProblemWriter
 from shared.http.rate_limits import STANDING, Key, RateLimits, network_of
+from shared.http.refusals import AmbiguousLength, BadQuery, BodyTooLarge, UnsupportedEncoding
 
 MAX_QUERY = 8192
 """Bytes of a query string."""
 
 PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Paths that are asked by address, often, and by the house itself: no limit, and any name, is theirs."""
-
-
-class BodyTooLarge(TooLarge):
-    """The body is larger than this operation reads."""
-
-    code = "request.body_too_large"
-    detail = "The body is too large for this operation."
-
-
-class BadQuery(BadRequest):
-    """The path or the query holds bytes that are no text, or is endless."""
-
-    code = "request.bad_query"
-    detail = "Path and query must be percent-encoded UTF-8 without NUL, the query at most 8 KiB."
-
-
-class AmbiguousLength(BadRequest):
-    """Two headers disagree about where the body ends (RFC 9112, section 6.1)."""
-
-    code = "request.ambiguous_length"
-    detail = "Send either Content-Length or Transfer-Encoding."
-
-
-class UnsupportedEncoding(AppError):
-    """The body is compressed: reading it would be an invitation to send little that becomes much."""
-
-    code = "request.unsupported_encoding"
-    status = 415
-    title = "Unsupported content coding"
-    detail = "Send the body as it is, without Content-Encoding."
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What is accepted (RFC 9110, section 12.5.3)."""
-        return {"Accept-Encoding": "identity"}
 
 
 def _never(_scope: Scope) -> bool:

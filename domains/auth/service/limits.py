@@ -5,7 +5,8 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
 from domains.auth.errors import TooManyAttempts
@@ -17,6 +18,7 @@ from domains.auth.settings import AuthSettings
 from domains.users.public import key_of_address
 from shared.clock import Clock
 from shared.database import TransactionFactory
+from shared.errors import Quota
 
 TURN_SECONDS = 10.0
 """How long a sign-in waits for others of the same address to end."""
@@ -33,6 +35,11 @@ class _Limit:
     text: str
     most: int
     window: int
+
+    @property
+    def quota(self) -> Quota:
+        """What clients are told of it."""
+        return Quota(self.kind, self.most, self.window)
 
 
 class Limits:
@@ -66,7 +73,7 @@ class Limits:
         until = time.monotonic() + TURN_SECONDS
         while not await self._take_turn(address):
             if time.monotonic() > until:
-                raise TooManyAttempts(retry_after=TURN_SECONDS)
+                raise TooManyAttempts(retry_after=TURN_SECONDS, quota=address.quota)
             await asyncio.sleep(random.uniform(*TURN_PAUSE))  # noqa: S311  # jitter, not a secret
 
     async def fail_login(self, username: str) -> None:
@@ -134,7 +141,7 @@ class Limits:
             if not mine:
                 await self.attempts.end_one(limit.kind, key, failed=False)
         if row.count >= limit.most:
-            raise TooManyAttempts(retry_after=(row.expires_at - now).total_seconds())
+            raise TooManyAttempts(retry_after=(row.expires_at - now).total_seconds(), quota=limit.quota)
         return mine
 
     async def _end_turn(self, username: str, *, failed: bool) -> None:
@@ -143,16 +150,17 @@ class Limits:
 
     async def _count(self, limits: Sequence[_Limit]) -> None:
         now = self.clock.now()
-        over = []
+        over: list[tuple[datetime, _Limit]] = []
         async with self.transaction(own=True):
             for limit in limits:
                 row = await self.attempts.count_one(
                     limit.kind, self._key(limit), now=now, expires_at=now + timedelta(seconds=limit.window)
                 )
                 if row.count > limit.most:
-                    over.append(row.expires_at)
+                    over.append((row.expires_at, limit))
         if over:
-            raise TooManyAttempts(retry_after=(max(over) - now).total_seconds())
+            until, reached = max(over, key=itemgetter(0))
+            raise TooManyAttempts(retry_after=(until - now).total_seconds(), quota=reached.quota)
 
     def _of_address(self, username: str) -> _Limit:
         return _Limit(

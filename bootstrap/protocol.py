@@ -1,0 +1,228 @@
+"""HTTP/1.1 as uvicorn speaks it, with what it lacks: deadlines for heads, bodies and readers, and limits of heads."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shared.errors import AppError
+from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, UnknownMethod
+
+LINGER = 1.0
+"""Seconds for which a refused client may still send: closing at once would take the answer away from it."""
+
+_FIELD_OVERHEAD = 4  # ": " and the end of the line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long a client is waited for, in seconds, and how much of a head is read.
+
+    In each `body` seconds at least `body_bytes` of a body have to arrive. `stop` is what half-sent bodies have left
+    when the process is told to end.
+    """
+
+    head: float
+    body: float
+    body_bytes: int
+    write: float
+    stop: float
+    max_headers: int
+    max_head_bytes: int
+
+
+class _Reading(Enum):
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """One connection. A request that arrives in one piece starts no timer."""
+
+    def __init__(
+        self, *args: Any, patience: Patience, refusal: Callable[[AppError], bytes], **keywords: Any
+    ) -> None:
+        super().__init__(*args, **keywords)
+        self._patience = patience
+        self._refusal = refusal
+        self._reading = _Reading.NOTHING
+        self._awaited = _Reading.NOTHING
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._refused = False
+        self._fact: AppError | None = None
+        self._packet = 0
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._began = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._await(_Reading.HEAD)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing any more."""
+        self._await(_Reading.NOTHING)
+        self._unset_stalled()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and wait for what is missing."""
+        self._unset_keepalive_if_required()
+        if self._refused:
+            return
+        self._packet, self._began = len(data), False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # nothing else is spoken here; the request is answered as it is
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse(UnknownMethod())
+            return
+        except httptools.HttpParserError:
+            self._refuse(self._fact or Malformed())
+            return
+        if self._reading is _Reading.HEAD and not self._began:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._patience.max_head_bytes:
+                self._refuse(HeadTooLarge())
+                return
+        self._await(self._missing())
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._reading, self._began, self._head_bytes = _Reading.HEAD, True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """End the head, if it is one that is read."""
+        if len(self.headers) > self._patience.max_headers or self._is_head_too_long():
+            self._fact = HeadTooLarge()
+            raise self._fact
+        self._reading = _Reading.BODY
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Note that something arrives."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        self._reading = _Reading.NOTHING
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Leave a head that has begun to its own deadline."""
+        super().on_response_complete()
+        if self._reading is _Reading.HEAD:
+            self._unset_keepalive_if_required()
+
+    def shutdown(self) -> None:
+        """Give a half-sent body the rest of the time that the process has."""
+        super().shutdown()
+        if self._reading is _Reading.BODY and not self._refused:
+            self._unset_deadline()
+            self._deadline = self.loop.call_later(self._patience.stop, self._refuse, Stopping())
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        self._unset_stalled()
+        super().resume_writing()
+
+    def _missing(self) -> _Reading:
+        """Return what has to come before anything else happens; bytes that begin no head count as one."""
+        if self._reading is _Reading.NOTHING and not self._is_answering():
+            return _Reading.HEAD
+        return self._reading
+
+    def _is_answering(self) -> bool:
+        return not getattr(
+            self.cycle, "response_complete", True
+        )  # before the first request there is no cycle
+
+    def _is_head_too_long(self) -> bool:
+        limit = self._patience.max_head_bytes
+        if self._packet + self._head_bytes <= limit:
+            return False
+        fields = sum(len(name) + len(value) + _FIELD_OVERHEAD for name, value in self.headers)
+        return fields + len(self.url) > limit
+
+    def _await(self, what: _Reading) -> None:
+        if what is self._awaited:
+            return
+        self._unset_deadline()
+        self._awaited, self._body_bytes = what, 0
+        if what is _Reading.HEAD:
+            self._deadline = self.loop.call_later(self._patience.head, self._head_is_late)
+        elif what is _Reading.BODY:
+            self._deadline = self.loop.call_later(self._patience.body, self._body_is_late)
+
+    def _head_is_late(self) -> None:
+        if self.flow.read_paused:  # we are the slow ones
+            self._deadline = self.loop.call_later(self._patience.head, self._head_is_late)
+        elif self._reading is _Reading.HEAD:
+            self._refuse(Late())
+        else:
+            self.transport.close()
+
+    def _body_is_late(self) -> None:
+        arrived, self._body_bytes = self._body_bytes, 0
+        is_ours = self.flow.read_paused or self.cycle.waiting_for_100_continue
+        if is_ours or arrived >= self._patience.body_bytes:
+            self._deadline = self.loop.call_later(self._patience.body, self._body_is_late)
+        else:
+            self._refuse(Late())
+
+    def _refuse(self, error: AppError) -> None:
+        """Answer with a problem document where an answer is still due, and close."""
+        self._refused = True
+        self._unset_deadline()
+        if self._is_answering():
+            if self._reading is not _Reading.BODY:  # the requests before are whole: they are answered first
+                self.cycle.keep_alive = False
+                return
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started or self.pipeline:
+                self.transport.close()
+                return
+        elif self._reading is _Reading.BODY:  # it was answered before it was whole
+            self.transport.close()
+            return
+        self.transport.write(self._refusal(error))
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER, self.transport.abort)
+
+    def _watch_writing(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(self._patience.write, self._look_at_reader, waiting)
+
+    def _look_at_reader(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            self._watch_writing()
+        else:
+            self.transport.abort()
+
+    def _unset_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _unset_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None

@@ -1,0 +1,85 @@
+"""What is refused before a route is looked for, whatever the route."""
+
+from collections.abc import Mapping
+
+from shared.errors import AppError, BadRequest, TooLarge, Unavailable
+
+
+class Malformed(BadRequest):
+    """Bytes that are no HTTP/1.1."""
+
+    code = "request.malformed"
+    detail = "This is no HTTP request that can be read."
+
+
+class UnknownMethod(AppError):
+    """A method that no path of this server knows."""
+
+    code = "request.unknown_method"
+    status = 501
+    title = "Unknown method"
+    detail = "This server doesn't know this method."
+
+
+class HeadTooLarge(AppError):
+    """More or longer header fields than are read."""
+
+    code = "request.head_too_large"
+    status = 431
+    title = "Header fields too large"
+    detail = "The address and the header fields are too many or too long."
+
+
+class Late(AppError):
+    """The request didn't arrive in time."""
+
+    code = "request.timed_out"
+    status = 408
+    title = "The request took too long"
+    detail = "The request didn't arrive whole in time. Send it again."
+
+
+class Stopping(Unavailable):
+    """The process ends, and can't wait for the rest of the body."""
+
+    code = "server.stopping"
+    detail = "This server is being replaced. Send the request again."
+
+    def __init__(self) -> None:
+        """Ask the client to come back at once: another process is there."""
+        super().__init__(retry_after=1)
+
+
+class BodyTooLarge(TooLarge):
+    """The body is larger than this operation reads."""
+
+    code = "request.body_too_large"
+    detail = "The body is too large for this operation."
+
+
+class BadQuery(BadRequest):
+    """The path or the query holds bytes that are no text, or is endless."""
+
+    code = "request.bad_query"
+    detail = "Path and query must be percent-encoded UTF-8 without NUL, the query at most 8 KiB."
+
+
+class AmbiguousLength(BadRequest):
+    """Two headers disagree about where the body ends (RFC 9112, section 6.1)."""
+
+    code = "request.ambiguous_length"
+    detail = "Send either Content-Length or Transfer-Encoding."
+
+
+class UnsupportedEncoding(AppError):
+    """The body is compressed: reading it would be an invitation to send little that becomes much."""
+
+    code = "request.unsupported_encoding"
+    status = 415
+    title = "Unsupported content coding"
+    detail = "Send the body as it is, without Content-Encoding."
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What is accepted (RFC 9110, section 12.5.3)."""
+        return {"Accept-Encoding": "identity"}
