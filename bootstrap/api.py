@@ -61,6 +61,8 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     )
     app.state.container = container
     app.state.authenticator = container.auth.authenticator()
+    app.state.answers = container.idempotency.service()
+    app.state.united = container.database().united
     app.state.metrics = metrics.JobMetrics(container.jobs.operations())
     writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))
     writer.install(app)

@@ -10,6 +10,7 @@ from bootstrap.settings import Settings
 from domains.auth.container import AuthContainer
 from domains.emails.container import EmailsContainer
 from domains.files.container import FilesContainer
+from domains.idempotency.container import IdempotencyContainer
 from domains.jobs.container import JobsContainer
 from domains.jobs.gateway import create_celery
 from domains.users.container import UsersContainer
@@ -67,6 +68,13 @@ class TulouContainer(DeclarativeContainer):
     personal_data = Callable(_personal_data, __self__)
     template_folders = Callable(_templates, __self__)
 
+    idempotency = Container(
+        IdempotencyContainer,
+        settings=settings,
+        database=database,
+        transaction=database.provided.transaction,
+        secret=settings.provided.plain_token_key,
+    )
     jobs = Container(
         JobsContainer,
         settings=settings,

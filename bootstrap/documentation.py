@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from shared.errors import FieldProblem, Problem
+from shared.http.description import describe_exchanges
 
 DESCRIPTION = """Accounts, files, mail and background jobs.
 
@@ -66,6 +67,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for operations in document["paths"].values():
             for operation in operations.values():
                 _tell_errors(operation)
+        describe_exchanges(document)
         for unused in ("HTTPValidationError", "ValidationError"):
             components.pop(unused, None)
         app.openapi_schema = document

@@ -81,6 +81,7 @@ class Settings(
     EmailsSettings,
     FilesSettings,
     HttpSettings,
+    IdempotencySettings,
     JobsSettings,
     ObservationSettings,
     UsersSettings,
@@ -167,6 +168,9 @@ class Settings(
         25, ge=0, le=600, description="Seconds that running jobs have to end when a worker stops."
     )
     worker_concurrency: int = Field(2, ge=1, le=64, description="Child processes of a worker.")
+    doctor_free_bytes: int = Field(
+        1 << 30, ge=0, le=1 << 60, description="Free space of TULOU_DATA_DIR below which the doctor complains."
+    )
     pulse_file: Path | None = Field(
         None, description="File that a worker or relay touches every 10 s; `tulou-alive` looks at its age."
     )

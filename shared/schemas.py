@@ -3,7 +3,7 @@
 from datetime import UTC
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 """A moment with a time zone, kept in UTC (RFC 3339)."""
@@ -19,6 +19,13 @@ class ResponseBody(BaseModel):
     """Base of bodies that clients receive."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+class RevisedBody(ResponseBody):
+    """Base of the body of a single thing whose row has a `revision`: answers carry an ETag, conditions work."""
+
+    revision: int = Field(exclude=True, repr=False)
+    """Raised by each write of the row; never shown."""
 
 
 class Row(BaseModel):

@@ -15,6 +15,7 @@ from domains.emails.schemas import EmailRead
 from shared.database import current_session
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
+from shared.preconditions import as_expected
 from shared.repository import Repository
 from shared.schemas import Row
 from shared.statements import Nothing, Statement
@@ -99,8 +100,9 @@ class EmailRepository(Repository):
     """Mails and the conversations about them."""
 
     async def lock(self, email_id: UUID) -> Email | None:
-        """Return the mail, locked until the open transaction ends."""
-        return await current_session().get(Email, email_id, with_for_update=True)
+        """Return the mail, locked until the open transaction ends. Raises PreconditionFailed."""
+        found = await current_session().get(Email, email_id, with_for_update=True)
+        return None if found is None else as_expected(found)
 
     async def enter(self, email_id: UUID, phase: Phase, *, now: datetime) -> bool:
         """Note that a phase begins; False when the mail is not being sent any more."""

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domains.emails.public import EmailStatus, WhenUncertain
-from shared.schemas import RequestBody, ResponseBody, UtcDatetime
+from shared.schemas import RequestBody, RevisedBody, UtcDatetime
 
 
 class DeliverEmail(BaseModel):
@@ -17,7 +17,7 @@ class DeliverEmail(BaseModel):
     email_id: UUID
 
 
-class EmailRead(ResponseBody):
+class EmailRead(RevisedBody):
     """A mail and its fate. Its content is not shown: it may hold one-time secrets."""
 
     id: UUID

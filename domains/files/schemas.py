@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from shared.schemas import RequestBody, ResponseBody, Row, UtcDatetime
+from shared.schemas import RequestBody, ResponseBody, RevisedBody, Row, UtcDatetime
 
 MAX_NAME = 255
 MAX_TAG = 64
@@ -215,7 +215,7 @@ class JobBody(ResponseBody):
     url: str = Field(description="Follow it here, or its `/events`.")
 
 
-class FileBody(ResponseBody):
+class FileBody(RevisedBody):
     """A file."""
 
     id: UUID

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domains.jobs.models import JobState
-from shared.schemas import ResponseBody, Row, UtcDatetime
+from shared.schemas import ResponseBody, RevisedBody, Row, UtcDatetime
 
 JobStatus = Literal[
     "scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelling", "cancelled"
@@ -147,7 +147,7 @@ class JobResource(ResponseBody):
     url: str | None = None
 
 
-class JobBody(ResponseBody):
+class JobBody(RevisedBody):
     """A piece of background work."""
 
     id: UUID
@@ -200,6 +200,7 @@ def body_of(job: JobRow, retention: Retention, resource_urls: dict[str, str]) ->
         started_at=job.started_at,
         finished_at=job.finished_at,
         expires_at=retention.expiry(job),
+        revision=job.revision,
     )
 
 

@@ -12,6 +12,7 @@ from domains.users.schemas import UserFilter, UserRow
 from shared.database import current_session
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
+from shared.preconditions import as_expected
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
 
@@ -59,8 +60,9 @@ class UserRepository(Repository):
         await self.database.execute(_ADD, **_new_values(user))
 
     async def lock(self, user_id: UUID) -> User | None:
-        """Return a user that the open transaction is going to change."""
-        return await current_session().get(User, user_id, with_for_update=True, populate_existing=True)
+        """Return a user that the open transaction is going to change. Raises PreconditionFailed."""
+        found = await current_session().get(User, user_id, with_for_update=True, populate_existing=True)
+        return None if found is None else as_expected(found)
 
     async def list(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
         """Return a page of users; `wanted.email` is a normalised address."""

@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from domains.users.public import LocaleText, NameText
-from shared.schemas import RequestBody, ResponseBody, Row, UtcDatetime
+from shared.schemas import RequestBody, RevisedBody, Row, UtcDatetime
 
 
 class UserRow(Row):
@@ -21,7 +21,7 @@ class UserRow(Row):
     revision: int
 
 
-class UserBody(ResponseBody):
+class UserBody(RevisedBody):
     """A user."""
 
     id: UUID
@@ -38,7 +38,7 @@ class UserBody(ResponseBody):
     @classmethod
     def of(cls, row: UserRow) -> "UserBody":
         """Show a row."""
-        return cls(**row.model_dump(exclude={"revision"}), email_verified=row.email_verified_at is not None)
+        return cls.model_validate({**row.__dict__, "email_verified": row.email_verified_at is not None})
 
 
 class UserChange(RequestBody):

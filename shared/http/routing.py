@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.errors import AppError
+from shared.http.description import remarks_on
+from shared.http.exchange import exchanging, observed
 from shared.http.strict_json import parse
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
@@ -35,11 +37,15 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """Reads JSON bodies strictly and refuses other types with 415."""
+    """Reads JSON bodies strictly, refuses other types with 415, and heeds keys and conditions (`exchanging`)."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, observed(endpoint), **options)
+        self.openapi_extra = {**(self.openapi_extra or {}), **remarks_on(self)}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""
-        handler = super().get_route_handler()
+        handler = exchanging(super().get_route_handler(), route=self, streams=does_stream_body(self.endpoint))
         if self.body_field is None or isinstance(self.body_field.field_info, params.Form):
             return handler
 

@@ -24,6 +24,7 @@ from domains.auth.router.visitor import From, Sessions
 from domains.auth.schemas import MAX_PASSWORD, IssuedTokens, KeySet, SessionBody, TokenForm, Visitor
 from domains.auth.service.sign_in import LogoutScope, SessionService
 from shared.errors import AppError
+from shared.http.idempotency import issues_secrets
 from shared.http.routing import Router, problems
 from shared.identity import Caller, NotAuthenticated
 from shared.pagination import BadCursor, Page, PageRequest, link_next, page_request
@@ -54,6 +55,7 @@ _OAUTH2_BY_STATUS = {401: "invalid_grant", 429: "temporarily_unavailable", 503: 
         HashingBusy,
     ),
 )
+@issues_secrets
 async def issue_tokens(
     form: Annotated[TokenForm, Form()], sessions: Sessions, visitor: From, response: Response
 ) -> IssuedTokens:

@@ -13,6 +13,7 @@ from domains.files.schemas import ContentRow, FileChanges, FileRow, IdRow, Rendi
 from shared.database import current_session
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
+from shared.preconditions import as_expected
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
 
@@ -137,8 +138,12 @@ class FileRepository(Repository):
         return await self.database.fetch_one(_FIND, file=file_id, owner=owner_id)
 
     async def lock(self, file_id: UUID, owner_id: UUID) -> FileRow | None:
-        """Return a file of this owner and keep others from changing it until the transaction ends."""
-        return await self.database.fetch_one(_LOCK, file=file_id, owner=owner_id)
+        """Return a file of this owner and keep others from changing it until the transaction ends.
+
+        Raises PreconditionFailed.
+        """
+        found = await self.database.fetch_one(_LOCK, file=file_id, owner=owner_id)
+        return None if found is None else as_expected(found)
 
     async def listed(
         self, owner_id: UUID, request: PageRequest, filters: dict[str, str | None], *, trashed: bool

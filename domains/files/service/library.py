@@ -151,7 +151,7 @@ class LibraryService:
 
 def _described(file: FileRow, renditions: Sequence[RenditionRow], jobs: Sequence[JobSummary]) -> FileBody:
     return FileBody(
-        **file.model_dump(exclude={"owner_id", "client_metadata", "revision", "status"}),
+        **file.model_dump(exclude={"owner_id", "client_metadata", "status"}),
         status=file.status if file.deleted_at is None else "deleted",
         metadata=file.client_metadata,
         renditions=[RenditionBody.of(row) for row in renditions],

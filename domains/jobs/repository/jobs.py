@@ -34,6 +34,7 @@ from domains.jobs.schemas import JobId, JobRow
 from shared.jobs import NewJob
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
+from shared.preconditions import as_it_was_expected
 from shared.repository import Repository, conflicts_translated
 from shared.statements import Nothing, Statement
 from shared.trace import current_trace
@@ -242,7 +243,8 @@ class JobRepository(Repository):
 
     async def cancel(self, job_id: UUID) -> JobRow | None:
         """End a waiting job, or ask a running one to stop; None when it is over."""
-        return await self.database.fetch_one(_CANCEL, job_id=job_id)
+        changed = await self.database.fetch_one(_CANCEL, job_id=job_id)
+        return None if changed is None else as_it_was_expected(changed)
 
     async def retry(self, job_id: UUID) -> JobRow | None:
         """Queue a failed or cancelled job anew; None in any other state.
@@ -251,7 +253,8 @@ class JobRepository(Repository):
             JobNotRetryable: a living job has the same unique key.
         """
         with conflicts_translated({"uq_jobs_unique_key": JobNotRetryable}):
-            return await self.database.fetch_one(_RETRY, job_id=job_id)
+            changed = await self.database.fetch_one(_RETRY, job_id=job_id)
+        return None if changed is None else as_it_was_expected(changed)
 
     async def purge_owner(self, owner_id: UUID) -> None:
         """Forget somebody's jobs; those that run lose their owner."""

@@ -1,0 +1,25 @@
+"""How the idempotency domain is put together."""
+
+from dependency_injector import containers, providers
+
+from domains.idempotency import tasks as tasks_module
+from domains.idempotency.repository import KeyRepository
+from domains.idempotency.service import AnswerService
+from domains.idempotency.settings import IdempotencySettings
+from shared.database import Database, TransactionFactory
+
+
+class IdempotencyContainer(containers.DeclarativeContainer):
+    """Answers to requests that are sent again."""
+
+    settings = providers.Dependency(instance_of=IdempotencySettings)
+    database = providers.Dependency(instance_of=Database)
+    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
+    secret = providers.Dependency(instance_of=str)
+
+    repository = providers.ThreadSafeSingleton(KeyRepository, database)
+    service = providers.ThreadSafeSingleton(
+        AnswerService, repository, transaction=transaction, settings=settings, secret=secret
+    )
+    personal_data = service
+    tasks = providers.Object(tasks_module)

@@ -1,0 +1,118 @@
+"""The only SQL about keys. Moments are the database's: all processes agree on them."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Integer, Interval, Uuid, bindparam, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlmodel import col
+
+from domains.idempotency.models import Key
+from domains.idempotency.schemas import KeyRow, TokenRow
+from shared.models import columns
+from shared.repository import Repository
+from shared.statements import Nothing, Statement
+
+_now = func.now()
+_is_over = col(Key.expires_at) < _now
+_NEW: dict[str, Any] = {
+    "identity": bindparam("which"),
+    "owner_id": bindparam("owner", type_=Uuid()),
+    "content": bindparam("new_content"),
+    "token": bindparam("new_token"),
+    "lease_expires_at": _now + bindparam("lease", type_=Interval()),
+    "expires_at": _now + bindparam("keep", type_=Interval()),
+    "status": None,
+    "headers": None,
+    "body": None,
+    "streamed": None,
+}
+_INSERT = insert(Key).values(_NEW)
+_BEGIN = Statement(
+    _INSERT.on_conflict_do_update(
+        index_elements=[col(Key.identity)],
+        set_={name: _INSERT.excluded[name] for name in _NEW if name != "identity"},
+        where=or_(
+            _is_over,
+            col(Key.status).is_(None)
+            & (col(Key.lease_expires_at) < _now)
+            & (col(Key.content) == _INSERT.excluded.content),
+        ),
+    ).returning(col(Key.token)),
+    TokenRow,
+)
+_FIND = Statement(select(*columns(Key, KeyRow)).where(col(Key.identity) == bindparam("which")), KeyRow)
+_mine = (
+    (col(Key.identity) == bindparam("which"))
+    & (col(Key.token) == bindparam("its_token"))
+    & col(Key.status).is_(None)
+)
+_FINISH = Statement(
+    update(Key)
+    .where(_mine)
+    .values(
+        status=bindparam("new_status", type_=Integer()),
+        headers=bindparam("new_headers", type_=JSONB(none_as_null=True)),
+        body=bindparam("new_body"),
+        streamed=bindparam("new_streamed"),
+    ),
+    Nothing,
+)
+_GIVE_UP = Statement(delete(Key).where(_mine), Nothing)
+_PRUNE = Statement(
+    delete(Key).where(
+        col(Key.identity).in_(
+            select(col(Key.identity)).where(_is_over).limit(bindparam("batch", type_=Integer()))
+        )
+    ),
+    Nothing,
+)
+_PURGE_OWNER = Statement(delete(Key).where(col(Key.owner_id) == bindparam("owner", type_=Uuid())), Nothing)
+
+
+class KeyRepository(Repository):
+    """Writes keys."""
+
+    async def begin(
+        self,
+        identity: bytes,
+        content: bytes,
+        *,
+        owner_id: UUID | None,
+        token: UUID,
+        lease: timedelta,
+        keep: timedelta,
+    ) -> bool:
+        """Write that a request is worked on; return whether it is ours: new, forgotten, or left by who died."""
+        begun = await self.database.fetch_one(
+            _BEGIN,
+            which=identity,
+            new_content=content,
+            owner=owner_id,
+            new_token=token,
+            lease=lease,
+            keep=keep,
+        )
+        return begun is not None
+
+    async def find(self, identity: bytes) -> KeyRow | None:
+        """Return how far a request is."""
+        return await self.database.fetch_one(_FIND, which=identity)
+
+    async def finish(self, identity: bytes, token: UUID, **answer: Any) -> bool:
+        """Write an answer (status, headers, body, streamed); return whether the request was still ours."""
+        values = {f"new_{name}": value for name, value in answer.items()}
+        return await self.database.execute(_FINISH, which=identity, its_token=token, **values) > 0
+
+    async def give_up(self, identity: bytes, token: UUID) -> None:
+        """Forget a request that was not done."""
+        await self.database.execute(_GIVE_UP, which=identity, its_token=token)
+
+    async def prune(self, *, batch: int) -> int:
+        """Forget at most `batch` keys that are over; return how many."""
+        return await self.database.execute(_PRUNE, batch=batch)
+
+    async def purge_owner(self, owner_id: UUID) -> None:
+        """Forget somebody's keys."""
+        await self.database.execute(_PURGE_OWNER, owner=owner_id)

@@ -1,0 +1,118 @@
+"""Keeping answers for requests that are sent again (`shared.idempotency.AnswerStore`)."""
+
+import base64
+import hmac
+from datetime import timedelta
+from uuid import UUID
+
+from domains.idempotency.repository import KeyRepository
+from domains.idempotency.schemas import KeyRow
+from domains.idempotency.settings import IdempotencySettings
+from shared.database import TransactionFactory
+from shared.idempotency import Answer, Attempt, InProgress, KeyedRequest, KeyReused
+from shared.ids import new_id
+
+RETRY_AFTER = 1.0
+"""Seconds after which a request that is still being worked on may be asked for again."""
+_BATCH = 1000
+_TRIES = 3
+
+
+class AnswerService:
+    """Lets each request be done once, forgets its answer in time, and with the person who made it.
+
+    Bodies are kept as they are: they show what other tables hold in the clear too. What would not be there, secrets
+    that are shown once, is never given to it.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRepository,
+        *,
+        transaction: TransactionFactory,
+        settings: IdempotencySettings,
+        secret: str,
+    ) -> None:
+        """`secret`: the installation's own key, in base64url."""
+        self.max_body = settings.idempotency_max_body_bytes
+        self.keys = keys
+        self.transaction = transaction
+        self._lease = timedelta(seconds=settings.idempotency_lease)
+        self._keep = timedelta(hours=settings.idempotency_keep_hours)
+        self._secret = base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4))
+
+    async def begin(self, request: KeyedRequest) -> Attempt | Answer:
+        """Commit that the request is being worked on, or return how it was answered.
+
+        Raises:
+            KeyReused: the key was used with other content.
+            InProgress: it is being worked on, and its lease hasn't run out.
+        """
+        identity, content = self._hidden(request.identity), self._hidden(request.content)
+        attempt = Attempt(identity, new_id())
+        for _ in range(_TRIES):
+            if await self._take(attempt, content, request.owner_id):
+                return attempt
+            found = await self.keys.find(identity)
+            if found is not None:
+                return _answered(found, content)
+        raise InProgress(retry_after=RETRY_AFTER)
+
+    async def finish(self, attempt: Attempt, answer: Answer) -> None:
+        """Keep the answer in the open transaction, which holds the effect too.
+
+        Raises:
+            InProgress: another attempt has taken over; the effect is rolled back with this.
+        """
+        async with self.transaction():
+            kept = await self.keys.finish(
+                attempt.identity,
+                attempt.token,
+                status=answer.status,
+                headers=[list(header) for header in answer.headers],
+                body=answer.body,
+                streamed=answer.streamed,
+            )
+            if not kept:
+                raise InProgress(retry_after=RETRY_AFTER)
+
+    async def give_up(self, attempt: Attempt) -> None:
+        """Let the next attempt begin at once: nothing was done."""
+        await self.keys.give_up(attempt.identity, attempt.token)
+
+    async def prune(self) -> int:
+        """Forget what is over; return how many."""
+        forgotten = last = await self.keys.prune(batch=_BATCH)
+        while last == _BATCH:
+            last = await self.keys.prune(batch=_BATCH)
+            forgotten += last
+        return forgotten
+
+    async def purge(self, owner_id: UUID) -> None:
+        """Forget what a person was answered."""
+        async with self.transaction():
+            await self.keys.purge_owner(owner_id)
+
+    async def _take(self, attempt: Attempt, content: bytes, owner_id: UUID | None) -> bool:
+        """Commit the key before anything is done, so that others see it."""
+        async with self.transaction(own=True):
+            return await self.keys.begin(
+                attempt.identity,
+                content,
+                owner_id=owner_id,
+                token=attempt.token,
+                lease=self._lease,
+                keep=self._keep,
+            )
+
+    def _hidden(self, message: bytes) -> bytes:
+        """Return a keyed hash: a request may hold a password, which a plain one would let be guessed."""
+        return hmac.digest(self._secret, b"idempotency\x00" + message, "sha256")
+
+
+def _answered(found: KeyRow, content: bytes) -> Answer:
+    if not hmac.compare_digest(found.content, content):
+        raise KeyReused
+    if found.status is None:
+        raise InProgress(retry_after=RETRY_AFTER)
+    return Answer(found.status, found.headers or [], found.body, found.streamed)

@@ -1,0 +1,101 @@
+"""Strong ETags of single resources, and the conditions that clients set with them (RFC 9110, 8.8.3 and 13.1)."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.errors import BadRequest
+from shared.preconditions import Precondition, PreconditionFailed
+
+_SAFE = frozenset({"GET", "HEAD"})
+_TAG = re.compile(r'[ \t]*(?:,[ \t]*)*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?=,|$)')
+_REST = re.compile(r"[ \t,]*")
+_OURS = re.compile(r"(\d{1,18})-[0-9a-f]{16}")
+_KEPT_BY_304 = frozenset(
+    {b"cache-control", b"etag", b"expires", b"link", b"location", b"retry-after", b"vary"}
+)
+_ANY = "*"
+ETAG = b"etag"
+
+
+class MalformedCondition(BadRequest):
+    """If-Match or If-None-Match is no list of entity tags."""
+
+    code = "request.malformed_condition"
+    detail = 'If-Match and If-None-Match are `*` or a list of entity tags: `"1-0123456789abcdef", W/"other"`.'
+
+
+def etag_of(revision: int, body: bytes) -> str:
+    """Return the strong ETag of a representation: the row's revision, and what else is shown of it, as a digest."""
+    return f'"{revision}-{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
+
+
+def precondition_of(request: Request) -> Precondition | None:
+    """Return what an operation that changes something is to be checked against; None: nothing.
+
+    `If-Match: *` asks for what every operation asks for: that the thing is there.
+
+    Raises:
+        MalformedCondition: the headers can't be read.
+    """
+    if request.method in _SAFE:
+        return None
+    match, none_match = _condition(request, "if-match"), _condition(request, "if-none-match")
+    if match in (None, _ANY) and none_match is None:
+        return None
+    return Precondition(
+        wanted=None if match in (None, _ANY) else frozenset(_revisions(match, weak=False)),
+        unwanted=None if none_match == _ANY else frozenset(_revisions(none_match, weak=True)),
+    )
+
+
+def as_asked(request: Request, response: Response) -> Response:
+    """Return the answer to a read that has an ETag, or 304 if the client has it already.
+
+    Raises:
+        PreconditionFailed: If-Match names another state.
+        MalformedCondition: the headers can't be read.
+    """
+    tag = response.headers["etag"]
+    match = _condition(request, "if-match")
+    if match not in (None, _ANY) and (False, tag) not in _tags(match):
+        raise PreconditionFailed
+    known = _condition(request, "if-none-match")
+    if known is None or not (known == _ANY or tag in {text for _, text in _tags(known)}):
+        return response
+    unchanged = Response(status_code=304, background=response.background)
+    unchanged.raw_headers = [pair for pair in response.raw_headers if pair[0] in _KEPT_BY_304]
+    return unchanged
+
+
+def _condition(request: Request, name: str) -> str | None:
+    """Return a header's value, `*`, or a list that can be read."""
+    lines = request.headers.getlist(name)
+    if not lines:
+        return None
+    value = ",".join(lines).strip(" \t")
+    if value != _ANY:
+        list(_tags(value))
+    return value
+
+
+def _tags(value: str | None) -> Iterator[tuple[bool, str]]:
+    """Yield whether it is weak, and the text with its quotes, of each tag; commas may stand inside of quotes."""
+    position = 0
+    while value and not _REST.fullmatch(value, position):
+        found = _TAG.match(value, position)
+        if found is None:
+            raise MalformedCondition
+        yield found[1] is not None, f'"{found[2]}"'
+        position = found.end()
+
+
+def _revisions(value: str | None, *, weak: bool) -> Iterator[int]:
+    """Yield the revisions that the tags name; a tag that we never gave names none."""
+    for is_weak, text in _tags(value):
+        found = _OURS.fullmatch(text.strip('"'))
+        if found and (weak or not is_weak):
+            yield int(found[1])

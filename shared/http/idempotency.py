@@ -1,0 +1,218 @@
+"""`Idempotency-Key`: the same request is done once, and answered the same each time it is sent."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive
+
+from shared.errors import DatabaseUnavailable
+from shared.idempotency import (
+    Answer,
+    AnswerNotKept,
+    AnswerStore,
+    Attempt,
+    InProgress,
+    KeyedRequest,
+    KeyReused,
+    MalformedKey,
+)
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+METHODS = frozenset({"POST", "PATCH"})
+REPLAYED = "Idempotency-Replayed"
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_KEPT_HEADERS = frozenset({"cache-control", "content-type", "etag", "link", "location", "retry-after"})
+_DESCRIBING = ("content-disposition", "repr-digest")
+"""Headers by which a streamed body is told from another before it was read."""
+_LENGTH_BYTES = 8
+_ISSUES_SECRETS = "__issues_secrets__"
+_REQUIRES_KEY = "__requires_idempotency_key__"
+
+
+def issues_secrets(endpoint: EndpointT) -> EndpointT:
+    """Mark an endpoint whose answer must not be kept anywhere: it ignores `Idempotency-Key`."""
+    setattr(endpoint, _ISSUES_SECRETS, True)
+    return endpoint
+
+
+def requires_idempotency_key(endpoint: EndpointT) -> EndpointT:
+    """Mark an endpoint that refuses requests without a key: what it does can't be taken back."""
+    setattr(endpoint, _REQUIRES_KEY, True)
+    return endpoint
+
+
+def takes_key(route: APIRoute) -> bool:
+    """Tell whether an operation looks at `Idempotency-Key`."""
+    return bool(METHODS & (route.methods or set())) and not getattr(route.endpoint, _ISSUES_SECRETS, False)
+
+
+def needs_key(endpoint: Callable[..., Any]) -> bool:
+    """Tell whether the endpoint was marked by `requires_idempotency_key`."""
+    return getattr(endpoint, _REQUIRES_KEY, False) is True
+
+
+class Once:
+    """One request with a key. The endpoint's caller asks `begin`; whoever holds its transaction calls the others."""
+
+    def __init__(self, request: Request, *, route: str, streams: bool) -> None:
+        self.passing = PassingBody(request) if streams else None
+        self._request = request
+        self._route = route
+        self._key = _key_of(request)
+        self._store: AnswerStore = request.app.state.answers
+        self._attempt: Attempt | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this attempt that does the work."""
+        return self._attempt is not None
+
+    async def begin(self) -> Response | None:
+        """Return the answer of an earlier attempt, or None: then do it. Called when caller and input are good.
+
+        Raises:
+            KeyReused, InProgress, AnswerNotKept: there is nothing to do, and nothing to answer.
+        """
+        content = b"" if self.passing else hashlib.sha256(await self._request.body()).digest()
+        begun = await self._store.begin(self._keyed(content))
+        if isinstance(begun, Attempt):
+            self._attempt = begun
+            return None
+        if self.passing is not None:
+            await self._compare(self.passing, begun.streamed or b"")
+        return _replayed(begun)
+
+    async def keep(self, response: Response) -> None:
+        """Keep the answer with the effect.
+
+        Raises:
+            InProgress: another attempt has taken over.
+        """
+        if self._attempt is None:
+            return
+        body = bytes(getattr(response, "body", b""))
+        whole = hasattr(response, "body") and len(body) <= self._store.max_body
+        answer = Answer(
+            status=response.status_code,
+            headers=[(name, value) for name, value in response.headers.items() if name in _KEPT_HEADERS],
+            body=body if whole else None,
+            streamed=self.passing.so_far() if self.passing else None,
+        )
+        await self._store.finish(self._attempt, answer)
+
+    async def give_up(self) -> None:
+        """Nothing was done: let a retry begin at once. If that can't be said now, the lease runs out."""
+        if self._attempt is None:
+            return
+        try:
+            await self._store.give_up(self._attempt)
+        except DatabaseUnavailable:
+            logger.warning("idempotency_key_not_released")
+
+    async def _compare(self, passing: "PassingBody", kept: bytes) -> None:
+        """Read a streamed body to see whether it is the one that was answered."""
+        if await passing.to_its_end(at_most=_length_of(kept)) != kept:
+            raise KeyReused
+
+    def _keyed(self, body: bytes) -> KeyedRequest:
+        request, owner = self._request, self._owner()
+        caller = str(owner) if owner else f"address {request.client.host if request.client else None}"
+        content = [request.url.path, request.url.query, _media_type(request)]
+        if self.passing is not None:
+            content += [request.headers.get(name, "") for name in self.passing.described_by]
+        return KeyedRequest(
+            owner_id=owner,
+            identity=_joined(caller, request.method, self._route, self._key),
+            content=_joined(*content) + b"\x00" + body,
+        )
+
+    def _owner(self) -> UUID | None:
+        principal = getattr(self._request.state, "principal", None)
+        return principal.user_id if principal else None
+
+
+class PassingBody:
+    """A body that is read as a stream, digested in passing. The boundary of a form, which is random, is left out."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = Request(request.scope, self._receive)
+        self._source: Receive = request.receive
+        self._digest = hashlib.sha256()
+        self._length = 0
+        found = re.search(r'boundary="?([^";,]+)', request.headers.get("content-type", ""))
+        self._boundary = found[1].encode("latin-1", "replace") if found else b""
+        self._rest = b""
+        self.described_by = _DESCRIBING if found else ("content-length", *_DESCRIBING)
+
+    def so_far(self) -> bytes:
+        """Return the digest and the length of what has passed."""
+        digest = self._digest.copy()
+        digest.update(self._rest)
+        return digest.digest() + (self._length + len(self._rest)).to_bytes(_LENGTH_BYTES, "big")
+
+    async def to_its_end(self, *, at_most: int) -> bytes:
+        """Read what is left, keeping nothing, up to a little more than `at_most` bytes; return as `so_far`.
+
+        Raises:
+            InProgress: the client went away.
+        """
+        try:
+            async for _ in self.request.stream():
+                if self._length > at_most:
+                    break
+        except ClientDisconnect as error:
+            raise InProgress from error
+        return self.so_far()
+
+    async def _receive(self) -> Message:
+        message = await self._source()
+        *parts, rest = self._split(self._rest + message.get("body", b""))
+        for part in parts:
+            self._update(part + b"\x00")
+        begun = max(0, len(rest) - max(0, len(self._boundary) - 1))
+        self._update(rest[:begun])
+        self._rest = rest[begun:]
+        return message
+
+    def _split(self, chunk: bytes) -> list[bytes]:
+        return chunk.split(self._boundary) if self._boundary else [chunk]
+
+    def _update(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        self._length += len(piece)
+
+
+def _key_of(request: Request) -> str:
+    given = request.headers.getlist("idempotency-key")
+    if len(given) != 1 or not _KEY.fullmatch(given[0]):
+        raise MalformedKey
+    return given[0]
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _length_of(kept: bytes) -> int:
+    return int.from_bytes(kept[-_LENGTH_BYTES:], "big")
+
+
+def _joined(*parts: str) -> bytes:
+    return b"\x00".join(part.encode("utf-8", "replace") for part in parts)
+
+
+def _replayed(answer: Answer) -> Response:
+    if answer.body is None:
+        raise AnswerNotKept(answered=answer.status, location=dict(answer.headers).get("location"))
+    response = Response(answer.body, status_code=answer.status)
+    for name, value in (*answer.headers, (REPLAYED, "true")):
+        response.headers.append(name, value)
+    return response

@@ -1,0 +1,109 @@
+"""Doing a request once, however often it is sent: what is asked of whoever keeps the answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from shared.errors import BadRequest, Conflict, Unprocessable
+
+
+class MalformedKey(BadRequest):
+    """The Idempotency-Key can't be one."""
+
+    code = "idempotency.malformed_key"
+    detail = "Send one Idempotency-Key of 1 to 255 printable ASCII characters."
+
+
+class KeyRequired(BadRequest):
+    """This operation is only done with a key."""
+
+    code = "idempotency.key_required"
+    detail = (
+        "Send an Idempotency-Key, a new one for each thing that you want done, so that a retry does it once."
+    )
+
+
+class KeyReused(Unprocessable):
+    """The key was used with another request."""
+
+    code = "idempotency.key_reused"
+    detail = (
+        "This Idempotency-Key was used with another path, query or body. Use a new key for a new request."
+    )
+
+
+class InProgress(Conflict):
+    """The first request with this key is still being worked on."""
+
+    code = "idempotency.in_progress"
+    title = "Still being done"
+    detail = (
+        "The first request with this Idempotency-Key is still being worked on. Send it again in a moment."
+    )
+
+
+class AnswerNotKept(Conflict):
+    """The request was done, but its answer was too large to keep."""
+
+    code = "idempotency.answer_not_kept"
+    title = "Done already"
+    detail = (
+        "The first request with this Idempotency-Key was done, and it is not done again; its answer was too large"
+        " to be kept. `answered` tells its status, `location` what it made."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedRequest:
+    """A request with a key. `identity`: caller, method, route and key; `content`: all else that must be equal."""
+
+    owner_id: UUID | None
+    identity: bytes
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The right to do a request, until another attempt takes it over."""
+
+    identity: bytes
+    token: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it was sent. `body` None: too large to keep; `streamed`: what a streamed body was."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes | None
+    streamed: bytes | None = None
+
+
+class AnswerStore(Protocol):
+    """Keeps answers for as long as a request may be sent again."""
+
+    max_body: int
+    """Bytes of a body that is kept."""
+
+    async def begin(self, request: KeyedRequest) -> Attempt | Answer:
+        """Commit that the request is being worked on, or return how it was answered.
+
+        Raises:
+            KeyReused: the key was used with other content.
+            InProgress: it is being worked on, and its lease hasn't run out.
+        """
+        ...
+
+    async def finish(self, attempt: Attempt, answer: Answer) -> None:
+        """Keep the answer in the open transaction, which holds the effect too.
+
+        Raises:
+            InProgress: another attempt has taken over; let it pass, so that the effect is rolled back.
+        """
+        ...
+
+    async def give_up(self, attempt: Attempt) -> None:
+        """Let the next attempt begin at once: nothing was done."""
+        ...

@@ -1,0 +1,94 @@
+"""What a client believes the state of a thing to be, checked where its row is locked (RFC 9110, section 13)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from shared.errors import AppError
+
+
+class PreconditionFailed(AppError):
+    """If-Match or If-None-Match don't hold."""
+
+    code = "request.precondition_failed"
+    status, title = 412, "A precondition failed"
+    detail = (
+        "This is not in the state any more that the precondition names. Nothing was changed; read it again."
+    )
+
+
+class Revised(Protocol):
+    """A row with a number that each write raises."""
+
+    @property
+    def revision(self) -> int:
+        """How often it was written."""
+        ...
+
+
+RevisedT = TypeVar("RevisedT", bound=Revised)
+
+
+@dataclass(slots=True)
+class Precondition:
+    """The revisions that a thing must have (None: any), and those that it must not have (None: none is allowed)."""
+
+    wanted: frozenset[int] | None
+    unwanted: frozenset[int] | None
+    checked: bool = False
+
+    def check(self, revision: int) -> None:
+        """Compare the first row that an operation changes; what it changes besides was not meant.
+
+        Raises:
+            PreconditionFailed: it isn't what the client believes.
+        """
+        if self.checked:
+            return
+        self.checked = True
+        if self.wanted is not None and revision not in self.wanted:
+            raise PreconditionFailed
+        if self.unwanted is None or revision in self.unwanted:
+            raise PreconditionFailed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client asked for a state and nobody looked: then it doesn't hold."""
+        return self.wanted is not None and not self.checked
+
+
+_current: ContextVar[Precondition | None] = ContextVar("precondition", default=None)
+
+
+@contextmanager
+def under(precondition: Precondition | None) -> Iterator[None]:
+    """Work under a precondition."""
+    token = _current.set(precondition)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def as_expected(locked: RevisedT) -> RevisedT:
+    """Return a row that was locked to be changed, if it is what the client believes.
+
+    Raises:
+        PreconditionFailed: it isn't.
+    """
+    _check(locked.revision)
+    return locked
+
+
+def as_it_was_expected(changed: RevisedT) -> RevisedT:
+    """Return a row that one statement found and changed, raising its revision by one; as `as_expected`."""
+    _check(changed.revision - 1)
+    return changed
+
+
+def _check(revision: int) -> None:
+    current = _current.get()
+    if current is not None:
+        current.check(revision)
