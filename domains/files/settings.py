@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 _MIB = 1 << 20
@@ -36,6 +36,24 @@ class FilesSettings(BaseModel):
         None,
         description="Where bytes are kept: s3://bucket/prefix, gs://..., az://... or file:///...; by default a folder"
         " `files` in the data folder. Credentials come from the environment as the provider documents.",
+    )
+    files_store_endpoint: str | None = Field(
+        None,
+        description="Another server that speaks S3 (MinIO, Garage, R2 ...): https://host:port; by default AWS.",
+        pattern=r"^https?://",
+    )
+    files_store_region: str | None = Field(None, description="Region of an S3 bucket.")
+    files_store_path_style: Literal["on", "off"] = Field(
+        "on",
+        description="With an endpoint of your own: whether the bucket stands in the path, or in the host's name.",
+    )
+    files_store_key_id: SecretStr | None = Field(
+        None,
+        description="Access key of an S3 store; by default what the environment or the machine's role gives.",
+    )
+    files_store_secret: SecretStr | None = Field(None, description="Secret of that access key.")
+    files_store_patience: float = Field(
+        20, description="Seconds in which a request to a store in the network is tried again.", gt=0, le=600
     )
     files_max_bytes: int = Field(_GIB, description="The largest file, in bytes.", gt=0, le=1 << 50)
     files_quota_bytes: int = Field(

@@ -4,12 +4,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
+from pydantic import SecretStr
 
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.settings import FilesSettings
@@ -22,6 +24,10 @@ PIECE = 1 << 21
 # Together what one upload may hold in memory; S3 wants parts of at least 5 MiB.
 _PART = 5 << 20
 _PARTS_AT_ONCE = 2
+_CONNECT = timedelta(seconds=5)
+_TRANSFER = timedelta(seconds=60)
+"""For one request: a part of an upload, or a piece of a download."""
+_RETRIES = 5
 _NO_SPACE = ("no space left", "storagefull", "os error 28", "os error 122", "quotaexceeded")
 
 
@@ -31,6 +37,7 @@ class ObjectFiles:
     def __init__(self, settings: FilesSettings, data_folder: Path) -> None:
         """Use the store that the settings name, else the folder `files` inside `data_folder`."""
         self._url = settings.files_store_url
+        self._network = _network_options(settings)
         self._folder = data_folder / "files"
         self._opened: ObjectStore | None = None
 
@@ -134,7 +141,7 @@ class ObjectFiles:
             return LocalStore(self._folder, mkdir=True)
         if self._url.startswith("file:"):
             return LocalStore.from_url(self._url, mkdir=True)
-        return cast("ObjectStore", cast("Any", from_url)(self._url))
+        return cast("ObjectStore", cast("Any", from_url)(self._url, **self._network))
 
     def _delete_staged(self, key: str) -> None:
         """Remove `<key>#1`: the local store writes there until a file is whole."""
@@ -165,3 +172,30 @@ class _Faults:
 def _translated(error: Exception) -> AppError:
     text = str(error).lower()
     return StoreFull() if any(sign in text for sign in _NO_SPACE) else StoreUnavailable(retry_after=5)
+
+
+def _network_options(settings: FilesSettings) -> dict[str, Any]:
+    """Return what a store in the network is opened with: patience, and for S3 what the settings name."""
+    given = {
+        "endpoint": settings.files_store_endpoint,
+        "region": settings.files_store_region,
+        "access_key_id": _plain(settings.files_store_key_id),
+        "secret_access_key": _plain(settings.files_store_secret),
+    }
+    config: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if settings.files_store_endpoint is not None:
+        config["virtual_hosted_style_request"] = settings.files_store_path_style == "off"
+    patience = timedelta(seconds=settings.files_store_patience)
+    return {
+        "config": config or None,
+        "client_options": {
+            "allow_http": (settings.files_store_endpoint or "").startswith("http://"),
+            "connect_timeout": min(_CONNECT, patience),
+            "timeout": max(_TRANSFER, patience),
+        },
+        "retry_config": {"max_retries": _RETRIES, "retry_timeout": patience},
+    }
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

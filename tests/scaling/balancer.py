@@ -1,0 +1,67 @@
+"""A TCP balancer: one address in front of several servers, which can be taken out and put in."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+CHUNK = 1 << 16
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Balancer:
+    """Hands each new connection to the next of `backends`; connections that stand are left alone."""
+
+    def __init__(self) -> None:
+        self.backends: list[str] = []
+        self.taken = 0
+        self._server: asyncio.Server | None = None
+        self._pipes: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator["Balancer"]:
+        """Listen on a free port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            yield self
+        finally:
+            self._server.close()
+            for pipe in self._pipes:
+                pipe.cancel()
+            await asyncio.gather(*self._pipes, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        backend = urlsplit(self.backends[self.taken % len(self.backends)])
+        self.taken += 1
+        try:
+            to_reader, to_writer = await asyncio.open_connection(backend.hostname, backend.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        pipe = asyncio.create_task(_both_ways((reader, writer), (to_reader, to_writer)))
+        self._pipes.add(pipe)
+        pipe.add_done_callback(self._pipes.discard)
+
+
+async def _both_ways(client: Ends, server: Ends) -> None:
+    try:
+        await asyncio.gather(_pipe(client[0], server[1]), _pipe(server[0], client[1]))
+    finally:
+        for _, writer in (client, server):
+            writer.transport.abort()
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while chunk := await reader.read(CHUNK):
+            writer.write(chunk)
+            await writer.drain()
+    with contextlib.suppress(OSError):
+        writer.write_eof()
+        await writer.drain()
