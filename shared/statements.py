@@ -3,11 +3,11 @@
 Building and compiling a statement costs more than running it; so repositories write theirs at module level.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 from sqlalchemy import JSON, Delete, Insert, Select, Update
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.types import TypeEngine
@@ -43,33 +43,35 @@ class Statement(Generic[RowT]):
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
         self._defaults: Mapping[str, Any] = compiled.params
         self._required = {name for name, bind in compiled.binds.items() if bind.required}
+        self._all = frozenset(self._names)
         self._binds = _converters(
             ((name, compiled.binds[name].type) for name in self._names), "bind_processor"
         )
+        self._validate: Callable[[Any], RowT] = into.__pydantic_validator__.validate_python
         columns = getattr(clause, "exported_columns", ())
         self._results = _converters(((column.key, column.type) for column in columns), "result_processor")
 
     def check(self, parameters: Mapping[str, Any]) -> None:
         """Refuse a missing or a misspelt parameter, which would silently become NULL or be ignored."""
-        if not self._required <= parameters.keys() or not parameters.keys() <= set(self._names):
+        given = parameters.keys()
+        if given != self._all and not (self._required <= given <= self._all):
             message = f"the statement takes {sorted(self._names)}, it was given {sorted(parameters)}"
             raise TypeError(message)
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
         """Return the values in the order of `$1, $2, ...`, converted as SQLAlchemy would (JSON, enums)."""
         self.check(parameters)
-        values = [parameters.get(name, self._defaults[name]) for name in self._names]
-        return [
-            self._binds[name](value) if name in self._binds else value
-            for name, value in zip(self._names, values, strict=True)
-        ]
+        values = {**self._defaults, **parameters}
+        for name, convert in self._binds.items():
+            values[name] = convert(values[name])
+        return [values[name] for name in self._names]
 
     def row(self, record: Mapping[str, Any]) -> RowT:
         """Convert one asyncpg record."""
         values = dict(record)
         for name, convert in self._results.items():
             values[name] = convert(values[name])
-        return self.into.model_validate(values)
+        return self._validate(values)
 
 
 class Nothing(BaseModel):
@@ -92,4 +94,4 @@ def _converters(columns: Iterable[tuple[str, TypeEngine[Any]]], kind: str) -> di
 
 def _from_json(value: str | None) -> Any:
     """SQLAlchemy leaves this to a codec that it sets on its own connections; ours have none."""
-    return None if value is None else json.loads(value)
+    return None if value is None else from_json(value)

@@ -36,6 +36,7 @@ class TokenAuthenticator:
         self.transaction = transaction
         self.settings = settings
         self.clock = clock
+        self._interval = timedelta(seconds=settings.auth_stamp_interval)
         self._stamped: OrderedDict[UUID, datetime] = OrderedDict()
 
     async def authenticate(self, token: str) -> Principal:
@@ -50,17 +51,24 @@ class TokenAuthenticator:
             raise NotAuthenticated
         return Principal(row.user_id, claims.session_id, _scopes(row))
 
+    def is_use_new(self, principal: Principal) -> bool:
+        """Tell whether this process noted no use of the session in a while."""
+        return principal.session_id is not None and self._is_due(principal.session_id, self.clock.now())
+
     async def note_use(self, principal: Principal) -> None:
         """Write down that a session is used, at most once in a while: light work after the answer, that may be lost."""
         session_id, now = principal.session_id, self.clock.now()
-        before = now - timedelta(seconds=self.settings.auth_stamp_interval)
-        if session_id is None or self._stamped.get(session_id, before) > before:
+        if session_id is None or not self._is_due(session_id, now):
             return
         self._stamped[session_id] = now
         self._stamped.move_to_end(session_id)
         if len(self._stamped) > _STAMPS_REMEMBERED:
             self._stamped.popitem(last=False)
-        await self.sessions.stamp(session_id, now=now, before=before)
+        await self.sessions.stamp(session_id, now=now, before=now - self._interval)
+
+    def _is_due(self, session_id: UUID, now: datetime) -> bool:
+        stamped = self._stamped.get(session_id)
+        return stamped is None or stamped <= now - self._interval
 
     async def note_refusal(
         self, principal: Principal, scope: str, *, address: str | None, agent: str | None

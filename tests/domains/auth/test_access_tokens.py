@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from domains.auth.gateway.access_tokens import AccessTokens, SigningKey
 from shared.identity import NotAuthenticated
+from shared.readers import Readers
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -231,15 +232,15 @@ async def test_a_token_for_anothers_session_is_refused(client, user, other, comp
     assert answer.status_code == 401
 
 
-async def test_authenticating_costs_one_statement(client, user, composition, monkeypatch):
-    database, ran = composition.database(), []
-    original = database.fetch_all
+async def test_authenticating_costs_one_statement(client, user, monkeypatch):
+    ran = []
+    original = Readers.run
 
-    async def recorded(statement, /, **parameters):
-        ran.append(statement.sql)
-        return await original(statement, **parameters)
+    async def recorded(self, how, sql, arguments):
+        ran.append(sql)
+        return await original(self, how, sql, arguments)
 
-    monkeypatch.setattr(database, "fetch_all", recorded)
+    monkeypatch.setattr(Readers, "run", recorded)
     await client.get("/v1/users/me", headers=user.headers)
     assert len(ran) == 2
     assert "auth.sessions" in ran[0]
