@@ -23,6 +23,7 @@ class Client:
         self.waits: list[float] = []
         self.answers: Counter[int] = Counter()
         self.torn = 0
+        self.replayed = 0
         self.faulty: list[str] = []
         self._room = asyncio.Semaphore(MOST_OPEN)
         self.http = httpx.AsyncClient(
@@ -37,17 +38,21 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
 
-    async def post(self, path: str = "/v1/faults/jobs", **order: Any) -> UUID | None:
+    async def post(
+        self, path: str = "/v1/faults/jobs", *, idempotency_key: str | None = None, **order: Any
+    ) -> UUID | None:
         """Hand in one piece of work; None: it was refused, or nobody knows."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         async with self._room:
             started = time.monotonic()
             try:
-                answer = await self.http.post(path, json=order)
+                answer = await self.http.post(path, json=order, headers=headers)
             except httpx.TransportError:
                 self.torn += 1
                 return None
         self.waits.append(time.monotonic() - started)
         self.answers[answer.status_code] += 1
+        self.replayed += "Idempotency-Replayed" in answer.headers
         if answer.status_code == httpx.codes.ACCEPTED:
             job_id = UUID(answer.json()["id"])
             self.accepted.append(job_id)

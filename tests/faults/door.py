@@ -3,11 +3,12 @@
 import asyncio
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
 from bootstrap.container import TulouContainer
 from domains.emails.public import OutgoingMail, WhenUncertain
+from shared.http.routing import Router
 from shared.jobs import JobOptions
 from tests.faults.jobs import Work
 
@@ -35,7 +36,7 @@ class Accepted(BaseModel):
     id: UUID
 
 
-router = APIRouter()
+router = Router()
 
 
 @router.post("/v1/faults/jobs", status_code=202)

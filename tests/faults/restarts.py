@@ -17,13 +17,16 @@ STOP_LIMIT = 40.0
 
 @fault(
     4,
-    "SIGKILL of the API at random points of a POST, the client tries again with its key",
+    "SIGKILL of the API at random points of a POST, the client tries again with its Idempotency-Key",
     expected="jobs = distinct keys accepted",
 )
 async def the_api_dies(house: House) -> Row:
     row = Row()
     count, kills = house.count(2000, least=150), 0
-    async with house.system(workers=0) as system, Client(system) as client:
+    async with (
+        house.system(workers=0, TULOU_IDEMPOTENCY_LEASE="2") as system,
+        Client(system) as client,
+    ):
         posts = asyncio.create_task(_post_stubbornly(client, count, per_second=60))
         while not posts.done():
             await system.until_api_answers()
@@ -37,7 +40,10 @@ async def the_api_dies(house: House) -> Row:
         await system.add_worker()
         await judge(house, row, accepted)
     row.expect(rows == len(accepted) == count, f"{count} keys, {len(accepted)} ids told, {rows} rows")
-    row.note(f"{kills} kills; {client.torn} POSTs torn or not let in")
+    row.note(
+        f"{kills} kills; {client.torn} POSTs torn or not let in; answers {dict(client.answers)},"
+        f" {client.replayed} of them given again"
+    )
     return row
 
 
@@ -46,7 +52,7 @@ async def _post_stubbornly(client: Client, count: int, *, per_second: float) -> 
 
     async def post(number: int) -> Any:
         await asyncio.sleep(max(0.0, begun + number / per_second - time.monotonic()))
-        while (job_id := await client.post(unique_key=f"key-{number}", lingers=0.005)) is None:
+        while (job_id := await client.post(idempotency_key=f"key-{number}", lingers=0.005)) is None:
             await asyncio.sleep(0.1)
         return job_id
 
