@@ -14,6 +14,7 @@ from domains.emails.service.delivery import DeliveryService
 from domains.emails.service.emails import EmailEraser, EmailService
 from domains.emails.service.freezing import mail_host
 from domains.emails.service.mailer import MailerService
+from domains.emails.service.measuring import EmailMeasures
 from domains.emails.service.rendering import Renderer
 from domains.emails.service.resolving import ResolutionService
 from domains.emails.service.sealing import Sealer
@@ -91,6 +92,8 @@ class EmailsContainer(containers.DeclarativeContainer):
     personal_data = providers.ThreadSafeSingleton(
         EmailEraser, emails=repository, transaction=transaction, clock=clock
     )
+
+    measures = providers.ThreadSafeSingleton(EmailMeasures, repository)
 
     routers = providers.Object([router_module.router])
     stoppables = providers.List(transport)

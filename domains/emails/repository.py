@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, func, or_, select, update
+from sqlalchemy import Boolean, bindparam, case, func, literal_column, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
 from domains.emails.models import WAITING, Attempt, Email, Phase
 from domains.emails.public import EmailStatus
-from domains.emails.schemas import EmailRead
+from domains.emails.schemas import EmailRead, StatusCount
 from shared.database import current_session
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
@@ -96,6 +96,27 @@ _STRAND = Statement(
 )
 
 
+_OPEN = or_(_WAITS, col(Email.status) == EmailStatus.UNCERTAIN)
+
+
+def _counted(*, is_open: bool) -> Any:
+    lately = col(Email.created_at) > func.now() - literal_column("interval '1 hour'")
+    return (
+        select(
+            col(Email.status).label("status"),
+            literal_column("true" if is_open else "false", Boolean).label("is_open"),
+            func.count().label("number"),
+        )
+        .where(*([_OPEN] if is_open else [~_OPEN, lately]))
+        .group_by(col(Email.status))
+    )
+
+
+_COUNTS = Statement(
+    select(union_all(_counted(is_open=True), _counted(is_open=False)).subquery("counts")), StatusCount
+)
+
+
 class EmailRepository(Repository):
     """Mails and the conversations about them."""
 
@@ -115,6 +136,10 @@ class EmailRepository(Repository):
     async def find(self, request: PageRequest, filters: Mapping[str, Any]) -> Page[EmailRead]:
         """Return one page of mails; filters: `status`, `recipient` (the whole address, in any case)."""
         return await self.page(_LIST, request, filters)
+
+    async def counts(self) -> list[StatusCount]:
+        """Count the mails that somebody still has to do something about, and the others accepted within an hour."""
+        return await self.database.fetch_all(_COUNTS)
 
     async def erase(self, owner_id: UUID, *, now: datetime) -> None:
         """Erase what is personal in this person's mails; those that were not sent yet never will be."""

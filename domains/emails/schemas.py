@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domains.emails.public import EmailStatus, WhenUncertain
-from shared.schemas import RequestBody, RevisedBody, UtcDatetime
+from shared.schemas import RequestBody, RevisedBody, Row, UtcDatetime
 
 
 class DeliverEmail(BaseModel):
@@ -15,6 +15,14 @@ class DeliverEmail(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     email_id: UUID
+
+
+class StatusCount(Row):
+    """How many mails are in a state; `is_open`: it isn't their last."""
+
+    status: EmailStatus
+    is_open: bool
+    number: int
 
 
 class EmailRead(RevisedBody):

@@ -14,9 +14,11 @@ from domains.files.public import RESOURCE_TYPE
 from domains.files.repository.files import FileRepository
 from domains.files.repository.ledger import LedgerRepository
 from domains.files.repository.objects import ObjectRepository
+from domains.files.repository.totals import TotalsRepository
 from domains.files.router import routes
 from domains.files.service.cleaning import CleaningService
 from domains.files.service.library import LibraryService
+from domains.files.service.measuring import FileMeasures
 from domains.files.service.processing import ProcessingService
 from domains.files.service.uploads import UploadService
 from domains.files.settings import FilesSettings
@@ -80,6 +82,8 @@ class FilesContainer(DeclarativeContainer):
         jobs=jobs,
         clock=clock,
     )
+
+    measures = ThreadSafeSingleton(FileMeasures, ThreadSafeSingleton(TotalsRepository, database))
 
     routers = Object([routes.router])
     tasks = Object(tasks)

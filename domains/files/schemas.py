@@ -136,6 +136,13 @@ class UsageRow(Row):
     count: int
 
 
+class TotalsRow(UsageRow):
+    """What everybody keeps together, and how many files are on their way."""
+
+    uploading: int
+    processing: int
+
+
 class UploadRow(Row):
     """An upload that never ended."""
 

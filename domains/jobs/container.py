@@ -8,6 +8,7 @@ from dependency_injector.providers import Dependency, List, Object, ThreadSafeSi
 
 from domains.jobs import router, tasks
 from domains.jobs.gateway import CeleryHints
+from domains.jobs.repository.durations import DurationRepository
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.repository.leases import LeaseRepository
 from domains.jobs.repository.operations import OperationsRepository
@@ -58,6 +59,7 @@ class JobsContainer(DeclarativeContainer):
         registry=registry,
         settings=settings,
     )
+    durations = ThreadSafeSingleton(DurationRepository, database)
     watcher = ThreadSafeSingleton(JobWatcher, jobs=rows)
     relay = ThreadSafeSingleton(
         Relay,
