@@ -1,0 +1,32 @@
+"""Numbers that a domain tells of itself: `bootstrap` collects them and shows them to Prometheus."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number, or one for each combination of `labels`. Names of states and kinds, never of people or things."""
+
+    name: str
+    meaning: str
+    values: Sequence[tuple[tuple[str, ...], float]]
+    labels: tuple[str, ...] = ()
+
+
+class Measures(Protocol):
+    """What a domain offers as `measures`."""
+
+    @property
+    def fresh_for(self) -> float:
+        """Seconds for which an answer is good: the longer, the more it costs the database."""
+        ...
+
+    async def measure(self) -> Sequence[Measure]:
+        """Return the numbers as they are now.
+
+        Raises:
+            DatabaseUnavailable: they are in the database.
+        """
+        ...
