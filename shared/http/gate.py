@@ -8,15 +8,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import AppError
 from shared.http.hosts import Hosts, UnknownHost
+from shared.http.observing import PROBES
 from shared.http.problems import ProblemWriter
 from shared.http.rate_limits import STANDING, Key, RateLimits, network_of
 from shared.http.refusals import AmbiguousLength, BadQuery, BodyTooLarge, UnsupportedEncoding
 
 MAX_QUERY = 8192
 """Bytes of a query string."""
-
-PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
-"""Paths that are asked by address, often, and by the house itself: no limit, and any name, is theirs."""
 
 
 def _never(_scope: Scope) -> bool:
@@ -90,6 +88,7 @@ class Gate:
             rules.hosts.check(host, any_name=is_probe)
         elif not is_probe or scope.get("http_version") != "1.0":
             raise UnknownHost
+        # The house itself asks probes, often and by address: no limit and no name are theirs.
         if rules.limits is not None and not is_probe:
             scope[STANDING] = rules.limits.take(self._caller(scope, headers), rules.cost(scope))
         _check_address(scope)

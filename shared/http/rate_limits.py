@@ -90,6 +90,8 @@ class RateLimits:
             self._begin(now)
         used = self._used.get(key, 0) + cost
         if used > self.quota:
+            if key in self._used:
+                self._used.move_to_end(key)
             seconds = math.ceil(self._ends - now)
             raise TooOften(retry_after=seconds, quota=Quota(self.POLICY, self.quota, WINDOW))
         self._used[key] = used
