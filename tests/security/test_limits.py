@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator
 
 import httpx
@@ -224,8 +225,8 @@ async def test_redis_remembers_a_bounded_number_of_callers(settings: Settings, r
 
 
 async def test_without_redis_each_process_has_the_whole_limit() -> None:
-    silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
+    silent = socket.create_server(("127.0.0.1", 0))
+    port = silent.getsockname()[1]
     for url in (f"redis://127.0.0.1:{port}/0", "redis://127.0.0.1:9/0"):
         away = Redis.from_url(url, socket_timeout=0.05, socket_connect_timeout=0.05)
         limits = RateLimits(5, callers=100, now=HeldClock())
