@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import json
+import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from queue import Empty
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from celery import Celery
@@ -142,6 +144,9 @@ def create_celery(broker_url: str, *, queues: Sequence[str] = ("default",)) -> C
             "global_keyprefix": "tulou:",
         },
     )
+    if urlsplit(broker_url).scheme == "rediss":
+        # Without it kombu speaks in the clear to rediss:// with no ssl_ parameters; those that are there come first.
+        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     # Without a default, a send from a thread goes to an application on amqp://localhost.
     app.set_default()
     return app

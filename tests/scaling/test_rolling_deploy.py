@@ -127,11 +127,14 @@ class Load:
         return None
 
 
-async def new_api(system: System, balancer: Balancer, **environment: str) -> tuple[str, Child]:
+async def new_api(
+    system: System, balancer: Balancer, ends: contextlib.AsyncExitStack, **environment: str
+) -> tuple[str, Child]:
     """Start an API, wait until it is ready, put it behind the balancer."""
     port = choose_port(f"api-{system.house.number()}", memory=system.house.folder / "ports.json")
     url = f"http://127.0.0.1:{port}"
     child = system.new_api(TULOU_PORT=str(port), TULOU_PUBLIC_URL=system.url, **environment)
+    ends.callback(child.kill)
     own = System(system.house, system.environment, url, api=child)
     await own.until_api_answers()
     balancer.backends.append(url)
@@ -156,11 +159,12 @@ async def test_a_release_is_rolled_out_under_load(house: House, tmp_path: Path) 
     shared = limits | {"FAULTS_UNKNOWN_PAUSE": "0.5"}
     row = Row()
     async with (
+        contextlib.AsyncExitStack() as ends,
         Balancer().listening() as balancer,
         house.system(api=False, FAULTS_GENERATION="old", **shared) as system,
     ):
         system.url = f"http://127.0.0.1:{balancer.port}"
-        old_apis = [await new_api(system, balancer) for _ in range(2)]
+        old_apis = [await new_api(system, balancer, ends) for _ in range(2)]
         old_workers, old_relays = system.workers[:], system.relays[:]
         async with Load(system.url).going_on() as load:
             await load.rounds(50)
@@ -172,10 +176,10 @@ async def test_a_release_is_rolled_out_under_load(house: House, tmp_path: Path) 
                 *(system.new_worker(**new).until_it_says("ready.") for _ in old_workers),
             )
             for url, old in old_apis:
-                await new_api(system, balancer, **new)
-                load.kinds = KINDS  # old workers meet jobs that only the new version knows
+                await new_api(system, balancer, ends, **new)
                 balancer.backends.remove(url)
                 await old.stop()
+            load.kinds = KINDS  # old workers meet jobs that only the new version knows
             await load.rounds(50)
             await asyncio.gather(*(old.stop() for old in [*old_workers, *old_relays]))
             await load.rounds(50)
