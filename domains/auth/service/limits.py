@@ -128,7 +128,8 @@ class Limits:
     async def forgive_password_check(self, user_id: UUID) -> None:
         """The password was right: forget the wrong ones."""
         limit = self._of_checks(user_id)
-        async with self.transaction():
+        # Of its own: a hash follows, and no connection is held meanwhile.
+        async with self.transaction(own=True):
             await self.attempts.reset(limit.kind, self._key(limit))
 
     async def _take_turn(self, limit: _Limit) -> bool:

@@ -99,7 +99,7 @@ class UploadService:
         """Commit the row and the promise before the first byte, so that a sweep finds what a crash leaves."""
         self._refuse_too_long(incoming)
         upload = _Upload(new_id(), incoming.owner_id, f"blobs/{new_id()}", incoming.name)
-        async with self.transaction():
+        async with self.transaction(own=True):
             await self.ledger.open_account(upload.owner_id)
             upload.reserved = await self._reserve_first(incoming)
             await self.files.add(
@@ -140,7 +140,7 @@ class UploadService:
 
     async def reserve_more(self, upload: "_Upload", amount: int) -> None:
         """Promise more bytes to an upload under way."""
-        async with self.transaction():
+        async with self.transaction(own=True):
             await self._reserve(upload.owner_id, amount)
             if not await self.ledger.reserved_more(upload.file_id, amount):
                 raise UploadTorn
@@ -203,7 +203,7 @@ class UploadService:
 
     async def _abandon(self, upload: "_Upload") -> None:
         try:
-            async with self.transaction():
+            async with self.transaction(own=True):
                 gone = await self.ledger.abandon(upload.file_id)
                 if gone is None:
                     return

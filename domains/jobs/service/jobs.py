@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable
@@ -11,7 +12,7 @@ from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.schemas import JobBody, JobRow, Retention, body_of
 from domains.jobs.service.store import HintSender
 from domains.jobs.settings import JobsSettings
-from shared.database import TransactionFactory
+from shared.database import TransactionFactory, after_commit
 from shared.identity import Principal
 from shared.pagination import Page, PageRequest
 
@@ -85,10 +86,11 @@ class JobService:
             JobNotRetryable: it is in another state, or a twin is under way.
         """
         await self.read(caller, job_id)
-        queued = await self._jobs.retry(job_id)
-        if queued is None:
-            raise JobNotRetryable
-        self._hints.send_soon(queued.queue, queued.id)
+        async with self.transaction():
+            queued = await self._jobs.retry(job_id)
+            if queued is None:
+                raise JobNotRetryable
+            after_commit(partial(self._hints.send_soon, queued.queue, queued.id))
         return queued
 
     def body(self, job: JobRow) -> JobBody:
