@@ -69,6 +69,17 @@ class TransactionMisusedError(RuntimeError):
     """A programming error: a transaction used by another task, or committed after a part of it failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class PoolUsage:
+    """How many connections a pool may open, has idle and in use, and how many tasks wait for one."""
+
+    pool: str
+    size: int
+    idle: int
+    in_use: int
+    waiting: int
+
+
 class Database:
     """Two pools on one PostgreSQL: an engine for transactions, and asyncpg alone for reads.
 
@@ -106,6 +117,15 @@ class Database:
             self._readers.terminate()
         if self._engine is not None:
             await self._engine.dispose()
+
+    def pools(self) -> list[PoolUsage]:
+        """Return how busy the connections are."""
+        found = [] if self._readers is None else [PoolUsage("reads", *self._readers.usage())]
+        if self._engine is not None:
+            pool: Any = self._engine.sync_engine.pool
+            waiting = len(pool._pool._queue._getters)  # noqa: SLF001  # SQLAlchemy tells it nowhere
+            found.append(PoolUsage("transactions", pool.size(), pool.checkedin(), pool.checkedout(), waiting))
+        return found
 
     @asynccontextmanager
     async def transaction(self, *, own: bool = False) -> AsyncIterator[None]:

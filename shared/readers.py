@@ -50,6 +50,11 @@ class Readers:
         finally:
             self._give_back(connection)
 
+    def usage(self) -> tuple[int, int, int, int]:
+        """Return how many connections there may be, are idle and in use, and how many tasks wait for one."""
+        waiting = sum(not waiting.done() for waiting in self._waiting)
+        return self._size, len(self._resting), len(self._used), waiting
+
     def terminate(self) -> None:
         """Close every connection at once."""
         for connection in [*self._used, *(connection for _, connection in self._resting)]:

@@ -24,7 +24,7 @@ from domains.emails.gateway.transport import (
     ServerUnreachable,
 )
 from domains.emails.settings import EmailsSettings, SmtpServer
-from shared.trace import span
+from shared.trace import Attribute, span
 
 # 421: the server is closing (RFC 5321, section 3.8); the others want a login or TLS (RFC 4954, section 6).
 _ABOUT_US = frozenset({421, 530, 534, 535, 538})
@@ -108,7 +108,10 @@ class SmtpGateway:
     @asynccontextmanager
     async def converse(self) -> AsyncIterator[Conversation]:
         """Connect, or go on with the kept connection; it is kept again if it ends well or with a clear answer."""
-        about = {"server.address": self._server.host, "server.port": self._server.port}
+        about: dict[str, Attribute] = {
+            "server.address": self._server.host,
+            "server.port": self._server.port,
+        }
         with span("smtp conversation", "client", about=about):
             async with self._conversation() as conversation:
                 yield conversation

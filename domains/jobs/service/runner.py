@@ -23,7 +23,7 @@ from shared.errors import AppError, problem_of
 from shared.ids import new_id
 from shared.jobs import JobDefinition, JobRegistry, LeaseLost, PermanentError, Snooze
 from shared.logging import get_logger
-from shared.trace import Trace, fail_span, span, tracing
+from shared.trace import Attribute, Trace, fail_span, span, tracing
 
 logger = get_logger(__name__)
 UNKNOWN_PAUSE = timedelta(minutes=1)
@@ -105,7 +105,11 @@ class JobRunner:
             provide=self._provide,
             ends_at=self.ends_at,
         )
-        about = {"tulou.job.id": str(job.id), "tulou.job.kind": job.kind, "tulou.job.attempt": job.attempt}
+        about: dict[str, Attribute] = {
+            "tulou.job.id": str(job.id),
+            "tulou.job.kind": job.kind,
+            "tulou.job.attempt": job.attempt,
+        }
         with (
             tracing(Trace(job.request_id, job.traceparent), job_id=str(job.id), kind=job.kind),
             span(f"job {job.kind}", "consumer", about=about),
