@@ -11,10 +11,11 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp, Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from bootstrap import health, metrics
+from bootstrap import health
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, offers
 from bootstrap.documentation import install_documentation
+from bootstrap.observation import metrics
 from bootstrap.observation.processes import check_observation, observed
 from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
@@ -63,7 +64,8 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.authenticator = container.auth.authenticator()
     app.state.answers = container.idempotency.service()
     app.state.united = container.database().united
-    app.state.metrics = metrics.JobMetrics(container.jobs.operations())
+    app.state.requests = RequestMeter()
+    app.state.metrics = metrics.exposition(container, app.state.requests)
     writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))
     writer.install(app)
     for router in routers_of(container):
@@ -81,7 +83,6 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         headers=security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds),
         cross_origin=CrossOrigin(settings.cors_origins),
     )
-    app.state.requests = RequestMeter()
     app.add_middleware(Observed, meter=app.state.requests, log=AccessLog(settings.logs_as))
     if settings.trusted_proxies:
         app.add_middleware(_believe_proxies, trusted=settings.trusted_proxies)
