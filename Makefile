@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Newer than the lock file when what is installed is what the lock file says.
 INSTALLED := .venv/installed
 
-.PHONY: help install run test test-all check format faults bench-jobs demo lock clean
+.PHONY: help install run test test-all check format faults bench-jobs demo compose-test lock clean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
@@ -43,6 +43,9 @@ bench-jobs: $(INSTALLED) ## Measure jobs beside bare Celery: throughput, pick-up
 
 demo: $(INSTALLED) ## Tell the whole story against a running system ("make run" in another terminal)
 	$(BIN)/python scripts/demo.py
+
+compose-test: $(INSTALLED) ## Build the image, start docker-compose.yml, tell the story, kill, scale, restart, stop (needs Docker)
+	$(BIN)/python scripts/compose_test.py
 
 lock: .venv-lock/bin/uv ## Compile requirements/*.txt anew from pyproject.toml
 	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --extra telemetry --extra sentry -o requirements/run.txt

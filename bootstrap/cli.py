@@ -166,11 +166,11 @@ def init_env(
 
 
 @app.command()
-def doctor() -> None:
-    """Check database, Redis, mail server and store, and say how to mend what is wrong."""
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Check database, Redis, mail server, store, disk, workers and relay; say how to mend what is wrong."""
     from bootstrap.commands import check_everything  # noqa: PLC0415  # as above
 
-    raise typer.Exit(0 if check_everything(command_settings()) else 1)
+    raise typer.Exit(0 if check_everything(command_settings(), as_json=as_json) else 1)
 
 
 app.add_typer(operators.jobs, name="jobs")

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
-from bootstrap.doctor import examine
+from bootstrap.doctor import examine, print_findings
 from bootstrap.settings import Settings
 from domains.auth.service.accounts import AccountService
 from shared.wiring import provided_by
@@ -30,9 +30,9 @@ def create_admin(settings: Settings, *, email: str, password: str) -> str:
     return composed(settings, create)
 
 
-def check_everything(settings: Settings) -> bool:
+def check_everything(settings: Settings, *, as_json: bool) -> bool:
     """Print how everything is that the program depends on; return whether all is well."""
-    return composed(settings, examine)
+    return print_findings(composed(settings, examine), as_json=as_json)
 
 
 def print_settings(settings: Settings) -> None:

@@ -169,7 +169,10 @@ class Settings(
     )
     worker_concurrency: int = Field(2, ge=1, le=64, description="Child processes of a worker.")
     doctor_free_bytes: int = Field(
-        1 << 30, ge=0, le=1 << 60, description="Free space of TULOU_DATA_DIR below which the doctor complains."
+        1 << 30,
+        ge=0,
+        le=1 << 60,
+        description="Free space of TULOU_DATA_DIR below which the doctor complains.",
     )
     pulse_file: Path | None = Field(
         None, description="File that a worker or relay touches every 10 s; `tulou-alive` looks at its age."

@@ -38,20 +38,6 @@ def test_every_setting_is_described(settings) -> None:
     assert [name for name, field in type(settings).model_fields.items() if not field.description] == []
 
 
-def test_the_doctor_finds_everything_well(servers, settings) -> None:
-    result = run(servers, "doctor")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "PostgreSQL 18" in result.stdout
-
-
-def test_the_doctor_says_how_to_mend_what_is_wrong(servers, settings) -> None:
-    result = run(servers, "doctor", SMTP_URL="smtp://127.0.0.1:9", REDIS_URL="redis://127.0.0.1:9/0")
-    assert result.returncode == 1
-    assert "Start Redis" in result.stdout
-    assert "mail server" in result.stdout
-    assert "Traceback" not in result.stderr
-
-
 def test_an_administrator_is_made(servers, settings) -> None:
     email = some_email()
     result = run(servers, "create-admin", "--email", email, TULOU_ADMIN_PASSWORD="a fine long secret 1")

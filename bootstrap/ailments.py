@@ -1,0 +1,252 @@
+"""What the doctor looks at: one question to each thing that the program depends on, and how to mend it."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from alembic.script import ScriptDirectory
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, ResponseError
+from sqlalchemy import ARRAY, Text, any_, bindparam, func, literal_column, select
+from sqlalchemy import table as sql_table
+
+from bootstrap.container import TulouContainer, domains_of
+from bootstrap.migrate import FOLDER
+from domains.emails.settings import parse_smtp_url
+from domains.jobs.repository.operations import SILENT_AFTER
+from domains.jobs.service.operations import OperationsService
+from shared.ids import new_id
+from shared.schemas import Row
+from shared.statements import Statement
+from shared.wiring import provided_by
+
+OLDEST_POSTGRES = 160000
+DRIFT = timedelta(seconds=5)
+LONGEST_LAG = 10.0
+"""Seconds that a relay may leave something undone."""
+
+
+class Ailment(Exception):
+    """Something is wrong; `cure` says how to mend it."""
+
+    def __init__(self, sentence: str, cure: str) -> None:
+        super().__init__(sentence)
+        self.cure = cure
+
+
+class _Server(Row):
+    version: int
+    now: datetime
+    is_superuser: bool
+    may_create: bool
+
+
+class _Revision(Row):
+    version_num: str
+
+
+class _Missing(Row):
+    name: str
+
+
+_SERVER = Statement(
+    select(
+        literal_column("current_setting('server_version_num')::int").label("version"),
+        func.clock_timestamp().label("now"),
+        literal_column("current_setting('is_superuser') = 'on'").label("is_superuser"),
+        literal_column("has_database_privilege(current_database(), 'CREATE')").label("may_create"),
+    ),
+    _Server,
+)
+_REVISION = Statement(
+    select(literal_column("version_num").label("version_num")).select_from(sql_table("alembic_version")),
+    _Revision,
+)
+_NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_lacks = " OR ".join(f"NOT has_table_privilege(oid, '{right}')" for right in _NEEDED)
+_schema = "relnamespace::regnamespace::text"
+_WITHOUT_RIGHTS = Statement(
+    select(literal_column("oid::regclass::text").label("name"))
+    .select_from(sql_table("pg_class", schema="pg_catalog"))
+    .where(
+        literal_column("relkind IN ('r', 'p')"),
+        literal_column(_schema) == any_(bindparam("schemas", type_=ARRAY(Text()))),
+        literal_column(f"({_lacks})"),
+    )
+    .order_by(literal_column("1")),
+    _Missing,
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question to one dependency. `ask` returns what is well, or raises."""
+
+    name: str
+    cure: str
+    ask: Callable[[TulouContainer], Awaitable[str]]
+
+
+async def _database(container: TulouContainer) -> str:
+    server = await _asked(container)
+    if server.version < OLDEST_POSTGRES:
+        raise Ailment("PostgreSQL is older than 16.", "Use PostgreSQL 16 or newer.")
+    return f"PostgreSQL {server.version // 10000}"
+
+
+async def _role(container: TulouContainer) -> str:
+    server = await _asked(container)
+    if container.settings().env != "production":
+        return "the owner (fine outside production)" if server.may_create else "data only"
+    cure = "Give TULOU_DATABASE_URL a role with data rights only, and the owner to TULOU_DATABASE_OWNER_URL."
+    if server.is_superuser:
+        raise Ailment("The application connects as a superuser.", cure)
+    if server.may_create:
+        raise Ailment("The application's role may create tables.", cure)
+    return "data only"
+
+
+async def _rights(container: TulouContainer) -> str:
+    schemas = list(domains_of(container))
+    missing = await container.database().fetch_all(_WITHOUT_RIGHTS, schemas=schemas)
+    if missing:
+        names = ", ".join(row.name for row in missing)
+        raise Ailment(
+            f"The application may not read and write {names}.",
+            "Run `tulou migrate`, with TULOU_DATABASE_URL and TULOU_DATABASE_OWNER_URL set: it grants the rights.",
+        )
+    return "reads and writes every table"
+
+
+async def _migrations(container: TulouContainer) -> str:
+    head = ScriptDirectory(str(FOLDER)).get_current_head()
+    current = await container.database().fetch_one(_REVISION)
+    if current is None or current.version_num != head:
+        raise Ailment("The database is not up to date.", "Run `tulou migrate`.")
+    return f"up to date ({head})"
+
+
+async def _clock(container: TulouContainer) -> str:
+    drift = abs(container.clock().now() - (await _asked(container)).now)
+    if drift > DRIFT:
+        raise Ailment(f"This machine and the database differ by {drift}.", "Let both follow an NTP server.")
+    return f"differs by {drift.total_seconds():.3f} s"
+
+
+async def _asked(container: TulouContainer) -> _Server:
+    (server,) = await container.database().fetch_all(_SERVER)
+    return server
+
+
+async def _redis(container: TulouContainer) -> str:
+    settings = container.settings()
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    async with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as redis:
+        await redis.ping()
+        policy = (await redis.info("memory")).get("maxmemory_policy")
+    if policy != "noeviction":
+        raise Ailment(f"Redis may drop hints (policy {policy}).", "Set maxmemory-policy to noeviction.")
+    if settings.env == "production" and await _lets_anybody_in(url):
+        raise Ailment(
+            "Redis lets anybody in.", "Set a password (requirepass, or ACLs without a default user)."
+        )
+    return "reachable, noeviction"
+
+
+async def _lets_anybody_in(url: str) -> bool:
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return False
+    stranger = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    try:
+        async with Redis.from_url(stranger, socket_timeout=2, socket_connect_timeout=2) as redis:
+            return bool(await redis.ping())
+    except (AuthenticationError, ResponseError):
+        return False
+
+
+async def _mail(container: TulouContainer) -> str:
+    url = container.settings().emails_smtp_url
+    if url is None:
+        raise Ailment("No mail server is set: mails are only logged.", "Set SMTP_URL.")
+    server = parse_smtp_url(url.get_secret_value())
+    async with container.emails.transport().converse() as conversation:
+        login = f"signed in as {server.username}" if server.username else "without a login"
+        return f"reachable, TLS {conversation.tls or 'off'}, {login}"
+
+
+async def _store(container: TulouContainer) -> str:
+    store, key, content = container.files.store(), f"doctor/{new_id()}", b"Is there a doctor in the house?"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield content
+
+    await store.put(key, pieces())
+    try:
+        read = b"".join([piece async for piece in store.read(key, 0, len(content))])
+    finally:
+        await store.delete(key)
+    if read != content:
+        raise Ailment("The store gave other bytes than it was given.", "Look at the disk or the bucket.")
+    return "writes, reads, deletes"
+
+
+async def _disk(container: TulouContainer) -> str:
+    settings = container.settings()
+    if not settings.data_dir.exists():
+        raise Ailment(f"There is no folder {settings.data_dir}.", "Make it, or set TULOU_DATA_DIR.")
+    free = shutil.disk_usage(settings.data_dir).free
+    if free < settings.doctor_free_bytes:
+        raise Ailment(
+            f"{settings.data_dir} has {free >> 20} MiB left, fewer than {settings.doctor_free_bytes >> 20}.",
+            "Make room, or set TULOU_DATA_DIR to a larger disk.",
+        )
+    if not os.access(settings.data_dir, os.W_OK):
+        raise Ailment(f"{settings.data_dir} can't be written to.", f"Give it to user {os.getuid()}.")
+    return f"{free >> 20} MiB free"
+
+
+async def _workers(container: TulouContainer) -> str:
+    workers = await provided_by(container, "jobs.operations", OperationsService).workers()
+    able = [row for row in workers if row.silence < SILENT_AFTER.total_seconds() and not row.draining]
+    served = {queue for row in able for queue in row.queues.split(",")}
+    unserved = [queue for queue in container.registry().queues() if queue not in served]
+    if unserved:
+        raise Ailment(
+            f"No worker serves {', '.join(unserved)}.",
+            "Start " + ", ".join(f"`tulou worker --queue {queue}`" for queue in unserved) + ".",
+        )
+    return f"{sum(bool(row.queues) for row in able)} alive; each queue has one"
+
+
+async def _relay(container: TulouContainer) -> str:
+    operations = provided_by(container, "jobs.operations", OperationsService)
+    rows = await operations.workers()
+    if not any(not row.queues and row.silence < SILENT_AFTER.total_seconds() for row in rows):
+        raise Ailment("No relay is alive: retries and recurring jobs wait.", "Start `tulou relay`.")
+    lag = (await operations.load()).relay_lag_seconds
+    if lag > LONGEST_LAG:
+        raise Ailment(
+            f"The relay is {lag:.0f} s behind.", "Look at its log; see to it that it reaches Redis."
+        )
+    return f"alive, {lag:.1f} s behind"
+
+
+CHECKS = (
+    Check("database", "Start PostgreSQL, and see to it that TULOU_DATABASE_URL leads to it.", _database),
+    Check("database role", "See above.", _role),
+    Check("migrations", "Run `tulou migrate`.", _migrations),
+    Check("database rights", "See above.", _rights),
+    Check("clock", "See above.", _clock),
+    Check("redis", "Start Redis or Valkey, and see to it that TULOU_REDIS_URL leads to it.", _redis),
+    Check("mail server", "See to it that SMTP_URL names a server that lets us in.", _mail),
+    Check(
+        "file store", "Look at TULOU_FILES_STORE_URL, its credentials, and the space that is left.", _store
+    ),
+    Check("disk", "Look at TULOU_DATA_DIR.", _disk),
+    Check("workers", "See above.", _workers),
+    Check("relay", "See above.", _relay),
+)

@@ -1,0 +1,311 @@
+"""Try docker-compose.yml for real: build, start, tell the story, kill, scale, restart, stop; clean up in any case.
+
+    make compose-test
+
+Images and base are those of docker-compose.yml unless PYTHON_IMAGE, POSTGRES_IMAGE, REDIS_IMAGE and MAIL_IMAGE name
+others; BUILD_NETWORK=host lets the build use the machine's own network. Needs Docker with its compose command.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+PROJECT = Path(__file__).resolve().parents[1]
+PHOTOGRAPH = PROJECT / "tests" / "data" / "astronaut.jpg"
+TULOU = ("api", "relay", "worker-default", "worker-mail", "worker-files")
+UPLOADS = 24
+WORKERS = 3
+PATIENCE = 120.0
+
+
+class Failed(Exception):
+    """Something is not as it should be; the message says what."""
+
+
+class Compose:
+    """The project, under a name and in a folder of its own: nobody else's containers are touched."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"tulou-test-{secrets.token_hex(3)}"
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.mails = f"http://127.0.0.1:{_free_port()}"
+        self._override = folder / "override.yml"
+        self._environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": self.name,
+            "IMAGE": f"{self.name}:latest",
+            "SETTINGS_FILE": str(folder / "tulou.env"),
+            "API_PORT": self.url.rsplit(":", 1)[1],
+            "MAIL_PORT": self.mails.rsplit(":", 1)[1],
+        }
+        self._command = [*_compose_command(), "--env-file", str(folder / ".env")]
+        self._write_override()
+        run([sys.executable, "-m", "bootstrap.cli", "init-env", str(folder)])
+        settings = folder / "tulou.env"
+        text = settings.read_text().replace("TULOU_PUBLIC_URL=http://127.0.0.1:8000", "")
+        # Short leases, so that what a killed worker had is soon another's.
+        settings.write_text(
+            f"{text}TULOU_PUBLIC_URL={self.url}\nTULOU_JOBS_LEASE=8\nTULOU_JOBS_HEARTBEAT=2\n"
+        )
+
+    def __call__(self, *arguments: str, seconds: float = 600) -> str:
+        """Run the compose command on this project."""
+        files = ["-f", str(PROJECT / "docker-compose.yml"), "-f", str(self._override)]
+        return run([*self._command, *files, *arguments], environment=self._environment, seconds=seconds)
+
+    def containers(self, service: str) -> list[str]:
+        """Return the ids of a service's containers that run."""
+        return self("ps", "-q", service).split()
+
+    def _write_override(self) -> None:
+        network = os.environ.get("BUILD_NETWORK")
+        build = f"{{services: {{api: {{build: {{network: {network}}}}}}}}}" if network else "{services: {}}"
+        self._override.write_text(build)
+
+
+def main() -> int:
+    """Try everything; return the exit code."""
+    folder = Path(tempfile.mkdtemp(prefix="tulou-compose-"))
+    compose = Compose(folder)
+    try:
+        attempt(compose)
+    except (Failed, httpx.HTTPError, subprocess.TimeoutExpired) as failure:
+        say(f"FAILED: {failure}")
+        with suppress(Failed):
+            say(compose("logs", "--no-color", "--tail", "30"))
+        return 1
+    finally:
+        with suppress(Failed):
+            compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+            run(["docker", "image", "rm", f"{compose.name}:latest"])
+        shutil.rmtree(folder)
+    say("passed: everything that was accepted was done, and everything ended by itself")
+    return 0
+
+
+def attempt(compose: Compose) -> None:
+    """Do one thing after another."""
+    begun = time.monotonic()
+    compose("build")
+    size = int(inspected(f"{compose.name}:latest", "{{.Size}}"))
+    say(f"built the image: {size / 1e6:.0f} MB, in {time.monotonic() - begun:.0f} s")
+    begun = time.monotonic()
+    compose("up", "--detach")
+    wait_until(lambda: is_ready(compose), "the API to be ready")
+    ready = time.monotonic() - begun
+    wait_until(
+        lambda: all(are_healthy(compose, service) for service in TULOU), "all containers to be healthy"
+    )
+    say(f"started: ready after {ready:.1f} s, everything healthy after {time.monotonic() - begun:.1f} s")
+    look_inside(compose)
+    tell_the_story(compose)
+    say_memory(compose)
+    kill_a_worker(compose)
+    restart_the_database(compose)
+    tell_the_story(compose)
+    stop(compose)
+
+
+def look_inside(compose: Compose) -> None:
+    """See that processes are nobody, on a disk that they can't write to, and without a compiler."""
+    for service in TULOU:
+        (container, *_) = compose.containers(service)
+        require(inside(container, "id -u") == "10001", f"{service} runs as somebody else")
+        require(
+            inside(container, "touch /opt/x 2>/dev/null || echo no") == "no", f"{service} can write to /opt"
+        )
+        found = inside(container, "command -v gcc cc make pip || echo none")
+        require(found == "none", f"{service} has {found}")
+    api = compose.containers("api")[0]
+    environment = inside(api, "env")
+    require("POSTGRES_PASSWORD" not in environment, "the API knows the superuser's password")
+    require("OWNER" not in environment, "the API knows the owner's password")
+    doctor = json.loads(inside(api, "tulou doctor --json || true"))
+    ill = [check for check in doctor["checks"] if check["state"] == "ill"]
+    require(not ill, f"the doctor found {ill}")
+    say(f"the doctor found {len(doctor['checks'])} things well, from within the API's container")
+
+
+def tell_the_story(compose: Compose) -> None:
+    """Run the demo against the containers."""
+    environment = {**os.environ, "TULOU_URL": compose.url, "MAIL_CATCHER": compose.mails}
+    run([sys.executable, "scripts/demo.py"], environment=environment, seconds=180)
+    say("told the demo's story: registered, verified by mail, uploaded, rendered, searched, downloaded")
+
+
+def kill_a_worker(compose: Compose) -> None:
+    """Kill the container of a worker that is busy, then start three: every accepted job must be done."""
+    with httpx.Client(base_url=compose.url, timeout=30) as client:
+        sign_in(client)
+        jobs = [upload(client, number) for number in range(UPLOADS // 2)]
+        (victim,) = compose.containers("worker-files")
+        wait_until(lambda: states(client, jobs) & {"running", "succeeded"}, "a job to begin", pause=0.01)
+        run(["docker", "kill", victim])
+        before = [job for job in jobs if state_of(client, job) != "succeeded"]
+        require(before, "the worker had done everything before it was killed")
+        jobs += [upload(client, number) for number in range(UPLOADS // 2, UPLOADS)]
+        compose("up", "--detach", "--no-recreate", "--scale", f"worker-files={WORKERS}")
+        wait_until(lambda: len(compose.containers("worker-files")) >= WORKERS, "three workers")
+        wait_until(lambda: states(client, jobs) == {"succeeded"}, "all jobs to succeed")
+    say(f"killed the busy worker with {len(before)} jobs left, scaled to 3: all {len(jobs)} jobs succeeded")
+
+
+def restart_the_database(compose: Compose) -> None:
+    """Restart PostgreSQL under the running system."""
+    compose("restart", "postgres")
+    wait_until(lambda: is_ready(compose), "the API to be ready again")
+    wait_until(
+        lambda: all(are_healthy(compose, service) for service in TULOU), "all containers to be healthy"
+    )
+    restarts = {
+        service: sum(
+            int(inspected(container, "{{.RestartCount}}")) for container in compose.containers(service)
+        )
+        for service in TULOU
+    }
+    require(not any(restarts.values()), f"processes ended with the database: {restarts}")
+    say("restarted the database: the API is ready again, and no process of Tulou ended")
+
+
+def stop(compose: Compose) -> None:
+    """Stop everything, and see that it ended by itself, not killed."""
+    running = {service: compose.containers(service) for service in TULOU}
+    begun = time.monotonic()
+    compose("stop")
+    taken = time.monotonic() - begun
+    codes = {
+        service: [int(inspected(container, "{{.State.ExitCode}}")) for container in containers]
+        for service, containers in running.items()
+    }
+    require(all(code == 0 for ended in codes.values() for code in ended), f"exit codes {codes}")
+    say(f"stopped everything in {taken:.1f} s, each with exit code 0")
+
+
+def say_memory(compose: Compose) -> None:
+    """Print what each container holds in memory."""
+    names = run(
+        [
+            "docker",
+            "ps",
+            "--quiet",
+            "--filter",
+            f"label=com.docker.compose.project={compose.name}",
+        ]
+    ).split()
+    lines = run(["docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *names])
+    say("memory:\n    " + "\n    ".join(sorted(lines.replace(f"{compose.name}_", "").splitlines())))
+
+
+def sign_in(client: httpx.Client) -> None:
+    """Become somebody."""
+    person = {"email": f"compose-{secrets.token_hex(6)}@example.org", "password": secrets.token_urlsafe(18)}
+    expect(client.post("/v1/auth/register", json=person), 202)
+    form = {"grant_type": "password", "username": person["email"], "password": person["password"]}
+    wait_until(lambda: client.post("/v1/auth/token", data=form).status_code == httpx.codes.OK, "the account")
+    token = expect(client.post("/v1/auth/token", data=form), 200).json()["access_token"]
+    client.headers["Authorization"] = f"Bearer {token}"
+
+
+def upload(client: httpx.Client, number: int) -> str:
+    """Upload a photograph unlike the others; return the address of the job that it causes."""
+    content = PHOTOGRAPH.read_bytes() + number.to_bytes(2, "big")
+    answer = expect(client.post("/v1/files", files={"file": (f"{number}.jpg", content)}), 201)
+    return str(answer.json()["jobs"][0]["url"])
+
+
+def states(client: httpx.Client, jobs: list[str]) -> set[str]:
+    """Return the states that the jobs are in."""
+    return {state_of(client, job) for job in jobs}
+
+
+def state_of(client: httpx.Client, job: str) -> str:
+    """Return the state of one job."""
+    return str(expect(client.get(job), 200).json()["status"])
+
+
+def is_ready(compose: Compose) -> bool:
+    """Tell whether the API can serve."""
+    try:
+        return httpx.get(f"{compose.url}/health/ready", timeout=5).json()["status"] == "ok"
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
+def are_healthy(compose: Compose, service: str) -> bool:
+    """Tell whether all containers of a service are."""
+    found = [inspected(container, "{{.State.Health.Status}}") for container in compose.containers(service)]
+    return bool(found) and set(found) == {"healthy"}
+
+
+def inside(container: str, command: str) -> str:
+    """Run a shell command in a container; return what it printed."""
+    return run(["docker", "exec", container, "sh", "-c", command]).strip()
+
+
+def inspected(thing: str, template: str) -> str:
+    """Return what Docker knows of a container or an image."""
+    return run(["docker", "inspect", "--format", template, thing]).strip()
+
+
+def expect(answer: httpx.Response, status: int) -> httpx.Response:
+    """Return the answer if it has this status."""
+    require(
+        answer.status_code == status, f"{answer.request.url} answered {answer.status_code}: {answer.text}"
+    )
+    return answer
+
+
+def require(condition: object, otherwise: str) -> None:
+    """Fail with a sentence unless the condition holds."""
+    if not condition:
+        raise Failed(otherwise)
+
+
+def wait_until(condition: Callable[[], object], what: str, *, pause: float = 0.5) -> None:
+    """Wait for something, with a limit."""
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        require(time.monotonic() < until, f"waited {PATIENCE:.0f} s in vain for {what}")
+        time.sleep(pause)
+
+
+def run(command: list[str], *, environment: dict[str, str] | None = None, seconds: float = 120) -> str:
+    """Run a program to its end; return what it printed."""
+    ended = subprocess.run(  # noqa: S603  # our own commands
+        command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    if ended.returncode:
+        said = (ended.stdout + ended.stderr)[-3000:]
+        raise Failed(f"`{' '.join(command)}` ended with {ended.returncode}:\n{said}")
+    return ended.stdout
+
+
+def say(text: str) -> None:
+    """Print a step."""
+    print(f"· {text}", flush=True)
+
+
+def _compose_command() -> list[str]:
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)  # noqa: S607  # on PATH
+    return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
