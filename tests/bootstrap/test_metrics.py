@@ -1,37 +1,80 @@
-"""Background work as Prometheus sees it."""
+"""What Prometheus sees."""
 
 import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 from pydantic import SecretStr
 
 from bootstrap.api import create_api
 from bootstrap.compose import compose
-from bootstrap.metrics import JobMetrics
+from bootstrap.observation.families import gauge
+from bootstrap.observation.job_metrics import JobMetrics
+from bootstrap.observation.metrics import Exposition
+from domains.jobs.models import JobState
+from domains.jobs.repository.durations import Ended
 from domains.jobs.repository.reports import CrashCount
 from domains.jobs.service.operations import Load, QueueStatistics
+from shared.errors import DatabaseUnavailable
+
+TOKEN = "a token for prometheus alone"
 
 
 class Operations:
-    """Answers what a test says, and counts how often it is asked."""
+    """Answers what a test says."""
 
     def __init__(self) -> None:
-        self.asked = 0
         self.crashed = 0
         self.queues = [QueueStatistics(queue="mail", queued=3, oldest_due_seconds=12.5, workers=2)]
 
     async def load(self) -> Load:
-        self.asked += 1
-        await asyncio.sleep(0)
         return Load(queues=self.queues, failed_by_kind={'a "kind"': 4}, relay_lag_seconds=1.5)
 
     async def crashes(self, since: Any) -> CrashCount:
-        from datetime import UTC, datetime
-
         return CrashCount(number=self.crashed if since else 0, until=datetime.now(UTC))
+
+
+class Durations:
+    """Answers what a test says."""
+
+    def __init__(self) -> None:
+        self.rows: list[Ended] = []
+
+    async def until(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def ended(self, *, since: datetime, until: datetime, bounds: Any) -> list[Ended]:
+        return self.rows
+
+
+class Own(Collector):
+    """A process that knows nothing of itself."""
+
+    def collect(self) -> Any:
+        return []
+
+
+class Source:
+    """Counts how often it is asked, and may be away."""
+
+    fresh_for = 60.0
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.away = False
+
+    async def read(self) -> Any:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise DatabaseUnavailable
+        return [gauge("things", "Things.", [], [([], self.asked)])]
 
 
 def samples(text: bytes | str) -> dict[tuple[str, ...], float]:
@@ -43,9 +86,31 @@ def samples(text: bytes | str) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_every_number_has_its_metric() -> None:
-    found = samples(await JobMetrics(Operations()).text())
-    assert found == {
+class Collected(Collector):
+    """Some families."""
+
+    def __init__(self, families: Any) -> None:
+        self._families = families
+
+    def collect(self) -> Any:
+        return self._families
+
+
+async def found_by(metrics: JobMetrics) -> dict[tuple[str, ...], float]:
+    return samples(generate_latest(Collected(await metrics.read())))
+
+
+@asynccontextmanager
+async def api(settings: Any) -> Any:
+    app = create_api(settings, compose(settings, "api"))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            yield client
+
+
+async def test_every_number_of_jobs_has_its_metric() -> None:
+    assert await found_by(JobMetrics(Operations(), Durations())) == {
         ("tulou_jobs", "mail", "scheduled"): 0,
         ("tulou_jobs", "mail", "queued"): 3,
         ("tulou_jobs", "mail", "running"): 0,
@@ -58,25 +123,50 @@ async def test_every_number_has_its_metric() -> None:
     }
 
 
-async def test_many_scrapes_ask_the_database_once() -> None:
-    operations = Operations()
-    metrics = JobMetrics(operations)
-    answers = await asyncio.gather(*(metrics.text() for _ in range(20)))
-    assert operations.asked == 1
-    assert len(set(answers)) == 1
+async def test_durations_of_jobs_add_up() -> None:
+    durations = Durations()
+    metrics = JobMetrics(Operations(), durations)
+    durations.rows = [Ended(kind="mails.send", state=JobState.SUCCEEDED, bucket=1, number=2, seconds=0.14)]
+    await metrics.read()
+    durations.rows = [Ended(kind="mails.send", state=JobState.SUCCEEDED, bucket=11, number=1, seconds=400)]
+    found = await found_by(metrics)
+    name = "tulou_job_duration_seconds"
+    below = {
+        le: found[f"{name}_bucket", "mails.send", le, "succeeded"] for le in ("0.05", "0.1", "300.0", "+Inf")
+    }
+    assert below == {"0.05": 0, "0.1": 2, "300.0": 2, "+Inf": 3}
+    assert found[f"{name}_count", "mails.send", "succeeded"] == 3
+    assert found[f"{name}_sum", "mails.send", "succeeded"] == pytest.approx(400.14)
 
 
 async def test_expired_leases_only_ever_grow() -> None:
     operations = Operations()
-    metrics = JobMetrics(operations)
+    metrics = JobMetrics(operations, Durations())
     seen = []
     for operations.crashed in (5, 2, 0, 1):
-        metrics._fresh_until = 0
-        seen.append(samples(await metrics.text())[("tulou_jobs_leases_expired_total",)])
+        seen.append((await found_by(metrics))["tulou_jobs_leases_expired_total",])
     assert seen == [0, 2, 2, 3]
 
 
-async def test_metrics_are_served_for_every_queue_and_hold_nobodys_data(client, user, composition) -> None:
+async def test_many_scrapes_ask_the_database_once() -> None:
+    source = Source()
+    exposition = Exposition(Own(), {"things": source})
+    answers = await asyncio.gather(*(exposition.text() for _ in range(20)))
+    assert source.asked == 1
+    assert len(set(answers)) == 1
+
+
+async def test_numbers_that_cannot_be_read_are_missing_and_said_to_be() -> None:
+    source = Source()
+    exposition = Exposition(Own(), {"things": source})
+    await exposition.text()
+    source.away = True
+    exposition._kept["things"]._fresh_until = 0
+    assert samples(await exposition.text()) == {("tulou_metrics_up", "things"): 0}
+
+
+async def test_metrics_are_served_for_every_queue_and_hold_nobodys_data(client, user, work_off) -> None:
+    await work_off()
     answer = await client.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
@@ -84,25 +174,104 @@ async def test_metrics_are_served_for_every_queue_and_hold_nobodys_data(client, 
     for queue in ("default", "mail", "files"):
         assert ("tulou_jobs", queue, "queued") in found
         assert ("tulou_workers", queue) in found
+    assert {name for name, *_ in found} > {
+        "tulou_mails",
+        "tulou_files_bytes",
+        "tulou_build_info",
+        "process_resident_memory_bytes",
+    }
     assert user.email not in answer.text
     assert str(user.id) not in answer.text
+
+
+async def test_requests_are_counted_by_route_method_and_class_of_status(settings, app) -> None:
+    async with api(settings) as client:
+        for _ in range(3):
+            await client.get("/v1/files/0199e0d6-0000-7000-8000-000000000000")
+        for path in ("/nowhere", "/v1/nothing/here", "/x" * 50):
+            await client.get(path)
+        await client.request("BREW", "/v1/users/me")
+        found = samples((await client.get("/metrics")).text)
+    name = "tulou_http_request_duration_seconds_count"
+    assert found[name, "GET", "/v1/files/{file_id}", "4xx"] == 3
+    assert found[name, "GET", "", "4xx"] == 3
+    assert found[name, "OTHER", "/v1/users/me", "4xx"] == 1
+    assert found["tulou_http_requests_in_flight",] == 1
+    assert found["tulou_http_response_bytes_total", "GET", "/v1/files/{file_id}", "4xx"] > 300
+
+
+async def test_the_pools_tell_who_waits(settings, app) -> None:
+    small = settings.model_copy(update={"database_pool": 1})
+    container = compose(small, "api")
+    database = container.database()
+    await database.start()
+    hold = asyncio.Event()
+
+    async def use() -> None:
+        async with database.transaction():
+            from shared.database import current_session
+
+            await (await current_session().connection()).exec_driver_sql("SELECT 1")
+            await hold.wait()
+
+    users = [asyncio.create_task(use()) for _ in range(3)]
+    while {usage.pool: usage for usage in database.pools()}["transactions"].waiting < 2:
+        await asyncio.sleep(0.01)
+    usage = {usage.pool: usage for usage in database.pools()}["transactions"]
+    assert (usage.size, usage.in_use, usage.waiting) == (1, 1, 2)
+    hold.set()
+    await asyncio.gather(*users)
+    assert [(usage.in_use, usage.waiting) for usage in database.pools()] == [(0, 0), (0, 0)]
+    await database.stop()
 
 
 async def test_metrics_are_no_operation_of_the_api(app) -> None:
     assert "/metrics" not in app.openapi()["paths"]
 
 
-async def test_without_a_database_there_are_no_metrics(settings) -> None:
+async def test_without_a_database_a_process_still_tells_of_itself(settings) -> None:
     nowhere = SecretStr("postgresql://nobody:x@127.0.0.1:9/x")
     away = settings.model_copy(update={"database_url": nowhere, "database_timeout": 1})
-    app = create_api(away, compose(away, "api"))
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            answer = await client.get("/metrics")
-    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+    async with api(away) as client:
+        answer = await client.get("/metrics")
+    found = samples(answer.text)
+    assert answer.status_code == 200
+    assert found["tulou_metrics_up", "jobs"] == found["tulou_metrics_up", "emails"] == 0
+    assert ("tulou_jobs", "mail", "queued") not in found
+    assert found["tulou_database_connections_limit", "reads"] == settings.database_pool
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [({}, 401), ({"Authorization": "Bearer wrong"}, 401), ({"Authorization": f"Bearer {TOKEN}"}, 200)],
+)
+async def test_with_a_token_only_who_has_it_may_look(given, status: int, settings, app) -> None:
+    async with api(settings.model_copy(update={"metrics_token": SecretStr(TOKEN)})) as client:
+        assert (await client.get("/metrics", headers=given)).status_code == status
+
+
+async def test_in_production_nobody_looks_without_a_token(settings, app) -> None:
+    changed = {"env": "production", "trusted_hosts": ("127.0.0.1",)}
+    async with api(settings.model_copy(update=changed)) as client:
+        assert (await client.get("/metrics")).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 async def test_metrics_are_only_read(method: str, client) -> None:
     assert (await client.request(method, "/metrics")).status_code == 405
+
+
+async def test_ended_jobs_are_counted_with_their_kind(client, user, work_off, composition) -> None:
+    durations = composition.jobs.durations()
+    since = await durations.until()
+    await client.post("/v1/auth/password/forgot", json={"email": user.email})
+    await work_off()
+    async with asyncio.timeout(20):
+        while True:
+            until = await durations.until()
+            rows = await durations.ended(since=since, until=until, bounds=[0.0, 60.0])
+            found = {(row.kind, row.state.value): row for row in rows}
+            if ("emails.deliver", "succeeded") in found:
+                break
+            await asyncio.sleep(0.2)
+    assert found["emails.deliver", "succeeded"].bucket == 1
