@@ -37,19 +37,28 @@ def only_services_open_transactions(path: str, tree: ast.Module) -> Iterator[str
     if is_part(path, "service") or path == "shared/database.py":
         return
     for name in ("transaction", "_transaction"):
-        yield from (f"{path}:{line} opens a transaction" for line in calls(tree, name))
+        yield from (
+            f"{path}:{line} opens a transaction: let a method of the service do it"
+            for line in calls(tree, name)
+        )
 
 
 def only_the_database_commits(path: str, tree: ast.Module) -> Iterator[str]:
     if path in {"shared/database.py", "bootstrap/migrations/env.py"}:
         return
     for name in ("commit", "rollback"):
-        yield from (f"{path}:{line} calls {name}" for line in calls(tree, name))
+        yield from (
+            f"{path}:{line} calls {name}: leaving `async with self.transaction()` commits, an error rolls back"
+            for line in calls(tree, name)
+        )
 
 
 def no_object_graphs(path: str, tree: ast.Module) -> Iterator[str]:
     for name in ("relationship", "Relationship", "backref"):
-        yield from (f"{path}:{line} declares a relationship" for line in calls(tree, name))
+        yield from (
+            f"{path}:{line} declares a relationship: keep the id, and read the other row by a statement of its own"
+            for line in calls(tree, name)
+        )
 
 
 def foreign_keys_stay_at_home(path: str, tree: ast.Module) -> Iterator[str]:
@@ -70,14 +79,14 @@ def foreign_keys_stay_at_home(path: str, tree: ast.Module) -> Iterator[str]:
     ]
     for target in targets:
         if not (isinstance(target, ast.Constant) and str(target.value).startswith(f"{own}.")):
-            yield f"{path}:{target.lineno} refers to another domain's table"
+            yield f"{path}:{target.lineno} refers to another domain's table: keep the id, and ask its Protocol"
 
 
 def annotations_are_real_where_frameworks_read_them(path: str, tree: ast.Module) -> Iterator[str]:
     if is_part(path, "router", "tasks") or path.startswith("bootstrap/"):
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-                yield f"{path}:{node.lineno} turns annotations into text"
+                yield f"{path}:{node.lineno} turns annotations into text, which frameworks read here: import the types"
 
 
 def nothing_is_imported_by_name(path: str, tree: ast.Module) -> Iterator[str]:
@@ -89,8 +98,8 @@ def nothing_is_imported_by_name(path: str, tree: ast.Module) -> Iterator[str]:
             names = [node.module or ""]
         # importlib.metadata tells versions; it imports nothing.
         if any(name.split(".")[0] == "importlib" and name != "importlib.metadata" for name in names):
-            yield f"{path}:{node.lineno} imports by name, past every contract"
-    yield from (f"{path}:{line} imports by name" for line in calls(tree, "__import__"))
+            yield f"{path}:{node.lineno} imports by name, past every contract: write the import, or be given it by the container"
+    yield from (f"{path}:{line} imports by name: write the import" for line in calls(tree, "__import__"))
 
 
 def no_drawers(path: str, _tree: ast.Module) -> Iterator[str]:
@@ -100,7 +109,7 @@ def no_drawers(path: str, _tree: ast.Module) -> Iterator[str]:
 
 def init_files_are_empty(path: str, tree: ast.Module) -> Iterator[str]:
     if path.endswith("__init__.py") and tree.body:
-        yield f"{path} is not empty"
+        yield f"{path} is not empty: move it into a module with a name"
 
 
 RULES: list[tuple[Rule, str, str]] = [

@@ -1,0 +1,51 @@
+"""What a domain's `public.py` offers, read from its text: nothing of the program has to be imported for it."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+DOMAINS = Path(__file__).parents[2] / "domains"
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What other domains may ask (Protocols and their methods), hear (events) and know (values and types)."""
+
+    domain: str
+    questions: dict[str, list[str]]
+    events: list[str]
+    values: list[str]
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        asked = [f"`{name}.{method}`" for name, methods in self.questions.items() for method in methods]
+        known = [f"`{name}`" for name in (*self.events, *self.values)]
+        return f"`domains.{self.domain}.public` offers {', '.join(asked + known) or 'nothing yet'}."
+
+
+def face_of(domain: str, folder: Path = DOMAINS) -> Face:
+    """Read a domain's public face, a file or a package; a domain without one offers nothing."""
+    face = Face(domain, {}, [], [])
+    place = folder / domain
+    for path in [place / "public.py", *sorted((place / "public").rglob("*.py"))]:
+        if path.exists():
+            for node in ast.parse(path.read_text()).body:
+                _enter(node, face)
+    return face
+
+
+def _enter(node: ast.stmt, face: Face) -> None:
+    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+        bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+        if "Protocol" in bases:
+            functions = [
+                part for part in node.body if isinstance(part, ast.AsyncFunctionDef | ast.FunctionDef)
+            ]
+            face.questions[node.name] = [part.name for part in functions]
+        else:
+            (face.events if "Event" in bases else face.values).append(node.name)
+    elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+        face.values.append(node.name)
+    elif isinstance(node, ast.Assign):
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        face.values.extend(name for name in names if not name.startswith("_"))
