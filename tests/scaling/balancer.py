@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -12,7 +13,8 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Balancer:
     """Hands each new connection to the next of `backends`; connections that stand are left alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.backends: list[str] = []
         self.taken = 0
         self._server: asyncio.Server | None = None
@@ -27,7 +29,7 @@ class Balancer:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator["Balancer"]:
         """Listen on a free port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         try:
             yield self
         finally:
@@ -63,5 +65,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(chunk)
             await writer.drain()
     with contextlib.suppress(OSError):
-        writer.write_eof()
-        await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+        else:  # TLS knows no half-closed connection
+            writer.close()
