@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Newer than the lock file when what is installed is what the lock file says.
 INSTALLED := .venv/installed
 
-.PHONY: help install run test test-all check format faults bench-jobs demo compose-test lock clean
+.PHONY: help install run test test-all check format faults bench bench-jobs demo compose-test lock clean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
@@ -37,6 +37,9 @@ faults: $(INSTALLED) ## Break whatever can break, count what is lost, write docs
 
 test-all: test ## Run the tests, then every fault at a third of its length
 	$(BIN)/python -m tests.faults --scale 0.3
+
+bench: $(INSTALLED) ## Measure beside floors, write docs/performance.md (about eight minutes; ONLY=me,list: only print)
+	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY),--page docs/performance.md)
 
 bench-jobs: $(INSTALLED) ## Measure jobs beside bare Celery: throughput, pick-up, memory (about four minutes)
 	$(BIN)/python -m bench.jobs --report docs/jobs-performance.md

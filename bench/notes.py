@@ -1,4 +1,4 @@
-"""A domain as a team would add it, small and written in the house's manner: what `a create with commit` is measured on."""
+"""A domain as a team would add it, small, in the house's manner: what a create with commit is measured on."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Alternating rounds: the system, the floors, the system again; so that what else the machine does meets all of them."""
+"""Alternating rounds: the system, the floors, the system again, so that what else the machine does meets all."""
 
 import asyncio
 import json
@@ -113,7 +113,13 @@ async def measure(server: Server, plan: Plan, *statuses: int) -> Round:
 
 
 async def compare(
-    title: str, servers: Sequence[Server], plan: Plan, *, rounds: int, statuses: tuple[int, ...] = (200,)
+    title: str,
+    servers: Sequence[Server],
+    plan: Plan,
+    *,
+    rounds: int,
+    seconds: float,
+    statuses: tuple[int, ...] = (200,),
 ) -> Comparison:
     """Measure every server in turn, `rounds` times, after a short warm-up of each; who begins changes."""
     found = Comparison(title, {server.name: [] for server in servers})
@@ -121,7 +127,7 @@ async def compare(
         await measure(server, replace(plan, seconds=1.0), *statuses)
     for number in range(rounds):
         for server in servers if number % 2 == 0 else servers[::-1]:
-            found.rounds[server.name].append(await measure(server, plan, *statuses))
+            found.rounds[server.name].append(await measure(server, replace(plan, seconds=seconds), *statuses))
     return found
 
 

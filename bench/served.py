@@ -1,4 +1,4 @@
-"""The API as `tulou api` serves it, with one more domain. BENCH_FRAME=off leaves out every layer in front of the routes."""
+"""The API as `tulou api` serves it, with one more domain. BENCH_FRAME=off: no layer stands in front of the routes."""
 
 import os
 
