@@ -148,8 +148,8 @@ def kill_a_worker(compose: Compose) -> None:
     """Kill the container of a worker that is busy, then start three: every accepted job must be done."""
     with httpx.Client(base_url=compose.url, timeout=30) as client:
         sign_in(client)
-        jobs = [upload(client, number) for number in range(UPLOADS // 2)]
         (victim,) = compose.containers("worker-files")
+        jobs = [upload(client, number) for number in range(UPLOADS // 2)]
         wait_until(lambda: states(client, jobs) & {"running", "succeeded"}, "a job to begin", pause=0.01)
         run(["docker", "kill", victim])
         before = [job for job in jobs if state_of(client, job) != "succeeded"]
@@ -165,6 +165,8 @@ def restart_the_database(compose: Compose) -> None:
     """Restart PostgreSQL under the running system."""
     compose("restart", "postgres")
     wait_until(lambda: is_ready(compose), "the API to be ready again")
+    # The first to write learns by a 503 that its connection is of before; it is told to come again.
+    wait_until(lambda: can_register(compose), "the API to take a registration")
     wait_until(
         lambda: all(are_healthy(compose, service) for service in TULOU), "all containers to be healthy"
     )
@@ -240,6 +242,14 @@ def is_ready(compose: Compose) -> bool:
         return httpx.get(f"{compose.url}/health/ready", timeout=5).json()["status"] == "ok"
     except (httpx.HTTPError, ValueError):
         return False
+
+
+def can_register(compose: Compose) -> bool:
+    """Tell whether the API writes."""
+    person = {"email": f"compose-{secrets.token_hex(6)}@example.org", "password": secrets.token_urlsafe(18)}
+    answer = httpx.post(f"{compose.url}/v1/auth/register", json=person, timeout=30)
+    require(answer.status_code in {202, 503}, f"registering answered {answer.status_code}: {answer.text}")
+    return answer.status_code == httpx.codes.ACCEPTED
 
 
 def are_healthy(compose: Compose, service: str) -> bool:
