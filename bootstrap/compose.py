@@ -23,6 +23,8 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
         settings=settings,
         database_url=settings.database_url.get_secret_value() if settings.database_url else "",
         pool_size=_pool_size(settings, role),
+        # Work that changes things must not begin from what is old; and only the API waits for replicas all the time.
+        replica_urls=settings.plain_replica_urls if role == "api" else (),
         worker_id=_name(role),
     )
     container.check_dependencies()

@@ -55,11 +55,18 @@ class TulouContainer(DeclarativeContainer):
     settings = Dependency(instance_of=Settings)
     database_url = Dependency(instance_of=str)
     pool_size = Dependency(instance_of=int)
+    replica_urls = Dependency(instance_of=tuple)
     worker_id = Dependency(instance_of=str)
 
     clock = ThreadSafeSingleton(Clock)
     database = ThreadSafeSingleton(
-        Database, database_url, pool_size=pool_size, timeout=settings.provided.database_timeout
+        Database,
+        database_url,
+        pool_size=pool_size,
+        timeout=settings.provided.database_timeout,
+        prepared=settings.provided.keeps_statements_prepared,
+        replica_urls=replica_urls,
+        replica_lag=settings.provided.database_replica_lag,
     )
     registry = ThreadSafeSingleton(JobRegistry)
     celery = ThreadSafeSingleton(create_celery, settings.provided.redis_url.get_secret_value.call())

@@ -199,6 +199,16 @@ class Settings(
         return self.token_key.get_secret_value() if self.token_key else ""
 
     @cached_property
+    def plain_replica_urls(self) -> tuple[str, ...]:
+        """Where replicas are."""
+        return tuple(url.get_secret_value() for url in self.database_replica_urls)
+
+    @cached_property
+    def keeps_statements_prepared(self) -> bool:
+        """Whether statements stay prepared on their connections."""
+        return self.database_prepared == "on"
+
+    @cached_property
     def logs_as(self) -> Literal["json", "console"]:
         """The log format in force."""
         return self.log_format or ("json" if self.env == "production" else "console")

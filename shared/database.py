@@ -4,7 +4,7 @@ The open transaction lives in a ContextVar: repositories find it there, and nobo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from shared.errors import DatabaseUnavailable
 from shared.logging import get_logger
 from shared.readers import Readers
+from shared.replicas import PRIMARY_IS_AT, Replicas
 from shared.statements import RowT, Statement
 
 logger = get_logger(__name__)
@@ -36,6 +37,10 @@ _UNREACHABLE = (
 
 _AWAY = ("08", "57P", "53300")
 """SQLSTATE: a connection failed; it shuts down, starts up or has crashed; it has too many connections already."""
+
+
+_UNNAMED: dict[str, Any] = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+"""For SQLAlchemy: prepare each statement anew, under no name."""
 
 
 class TransactionFactory(Protocol):
@@ -84,11 +89,30 @@ class Database:
     """Two pools on one PostgreSQL: an engine for transactions, and asyncpg alone for reads.
 
     `pool_size` is the number of connections of each; a pool that is empty for `timeout` seconds answers
-    `DatabaseUnavailable`.
+    `DatabaseUnavailable`. `prepared=False` is for a pooler that gives each transaction another connection: nothing of a
+    statement is kept on one. Statements that may be stale are read from a replica that is at most `replica_lag`
+    seconds behind, if there is one.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 16, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 16,
+        timeout: float = 10.0,
+        prepared: bool = True,
+        replica_urls: Sequence[str] = (),
+        replica_lag: float = 2.0,
+    ) -> None:
         self._url = url
+        self._prepared = prepared
+        self._replicas = Replicas(
+            replica_urls,
+            lag=replica_lag,
+            size=pool_size,
+            timeout=timeout,
+            **self._options("tulou-replica-reads"),
+        )
         self._pool_size = pool_size
         self._timeout = timeout
         self._engine: AsyncEngine | None = None
@@ -102,17 +126,23 @@ class Database:
             max_overflow=0,
             pool_timeout=self._timeout,
             pool_pre_ping=False,
-            connect_args={"timeout": self._timeout, "server_settings": {"application_name": "tulou"}},
+            connect_args={
+                "timeout": self._timeout,
+                **self._options("tulou"),
+                **({} if self._prepared else _UNNAMED),
+            },
         )
         self._readers = Readers(
             self._url,
             size=self._pool_size,
             timeout=self._timeout,
-            server_settings={"application_name": "tulou-reads"},
+            **self._options("tulou-reads"),
         )
+        self._replicas.start(self._position)
 
     async def stop(self) -> None:
         """Close every connection."""
+        self._replicas.stop()
         if self._readers is not None:
             self._readers.terminate()
         if self._engine is not None:
@@ -221,10 +251,26 @@ class Database:
             message = "the database was not started"
             raise RuntimeError(message)
         arguments = statement.arguments(parameters)
+        if statement.may_be_stale:
+            was_read, answer = await self._replicas.run(how, statement.sql, arguments)
+            if was_read:
+                return answer
         try:
             return await self._readers.run(how, statement.sql, arguments)
         except _UNREACHABLE as error:
             raise DatabaseUnavailable from error
+
+    async def _position(self) -> int:
+        if self._readers is None:
+            message = "the database was not started"
+            raise RuntimeError(message)
+        position: int = await self._readers.run("fetchval", PRIMARY_IS_AT, ())
+        return position
+
+    def _options(self, name: str) -> dict[str, Any]:
+        """Return what every connection is opened with."""
+        kept = {} if self._prepared else {"statement_cache_size": 0}
+        return {"server_settings": {"application_name": name}, **kept}
 
     @property
     def _writers(self) -> AsyncEngine:

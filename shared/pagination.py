@@ -72,6 +72,7 @@ class Listing(Generic[RowT]):
         key: the unique column that settles ties.
         sorts: sort names and their columns, none of which may be null.
         filters: filter names and their conditions, each with a `bindparam` of the filter's name.
+        may_be_stale: pages may be some seconds old: not for a list in which people look for what they just did.
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class Listing(Generic[RowT]):
         key: Any,
         sorts: Mapping[str, Any],
         filters: Mapping[str, ColumnElement[bool]] | None = None,
+        may_be_stale: bool = False,
     ) -> None:
         self._base = base
+        self._may_be_stale = may_be_stale
         self._into = into
         self._key = key
         self._sorts = dict(sorts)
@@ -125,11 +128,17 @@ class Listing(Generic[RowT]):
             )
             clause = clause.where(here < there if descending else here > there)
         order = (column.desc(), self._key.desc()) if descending else (column.asc(), self._key.asc())
-        return Statement(clause.order_by(*order).limit(bindparam("page_limit")), self._into)
+        return Statement(
+            clause.order_by(*order).limit(bindparam("page_limit")),
+            self._into,
+            may_be_stale=self._may_be_stale,
+        )
 
     def _count(self, present: frozenset[str]) -> Statement[_Total]:
         inner = self._filtered(present).subquery()
-        return Statement(select(func.count().label("total")).select_from(inner), _Total)
+        return Statement(
+            select(func.count().label("total")).select_from(inner), _Total, may_be_stale=self._may_be_stale
+        )
 
     def _filtered(self, present: frozenset[str]) -> Select[Any]:
         return self._base.where(*(self._filters[name] for name in sorted(present)))

@@ -21,11 +21,13 @@ _DIALECT: Any = asyncpg_dialect()  # type: ignore[no-untyped-call]  # untyped in
 class Statement(Generic[RowT]):
     """One statement with named `bindparam`s, whose rows become `into` (a pydantic model with the columns' names).
 
+    `may_be_stale`: the answer may be some seconds old, so that a replica can give it.
     `in_()` can't be compiled ahead: write `column == any_(bindparam("ids", type_=ARRAY(Uuid)))`.
     """
 
-    def __init__(self, clause: Clause, into: type[RowT]) -> None:
+    def __init__(self, clause: Clause, into: type[RowT], *, may_be_stale: bool = False) -> None:
         self.clause = clause
+        self.may_be_stale = may_be_stale
         self.into = into
         self.changes = not isinstance(clause, Select)
         compiled = clause.compile(dialect=_DIALECT)

@@ -27,6 +27,7 @@ _LIST = Listing(
     EmailRead,
     key=Email.id,
     sorts={"created_at": Email.created_at},
+    may_be_stale=True,
     filters={
         "status": col(Email.status) == bindparam("status"),
         "recipient": func.lower(Email.recipient) == func.lower(bindparam("recipient")),

@@ -36,6 +36,7 @@ _LISTING = Listing(
     UserRow,
     key=col(User.id),
     sorts={"created_at": col(User.created_at), "email": col(User.email)},
+    may_be_stale=True,
     filters={
         "email": col(User.email_normalised) == bindparam("email"),
         "q": func.strpos(_SEARCHED, func.lower(bindparam("q"))) > 0,
