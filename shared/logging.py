@@ -66,13 +66,19 @@ def _renderers(log_format: LogFormat) -> list[Any]:
         tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         return [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
     return [
+        _in_one_line,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             pad_event_to=0,
             pad_level=False,
             exception_formatter=structlog.dev.plain_traceback,
-        )
+        ),
     ]
+
+
+def _in_one_line(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Escape what would begin another line; JSON does so by itself."""
+    return {**event, "event": str(event.get("event", "")).replace("\r", "\\r").replace("\n", "\\n")}
 
 
 def _without_nothing(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ HIDDEN = "[hidden]"
 
 _SECRETS = re.compile(
     r"""
-    (?P<before> ://[^\s/:@"']*: )  [^\s/@"']+ (?=@)                                   # a password in a URL
+    (?P<before> ://[^\s/:"']*: )   [^\s/@"']+ (?=@)                                   # a password in a URL
     | (?P<scheme> \b(?:bearer|basic)\s+ )  [\w.~+/=-]{8,}                             # Authorization
     | (?P<name>                                                                       # password=..., "token": "..."
         (?:password|passwd|secret|token|authorization|api_?key|otp|code_verifier)

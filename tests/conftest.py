@@ -25,9 +25,27 @@ from bootstrap.migrate import migrate
 from bootstrap.settings import Settings, load_settings
 from tests.people import People, Person
 from tests.programs import Program, tulou
+from tests.secrecy import SECRECY, watch
 
 QUEUES = ("default", "mail", "files")
 """The queues of the program; tests of the job core have one of their own, whose jobs never end well."""
+
+
+def pytest_configure() -> None:
+    """Look for secrets in all logs of this run."""
+    watch(SECRECY)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let the run fail if a log holds a secret, once every fixture has ended."""
+    leaks = list(SECRECY.leaks())
+    SECRECY.close()
+    if leaks:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        for line in [f"Secrets stand in {len(leaks)} lines of logs:", *leaks[:20]]:
+            reporter.write_line(line, red=True)
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,9 @@ def servers() -> Iterator[Servers]:
             "SMTP_URL": catcher.url,
             **read_environment_file(ensure_secrets(folder)),
         }
+        SECRECY.learn_environment(environment)
         yield Servers(folder, environment, folder / "mail", catcher, postgres.superuser_url)
+        SECRECY.learn_mails(folder / "mail")
     finally:
         catcher.stop()
         valkey.stop()

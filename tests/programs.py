@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.secrecy import SECRECY
+
 
 def free_port() -> int:
     """Return a port that nobody listens on."""
@@ -78,6 +80,7 @@ class Program:
                 self.process.wait(seconds)
         self._signal(signal.SIGKILL)
         code = self.process.wait()
+        SECRECY.read(" ".join(self.process.args[3:5]), self.output)
         self._log.close()
         return code
 
