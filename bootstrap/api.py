@@ -13,7 +13,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from bootstrap import health
 from bootstrap.compose import compose, start, stop
-from bootstrap.container import TulouContainer, offers
+from bootstrap.container import TulouContainer, domains_of, offers, purpose_of, served_domains
 from bootstrap.documentation import install_documentation
 from bootstrap.observation import metrics
 from bootstrap.observation.processes import check_observation, observed
@@ -35,11 +35,6 @@ from shared.http.routing import does_stream_body
 from shared.http.security_headers import security_headers
 
 TAGS = [
-    {"name": "auth", "description": "Who may come in."},
-    {"name": "users", "description": "Who people are."},
-    {"name": "files", "description": "Bytes, and what is made of them."},
-    {"name": "emails", "description": "Messages and their fate."},
-    {"name": "jobs", "description": "Work that goes on behind an answer."},
     {"name": "health", "description": "Is it alive, can it serve?"},
     {"name": "errors", "description": "What each error code means."},
 ]
@@ -52,7 +47,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app = FastAPI(
         title="Tulou",
         version="0.1.0",
-        openapi_tags=TAGS,
+        openapi_tags=_tags(container),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -61,6 +56,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         swagger_ui_oauth2_redirect_url=None,
     )
     app.state.container = container
+    app.state.domains = served_domains(container)
     app.state.authenticator = container.auth.authenticator()
     app.state.answers = container.idempotency.service()
     app.state.united = container.database().united
@@ -89,9 +85,17 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     return app
 
 
+def _tags(container: TulouContainer) -> list[dict[str, str]]:
+    """Return the tags of what is served; a domain is described by its container's first line."""
+    parts = domains_of(container)
+    with_routes = [name for name in served_domains(container) if "routers" in parts[name].providers]
+    return [*({"name": name, "description": purpose_of(parts[name])} for name in with_routes), *TAGS]
+
+
 def routers_of(container: TulouContainer) -> list[APIRouter]:
-    """Return the routers of every domain, and those that belong to none."""
-    offered = [router for routers in offers(container, "routers").values() for router in routers]
+    """Return the routers of every domain that this process serves, and those that belong to none."""
+    served, offered_by = served_domains(container), offers(container, "routers")
+    offered = [router for name in served for router in offered_by.get(name, [])]
     return [health.router, metrics.router, catalogue.router, *offered]
 
 

@@ -10,7 +10,13 @@ from bootstrap.settings import SettingsError, load_settings
 from bootstrap.terminal import command_settings, stop, told
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-Queues = Annotated[list[str], typer.Option("--queue", "-q", help="Queue to work on; give it again for more.")]
+Queues = Annotated[
+    list[str] | None,
+    typer.Option("--queue", "--queues", "-q", help="Queues to work on: again, or with commas, for more."),
+]
+Domains = Annotated[
+    str | None, typer.Option("--domains", help="Only these domains, with commas between; by default all.")
+]
 
 
 def main() -> None:
@@ -30,21 +36,24 @@ def dev() -> None:
 
 
 @app.command()
-def serve() -> None:
-    """Serve the API."""
+def serve(domains: Domains = None) -> None:
+    """Serve the API, or the routes of some domains of it."""
+    from bootstrap.fleets import limited  # noqa: PLC0415  # as above
     from bootstrap.serve import serve_api  # noqa: PLC0415  # as above
 
-    serve_api(command_settings())
+    serve_api(limited(command_settings(), domains))
 
 
 @app.command()
-def worker(queue: Queues) -> None:
-    """Run jobs of one or more queues in child processes."""
+def worker(queues: Queues = None, domains: Domains = None) -> None:
+    """Run jobs of some queues, of all domains or some, in child processes."""
     # Celery reads it when it is imported: SIGTERM then lets running jobs end.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+    from bootstrap.fleets import limited, queues_of  # noqa: PLC0415  # as above
     from bootstrap.worker import Worker  # noqa: PLC0415  # as above
 
-    Worker(command_settings(), queue).run()
+    settings = limited(command_settings(), domains)
+    Worker(settings, queues_of(settings, queues)).run()
 
 
 @app.command()

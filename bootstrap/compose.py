@@ -4,7 +4,7 @@ import os
 import socket
 from typing import Literal
 
-from bootstrap.container import TulouContainer, offers
+from bootstrap.container import TulouContainer, domains_of, offers
 from bootstrap.settings import Settings, SettingsError
 from shared.jobs import jobs_in
 
@@ -28,6 +28,7 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
         worker_id=_name(role),
     )
     container.check_dependencies()
+    _refuse_unknown_domains(container)
     for tasks in offers(container, "tasks").values():
         container.registry().add(jobs_in(tasks))
     return container
@@ -45,6 +46,15 @@ def require(settings: Settings) -> None:
         raise SettingsError(
             f"Not set: {', '.join(missing)}. `tulou dev` (make run) brings all of them; otherwise set them"
             " in the environment. `tulou settings` explains each."
+        )
+
+
+def _refuse_unknown_domains(container: TulouContainer) -> None:
+    known = domains_of(container)
+    unknown = [name for name in container.settings().domains if name not in known]
+    if unknown:
+        raise SettingsError(
+            f"TULOU_DOMAINS names {', '.join(unknown)}; the domains are {', '.join(sorted(known))}."
         )
 
 

@@ -1,5 +1,6 @@
 """The map of the program: what there is once, then one line for each domain, lowest first, with what it is given."""
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,17 @@ def offers(container: Any, name: str) -> dict[str, Any]:
     """Return what the domains offer under a name (`routers`, `tasks`, `personal_data`, ...), by domain."""
     offering = {domain: parts for domain, parts in domains_of(container).items() if name in parts.providers}
     return {domain: getattr(parts, name)() for domain, parts in offering.items()}
+
+
+def purpose_of(parts: Any) -> str:
+    """Return what a domain is for: the first line of its container's docstring."""
+    return (inspect.getdoc(parts.declarative_parent) or "").split("\n")[0]
+
+
+def served_domains(container: Any) -> list[str]:
+    """Return the domains whose routes or jobs this process serves: all, unless the settings name some."""
+    chosen = container.settings().domains
+    return [name for name in domains_of(container) if not chosen or name in chosen]
 
 
 def _resource_urls(container: Any) -> dict[str, str]:

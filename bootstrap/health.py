@@ -4,7 +4,7 @@ import asyncio
 from typing import Literal
 
 from fastapi import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import literal_column, select
@@ -39,6 +39,9 @@ class Ready(BaseModel):
 
     status: Literal["ok", "degraded", "unavailable"]
     checks: dict[str, Literal["ok", "down"]]
+    domains: list[str] = Field(
+        description="Domains whose routes this process serves.", examples=[["files", "users"]]
+    )
 
 
 @router.get("/live", summary="Is the process alive?")
@@ -103,6 +106,7 @@ async def ready(request: Request, response: Response) -> Ready:
     `degraded`, with 200, when Redis or the mail server is: the API works on, and what it accepts is done later.
     """
     asked = VITAL | USEFUL
+    served: list[str] = request.app.state.domains
     answers = await asyncio.gather(*(ask(request) for ask in asked.values()))
     checks: dict[str, Literal["ok", "down"]] = {
         name: "ok" if answers else "down" for name, answers in zip(asked, answers, strict=True)
@@ -110,5 +114,5 @@ async def ready(request: Request, response: Response) -> Ready:
     down = {name for name, state in checks.items() if state == "down"}
     if down & set(VITAL):
         response.status_code = 503
-        return Ready(status="unavailable", checks=checks)
-    return Ready(status="degraded" if down else "ok", checks=checks)
+        return Ready(status="unavailable", checks=checks, domains=served)
+    return Ready(status="degraded" if down else "ok", checks=checks, domains=served)

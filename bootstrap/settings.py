@@ -106,6 +106,10 @@ class Settings(
         None, description="Where links in mails lead; by default to the small pages of the API itself."
     )
     data_dir: Path = Field(Path(".tulou"), description="Folder of everything that is kept on disk.")
+    domains: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (),
+        description="Domains whose routes the API serves, whose jobs a worker runs, comma-separated; by default all.",
+    )
     database_url: Annotated[SecretStr, AfterValidator(_is_postgres)] | None = Field(
         None,
         validation_alias=AliasChoices("TULOU_DATABASE_URL", "DATABASE_URL"),

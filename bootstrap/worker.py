@@ -24,6 +24,7 @@ from celery.worker import state
 
 from bootstrap.compose import compose, require, start, stop
 from bootstrap.container import TulouContainer
+from bootstrap.fleets import kinds_of
 from bootstrap.observation.processes import check_observation, observed
 from bootstrap.pulse import beat
 from bootstrap.settings import Settings
@@ -83,6 +84,7 @@ class WorkerChild:
         self._observation.enter_context(observed(container.settings(), "worker"))
         self.runner: JobRunner = self._container.jobs.runner()
         self.runner.ends_at = ending.ends_at
+        self.runner.kinds = kinds_of(container)
 
     def follow_hint(self, job_id: UUID, queue: str) -> int:
         """Run the hinted job and due ones after it; return how many."""

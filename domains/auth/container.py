@@ -38,7 +38,7 @@ from shared.personal_data import PersonalData
 
 
 class AuthContainer(containers.DeclarativeContainer):
-    """Whether and how people may come in.
+    """Who may come in, and how.
 
     `keepers` is a callable that returns every domain's `PersonalData`; `links_url` is where links in mails lead.
     """

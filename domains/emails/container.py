@@ -41,7 +41,7 @@ def _transport(settings: EmailsSettings, public_url: str) -> SmtpTransport:
 
 
 class EmailsContainer(containers.DeclarativeContainer):
-    """What mail needs, and what it offers."""
+    """Messages and their fate."""
 
     settings = providers.Dependency(instance_of=EmailsSettings)
     database = providers.Dependency(instance_of=Database)

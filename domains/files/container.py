@@ -27,7 +27,7 @@ from shared.database import Database
 
 
 class FilesContainer(DeclarativeContainer):
-    """Files and what is made of them."""
+    """Bytes, and what is made of them."""
 
     settings = Dependency(instance_of=FilesSettings)
     data_dir = Dependency(instance_of=Path)

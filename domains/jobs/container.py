@@ -29,7 +29,7 @@ from shared.jobs import JobRegistry, Outbox
 
 
 class JobsContainer(DeclarativeContainer):
-    """Background work."""
+    """Work that goes on behind an answer."""
 
     settings = Dependency(instance_of=JobsSettings)
     database = Dependency(instance_of=Database)

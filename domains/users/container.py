@@ -11,7 +11,7 @@ from shared.database import Database, TransactionFactory
 
 
 class UsersContainer(containers.DeclarativeContainer):
-    """Who a person is."""
+    """Who people are."""
 
     settings = providers.Dependency(instance_of=UsersSettings)
     database = providers.Dependency(instance_of=Database)

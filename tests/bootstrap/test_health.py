@@ -25,6 +25,7 @@ async def test_everything_is_there(settings: Settings, app) -> None:
     assert answer.json() == {
         "status": "ok",
         "checks": {"database": "ok", "store": "ok", "redis": "ok", "mail": "ok"},
+        "domains": ["idempotency", "jobs", "files", "emails", "users", "auth"],
     }
 
 

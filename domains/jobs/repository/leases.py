@@ -1,11 +1,24 @@
 """Jobs as workers hold them. Every write is fenced by the lease token: no row means that the lease is lost."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Integer, Interval, bindparam, case, func, literal_column, select, update
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Interval,
+    Text,
+    any_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
@@ -40,16 +53,22 @@ _claim = (
     .returning(*columns(Job, ClaimedJob))
 )
 _CLAIM_THIS = Statement(_claim.where(col(Job.id) == bindparam("job_id"), claimable), ClaimedJob)
-_claim_next = _claim.where(
-    col(Job.id)
-    == select(col(Job.id))
+_first = (
+    select(col(Job.id))
     .where(col(Job.queue) == bindparam("from_queue"), claimable)
     .order_by(col(Job.priority), col(Job.turn), col(Job.run_at), col(Job.id))
     .limit(literal_column("1"))
     .with_for_update(skip_locked=True)
-    .scalar_subquery()
 )
+_of_kinds = col(Job.kind) == any_(bindparam("kinds", type_=ARRAY(Text)))
+_claim_next = _claim.where(col(Job.id) == _first.scalar_subquery())
 _CLAIM_NEXT = Statement(_claim_next, ClaimedJob)
+_CLAIM_THIS_OF_KINDS = Statement(
+    _claim.where(col(Job.id) == bindparam("job_id"), claimable, _of_kinds), ClaimedJob
+)
+_CLAIM_NEXT_OF_KINDS = Statement(
+    _claim.where(col(Job.id) == _first.where(_of_kinds).scalar_subquery()), ClaimedJob
+)
 _progress: dict[str, Any] = {
     "progress_current": bindparam("steps"),
     "progress_total": bindparam("steps_in_all"),
@@ -128,14 +147,26 @@ class LeaseRepository(Repository):
     """What a worker does with rows of `jobs.jobs`. Each method is one round trip."""
 
     async def claim(
-        self, *, token: UUID, worker: str, lease: timedelta, job_id: UUID | None = None, queue: str = ""
+        self,
+        *,
+        token: UUID,
+        worker: str,
+        lease: timedelta,
+        job_id: UUID | None = None,
+        queue: str = "",
+        kinds: Collection[str] | None = None,
     ) -> ClaimedJob | None:
-        """Take the job with this id, or the next due one of a queue; None if there is none to take."""
-        who = {"next_token": token, "worker": worker, "lease": lease}
+        """Take the job with this id, or the next due one of a queue, of these kinds; None if there is none to take."""
+        who: dict[str, Any] = {"next_token": token, "worker": worker, "lease": lease}
+        if kinds is not None:
+            who["kinds"] = list(kinds)
+        this, following = (
+            (_CLAIM_THIS, _CLAIM_NEXT) if kinds is None else (_CLAIM_THIS_OF_KINDS, _CLAIM_NEXT_OF_KINDS)
+        )
         try:
             if job_id is not None:
-                return await self.database.fetch_one(_CLAIM_THIS, job_id=job_id, **who)
-            return await self.database.fetch_one(_CLAIM_NEXT, from_queue=queue, **who)
+                return await self.database.fetch_one(this, job_id=job_id, **who)
+            return await self.database.fetch_one(following, from_queue=queue, **who)
         except (asyncpg.UniqueViolationError, IntegrityError):
             return None  # another worker took a job with the same concurrency key in this moment
 

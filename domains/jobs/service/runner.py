@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -34,7 +34,14 @@ class ClaimingLeases(Leases, Protocol):
     """Leases that can be taken."""
 
     async def claim(
-        self, *, token: UUID, worker: str, lease: timedelta, job_id: UUID | None = None, queue: str = ""
+        self,
+        *,
+        token: UUID,
+        worker: str,
+        lease: timedelta,
+        job_id: UUID | None = None,
+        queue: str = "",
+        kinds: Collection[str] | None = None,
     ) -> ClaimedJob | None:
         """Take a job."""
         ...
@@ -44,7 +51,8 @@ class JobRunner:
     """One for each worker process. Its loop runs one job at a time.
 
     `ends_at` tells when this worker must have ended (`time.monotonic()`), or None while it needn't: from then on it
-    takes no further job, and gives back the one that it has with no attempt burnt.
+    takes no further job, and gives back the one that it has with no attempt burnt. `kinds`: those that it runs; None:
+    all.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class JobRunner:
         self._provide = provide
         self._worker_id = worker_id
         self.ends_at: Callable[[], float | None] = lambda: None
+        self.kinds: Collection[str] | None = None
 
     async def follow_hint(self, job_id: UUID, queue: str) -> int:
         """Run the hinted job, then due ones of its queue for a while; return how many were run.
@@ -80,7 +89,7 @@ class JobRunner:
             goes_on = (
                 self.ends_at() is None and done < self._settings.jobs_drain_limit and time.monotonic() < until
             )
-            following = await self.run(claimed, then_from=queue if goes_on else None)
+            following = await self.run(claimed, then_from=queue if goes_on and self.kinds is None else None)
             claimed = following or (await self.claim_next(queue) if goes_on else None)
         return done
 
@@ -234,7 +243,12 @@ class JobRunner:
     async def _claim(self, *, job_id: UUID | None = None, queue: str = "") -> ClaimedJob | None:
         lease = timedelta(seconds=self._settings.jobs_lease)
         return await self._leases.claim(
-            token=new_id(), worker=self._worker_id, lease=lease, job_id=job_id, queue=queue
+            token=new_id(),
+            worker=self._worker_id,
+            lease=lease,
+            job_id=job_id,
+            queue=queue,
+            kinds=self.kinds,
         )
 
     def _backoff(self, attempt: int) -> float:

@@ -1,0 +1,67 @@
+"""The API split into two fleets behind one address is still one API, and no event loses its subscriber."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bootstrap.compose import compose
+from bootstrap.fleets import kinds_of, limited, queues_of
+from bootstrap.settings import SettingsError
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_the_whole_story_passes_through_two_fleets(fleets, servers) -> None:
+    result = subprocess.run(
+        [sys.executable, "scripts/demo.py"],
+        cwd=PROJECT,
+        env={**os.environ, "TULOU_URL": fleets.url, "TULOU_DATA_DIR": str(servers.folder)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr + fleets.workers["files"].output
+    assert all(count > 2 for count in fleets.proxy.served.values())
+
+
+def test_each_fleet_shows_and_serves_its_domains_alone(fleets) -> None:
+    files = httpx.get(f"{fleets.files_url}/openapi.json").json()
+    others = httpx.get(f"{fleets.others_url}/openapi.json").json()
+    assert {path.split("/")[2] for path in files["paths"] if path.startswith("/v1/")} == {"files"}
+    assert {tag["name"] for tag in files["tags"]} == {"files", "health", "errors"}
+    assert not any(path.startswith("/v1/files") for path in others["paths"])
+    assert httpx.get(f"{fleets.files_url}/v1/users/me").status_code == 404
+    assert httpx.get(f"{fleets.others_url}/v1/users/me").status_code == 401
+    assert httpx.get(f"{fleets.files_url}/health/ready").json()["domains"] == ["files"]
+
+
+def test_a_worker_of_some_domains_runs_their_jobs_and_knows_all(settings) -> None:
+    of_files = compose(limited(settings, "files"), "worker")
+    assert kinds_of(of_files) == {"files.process", "files.erase", "files.sweep"}
+    assert of_files.registry().find("auth.purge_account") is not None
+    assert kinds_of(compose(settings, "worker")) is None
+
+
+def test_queues_follow_from_domains(settings) -> None:
+    assert queues_of(limited(settings, "emails"), ["mail"]) == ["mail"]
+    assert queues_of(limited(settings, "emails, files"), None) == ["default", "files", "mail"]
+    assert queues_of(settings, ["mail,files", "default"]) == ["mail", "files", "default"]
+
+
+@pytest.mark.parametrize(
+    ("domains", "queues", "said"),
+    [
+        (None, None, "Say which queues"),
+        ("letters", ["mail"], "TULOU_DOMAINS names letters; the domains are auth, emails"),
+        ("files", ["mail"], "No job of files uses mail; they use default, files."),
+        ("users", None, "No job of users uses any queue; they use none."),
+    ],
+)
+def test_what_would_do_nothing_is_refused(settings, domains, queues, said) -> None:
+    with pytest.raises(SettingsError, match=said):
+        queues_of(limited(settings, domains), queues)

@@ -1,0 +1,17 @@
+"""A worker of some domains takes no job of another's, though both use one queue."""
+
+from domains.auth.service.follow_ups import VERIFY, MailRequest
+
+
+async def test_jobs_of_other_domains_in_the_same_queue_are_left_alone(
+    composition, app, user, work_off, monkeypatch
+) -> None:
+    await work_off()
+    runner = composition.jobs.runner()
+    monkeypatch.setattr(runner, "kinds", {"files.sweep"})
+    async with composition.database().transaction():
+        job_id = await composition.jobs.outbox().enqueue(VERIFY, MailRequest(user_id=user.id))
+    assert await runner.claim_this(job_id) is None
+    assert await runner.claim_next("default") is None
+    monkeypatch.setattr(runner, "kinds", {VERIFY})
+    assert await runner.follow_hint(job_id, "default") == 1
