@@ -1,0 +1,166 @@
+"""docker-compose.yml, the Dockerfile and the two files that `tulou init-env` writes, without Docker."""
+
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from bootstrap.cli import app as tulou
+from bootstrap.environment_files import PASSWORDS
+from bootstrap.settings import Settings, load_settings
+from bootstrap.variables import known_variables
+
+PROJECT = Path(__file__).parents[2]
+TEXT = (PROJECT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OF_TULOU = [name for name, service in SERVICES.items() if "tulou" in service["image"]]
+LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
+KNOWN = known_variables(Settings.model_fields)
+CHOICES = {
+    "IMAGE", "PYTHON_IMAGE", "POSTGRES_IMAGE", "REDIS_IMAGE", "MAIL_IMAGE", "API_PORT", "MAIL_PORT", "SETTINGS_FILE",
+}  # fmt: skip
+
+
+def assignments(path: Path) -> dict[str, str]:
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+def test_each_role_has_a_service() -> None:
+    commands = {name: " ".join(SERVICES[name]["command"]) for name in OF_TULOU}
+    assert commands == {
+        "api": "serve",
+        "relay": "relay",
+        "migrate": "migrate",
+        **{f"worker-{queue}": f"worker --queue {queue}" for queue in ("default", "mail", "files")},
+    }
+
+
+def test_each_command_of_the_image_is_one_of_ours() -> None:
+    known = {command.name or command.callback.__name__ for command in tulou.registered_commands}
+    assert {SERVICES[name]["command"][0] for name in OF_TULOU} <= known
+
+
+@pytest.mark.parametrize("name", OF_TULOU)
+def test_each_process_is_closed_in_and_limited(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["env_file"] == ["${SETTINGS_FILE:-tulou.env}"]
+    assert "container_name" not in service
+    assert name == "api" or "ports" not in service
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_container_has_a_limit(name: str) -> None:
+    assert SERVICES[name]["mem_limit"]
+
+
+@pytest.mark.parametrize("name", [name for name in LASTING if name != "mail"])
+def test_what_lasts_is_watched(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"]
+
+
+def test_dependencies_say_what_they_wait_for() -> None:
+    waited = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
+    for name in set(OF_TULOU) - {"migrate"}:
+        assert waited[name]["migrate"]["condition"] == "service_completed_successfully"
+        assert waited[name]["redis"]["condition"] == "service_healthy"
+    assert waited["migrate"]["roles"]["condition"] == "service_completed_successfully"
+    assert waited["roles"]["postgres"]["condition"] == "service_healthy"
+    assert all(target in SERVICES for targets in waited.values() for target in targets)
+
+
+def test_every_variable_is_a_setting() -> None:
+    for name in OF_TULOU:
+        assert set(SERVICES[name].get("environment", {})) <= KNOWN, name
+
+
+def test_only_the_migration_knows_the_owner_and_nobody_the_superuser() -> None:
+    for name in OF_TULOU:
+        given = str(SERVICES[name].get("environment", {}))
+        assert ("OWNER" in given) == (name == "migrate")
+        assert "POSTGRES_PASSWORD" not in given
+
+
+def test_everything_that_the_file_asks_for_is_written_or_chosen() -> None:
+    asked = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", TEXT))
+    assert asked == set(PASSWORDS) | CHOICES
+    required = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):\?", TEXT))
+    assert required == set(PASSWORDS)
+
+
+def test_stops_are_given_the_time_that_the_settings_promise() -> None:
+    settings = Settings()
+    grace = {name: int(SERVICES[name].get("stop_grace_period", "10s").rstrip("s")) for name in OF_TULOU}
+    assert grace["api"] > settings.shutdown_grace
+    assert all(
+        grace[f"worker-{queue}"] > settings.worker_soft_shutdown for queue in ("default", "mail", "files")
+    )
+
+
+def test_redis_drops_nothing_and_asks_for_a_password() -> None:
+    command = " ".join(SERVICES["redis"]["entrypoint"])
+    assert "--maxmemory-policy noeviction" in command
+    assert "--requirepass" in command
+    assert COMPOSE["networks"]["servers"]["internal"] is True
+    assert all(SERVICES[name]["networks"] == ["servers"] for name in ("postgres", "redis"))
+    assert not any("ports" in SERVICES[name] for name in ("postgres", "redis"))
+
+
+def test_the_files_of_secrets_are_good_private_and_never_written_over(tmp_path, monkeypatch) -> None:
+    assert CliRunner().invoke(tulou, ["init-env", str(tmp_path)]).exit_code == 0
+    servers, ours = tmp_path / ".env", tmp_path / "tulou.env"
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (servers, ours)} == {0o600}
+    assert set(assignments(servers)) == set(PASSWORDS)
+    assert len(set(assignments(servers).values())) == len(PASSWORDS)
+    assert set(assignments(ours)) <= KNOWN
+    for name, value in assignments(ours).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().plain_signing_keys
+    before = ours.read_text()
+    again = CliRunner().invoke(tulou, ["init-env", str(tmp_path)])
+    assert again.exit_code == 1
+    assert ours.read_text() == before
+
+
+def test_what_is_written_will_do_for_production(tmp_path, monkeypatch) -> None:
+    CliRunner().invoke(tulou, ["init-env", str(tmp_path)])
+    passwords, ours = assignments(tmp_path / ".env"), assignments(tmp_path / "tulou.env")
+    production = {
+        "TULOU_ENV": "production",
+        "TULOU_PUBLIC_URL": "https://api.tulou.test",
+        "SMTP_URL": f"smtps://user:{passwords['REDIS_PASSWORD']}@mail.test",
+    }
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        template = SERVICES["api"]["environment"][name]
+        production[name] = re.sub(r"\$\{([A-Z_]+)[^}]*\}", lambda found: passwords[found[1]], template)
+    for name, value in (ours | production).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().env == "production"
+
+
+def test_the_image_is_made_without_buildkit_and_runs_as_nobody() -> None:
+    lines = (PROJECT / "Dockerfile").read_text().splitlines()
+    instructions = [line for line in lines if line and not line.startswith(("#", " "))]
+    assert instructions[0].startswith("ARG PYTHON_IMAGE=")
+    assert [line for line in instructions if line.startswith("FROM")] == [
+        "FROM ${PYTHON_IMAGE} AS build",
+        "FROM ${PYTHON_IMAGE}",
+    ]
+    assert not any("--mount" in line or "<<" in line or line.startswith("# syntax") for line in lines)
+    final = instructions[len(instructions) - instructions[::-1].index("FROM ${PYTHON_IMAGE}") :]
+    assert "USER 10001:10001" in final
+    assert any(line.startswith("HEALTHCHECK") and "tulou-alive" in line for line in final)
+    named = set(re.findall(r"\b(TULOU_[A-Z_]+)=", "\n".join(lines)))
+    assert named <= KNOWN
+    copied = [line.split()[1] for line in instructions if line.startswith("COPY") and "--from" not in line]
+    ignored = (PROJECT / ".dockerignore").read_text()
+    for source in copied:
+        assert f"!{source}" in ignored, f"{source} is not sent to the build"
