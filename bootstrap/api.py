@@ -60,6 +60,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.authenticator = container.auth.authenticator()
     app.state.answers = container.idempotency.service()
     app.state.united = container.database().united
+    app.state.readiness = health.Readiness()
     app.state.requests = RequestMeter()
     app.state.metrics = metrics.exposition(container, app.state.requests)
     writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))

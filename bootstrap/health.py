@@ -1,6 +1,7 @@
 """Whether this process lives, and whether it can serve."""
 
 import asyncio
+import time
 from typing import Literal
 
 from fastapi import Response
@@ -19,6 +20,9 @@ from shared.statements import Statement
 router = Router(prefix="/health", tags=["health"])
 PATIENCE = 2.0
 """Seconds that a dependency has to answer."""
+
+FRESH = 1.0
+"""Seconds for which an answer is given again: any number of probes costs the dependencies one question."""
 
 
 class _One(Row):
@@ -91,6 +95,27 @@ async def _mail_server_answers(request: Request) -> bool:
     return True
 
 
+class Readiness:
+    """What the dependencies of a process said last."""
+
+    def __init__(self) -> None:
+        self._asking = asyncio.Lock()
+        self._fresh_until = 0.0
+        self._checks: dict[str, Literal["ok", "down"]] = {}
+
+    async def checks(self, request: Request) -> dict[str, Literal["ok", "down"]]:
+        """Return how each dependency is, or was a moment ago."""
+        async with self._asking:
+            if time.monotonic() >= self._fresh_until:
+                asked = VITAL | USEFUL
+                answers = await asyncio.gather(*(ask(request) for ask in asked.values()))
+                self._checks = {
+                    name: "ok" if answers else "down" for name, answers in zip(asked, answers, strict=True)
+                }
+                self._fresh_until = time.monotonic() + FRESH
+            return self._checks
+
+
 VITAL = {"database": _database_answers, "store": _store_answers}
 USEFUL = {"redis": _redis_answers, "mail": _mail_server_answers}
 
@@ -105,12 +130,9 @@ async def ready(request: Request, response: Response) -> Ready:
 
     `degraded`, with 200, when Redis or the mail server is: the API works on, and what it accepts is done later.
     """
-    asked = VITAL | USEFUL
     served: list[str] = request.app.state.domains
-    answers = await asyncio.gather(*(ask(request) for ask in asked.values()))
-    checks: dict[str, Literal["ok", "down"]] = {
-        name: "ok" if answers else "down" for name, answers in zip(asked, answers, strict=True)
-    }
+    readiness: Readiness = request.app.state.readiness
+    checks = await readiness.checks(request)
     down = {name for name, state in checks.items() if state == "down"}
     if down & set(VITAL):
         response.status_code = 503

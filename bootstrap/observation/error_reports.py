@@ -35,7 +35,6 @@ def reported(settings: Settings, role: Role, *, transport: Transport | None = No
         environment=settings.env,
         release=f"tulou@{version('tulou')}",
         default_integrations=False,
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         send_client_reports=False,

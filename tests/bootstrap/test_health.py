@@ -1,11 +1,14 @@
 """Health as load balancers and people see it."""
 
+import asyncio
+
 import httpx
 import pytest
 from pydantic import SecretStr
 
 from bootstrap.api import create_api
 from bootstrap.compose import compose
+from bootstrap.health import Readiness
 from bootstrap.settings import Settings
 
 NOWHERE = "127.0.0.1:9"
@@ -80,3 +83,37 @@ async def test_a_request_without_a_database_gets_503_and_when_to_come_back(setti
             answer = await client.post("/v1/auth/token", data=form)
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     assert answer.headers["Retry-After"] == "2"
+
+
+async def test_without_the_folder_of_the_store_nothing_can_be_served(settings: Settings, tmp_path) -> None:
+    folder = tmp_path / "files"
+    changed = settings.model_copy(update={"files_store_url": f"file://{folder}"})
+    app = create_api(changed, compose(changed, "api"))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            assert (await client.get("/health/ready")).status_code == 200
+            folder.rename(tmp_path / "elsewhere")
+            app.state.readiness = Readiness()
+            answer = await client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["store"] == "down"
+
+
+async def test_any_number_of_probes_asks_once(settings: Settings, app, monkeypatch) -> None:
+    asked = []
+
+    async def count(_request: object) -> bool:
+        asked.append(1)
+        await asyncio.sleep(0)
+        return True
+
+    monkeypatch.setattr("bootstrap.health.VITAL", {"database": count})
+    monkeypatch.setattr("bootstrap.health.USEFUL", {})
+    readiness = Readiness()
+    answers = await asyncio.gather(*(readiness.checks(None) for _ in range(50)))
+    assert len(asked) == 1
+    assert answers == [{"database": "ok"}] * 50
+    monkeypatch.setattr(readiness, "_fresh_until", 0)
+    await readiness.checks(None)
+    assert len(asked) == 2
