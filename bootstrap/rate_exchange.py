@@ -42,7 +42,9 @@ class RateExchange:
 
     async def run(self) -> None:
         """Exchange counts until cancelled."""
-        while True:
+        task = asyncio.current_task()
+        # Asked for, because a cancellation may end as a time-out of the client library, which is no reason to go on.
+        while task is None or not task.cancelling():
             await asyncio.sleep(self._interval)
             try:
                 await self.settle()
