@@ -73,7 +73,9 @@ class Program:
         self.process.wait()
 
     def stop(self, *, seconds: float = 20) -> int:
-        """Ask it to stop, and end it if it doesn't; return its exit code."""
+        """Ask it to stop, and end it if it doesn't; return its exit code. Again is fine."""
+        if self._log.closed:
+            return self.process.wait()
         if self.is_running:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
