@@ -26,6 +26,9 @@ PHOTOGRAPH = PROJECT / "tests" / "data" / "astronaut.jpg"
 TULOU = ("api", "relay", "worker-default", "worker-mail", "worker-files")
 UPLOADS = 24
 WORKERS = 3
+STOPPED = {0, 143}
+"""Exit codes of who ended by itself: uvicorn, when it has finished, ends by the signal that it was sent (128 + 15)."""
+
 PATIENCE = 120.0
 
 
@@ -190,8 +193,8 @@ def stop(compose: Compose) -> None:
         service: [int(inspected(container, "{{.State.ExitCode}}")) for container in containers]
         for service, containers in running.items()
     }
-    require(all(code == 0 for ended in codes.values() for code in ended), f"exit codes {codes}")
-    say(f"stopped everything in {taken:.1f} s, each with exit code 0")
+    require(all(code in STOPPED for ended in codes.values() for code in ended), f"exit codes {codes}")
+    say(f"stopped everything in {taken:.1f} s; nothing had to be killed: {codes}")
 
 
 def say_memory(compose: Compose) -> None:

@@ -72,6 +72,7 @@ def test_dependencies_say_what_they_wait_for() -> None:
     for name in set(OF_TULOU) - {"migrate"}:
         assert waited[name]["migrate"]["condition"] == "service_completed_successfully"
         assert waited[name]["redis"]["condition"] == "service_healthy"
+        assert waited[name]["postgres"]["condition"] == "service_healthy"
     assert waited["migrate"]["roles"]["condition"] == "service_completed_successfully"
     assert waited["roles"]["postgres"]["condition"] == "service_healthy"
     assert all(target in SERVICES for targets in waited.values() for target in targets)
