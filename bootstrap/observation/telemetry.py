@@ -33,7 +33,7 @@ _KINDS: Mapping[facade.SpanKind, SpanKind] = {
     "producer": SpanKind.PRODUCER,
     "consumer": SpanKind.CONSUMER,
 }
-_BEGIN_TRACES = frozenset({SpanKind.SERVER, SpanKind.PRODUCER, SpanKind.CONSUMER})
+_BEGIN_TRACES = frozenset({SpanKind.SERVER, SpanKind.CONSUMER})
 
 
 @contextmanager

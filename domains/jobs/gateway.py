@@ -17,6 +17,7 @@ from celery import Celery
 from kombu.transport.redis import Channel, Transport
 
 from shared.logging import get_logger
+from shared.trace import Attribute, current_trace, span
 
 logger = get_logger(__name__)
 TASK = "jobs.run"
@@ -163,7 +164,7 @@ class CeleryHints:
         self._window = window
         self._room: dict[str, int] = {}
         self._next_try = 0.0
-        self._waiting: deque[tuple[str, UUID]] = deque(maxlen=BUFFER)
+        self._waiting: deque[tuple[str, UUID, str | None]] = deque(maxlen=BUFFER)
         self._wake = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -171,7 +172,7 @@ class CeleryHints:
 
     def send_soon(self, queue: str, job_id: UUID) -> None:
         """Hand the hint to the background thread."""
-        self._waiting.append((queue, job_id))
+        self._waiting.append((queue, job_id, current_trace().traceparent))
         self._ensure_thread()
         self._wake.set()
 
@@ -214,10 +215,12 @@ class CeleryHints:
 
     def _send_waiting(self) -> None:
         while self._waiting:
-            queue, job_id = self._waiting.popleft()
+            queue, job_id, traceparent = self._waiting.popleft()
             try:
                 if time.monotonic() >= self._next_try and self._take_room(queue):
-                    self.send(queue, [job_id])
+                    about: dict[str, Attribute] = {"tulou.job.id": str(job_id)}
+                    with span(f"hint {queue}", "producer", parent=traceparent, about=about):
+                        self.send(queue, [job_id])
             except Exception as error:  # noqa: BLE001  # whatever the broker raises, the relay finds the row
                 logger.warning("hint_not_sent", job_id=str(job_id), error=type(error).__name__)
                 self._next_try = time.monotonic() + BROKER_PAUSE

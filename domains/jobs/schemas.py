@@ -95,6 +95,7 @@ class HintRow(Row):
 
     id: UUID
     queue: str
+    traceparent: str | None = None
 
 
 class LostRow(Row):

@@ -121,7 +121,7 @@ _HINT = Statement(
         )
     )
     .values(published_at=now)
-    .returning(col(Job.id), col(Job.queue)),
+    .returning(col(Job.id), col(Job.queue), col(Job.traceparent)),
     HintRow,
 )
 _UNHINT = Statement(

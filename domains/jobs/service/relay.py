@@ -14,6 +14,7 @@ from shared.database import TransactionFactory
 from shared.errors import DatabaseUnavailable
 from shared.jobs import JobOptions, JobRegistry, NoPayload, Outbox
 from shared.logging import get_logger
+from shared.trace import span
 
 logger = get_logger(__name__)
 ALARM_PAUSE = 10.0
@@ -133,12 +134,16 @@ class Relay:
         room = self._settings.jobs_hint_window - waiting
         # One is marked even if there is no room: it shows that the relay was here.
         taken = await self._rows.take_hints(queue, room=max(1, room), grace=grace, repeat=repeat)
-        job_ids = [hint.id for hint in taken][: max(0, room)]
+        hinted = taken[: max(0, room)]
+        job_ids = [hint.id for hint in hinted]
         try:
             await asyncio.to_thread(self._hints.send, queue, job_ids)
         except Exception:
             await self._rows.give_hints_back(job_ids)
             raise
+        for hint in hinted:
+            with span(f"hint {queue}", "producer", parent=hint.traceparent, about={"tulou.job.id": str(hint.id)}):
+                pass  # all were sent at once: each trace is told of its own
         return len(job_ids)
 
     async def _warn_when_late(self) -> None:
