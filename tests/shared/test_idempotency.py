@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI, Response
+from sqlalchemy import func, select
 
 from bootstrap.container import TulouContainer
 from domains.idempotency.service import AnswerService
@@ -280,7 +281,9 @@ class Counter:
 
 
 @pytest.fixture
-async def small(app, composition: TulouContainer) -> AsyncIterator[tuple[httpx.AsyncClient, Counter]]:
+async def small(
+    app, composition: TulouContainer, rows: asyncpg.Connection
+) -> AsyncIterator[tuple[httpx.AsyncClient, Counter]]:
     """A small application with endpoints of its own."""
     counter, router, small = Counter(composition), Router(), FastAPI()
 
@@ -298,6 +301,14 @@ async def small(app, composition: TulouContainer) -> AsyncIterator[tuple[httpx.A
     async def broken() -> None:
         await counter.add()
         raise RuntimeError("on purpose")
+
+    @router.post("/cut-off")
+    async def cut_off() -> str:
+        await counter.add()
+        async with counter.database.transaction():
+            pid = await (await current_session().connection()).scalar(select(func.pg_backend_pid()))
+        await rows.execute("SELECT pg_terminate_backend($1)", pid)
+        return "done"
 
     @router.post("/demanding")
     @requires_idempotency_key
@@ -345,6 +356,14 @@ async def test_a_refusal_leaves_no_effect_and_frees_the_key(small, rows, path: s
         answer = await client.post(path, headers=headers)
         assert answer.status_code in (422, 503, 500)
     assert counter.done == 2
+    assert await effects(rows) == before
+
+
+async def test_an_answer_is_only_kept_with_its_effect(small, rows) -> None:
+    client, _ = small
+    headers, before = {"Idempotency-Key": some_key()}, await effects(rows)
+    first, again = [await client.post("/cut-off", headers=headers) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (503, 503)
     assert await effects(rows) == before
 
 
