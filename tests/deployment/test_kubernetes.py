@@ -1,0 +1,195 @@
+"""deploy/kubernetes/: valid by the schemas of Kubernetes, and in keeping with the program."""
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from bootstrap.cli import app as tulou
+from bootstrap.settings import Settings
+from bootstrap.variables import known_variables
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
+KUSTOMIZATIONS = sorted(FOLDER.rglob("kustomization.yaml"))
+KNOWN = known_variables(Settings.model_fields)
+COMPONENT = "app.kubernetes.io/component"
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+MANIFESTS = [
+    pytest.param(document, id=f"{path.relative_to(FOLDER)}:{document['kind']}")
+    for path in sorted(FOLDER.rglob("*.yaml"))
+    if path.name != "kustomization.yaml"
+    for document in documents(path)
+]
+ALL: list[dict[str, Any]] = [parameter.values[0] for parameter in MANIFESTS]
+
+
+def of_kind(*kinds: str) -> list[dict[str, Any]]:
+    return [document for document in ALL if document["kind"] in kinds]
+
+
+WORKLOADS = of_kind("Deployment", "Job")
+each_workload = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda found: found["metadata"]["name"])
+each_deployment = pytest.mark.parametrize(
+    "deployment", of_kind("Deployment"), ids=lambda found: found["metadata"]["name"]
+)
+
+
+def pod_of(workload: dict[str, Any]) -> dict[str, Any]:
+    return workload["spec"]["template"]["spec"]
+
+
+def container_of(workload: dict[str, Any]) -> dict[str, Any]:
+    (container,) = pod_of(workload)["containers"]
+    return container
+
+
+def matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    return selector["matchLabels"].items() <= labels.items()
+
+
+@pytest.mark.parametrize("document", MANIFESTS)
+def test_each_manifest_is_valid(document: dict[str, Any]) -> None:
+    if document["apiVersion"].startswith("keda.sh/"):
+        assert {"scaleTargetRef", "triggers"} <= set(document["spec"])
+        return
+    kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_a_manifest_that_is_wrong_would_be_found() -> None:
+    wrong = {**ALL[0], "spec": {**ALL[0]["spec"], "replica": 2}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, kubernetes_validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
+def test_what_a_kustomization_names_is_there(path: Path) -> None:
+    (found,) = documents(path)
+    named = [*found.get("resources", []), *found.get("components", [])]
+    named += [file for generator in found.get("configMapGenerator", []) for file in generator["envs"]]
+    assert [name for name in named if not (path.parent / name).exists()] == []
+    here = {file.name for file in path.parent.iterdir()} - {"kustomization.yaml"}
+    assert here <= set(named), "a file that nothing names"
+
+
+def test_there_is_one_workload_for_each_role() -> None:
+    arguments = {document["metadata"]["name"]: container_of(document)["args"] for document in WORKLOADS}
+    assert arguments == {
+        "tulou-api": ["serve"],
+        "tulou-relay": ["relay"],
+        "tulou-migrate": ["migrate"],
+        **{f"tulou-worker-{queue}": ["worker", "--queue", queue] for queue in ("default", "mail", "files")},
+    }
+    commands = {command.name or command.callback.__name__ for command in tulou.registered_commands}
+    assert {found[0] for found in arguments.values()} <= commands
+
+
+@each_workload
+def test_pods_are_closed_in(workload: dict[str, Any]) -> None:
+    pod, container = pod_of(workload), container_of(workload)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["serviceAccountName"] in {found["metadata"]["name"] for found in of_kind("ServiceAccount")}
+    assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+    assert "memory" in container["resources"]["limits"]
+
+
+@each_workload
+def test_no_variable_is_unknown(workload: dict[str, Any]) -> None:
+    """Service links would add some: TULOU_API_PORT, for one, from a Service named tulou-api."""
+    assert pod_of(workload)["enableServiceLinks"] is False
+    assert {variable["name"] for variable in container_of(workload).get("env", [])} <= KNOWN
+
+
+def test_the_settings_of_the_example_are_settings() -> None:
+    lines = (FOLDER / "overlays" / "example" / "settings.env").read_text().splitlines()
+    assert {line.partition("=")[0] for line in lines if line} <= KNOWN
+
+
+def test_only_the_migration_knows_the_owner() -> None:
+    knowing = [found["metadata"]["name"] for found in WORKLOADS if "tulou-owner" in str(found)]
+    assert knowing == ["tulou-migrate"]
+
+
+@each_deployment
+def test_labels_and_selectors_agree(deployment: dict[str, Any]) -> None:
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert matches(deployment["spec"]["selector"], labels)
+    assert labels[COMPONENT] == deployment["metadata"]["name"].removeprefix("tulou-")
+    (spread,) = pod_of(deployment)["topologySpreadConstraints"]
+    assert matches(spread["labelSelector"], labels)
+    budgets = [
+        found for found in of_kind("PodDisruptionBudget") if matches(found["spec"]["selector"], labels)
+    ]
+    assert len(budgets) == 1
+
+
+def test_services_policies_and_scalers_mean_something() -> None:
+    labels = [found["spec"]["template"]["metadata"]["labels"] for found in WORKLOADS]
+    names = {found["metadata"]["name"] for found in of_kind("Deployment")}
+    for service in of_kind("Service"):
+        assert any(service["spec"]["selector"].items() <= found.items() for found in labels)
+    for policy in of_kind("NetworkPolicy"):
+        assert any(matches(policy["spec"]["podSelector"], found) for found in labels)
+    for scaler in of_kind("HorizontalPodAutoscaler", "ScaledObject"):
+        assert scaler["spec"]["scaleTargetRef"]["name"] in names
+    (ingress,) = of_kind("Ingress")
+    backends = [path["backend"]["service"] for path in ingress["spec"]["rules"][0]["http"]["paths"]]
+    services = {found["metadata"]["name"] for found in of_kind("Service")}
+    assert {backend["name"] for backend in backends} <= services
+
+
+@each_deployment
+def test_probes_ask_for_what_there_is(deployment: dict[str, Any], app) -> None:
+    container = container_of(deployment)
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["exec"]["command"] == ["tulou-alive"]
+    if "readinessProbe" in container:
+        asked = container["readinessProbe"]["httpGet"]
+        assert asked["path"] in app.openapi()["paths"]
+        assert asked["port"] in {port["name"] for port in container["ports"]}
+    assert ("readinessProbe" in container) == (container["args"] == ["serve"])
+
+
+@each_deployment
+def test_pods_have_the_time_to_stop_that_the_settings_promise(deployment: dict[str, Any]) -> None:
+    settings, container = Settings(), container_of(deployment)
+    needed = {"serve": settings.shutdown_grace, "worker": settings.worker_soft_shutdown}
+    pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    assert (pause > 0) == (container["args"] == ["serve"])
+    grace = pod_of(deployment)["terminationGracePeriodSeconds"]
+    assert grace >= needed.get(container["args"][0], 10) + pause + 5
+
+
+@each_deployment
+def test_writable_folders_are_volumes(deployment: dict[str, Any]) -> None:
+    pod, container = pod_of(deployment), container_of(deployment)
+    mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    assert {"/tmp", "/data"} <= set(mounted)  # noqa: S108  # in the container, not here
+    assert set(mounted.values()) == {volume["name"] for volume in pod["volumes"]}
+    scratch = {v["name"]: v["value"] for v in container.get("env", [])}.get("TULOU_FILES_SCRATCH_FOLDER")
+    assert scratch is None or scratch in mounted
+
+
+def test_each_queue_grows_with_the_age_of_its_oldest_job(composition) -> None:
+    queries = {
+        scaler["spec"]["scaleTargetRef"]["name"]: scaler["spec"]["triggers"][0]["metadata"]["query"]
+        for scaler in of_kind("ScaledObject")
+    }
+    assert queries == {
+        f"tulou-worker-{queue}": f'max(tulou_jobs_oldest_due_seconds{{queue="{queue}"}})'
+        for queue in composition.registry().queues()
+    }
