@@ -14,7 +14,7 @@ from shared.database import TransactionFactory
 from shared.errors import DatabaseUnavailable
 from shared.jobs import JobOptions, JobRegistry, NoPayload, Outbox
 from shared.logging import get_logger
-from shared.trace import span
+from shared.trace import Attribute, span
 
 logger = get_logger(__name__)
 ALARM_PAUSE = 10.0
@@ -142,7 +142,8 @@ class Relay:
             await self._rows.give_hints_back(job_ids)
             raise
         for hint in hinted:
-            with span(f"hint {queue}", "producer", parent=hint.traceparent, about={"tulou.job.id": str(hint.id)}):
+            about: dict[str, Attribute] = {"tulou.job.id": str(hint.id)}
+            with span(f"hint {queue}", "producer", parent=hint.traceparent, about=about):
                 pass  # all were sent at once: each trace is told of its own
         return len(job_ids)
 
