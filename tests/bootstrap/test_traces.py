@@ -1,8 +1,10 @@
 """Traces: from a request over the database and the job to the mail, in one piece."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -11,6 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from bootstrap.observation.telemetry import recorded
+from domains.jobs.schemas import HintRow
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CLIENT = "b7ad6b7169203331"
@@ -70,6 +73,32 @@ async def test_one_trace_leads_from_the_request_to_the_mail(client, user, work_o
     assert any("jobs.jobs" in str(span.attributes) for span in inserted)
     above = {tuple(ancestors(spans, span)[-1:]) for span in inserted}
     assert above == {("POST /v1/auth/password/forgot",)}
+
+
+async def test_the_hint_after_a_commit_belongs_to_the_request(client, user, spans) -> None:
+    await client.post(
+        "/v1/auth/password/forgot", json={"email": user.email}, headers={"traceparent": TRACEPARENT}
+    )
+    async with asyncio.timeout(10):
+        while not any(span.name == "hint default" for span in spans.get_finished_spans()):
+            await asyncio.sleep(0.02)
+    assert ancestors(spans, named(spans, "hint default")) == ["POST /v1/auth/password/forgot"]
+
+
+async def test_what_the_relay_sends_belongs_to_the_request(spans, composition, monkeypatch) -> None:
+    hinted = HintRow(id=uuid4(), queue="mail", traceparent=TRACEPARENT)
+    forgotten = HintRow(id=uuid4(), queue="mail")
+    relay = composition.jobs.relay()
+
+    async def take(queue: str, **_named: object) -> list[HintRow]:
+        return [hinted, forgotten] if queue == "mail" else []
+
+    monkeypatch.setattr(relay._rows, "take_hints", take)
+    monkeypatch.setattr(relay._hints, "send", lambda _queue, _jobs: None)
+    await relay.send_hints()
+    (hint,) = [span for span in spans.get_finished_spans() if span.name == "hint mail"]
+    assert trace_id(hint) == TRACE
+    assert hint.attributes["tulou.job.id"] == str(hinted.id)
 
 
 async def test_a_file_is_traced_into_the_store_and_out_of_it(client, user, work_off, spans) -> None:
