@@ -56,6 +56,14 @@ class UserDirectory(Protocol):
         """Note that this person reads mail sent to the address. Does nothing if it was noted before."""
         ...
 
+    async def hold(self, user_id: UUID) -> None:
+        """Let nobody change this person before the open transaction ends: it is about to be decided over them.
+
+        Raises:
+            PreconditionFailed: they are not what the client believes.
+        """
+        ...
+
     async def rename(self, user_id: UUID, *, name: str | None, locale: str | None) -> None:
         """Replace what a user is called and reads."""
         ...

@@ -103,6 +103,11 @@ class Directory:
             if user is not None:
                 user.verify(self.clock.now())
 
+    async def hold(self, user_id: UUID) -> None:
+        """Let nobody change this person before the open transaction ends. Raises PreconditionFailed."""
+        async with self.transaction():
+            await self.repository.lock(user_id)
+
     async def rename(self, user_id: UUID, *, name: str | None, locale: str | None) -> None:
         """Replace what a user is called and reads."""
         async with self.transaction():

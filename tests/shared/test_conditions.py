@@ -145,6 +145,15 @@ async def test_what_must_not_be_there_is_not_changed(client, user) -> None:
     assert (await client.patch(ME, json={"name": "Ada"}, headers=headers)).status_code == 200
 
 
+async def test_an_account_is_deleted_in_the_state_that_was_read(client, user) -> None:
+    stale = await tag_of(client, user, ME)
+    await client.patch(ME, json={"name": "Ada"}, headers=user.headers)
+    for tag, status in ((stale, 412), (await tag_of(client, user, ME), 204)):
+        headers = {**user.headers, "If-Match": tag}
+        answer = await client.request("DELETE", ME, json={"password": user.password}, headers=headers)
+        assert answer.status_code == status
+
+
 async def test_who_may_not_come_in_learns_nothing_of_states(client, user, other, file) -> None:
     tag = await tag_of(client, user, file)
     for condition in ("*", tag, '"x"'):

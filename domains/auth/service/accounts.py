@@ -107,6 +107,7 @@ class AccountService:
             account = await self.base.accounts.lock(principal.user_id)
             if account is None or account.status is not AccountStatus.ACTIVE:
                 raise AccountNotFound
+            await self.base.users.hold(account.user_id)
             account.set_status(AccountStatus.DELETING, now)
             await self.base.sessions.end_all(account.user_id, EndReason.ACCOUNT_DELETED, now)
             await self.base.trail.record(

@@ -91,6 +91,9 @@ class Users:
     async def mark_verified(self, user_id):
         self.people[user_id] = replace(self.people[user_id], email_verified=True)
 
+    async def hold(self, user_id):
+        """Nobody else is there."""
+
     async def rename(self, user_id, *, name, locale):
         self.people[user_id] = replace(self.people[user_id], name=name, locale=locale)
 
