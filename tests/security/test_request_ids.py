@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import asyncpg
 import httpx
 import pytest
-
-from shared.logging import configure_logging
+from structlog.stdlib import ProcessorFormatter
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -18,14 +17,13 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """The log as production writes it."""
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    configure_logging(level="info", log_format="json")
-    written = io.StringIO()
-    root.handlers[0].setStream(written)
+    root, written = logging.getLogger(), io.StringIO()
+    formatters = [handler.formatter for handler in root.handlers]
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(next(found for found in formatters if isinstance(found, ProcessorFormatter)))
+    root.addHandler(handler)
     yield written
-    root.handlers = before
-    root.setLevel(level)
+    root.removeHandler(handler)
 
 
 async def test_a_request_is_found_in_its_jobs_its_mail_and_their_log_lines(
