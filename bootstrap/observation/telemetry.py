@@ -25,6 +25,9 @@ from bootstrap.settings import Settings
 from shared import trace as facade
 from shared.trace import Attribute
 
+PATIENCE = 3.0
+"""Seconds that the collector has to take some spans; also how much longer a process may take to end without one."""
+
 _PROPAGATOR = TraceContextTextMapPropagator()
 _KINDS: Mapping[facade.SpanKind, SpanKind] = {
     "internal": SpanKind.INTERNAL,
@@ -39,7 +42,7 @@ _BEGIN_TRACES = frozenset({SpanKind.SERVER, SpanKind.CONSUMER})
 @contextmanager
 def traced(settings: Settings, role: Role) -> Iterator[None]:
     """Send the spans of this process to the collector of the settings while the block runs."""
-    exporter = OTLPSpanExporter(endpoint=f"{settings.telemetry_url}/v1/traces")
+    exporter = OTLPSpanExporter(endpoint=f"{settings.telemetry_url}/v1/traces", timeout=PATIENCE)
     resource = Resource.create(
         {
             "service.name": "tulou",
