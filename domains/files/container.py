@@ -1,7 +1,6 @@
 """What the files domain needs and what it offers."""
 
 from pathlib import Path
-from typing import Any
 
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, List, Object, ThreadSafeSingleton
@@ -22,8 +21,10 @@ from domains.files.service.measuring import FileMeasures
 from domains.files.service.processing import ProcessingService
 from domains.files.service.uploads import UploadService
 from domains.files.settings import FilesSettings
+from domains.jobs.public import Jobs
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import Database, TransactionFactory
+from shared.jobs import Outbox
 
 
 class FilesContainer(DeclarativeContainer):
@@ -32,10 +33,10 @@ class FilesContainer(DeclarativeContainer):
     settings = Dependency(instance_of=FilesSettings)
     data_dir = Dependency(instance_of=Path)
     database = Dependency(instance_of=Database)
-    transaction: Dependency[Any] = Dependency()
+    transaction: Dependency[TransactionFactory] = Dependency()
     clock = Dependency(instance_of=Clock)
-    outbox: Dependency[Any] = Dependency()
-    jobs: Dependency[Any] = Dependency()
+    outbox = Dependency(instance_of=Outbox)
+    jobs: Dependency[Jobs] = Dependency()
 
     files = ThreadSafeSingleton(FileRepository, database)
     ledger = ThreadSafeSingleton(LedgerRepository, database)

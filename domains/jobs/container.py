@@ -1,7 +1,5 @@
 """What the jobs domain needs and what it offers."""
 
-from typing import Any
-
 from celery import Celery
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, List, Object, ThreadSafeSingleton
@@ -20,11 +18,12 @@ from domains.jobs.service.operations import OperationsService
 from domains.jobs.service.recovery import JobRecovery
 from domains.jobs.service.relay import Relay
 from domains.jobs.service.runner import JobRunner
+from domains.jobs.service.running import Provide
 from domains.jobs.service.store import RowJobStore
 from domains.jobs.service.watcher import JobWatcher
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import Database, TransactionFactory
 from shared.jobs import JobRegistry, Outbox
 
 
@@ -33,12 +32,12 @@ class JobsContainer(DeclarativeContainer):
 
     settings = Dependency(instance_of=JobsSettings)
     database = Dependency(instance_of=Database)
-    transaction: Dependency[Any] = Dependency()
+    transaction: Dependency[TransactionFactory] = Dependency()
     clock = Dependency(instance_of=Clock)
     registry = Dependency(instance_of=JobRegistry)
     celery = Dependency(instance_of=Celery)
     urls = Dependency(instance_of=dict)
-    provide: Dependency[Any] = Dependency()
+    provide: Dependency[Provide] = Dependency()
     worker_id = Dependency(instance_of=str)
 
     rows = ThreadSafeSingleton(JobRepository, database)

@@ -98,7 +98,7 @@ def nothing_is_imported_by_name(path: str, tree: ast.Module) -> Iterator[str]:
             names = [node.module or ""]
         # importlib.metadata tells versions; it imports nothing.
         if any(name.split(".")[0] == "importlib" and name != "importlib.metadata" for name in names):
-            yield f"{path}:{node.lineno} imports by name, past every contract: write the import, or be given it by the container"
+            yield f"{path}:{node.lineno} imports by name, past every contract: write the import, or be given the thing"
     yield from (f"{path}:{line} imports by name: write the import" for line in calls(tree, "__import__"))
 
 

@@ -1,0 +1,56 @@
+"""Each domain stands alone: it could be moved to a service of its own, as docs/cutting-out-a-domain.md shows."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+DOMAINS = sorted(path.parent.name for path in (PROJECT / "domains").glob("*/__init__.py"))
+
+
+def service_tests(domain: str) -> list[str]:
+    """Return the domain's tests that look at its services and at nothing outside."""
+    folder = PROJECT / "tests/domains" / domain
+    named = re.compile(rf"^from domains\.{domain}\.service", re.MULTILINE)
+    outside = re.compile(r"^from (bootstrap|tests\.(people|conftest|domains\.\w+\.test_))", re.MULTILINE)
+    texts = {str(path): path.read_text() for path in sorted(folder.glob("test_*.py"))}
+    return [path for path, text in texts.items() if named.search(text) and not outside.search(text)]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_domain_is_composed_and_its_services_work_with_no_other_domain(domain: str) -> None:
+    tests = service_tests(domain)
+    assert tests, f"{domain} has no tests of its services: tests/domains/{domain}/test_services.py"
+    command = ["-m", "pytest", "-q", "-p", "tests.architecture.alone", "--noconftest"]
+    result = subprocess.run(
+        [sys.executable, *command, *tests],
+        cwd=PROJECT,
+        env={**os.environ, "ALONE": domain},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"\d+ passed", result.stdout)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import domains.users.service", "auth stands alone: domains.users.service is not there"),
+        ("import bootstrap.container", "auth stands alone: bootstrap is not there"),
+        ("import domains.users.public, domains.auth.service.sign_in", ""),
+    ],
+)
+def test_the_walls_stand(line: str, said: str) -> None:
+    program = f"from tests.architecture.alone import stand_alone; stand_alone('auth'); {line}"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert said in result.stderr
+    assert (result.returncode == 0) == (not said)
