@@ -27,8 +27,9 @@ check: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-format: $(INSTALLED) ## Put the code into its format, and write docs/settings.md anew
+format: $(INSTALLED) ## Put the code into its format, and write docs/settings.md and docs/map.md anew
 	$(BIN)/tulou settings --markdown > docs/settings.md
+	$(BIN)/tulou domains --write
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -182,6 +182,25 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     raise typer.Exit(0 if check_everything(command_settings(), as_json=as_json) else 1)
 
 
+@app.command()
+def domains(
+    *,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flow chart.")] = False,
+    svg: Annotated[bool, typer.Option("--svg", help="Print a picture.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write docs/map.md and docs/map.svg.")] = False,
+) -> None:
+    """Print what each domain offers, needs, publishes and reacts to, and how large it is."""
+    from bootstrap.scaffold import drawing  # noqa: PLC0415  # as above
+    from bootstrap.scaffold.atlas import atlas  # noqa: PLC0415  # as above
+
+    if mermaid or svg:
+        typer.echo((drawing.svg if svg else drawing.mermaid)(atlas()), nl=False)
+    elif write:
+        drawing.write_map(atlas())
+    else:
+        drawing.print_table(atlas())
+
+
 app.add_typer(operators.jobs, name="jobs")
 app.command("workers")(operators.workers)
 
