@@ -166,6 +166,12 @@ def work_off(app: FastAPI, composition: TulouContainer) -> Callable[[], Awaitabl
     return work
 
 
+@pytest.fixture
+def only_here(composition: TulouContainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no worker of another test hear of jobs: `work_off` runs them, here."""
+    monkeypatch.setattr(composition.jobs.hints(), "send_soon", lambda _queue, _job_id: None)
+
+
 @pytest.fixture(scope="session")
 def programs(servers: Servers, settings: Settings) -> Iterator[Callable[..., Program]]:
     """Start `tulou` commands as processes of their own; they end with the test run at the latest."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 
 from bootstrap.compose import Role
 from bootstrap.settings import Settings, SettingsError
@@ -14,9 +14,9 @@ def check_observation(settings: Settings) -> None:
     Raises:
         SettingsError: it names the extra that is missing.
     """
-    if settings.telemetry_url and not find_spec("opentelemetry.sdk"):
+    if settings.telemetry_url and not _is_installed("opentelemetry-sdk"):
         raise SettingsError("TULOU_TELEMETRY_URL is set: install tulou[telemetry].")
-    if settings.sentry_dsn and not find_spec("sentry_sdk"):
+    if settings.sentry_dsn and not _is_installed("sentry-sdk"):
         raise SettingsError("TULOU_SENTRY_DSN is set: install tulou[sentry].")
 
 
@@ -38,3 +38,11 @@ def observed(settings: Settings, role: Role) -> Iterator[None]:
 
             stack.enter_context(reported(settings, role))
         yield
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True

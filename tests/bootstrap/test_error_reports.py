@@ -115,6 +115,6 @@ def test_an_error_that_several_layers_log_is_one_report(post) -> None:
 )
 def test_a_setting_whose_extra_is_missing_stops_the_start(change, extra: str, settings, monkeypatch) -> None:
     check_observation(settings.model_copy(update=change))
-    monkeypatch.setattr("bootstrap.observation.processes.find_spec", lambda _name: None)
+    monkeypatch.setattr("bootstrap.observation.processes._is_installed", lambda _name: False)
     with pytest.raises(SettingsError, match=extra):
         check_observation(settings.model_copy(update=change))

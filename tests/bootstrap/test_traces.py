@@ -46,7 +46,7 @@ def ancestors(spans: InMemorySpanExporter, span: ReadableSpan) -> list[str]:
     return names
 
 
-async def test_one_trace_leads_from_the_request_to_the_mail(client, user, work_off, spans) -> None:
+async def test_one_trace_leads_from_the_request_to_the_mail(client, user, work_off, only_here, spans) -> None:
     await work_off()
     spans.clear()
     answer = await client.post(
@@ -121,7 +121,7 @@ async def test_spans_tell_no_secret(client, user, spans) -> None:
         assert secret not in told
 
 
-async def test_a_failed_job_is_a_failed_span(client, user, servers, work_off, spans) -> None:
+async def test_a_failed_job_is_a_failed_span(client, user, work_off, only_here, spans) -> None:
     await work_off()
     files = {"file": ("broken.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 64, "image/png")}
     await client.post("/v1/files", files=files, headers=user.headers)
