@@ -243,8 +243,10 @@ async def _silence(name: str, installation: Settings) -> None:
 
 
 def test_as_it_is_typed(servers, settings, programs) -> None:
-    for arguments in (("worker", "--queue", "default", "--queue", "mail", "--queue", "files"), ("relay",)):
-        programs(*arguments).wait_for("ready." if arguments[0] == "worker" else "relay_started")
+    worker = programs("worker", "--queue", "default", "--queue", "mail", "--queue", "files")
+    relay = programs("relay")
+    worker.wait_for("ready.")
+    relay.wait_for("relay_started")
     well = run(servers, "doctor", "--json")
     assert well.returncode == 0, well.stdout + well.stderr
     answer = json.loads(well.stdout)
@@ -254,3 +256,5 @@ def test_as_it_is_typed(servers, settings, programs) -> None:
     assert ill.returncode == 1
     assert "See to it that SMTP_URL" in ill.stdout
     assert "Traceback" not in ill.stderr
+    for program in (worker, relay):
+        program.stop()

@@ -105,7 +105,7 @@ async def test_an_upload_whose_connection_is_cut_leaves_nothing(api, live, port,
 
 async def test_a_real_worker_makes_renditions_and_leaves_no_process_behind(live, user, programs):
     worker = programs("worker", "--queue", "files")
-    programs("relay")
+    relay = programs("relay")
     files = {"file": ("me.jpg", (DATA / "astronaut.jpg").read_bytes())}
     file = (await live.post("/v1/files", files=files, headers=user.headers)).json()
     for _ in range(200):
@@ -118,5 +118,6 @@ async def test_a_real_worker_makes_renditions_and_leaves_no_process_behind(live,
     family = psutil.Process(worker.process.pid).children(recursive=True)
     assert len(family) >= 2
     worker.stop()
+    relay.stop()
     _, alive = psutil.wait_procs(family, timeout=5)
     assert not alive
