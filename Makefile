@@ -54,10 +54,11 @@ compose-test: $(INSTALLED) ## Build the image, start docker-compose.yml, tell th
 lock: .venv-lock/bin/uv ## Compile requirements/*.txt anew from pyproject.toml
 	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --extra telemetry --extra sentry -o requirements/run.txt
 	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --extra embedded --extra telemetry --extra sentry --group dev -c requirements/run.txt -o requirements/dev.txt
+	$< pip compile --group clients --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements/clients.txt
 	echo hatchling | $< pip compile - --universal --python-version 3.11 --generate-hashes --no-header --quiet -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## Remove what was installed and every cache; the data in .tulou stays
-	rm -rf .venv .venv-lock .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov dist
+	rm -rf .venv .venv-lock .venv-clients tests/contract/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements/dev.txt pyproject.toml
