@@ -56,6 +56,7 @@ def test_workers_and_relays_have_a_pulse(arguments: tuple[str, ...], programs, t
     asked = [sys.executable, "-m", "bootstrap.pulse"]
     environment = {**os.environ, "TULOU_PULSE_FILE": str(file)}
     assert subprocess.run(asked, env=environment, timeout=30, check=False).returncode == 0
+    program.stop()  # else it would take other tests' jobs
 
 
 @pytest.fixture
