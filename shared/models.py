@@ -4,9 +4,11 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import DateTime, Enum, MetaData, func
+from sqlalchemy import BigInteger, DateTime, Enum, MetaData, Numeric, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
+
+from shared.field_types import EXACT_DIGITS, EXACT_PLACES
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -38,12 +40,22 @@ def moment(*, nullable: bool = False, default_now: bool = False, index: bool = F
     )
 
 
-def choice(values: type[E_], default: E_) -> Any:
+def whole(*, nullable: bool = False) -> Any:
+    """Return a column for a whole number of 64 bits."""
+    return Field(default=None, sa_type=BigInteger, nullable=nullable)
+
+
+def exact(*, places: int = EXACT_PLACES, nullable: bool = False) -> Any:
+    """Return a column for a decimal number."""
+    return Field(default=None, sa_type=Numeric(EXACT_DIGITS, places), nullable=nullable)
+
+
+def choice(values: type[E_], default: E_ | None = None, *, nullable: bool = False) -> Any:
     """Return a text column that holds a StrEnum's values: unlike a native enum it grows without a migration."""
     type_ = Enum(
         values, native_enum=False, length=32, values_callable=lambda v: [member.value for member in v]
     )
-    return Field(default=default, sa_type=type_, nullable=False)
+    return Field(default=default, sa_type=type_, nullable=nullable)
 
 
 def document(*, nullable: bool = False, default: Any = dict) -> Any:

@@ -1,12 +1,17 @@
 """Bases of request and response bodies, and of the rows that repositories read."""
 
 from datetime import UTC
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 """A moment with a time zone, kept in UTC (RFC 3339)."""
+
+
+def unchanged() -> Any:
+    """Return the default of a field that may be absent, but not null: read the body with `exclude_unset=True`."""
+    return Field(default_factory=lambda: None)
 
 
 class RequestBody(BaseModel):

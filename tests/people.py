@@ -37,24 +37,24 @@ class People:
     """Makes people through the API."""
 
     def __init__(self, client: httpx.AsyncClient, composition: TulouContainer) -> None:
-        self._client = client
+        self.client = client
         self._composition = composition
 
     async def register(self, *, email: str | None = None, password: str = PASSWORD) -> Person:
         """Register and sign in."""
         address = email or some_email()
-        answer = await self._client.post("/v1/auth/register", json={"email": address, "password": password})
+        answer = await self.client.post("/v1/auth/register", json={"email": address, "password": password})
         assert answer.status_code == 202, answer.text
         return await self.sign_in(address, password)
 
     async def sign_in(self, email: str, password: str = PASSWORD) -> Person:
         """Sign in."""
         form = {"grant_type": "password", "username": email, "password": password}
-        answer = await self._client.post("/v1/auth/token", data=form)
+        answer = await self.client.post("/v1/auth/token", data=form)
         assert answer.status_code == 200, answer.text
         tokens = answer.json()
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-        me = (await self._client.get("/v1/users/me", headers=headers)).json()
+        me = (await self.client.get("/v1/users/me", headers=headers)).json()
         return Person(
             id=UUID(me["id"]),
             email=email,

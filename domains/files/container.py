@@ -89,5 +89,6 @@ class FilesContainer(DeclarativeContainer):
     routers = Object([routes.router])
     tasks = Object(tasks)
     personal_data = cleaning
+    references = library
     stoppables = List(renderer)
     resource_urls: Object[dict[str, str]] = Object({RESOURCE_TYPE: "/v1/files/{id}"})

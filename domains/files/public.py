@@ -24,6 +24,6 @@ class FileStored(Event):
 class Files(Protocol):
     """What other domains may ask for."""
 
-    async def purge_owner(self, owner_id: UUID) -> None:
-        """Erase all files of a person: rows in the open transaction, bytes by a job. Safe to call again."""
+    async def exists(self, file_id: UUID, owner_id: UUID) -> bool:
+        """Tell whether this owner has such a file, whole and not in the trash."""
         ...

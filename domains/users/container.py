@@ -24,5 +24,6 @@ class UsersContainer(containers.DeclarativeContainer):
         Directory, repository, transaction=transaction, clock=clock, settings=settings
     )
     personal_data = directory
+    references = directory
     routers = providers.Object([router])
     resource_urls = providers.Object({"user": "/v1/users/{id}"})

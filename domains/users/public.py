@@ -41,6 +41,10 @@ class UserDirectory(Protocol):
         """Return a user by id."""
         ...
 
+    async def exists(self, user_id: UUID, owner_id: UUID) -> bool:
+        """Tell whether there is such a user; anybody (`owner_id`) may name anybody."""
+        ...
+
     async def find_by_address(self, text: str) -> Person | None:
         """Return the user who has this address, in whatever spelling; None too for what is no address."""
         ...

@@ -76,6 +76,10 @@ class Directory:
         row = await self.repository.find(user_id)
         return None if row is None else self._person(row)
 
+    async def exists(self, user_id: UUID, owner_id: UUID) -> bool:  # noqa: ARG002  # anybody may name anybody
+        """Tell whether there is such a user."""
+        return await self.repository.find(user_id) is not None
+
     async def find_by_address(self, text: str) -> Person | None:
         """Return the user who has this address, in whatever spelling; None too for what is no address."""
         try:

@@ -67,10 +67,6 @@ class CleaningService:
         async with self.transaction():
             await erase_later(self.outbox, await self.ledger.purge_owner(owner_id))
 
-    async def purge_owner(self, owner_id: UUID) -> None:
-        """Do what `purge` does, under the name that other domains know."""
-        await self.purge(owner_id)
-
     async def erase(self, keys: Sequence[str], context: JobContext) -> None:
         """Delete objects from the store; later, when a backup is under way.
 

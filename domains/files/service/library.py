@@ -72,6 +72,11 @@ class LibraryService:
         (described,) = await self._described([file])
         return described
 
+    async def exists(self, file_id: UUID, owner_id: UUID) -> bool:
+        """Tell whether this owner has such a file, whole and not in the trash (`domains.files.public.Files`)."""
+        content = await self.files.content(file_id, owner_id)
+        return content is not None and content.deleted_at is None
+
     async def change(self, file_id: UUID, owner_id: UUID, changes: FileChanges) -> FileBody:
         """Change name, tags or metadata. Raises FileNotFound, FileInTrash, DetailsRefused."""
         check_details(self.settings, tags=changes.tags, metadata=changes.metadata)

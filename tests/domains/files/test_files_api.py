@@ -454,7 +454,7 @@ async def test_everything_of_a_person_can_be_purged(
         await upload(user, data + b"\n" + uuid4().bytes.hex().encode())
     await work_off()
     for _ in range(2):
-        await composition.files.cleaning().purge_owner(user.id)
+        await composition.files.cleaning().purge(user.id)
     await work_off()
     assert stored() == before
     assert await usage_of(client, user) == (0, 0, 0)

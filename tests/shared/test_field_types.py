@@ -1,0 +1,65 @@
+"""What fields of bodies take, and how they are shown."""
+
+from decimal import Decimal
+
+import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from shared import field_types
+from shared.schemas import RequestBody, unchanged
+
+
+def shown(type_: object, value: object) -> object:
+    adapter = TypeAdapter(type_)
+    return adapter.dump_python(adapter.validate_python(value), mode="json")
+
+
+@pytest.mark.parametrize(
+    ("type_", "given", "expected"),
+    [
+        (field_types.ExactNumber, "12.5000", "12.5"),
+        (field_types.ExactNumber, "1200", "1200"),
+        (field_types.ExactNumber, Decimal("1E+3"), "1000"),
+        (field_types.ExactNumber, "-0.0001", "-0.0001"),
+        (field_types.MoneyAmount, "12.5", "12.50"),
+        (field_types.CurrencyCode, "EUR", "EUR"),
+        (field_types.MailAddress, "Ada@EXAMPLE.com", "Ada@example.com"),
+        (field_types.WebAddress, "https://example.com/a?b=c", "https://example.com/a?b=c"),
+    ],
+)
+def test_what_is_stored_is_shown_in_one_form(type_, given, expected):
+    assert shown(type_, given) == expected
+    assert shown(type_, expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("type_", "given"),
+    [
+        (field_types.ShortText, ""),
+        (field_types.ShortText, "x" * 201),
+        (field_types.LongText, "x" * 20_001),
+        (field_types.WholeNumber, 2**63),
+        (field_types.WholeNumber, -(2**63) - 1),
+        (field_types.ExactNumber, "0.00001"),
+        (field_types.ExactNumber, "1e18"),
+        (field_types.ExactNumber, "NaN"),
+        (field_types.MoneyAmount, "0.001"),
+        (field_types.CurrencyCode, "euro"),
+        (field_types.MailAddress, "nobody"),
+        (field_types.WebAddress, "javascript:alert(1)"),
+    ],
+)
+def test_what_no_column_holds_is_refused(type_, given):
+    with pytest.raises(ValidationError):
+        TypeAdapter(type_).validate_python(given)
+
+
+def test_a_field_that_may_be_absent_may_still_not_be_null():
+    class Change(RequestBody):
+        name: str = unchanged()
+
+    assert Change().model_dump(exclude_unset=True) == {}
+    assert issubclass(Change, BaseModel)
+    with pytest.raises(ValidationError):
+        Change.model_validate({"name": None})
+    assert Change.model_json_schema().get("required", []) == []
