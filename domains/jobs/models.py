@@ -58,7 +58,6 @@ class Job(Table, table=True):
             "queue",
             "priority",
             "turn",
-            "run_at",
             "id",
             postgresql_where=text("state = 'queued'"),
         ),

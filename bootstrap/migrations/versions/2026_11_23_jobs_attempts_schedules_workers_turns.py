@@ -63,7 +63,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_due",
         "jobs",
-        ["queue", "priority", "turn", "run_at", "id"],
+        ["queue", "priority", "turn", "id"],
         unique=False,
         schema="jobs",
         postgresql_where=sa.text("state = 'queued'"),

@@ -56,7 +56,7 @@ _CLAIM_THIS = Statement(_claim.where(col(Job.id) == bindparam("job_id"), claimab
 _first = (
     select(col(Job.id))
     .where(col(Job.queue) == bindparam("from_queue"), claimable)
-    .order_by(col(Job.priority), col(Job.turn), col(Job.run_at), col(Job.id))
+    .order_by(col(Job.priority), col(Job.turn), col(Job.id))
     .limit(literal_column("1"))
     .with_for_update(skip_locked=True)
 )

@@ -115,7 +115,7 @@ _HINT = Statement(
                     & (col(Job.created_at) < now - bindparam("grace", type_=Interval())),
                 ),
             )
-            .order_by(col(Job.priority), col(Job.turn), col(Job.run_at), col(Job.id))
+            .order_by(col(Job.priority), col(Job.turn), col(Job.id))
             .limit(bindparam("room", type_=Integer()))
             .with_for_update(skip_locked=True)
         )
