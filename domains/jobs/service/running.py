@@ -117,6 +117,7 @@ class RunningJob:
         self.finished = False
         self.lost = False
         self.given_back = False
+        self._ending = False
 
     @property
     def job_id(self) -> UUID:
@@ -163,6 +164,7 @@ class RunningJob:
 
     async def finish_and_claim(self, queue: str, worker: str) -> ClaimedJob | None:
         """Mark the job succeeded and take the next due one of the queue, in one statement."""
+        self._ending = True
         succession = await self._settled(
             lambda: self._leases.finish_and_claim(
                 self.job_id,
@@ -223,6 +225,8 @@ class RunningJob:
             except DatabaseUnavailable:
                 logger.warning("heartbeat_missed")
                 continue
+            if row is None and self._ending:
+                continue  # by ourselves, a moment ago; should that have been rolled back, the fence holds
             if row is None:
                 self.lost = True
                 work.cancel()
@@ -264,6 +268,7 @@ class RunningJob:
     async def _end(
         self, outcome: JobState, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
     ) -> None:
+        self._ending = True
         if not await self._leases.finish(
             self.job_id, self._job.lease_token, outcome, progress=self._progress, result=result, error=error
         ):
