@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bootstrap import operators
+from bootstrap.scaffold import commands as scaffold
 from bootstrap.settings import SettingsError, load_settings
 from bootstrap.terminal import command_settings, stop, told
 
@@ -202,6 +203,7 @@ def domains(
 
 
 app.add_typer(operators.jobs, name="jobs")
+app.add_typer(scaffold.new, name="new")
 app.command("workers")(operators.workers)
 
 if __name__ == "__main__":

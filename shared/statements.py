@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import from_json
-from sqlalchemy import JSON, Delete, Insert, Select, Update
+from sqlalchemy import JSON, Delete, Insert, Numeric, Select, Update
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.types import TypeEngine
 
@@ -86,6 +86,8 @@ def _converters(columns: Iterable[tuple[str, TypeEngine[Any]]], kind: str) -> di
         if kind == "result_processor" and isinstance(type_, JSON):
             found[name] = _from_json
             continue
+        if kind == "result_processor" and isinstance(type_, Numeric):
+            continue  # asyncpg reads numeric as Decimal; SQLAlchemy would ask for a type that only a result has
         implementation: Any = type_.dialect_impl(_DIALECT)
         arguments = (_DIALECT,) if kind == "bind_processor" else (_DIALECT, None)
         convert = getattr(implementation, kind)(*arguments)

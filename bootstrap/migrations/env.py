@@ -1,17 +1,18 @@
 """Runs migrations as the owner's role, one runner at a time, never waiting long for a lock."""
 
 import asyncio
-from typing import Any, Literal
+from typing import Any
 
 from alembic import context
 from alembic.migration import MigrationContext
 from alembic.operations.ops import ExecuteSQLOp
-from sqlalchemy import Connection, Enum, String, inspect, text
+from sqlalchemy import Connection, String, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
 
 from bootstrap.migrate import ONE_AT_A_TIME
 from bootstrap.migrations.grants import grant_to_application
+from bootstrap.migrations.rendering import written
 
 options: dict[str, Any] = context.config.attributes
 
@@ -24,15 +25,6 @@ def _only_ours(name: str | None, kind: str, _parents: object) -> bool:
 def _only_our_tables(item: Any, _name: str | None, kind: str, _reflected: object, _other: object) -> bool:
     schemas = options.get("schemas")
     return kind != "table" or schemas is None or item.schema in schemas
-
-
-def _written(kind: str, item: object, _context: object) -> str | Literal[False]:
-    """Write texts and enums as what they are in the database, so that a migration needs no model."""
-    if kind == "type" and isinstance(item, Enum):
-        return f"sa.String(length={item.length})"
-    if kind == "type" and isinstance(item, AutoString):
-        return "sa.Text()" if item.length is None else f"sa.String(length={item.length})"
-    return False
 
 
 def _differs(_context: object, _inspected: object, _column: object, found: Any, wanted: Any) -> bool | None:
@@ -69,7 +61,7 @@ def _migrate(connection: Connection) -> None:
         include_schemas=True,
         include_name=_only_ours,
         include_object=_only_our_tables,
-        render_item=_written,
+        render_item=written,
         process_revision_directives=_with_schema,
         transaction_per_migration=True,
         compare_type=_differs,

@@ -1,0 +1,250 @@
+"""The grammar of fields: `number:str:unique`, `state:enum(open,paid)`, `customer:ref:users:optional`."""
+
+import builtins
+import keyword
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlmodel import SQLModel
+
+from bootstrap.scaffold.names import camel, words
+
+OPTIONS = ("unique", "optional", "index")
+OWN = {"id", "owner_id", "created_at", "updated_at", "checked_at", "revision"}
+TAKEN = {"limit", "cursor", "sort", "include_total", "date", "datetime"}
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_LONGEST = 40
+
+
+class FieldRefused(Exception):
+    """A field can't be understood; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one type becomes: in the table, in bodies, in a test; whether lists can be sorted and filtered by it."""
+
+    model: str
+    body: str
+    sample: str
+    column: str = ""
+    column_if_optional: str = ""
+    sortable: bool = False
+    filtered: bool = True
+    ranged: bool = False
+
+
+KINDS = {
+    "str": Kind("str", "ShortText", 'f"{label}-{number}"', sortable=True),
+    "text": Kind("str", "LongText", 'f"{label} {number}"', filtered=False),
+    "int": Kind("int", "WholeNumber", "number", "whole()", "whole(nullable=True)", sortable=True),
+    "decimal": Kind(
+        "Decimal",
+        "ExactNumber",
+        'f"{number}.5"',
+        "exact()",
+        "exact(nullable=True)",
+        sortable=True,
+        ranged=True,
+    ),
+    "bool": Kind("bool", "bool", "bool(number % 2)"),
+    "date": Kind("date", "date", 'f"2026-07-{number % 28 + 1:02}"', sortable=True, ranged=True),
+    "datetime": Kind(
+        "datetime",
+        "UtcDatetime",
+        'f"2026-07-{number % 28 + 1:02}T10:00:00Z"',
+        "moment()",
+        "moment(nullable=True)",
+        sortable=True,
+        ranged=True,
+    ),
+    "uuid": Kind("UUID", "UUID", "str(UUID(int=number))"),
+    "json": Kind(
+        "dict[str, Any]",
+        "JsonObject",
+        '{"number": number}',
+        "document()",
+        "document(nullable=True)",
+        filtered=False,
+    ),
+    "email": Kind("str", "MailAddress", 'f"someone-{number}@example.com"'),
+    "url": Kind("str", "WebAddress", 'f"https://example.com/{number}"', filtered=False),
+}
+_MONEY = (
+    Kind(
+        "Decimal",
+        "MoneyAmount",
+        'f"{number}.50"',
+        "exact(places=2)",
+        "exact(places=2, nullable=True)",
+        ranged=True,
+    ),
+    Kind("str", "CurrencyCode", '"EUR"'),
+)
+TYPES = (*KINDS, "enum(a,b)", "money", "file", "ref:<domain>")
+_NO_UNIQUE = {"text", "bool", "json", "money"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the new table. `reference`: the domain whose thing it names; `choices`: the values of an enum."""
+
+    name: str
+    kind: Kind
+    domain_cls: str
+    options: frozenset[str] = field(default_factory=frozenset)
+    choices: tuple[str, ...] = ()
+    reference: str = ""
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may be empty."""
+        return "optional" in self.options
+
+    @property
+    def ref_name(self) -> str:
+        """`customer` of `customer_id`."""
+        return self.name.removesuffix("_id") if self.reference else self.name
+
+    @property
+    def words(self) -> str:
+        """The name as people write it."""
+        return words(self.ref_name)
+
+    @property
+    def cls(self) -> str:
+        """The beginning of the names of its errors."""
+        return camel(self.ref_name)
+
+    @property
+    def model(self) -> str:
+        """Its Python type."""
+        return f"{self.domain_cls}{self.cls}" if self.choices else self.kind.model
+
+    @property
+    def body(self) -> str:
+        """Its type in bodies."""
+        return self.model if self.choices else self.kind.body
+
+    @property
+    def model_default(self) -> str:
+        """What follows the type in the table."""
+        if self.choices:
+            return f" = choice({self.model}{', nullable=True' if self.optional else ''})"
+        maker = self.kind.column_if_optional if self.optional else self.kind.column
+        return f" = {maker}" if maker else " = None" if self.optional else ""
+
+    @property
+    def sample(self) -> str:
+        """An expression for tests: what a client sends, told apart by `number`."""
+        if self.choices:
+            return f'["{self.choices[0]}", "{self.choices[-1]}"][number % 2]'
+        return self.kind.sample.replace("{label}", self.words)
+
+
+def columns_of(given: Sequence[str], domain_cls: str, reference: Callable[[str, str], Kind]) -> list[Column]:
+    """Read the fields.
+
+    Args:
+        given: as typed, `number:str:unique`.
+        domain_cls: the class's name, with which the names of its enums begin.
+        reference: returns what a reference to a domain becomes, or refuses: field name, domain.
+
+    Raises:
+        FieldRefused: a sentence about the first one that can't be understood.
+    """
+    columns = [column for text in given for column in _read(text, domain_cls, reference)]
+    names = [column.name for column in columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise FieldRefused(f"Two fields are called {name}.")
+    return columns
+
+
+def _read(text: str, domain_cls: str, reference: Callable[[str, str], Kind]) -> list[Column]:
+    name, *rest = re.split(r":(?![^(]*\))", text)
+    if not rest:
+        raise FieldRefused(
+            f"{text} has no type. Write name:type, as in number:str; types are {', '.join(TYPES)}."
+        )
+    _check_name(name)
+    type_, *options = rest
+    target = "files" if type_ == "file" else ""
+    if type_ == "ref":
+        if not options or options[0] in OPTIONS:
+            raise FieldRefused(f"{text} doesn't say what it refers to. Write {name}:ref:users.")
+        target, *options = options
+    chosen = _options(text, type_, options)
+    if target:
+        return [Column(f"{name}_id", reference(name, target), domain_cls, chosen, reference=target)]
+    return _columns(text, name, type_, domain_cls, chosen)
+
+
+def _options(text: str, type_: str, options: Sequence[str]) -> frozenset[str]:
+    unknown = [option for option in options if option not in OPTIONS]
+    if unknown:
+        raise FieldRefused(f"{text}: {unknown[0]} is no option; there are {', '.join(OPTIONS)}.")
+    if "unique" in options and (type_ in _NO_UNIQUE):
+        raise FieldRefused(f"{text}: a {type_} can't be unique.")
+    return frozenset(options)
+
+
+def _columns(text: str, name: str, type_: str, domain_cls: str, chosen: frozenset[str]) -> list[Column]:
+    if type_ == "money":
+        amount, currency = _MONEY
+        return [
+            Column(f"{name}_amount", amount, domain_cls, chosen),
+            Column(f"{name}_currency", currency, domain_cls, chosen - {"index"}),
+        ]
+    if type_.startswith("enum"):
+        return [Column(name, Kind("", "", ""), domain_cls, chosen, choices=_choices(text, type_))]
+    if type_ not in KINDS:
+        raise FieldRefused(f"{text}: {type_} is no type; there are {', '.join(TYPES)}.")
+    return [Column(name, KINDS[type_], domain_cls, chosen)]
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise FieldRefused(
+            f"{name} is no field name: small letters, digits and single underscores, as in due_on."
+        )
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        raise FieldRefused(f"{name} is a word of Python; call the field otherwise.")
+    if name in OWN:
+        raise FieldRefused(f"{name} is there already: every domain has it.")
+    if hasattr(SQLModel, name) or name.startswith("model_") or name in TAKEN:
+        raise FieldRefused(f"{name} means something else here; call the field otherwise.")
+    if hasattr(builtins, name) and name not in {"type", "format", "range", "hash", "filter"}:
+        raise FieldRefused(f"{name} is a name that Python has built in; call the field otherwise.")
+
+
+def _choices(text: str, type_: str) -> tuple[str, ...]:
+    found = re.fullmatch(r"enum\(([^)]*)\)", type_)
+    choices = tuple(part.strip() for part in found[1].split(",")) if found else ()
+    if len(choices) < 2 or len(set(choices)) < len(choices):  # noqa: PLR2004  # a choice is between two
+        raise FieldRefused(f"{text}: write two or more values, each once, as in enum(open,paid).")
+    for choice in choices:
+        if not _NAME.fullmatch(choice) or keyword.iskeyword(choice) or len(choice) > 32:  # noqa: PLR2004  # the column's length
+            raise FieldRefused(
+                f"{text}: {choice or 'nothing'} is no value; small letters, digits and underscores."
+            )
+    return choices
+
+
+def filters_of(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    """Return the filters of a list: equality, and from and to for what is on a scale."""
+    found: list[dict[str, Any]] = []
+    for column in columns:
+        about = {"column": column.name, "type": column.body}
+        if column.choices or (column.kind.filtered and not column.kind.ranged):
+            meaning = f"Exactly this {column.words}."
+            found.append({**about, "name": column.name, "operator": "==", "meaning": meaning})
+        if column.kind.ranged:
+            for suffix, operator, word in (("from", ">=", "at least"), ("to", "<=", "at most")):
+                meaning = f"{column.words.capitalize()}: {word} this."
+                found.append(
+                    {**about, "name": f"{column.name}_{suffix}", "operator": operator, "meaning": meaning}
+                )
+    return found

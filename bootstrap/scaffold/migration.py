@@ -1,0 +1,113 @@
+"""Writes migrations of whole domains from their models; needs no database.
+
+`python -m bootstrap.scaffold.migration create invoices` in an interpreter of its own: the models were just written.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import alembic.operations.ops as operations
+from alembic.autogenerate import render_python_code
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import rev_id
+from sqlalchemy import Table
+
+from bootstrap.container import TulouContainer  # noqa: F401  # every domain's models are loaded with it
+from bootstrap.migrate import FOLDER
+from bootstrap.migrations.rendering import written
+from shared.models import metadata
+
+DROP_HINT = "# The version before still reads these tables: deploy this one before you migrate."
+RENAME_HINT = "# The version before knows the old names: stop it before you migrate."
+
+
+def create(domain: str) -> Path:
+    """Write the migration that makes a domain's schema and tables."""
+    return _write(f"{domain}: first tables", _creation(domain), _removal(domain))
+
+
+def drop(domain: str) -> Path:
+    """Write the migration that removes them; going back makes them again, empty."""
+    return _write(
+        f"{domain}: no more", f'{DROP_HINT}\nop.execute("DROP SCHEMA {domain} CASCADE")', _creation(domain)
+    )
+
+
+def rename(old: str, new: str) -> Path:
+    """Write the migration that renames schema, table, indexes and the kinds of jobs that wait."""
+    return _write(f"{new}: was {old}", f"{RENAME_HINT}\n{_renaming(old, new)}", _renaming(new, old))
+
+
+def _creation(domain: str) -> str:
+    made: list[operations.MigrateOperation] = [operations.ExecuteSQLOp(f"CREATE SCHEMA {domain}")]
+    for table in _tables(domain):
+        made.append(operations.CreateTableOp.from_table(table))
+        made += [
+            operations.CreateIndexOp.from_index(index)
+            for index in sorted(table.indexes, key=lambda index: str(index.name))
+        ]
+    return _code(made)
+
+
+def _removal(domain: str) -> str:
+    gone: list[operations.MigrateOperation] = []
+    for table in reversed(_tables(domain)):
+        gone += [
+            operations.DropIndexOp.from_index(index)
+            for index in sorted(table.indexes, key=lambda index: str(index.name), reverse=True)
+        ]
+        gone.append(operations.DropTableOp.from_table(table))
+    gone.append(operations.ExecuteSQLOp(f"DROP SCHEMA {domain}"))
+    return _code(gone)
+
+
+def _renaming(old: str, new: str) -> str:
+    """Say it for the one table of a domain, whichever of both names the models have by now."""
+    (table,) = _tables(old) or _tables(new)
+    names = sorted(str(index.name) for index in table.indexes)
+    bare = [name.replace(f"_{table.name}_", "_{}_") for name in names]
+    lines = [
+        f"ALTER SCHEMA {old} RENAME TO {new}",
+        f"-- squawk-ignore renaming-table\nALTER TABLE {new}.{old} RENAME TO {new}",
+        f"ALTER TABLE {new}.{new} RENAME CONSTRAINT pk_{old} TO pk_{new}",
+        *(f"ALTER INDEX {new}.{name.format(old)} RENAME TO {name.format(new)}" for name in bare),
+        f"UPDATE jobs.jobs SET kind = '{new}' || substr(kind, {len(old) + 1}) WHERE kind LIKE '{old}.%'",  # noqa: S608  # names were checked
+    ]
+    return "\n".join(f"op.execute({line!r})" for line in lines)
+
+
+def _tables(domain: str) -> list[Table]:
+    return [table for table in metadata.sorted_tables if table.schema == domain]
+
+
+def _code(made: list[operations.MigrateOperation]) -> str:
+    context = MigrationContext.configure(dialect_name="postgresql", opts={"target_metadata": metadata})
+    return render_python_code(operations.UpgradeOps(ops=made), migration_context=context, render_item=written)
+
+
+def _write(message: str, upgrades: str, downgrades: str) -> Path:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
+    scripts = ScriptDirectory.from_config(config)
+    script = scripts.generate_revision(
+        rev_id(),
+        message,
+        head=scripts.get_current_head(),
+        imports="",
+        upgrades=upgrades.replace("\n", "\n    "),
+        downgrades=downgrades.replace("\n", "\n    "),
+    )
+    if script is None:
+        raise RuntimeError(message)
+    return Path(script.path)
+
+
+WAYS: dict[str, Callable[..., Path]] = {"create": create, "drop": drop, "rename": rename}
+
+if __name__ == "__main__":
+    what, *names = sys.argv[1:]
+    sys.stdout.write(f"{WAYS[what](*names)}\n")

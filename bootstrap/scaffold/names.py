@@ -1,0 +1,120 @@
+"""Names of a domain: plural and singular, in words, in code and in addresses."""
+
+import keyword
+import re
+from dataclasses import dataclass
+
+from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_LONGEST = 30
+_TAKEN_PATHS = {
+    "docs",
+    "errors",
+    "health",
+    "metrics",
+    "openapi",
+    "pg_catalog",
+    "information_schema",
+    "public",
+    "shared",
+}
+
+
+class NameRefused(Exception):
+    """A name can't be used; the text says why."""
+
+
+def camel(name: str) -> str:
+    """`purchase_order` as `PurchaseOrder`."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def words(name: str) -> str:
+    """`purchase_order` as `purchase order`."""
+    return name.replace("_", " ")
+
+
+def with_article(text: str) -> str:
+    """`invoice` as `an invoice`."""
+    return f"{'an' if text[0] in 'aeio' else 'a'} {text}"
+
+
+def singular_of(plural: str) -> str:
+    """Return the singular of a regular English plural.
+
+    Raises:
+        NameRefused: it looks like none.
+    """
+    for ending, instead in (("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x")):
+        if plural.endswith(ending):
+            return plural.removesuffix(ending) + instead
+    if plural.endswith("s") and not plural.endswith("ss"):
+        return plural[:-1]
+    raise NameRefused(f"{plural} looks like no plural. Say the singular: --singular {plural}_entry.")
+
+
+@dataclass(frozen=True, slots=True)
+class DomainName:
+    """A domain's name. `path` is where its routes are."""
+
+    name: str
+    singular: str
+
+    @property
+    def cls(self) -> str:
+        """Name of the class of one thing."""
+        return camel(self.singular)
+
+    @property
+    def plural_cls(self) -> str:
+        """Name of what is about all of them."""
+        return camel(self.name)
+
+    @property
+    def words(self) -> str:
+        """The singular as people write it."""
+        return words(self.singular)
+
+    @property
+    def plural_words(self) -> str:
+        """The plural as people write it."""
+        return words(self.name)
+
+    @property
+    def a(self) -> str:
+        """The singular with its article."""
+        return with_article(self.words)
+
+    @property
+    def path(self) -> str:
+        """Where its routes are."""
+        return f"/v1/{self.name.replace('_', '-')}"
+
+
+def domain_name(name: str, singular: str | None, *, known: set[str]) -> DomainName:
+    """Check a name.
+
+    Args:
+        name: the plural.
+        singular: None: made from the plural.
+        known: what the map has already.
+
+    Raises:
+        NameRefused: a sentence about what is wrong.
+    """
+    for given in (name, singular or name):
+        if not _NAME.fullmatch(given) or len(given) > _LONGEST:
+            raise NameRefused(
+                f"{given} is no name of a domain: small letters, digits and single underscores, at most {_LONGEST}."
+            )
+    if name in known:
+        raise NameRefused(f"{name} is there already; `tulou domains` shows all.")
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in RESERVED_WORDS:
+        raise NameRefused(f"{name} is a word of Python or SQL; find another name.")
+    if name in _TAKEN_PATHS or name.startswith("pg_"):
+        raise NameRefused(f"{name} means something else here; find another name.")
+    one = singular or singular_of(name)
+    if keyword.iskeyword(one) or one == name:
+        raise NameRefused(f"{one} can't be the singular of {name}; say it: --singular {name}_entry.")
+    return DomainName(name, one)

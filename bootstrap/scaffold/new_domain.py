@@ -1,0 +1,88 @@
+"""`tulou new domain`: from a plan to a domain that works."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bootstrap.scaffold import map_edits
+from bootstrap.scaffold.changes import PROJECT, Changes
+
+MAP = "bootstrap/container.py"
+PARTS = ("container", "errors", "models", "public", "repository", "router", "schemas", "service")
+_SHARED = {
+    "database": "database",
+    "transaction": "database.provided.transaction",
+    "clock": "clock",
+    "outbox": "jobs.outbox",
+}
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=False,  # noqa: S701  # it writes Python
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def files_of(plan: dict[str, Any]) -> dict[str, str]:
+    """Return the files of a new domain by path, but for its migration."""
+    name = plan["name"]
+    parts = [*PARTS, *(["tasks"] if plan["has_tasks"] else [])]
+    files = {f"domains/{name}/__init__.py": ""}
+    files |= {f"domains/{name}/{part}.py": rendered(f"domain/{part}.py.j2", d=plan) for part in parts}
+    files[f"tests/domains/{name}/factories.py"] = rendered("domain/factories.py.j2", d=plan)
+    files[f"tests/domains/{name}/test_{name}.py"] = rendered("domain/test.py.j2", d=plan)
+    if plan["mail"]:
+        files |= {
+            f"domains/{name}/templates/{plan['singular']}_created.{kind}": rendered(
+                f"mail/created.{kind}.j2", **_mail(plan)
+            )
+            for kind in ("html", "txt")
+        }
+    return files
+
+
+def write_domain(plan: dict[str, Any], root: Path = PROJECT) -> list[Path]:
+    """Write a domain, its migration and its line in the map; return what was written or changed.
+
+    Raises:
+        StepFailed: what was written doesn't pass its checks; everything is as before.
+    """
+    with Changes(root) as changes:
+        for path, text in files_of(plan).items():
+            changes.write(path, text)
+        changes.write(MAP, mapped(plan, (root / MAP).read_text()))
+        changes.tidy()
+        changes.migrate("create", plan["name"])
+        changes.tidy()
+        changes.redraw()
+        return changes.made
+
+
+def mapped(plan: dict[str, Any], source: str) -> str:
+    """Return the map's text with the new domain."""
+    given = _SHARED | {need.name: need.given for need in plan["needs"]}
+    keywords = [f"{name}={value}" for name, value in given.items()]
+    return map_edits.with_domain(
+        source, name=plan["name"], container=f"{plan['plural_cls']}Container", given=keywords
+    )
+
+
+def rendered(template: str, **names: Any) -> str:
+    """Return a template's text."""
+    return _templates.get_template(template).render(**names)
+
+
+def _mail(plan: dict[str, Any]) -> dict[str, Any]:
+    told = [(column.words.capitalize(), f"{plan['singular']}.{column.name}") for column in plan["columns"]]
+    told = [("Id", f"{plan['singular']}.id"), *told]
+    sentence = f"{plan['a'].capitalize()} of yours was created at {{{{ product }}}}."
+    return {
+        "title": f"Your new {plan['words']}",
+        "sentence": textwrap.fill(sentence, 78),
+        "facts": ", ".join(f'("{label}", {expression})' for label, expression in told),
+        "facts_text": told,
+    }
