@@ -4,40 +4,25 @@ The open transaction lives in a ContextVar: repositories find it there, and nobo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from shared.errors import DatabaseUnavailable
 from shared.logging import get_logger
+from shared.outages import UNREACHABLE, unreachable_translated
 from shared.readers import Readers
 from shared.replicas import PRIMARY_IS_AT, Replicas
 from shared.statements import RowT, Statement
 
 logger = get_logger(__name__)
-
-_UNREACHABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-)
-
-_AWAY = ("08", "57P", "53300")
-"""SQLSTATE: a connection failed; it shuts down, starts up or has crashed; it has too many connections already."""
-
 
 _UNNAMED: dict[str, Any] = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
 """For SQLAlchemy: prepare each statement anew, under no name."""
@@ -132,6 +117,7 @@ class Database:
                 **({} if self._prepared else _UNNAMED),
             },
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
         self._readers = Readers(
             self._url,
             size=self._pool_size,
@@ -257,7 +243,7 @@ class Database:
                 return answer
         try:
             return await self._readers.run(how, statement.sql, arguments)
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             raise DatabaseUnavailable from error
 
     async def _position(self) -> int:
@@ -303,26 +289,6 @@ def after_commit(callback: Callable[[], None]) -> None:
     current.after_commit.append(callback)
 
 
-@contextmanager
-def unreachable_translated() -> Iterator[None]:
-    """Turn the many ways in which a database can be away into `DatabaseUnavailable`."""
-    try:
-        yield
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        raise DatabaseUnavailable from error
-    except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error.orig, _UNREACHABLE) or _says_it_is_away(error):
-            raise DatabaseUnavailable from error
-        raise
-    except _UNREACHABLE as error:
-        raise DatabaseUnavailable from error
-
-
-def _says_it_is_away(error: DBAPIError) -> bool:
-    """Whether PostgreSQL itself refuses for now. SQLAlchemy wraps some of these so that only their code is left."""
-    return str(getattr(error.orig, "sqlstate", None)).startswith(_AWAY)
-
-
 async def _connection(*, to_write: bool) -> AsyncConnection | None:
     current = _mine()
     if current is None:
@@ -360,3 +326,9 @@ def _refuse_other_tasks(current: _Open) -> None:
     if current.task is not asyncio.current_task():
         message = "this transaction belongs to another task"
         raise TransactionMisusedError(message)
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """Let the pool connect anew where PostgreSQL has closed its connections: it was started again. Asks nobody."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError

@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+import asyncpg
 import pytest
 from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -247,3 +248,31 @@ async def test_a_violated_constraint_gets_its_domains_name(database: Database) -
 def test_a_default_that_only_python_makes_is_refused_when_it_is_written() -> None:
     with pytest.raises(TypeError, match="Python defaults"):
         Statement(insert(Job).values(kind="tests.row"), Nothing)
+
+
+async def test_a_restart_of_postgresql_costs_no_transaction_after_it(servers, composition) -> None:
+    database = Database(composition.settings().database_url.get_secret_value(), pool_size=2)
+    await database.start()
+    observer = await asyncpg.connect(servers.superuser_url)
+    try:
+        async with database.transaction():
+            pid = (
+                await (await current_session().connection()).exec_driver_sql("SELECT pg_backend_pid()")
+            ).scalar()
+        await observer.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+        async with asyncio.timeout(10):
+            while database.pools()[-1].idle and not _is_closed(database):
+                await asyncio.sleep(0.01)
+        job = some_job()
+        async with database.transaction():
+            current_session().add(job)
+        assert await is_there(database, job)
+    finally:
+        await observer.close()
+        await database.stop()
+
+
+def _is_closed(database: Database) -> bool:
+    """Whether the driver has heard that its connection was ended."""
+    (record,) = database._engine.sync_engine.pool._pool._queue._queue
+    return record.dbapi_connection.driver_connection.is_closed()
