@@ -5,14 +5,13 @@ The open transaction lives in a ContextVar: repositories find it there, and nobo
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sqlalchemy import event
-from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from shared.errors import DatabaseUnavailable
@@ -21,6 +20,7 @@ from shared.outages import UNREACHABLE, unreachable_translated
 from shared.readers import Readers
 from shared.replicas import PRIMARY_IS_AT, Replicas
 from shared.statements import RowT, Statement
+from shared.writers import Writer, Writers
 
 logger = get_logger(__name__)
 
@@ -43,8 +43,8 @@ class TransactionFactory(Protocol):
 class _Open:
     """The transaction that the present task has open, or will have with its first write (`united`)."""
 
-    session: AsyncSession
     task: asyncio.Task[Any] | None
+    writer: Writer | None = None
     united: bool = False
     begun: bool = False
     depth: int = 0
@@ -101,23 +101,21 @@ class Database:
         self._pool_size = pool_size
         self._timeout = timeout
         self._engine: AsyncEngine | None = None
-        self._readers: Readers | None = None
+        self._writers: Writers | None = None
+        self._readers: Readers[Any] | None = None
 
     async def start(self) -> None:
         """Make the pools. Connects lazily, so that a database that is down for now does not stop the program."""
         self._engine = create_async_engine(
             self._url.replace("postgresql://", "postgresql+asyncpg://", 1),
-            pool_size=self._pool_size,
-            max_overflow=0,
-            pool_timeout=self._timeout,
-            pool_pre_ping=False,
+            poolclass=NullPool,
             connect_args={
                 "timeout": self._timeout,
                 **self._options("tulou"),
                 **({} if self._prepared else _UNNAMED),
             },
         )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        self._writers = Writers(self._engine, size=self._pool_size, timeout=self._timeout)
         self._readers = Readers(
             self._url,
             size=self._pool_size,
@@ -130,18 +128,16 @@ class Database:
         """Close every connection."""
         self._replicas.stop()
         if self._readers is not None:
-            self._readers.terminate()
+            await self._readers.stop()
+        if self._writers is not None:
+            await self._writers.stop()
         if self._engine is not None:
             await self._engine.dispose()
 
     def pools(self) -> list[PoolUsage]:
         """Return how busy the connections are."""
-        found = [] if self._readers is None else [PoolUsage("reads", *self._readers.usage())]
-        if self._engine is not None:
-            pool: Any = self._engine.sync_engine.pool
-            waiting = len(pool._pool._queue._getters)  # noqa: SLF001  # SQLAlchemy tells it nowhere
-            found.append(PoolUsage("transactions", pool.size(), pool.checkedin(), pool.checkedout(), waiting))
-        return found
+        pools = {"reads": self._readers, "transactions": self._writers}
+        return [PoolUsage(name, *pool.usage()) for name, pool in pools.items() if pool is not None]
 
     @asynccontextmanager
     async def transaction(self, *, own: bool = False) -> AsyncIterator[None]:
@@ -170,19 +166,21 @@ class Database:
 
     @asynccontextmanager
     async def _opened(self, *, united: bool) -> AsyncIterator[None]:
-        with unreachable_translated():
-            async with AsyncSession(self._writers, expire_on_commit=False) as session:
-                opened = _Open(session, asyncio.current_task(), united=united, begun=not united)
-                token = _open.set(opened)
-                try:
-                    yield
-                    if opened.failed:
-                        message = "a part of this transaction failed; it can't be committed"
-                        raise TransactionMisusedError(message)
-                    if opened.begun:
-                        await session.commit()
-                finally:
-                    _open.reset(token)
+        opened = _Open(asyncio.current_task(), united=united, begun=not united)
+        token = _open.set(opened)
+        try:
+            with unreachable_translated():
+                if not united:
+                    await self._begin(opened)
+                yield
+                if opened.failed:
+                    message = "a part of this transaction failed; it can't be committed"
+                    raise TransactionMisusedError(message)
+                if opened.writer is not None:
+                    await opened.writer.commit()
+        finally:
+            _open.reset(token)
+            await self._let_go(opened)
         for callback in opened.after_commit:
             try:
                 callback()
@@ -195,6 +193,8 @@ class Database:
         current.begun = True
         current.depth += 1
         try:
+            if current.writer is None:
+                await self._begin(current)
             yield
         except BaseException:
             current.failed = True
@@ -202,35 +202,73 @@ class Database:
         finally:
             current.depth -= 1
             if current.failed and current.united and not current.depth:
-                await _let_go(current.session)
+                await self._let_go(current)
+
+    async def _begin(self, opened: _Open) -> Writer:
+        if self._writers is None:
+            message = "the database was not started"
+            raise RuntimeError(message)
+        opened.writer = writer = await self._writers.take()
+        try:
+            await writer.begin()
+        except BaseException:
+            writer.terminate()
+            await self._let_go(opened)
+            raise
+        return writer
+
+    async def _let_go(self, opened: _Open) -> None:
+        """Roll back what is still open, at once, so that no lock waits for the end of a request."""
+        writer, opened.writer = opened.writer, None
+        if writer is None or self._writers is None:
+            return
+        try:
+            await writer.end()
+        finally:
+            self._writers.give_back(writer)
+
+    async def _driver(self, *, to_write: bool) -> Any:
+        """Return the open transaction's connection; None if there is none, or none yet, and nothing to write."""
+        current = _mine()
+        if current is None:
+            return None
+        _refuse_other_tasks(current)
+        current.begun = current.begun or to_write
+        if not current.begun:
+            return None
+        writer = current.writer
+        if writer is None:
+            with unreachable_translated():
+                writer = await self._begin(current)
+        await writer.flush()
+        return writer.driver
 
     async def fetch_all(self, statement: Statement[RowT], /, **parameters: Any) -> list[RowT]:
         """Return every row: through the open transaction if there is one, else in one round trip."""
-        connection = await _connection(to_write=statement.changes)
-        if connection is None:
+        driver = await self._driver(to_write=statement.changes)
+        if driver is None:
             records = await self._read("fetch", statement, parameters)
             return [statement.row(record) for record in records]
-        statement.check(parameters)
-        result = await connection.execute(statement.clause, parameters)
-        return [statement.into.model_validate(dict(row)) for row in result.mappings()]
+        records = await driver.fetch(statement.sql, *statement.arguments(parameters))
+        return [statement.row(record, json_is_read=True) for record in records]
 
     async def fetch_one(self, statement: Statement[RowT], /, **parameters: Any) -> RowT | None:
         """Return the first row or None."""
-        if await _connection(to_write=statement.changes) is None:
+        driver = await self._driver(to_write=statement.changes)
+        if driver is None:
             record = await self._read("fetchrow", statement, parameters)
             return None if record is None else statement.row(record)
-        rows = await self.fetch_all(statement, **parameters)
-        return rows[0] if rows else None
+        records = await driver.fetch(statement.sql, *statement.arguments(parameters))
+        return statement.row(records[0], json_is_read=True) if records else None
 
     async def execute(self, statement: Statement[Any], /, **parameters: Any) -> int:
         """Run a statement and return how many rows it changed. Commits by itself outside a transaction."""
-        connection = await _connection(to_write=statement.changes)
-        if connection is None:
+        driver = await self._driver(to_write=statement.changes)
+        if driver is None:
             status: str = await self._read("execute", statement, parameters)
-            return int(status.rsplit(" ", 1)[-1])
-        statement.check(parameters)
-        result = await connection.execute(statement.clause, parameters)
-        return result.rowcount
+        else:
+            status = await driver.execute(statement.sql, *statement.arguments(parameters))
+        return int(status.rsplit(" ", 1)[-1])
 
     async def _read(self, how: str, statement: Statement[Any], parameters: Mapping[str, Any]) -> Any:
         if self._readers is None:
@@ -258,13 +296,6 @@ class Database:
         kept = {} if self._prepared else {"statement_cache_size": 0}
         return {"server_settings": {"application_name": name}, **kept}
 
-    @property
-    def _writers(self) -> AsyncEngine:
-        if self._engine is None:
-            message = "the database was not started"
-            raise RuntimeError(message)
-        return self._engine
-
 
 def current_session() -> AsyncSession:
     """Return the session of the open transaction. Only repositories use it.
@@ -272,12 +303,12 @@ def current_session() -> AsyncSession:
     Raises:
         TransactionMisusedError: no transaction is open, or another task opened it.
     """
-    current = _mine()
-    if current is None or not _is_inside(current):
-        message = "no transaction is open; a service opens it with `async with self.transaction():`"
-        raise TransactionMisusedError(message)
-    _refuse_other_tasks(current)
-    return current.session
+    return _inside().session()
+
+
+def require_transaction() -> None:
+    """Check that a transaction is open. Raises TransactionMisusedError."""
+    _inside()
 
 
 def after_commit(callback: Callable[[], None]) -> None:
@@ -289,17 +320,16 @@ def after_commit(callback: Callable[[], None]) -> None:
     current.after_commit.append(callback)
 
 
-async def _connection(*, to_write: bool) -> AsyncConnection | None:
+def _inside() -> Writer:
     current = _mine()
-    if current is None:
-        return None
+    if current is None or not _is_inside(current):
+        message = "no transaction is open; a service opens it with `async with self.transaction():`"
+        raise TransactionMisusedError(message)
     _refuse_other_tasks(current)
-    current.begun = current.begun or to_write
-    if not current.begun:
-        return None
-    if current.session.new or current.session.dirty or current.session.deleted:
-        await current.session.flush()
-    return await current.session.connection()
+    if current.writer is None:
+        message = "a part of this transaction failed; nothing more can be done in it"
+        raise TransactionMisusedError(message)
+    return current.writer
 
 
 def _mine() -> _Open | None:
@@ -315,20 +345,8 @@ def _is_inside(current: _Open) -> bool:
     return not current.united or current.depth > 0
 
 
-async def _let_go(session: AsyncSession) -> None:
-    """Roll back now, so that locks don't wait for the end of the request."""
-    with suppress(DatabaseUnavailable), unreachable_translated():
-        await session.rollback()
-
-
 def _refuse_other_tasks(current: _Open) -> None:
     """A task that was started inside a transaction still sees it, but must not use its connection."""
     if current.task is not asyncio.current_task():
         message = "this transaction belongs to another task"
         raise TransactionMisusedError(message)
-
-
-def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
-    """Let the pool connect anew where PostgreSQL has closed its connections: it was started again. Asks nobody."""
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError

@@ -3,18 +3,35 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import asyncpg
 
+_FAREWELL_SECONDS = 2.0
 LONGEST_REST = 300.0
 """Seconds after which a connection that nobody used is replaced: somebody between may have forgotten it."""
 
-_Connection = Any
-"""asyncpg has no types."""
+
+class Lendable(Protocol):
+    """What all connections can do."""
+
+    def is_closed(self) -> bool:
+        """Whether nothing can be done on it any more."""
+        ...
+
+    def terminate(self) -> None:
+        """Close it at once."""
+        ...
+
+    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109  # asyncpg's signature
+        """Take leave, for so many seconds at most, and close it."""
+        ...
 
 
-class Readers:
+ConnectionT = TypeVar("ConnectionT", bound=Lendable)
+
+
+class Readers(Generic[ConnectionT]):
     """At most `size` connections, opened when they are needed. Who waits, waits in line, `timeout` seconds at most.
 
     asyncpg's own pool costs more than the statement. It resets each connection that comes back, and must find out
@@ -27,10 +44,10 @@ class Readers:
         self._size = size
         self._timeout = timeout
         self._options = options
-        self._resting: list[tuple[float, _Connection]] = []
-        self._waiting: deque[asyncio.Future[_Connection | None]] = deque()
+        self._resting: list[tuple[float, ConnectionT]] = []
+        self._waiting: deque[asyncio.Future[ConnectionT | None]] = deque()
         self._open = 0
-        self._used: set[_Connection] = set()
+        self._used: set[ConnectionT] = set()
 
     async def run(self, how: str, sql: str, arguments: Sequence[Any]) -> Any:
         """Run one statement: `fetch` returns its rows, `fetchrow` the first of them, `execute` what was done.
@@ -38,8 +55,7 @@ class Readers:
         Raises:
             TimeoutError: all connections were in use for too long.
         """
-        connection = self._rested() or await self._taken()
-        self._used.add(connection)
+        connection = await self.take()
         try:
             return await getattr(connection, how)(sql, *arguments)
         except asyncpg.PostgresError:
@@ -48,28 +64,19 @@ class Readers:
             connection.terminate()
             raise
         finally:
-            self._give_back(connection)
+            self.give_back(connection)
 
-    def usage(self) -> tuple[int, int, int, int]:
-        """Return how many connections there may be, are idle and in use, and how many tasks wait for one."""
-        waiting = sum(not waiting.done() for waiting in self._waiting)
-        return self._size, len(self._resting), len(self._used), waiting
+    async def take(self) -> ConnectionT:
+        """Return a connection that is the caller's alone until `give_back`.
 
-    def terminate(self) -> None:
-        """Close every connection at once."""
-        for connection in [*self._used, *(connection for _, connection in self._resting)]:
-            connection.terminate()
-        self._resting.clear()
+        Raises:
+            TimeoutError: all were in use for too long.
+        """
+        connection = self._rested() or await self._taken()
+        self._used.add(connection)
+        return connection
 
-    async def _taken(self) -> _Connection:
-        while True:
-            connection = await self._opened_or_awaited()
-            if connection is not None and not connection.is_closed():
-                return connection
-            if connection is not None:
-                self._open -= 1
-
-    def _give_back(self, connection: _Connection) -> None:
+    def give_back(self, connection: ConnectionT) -> None:
         """Take a connection back, and hand it to who waits longest. A closed one makes room for another."""
         self._used.discard(connection)
         closed = connection.is_closed()
@@ -83,7 +90,35 @@ class Readers:
         if not closed:
             self._resting.append((asyncio.get_running_loop().time(), connection))
 
-    def _rested(self) -> _Connection | None:
+    def usage(self) -> tuple[int, int, int, int]:
+        """Return how many connections there may be, are idle and in use, and how many tasks wait for one."""
+        waiting = sum(not waiting.done() for waiting in self._waiting)
+        return self._size, len(self._resting), self._open - len(self._resting), waiting
+
+    def terminate(self) -> None:
+        """Close every connection at once."""
+        for connection in [*self._used, *(connection for _, connection in self._resting)]:
+            connection.terminate()
+        self._resting.clear()
+
+    async def stop(self) -> None:
+        """Take leave on the connections that rest, and close the others at once."""
+        resting = [connection for _, connection in self._resting]
+        self._resting.clear()
+        self.terminate()
+        await asyncio.gather(
+            *(connection.close(timeout=_FAREWELL_SECONDS) for connection in resting), return_exceptions=True
+        )
+
+    async def _taken(self) -> ConnectionT:
+        while True:
+            connection = await self._opened_or_awaited()
+            if connection is not None and not connection.is_closed():
+                return connection
+            if connection is not None:
+                self._open -= 1
+
+    def _rested(self) -> ConnectionT | None:
         """Return the connection that was used last: the others may rest until they are too old."""
         now = asyncio.get_running_loop().time()
         while self._resting:
@@ -94,19 +129,23 @@ class Readers:
             self._open -= 1
         return None
 
-    async def _opened_or_awaited(self) -> _Connection | None:
+    async def _opened_or_awaited(self) -> ConnectionT | None:
         if self._open < self._size:
             self._open += 1
             try:
-                return await asyncpg.connect(self._url, timeout=self._timeout, **self._options)
+                return await self._connect()
             except BaseException:
                 self._open -= 1
                 self._make_room_known()
                 raise
         return await self._awaited()
 
-    async def _awaited(self) -> _Connection | None:
-        waiting: asyncio.Future[_Connection | None] = asyncio.get_running_loop().create_future()
+    async def _connect(self) -> ConnectionT:
+        connection: ConnectionT = await asyncpg.connect(self._url, timeout=self._timeout, **self._options)
+        return connection
+
+    async def _awaited(self) -> ConnectionT | None:
+        waiting: asyncio.Future[ConnectionT | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
         try:
             async with asyncio.timeout(self._timeout):
@@ -116,12 +155,12 @@ class Readers:
                 self._pass_on(waiting.result())
             raise
 
-    def _pass_on(self, connection: _Connection | None) -> None:
+    def _pass_on(self, connection: ConnectionT | None) -> None:
         """Who was handed a connection in the moment of giving up gives it to the next."""
         if connection is None:
             self._make_room_known()
         else:
-            self._give_back(connection)
+            self.give_back(connection)
 
     def _make_room_known(self) -> None:
         while self._waiting:

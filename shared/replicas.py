@@ -87,7 +87,7 @@ class _Replica:
     """One of them. `as_of` is the time at which the primary was where this one is at least now."""
 
     def __init__(self, url: str, *, size: int, timeout: float, **options: Any) -> None:
-        self.readers = Readers(url, size=size, timeout=timeout, **options)
+        self.readers: Readers[Any] = Readers(url, size=size, timeout=timeout, **options)
         self.as_of = float("-inf")
         self._name = urlsplit(url).hostname
         self._in_use = False

@@ -8,8 +8,9 @@ import asyncpg
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
-from shared.database import Database, current_session
+from shared.database import Database, require_transaction
 from shared.errors import AppError
+from shared.insertion import insertion, values_of
 from shared.pagination import Listing, Page, PageRequest
 from shared.statements import RowT
 
@@ -23,10 +24,14 @@ class Repository:
         self.database = database
 
     async def add(self, model: ModelT) -> ModelT:
-        """Insert a row in the open transaction, at once, so that a collision is met here."""
-        session = current_session()
-        session.add(model)
-        await session.flush()
+        """Insert a row in the open transaction, at once, so that a collision is met here.
+
+        Later changes of the model are not written: it is not part of the session.
+        """
+        require_transaction()
+        values = values_of(model)
+        parameters = {f"new_{name}": value for name, value in values.items()}
+        await self.database.execute(insertion(type(model), frozenset(values)), **parameters)
         return model
 
     async def page(

@@ -68,11 +68,12 @@ class Statement(Generic[RowT]):
             values[name] = convert(values[name])
         return [values[name] for name in self._names]
 
-    def row(self, record: Mapping[str, Any]) -> RowT:
-        """Convert one asyncpg record."""
+    def row(self, record: Mapping[str, Any], *, json_is_read: bool = False) -> RowT:
+        """Convert one asyncpg record. `json_is_read`: by a codec, which SQLAlchemy sets on its connections."""
         values = dict(record)
         for name, convert in self._results.items():
-            values[name] = convert(values[name])
+            if convert is not _from_json or not json_is_read:
+                values[name] = convert(values[name])
         return self._validate(values)
 
 
@@ -97,5 +98,5 @@ def _converters(columns: Iterable[tuple[str, TypeEngine[Any]]], kind: str) -> di
 
 
 def _from_json(value: str | None) -> Any:
-    """SQLAlchemy leaves this to a codec that it sets on its own connections; ours have none."""
+    """SQLAlchemy leaves this to a codec that it sets on its connections; those that only read have none."""
     return None if value is None else from_json(value)

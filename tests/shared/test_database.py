@@ -274,5 +274,5 @@ async def test_a_restart_of_postgresql_costs_no_transaction_after_it(servers, co
 
 def _is_closed(database: Database) -> bool:
     """Whether the driver has heard that its connection was ended."""
-    (record,) = database._engine.sync_engine.pool._pool._queue._queue
-    return record.dbapi_connection.driver_connection.is_closed()
+    ((_, writer),) = database._writers._resting
+    return writer.is_closed()

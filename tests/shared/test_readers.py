@@ -14,7 +14,7 @@ WHO = "SELECT pg_backend_pid()"
 async def readers(servers):
     made = Readers(servers.environment["DATABASE_URL"], size=2, timeout=5)
     yield made
-    made.terminate()
+    await made.stop()
 
 
 async def test_one_connection_is_used_again_and_again(readers) -> None:
@@ -74,7 +74,7 @@ async def test_waiting_has_an_end(servers) -> None:
         await readers.run("fetchrow", WHO, [])
     await long
     assert (await readers.run("fetchrow", WHO, []))[0] > 0
-    readers.terminate()
+    await readers.stop()
 
 
 async def test_a_database_that_is_not_there_leaves_room_for_the_next_try() -> None:

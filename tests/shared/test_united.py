@@ -70,9 +70,9 @@ async def test_reads_need_no_connection_before_the_first_write(database: Databas
         assert await database.fetch_one(FIND, job_id=job.id) is None
         opened = _open.get()
         assert opened is not None
-        assert not opened.session.in_transaction()
+        assert opened.writer is None
         await add(database, job)
-        assert opened.session.in_transaction()
+        assert opened.writer is not None
 
 
 async def test_a_single_statement_that_writes_is_a_part_of_the_whole(database: Database) -> None:

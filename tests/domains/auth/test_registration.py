@@ -239,7 +239,7 @@ async def test_a_name_is_not_put_into_mails_before_its_owner_is_known(client, in
 def _recorded_statements(composition, monkeypatch):
     """Record what is run, with another database's eyes: the SQL of each statement, without its values."""
     database, ran = composition.database(), []
-    for name in ("fetch_all", "execute"):
+    for name in ("fetch_all", "fetch_one", "execute"):
         original = getattr(database, name)
 
         async def recorded(statement, original=original, /, **parameters):

@@ -6,8 +6,8 @@ from email import message_from_bytes, policy
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from domains.emails.gateway.smtp import SmtpGateway
 from domains.emails.models import Email, Phase
@@ -118,7 +118,7 @@ async def test_a_mail_vanishes_with_the_transaction_that_caused_it(composition, 
 async def test_a_prepared_mail_is_accepted_once(composition, mailer, address):
     prepared = mailer.prepare(OutgoingMail(template="test/hello", to=address, variables={"word": "x"}))
     await mailer.send(prepared)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(asyncpg.UniqueViolationError):
         await mailer.send(prepared)
 
 

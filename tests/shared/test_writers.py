@@ -1,0 +1,142 @@
+"""A transaction is one, whether compiled statements or a session work in it."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy import bindparam, delete, select, text
+from sqlmodel import col
+
+from domains.jobs.models import Job
+from domains.jobs.schemas import JobRow
+from shared.database import Database, TransactionMisusedError, current_session
+from shared.errors import DatabaseUnavailable
+from shared.ids import new_id
+from shared.models import columns
+from shared.repository import Repository
+from shared.statements import Nothing, Statement
+
+FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)
+DROP = Statement(delete(Job).where(col(Job.id) == bindparam("job_id")), Nothing)
+
+
+@pytest.fixture
+async def database(servers, settings):
+    made = Database(servers.environment["DATABASE_URL"], pool_size=1, timeout=5)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+def some_job() -> Job:
+    return Job(id=new_id(), kind="tests.writers", queue="nobody", payload={"deep": [1, {"x": None}]})
+
+
+async def test_a_session_and_statements_see_each_others_work(database) -> None:
+    one, two = some_job(), some_job()
+    async with database.transaction():
+        await Repository(database).add(one)
+        current_session().add(two)
+        assert await database.fetch_one(FIND, job_id=two.id)
+        found = await current_session().get(Job, one.id)
+        assert found is not None
+        found.queue = "somebody"
+        assert (await database.fetch_one(FIND, job_id=one.id)).queue == "somebody"
+    assert (await database.fetch_one(FIND, job_id=one.id)).queue == "somebody"
+    assert await database.fetch_one(FIND, job_id=two.id)
+
+
+async def test_both_are_rolled_back_together(database) -> None:
+    one, two = some_job(), some_job()
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction():
+            await Repository(database).add(one)
+            current_session().add(two)
+            await database.fetch_one(FIND, job_id=two.id)
+            raise ZeroDivisionError
+    assert await database.fetch_one(FIND, job_id=one.id) is None
+    assert await database.fetch_one(FIND, job_id=two.id) is None
+
+
+async def test_what_is_added_has_what_its_model_says_and_the_databases_defaults(database) -> None:
+    job = some_job()
+    async with database.transaction():
+        await Repository(database).add(job)
+    async with database.transaction():
+        found = await current_session().get(Job, job.id)
+        assert found.payload == job.payload
+        assert found.created_at is not None
+
+
+async def test_a_collision_is_met_where_the_row_is_added(database) -> None:
+    job = some_job()
+    async with database.transaction():
+        await Repository(database).add(job)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with database.transaction():
+            await Repository(database).add(job)
+    assert await database.fetch_one(FIND, job_id=job.id)
+
+
+async def test_nothing_is_added_outside_a_transaction(database) -> None:
+    with pytest.raises(TransactionMisusedError):
+        await Repository(database).add(some_job())
+
+
+@pytest.mark.parametrize("with_session", [False, True])
+async def test_one_connection_serves_transaction_after_transaction(database, with_session) -> None:
+    used = set()
+    for number in range(6):
+        job = some_job()
+        async with database.transaction():
+            await Repository(database).add(job)
+            if with_session or number % 2:
+                used.add((await current_session().exec(text("SELECT pg_backend_pid()"))).scalar_one())
+        async with database.transaction():
+            assert await database.execute(DROP, job_id=job.id) == 1
+    assert len(used) == 1
+
+
+async def test_a_transaction_that_was_cancelled_leaves_room_for_the_next(database) -> None:
+    entered = asyncio.Event()
+
+    async def sleep() -> None:
+        async with database.transaction():
+            await database.execute(DROP, job_id=new_id())
+            entered.set()
+            await (await current_session().connection()).execute(text("SELECT pg_sleep(60)"))
+
+    sleeping = asyncio.create_task(sleep())
+    await entered.wait()
+    sleeping.cancel()
+    with pytest.raises((asyncio.CancelledError, DatabaseUnavailable)):
+        await sleeping
+    job = some_job()
+    async with asyncio.timeout(10), database.transaction():
+        await Repository(database).add(job)
+    assert await database.fetch_one(FIND, job_id=job.id)
+
+
+@pytest.mark.parametrize("with_session", [False, True])
+async def test_a_connection_that_broke_is_a_503_once_and_then_replaced(
+    database, servers, with_session
+) -> None:
+    observer = await asyncpg.connect(servers.superuser_url)
+    job = some_job()
+
+    async def broken() -> None:
+        async with database.transaction():
+            await database.execute(DROP, job_id=job.id)
+            process = (await current_session().exec(text("SELECT pg_backend_pid()"))).scalar_one()
+            await observer.execute("SELECT pg_terminate_backend($1, 5000)", process)
+            if with_session:
+                current_session().add(job)
+            else:
+                await Repository(database).add(job)
+
+    with pytest.raises(DatabaseUnavailable):
+        await broken()
+    await observer.close()
+    async with asyncio.timeout(10), database.transaction():
+        await Repository(database).add(job)
+    assert await database.fetch_one(FIND, job_id=job.id)
