@@ -14,7 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from bootstrap import health
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, domains_of, offers, purpose_of, served_domains
-from bootstrap.documentation import install_documentation
+from bootstrap.documentation.pages import install_documentation
 from bootstrap.observation import metrics
 from bootstrap.observation.processes import check_observation, observed
 from bootstrap.rate_exchange import RateExchange
@@ -67,7 +67,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     writer.install(app)
     for router in routers_of(container):
         app.include_router(router)
-    install_documentation(app)
+    install_documentation(app, public_url=settings.public_url)
     app.router.routes.insert(0, RouteTable(routes_of(container)))
     app.state.rate_limits = (
         RateLimits(settings.rate_limit, callers=settings.rate_limit_callers) if settings.rate_limit else None

@@ -35,14 +35,17 @@ _ONE = Statement(select(literal_column("1").label("one")), _One)
 class Live(BaseModel):
     """The process runs."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"] = Field("ok", description="Always `ok`: what doesn't live doesn't answer.")
 
 
 class Ready(BaseModel):
     """What the process depends on. `degraded`: the API works on, background work waits."""
 
-    status: Literal["ok", "degraded", "unavailable"]
-    checks: dict[str, Literal["ok", "down"]]
+    status: Literal["ok", "degraded", "unavailable"] = Field(description="What all of it amounts to.")
+    checks: dict[str, Literal["ok", "down"]] = Field(
+        description="What each of them is.",
+        examples=[{"database": "ok", "store": "ok", "redis": "ok", "mail": "ok"}],
+    )
     domains: list[str] = Field(
         description="Domains whose routes this process serves.", examples=[["files", "users"]]
     )

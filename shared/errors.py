@@ -157,9 +157,11 @@ class FieldProblem(BaseModel):
     pointer: str | None = Field(
         None, description="JSON Pointer into the body (RFC 6901).", examples=["#/email"]
     )
-    parameter: str | None = Field(None, description="Name of the query, path or header parameter.")
+    parameter: str | None = Field(
+        None, description="Name of the query, path or header parameter.", examples=["limit"]
+    )
     code: str = Field(description="What rule was broken.", examples=["value_error"])
-    detail: str = Field(description="A sentence about it.")
+    detail: str = Field(description="A sentence about it.", examples=["This is not a mail address."])
 
 
 class Problem(BaseModel):
@@ -167,15 +169,24 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(description="Address of the page that explains this error.")
-    title: str
-    status: int = Field(ge=400, le=599)
-    detail: str
-    instance: str | None = Field(None, description="Path of the request.")
-    code: str = Field(
-        description="Stable name of the error, safe to branch on.", examples=["users.email_taken"]
+    type: str = Field(
+        description="Address of the page that explains this error.",
+        examples=["https://api.example.com/errors/files.in_trash"],
     )
-    request_id: str | None = Field(None, description="Finds this request in the log.")
+    title: str = Field(
+        description="What errors of this kind have in common.", examples=["The present state forbids this"]
+    )
+    status: int = Field(ge=400, le=599, description="Status of the answer.", examples=[409])
+    detail: str = Field(
+        description="A sentence that helps.", examples=["This file is in the trash. Restore it first."]
+    )
+    instance: str | None = Field(None, description="Path of the request.", examples=["/v1/files"])
+    code: str = Field(description="Stable name of the error, safe to branch on.", examples=["files.in_trash"])
+    request_id: str | None = Field(
+        None,
+        description="Finds this request in the log.",
+        examples=["0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42"],
+    )
     errors: list[FieldProblem] | None = Field(None, description="For 422: what is wrong, field by field.")
 
 

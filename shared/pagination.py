@@ -54,9 +54,13 @@ class Page(BaseModel, Generic[T]):
 
     data: list[T]
     next_cursor: str | None = Field(
-        None, description="Give it as `cursor` to read on; null on the last page."
+        None,
+        description="Give it as `cursor` to read on; null on the last page.",
+        examples=["WyItY3JlYXRlZF9hdCJd"],
     )
-    total: int | None = Field(None, description="How many there are; only with `include_total=true`.")
+    total: int | None = Field(
+        None, description="How many there are; only with `include_total=true`.", examples=[42]
+    )
 
 
 class _Total(BaseModel):
@@ -158,7 +162,12 @@ def page_request(*sorts: str, default: str = "-created_at") -> Any:
     async def read(
         limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many on a page.")] = DEFAULT_LIMIT,
         cursor: Annotated[
-            str | None, Query(max_length=1024, description="`next_cursor` of the page before.")
+            str | None,
+            Query(
+                max_length=1024,
+                description="`next_cursor` of the page before.",
+                examples=["WyItY3JlYXRlZF9hdCJd"],
+            ),
         ] = None,
         sort: Annotated[
             str,

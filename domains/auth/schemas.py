@@ -2,10 +2,10 @@
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from domains.auth.models import AccountStatus, Role
 from domains.users.public import EmailText, LocaleText, NameText
@@ -30,10 +30,19 @@ GivenPassword = Annotated[
         min_length=1,
         max_length=MAX_PASSWORD,
         description="The present password.",
+        examples=["an old horse battery staple"],
         json_schema_extra={"format": "password"},
     ),
 ]
-OneTimeTokenText = Annotated[str, Field(min_length=1, max_length=200, description="The token from the mail.")]
+OneTimeTokenText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        description="The token from the mail.",
+        examples=["nRkYc0oV3bq1Yt4mB7Zs9w"],
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,32 +186,51 @@ class AcceptedBody(ResponseBody):
 
     message: str = Field(
         "If this address can be written to, a mail is on its way.",
+        description="The same for every address.",
         examples=["If this address can be written to, a mail is on its way."],
     )
+
+
+def _grant_types(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+    schema.update(enum=["password", "refresh_token"])
 
 
 class TokenForm(BaseModel):
     """The form of RFC 6749. Which fields a grant needs is checked by hand, to answer in the words of OAuth2."""
 
-    grant_type: str = Field("", json_schema_extra={"enum": ["password", "refresh_token"]})
-    username: str = Field("", description="The address, for `grant_type=password`.")
-    password: str = Field(
-        "", description="For `grant_type=password`.", json_schema_extra={"format": "password"}
+    model_config = ConfigDict(json_schema_extra={"required": ["grant_type"]})
+
+    grant_type: str = Field("", description="What is shown for the tokens.", json_schema_extra=_grant_types)
+    username: str = Field(
+        "", description="The address, for `grant_type=password`.", examples=["ada@example.com"]
     )
-    refresh_token: str = Field("", description="For `grant_type=refresh_token`.")
-    scope: str = Field("", description="Ignored: a session has all scopes of its account.")
-    client_id: str = Field("", description="Ignored.")
-    client_secret: str = Field("", description="Ignored.", json_schema_extra={"format": "password"})
+    password: str = Field(
+        "",
+        description="For `grant_type=password`.",
+        examples=["correct horse battery staple"],
+        json_schema_extra={"format": "password"},
+    )
+    refresh_token: str = Field("", description="For `grant_type=refresh_token`.", examples=[""])
+    scope: str = Field("", description="Ignored: a session has all scopes of its account.", examples=[""])
+    client_id: str = Field("", description="Ignored.", examples=[""])
+    client_secret: str = Field(
+        "", description="Ignored.", examples=[""], json_schema_extra={"format": "password"}
+    )
 
 
 class IssuedTokens(ResponseBody):
     """The tokens of a session (RFC 6749, section 5.1)."""
 
-    access_token: str = Field(description="For `Authorization: Bearer ...`.")
-    token_type: str = Field("Bearer", examples=["Bearer"])
+    access_token: str = Field(
+        description="For `Authorization: Bearer ...`.", examples=["eyJhbGciOiJFZERTQSJ9.e30.c2ln"]
+    )
+    token_type: str = Field("Bearer", description="How to send it.", examples=["Bearer"])
     expires_in: int = Field(description="Seconds until the access token expires.", examples=[900])
-    refresh_token: str = Field(description="Gets the next pair, once.")
-    session_id: UUID
+    refresh_token: str = Field(
+        description="Gets the next pair, once.", examples=["0199c3f07a6e7bd48f2e3d1c5a9b7e42.1.mW3qYp0c"]
+    )
+    session_id: UUID = Field(description="The session that the tokens belong to.")
 
 
 class SessionBody(ResponseBody):
@@ -212,8 +240,8 @@ class SessionBody(ResponseBody):
     address: str = Field(description="From where it was begun.", examples=["192.0.2.7"])
     agent: str = Field(description="The program it was begun with.", examples=["curl/8.10"])
     created_at: UtcDatetime
-    last_used_at: UtcDatetime = Field(description="Exact to about a minute.")
-    current: bool = Field(description="Whether this very request belongs to it.")
+    last_used_at: UtcDatetime = Field(description="When it was last used; exact to about a minute.")
+    current: bool = Field(description="Whether this very request belongs to it.", examples=[True])
 
     @classmethod
     def of(cls, row: SessionRow, *, current: UUID | None) -> "SessionBody":
@@ -224,4 +252,18 @@ class SessionBody(ResponseBody):
 class KeySet(ResponseBody):
     """The public keys that verify access tokens (RFC 7517)."""
 
-    keys: list[dict[str, str]]
+    keys: list[dict[str, str]] = Field(
+        description="As RFC 8037 writes them.",
+        examples=[
+            [
+                {
+                    "kty": "OKP",
+                    "crv": "Ed25519",
+                    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                    "kid": "2026-03",
+                    "alg": "EdDSA",
+                    "use": "sig",
+                }
+            ]
+        ],
+    )

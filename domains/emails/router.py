@@ -12,9 +12,10 @@ from domains.emails.public import EmailStatus
 from domains.emails.schemas import EmailRead, ResolveEmail
 from domains.emails.service.emails import EmailService
 from domains.emails.service.resolving import ResolutionService
+from shared.http.answer_headers import sends
 from shared.http.routing import Router, problems
-from shared.identity import Admin, MissingScope, NotAuthenticated
-from shared.pagination import BadCursor, Page, PageRequest, link_next, page_request
+from shared.identity import Admin
+from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 Emails = Annotated[EmailService, Depends(accessor("emails.service", EmailService))]
@@ -24,7 +25,7 @@ router = Router(prefix="/v1/emails", tags=["emails"])
 RETRY_AFTER = "1"
 
 
-@router.get("", summary="List mails", responses=problems(BadCursor, NotAuthenticated, MissingScope))
+@router.get("", summary="List mails")
 async def list_emails(
     _admin: Admin,
     emails: Emails,
@@ -34,7 +35,12 @@ async def list_emails(
     response: Response,
     status: Annotated[EmailStatus | None, Query(description="Only mails in this state.")] = None,
     recipient: Annotated[
-        str | None, Query(max_length=320, description="Only mails to this address, in upper or lower case.")
+        str | None,
+        Query(
+            max_length=320,
+            description="Only mails to this address, in upper or lower case.",
+            examples=["ada@example.com"],
+        ),
     ] = None,
 ) -> Page[EmailRead]:
     """Return what became of the mails that this installation sent, the newest first. For administrators."""
@@ -43,9 +49,7 @@ async def list_emails(
     return found
 
 
-@router.get(
-    "/{email_id}", summary="Read a mail", responses=problems(EmailNotFound, NotAuthenticated, MissingScope)
-)
+@router.get("/{email_id}", summary="Read a mail", responses=problems(EmailNotFound))
 async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailRead:
     """Return one mail's fate. Its content is not shown: it may hold one-time secrets. For administrators."""
     return await emails.read(email_id)
@@ -58,8 +62,9 @@ async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailRead
         202: {
             "model": EmailRead,
             "description": "It will be sent again; `Location` tells what becomes of it.",
+            "headers": sends("Location", "Retry-After"),
         },
-        **problems(EmailNotFound, EmailNotOnHold, EmailTooOld, NotAuthenticated, MissingScope),
+        **problems(EmailNotFound, EmailNotOnHold, EmailTooOld),
     },
 )
 async def resolve_email(

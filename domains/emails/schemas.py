@@ -31,24 +31,44 @@ class EmailRead(RevisedBody):
     id: UUID
     status: EmailStatus = Field(
         description="`queued`, `sending`, `deferred` (the mail server put it off), `sent` (the mail server has it),"
-        " `failed`, `cancelled`, or `uncertain`: the connection broke before the mail server confirmed the last byte."
+        " `failed`, `cancelled`, or `uncertain`: the connection broke before the mail server confirmed the last byte.",
+        examples=["sent"],
     )
-    recipient: str | None = Field(description="The address; null once its owner's data was erased.")
-    recipient_name: str | None
-    sender: str
-    subject: str | None
+    recipient: str | None = Field(
+        description="The address; null once its owner's data was erased.", examples=["ada@example.com"]
+    )
+    recipient_name: str | None = Field(description="The display name.", examples=["Ada Lovelace"])
+    sender: str = Field(description="From whom it is.", examples=["Tulou <no-reply@example.com>"])
+    subject: str | None = Field(
+        description="Its subject; null once its owner's data was erased.", examples=["Confirm your address"]
+    )
     template: str = Field(description="Domain and name of the template.", examples=["auth/verify_email"])
-    category: str | None
+    category: str | None = Field(description="What it is about.", examples=["security"])
     when_uncertain: WhenUncertain = Field(description="What is done about an uncertain mail.")
-    message_id: str = Field(description="The same in every attempt (RFC 5322, section 3.6.4).")
+    message_id: str = Field(
+        description="The same in every attempt (RFC 5322, section 3.6.4).",
+        examples=["<0199c3f0@example.com>"],
+    )
     owner_id: UUID | None = Field(description="Whose personal data it is.")
-    request_id: str | None = Field(description="The request that caused it.")
+    request_id: str | None = Field(
+        description="The request that caused it.", examples=["0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42"]
+    )
     attempts: int = Field(description="Conversations with the mail server so far.")
     last_reply: str | None = Field(description="What the mail server said last.", examples=["250 2.0.0 Ok"])
-    error: dict[str, Any] | None = Field(description="The problem that ended it.")
+    error: dict[str, Any] | None = Field(
+        description="The problem that ended it: `title`, `status`, `detail` and `code`.",
+        examples=[
+            {
+                "title": "The input can't be accepted",
+                "status": 422,
+                "detail": "The mail server refuses this recipient.",
+                "code": "emails.refused",
+            }
+        ],
+    )
     created_at: UtcDatetime
     updated_at: UtcDatetime
-    sent_at: UtcDatetime | None
+    sent_at: UtcDatetime | None = Field(description="When the mail server took it.")
 
 
 Resolution = Literal["sent", "resend", "failed"]
@@ -60,4 +80,5 @@ class ResolveEmail(RequestBody):
     resolution: Resolution = Field(
         alias="as",
         description="`sent`: it arrived. `resend`: send the same mail again. `failed`: it did not arrive, give it up.",
+        examples=["resend"],
     )

@@ -70,7 +70,9 @@ class Details(BaseModel):
 class FileChanges(RequestBody):
     """What to change of a file; what is absent stays."""
 
-    name: FileName | None = Field(None, examples=["holiday.jpg"])
+    name: FileName | None = Field(
+        None, max_length=MAX_NAME, description="What it is called.", examples=["holiday.jpg"]
+    )
     tags: list[Tag] | None = Field(None, examples=[["2026", "family"]], description="Replaces all tags.")
     metadata: Metadata | None = Field(
         None,
@@ -198,13 +200,31 @@ class KeyRow(Row):
 class RenditionBody(ResponseBody):
     """Something made of a file."""
 
-    name: str = Field(examples=["thumb"])
-    status: str = Field(description="`pending`, `ready` or `failed`.")
-    content_type: str = Field(examples=["image/webp"])
-    size: int | None = Field(None, description="In bytes, once it is ready.")
-    facts: dict[str, Any] = Field({}, description="`width` and `height` of pictures, `characters` of text.")
-    problem: dict[str, Any] | None = Field(None, description="Why it could not be made.")
-    url: str = Field(description="Where to download it.")
+    name: str = Field(description="Which of the renditions it is.", examples=["thumb"])
+    status: str = Field(description="`pending`, `ready` or `failed`.", examples=["ready"])
+    content_type: str = Field(description="Its type.", examples=["image/webp"])
+    size: int | None = Field(None, description="In bytes, once it is ready.", examples=[5120])
+    facts: dict[str, Any] = Field(
+        {},
+        description="`width` and `height` of pictures, `characters` of text.",
+        examples=[{"width": 256, "height": 192}],
+    )
+    problem: dict[str, Any] | None = Field(
+        None,
+        description="Why it could not be made: `title`, `status`, `detail` and `code`.",
+        examples=[
+            {
+                "title": "The input can't be accepted",
+                "status": 422,
+                "detail": "The image has more pixels than this server opens.",
+                "code": "files.image_too_large",
+            }
+        ],
+    )
+    url: str = Field(
+        description="Where to download it.",
+        examples=["/v1/files/0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42/renditions/thumb"],
+    )
 
     @classmethod
     def of(cls, row: RenditionRow) -> Self:
@@ -213,32 +233,46 @@ class RenditionBody(ResponseBody):
         return cls(**row.model_dump(include=set(cls.model_fields) - {"url"}), url=url)
 
 
-class JobBody(ResponseBody):
+class FileJob(ResponseBody):
     """Work that is under way for a file."""
 
     id: UUID
-    kind: str = Field(examples=["files.process"])
-    status: str
-    url: str = Field(description="Follow it here, or its `/events`.")
+    kind: str = Field(description="What is done.", examples=["files.process"])
+    status: str = Field(description="Where it stands.", examples=["queued"])
+    url: str = Field(
+        description="Follow it here, or its `/events`.",
+        examples=["/v1/jobs/0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42"],
+    )
 
 
 class FileBody(RevisedBody):
     """A file."""
 
     id: UUID
-    name: str
-    size: int = Field(description="In bytes.")
+    name: str = Field(description="What it is called.", examples=["holiday.jpg"])
+    size: int = Field(description="In bytes.", examples=[52000])
     content_type: str | None = Field(description="Told from the bytes.", examples=["image/jpeg"])
-    declared_content_type: str | None = Field(description="What the client said it was.")
-    sha256: str | None = Field(description="Digest of the bytes, hexadecimal.")
-    status: str = Field(
-        description="`uploading`, `processing`, `ready`, `quarantined`, `failed` or `deleted`."
+    declared_content_type: str | None = Field(
+        description="What the client said it was.", examples=["image/jpeg"]
     )
-    metadata: dict[str, Any]
-    tags: list[str]
-    facts: dict[str, Any] = Field(description="`width` and `height` of images, `pages` of documents.")
-    renditions: list[RenditionBody]
-    jobs: list[JobBody] = Field(description="Work under way; empty when there is none.")
+    sha256: str | None = Field(
+        description="Digest of the bytes, hexadecimal.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    status: str = Field(
+        description="`uploading`, `processing`, `ready`, `quarantined`, `failed` or `deleted`.",
+        examples=["ready"],
+    )
+    metadata: dict[str, Any] = Field(
+        description="The JSON object that you gave.", examples=[{"album": "summer"}]
+    )
+    tags: list[str] = Field(description="What to find it by.", examples=[["2026", "family"]])
+    facts: dict[str, Any] = Field(
+        description="`width` and `height` of images, `pages` of documents.",
+        examples=[{"width": 1024, "height": 768}],
+    )
+    renditions: list[RenditionBody] = Field(description="What is made of it.")
+    jobs: list[FileJob] = Field(description="Work under way; empty when there is none.")
     created_at: UtcDatetime
     updated_at: UtcDatetime
     deleted_at: UtcDatetime | None = Field(description="When it went to the trash.")
@@ -247,14 +281,14 @@ class FileBody(RevisedBody):
 class RenditionList(ResponseBody):
     """All renditions of one file."""
 
-    data: list[RenditionBody]
+    data: list[RenditionBody] = Field(description="All of them.")
 
 
 class UsageBody(ResponseBody):
     """What the caller keeps, and may keep."""
 
-    bytes: int = Field(description="Bytes of all files, the trash included.")
-    reserved_bytes: int = Field(description="Bytes promised to uploads under way.")
-    quota_bytes: int
-    count: int = Field(description="Files, the trash included.")
-    max_count: int
+    bytes: int = Field(description="Bytes of all files, the trash included.", examples=[52000])
+    reserved_bytes: int = Field(description="Bytes promised to uploads under way.", examples=[0])
+    quota_bytes: int = Field(description="Bytes that you may keep.", examples=[10_000_000_000])
+    count: int = Field(description="Files, the trash included.", examples=[1])
+    max_count: int = Field(description="Files that you may keep.", examples=[100_000])

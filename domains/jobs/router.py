@@ -1,7 +1,7 @@
 """The REST face of jobs."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
@@ -11,15 +11,21 @@ from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable
 from domains.jobs.schemas import JobBody, JobRow, JobStatus
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.watcher import JobWatcher
+from shared.http.answer_headers import sends
 from shared.http.routing import Router, problems
-from shared.identity import Caller, NotAuthenticated
-from shared.pagination import BadCursor, Page, PageRequest, link_next, page_request
+from shared.identity import Caller
+from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/jobs", tags=["jobs"])
 Jobs = Annotated[JobService, Depends(accessor("jobs.service", JobService))]
 Watcher = Annotated[JobWatcher, Depends(accessor("jobs.watcher", JobWatcher))]
 RETRY_AFTER = "1"
+_EVENT = (
+    'event: job\ndata: {"id":"0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42","kind":"files.process","status":"running",'
+    '"progress":{"current":1,"total":4,"percent":25,"message":"small"},"attempt":1,"max_attempts":5}\nid: 4\n\n'
+)
+_ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"headers": sends("Location", "Retry-After")}}
 
 
 async def _own_job(caller: Caller, jobs: Jobs, job_id: UUID) -> JobRow:
@@ -30,7 +36,7 @@ async def _own_job(caller: Caller, jobs: Jobs, job_id: UUID) -> JobRow:
 OwnJob = Annotated[JobRow, Depends(_own_job)]
 
 
-@router.get("", summary="List your jobs", responses=problems(BadCursor, NotAuthenticated))
+@router.get("", summary="List your jobs")
 async def list_jobs(
     caller: Caller,
     jobs: Jobs,
@@ -38,7 +44,9 @@ async def list_jobs(
     response: Response,
     page: Annotated[PageRequest, page_request("created_at", "run_at")],
     status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
-    kind: Annotated[str | None, Query(max_length=100, description="Only jobs of this kind.")] = None,
+    kind: Annotated[
+        str | None, Query(max_length=100, description="Only jobs of this kind.", examples=["files.process"])
+    ] = None,
     resource_id: Annotated[UUID | None, Query(description="Only jobs about this thing.")] = None,
 ) -> Page[JobBody]:
     """Return your background work, the latest first."""
@@ -47,8 +55,12 @@ async def list_jobs(
     return Page(data=[jobs.body(job) for job in found.data], next_cursor=found.next_cursor, total=found.total)
 
 
-@router.get("/{job_id}", summary="Read a job", responses=problems(JobNotFound, NotAuthenticated))
-async def get_job(job: OwnJob, jobs: Jobs, response: Response) -> JobBody:
+@router.get(
+    "/{job_id}",
+    summary="Read a job",
+    responses={200: {"headers": sends("Retry-After")}, **problems(JobNotFound)},
+)
+async def read_job(job: OwnJob, jobs: Jobs, response: Response) -> JobBody:
     """Return one job. While it isn't over, `Retry-After` says when to look again; `/events` tells without asking."""
     if not job.is_over:
         response.headers["Retry-After"] = RETRY_AFTER
@@ -59,17 +71,23 @@ async def get_job(job: OwnJob, jobs: Jobs, response: Response) -> JobBody:
     "/{job_id}/events",
     summary="Follow a job",
     response_class=EventSourceResponse,
-    responses=problems(JobNotFound, NotAuthenticated),
+    responses={
+        200: {"content": {"text/event-stream": {"example": _EVENT}}},
+        **problems(JobNotFound),
+    },
 )
 async def follow_job(
     job: OwnJob,
     jobs: Jobs,
     watcher: Watcher,
     last_event_id: Annotated[
-        str | None, Header(pattern=r"^\d{1,18}$", description="`id` of the last event that was seen.")
+        str | None,
+        Header(pattern=r"^\d{1,18}$", description="`id` of the last event that was seen.", examples=["4"]),
     ] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Send server-sent events: the job as it is now, then each change, until it is over. Comments keep the line open.
+
+    The `data` of each event is what `GET /v1/jobs/{job_id}` shows.
 
     After a broken line send the last `id` as `Last-Event-ID`: the present state follows if it is newer.
     """
@@ -81,7 +99,7 @@ async def follow_job(
     "/{job_id}/cancel",
     status_code=202,
     summary="Cancel a job",
-    responses=problems(JobNotFound, JobIsOver, NotAuthenticated),
+    responses=_ACCEPTED | problems(JobNotFound, JobIsOver),
 )
 async def cancel_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Response) -> JobBody:
     """End a waiting job at once; ask a running one to stop, and end it after ten seconds."""
@@ -92,7 +110,7 @@ async def cancel_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Respons
     "/{job_id}/retry",
     status_code=202,
     summary="Start a job again",
-    responses=problems(JobNotFound, JobNotRetryable, NotAuthenticated),
+    responses=_ACCEPTED | problems(JobNotFound, JobNotRetryable),
 )
 async def retry_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Response) -> JobBody:
     """Queue a failed or cancelled job anew, with all its attempts."""

@@ -134,18 +134,20 @@ class WorkerCard(Row):
 class Progress(ResponseBody):
     """How far a job is."""
 
-    current: int = Field(description="Steps done.")
-    total: int | None = Field(None, description="Steps in all, if known.")
-    percent: int | None = Field(None, ge=0, le=100)
-    message: str | None = Field(None, description="What is being done.")
+    current: int = Field(description="Steps done.", examples=[1])
+    total: int | None = Field(None, description="Steps in all, if known.", examples=[4])
+    percent: int | None = Field(None, ge=0, le=100, description="Steps done, in percent.", examples=[25])
+    message: str | None = Field(None, description="What is being done.", examples=["small"])
 
 
 class JobResource(ResponseBody):
     """What the job works on."""
 
-    type: str
+    type: str = Field(description="What it is.", examples=["file"])
     id: UUID
-    url: str | None = None
+    url: str | None = Field(
+        None, description="Where it is.", examples=["/v1/files/0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42"]
+    )
 
 
 class JobBody(RevisedBody):
@@ -153,17 +155,30 @@ class JobBody(RevisedBody):
 
     id: UUID
     kind: str = Field(description="What is done.", examples=["files.process"])
-    status: JobStatus
-    progress: Progress
-    attempt: int = Field(description="Attempts begun so far.")
-    max_attempts: int
-    resource: JobResource | None = None
-    result: dict[str, Any] | None = Field(None, description="What a succeeded job answers.")
-    error: dict[str, Any] | None = Field(None, description="Problem document of the last failure.")
+    status: JobStatus = Field(description="Where it stands.", examples=["running"])
+    progress: Progress = Field(description="How far it is.")
+    attempt: int = Field(description="Attempts begun so far.", examples=[1])
+    max_attempts: int = Field(description="Attempts that it may have.", examples=[5])
+    resource: JobResource | None = Field(None, description="What it works on.")
+    result: dict[str, Any] | None = Field(
+        None, description="What a succeeded job answers.", examples=[{"renditions": 3}]
+    )
+    error: dict[str, Any] | None = Field(
+        None,
+        description="The last failure: `title`, `status`, `detail`, `code` of its problem document.",
+        examples=[
+            {
+                "title": "The input can't be accepted",
+                "status": 422,
+                "detail": "Its content is damaged or isn't what its type says.",
+                "code": "files.broken_document",
+            }
+        ],
+    )
     created_at: UtcDatetime
     run_at: UtcDatetime = Field(description="Not before this moment.")
-    started_at: UtcDatetime | None = None
-    finished_at: UtcDatetime | None = None
+    started_at: UtcDatetime | None = Field(None, description="When the first attempt began.")
+    finished_at: UtcDatetime | None = Field(None, description="When it was over.")
     expires_at: UtcDatetime | None = Field(None, description="When a job that is over is forgotten.")
 
 

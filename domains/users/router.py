@@ -9,8 +9,8 @@ from domains.users.errors import UserNotFound
 from domains.users.schemas import UserBody, UserChange, UserFilter
 from domains.users.service import UserService
 from shared.http.routing import Router, problems
-from shared.identity import Admin, Caller, MissingScope, NotAuthenticated
-from shared.pagination import BadCursor, Page, PageRequest, link_next, page_request
+from shared.identity import Admin, Caller
+from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/users", tags=["users"])
@@ -21,29 +21,39 @@ Paging = Annotated[PageRequest, page_request("created_at", "email")]
 
 async def _wanted(
     email: Annotated[
-        str | None, Query(max_length=254, description="Exactly this address, in any spelling.")
+        str | None,
+        Query(
+            max_length=254,
+            description="Exactly this address, in any spelling.",
+            examples=["ada@example.com"],
+        ),
     ] = None,
     q: Annotated[
-        str | None, Query(min_length=1, max_length=100, description="Part of the address or of the name.")
+        str | None,
+        Query(
+            min_length=1, max_length=100, description="Part of the address or of the name.", examples=["ada"]
+        ),
     ] = None,
-    verified: Annotated[bool | None, Query(description="Whether the address is verified.")] = None,
+    verified: Annotated[
+        bool | None, Query(description="Whether the address is verified.", examples=[True])
+    ] = None,
 ) -> UserFilter:
     return UserFilter(email=email, q=q, verified=verified)
 
 
-@router.get("/me", summary="Read yourself", responses=problems(NotAuthenticated, UserNotFound))
+@router.get("/me", summary="Read yourself", responses=problems(UserNotFound))
 async def read_me(caller: Caller, users: Users) -> UserBody:
     """Return the user whose token this is."""
     return UserBody.of(await users.read(caller.user_id))
 
 
-@router.patch("/me", summary="Change yourself", responses=problems(NotAuthenticated, UserNotFound))
+@router.patch("/me", summary="Change yourself", responses=problems(UserNotFound))
 async def change_me(caller: Caller, users: Users, change: UserChange) -> UserBody:
     """Change your name or the language of your mails. A field that you leave out stays as it is; null empties it."""
     return UserBody.of(await users.change(caller.user_id, change))
 
 
-@router.get("", summary="List users", responses=problems(BadCursor, NotAuthenticated, MissingScope))
+@router.get("", summary="List users")
 async def list_users(
     request: Request,
     response: Response,
@@ -58,9 +68,7 @@ async def list_users(
     return Page(data=[UserBody.of(row) for row in page.data], next_cursor=page.next_cursor, total=page.total)
 
 
-@router.get(
-    "/{user_id}", summary="Read a user", responses=problems(NotAuthenticated, MissingScope, UserNotFound)
-)
+@router.get("/{user_id}", summary="Read a user", responses=problems(UserNotFound))
 async def read_user(user_id: UUID, _admin: Admin, users: Users) -> UserBody:
     """Return a user. For administrators."""
     return UserBody.of(await users.read(user_id))

@@ -25,13 +25,13 @@ class UserBody(RevisedBody):
     """A user."""
 
     id: UUID
-    email: str = Field(examples=["ada@example.com"])
+    email: str = Field(description="The mail address.", examples=["ada@example.com"])
     email_verified: bool = Field(
-        description="Whether the person has shown that mail to the address is theirs."
+        description="Whether the person has shown that mail to the address is theirs.", examples=[True]
     )
-    email_verified_at: UtcDatetime | None
-    name: str | None = Field(examples=["Ada Lovelace"])
-    locale: str | None = Field(examples=["en"])
+    email_verified_at: UtcDatetime | None = Field(description="When the person showed it.")
+    name: str | None = Field(description="What the person is called.", examples=["Ada Lovelace"])
+    locale: str | None = Field(description="The language of the person's mails.", examples=["en"])
     created_at: UtcDatetime
     updated_at: UtcDatetime
 

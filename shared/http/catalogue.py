@@ -1,9 +1,11 @@
 """`GET /errors`: every error that this program answers with, as JSON and as a page."""
 
 from html import escape
+from typing import Annotated
 
+from fastapi import Path
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -19,10 +21,17 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="view
 class ErrorEntry(BaseModel):
     """One error of the catalogue."""
 
-    code: str
-    status: int
-    title: str
-    detail: str
+    code: str = Field(description="Stable name of the error.", examples=["users.email_taken"])
+    status: int = Field(description="Status of the answer.", examples=[409])
+    title: str = Field(
+        description="What errors of this kind have in common.", examples=["The present state forbids this"]
+    )
+    detail: str = Field(description="What it means.", examples=["This address has an account already."])
+
+
+ErrorCode = Annotated[
+    str, Path(description="`code` of a problem document.", examples=["request.invalid_input"])
+]
 
 
 class UnknownError(NotFound):
@@ -57,7 +66,7 @@ async def list_errors(request: Request) -> Response:
     response_model=ErrorEntry,
     responses={200: {"content": {"text/html": {}}}, **problems(UnknownError)},
 )
-async def read_error(request: Request, code: str) -> Response:
+async def read_error(request: Request, code: ErrorCode) -> Response:
     """Return what one `code` means. The `type` of every problem document leads here."""
     error = CATALOGUE.get(code)
     if error is None:

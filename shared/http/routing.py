@@ -1,20 +1,23 @@
-"""The router that every domain uses: strict JSON bodies, and errors named in the OpenAPI document."""
+"""The router that every domain uses: strict JSON bodies and parameters, and errors named in the OpenAPI document."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.errors import AppError
-from shared.http.description import remarks_on
+from shared.errors import AppError, Unprocessable
+from shared.http.description import ERRORS, remarks_on
 from shared.http.exchange import exchanging, observed
 from shared.http.strict_json import parse
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _STREAMS = "__streams_body__"
+_NAMED, _LONGEST_NAME = 20, 100
 
 
 class UnsupportedMediaType(AppError):
@@ -24,6 +27,13 @@ class UnsupportedMediaType(AppError):
     status = 415
     title = "Unsupported media type"
     detail = "This operation reads `application/json`."
+
+
+class UnknownParameters(Unprocessable):
+    """The query names what this operation doesn't know: a filter with a typing error would show everything."""
+
+    code = "request.unknown_parameters"
+    detail = "The query has parameters that this operation doesn't know; `errors` names them."
 
 
 class StrictRequest(Request):
@@ -37,15 +47,17 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """Reads JSON bodies strictly, refuses other types with 415, and heeds keys and conditions (`exchanging`)."""
+    """Reads JSON bodies strictly, refuses other types with 415 and unknown parameters, heeds keys and conditions."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, observed(endpoint), **options)
         self.openapi_extra = {**(self.openapi_extra or {}), **remarks_on(self)}
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""
         handler = exchanging(super().get_route_handler(), route=self, streams=does_stream_body(self.endpoint))
+        if self.include_in_schema:
+            handler = self._knowing_parameters(handler)
         if self.body_field is None or isinstance(self.body_field.field_info, params.Form):
             return handler
 
@@ -59,6 +71,18 @@ class StrictRoute(APIRoute):
             return await handler(strict_request)
 
         return strict
+
+    def _knowing_parameters(self, handler: Handler) -> Handler:
+        known = {field.alias for field in get_flat_params(self.dependant)} - self.param_convertors.keys()
+
+        async def knowing(request: Request) -> Response:
+            if request.scope["query_string"]:
+                unknown = request.query_params.keys() - known
+                if unknown:
+                    raise UnknownParameters(errors=[_unknown(name) for name in sorted(unknown)[:_NAMED]])
+            return await handler(request)
+
+        return knowing
 
 
 class Router(APIRouter):
@@ -86,16 +110,21 @@ def does_stream_body(endpoint: Callable[..., Any]) -> bool:
 
 
 def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
-    """Return `responses=` of an operation: each error's status, with the sentences of those that share it.
+    """Return `responses=` of an operation: the errors that are its own.
 
-    Their body is always a problem document, which the OpenAPI document says once for all of them.
+    What any operation may answer needs no word: no token, a missing scope, input that breaks its rules, limits.
     """
-    by_status: dict[int | str, list[type[AppError]]] = {}
+    found: dict[int | str, dict[str, Any]] = {}
     for error in errors:
-        by_status.setdefault(error.status, []).append(error)
+        found.setdefault(error.status, {}).setdefault(ERRORS, []).append(error.code)
+    return found
+
+
+def _unknown(name: str) -> dict[str, str]:
     return {
-        status: {"description": "\n\n".join(f"`{error.code}`: {error.detail}" for error in group)}
-        for status, group in by_status.items()
+        "parameter": name[:_LONGEST_NAME],
+        "code": "extra_forbidden",
+        "detail": "There is no such parameter.",
     }
 
 

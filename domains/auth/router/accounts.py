@@ -6,7 +6,7 @@ from domains.auth.errors import AccountNotFound, HashingBusy, OwnAccount, TooMan
 from domains.auth.router.visitor import Accounts, From
 from domains.auth.schemas import DeleteAccountBody
 from shared.http.routing import Router, problems
-from shared.identity import Admin, Caller, MissingScope, NotAuthenticated
+from shared.identity import Admin, Caller
 
 router = Router(prefix="/v1/users", tags=["users"])
 
@@ -15,7 +15,7 @@ router = Router(prefix="/v1/users", tags=["users"])
     "/me",
     summary="Delete your account",
     status_code=204,
-    responses=problems(NotAuthenticated, WrongPassword, TooManyAttempts, HashingBusy),
+    responses=problems(WrongPassword, TooManyAttempts, HashingBusy),
 )
 async def delete_me(body: DeleteAccountBody, caller: Caller, accounts: Accounts, visitor: From) -> None:
     """Close your account for good: every session ends now, and your files, mails and jobs are erased by a job."""
@@ -26,7 +26,7 @@ async def delete_me(body: DeleteAccountBody, caller: Caller, accounts: Accounts,
     "/{user_id}/disable",
     summary="Disable an account",
     status_code=204,
-    responses=problems(NotAuthenticated, MissingScope, AccountNotFound, OwnAccount),
+    responses=problems(AccountNotFound, OwnAccount),
 )
 async def disable_account(user_id: UUID, admin: Admin, accounts: Accounts, visitor: From) -> None:
     """Let nobody into this account any more, from the next request on. For administrators."""
@@ -37,7 +37,7 @@ async def disable_account(user_id: UUID, admin: Admin, accounts: Accounts, visit
     "/{user_id}/enable",
     summary="Enable an account",
     status_code=204,
-    responses=problems(NotAuthenticated, MissingScope, AccountNotFound),
+    responses=problems(AccountNotFound),
 )
 async def enable_account(user_id: UUID, admin: Admin, accounts: Accounts, visitor: From) -> None:
     """Let the owner in again; they sign in anew. For administrators."""

@@ -4,7 +4,7 @@ from domains.auth.errors import HashingBusy, InvalidToken, PasswordRefused, TooM
 from domains.auth.router.visitor import From, Passwords
 from domains.auth.schemas import AcceptedBody, AddressBody, ChangePasswordBody, ResetBody
 from shared.http.routing import Router, problems
-from shared.identity import Caller, NotAuthenticated
+from shared.identity import Caller
 
 router = Router(prefix="/v1/auth/password", tags=["auth"])
 
@@ -33,7 +33,7 @@ async def reset_password(body: ResetBody, passwords: Passwords, visitor: From) -
     "/change",
     summary="Change your password",
     status_code=204,
-    responses=problems(NotAuthenticated, WrongPassword, PasswordRefused, TooManyAttempts, HashingBusy),
+    responses=problems(WrongPassword, PasswordRefused, TooManyAttempts, HashingBusy),
 )
 async def change_password(
     body: ChangePasswordBody, caller: Caller, passwords: Passwords, visitor: From

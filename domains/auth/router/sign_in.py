@@ -24,10 +24,11 @@ from domains.auth.router.visitor import From, Sessions
 from domains.auth.schemas import MAX_PASSWORD, IssuedTokens, KeySet, SessionBody, TokenForm, Visitor
 from domains.auth.service.sign_in import LogoutScope, SessionService
 from shared.errors import AppError
+from shared.http.answer_headers import sends
 from shared.http.idempotency import issues_secrets
 from shared.http.routing import Router, problems
-from shared.identity import Caller, NotAuthenticated
-from shared.pagination import BadCursor, Page, PageRequest, link_next, page_request
+from shared.identity import Caller
+from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/auth", tags=["auth"])
@@ -69,7 +70,7 @@ async def issue_tokens(
         return await _granted(form, sessions, visitor)
 
 
-@router.post("/logout", summary="Sign out", status_code=204, responses=problems(NotAuthenticated))
+@router.post("/logout", summary="Sign out", status_code=204)
 async def log_out(
     caller: Caller,
     sessions: Sessions,
@@ -80,7 +81,7 @@ async def log_out(
     await sessions.log_out(caller, scope, visitor)
 
 
-@router.get("/sessions", summary="List your sessions", responses=problems(NotAuthenticated, BadCursor))
+@router.get("/sessions", summary="List your sessions")
 async def list_sessions(
     request: Request, response: Response, caller: Caller, sessions: Sessions, paging: Paging
 ) -> Page[SessionBody]:
@@ -98,14 +99,18 @@ async def list_sessions(
     "/sessions/{session_id}",
     summary="End a session",
     status_code=204,
-    responses=problems(NotAuthenticated, SessionNotFound),
+    responses=problems(SessionNotFound),
 )
 async def revoke_session(session_id: UUID, caller: Caller, sessions: Sessions, visitor: From) -> None:
     """End one of your sessions."""
     await sessions.revoke(caller, session_id, visitor)
 
 
-@keys_router.get("/.well-known/jwks.json", summary="Read the public keys")
+@keys_router.get(
+    "/.well-known/jwks.json",
+    summary="Read the public keys",
+    responses={200: {"headers": sends("Cache-Control")}},
+)
 async def read_keys(access_tokens: PublishedKeys, response: Response) -> KeySet:
     """Return the keys that verify access tokens (RFC 7517), so that other services can check them by themselves."""
     response.headers["Cache-Control"] = "public, max-age=300"

@@ -1,9 +1,9 @@
 """Files over HTTP."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query
+from fastapi import Depends, Path, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -30,12 +30,14 @@ from domains.files.errors import (
 from domains.files.router.delivery import Representation, deliver
 from domains.files.router.disposition import Disposition
 from domains.files.router.intake import incoming_of
+from domains.files.router.wording import ASKING, DOWNLOAD, DOWNLOAD_HEADERS, UPLOAD
 from domains.files.schemas import FileBody, FileChanges, RenditionBody, RenditionList, UsageBody
 from domains.files.service.library import LibraryService
 from domains.files.service.uploads import UploadService
+from shared.http.answer_headers import sends
 from shared.http.routing import Router, problems, streams_body
-from shared.identity import Caller, NotAuthenticated
-from shared.pagination import BadCursor, Page, PageRequest, link_next, page_request
+from shared.identity import Caller
+from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/files", tags=["files"])
@@ -45,7 +47,8 @@ Uploads = Annotated[UploadService, Depends(accessor("files.uploads", UploadServi
 Shown = Annotated[
     Disposition,
     Query(
-        description="`inline` only counts for renditions that are pictures; everything else is an attachment."
+        description="`inline` only counts for renditions that are pictures; everything else is an attachment.",
+        examples=["inline"],
     ),
 ]
 MediaType = Annotated[
@@ -57,52 +60,21 @@ MediaType = Annotated[
     ),
 ]
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_UPLOAD_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "tags": {"type": "array", "items": {"type": "string"}, "example": ["holiday"]},
-                        "metadata": {
-                            "type": "string",
-                            "description": "A JSON object.",
-                            "example": '{"camera": "mine"}',
-                        },
-                    },
-                },
-                "encoding": {"tags": {"style": "form", "explode": True}},
-            },
-            "application/octet-stream": _BINARY,
-        },
-    },
-    "parameters": [
-        {
-            "name": "Repr-Digest",
-            "in": "header",
-            "schema": {"type": "string"},
-            "description": "`sha-256=:<base64>:` of the file (RFC 9530); other bytes than these are refused.",
-        },
-        {
-            "name": "Content-Disposition",
-            "in": "header",
-            "schema": {"type": "string"},
-            "description": "For a raw body: `attachment; filename*=UTF-8''name.ext`.",
-        },
-    ],
-}
-_DOWNLOAD: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The bytes.", "content": {"application/octet-stream": _BINARY}},
-    206: {"description": "The ranges asked for.", "content": {"application/octet-stream": _BINARY}},
-    304: {"description": "The client has it already."},
-}
+RenditionName = Annotated[str, Path(description="Which of the renditions.", examples=["thumb"])]
+_UPLOAD_PROBLEMS = (
+    MalformedMultipart,
+    MalformedDisposition,
+    MalformedDigest,
+    DigestMismatch,
+    UploadTorn,
+    FileTooLarge,
+    QuotaExceeded,
+    TypeRefused,
+    DetailsRefused,
+    StoreUnavailable,
+    StoreFull,
+)
 _DOWNLOAD_PROBLEMS = (
-    NotAuthenticated,
     FileNotFound,
     FileInTrash,
     FileNotComplete,
@@ -116,21 +88,8 @@ _DOWNLOAD_PROBLEMS = (
     "",
     summary="Upload a file",
     status_code=201,
-    openapi_extra=_UPLOAD_BODY,
-    responses=problems(
-        MalformedMultipart,
-        MalformedDisposition,
-        MalformedDigest,
-        DigestMismatch,
-        UploadTorn,
-        NotAuthenticated,
-        FileTooLarge,
-        QuotaExceeded,
-        TypeRefused,
-        DetailsRefused,
-        StoreUnavailable,
-        StoreFull,
-    ),
+    openapi_extra=UPLOAD,
+    responses={201: {"headers": sends("Location")}, **problems(*_UPLOAD_PROBLEMS)},
 )
 @streams_body
 async def upload_file(request: Request, response: Response, caller: Caller, uploads: Uploads) -> FileBody:
@@ -144,7 +103,7 @@ async def upload_file(request: Request, response: Response, caller: Caller, uplo
     return file
 
 
-@router.get("", summary="List your files", responses=problems(BadCursor, NotAuthenticated))
+@router.get("", summary="List your files")
 async def list_files(  # FastAPI names them
     request: Request,
     response: Response,
@@ -152,13 +111,16 @@ async def list_files(  # FastAPI names them
     library: Library,
     page: Annotated[PageRequest, page_request("created_at", "name", "size")],
     type: MediaType = None,  # noqa: A002  # the parameter's public name
-    tag: Annotated[str | None, Query(max_length=64, description="A tag that the files have.")] = None,
+    tag: Annotated[
+        str | None, Query(max_length=64, description="A tag that the files have.", examples=["family"])
+    ] = None,
     q: Annotated[
         str | None,
         Query(
             min_length=1,
             max_length=200,
             description='Words that name or text contain; `"exact phrase"`, `or` and `-without` are understood.',
+            examples=["holiday -winter"],
         ),
     ] = None,
     deleted: Annotated[bool, Query(description="List the trash instead.")] = False,  # noqa: FBT002
@@ -176,8 +138,8 @@ async def list_files(  # FastAPI names them
     return found
 
 
-@router.get("/usage", summary="See how much you keep", responses=problems(NotAuthenticated))
-async def get_file_usage(caller: Caller, library: Library) -> UsageBody:
+@router.get("/usage", summary="See how much you keep")
+async def read_usage(caller: Caller, library: Library) -> UsageBody:
     """Tell how much you keep and may keep."""
     return await library.usage(caller.user_id)
 
@@ -185,9 +147,9 @@ async def get_file_usage(caller: Caller, library: Library) -> UsageBody:
 @router.get(
     "/{file_id}",
     summary="Read a file's details",
-    responses=problems(NotAuthenticated, FileNotFound),
+    responses=problems(FileNotFound),
 )
-async def get_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
+async def read_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
     """Return one file, its renditions and the work under way."""
     return await library.get(file_id, caller.user_id)
 
@@ -195,7 +157,7 @@ async def get_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
 @router.patch(
     "/{file_id}",
     summary="Change a file's details",
-    responses=problems(NotAuthenticated, FileNotFound, FileInTrash, DetailsRefused),
+    responses=problems(FileNotFound, FileInTrash, DetailsRefused),
 )
 async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, library: Library) -> FileBody:
     """Change a file's name, tags or metadata."""
@@ -206,7 +168,7 @@ async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, libra
     "/{file_id}",
     summary="Put a file into the trash",
     status_code=204,
-    responses=problems(NotAuthenticated, FileNotFound),
+    responses=problems(FileNotFound),
 )
 async def delete_file(file_id: UUID, caller: Caller, library: Library) -> None:
     """Put a file into the trash. It can be restored until it is purged there."""
@@ -216,7 +178,7 @@ async def delete_file(file_id: UUID, caller: Caller, library: Library) -> None:
 @router.post(
     "/{file_id}/restore",
     summary="Take a file out of the trash",
-    responses=problems(NotAuthenticated, FileNotFound),
+    responses=problems(FileNotFound),
 )
 async def restore_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
     """Take a file out of the trash."""
@@ -227,7 +189,8 @@ async def restore_file(file_id: UUID, caller: Caller, library: Library) -> FileB
     "/{file_id}/content",
     summary="Download a file",
     response_class=Response,
-    responses={**_DOWNLOAD, **problems(*_DOWNLOAD_PROBLEMS)},
+    openapi_extra=ASKING,
+    responses={**DOWNLOAD, **problems(*_DOWNLOAD_PROBLEMS)},
 )
 async def download_file(
     request: Request, file_id: UUID, caller: Caller, library: Library, disposition: Shown = "attachment"
@@ -251,17 +214,24 @@ async def download_file(
     "/{file_id}/content",
     summary="Ask about a download",
     response_class=Response,
-    responses={200: {"description": "The headers of a download."}, **problems(*_DOWNLOAD_PROBLEMS)},
+    openapi_extra=ASKING,
+    responses={
+        200: {"description": "The headers of a download.", "headers": DOWNLOAD_HEADERS},
+        304: DOWNLOAD[304],
+        **problems(*_DOWNLOAD_PROBLEMS),
+    },
 )
-async def head_file_content(request: Request, file_id: UUID, caller: Caller, library: Library) -> Response:
+async def head_file_content(
+    request: Request, file_id: UUID, caller: Caller, library: Library, disposition: Shown = "attachment"
+) -> Response:
     """Return the headers that a download would have."""
-    return await download_file(request, file_id, caller, library)
+    return await download_file(request, file_id, caller, library, disposition)
 
 
 @router.get(
     "/{file_id}/renditions",
     summary="List what was made of a file",
-    responses=problems(NotAuthenticated, FileNotFound),
+    responses=problems(FileNotFound),
 )
 async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> RenditionList:
     """List what was, is being or could not be made of a file."""
@@ -272,10 +242,12 @@ async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> Re
     "/{file_id}/renditions/{name}",
     summary="Download a rendition",
     response_class=Response,
+    openapi_extra=ASKING,
     responses={
-        **_DOWNLOAD,
+        **DOWNLOAD,
         202: {
             "description": "It is being made; ask again after `Retry-After` seconds.",
+            "headers": sends("Retry-After"),
             "model": RenditionBody,
         },
         **problems(*_DOWNLOAD_PROBLEMS, RenditionNotFound, RenditionFailed),
@@ -284,7 +256,7 @@ async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> Re
 async def download_rendition(  # FastAPI names them
     request: Request,
     file_id: UUID,
-    name: str,
+    name: RenditionName,
     caller: Caller,
     library: Library,
     disposition: Shown = "attachment",

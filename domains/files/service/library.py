@@ -17,8 +17,8 @@ from domains.files.schemas import (
     ContentRow,
     FileBody,
     FileChanges,
+    FileJob,
     FileRow,
-    JobBody,
     RenditionBody,
     RenditionRow,
     UsageBody,
@@ -160,5 +160,5 @@ def _described(file: FileRow, renditions: Sequence[RenditionRow], jobs: Sequence
         status=file.status if file.deleted_at is None else "deleted",
         metadata=file.client_metadata,
         renditions=[RenditionBody.of(row) for row in renditions],
-        jobs=[JobBody(id=job.id, kind=job.kind, status=job.status, url=job.url) for job in jobs],
+        jobs=[FileJob(id=job.id, kind=job.kind, status=job.status, url=job.url) for job in jobs],
     )

@@ -1,0 +1,19 @@
+"""The parameters of the OpenAPI document: words for those whose name says all there is to say."""
+
+import re
+from typing import Any
+
+_ID = re.compile(r"(\w+)_id")
+
+
+def describe_parameters(document: dict[str, Any]) -> None:
+    """Describe ids in paths, and leave out titles, which only repeat names."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                parameter["schema"].pop("title", None)
+                found = _ID.fullmatch(parameter["name"])
+                if parameter["in"] == "path" and found:
+                    parameter.setdefault("description", f"The {found[1].replace('_', ' ')}'s id.")
+                elif "description" in parameter["schema"]:
+                    parameter.setdefault("description", parameter["schema"].pop("description"))
