@@ -58,7 +58,7 @@ lock: .venv-lock/bin/uv ## Compile requirements/*.txt anew from pyproject.toml
 	echo hatchling | $< pip compile - --universal --python-version 3.11 --generate-hashes --no-header --quiet -c requirements/dev.txt -o requirements/build.txt
 
 clean: ## Remove what was installed and every cache; the data in .tulou stays
-	rm -rf .venv .venv-lock .venv-clients tests/contract/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov dist
+	rm -rf .venv .venv-lock .venv-clients tests/contract/typescript/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage .coverage.* htmlcov dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements/dev.txt pyproject.toml
