@@ -119,7 +119,8 @@ def write(figures: Figures, *, page: Path, data: Path) -> None:
 
 def _machine() -> str:
     day = datetime.now(UTC).date().isoformat()
-    return f"{day}, commit {_commit()}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}."
+    made_of = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    return f"{day}, commit {_commit()}, {made_of}."
 
 
 def _commit() -> str:

@@ -3,11 +3,13 @@
 import os
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from bench.notes import NoteService, router_of
 from bench.processes import run_on, server_core
 from bootstrap import api, serve
 from bootstrap.settings import Settings, load_settings
+from shared.http.route_table import RouteTable
 from shared.logging import configure_logging
 
 
@@ -15,7 +17,10 @@ def create_measured(settings: Settings) -> FastAPI:
     """Return the application that is measured."""
     app = api.create_api(settings)
     container = app.state.container
-    app.include_router(router_of(NoteService(container.database(), container.clock())))
+    notes = router_of(NoteService(container.database(), container.clock()))
+    app.include_router(notes)
+    routes = [route for route in notes.routes if isinstance(route, APIRoute)]
+    app.router.routes[0] = RouteTable([*api.routes_of(container), *routes])
     if os.environ.get("BENCH_FRAME") == "off":
         app.user_middleware.clear()
     return app

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import from_json
-from sqlalchemy import JSON, Delete, Insert, Numeric, Select, Update
+from sqlalchemy import ARRAY, JSON, Delete, Insert, Numeric, Select, Update
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.types import TypeEngine
 
@@ -89,12 +89,22 @@ def _converters(columns: Iterable[tuple[str, TypeEngine[Any]]], kind: str) -> di
             continue
         if kind == "result_processor" and isinstance(type_, Numeric):
             continue  # asyncpg reads numeric as Decimal; SQLAlchemy would ask for a type that only a result has
+        if kind == "result_processor" and _comes_as_it_is(type_):
+            continue
         implementation: Any = type_.dialect_impl(_DIALECT)
         arguments = (_DIALECT,) if kind == "bind_processor" else (_DIALECT, None)
         convert = getattr(implementation, kind)(*arguments)
         if convert is not None:
             found[name] = convert
     return found
+
+
+def _comes_as_it_is(type_: TypeEngine[Any]) -> bool:
+    """Whether it is a list whose parts need no conversion: SQLAlchemy would look at each of them all the same."""
+    if not isinstance(type_, ARRAY):
+        return False
+    part: Any = type_.item_type.dialect_impl(_DIALECT)
+    return part.result_processor(_DIALECT, None) is None
 
 
 def _from_json(value: str | None) -> Any:

@@ -37,6 +37,10 @@ _RENDITIONS = (
     "SELECT file_id, name, status, content_type, size, facts, problem FROM files.renditions"
     " WHERE file_id = ANY($1) ORDER BY file_id, name"
 )
+_JOBS = (
+    "SELECT id, kind, state, resource_id FROM jobs.jobs WHERE resource_id = ANY($1) AND finished_at IS NULL"
+    " ORDER BY created_at, id"
+)
 _ADD = (
     "INSERT INTO bench.notes (id, owner_id, title, body, priority, created_at, updated_at)"
     " VALUES ($1, $2, $3, $4, $5, $6, $6)"
@@ -159,6 +163,8 @@ async def list_files(caller: Caller, limit: int = 20) -> Any:
     shown = {row["id"]: row | {"renditions": [], "jobs": []} for row in rows[:limit]}
     for rendition in await app.state.pool.fetch(_RENDITIONS, list(shown)):
         shown[rendition["file_id"]]["renditions"].append(dict(rendition))
+    for job in await app.state.pool.fetch(_JOBS, list(shown)):
+        shown[job["resource_id"]]["jobs"].append({**job, "url": f"/v1/jobs/{job['id']}"})
     return {"data": list(shown.values()), "next_cursor": rows[-1]["id"].hex if len(rows) > limit else None}
 
 

@@ -155,10 +155,12 @@ class LibraryService:
 
 
 def _described(file: FileRow, renditions: Sequence[RenditionRow], jobs: Sequence[JobSummary]) -> FileBody:
-    return FileBody(
-        **file.model_dump(exclude={"owner_id", "client_metadata", "status"}),
-        status=file.status if file.deleted_at is None else "deleted",
-        metadata=file.client_metadata,
-        renditions=[RenditionBody.of(row) for row in renditions],
-        jobs=[FileJob(id=job.id, kind=job.kind, status=job.status, url=job.url) for job in jobs],
+    return FileBody.model_validate(
+        {
+            **file.__dict__,
+            "status": file.status if file.deleted_at is None else "deleted",
+            "metadata": file.client_metadata,
+            "renditions": [RenditionBody.of(row) for row in renditions],
+            "jobs": [FileJob(id=job.id, kind=job.kind, status=job.status, url=job.url) for job in jobs],
+        }
     )
