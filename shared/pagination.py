@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Select, bindparam, func, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 from starlette.requests import Request
@@ -51,6 +51,8 @@ class PageRequest(BaseModel):
 
 class Page(BaseModel, Generic[T]):
     """One page of a list."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     data: list[T]
     next_cursor: str | None = Field(

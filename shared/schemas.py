@@ -21,9 +21,9 @@ class RequestBody(BaseModel):
 
 
 class ResponseBody(BaseModel):
-    """Base of bodies that clients receive."""
+    """Base of bodies that clients receive: every field is always there, null if need be."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
 
 class RevisedBody(ResponseBody):

@@ -79,7 +79,7 @@ def _errors_of_any(path: str, operation: dict[str, Any]) -> Iterator[type[AppErr
     if "application/json" in content:
         yield from (MalformedJson, UnsupportedMediaType, BodyTooLarge)
     if "application/x-www-form-urlencoded" in content:
-        yield from (UnreadableBody, BodyTooLarge)
+        yield from (UnreadableBody, UnsupportedMediaType, BodyTooLarge)
 
 
 def _complete(response: dict[str, Any], status: str, *, is_limited: bool) -> None:

@@ -17,6 +17,7 @@ from shared.http.strict_json import parse
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _STREAMS = "__streams_body__"
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _NAMED, _LONGEST_NAME = 20, 100
 
 
@@ -58,8 +59,10 @@ class StrictRoute(APIRoute):
         handler = exchanging(super().get_route_handler(), route=self, streams=does_stream_body(self.endpoint))
         if self.include_in_schema:
             handler = self._knowing_parameters(handler)
-        if self.body_field is None or isinstance(self.body_field.field_info, params.Form):
+        if self.body_field is None:
             return handler
+        if isinstance(self.body_field.field_info, params.Form):
+            return _reading_forms(handler)
 
         async def strict(request: Request) -> Response:
             strict_request = StrictRequest(request.scope, request.receive)
@@ -118,6 +121,16 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     for error in errors:
         found.setdefault(error.status, {}).setdefault(ERRORS, []).append(error.code)
     return found
+
+
+def _reading_forms(handler: Handler) -> Handler:
+    async def read_form(request: Request) -> Response:
+        content_type = request.headers.get("content-type", "")
+        if content_type and content_type.partition(";")[0].strip().lower() not in _FORMS:
+            raise UnsupportedMediaType(f"This operation reads `{_FORMS[0]}`.")
+        return await handler(request)
+
+    return read_form
 
 
 def _unknown(name: str) -> dict[str, str]:

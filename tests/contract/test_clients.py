@@ -1,0 +1,41 @@
+"""Clients that were generated from the OpenAPI document tell the story of the demo: so the document is good."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.contract.tools import HERE, TYPESCRIPT, Failed, node
+
+PHOTOGRAPH = HERE.parent / "data" / "astronaut.jpg"
+TOLD = "The story was told."
+
+
+@pytest.fixture
+def typescript(document_file: Path, tmp_path: Path, node_packages) -> Path:
+    """A folder with the generated types, and the story that uses them."""
+    generate = "node_modules/openapi-typescript/bin/cli.js"
+    node(generate, document_file, "--output", tmp_path / "schema.d.ts", "--default-non-nullable=false")
+    for name in ("story.ts", "tsconfig.json", "package.json"):
+        shutil.copy(TYPESCRIPT / name, tmp_path)
+    (tmp_path / "node_modules").symlink_to(TYPESCRIPT / "node_modules")
+    return tmp_path
+
+
+def check_types(folder: Path) -> None:
+    node("node_modules/typescript/bin/tsc", "--project", folder)
+
+
+def test_a_client_in_typescript_tells_the_story(typescript: Path, system, servers) -> None:
+    check_types(typescript)
+    said = node(str(typescript / "story.ts"), system.url, servers.mails, PHOTOGRAPH, at=typescript)
+    assert TOLD in said
+
+
+def test_types_refuse_what_the_api_would(typescript: Path) -> None:
+    story = typescript / "story.ts"
+    wrong = story.read_text().replace('name: "Ada"', "name: 1815").replace("data?.email,", "data?.mail,")
+    story.write_text(wrong)
+    with pytest.raises(Failed, match="number.*not assignable") as failure:
+        check_types(typescript)
+    assert "Property 'mail' does not exist" in str(failure.value)
