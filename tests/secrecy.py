@@ -24,6 +24,9 @@ SHORTEST = 12
 
 _FIELDS = re.compile(r"(\w+_)?(password|token|secret|otp)|key|recovery_codes", re.IGNORECASE)
 _HARMLESS = frozenset({"token_type", "grant_type"})
+_ADDRESS = re.compile(r"[^@\s]+@example\.(com|org|net)")
+"""Somebody tries their address as a password. It is none, and mail servers log it."""
+
 _WORD = re.compile(r"[A-Za-z0-9_.~-]{12,}")
 
 
@@ -40,7 +43,7 @@ class Secrecy:
         if isinstance(secret, list | tuple):
             for one in secret:
                 self.learn(one)
-        elif isinstance(secret, str) and len(secret) >= SHORTEST:
+        elif isinstance(secret, str) and len(secret) >= SHORTEST and not _ADDRESS.fullmatch(secret):
             (self._words if _WORD.fullmatch(secret) else self._phrases).add(secret)
 
     def learn_fields(self, data: object) -> None:

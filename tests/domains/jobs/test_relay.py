@@ -21,18 +21,22 @@ class Sent:
     """Counts hints instead of sending them; a broker that is down raises."""
 
     def __init__(self) -> None:
-        self.hints: list[UUID] = []
+        self.queues: dict[str, list[UUID]] = {}
         self.down = False
+
+    @property
+    def hints(self) -> list[UUID]:
+        return [hint for hints in self.queues.values() for hint in hints]
 
     def waiting(self, queue: str) -> int:
         if self.down:
             raise ConnectionError
-        return len(self.hints)
+        return len(self.queues.get(queue, []))
 
     def send(self, queue: str, job_ids: list[UUID]) -> None:
         if self.down:
             raise ConnectionError
-        self.hints += job_ids
+        self.queues.setdefault(queue, []).extend(job_ids)
 
 
 class HeldClock(Clock):
@@ -79,7 +83,7 @@ async def test_hints_that_a_broker_forgot_are_sent_again_soon(enqueue: Enqueue, 
     sent = Sent()
     relay = a_relay(composition, sent, jobs_hint_repeat=3600)
     await relay.send_hints()
-    sent.hints.clear()
+    sent.queues.clear()
     await relay.send_hints()
     assert job_id not in sent.hints, "whoever has just taken it needs a moment"
     await run_sql(
