@@ -204,6 +204,8 @@ def domains(
 
 app.add_typer(operators.jobs, name="jobs")
 app.add_typer(scaffold.new, name="new")
+app.add_typer(scaffold.remove, name="remove")
+app.add_typer(scaffold.rename, name="rename")
 app.command("workers")(operators.workers)
 
 if __name__ == "__main__":

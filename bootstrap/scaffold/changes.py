@@ -74,7 +74,7 @@ class Changes:
 
     def migrate(self, what: str, *names: str) -> None:
         """Write a migration (`create`, `drop` or `rename`) in an interpreter that sees the new models."""
-        place = Path(self.run("python", "-m", "bootstrap.scaffold.migration", what, *names).strip())
+        place = Path(self.run("python", "-m", "bootstrap.scaffold.migration", what, *names).splitlines()[-1])
         self._before[place] = None
         self.made.append(place)
 

@@ -1,6 +1,8 @@
 """The commands that write code: `tulou new domain`, `tulou remove domain` and their like."""
 
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -10,6 +12,9 @@ from bootstrap.scaffold.names import NameRefused
 from bootstrap.terminal import stop
 
 new = typer.Typer(no_args_is_help=True, help="Write a domain, a job or a mail.")
+remove = typer.Typer(no_args_is_help=True, help="Remove a domain.")
+rename = typer.Typer(no_args_is_help=True, help="Rename a domain.")
+Domain = Annotated[str, typer.Argument(help="A domain that is there.")]
 Fields = Annotated[
     list[str] | None,
     typer.Option(
@@ -35,24 +40,74 @@ def domain(
     from bootstrap.scaffold.new_domain import files_of, write_domain  # noqa: PLC0415  # only what a command needs is loaded
     from bootstrap.scaffold.plan import plan_domain  # noqa: PLC0415  # as above
 
-    try:
+    def write() -> list[Path]:
         plan = plan_domain(name, fields or [], singular=singular, owned=owned, job=with_job, mail=with_mail)
-        if dry_run:
-            for path, text in files_of(plan).items():
-                typer.echo(f"would write {path} ({len(text.splitlines())} lines)")
-            typer.echo(
-                f"would write a migration, the entry of {name} in bootstrap/container.py, and docs/map.md"
-            )
-            return
-        written = write_domain(plan)
+        if not dry_run:
+            return write_domain(plan)
+        for path, text in files_of(plan).items():
+            typer.echo(f"would write {path} ({len(text.splitlines())} lines)")
+        typer.echo(f"would write a migration, the entry of {name} in bootstrap/container.py, and docs/map.md")
+        return []
+
+    if _told(write):
+        typer.echo(f"Next: tulou migrate, and python -m pytest tests/domains/{name}")
+
+
+@new.command()
+def job(
+    domain: Domain,
+    name: Annotated[str, typer.Argument(help="What it does, as in send_reminder.")],
+    *,
+    on: Annotated[str | None, typer.Option(help="The event that causes it, as in InvoiceCreated.")] = None,
+    every: Annotated[str | None, typer.Option(help="How often it runs: 30s, 5m, 1h, 1d.")] = None,
+    queue: Annotated[str, typer.Option(help="default, mail or files.")] = "default",
+) -> None:
+    """Write a job, what does it, and its test."""
+    from bootstrap.scaffold.additions import add_job  # noqa: PLC0415  # as above
+
+    _told(lambda: add_job(domain, name, on=on, every=every, queue=queue))
+
+
+@new.command()
+def mail(
+    domain: Domain, name: Annotated[str, typer.Argument(help="What it is about, as in payment_reminder.")]
+) -> None:
+    """Write a mail's templates, what sends it, and its test."""
+    from bootstrap.scaffold.additions import add_mail  # noqa: PLC0415  # as above
+
+    _told(lambda: add_mail(domain, name))
+
+
+@remove.command("domain")
+def remove_domain(name: Annotated[str, typer.Argument(help="A domain that nothing else needs.")]) -> None:
+    """Remove a domain, and write the migration that drops its tables."""
+    from bootstrap.scaffold import removal  # noqa: PLC0415  # as above
+
+    _told(lambda: removal.remove_domain(name))
+
+
+@rename.command("domain")
+def rename_domain(
+    name: Domain,
+    to: Annotated[str, typer.Argument(help="Its new name.")],
+    *,
+    singular: Annotated[str | None, typer.Option(help="The old singular, if it isn't regular.")] = None,
+    to_singular: Annotated[str | None, typer.Option(help="The new one.")] = None,
+) -> None:
+    """Give a domain another name, and write the migration that renames its tables."""
+    from bootstrap.scaffold import removal  # noqa: PLC0415  # as above
+
+    _told(lambda: removal.rename_domain(name, to, singular=singular, to_singular=to_singular))
+
+
+def _told(action: Callable[[], list[Path]]) -> list[Path]:
+    """Do it and say what was written; or say in a sentence why not."""
+    try:
+        places = action()
     except (NameRefused, FieldRefused) as error:
         stop(str(error))
     except StepFailed as error:
-        _step_failed(error)
-    for place in written:
-        typer.echo(f"wrote {place.relative_to(PROJECT)}")
-    typer.echo(f"Next: tulou migrate, and python -m pytest tests/domains/{name}")
-
-
-def _step_failed(error: StepFailed) -> NoReturn:
-    stop(f"{error}\nNothing was changed.")
+        stop(f"{error}\nNothing was changed.")
+    for place in places:
+        typer.echo(f"{'wrote' if place.exists() else 'removed'} {place.relative_to(PROJECT)}")
+    return places

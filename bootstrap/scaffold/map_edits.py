@@ -22,15 +22,40 @@ def without_domain(source: str, *, name: str) -> str:
     return module.with_changes(body=[_without(line, name) for line in kept]).code
 
 
-def with_provider(source: str, *, name: str, made: str, imports: Sequence[str] = ()) -> str:
-    """Return a container's text with one more provider, `name = made`, and what it needs imported."""
+def with_given(source: str, *, name: str, given: Sequence[str]) -> str:
+    """Return the map's text with more keywords given to a domain."""
+    if not given:
+        return source
+
+    class Giver(libcst.CSTTransformer):
+        def leave_Assign(self, original_node: libcst.Assign, updated_node: libcst.Assign) -> libcst.Assign:  # noqa: N802  # libcst's name
+            if not _is_named(original_node.targets[0].target, name) or not isinstance(
+                updated_node.value, libcst.Call
+            ):
+                return updated_node
+            more = libcst.ensure_type(libcst.parse_expression(f"f({', '.join(given)},)"), libcst.Call).args
+            call = updated_node.value.with_changes(args=[*updated_node.value.args, *more])
+            return updated_node.with_changes(value=call)
+
+    return libcst.parse_module(source).visit(Giver()).code
+
+
+def with_imports(source: str, imports: Sequence[str]) -> str:
+    """Return a module's text with more imports, behind its docstring; ruff puts them into order."""
     module = libcst.parse_module(source)
     body = list(module.body)
-    at = 1 + max(place for place, line in enumerate(body) if _imports_from(line, ""))
+    at = 1 if body and module.get_docstring() is not None else 0
     body[at:at] = [libcst.parse_statement(f"{line}\n") for line in imports]
+    return module.with_changes(body=body).code
+
+
+def with_provider(source: str, *, name: str, made: str, imports: Sequence[str] = ()) -> str:
+    """Return a container's text with one more provider, `name = made`: dependencies first, the others last."""
+    module = libcst.parse_module(with_imports(source, imports))
     entry = libcst.parse_statement(f"{name} = {made}\n")
-    classes = [line.name.value for line in body if isinstance(line, libcst.ClassDef)]
-    return module.with_changes(body=[_appended(line, classes[-1], entry) for line in body]).code
+    classes = [line.name.value for line in module.body if isinstance(line, libcst.ClassDef)]
+    put = _prepended if ":" in name else _appended
+    return module.with_changes(body=[put(line, classes[-1], entry) for line in module.body]).code
 
 
 def has_provider(source: str, name: str) -> bool:
@@ -43,6 +68,20 @@ def _appended(line: libcst.CSTNode, class_name: str, entry: libcst.CSTNode) -> l
     if not (isinstance(line, libcst.ClassDef) and line.name.value == class_name):
         return line
     return line.with_changes(body=line.body.with_changes(body=[*line.body.body, entry]))
+
+
+def _prepended(line: libcst.CSTNode, class_name: str, entry: libcst.CSTNode) -> libcst.CSTNode:
+    """Put it behind the last dependency."""
+    if not (isinstance(line, libcst.ClassDef) and line.name.value == class_name):
+        return line
+    parts = list(line.body.body)
+    code = [libcst.Module([]).code_for_node(part) for part in parts]
+    at = 1 + max((place for place, text in enumerate(code) if "Dependency(" in text), default=0)
+    return line.with_changes(body=line.body.with_changes(body=[*parts[:at], entry, *parts[at:]]))
+
+
+def _is_named(target: libcst.BaseExpression, name: str) -> bool:
+    return isinstance(target, libcst.Name) and target.value == name
 
 
 def _without(line: libcst.CSTNode, name: str) -> libcst.CSTNode:
@@ -58,7 +97,7 @@ def _assigns(line: libcst.CSTNode, name: str) -> bool:
     for part in line.body:
         targets = [part.target] if isinstance(part, libcst.AnnAssign) else []
         targets += [target.target for target in part.targets] if isinstance(part, libcst.Assign) else []
-        if any(isinstance(target, libcst.Name) and target.value == name for target in targets):
+        if any(_is_named(target, name) for target in targets):
             return True
     return False
 

@@ -1,5 +1,6 @@
 """What a new domain will be: everything that its templates name."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from bootstrap.scaffold.names import DomainName, NameRefused, domain_name, singu
 from bootstrap.settings import Settings
 
 _LONGEST_IDENTIFIER = 63
+_WIDTH = 100
 _VARIABLES = {
     *(
         "admin",
@@ -130,7 +132,7 @@ def plan_domain(
         "references": references,
         "has_optional": any(column.optional for column in columns),
         "filters": filters,
-        "filtered": next(iter(filters), None),
+        "listed_by": _listed_by(filters),
         "sortable": [column for column in columns if column.kind.sortable and not column.optional],
         "needs": list(all_needs.values()),
         "service_needs": list(needs.values()),
@@ -150,8 +152,10 @@ def plan_domain(
         "change_parameter": f", {by}: UUID" if owned or references else "",
         "change_argument": ", caller.user_id" if owned or references else "",
         "changer": "caller" if owned or references else "_admin",
-        "save_raises": _raises(unique),
-        "create_raises": f" Raises {', '.join(write_errors)}." if write_errors else "",
+        "save_says": _says(
+            f"Write a new or a changed {named.words} in the open transaction.", write_errors[: len(unique)]
+        ),
+        "create_says": _says(f"Create {named.a} and tell all who react to it.", write_errors),
         "write_errors": write_errors,
         "write_problems": ", ".join(
             ["NotAuthenticated", *([] if owned else ["MissingScope"]), *write_errors]
@@ -206,11 +210,26 @@ def _index(name: str, columns: Sequence[str], *, unique: bool = False) -> dict[s
     return {"name": name, "columns": ", ".join(f'"{column}"' for column in columns), "unique": unique}
 
 
+def _listed_by(filters: Sequence[dict[str, Any]]) -> str:
+    """Return the parameters, in Python, of a list that must show the thing `created`."""
+    wanted = {"sort": '"-created_at"'} | {
+        first["name"]: f'created["{first["column"]}"]' for first in filters[:1]
+    }
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in wanted.items()) + "}"
+
+
 def _check_lengths(named: DomainName, columns: Sequence[Column]) -> None:
     for column in columns:
         if len(f"uq_{named.name}_{column.name}") > _LONGEST_IDENTIFIER:
             raise FieldRefused(f"{column.name} is too long a name for an index of {named.name}.")
 
 
-def _raises(unique: Sequence[Column]) -> str:
-    return f" Raises {', '.join(f'{column.cls}Taken' for column in unique)}." if unique else ""
+def _says(sentence: str, errors: Sequence[str]) -> str:
+    """Return a docstring's text: the errors behind the sentence, or below it where they are many."""
+    if not errors:
+        return sentence
+    raises = f"Raises {', '.join(errors)}."
+    if len(sentence) + len(raises) < _WIDTH:
+        return f"{sentence} {raises}"
+    lines = textwrap.wrap(raises, _WIDTH)
+    return "\n".join([sentence, "", *(f"        {line}" for line in lines), "        "])
