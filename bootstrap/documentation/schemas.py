@@ -30,6 +30,7 @@ def complete_schemas(document: dict[str, Any]) -> None:
         schema = model.model_json_schema(ref_template=_PREFIX + "{model}")
         schema.pop("$defs", None)
         schemas[model.__name__] = schema
+    _name_bodies(document)
     _rename(document, {name: f"{found[1]}Page" for name in schemas if (found := _PAGE.fullmatch(name))})
     for name, schema in document["components"]["schemas"].items():
         schema["title"] = name
@@ -46,6 +47,17 @@ def complete_schemas(document: dict[str, Any]) -> None:
             "description": "Server-sent events (HTML standard, section 9.2).",
         }
         stream.pop("itemSchema", None)
+
+
+def _name_bodies(document: dict[str, Any]) -> None:
+    """Put what a route says by hand of its body among the components, under its title."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                title = content["schema"].get("title")
+                if title:
+                    document["components"]["schemas"][title] = content["schema"]
+                    content["schema"] = {"$ref": _PREFIX + title}
 
 
 def _say_at_the_field(details: dict[str, Any]) -> None:

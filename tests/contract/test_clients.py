@@ -1,11 +1,12 @@
 """Clients that were generated from the OpenAPI document tell the story of the demo: so the document is good."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.contract.tools import HERE, TYPESCRIPT, Failed, node
+from tests.contract.tools import CLIENTS, HERE, TYPESCRIPT, Failed, node, run
 
 PHOTOGRAPH = HERE.parent / "data" / "astronaut.jpg"
 TOLD = "The story was told."
@@ -36,6 +37,21 @@ def test_types_refuse_what_the_api_would(typescript: Path) -> None:
     story = typescript / "story.ts"
     wrong = story.read_text().replace('name: "Ada"', "name: 1815").replace("data?.email,", "data?.mail,")
     story.write_text(wrong)
-    with pytest.raises(Failed, match="number.*not assignable") as failure:
+    with pytest.raises(Failed, match=r"number.*not assignable") as failure:
         check_types(typescript)
     assert "Property 'mail' does not exist" in str(failure.value)
+
+
+@pytest.fixture
+def python(document_file: Path, tmp_path: Path, client_generator) -> Path:
+    """A folder with the generated package."""
+    generator = (CLIENTS / "bin" / "openapi-python-client", "generate", "--meta", "none", "--fail-on-warning")
+    path = f"{CLIENTS / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    run(*generator, "--path", document_file, "--output-path", tmp_path / "tulou_client", PATH=path)
+    return tmp_path
+
+
+def test_a_client_in_python_tells_the_story(python: Path, system, servers) -> None:
+    interpreter, story = CLIENTS / "bin" / "python", HERE / "story.py"
+    said = run(interpreter, story, system.url, servers.mails, PHOTOGRAPH, at=python, PYTHONPATH=str(python))
+    assert TOLD in said

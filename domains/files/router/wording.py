@@ -15,6 +15,7 @@ UPLOAD: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
+                    "title": "FileUpload",
                     "description": "A file, and what you say about it.",
                     "required": ["file"],
                     "properties": {
@@ -22,17 +23,18 @@ UPLOAD: dict[str, Any] = {
                             "type": "string",
                             "format": "binary",
                             "description": "The bytes, with a name.",
+                            "examples": ["(the bytes)"],
                         },
                         "tags": {
                             "type": "array",
                             "items": {"type": "string", "minLength": 1, "maxLength": 64},
                             "description": "What to find it by.",
-                            "example": ["holiday"],
+                            "examples": [["holiday"]],
                         },
                         "metadata": {
                             "type": "string",
                             "description": "A JSON object of yours.",
-                            "example": '{"camera": "mine"}',
+                            "examples": ['{"camera": "mine"}'],
                         },
                     },
                 },
