@@ -120,7 +120,8 @@ def write(figures: Figures, *, page: Path, data: Path) -> None:
 def _machine() -> str:
     day = datetime.now(UTC).date().isoformat()
     made_of = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    return f"{day}, commit {_commit()}, {made_of}."
+    load = f"load average {os.getloadavg()[1]:.1f} over the last five minutes"
+    return f"{day}, commit {_commit()}, {made_of}, {load}."
 
 
 def _commit() -> str:
