@@ -30,7 +30,7 @@ class Figure:
             self.what,
             f"{_told(self.value)} {self.unit}".strip(),
             self.aim,
-            "yes" if self.met else "**no**",
+            ("yes" if self.met else "**no**") if self.aim else "",
             spread,
         )
 
