@@ -19,7 +19,7 @@ run: $(INSTALLED) ## Start everything: database, broker, mail catcher, API and w
 	$(BIN)/tulou dev
 
 test: $(INSTALLED) ## Run the tests, with branch coverage of domains/ and shared/
-	$(BIN)/python -m pytest --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -m "not long" --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
 
 check: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff check .
@@ -36,7 +36,8 @@ format: $(INSTALLED) ## Put the code into its format, and write docs/settings.md
 faults: $(INSTALLED) ## Break whatever can break, count what is lost, write docs/reliability.md (ONLY=3,7 or SCALE=0.1: only print)
 	$(BIN)/python -m tests.faults $(if $(ONLY)$(SCALE),,--report docs/reliability.md) $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
 
-test-all: test ## Run the tests, then every fault at a third of its length
+test-all: test ## Run the tests, the long ones too, then every fault at a third of its length
+	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m tests.faults --scale 0.3
 
 bench: $(INSTALLED) ## Measure beside floors, write docs/performance.md (about eight minutes; ONLY=me,list: only print)

@@ -155,6 +155,7 @@ def migrate_to_the_next_release(house: House, folder: Path) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 async def test_a_release_is_rolled_out_under_load(house: House, tmp_path: Path) -> None:
     limits = {"TULOU_RATE_LIMIT": "0", "TULOU_WORKER_SOFT_SHUTDOWN": "3"}
     shared = limits | {"FAULTS_UNKNOWN_PAUSE": "0.5"}
