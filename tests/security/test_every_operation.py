@@ -6,32 +6,21 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-OPEN_TO_ALL = {
-    "GET /.well-known/jwks.json",
-    "GET /errors",
-    "GET /errors/{code}",
-    "GET /health/live",
-    "GET /health/ready",
-    "POST /v1/auth/email/verify",
-    "POST /v1/auth/email/verify/resend",
-    "POST /v1/auth/password/forgot",
-    "POST /v1/auth/password/reset",
-    "POST /v1/auth/register",
-    "POST /v1/auth/token",
-}
-"""Operations that need no token. A new one is a decision, made here."""
+from tests.people import People, Person
+from tests.security.belongings import Belongings
+from tests.security.operations import OPEN_TO_ALL, Operation, operations_in
 
 
 @pytest.fixture(scope="module")
-def operations(app: FastAPI) -> list[tuple[str, str, dict]]:
-    paths = app.openapi()["paths"]
-    found = [
-        (method.upper(), path, operation)
-        for path, methods in paths.items()
-        for method, operation in methods.items()
-    ]
+def operations(app: FastAPI) -> list[Operation]:
+    found = list(operations_in(app.openapi()))
     assert len(found) > 35
     return found
+
+
+@pytest.fixture
+def belongings(client: httpx.AsyncClient, operations: list[Operation], admin: Person, work_off) -> Belongings:
+    return Belongings(client, operations, admin, work_off)
 
 
 def filled(path: str) -> str:
@@ -42,70 +31,133 @@ def filled(path: str) -> str:
     return path
 
 
-async def test_without_a_token_only_what_is_open_to_all_answers(
-    client: httpx.AsyncClient, operations
-) -> None:
-    for method, path, _ in operations:
-        answer = await client.request(method, filled(path))
-        if f"{method} {path}" in OPEN_TO_ALL:
-            assert answer.status_code != 401, (method, path)
+def test_every_open_operation_is_there(operations: list[Operation]) -> None:
+    assert OPEN_TO_ALL - {operation.name for operation in operations} == set()
+
+
+async def test_without_a_token_only_what_is_open_to_all_answers(client, operations) -> None:
+    for operation in operations:
+        answer = await client.request(operation.method, filled(operation.path))
+        if operation.is_open:
+            assert answer.status_code != 401, operation.name
             continue
-        assert answer.status_code == 401, (method, path, answer.status_code)
+        assert answer.status_code == 401, f"{operation.name}: is it meant for all? See open_to_all.txt."
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-        if method != "HEAD":
+        if operation.method != "HEAD":
             assert answer.json()["code"] == "auth.not_authenticated"
 
 
-async def test_a_nonsensical_token_opens_nothing(client: httpx.AsyncClient, operations) -> None:
+async def test_a_nonsensical_token_opens_nothing(client, operations) -> None:
     headers = {"Authorization": "Bearer nonsense"}
-    for method, path, _ in operations:
-        if f"{method} {path}" not in OPEN_TO_ALL:
-            assert (await client.request(method, filled(path), headers=headers)).status_code == 401, (
-                method,
-                path,
-            )
+    for operation in operations:
+        if not operation.is_open:
+            answer = await client.request(operation.method, filled(operation.path), headers=headers)
+            assert answer.status_code == 401, operation.name
 
 
-async def test_two_tokens_open_nothing(client: httpx.AsyncClient, user) -> None:
+async def test_two_tokens_open_nothing(client, user) -> None:
     twice = [("Authorization", user.headers["Authorization"])] * 2
     assert (await client.get("/v1/users/me", headers=twice)).status_code == 401
 
 
 def test_operations_that_want_a_token_say_so(operations) -> None:
-    for method, path, operation in operations:
-        assert bool(operation.get("security")) == (f"{method} {path}" not in OPEN_TO_ALL), (method, path)
+    for operation in operations:
+        assert bool(operation.details.get("security")) != operation.is_open, operation.name
 
 
-def test_every_operation_names_its_errors_in_one_shape(operations) -> None:
-    for method, path, operation in operations:
-        for status, response in operation["responses"].items():
-            if status[0] in "45" and path != "/health/ready":
-                assert "application/problem+json" in response["content"], (method, path, status)
-        if operation.get("security"):
-            assert "401" in operation["responses"], (method, path)
-
-
-async def test_unknown_fields_are_refused(client: httpx.AsyncClient, admin, operations, app: FastAPI) -> None:
-    """Whatever a body says beside its fields, nothing happens."""
-    checked = 0
-    for method, path, operation in operations:
-        content = operation.get("requestBody", {}).get("content", {})
-        if "application/json" not in content:
+async def test_things_of_somebody_else_are_not_there(client, operations, belongings, people: People) -> None:
+    """B gets 404 for every thing of A, whatever B wants with it, and nothing happens to it; for A it is there."""
+    mine, other = await people.register(), await people.register()
+    checked = set()
+    for operation in operations:
+        if not operation.places or operation.is_open or operation.is_for_admins:
             continue
-        answer = await client.request(
-            method, filled(path), headers=admin.headers, json={"role": "admin", "owner_id": str(uuid4())}
-        )
-        assert answer.status_code in {404, 422}, (method, path, answer.text)
-        if answer.status_code == 422:
-            assert {"#/role", "#/owner_id"} <= {error.get("pointer") for error in answer.json()["errors"]}
+        address = await belongings.address(operation, mine)
+        before = await belongings.state(operation, address, mine)
+        refused = await ask(client, operation, address, other)
+        assert refused.status_code == 404, (operation.name, refused.status_code, refused.text)
+        assert await belongings.state(operation, address, mine) == before, operation.name
+        granted = await ask(client, operation, address, mine)
+        assert granted.status_code not in {401, 403, 404}, (operation.name, granted.text)
+        checked.add(operation.name)
+    assert {"PATCH /v1/files/{file_id}", "POST /v1/jobs/{job_id}/cancel"} <= checked
+
+
+async def test_what_is_for_administrators_is_refused_to_others(
+    client, operations, belongings, people: People, admin: Person
+) -> None:
+    other = await people.register()
+    checked = 0
+    for operation in operations:
+        if not operation.is_for_admins:
+            continue
+        mine = await people.register()
+        address = await belongings.address(operation, mine)
+        before = await belongings.state(operation, address, mine) if operation.places else None
+        for somebody in (mine, other):
+            answer = await ask(client, operation, address, somebody)
+            assert answer.status_code == 403, (operation.name, answer.text)
+            assert answer.json()["code"] == "auth.missing_scope"
+        if operation.places:
+            assert await belongings.state(operation, address, mine) == before, operation.name
+        granted = await ask(client, operation, address, admin)
+        assert granted.status_code not in {401, 403, 404}, (operation.name, granted.text)
         checked += 1
-    assert checked >= 6
+    assert checked >= 7
 
 
-async def test_a_wrong_method_names_every_right_one(client: httpx.AsyncClient, operations) -> None:
+async def test_unknown_fields_are_refused(client, operations, belongings, people: People, admin) -> None:
+    """Whatever a body says beside its fields, nothing happens."""
+    mine = await people.register()
+    extra = {"role": "admin", "owner_id": str(uuid4())}
+    checked = 0
+    for operation in operations:
+        if operation.body is None:
+            continue
+        address = await belongings.address(operation, mine)
+        who = admin if operation.is_for_admins else mine
+        answer = await client.request(
+            operation.method, address, headers=headers_of(operation, who), json=operation.body | extra
+        )
+        assert answer.status_code == 422, (operation.name, answer.text)
+        assert {error.get("pointer") for error in answer.json()["errors"]} >= {"#/role", "#/owner_id"}
+        checked += 1
+    assert checked >= 9
+
+
+async def test_unknown_parameters_are_refused(client, operations, belongings, people: People, admin) -> None:
+    """A filter with a typing error would show everything."""
+    mine = await people.register()
+    for operation in operations:
+        address = await belongings.address(operation, mine)
+        who = admin if operation.is_for_admins else mine
+        answer = await client.request(
+            operation.method, address, params={"statsu": "failed"}, headers=headers_of(operation, who)
+        )
+        assert answer.status_code == 422, (operation.name, answer.status_code)
+        if operation.method != "HEAD":
+            assert answer.json()["code"] == "request.unknown_parameters", operation.name
+            assert answer.json()["errors"][0]["parameter"] == "statsu"
+
+
+async def ask(client: httpx.AsyncClient, operation: Operation, address: str, who: Person) -> httpx.Response:
+    """Send what the document shows as an example."""
+    return await client.request(
+        operation.method, address, json=operation.body, headers=headers_of(operation, who)
+    )
+
+
+def headers_of(operation: Operation, who: Person) -> dict[str, str]:
+    """Return the caller's token, and an idempotency key where one is required."""
+    required = {p["name"] for p in operation.details.get("parameters", []) if p.get("required")}
+    key = {"Idempotency-Key": str(uuid4())} if "Idempotency-Key" in required else {}
+    return who.headers | key
+
+
+async def test_a_wrong_method_names_every_right_one(client, operations) -> None:
     allowed: dict[str, set[str]] = {}
-    for method, path, _ in operations:
-        allowed.setdefault(path, set()).add(method)
+    for operation in operations:
+        allowed.setdefault(operation.path, set()).add(operation.method)
     for path, methods in allowed.items():
         answer = await client.request("PURGE", filled(path))
         assert answer.status_code == 405, path

@@ -1,0 +1,139 @@
+"""One thing of somebody's for each kind of id that stands in a path.
+
+A thing whose collection has a POST that takes its own example needs no word here: it is made with that. For others add
+a function to `MAKERS`, named after the parameter of the path.
+"""
+
+import io
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import httpx
+from PIL import Image
+
+from tests.people import Person
+from tests.security.operations import Operation
+
+CREATED = 201
+REFUSED = 400
+
+
+class Belongings:
+    """Makes things of people."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        operations: list[Operation],
+        admin: Person,
+        work_off: Callable[[], Awaitable[int]],
+    ) -> None:
+        self.client = client
+        self.admin = admin
+        self.work_off = work_off
+        self._by_name = {operation.name: operation for operation in operations}
+
+    async def address(self, operation: Operation, owner: Person) -> str:
+        """Return an operation's path, filled with things that were just made for `owner`."""
+        return await self._filled(operation.path, operation, owner)
+
+    async def state(self, operation: Operation, address: str, owner: Person) -> Any:
+        """Return what the owner sees of the thing that an address leads to: by itself, else in its collection."""
+        last = operation.path.rindex("{")
+        thing = operation.path[: operation.path.index("}", last) + 1]
+        depth = thing.count("/") + 1
+        at = "/".join(address.split("/")[:depth])
+        if f"GET {thing}" not in self._by_name:
+            thing, at = thing.rpartition("/")[0], at.rpartition("/")[0]
+        reader = self._by_name.get(f"GET {thing}")
+        if reader is None:
+            return None
+        who = self.admin if reader.is_for_admins else owner
+        answer = await self.client.get(at, headers=who.headers)
+        assert answer.status_code < REFUSED, (at, answer.text)
+        return answer.content if "octet" in answer.headers["content-type"] else _lasting(answer)
+
+    async def _filled(self, path: str, operation: Operation, owner: Person) -> str:
+        if "{" not in path:
+            return path
+        before, _, rest = path.partition("{")
+        place, _, after = rest.partition("}")
+        made = await self._made(before.rstrip("/"), place, operation, owner)
+        return await self._filled(f"{before}{made}{after}", operation, owner)
+
+    async def _made(self, collection: str, place: str, operation: Operation, owner: Person) -> str:
+        if place in MAKERS:
+            return await MAKERS[place](self, owner)
+        if not place.endswith("_id"):
+            return operation.example(place)
+        create = self._by_name.get(f"POST {collection}")
+        answer = None
+        if create is not None and create.body is not None:
+            answer = await self.client.post(collection, json=create.body, headers=owner.headers)
+        if answer is None or answer.status_code != CREATED:
+            raise AssertionError(
+                f"No example of {collection} can be made for {{{place}}} by POST {collection}"
+                f"{'' if answer is None else f', which answered {answer.text}'}. "
+                f"Add a function for {place!r} to MAKERS in tests/security/belongings.py."
+            )
+        return str(answer.json()["id"])
+
+
+Maker = Callable[[Belongings, Person], Awaitable[str]]
+
+
+async def _file(made: Belongings, owner: Person) -> str:
+    return str((await _upload(made, owner))["id"])
+
+
+async def _job(made: Belongings, owner: Person) -> str:
+    """Return a job that is over: the events of others have no end here, where nobody works."""
+    job = str((await _upload(made, owner))["jobs"][0]["id"])
+    await made.client.post(f"/v1/jobs/{job}/cancel", headers=owner.headers)
+    return job
+
+
+async def _session(made: Belongings, owner: Person) -> str:
+    """Return a session besides the one that asks."""
+    form = {"grant_type": "password", "username": owner.email, "password": owner.password}
+    answer = await made.client.post("/v1/auth/token", data=form)
+    return str(answer.json()["session_id"])
+
+
+async def _user(_made: Belongings, owner: Person) -> str:
+    return str(owner.id)
+
+
+async def _email(made: Belongings, owner: Person) -> str:
+    """Return the mail that greeted the owner, once it is written."""
+    await made.work_off()
+    query = {"recipient": owner.email}
+    answer = await made.client.get("/v1/emails", params=query, headers=made.admin.headers)
+    return str(answer.json()["data"][0]["id"])
+
+
+MAKERS: Mapping[str, Maker] = {
+    "email_id": _email,
+    "file_id": _file,
+    "job_id": _job,
+    "session_id": _session,
+    "user_id": _user,
+}
+
+
+async def _upload(made: Belongings, owner: Person) -> dict[str, Any]:
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8), "teal").save(picture, "PNG")
+    files = {"file": ("teal.png", picture.getvalue(), "image/png")}
+    answer = await made.client.post("/v1/files", files=files, headers=owner.headers)
+    assert answer.status_code == CREATED, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def _lasting(answer: httpx.Response) -> Any:
+    """Leave out what changes by being looked at."""
+    body = answer.json()
+    for thing in body.get("data", []) if isinstance(body, dict) else []:
+        thing.pop("last_used_at", None)
+    return body
