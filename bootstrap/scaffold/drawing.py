@@ -69,14 +69,20 @@ def svg(sheets: Sequence[Sheet]) -> str:
 
 
 def page(sheets: Sequence[Sheet]) -> str:
-    """Return docs/map.md. Lines are rounded, so that the page isn't stale with every commit."""
-    return _template("map.md.j2").render(sheets=list(reversed(sheets)), mermaid=mermaid(sheets), named=_named)
+    """Return docs/map.md. Lines are told roughly, so that the page isn't stale with every commit."""
+    return _template("map.md.j2").render(
+        sheets=list(reversed(sheets)), mermaid=mermaid(sheets), named=_named, size=_size
+    )
 
 
 def write_map(sheets: Sequence[Sheet]) -> None:
     """Write docs/map.md and its picture."""
     (DOCS / "map.md").write_text(page(sheets))
     (DOCS / "map.svg").write_text(svg(sheets))
+
+
+def _size(lines: int) -> str:
+    return next((f"under {step}" for step in (500, 1000, 2000, 5000, 10_000) if lines < step), "over 10000")
 
 
 def _named(by_domain: dict[str, list[str]]) -> list[str]:

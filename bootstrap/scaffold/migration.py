@@ -28,7 +28,7 @@ RENAME_HINT = "# The version before knows the old names: stop it before you migr
 
 def create(domain: str) -> Path:
     """Write the migration that makes a domain's schema and tables."""
-    return _write(f"{domain}: first tables", _creation(domain), _removal(domain))
+    return _write(f"{domain}: first tables", _creation(domain), f'op.execute("DROP SCHEMA {domain} CASCADE")')
 
 
 def drop(domain: str) -> Path:
@@ -54,18 +54,6 @@ def _creation(domain: str) -> str:
             for index in sorted(table.indexes, key=lambda index: str(index.name))
         ]
     return _code(made)
-
-
-def _removal(domain: str) -> str:
-    gone: list[operations.MigrateOperation] = []
-    for table in reversed(_tables(domain)):
-        gone += [
-            operations.DropIndexOp.from_index(index)
-            for index in sorted(table.indexes, key=lambda index: str(index.name), reverse=True)
-        ]
-        gone.append(operations.DropTableOp.from_table(table))
-    gone.append(operations.ExecuteSQLOp(f"DROP SCHEMA {domain}"))
-    return _code(gone)
 
 
 def _renaming(old: str, new: str) -> str:

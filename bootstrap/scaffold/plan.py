@@ -152,9 +152,7 @@ def plan_domain(
         "change_parameter": f", {by}: UUID" if owned or references else "",
         "change_argument": ", caller.user_id" if owned or references else "",
         "changer": "caller" if owned or references else "_admin",
-        "save_says": _says(
-            f"Write a new or a changed {named.words} in the open transaction.", write_errors[: len(unique)]
-        ),
+        "insert_says": _says(f"Add {named.a} in the open transaction.", write_errors[: len(unique)]),
         "create_says": _says(f"Create {named.a} and tell all who react to it.", write_errors),
         "write_errors": write_errors,
         "write_problems": ", ".join(

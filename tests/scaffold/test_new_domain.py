@@ -1,0 +1,147 @@
+"""`tulou new domain` writes a domain that works, or nothing; `tulou remove domain` leaves nothing."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bootstrap.scaffold.changes import Changes
+from bootstrap.scaffold.fields import KINDS, FieldRefused
+from bootstrap.scaffold.names import NameRefused
+from bootstrap.scaffold.new_domain import files_of, mapped
+from bootstrap.scaffold.plan import plan_domain
+
+PROJECT = Path(__file__).parents[2]
+FIVE = ("number:str:unique", "amount:decimal", "due_on:date", "customer:ref:users", "note:text:optional")
+MOST_FILES, MOST_LINES = 12, 450
+
+
+def options(fields) -> list[str]:
+    return [part for field in fields for part in ("--field", field)]
+
+
+def test_a_domain_with_five_fields_is_small_passes_its_own_tests_and_goes_without_a_trace(checkout) -> None:
+    checkout.tulou("domains", "--write")
+    checkout.commit()
+    begun = time.monotonic()
+    written = checkout.tulou("new", "domain", "invoices", *options(FIVE), "--owned")
+    assert written.returncode == 0, written.stderr
+    tested = checkout.run(".venv/bin/python", "-m", "pytest", "-q", "tests/domains/invoices")
+    assert tested.returncode == 0, tested.stdout
+    print(f"from the command to green tests: {time.monotonic() - begun:.1f} s")  # noqa: T201  # shown with -s
+    new = [checkout.folder / line[3:] for line in checkout.changes() if line.startswith("??")]
+    assert len(new) <= MOST_FILES
+    assert sum(bool(line.strip()) for path in new for line in path.read_text().splitlines()) <= MOST_LINES
+    changed = {line[3:] for line in checkout.changes() if line.startswith(" M")}
+    assert changed == {"bootstrap/container.py", "docs/map.md", "docs/map.svg"}
+    for command in (["ruff", "check"], ["ruff", "format", "--check"], ["lint-imports", "--no-cache"]):
+        checked = checkout.run(f".venv/bin/{command[0]}", *command[1:])
+        assert "invoices" not in checked.stdout + checked.stderr, checked.stdout
+    assert checkout.tulou("remove", "domain", "invoices").returncode == 0
+    left = [line[3:] for line in checkout.changes()]
+    assert len(left) == 2
+    assert all(path.startswith("bootstrap/migrations/versions/") for path in left)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["class", "--field", "a:str"], "class is a word of Python or SQL"),
+        (["files", "--field", "a:str"], "files is there already"),
+        (["database", "--field", "a:str"], "database is there already"),
+        (["Things", "--field", "a:str"], "Things is no name of a domain"),
+        (["sheep", "--field", "a:str"], "Say the singular: --singular"),
+        (["events", "--field", "a:str"], "event is no good name"),
+        (["things"], "A domain needs a field"),
+        (["things", "--field", "a"], "a has no type"),
+        (["things", "--field", "a:blob"], "blob is no type"),
+        (["things", "--field", "a:str:big"], "big is no option"),
+        (["things", "--field", "id:str"], "id is there already"),
+        (["things", "--field", "json:str"], "json means something else here"),
+        (["things", "--field", "lambda:str"], "lambda is a word of Python"),
+        (["things", "--field", "a:ref"], "doesn't say what it refers to"),
+        (["things", "--field", "a:ref:jobs"], "jobs has nothing that can be referred to"),
+        (["things", "--field", "a:ref:zoo"], "there is no domain zoo"),
+        (["things", "--field", "a:enum(x)"], "write two or more values"),
+        (["things", "--field", "a:json:unique"], "a json can't be unique"),
+        (["things", "--field", "a:str", "--field", "a:int"], "Two fields are called a."),
+        (["things", "--field", "a:str", "--with-mail"], "--with-mail needs --owned"),
+    ],
+)
+def test_what_can_not_be_is_one_sentence(arguments, said) -> None:
+    name, *rest = arguments
+    fields = [rest[at + 1] for at, part in enumerate(rest) if part == "--field"]
+    with pytest.raises((NameRefused, FieldRefused), match=said.replace("(", r"\(")):
+        plan_domain(name, fields, mail="--with-mail" in rest)
+
+
+def test_a_dry_run_writes_nothing(checkout) -> None:
+    before = checkout.changes()
+    shown = checkout.tulou("new", "domain", "things", "--field", "a:str", "--dry-run")
+    assert "would write domains/things/service.py" in shown.stdout
+    assert checkout.changes() == before
+
+
+def test_a_refusal_is_a_sentence_and_an_exit_code(checkout) -> None:
+    refused = checkout.tulou("new", "domain", "things", "--field", "a:blob")
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    assert "blob is no type" in refused.stderr
+
+
+def test_what_was_begun_is_put_back(tmp_path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/a.py").write_text("a = 1\n")
+    (tmp_path / "kept/b.py").write_text("b = 1\n")
+    with pytest.raises(KeyboardInterrupt), Changes(tmp_path) as changes:
+        changes.write("kept/a.py", "a = 2\n")
+        changes.write("new/deep/c.py", "c = 1\n")
+        changes.remove("kept/b.py")
+        raise KeyboardInterrupt
+    assert {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.py")} == {
+        "kept/a.py": "a = 1\n",
+        "kept/b.py": "b = 1\n",
+    }
+    assert not (tmp_path / "new").exists()
+
+
+def test_generated_parts_have_the_shape_of_those_that_were_written_by_hand() -> None:
+    """Whatever a template names of shared/ is named by a domain of ours too, or made for generated ones."""
+    fields = [f"a_{kind}:{kind}" for kind in KINDS]
+    plan = plan_domain("things", fields, owned=True, job=True, mail=True)
+    rooms = {
+        path.split("/")[-1] for path in files_of(plan) if path.startswith("domains/") and path.endswith(".py")
+    }
+    ours = {path.name for path in (PROJECT / "domains/users").glob("*.py")} | {"tasks.py"}
+    assert rooms <= ours
+    assert "things = Container(" in mapped(plan, (PROJECT / "bootstrap/container.py").read_text())
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_every_type_with_every_option_works(new_checkout) -> None:
+    checkout = new_checkout()
+    countries = checkout.tulou(
+        "new", "domain", "countries", *options(["code:str:index", "name:str:optional"])
+    )
+    assert countries.returncode == 0, countries.stderr
+    fields = [f"a_{kind}:{kind}" for kind in KINDS] + [f"any_{kind}:{kind}:optional" for kind in KINDS]
+    fields += ["state:enum(open,paid)", "color:enum(red,blue):optional", "total:money", "tip:money:optional"]
+    fields += [
+        "country:ref:countries",
+        "boss:ref:users:optional",
+        "scan:file",
+        "key:uuid:unique",
+        "rank:int:index",
+    ]
+    orders = checkout.tulou(
+        "new", "domain", "purchase_orders", *options(fields), "--owned", "--with-job", "--with-mail"
+    )
+    assert orders.returncode == 0, orders.stderr
+    tested = checkout.run(
+        ".venv/bin/python", "-m", "pytest", "-q", "tests/domains/countries", "tests/domains/purchase_orders"
+    )
+    assert tested.returncode == 0, tested.stdout
+    checked = checkout.run(".venv/bin/mypy")
+    assert "domains/countries" not in checked.stdout
+    assert "domains/purchase_orders" not in checked.stdout
