@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Newer than the lock file when what is installed is what the lock file says.
 INSTALLED := .venv/installed
 
-.PHONY: help install run test test-all check format faults bench bench-jobs demo compose-test lock clean
+.PHONY: help install run test test-all watch check format faults bench bench-jobs demo compose-test lock clean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
@@ -20,6 +20,9 @@ run: $(INSTALLED) ## Start everything: database, broker, mail catcher, API and w
 
 test: $(INSTALLED) ## Run the tests, with branch coverage of domains/ and shared/
 	$(BIN)/python -m pytest -m "not long" --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
+
+watch: $(INSTALLED) ## Run the tests of what you save, each time you save
+	$(BIN)/ptw --now --runner $(BIN)/python --ignore-patterns '.tulou/*,.venv/*' . -m bootstrap.scaffold.last_saved
 
 check: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff check .
