@@ -2,11 +2,10 @@
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import httpx
-
-from bootstrap.container import TulouContainer
 
 PASSWORD = "correct horse battery staple 42"
 
@@ -36,7 +35,7 @@ def some_email() -> str:
 class People:
     """Makes people through the API."""
 
-    def __init__(self, client: httpx.AsyncClient, composition: TulouContainer) -> None:
+    def __init__(self, client: httpx.AsyncClient, composition: Any) -> None:
         self.client = client
         self._composition = composition
 

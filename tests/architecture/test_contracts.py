@@ -84,4 +84,4 @@ def test_a_broken_wall_shows_the_door(copy: Path) -> None:
         said = " ".join(lint(copy).stdout.split())
     finally:
         path.write_text(before)
-    assert "`domains.users.public` offers `UserDirectory.find`, `UserDirectory.find_by_address`" in said
+    assert "`domains.users.public` offers `UserDirectory.find`," in said

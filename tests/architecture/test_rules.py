@@ -34,7 +34,7 @@ def is_part(path: str, *parts: str) -> bool:
 
 
 def only_services_open_transactions(path: str, tree: ast.Module) -> Iterator[str]:
-    if is_part(path, "service") or path == "shared/database.py":
+    if is_part(path, "service") or path in {"shared/database.py", "shared/writers.py"}:
         return
     for name in ("transaction", "_transaction"):
         yield from (
@@ -44,7 +44,7 @@ def only_services_open_transactions(path: str, tree: ast.Module) -> Iterator[str
 
 
 def only_the_database_commits(path: str, tree: ast.Module) -> Iterator[str]:
-    if path in {"shared/database.py", "bootstrap/migrations/env.py"}:
+    if path in {"shared/database.py", "shared/writers.py", "bootstrap/migrations/env.py"}:
         return
     for name in ("commit", "rollback"):
         yield from (

@@ -69,7 +69,9 @@ class Belongings:
         create = self._by_name.get(f"POST {collection}")
         answer = None
         if create is not None and create.body is not None:
-            answer = await self.client.post(collection, json=create.body, headers=owner.headers)
+            body = create.body | await self._named_by(create, owner)
+            who = self.admin if create.is_for_admins else owner
+            answer = await self.client.post(collection, json=body, headers=who.headers)
         if answer is None or answer.status_code != CREATED:
             raise AssertionError(
                 f"No example of {collection} can be made for {{{place}}} by POST {collection}"
@@ -77,6 +79,14 @@ class Belongings:
                 f"Add a function for {place!r} to MAKERS in tests/security/belongings.py."
             )
         return str(answer.json()["id"])
+
+    async def _named_by(self, create: Operation, owner: Person) -> dict[str, str]:
+        """Return the ids of things that a body names, made for `owner` too."""
+        paths: dict[str, str] = create.details.get("x-refers-to", {})
+        return {
+            field: (await self._filled(path, create, owner)).rpartition("/")[2]
+            for field, path in paths.items()
+        }
 
 
 Maker = Callable[[Belongings, Person], Awaitable[str]]

@@ -35,6 +35,11 @@ class Operation:
     def is_for_admins(self) -> bool:
         return any(scopes for scheme in self.details.get("security", []) for scopes in scheme.values())
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it shows what belongs to nobody, to everybody who is signed in."""
+        return self.details.get("x-shared", False)
+
     @cached_property
     def places(self) -> list[str]:
         """The names of the path's parameters."""
