@@ -34,7 +34,8 @@ def _mail_address(text: str) -> str:
 
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 LongText = Annotated[str, Field(max_length=20_000)]
-WholeNumber = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+WholeNumber = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
+"""What every reader of JSON keeps exactly (RFC 7493, section 2.2)."""
 ExactNumber = Annotated[
     Decimal,
     Field(max_digits=EXACT_DIGITS, decimal_places=EXACT_PLACES, examples=["12.5"]),

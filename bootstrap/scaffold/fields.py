@@ -34,11 +34,14 @@ class Kind:
     sortable: bool = False
     filtered: bool = True
     ranged: bool = False
+    example: str = ""
 
 
 KINDS = {
-    "str": Kind("str", "ShortText", 'f"{label}-{number}"', sortable=True),
-    "text": Kind("str", "LongText", 'f"{label} {number}"', filtered=False),
+    "str": Kind("str", "ShortText", 'f"{label}-{number}"', sortable=True, example='"{label} 1"'),
+    "text": Kind(
+        "str", "LongText", 'f"{label} {number}"', filtered=False, example='"{label} of several lines"'
+    ),
     "int": Kind("int", "WholeNumber", "number", "whole()", "whole(nullable=True)", sortable=True),
     "decimal": Kind(
         "Decimal",
@@ -50,7 +53,9 @@ KINDS = {
         ranged=True,
     ),
     "bool": Kind("bool", "bool", "bool(number % 2)"),
-    "date": Kind("date", "date", 'f"2026-07-{number % 28 + 1:02}"', sortable=True, ranged=True),
+    "date": Kind(
+        "date", "date", 'f"2026-07-{number % 28 + 1:02}"', sortable=True, ranged=True, example='"2026-07-01"'
+    ),
     "datetime": Kind(
         "datetime",
         "UtcDatetime",
@@ -68,6 +73,7 @@ KINDS = {
         "document()",
         "document(nullable=True)",
         filtered=False,
+        example='{"color": "red"}',
     ),
     "email": Kind("str", "MailAddress", 'f"someone-{number}@example.com"'),
     "url": Kind("str", "WebAddress", 'f"https://example.com/{number}"', filtered=False),
@@ -84,6 +90,9 @@ _MONEY = (
     Kind("str", "CurrencyCode", '"EUR"'),
 )
 TYPES = (*KINDS, "enum(a,b)", "money", "file", "ref:<domain>")
+FIELD_TYPES = {kind.body for kind in (*KINDS.values(), *_MONEY)} - {"bool", "date", "UtcDatetime", "UUID"}
+"""Those that are in `shared.field_types`."""
+
 _NO_UNIQUE = {"text", "bool", "json", "money"}
 
 
@@ -135,6 +144,22 @@ class Column:
             return f" = choice({self.model}{', nullable=True' if self.optional else ''})"
         maker = self.kind.column_if_optional if self.optional else self.kind.column
         return f" = {maker}" if maker else " = None" if self.optional else ""
+
+    @property
+    def alias(self) -> str:
+        """The name of its type in bodies, which says what it means."""
+        return f"{camel(self.name)}Field"
+
+    @property
+    def meaning(self) -> str:
+        """A sentence about it."""
+        text = f"{self.words}, one of {words(self.reference)}" if self.reference else self.words
+        return f"{text[0].upper()}{text[1:]}{'; null: none' if self.optional else ''}."
+
+    @property
+    def example(self) -> str:
+        """An expression, where the type alone has no telling example."""
+        return self.kind.example.replace("{label}", self.words.capitalize())
 
     @property
     def sample(self) -> str:
@@ -237,7 +262,7 @@ def filters_of(columns: Sequence[Column]) -> list[dict[str, Any]]:
     """Return the filters of a list: equality, and from and to for what is on a scale."""
     found: list[dict[str, Any]] = []
     for column in columns:
-        about = {"column": column.name, "type": column.body}
+        about = {"column": column.name, "type": column.alias}
         if column.choices or (column.kind.filtered and not column.kind.ranged):
             meaning = f"Exactly this {column.words}."
             found.append({**about, "name": column.name, "operator": "==", "meaning": meaning})

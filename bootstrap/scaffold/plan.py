@@ -7,7 +7,7 @@ from typing import Any
 
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.scaffold.faces import face_of
-from bootstrap.scaffold.fields import Column, FieldRefused, Kind, columns_of, filters_of
+from bootstrap.scaffold.fields import FIELD_TYPES, Column, FieldRefused, Kind, columns_of, filters_of
 from bootstrap.scaffold.names import DomainName, NameRefused, domain_name, singular_of
 from bootstrap.settings import Settings
 
@@ -155,9 +155,9 @@ def plan_domain(
         "insert_says": _says(f"Add {named.a} in the open transaction.", write_errors[: len(unique)]),
         "create_says": _says(f"Create {named.a} and tell all who react to it.", write_errors),
         "write_errors": write_errors,
-        "write_problems": ", ".join(
-            ["NotAuthenticated", *([] if owned else ["MissingScope"]), *write_errors]
-        ),
+        "write_problems": ", ".join(write_errors),
+        "remarks": _remarks(references, unique),
+        "field_types": ", ".join(sorted({column.body for column in columns} & FIELD_TYPES)),
         "your": "your" if owned else "all",
         "reader": "caller" if owned else "_caller",
         "writer_type": "Caller" if owned else "Admin",
@@ -183,6 +183,19 @@ def _sample_of(target: str, actor: str, *, owned: bool) -> str:
         return _HAND_MADE[target].format(actor=actor)
     whose = actor if owned else "await people.administrator()"
     return f'(await create_{singular_of(target)}(people, {whose}))["id"]'
+
+
+def _remarks(references: Sequence[Column], unique: Sequence[Column]) -> dict[str, Any]:
+    """Return what the OpenAPI document says of a body besides: what it refers to, and what must differ each time."""
+    named = {column.name: _address_of(column.reference) for column in references}
+    different = [column.name for column in unique if not column.reference]
+    return ({"x-refers-to": named} if named else {}) | ({"x-unique": different} if different else {})
+
+
+def _address_of(target: str) -> str:
+    """Return the path of one thing of a domain."""
+    named = DomainName(target, singular_of(target))
+    return f"{named.path}/{{{named.singular}_id}}"
 
 
 def _need_of(target: str) -> Need:

@@ -5,8 +5,11 @@ a function to `MAKERS`, named after the parameter of the path.
 """
 
 import io
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 import httpx
 from PIL import Image
@@ -69,7 +72,7 @@ class Belongings:
         create = self._by_name.get(f"POST {collection}")
         answer = None
         if create is not None and create.body is not None:
-            body = create.body | await self._named_by(create, owner)
+            body = create.body | await self._named_by(create, owner) | _others(create)
             who = self.admin if create.is_for_admins else owner
             answer = await self.client.post(collection, json=body, headers=who.headers)
         if answer is None or answer.status_code != CREATED:
@@ -139,6 +142,25 @@ async def _upload(made: Belongings, owner: Person) -> dict[str, Any]:
     assert answer.status_code == CREATED, answer.text
     body: dict[str, Any] = answer.json()
     return body
+
+
+def _others(create: Operation) -> dict[str, Any]:
+    """Return values like those of the example, but new ones, for the fields that must differ each time."""
+    names: list[str] = create.details.get("x-unique", [])
+    return {name: _another(create.body[name]) for name in names} if create.body else {}
+
+
+def _another(example: Any) -> Any:
+    number = secrets.randbelow(1 << 30)
+    if isinstance(example, int):
+        return number
+    if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", example):
+        return str(uuid4())
+    if re.fullmatch(r"\d{4}-\d\d-\d\d(T.*)?", example):
+        return f"{number % 9000 + 1000}{example[4:]}"
+    if re.fullmatch(r"[\d.]+", example):
+        return f"{number}"
+    return f"{number}{example}"
 
 
 def _lasting(answer: httpx.Response) -> Any:
