@@ -150,10 +150,17 @@ def _believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
 
 def _methods_at(container: TulouContainer) -> Callable[[str], set[str]]:
     """Return what tells a path's methods: several routers may share a path, and each knows only its own."""
-    known = [(route.path_regex, route.methods or set()) for route in routes_of(container)]
+    routes = routes_of(container)
+    known = [(route.path_regex, route.methods or set()) for route in routes]
+    plain: dict[str, set[str]] = {}
+    for route in routes:
+        if "{" not in route.path:
+            plain.setdefault(route.path, set()).update(route.methods or ())
 
     def methods_at(path: str) -> set[str]:
-        found = {method for pattern, methods in known if pattern.match(path) for method in methods}
+        found = plain.get(path) or {
+            method for pattern, methods in known if pattern.match(path) for method in methods
+        }
         return found | {"HEAD"} if "GET" in found else found
 
     return methods_at

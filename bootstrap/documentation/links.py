@@ -7,13 +7,13 @@ _LAST_ID = re.compile(r"(?P<collection>.*)/\{(?P<name>\w+_id)\}(?P<rest>/.*)?")
 
 
 def add_links(document: dict[str, Any]) -> None:
-    """Lead from every answer that shows a thing with an id, or a page of them, to what is done with that id."""
+    """Lead from every answer that shows a thing with an id to what is done with that id."""
     takers = _takers(document)
     for operations in document["paths"].values():
         for operation in operations.values():
             for status, response in operation["responses"].items():
                 if status.startswith("2"):
-                    links = _links_from(response, takers, document["components"]["schemas"])
+                    links = _links_from(response, takers)
                     if links:
                         response["links"] = links
 
@@ -25,48 +25,23 @@ def _takers(document: dict[str, Any]) -> dict[str, dict[str, str]]:
         matched = _LAST_ID.fullmatch(path)
         if not matched:
             continue
-        thing = _thing_at(document, matched["collection"], f"{matched['collection']}/{{{matched['name']}}}")
+        shown = document["paths"].get(f"{matched['collection']}/{{{matched['name']}}}", {}).get("get")
+        thing = _schema_of(shown["responses"]["200"]) if shown else None
         if thing is not None:
             ids = found.setdefault(thing, {})
             ids.update({operation["operationId"]: matched["name"] for operation in operations.values()})
     return found
 
 
-def _thing_at(document: dict[str, Any], collection: str, path: str) -> str | None:
-    """Return the name of what GET shows at a thing's own path, else of what the pages of its collection show."""
-    for place in (path, collection):
-        shown = document["paths"].get(place, {}).get("get")
-        name = _schema_of(shown["responses"]["200"]) if shown else None
-        if name is not None:
-            return _on_page(name, document["components"]["schemas"]) or name
-    return None
-
-
-def _links_from(
-    response: dict[str, Any], takers: dict[str, dict[str, str]], schemas: dict[str, Any]
-) -> dict[str, Any]:
-    name = _schema_of(response) or ""
-    place = "$response.body#/id"
-    on_page = _on_page(name, schemas)
-    if on_page:
-        name, place = on_page, "$response.body#/data/0/id"
+def _links_from(response: dict[str, Any], takers: dict[str, dict[str, str]]) -> dict[str, Any]:
     return {
         operation: {
             "operationId": operation,
-            "parameters": {parameter: place},
+            "parameters": {parameter: "$response.body#/id"},
             "description": "The id in this answer is the one that this operation takes.",
         }
-        for operation, parameter in takers.get(name, {}).items()
+        for operation, parameter in takers.get(_schema_of(response) or "", {}).items()
     }
-
-
-def _on_page(name: str, schemas: dict[str, Any]) -> str | None:
-    """Return the name of what a page shows; None: it is no page."""
-    fields = schemas.get(name, {}).get("properties", {})
-    if not {"data", "next_cursor"} <= fields.keys():
-        return None
-    found: str = fields["data"]["items"].get("$ref", "").rpartition("/")[2]
-    return found
 
 
 def _schema_of(response: dict[str, Any]) -> str | None:

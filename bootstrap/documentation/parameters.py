@@ -11,9 +11,18 @@ def describe_parameters(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             for parameter in operation.get("parameters", []):
+                parameter["schema"] = _without_null(parameter["schema"])
                 parameter["schema"].pop("title", None)
                 found = _ID.fullmatch(parameter["name"])
                 if parameter["in"] == "path" and found:
                     parameter.setdefault("description", f"The {found[1].replace('_', ' ')}'s id.")
                 elif "description" in parameter["schema"]:
                     parameter.setdefault("description", parameter["schema"].pop("description"))
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return what may be sent: a parameter that is left out is absent, there is no way to write null."""
+    branches = [branch for branch in schema.get("anyOf", []) if branch.get("type") != "null"]
+    if len(branches) != 1:
+        return schema
+    return {**{name: said for name, said in schema.items() if name != "anyOf"}, **branches[0]}

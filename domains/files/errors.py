@@ -67,6 +67,15 @@ class MalformedMultipart(BadRequest):
     detail = "The multipart body can't be read. Nothing was kept."
 
 
+class NothingSent(BadRequest):
+    """Neither a body nor a word about one: a client's mistake more likely than an empty file."""
+
+    code = "files.nothing_sent"
+    detail = (
+        "Send a form with the part `file`, or the bytes with their Content-Type, also when there are none."
+    )
+
+
 class MalformedDisposition(BadRequest):
     """A Content-Disposition that can't be read (RFC 6266)."""
 

@@ -54,7 +54,7 @@ def _check_depth(value: dict[str, Any]) -> dict[str, Any]:
 
 
 FileName = Annotated[str, AfterValidator(_check_name)]
-Tag = Annotated[str, AfterValidator(_check_tag)]
+Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG), AfterValidator(_check_tag)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_check_depth)]
 
 
@@ -71,7 +71,7 @@ class FileChanges(RequestBody):
     """What to change of a file; what is absent stays."""
 
     name: FileName | None = Field(
-        None, max_length=MAX_NAME, description="What it is called.", examples=["holiday.jpg"]
+        None, min_length=1, max_length=MAX_NAME, description="What it is called.", examples=["holiday.jpg"]
     )
     tags: list[Tag] | None = Field(None, examples=[["2026", "family"]], description="Replaces all tags.")
     metadata: Metadata | None = Field(

@@ -46,7 +46,7 @@ def remarks_on(route: APIRoute) -> dict[str, Any]:
 
 def describe_exchanges(document: dict[str, Any]) -> None:
     """Add parameters, headers and problems of keys, conditions and pages to a whole document."""
-    for operations in document["paths"].values():
+    for path, operations in document["paths"].items():
         remarks = {method: operation.pop(_REMARKS, {}) for method, operation in operations.items()}
         has_tag = remarks.get("get", {}).get("revised", False)
         for method, operation in operations.items():
@@ -59,7 +59,8 @@ def describe_exchanges(document: dict[str, Any]) -> None:
                 _header(operation, "ETag")
             if method == "get" and has_tag:
                 _describe_reading(operation)
-            if (method in _CHANGING and has_tag) or (method == "post" and remarks[method].get("revised")):
+            of_one = method == "post" and "{" in path and remarks[method].get("revised")
+            if (method in _CHANGING and has_tag) or of_one:
                 _describe_changing(operation)
 
 

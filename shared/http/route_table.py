@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
@@ -13,12 +14,14 @@ class RouteTable(BaseRoute):
     """Stands first among an application's routes and serves what exactly one lookup finds.
 
     A path without parameters is a key; one with parameters is found by the text in front of the first of them.
-    What isn't found here (an unknown path, another method) is left to the routes behind, which answer 404 and 405.
+    A path without parameters is never also one with: `/v1/files/usage` names no file, whatever the method.
+    What else isn't found (an unknown path, another method) is left to the routes behind, which answer 404 and 405.
     """
 
     def __init__(self, routes: Iterable[APIRoute]) -> None:
         self._plain: dict[tuple[str, str], APIRoute] = {}
         self._patterns: dict[tuple[str, str], list[APIRoute]] = {}
+        self._plain_paths: set[str] = set()
         for route in routes:
             begin, brace, _ = route.path.partition("{")
             for method in route.methods or ():
@@ -26,6 +29,7 @@ class RouteTable(BaseRoute):
                     self._patterns.setdefault((method, begin), []).append(route)
                 else:
                     self._plain.setdefault((method, route.path), route)
+                    self._plain_paths.add(route.path)
 
     def find(self, scope: Scope) -> tuple[APIRoute | None, Scope]:
         """Return the route of a request, and what it adds to the request's scope."""
@@ -33,6 +37,8 @@ class RouteTable(BaseRoute):
         plain = self._plain.get((method, path))
         if plain is not None:
             return plain, {"endpoint": plain.endpoint, "path_params": {}, "route": plain}
+        if path in self._plain_paths:
+            return None, {}
         end = len(path)
         while (end := path.rfind("/", 0, end)) >= 0:
             for route in self._patterns.get((method, path[: end + 1]), ()):
@@ -46,8 +52,17 @@ class RouteTable(BaseRoute):
         if scope["type"] != "http" or scope.get("root_path"):
             return Match.NONE, {}
         route, child_scope = self.find(scope)
-        return (Match.NONE, {}) if route is None else (Match.FULL, {**child_scope, _FOUND: route})
+        if route is not None or scope["path"] in self._plain_paths:
+            return Match.FULL, {**child_scope, _FOUND: route}
+        return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request with the route that was found."""
-        await scope.pop(_FOUND).handle(scope, receive, send)
+        """Serve the request with the route that was found.
+
+        Raises:
+            HTTPException: the path is known, but not with this method.
+        """
+        route: APIRoute | None = scope.pop(_FOUND)
+        if route is None:
+            raise HTTPException(status_code=405)
+        await route.handle(scope, receive, send)

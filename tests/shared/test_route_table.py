@@ -54,6 +54,13 @@ def test_whatever_is_asked_for_the_answer_is_the_same(routes, method, path) -> N
     assert RouteTable(routes).find(scope)[0] is _found_in_turn(routes, scope)
 
 
+async def test_a_path_of_its_own_names_no_thing(client, user) -> None:
+    """`/v1/files/usage` is not the file `usage`, whatever the method."""
+    answer = await client.delete("/v1/files/usage", headers=user.headers)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert answer.json()["code"] == "request.method_not_allowed"
+
+
 def test_it_stands_in_front_of_every_other_route(composition) -> None:
     from bootstrap.api import create_api
 

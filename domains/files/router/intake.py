@@ -9,7 +9,13 @@ from uuid import UUID
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from domains.files.errors import DetailsRefused, MalformedDigest, MalformedDisposition, UploadTorn
+from domains.files.errors import (
+    DetailsRefused,
+    MalformedDigest,
+    MalformedDisposition,
+    NothingSent,
+    UploadTorn,
+)
 from domains.files.router.disposition import file_name_of, parse_parameters
 from domains.files.router.multipart import MultipartUpload
 from domains.files.schemas import Details, clean_name
@@ -28,9 +34,12 @@ async def incoming_of(request: Request, owner_id: UUID, settings: FilesSettings)
 
     Raises:
         MalformedMultipart, MalformedDisposition, MalformedDigest: it can't be read.
+        NothingSent: there is no body, and no type that would say that it is empty.
         UploadTorn: the client went away.
     """
     content_type = request.headers.get("content-type", "")
+    if not content_type and not _content_length(request) and "transfer-encoding" not in request.headers:
+        raise NothingSent
     digest = _digest_of(request)
     if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
         return _raw(request, owner_id, digest)

@@ -17,6 +17,7 @@ from domains.files.errors import (
     MalformedDigest,
     MalformedDisposition,
     MalformedMultipart,
+    NothingSent,
     PreconditionFailed,
     QuotaExceeded,
     RangeNotSatisfiable,
@@ -62,6 +63,7 @@ MediaType = Annotated[
 
 RenditionName = Annotated[str, Path(description="Which of the renditions.", examples=["thumb"])]
 _UPLOAD_PROBLEMS = (
+    NothingSent,
     MalformedMultipart,
     MalformedDisposition,
     MalformedDigest,

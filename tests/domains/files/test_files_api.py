@@ -576,3 +576,10 @@ async def test_a_failed_job_can_be_retried_and_makes_what_was_missing(
     assert (await get(client, user, job)).json()["status"] == "succeeded"
     read = (await get(client, user, f"/v1/files/{file['id']}")).json()
     assert {(row["status"], row["problem"]) for row in read["renditions"]} == {("ready", None)}
+
+
+async def test_a_request_without_a_body_is_no_empty_file(client, user) -> None:
+    nothing = await client.post("/v1/files", headers=user.headers)
+    assert (nothing.status_code, nothing.json()["code"]) == (400, "files.nothing_sent")
+    empty = await client.post("/v1/files", headers=user.headers | {"Content-Type": "text/plain"})
+    assert (empty.status_code, empty.json()["size"]) == (201, 0)

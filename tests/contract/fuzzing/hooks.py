@@ -1,0 +1,117 @@
+"""What Schemathesis is told: who is calling, what can't be guessed, and what this API promises beyond the standards."""
+
+import os
+import secrets
+from typing import Any
+
+import httpx
+import schemathesis
+
+API = os.environ["FUZZED_API"]
+CALLER = os.environ["FUZZED_AS"]
+ADMIN = os.environ["FUZZED_ADMIN"]
+PASSWORD = os.environ["FUZZED_PASSWORD"]
+PROBLEM = "application/problem+json"
+TEXT = "Bytes of a type that is accepted."
+UNAUTHORIZED = 401
+BEYOND_SCHEMA = "value_error"
+"""The code of a rule that no schema can say: whether a domain name exists, which characters may stand in a name."""
+
+
+class Caller:
+    """The token of who is calling; a new one when that was signed out, disabled or deleted by what was tried."""
+
+    def __init__(self) -> None:
+        self._token: str | None = None
+
+    def token(self) -> str:
+        """Return a token that was good a moment ago."""
+        if self._token is None:
+            self._token = self._sign_in(ADMIN if CALLER == "admin" else self._register())
+        return self._token
+
+    def forget(self, shown: str) -> None:
+        """Take note that a token is no good any more."""
+        if shown == f"Bearer {self._token}":
+            self._token = None
+
+    def _register(self) -> str:
+        email = f"fuzz-{secrets.token_hex(8)}@example.com"
+        body = {"email": email, "password": PASSWORD}
+        httpx.post(f"{API}/v1/auth/register", json=body).raise_for_status()
+        return email
+
+    def _sign_in(self, email: str) -> str:
+        form = {"grant_type": "password", "username": email, "password": PASSWORD}
+        answer = httpx.post(f"{API}/v1/auth/token", data=form).raise_for_status()
+        return str(answer.json()["access_token"])
+
+
+caller = Caller()
+
+
+class _Bearer:
+    def get(self, _case: Any, _context: Any) -> str:
+        return caller.token()
+
+    def set(self, case: Any, data: str, _context: Any) -> None:
+        case.headers["Authorization"] = f"Bearer {data}"
+
+
+if CALLER != "anonymous":
+    schemathesis.auth(refresh_interval=None)(_Bearer)
+
+
+@schemathesis.hook
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+    """Say what can't be guessed, so that a good request gets past it to what it is about."""
+    if not _is_good(case):
+        return
+    headers = case.headers
+    if "Idempotency-Key" in headers:
+        headers["Idempotency-Key"] = secrets.token_hex(8)
+    if "If-Match" in headers:
+        headers["If-Match"] = "*"
+    headers.pop("Repr-Digest", None)
+    if case.operation.definition.raw["operationId"] == "upload_file" and isinstance(case.body, dict):
+        headers.pop("Content-Disposition", None)
+        case.body["file"] = TEXT
+
+
+@schemathesis.hook
+def after_call(_context: Any, _case: Any, response: Any) -> None:
+    """Get a new token if this one is no good any more."""
+    if response.status_code == UNAUTHORIZED:
+        caller.forget(str(response.request.headers.get("Authorization", "")))
+
+
+@schemathesis.check
+def documented_code(_context: Any, response: Any, case: Any) -> None:
+    """An error has one of the codes that the operation names for its status."""
+    declared = case.operation.definition.raw["responses"].get(str(response.status_code))
+    problem = _problem_of(response)
+    if (
+        problem is not None and declared is not None
+    ):  # a status that isn't declared is another check's business
+        named = declared["content"][PROBLEM]["examples"]
+        assert problem["code"] in named, f"{problem['code']} is not among the documented {sorted(named)}"
+
+
+@schemathesis.check
+def the_schema_says_it_all(_context: Any, response: Any, case: Any) -> None:
+    """Input that the schema allows breaks no rule but those that no schema can say."""
+    problem = _problem_of(response)
+    if problem is not None and problem["code"] == "request.invalid_input" and _is_good(case):
+        untold = [error for error in problem["errors"] if error["code"] != BEYOND_SCHEMA]
+        assert not untold, f"the schema allows what is refused: {untold}"
+
+
+def _is_good(case: Any) -> bool:
+    return bool(case.meta is not None and case.meta.generation.mode.is_positive)
+
+
+def _problem_of(response: Any) -> dict[str, Any] | None:
+    if response.request.method == "HEAD":
+        return None
+    is_problem = response.headers.get("content-type", [""])[0].startswith(PROBLEM)
+    return response.json() if is_problem else None
