@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.contract.tools import install_client_generator, install_node_packages
-from tests.end_to_end.conftest import system  # noqa: F401  # the same running system
+from tests.end_to_end.conftest import citizens, live, system  # noqa: F401  # the same running system
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,29 @@
 """Clients that were generated from the OpenAPI document tell the story of the demo: so the document is good."""
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.contract.tools import CLIENTS, HERE, TYPESCRIPT, Failed, node, run
+from tests.contract.tools import CLIENTS, HERE, PROJECT, TYPESCRIPT, Failed, node, run
+from tests.people import Person
 
 PHOTOGRAPH = HERE.parent / "data" / "astronaut.jpg"
+pytestmark = pytest.mark.timeout(600)  # the first run on a machine brings the tools
 TOLD = "The story was told."
+PAGE = PROJECT / "docs" / "clients.md"
+
+
+def example(language: str, url: str, person: Person) -> str:
+    """Return the example that the page shows, for this API and somebody who is there."""
+    code = PAGE.read_text().split(f"```{language}\n")[1].split("```")[0]
+    told = {"http://127.0.0.1:8000": url, "ada@example.com": person.email, '"..."': f'"{person.password}"'}
+    for shown, real in told.items():
+        assert shown in code
+        code = code.replace(shown, real)
+    return code
 
 
 @pytest.fixture
@@ -31,6 +45,14 @@ def test_a_client_in_typescript_tells_the_story(typescript: Path, system, server
     check_types(typescript)
     said = node(str(typescript / "story.ts"), system.url, servers.mails, PHOTOGRAPH, at=typescript)
     assert TOLD in said
+
+
+async def test_the_example_in_typescript_works_as_printed(typescript: Path, system, citizens) -> None:
+    somebody = await citizens.register()
+    story = typescript / "story.ts"
+    story.write_text(example("ts", system.url, somebody) + "console.log(me.data?.email);\n")
+    await asyncio.to_thread(check_types, typescript)
+    assert somebody.email in await asyncio.to_thread(node, str(story), at=typescript)
 
 
 def test_types_refuse_what_the_api_would(typescript: Path) -> None:
@@ -55,3 +77,12 @@ def test_a_client_in_python_tells_the_story(python: Path, system, servers) -> No
     interpreter, story = CLIENTS / "bin" / "python", HERE / "story.py"
     said = run(interpreter, story, system.url, servers.mails, PHOTOGRAPH, at=python, PYTHONPATH=str(python))
     assert TOLD in said
+
+
+async def test_the_example_in_python_works_as_printed(python: Path, system, citizens) -> None:
+    somebody = await citizens.register()
+    code = example("python", system.url, somebody) + "print(me.email)\n"
+    said = await asyncio.to_thread(
+        run, CLIENTS / "bin" / "python", "-c", code, at=python, PYTHONPATH=str(python)
+    )
+    assert somebody.email in said

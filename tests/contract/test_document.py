@@ -13,6 +13,7 @@ from shared.errors import CATALOGUE
 from tests.contract.tools import HERE, Failed, node
 
 SPECTRAL = "node_modules/@stoplight/spectral-cli/dist/index.js"
+pytestmark = pytest.mark.timeout(600)  # the first run on a machine brings the linter
 RULES = HERE / "spectral.yaml"
 
 

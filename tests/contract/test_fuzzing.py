@@ -17,7 +17,6 @@ from tests.installations import running, settings_of_its_own
 from tests.people import PASSWORD
 from tests.programs import Program, free_port
 
-IS_LONG = os.environ.get("FUZZ") == "long"
 SHORT = """
 [generation]
 deterministic = true
@@ -25,6 +24,8 @@ max-examples = 15
 [phases.stateful]
 generation.max-examples = 100
 """
+"""The same each time."""
+
 LONG = """
 [generation]
 max-examples = 300
@@ -32,7 +33,8 @@ max-examples = 300
 max-steps = 12
 generation.max-examples = 1500
 """
-"""How much is tried: the same each time, or, with FUZZ=long, more and something new each time."""
+"""Something new each time: the output names the seed."""
+
 RULES = Path(__file__).parent / "fuzzing" / "schemathesis.toml"
 
 MANY = 41
@@ -80,11 +82,25 @@ async def target(
     api.stop()
 
 
-@pytest.mark.timeout(3600 if IS_LONG else 240)
-@pytest.mark.parametrize("caller", ["anonymous", "user", "admin"])
+as_each = pytest.mark.parametrize("caller", ["anonymous", "user", "admin"])
+
+
+@pytest.mark.timeout(240)
+@as_each
 def test_the_document_promises_every_answer(caller: str, target: Target, tmp_path: Path) -> None:
+    fuzz(caller, target, tmp_path, extent=SHORT)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@as_each
+def test_the_document_promises_every_answer_of_many(caller: str, target: Target, tmp_path: Path) -> None:
+    fuzz(caller, target, tmp_path, extent=LONG)
+
+
+def fuzz(caller: str, target: Target, tmp_path: Path, *, extent: str) -> None:
     config = tmp_path / "schemathesis.toml"
-    config.write_text(RULES.read_text() + (LONG if IS_LONG else SHORT))
+    config.write_text(RULES.read_text() + extent)
     told = {
         "FUZZED_API": target.url,
         "FUZZED_AS": caller,
