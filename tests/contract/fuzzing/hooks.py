@@ -12,7 +12,8 @@ CALLER = os.environ["FUZZED_AS"]
 ADMIN = os.environ["FUZZED_ADMIN"]
 PASSWORD = os.environ["FUZZED_PASSWORD"]
 PROBLEM = "application/problem+json"
-TEXT = "Bytes of a type that is accepted."
+DOCUMENT = "%PDF-1.4\n%%EOF\n"
+"""Bytes of a type that is accepted, and that makes work."""
 UNAUTHORIZED = 401
 BEYOND_SCHEMA = "value_error"
 """The code of a rule that no schema can say: whether a domain name exists, which characters may stand in a name."""
@@ -73,9 +74,10 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     if "If-Match" in headers:
         headers["If-Match"] = "*"
     headers.pop("Repr-Digest", None)
+    case.query.pop("cursor", None)
     if case.operation.definition.raw["operationId"] == "upload_file" and isinstance(case.body, dict):
         headers.pop("Content-Disposition", None)
-        case.body["file"] = TEXT
+        case.body["file"] = DOCUMENT
 
 
 @schemathesis.hook
