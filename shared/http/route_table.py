@@ -21,7 +21,7 @@ class RouteTable(BaseRoute):
     def __init__(self, routes: Iterable[APIRoute]) -> None:
         self._plain: dict[tuple[str, str], APIRoute] = {}
         self._patterns: dict[tuple[str, str], list[APIRoute]] = {}
-        self._plain_paths: set[str] = set()
+        self._plain_paths: dict[str, APIRoute] = {}
         for route in routes:
             begin, brace, _ = route.path.partition("{")
             for method in route.methods or ():
@@ -29,7 +29,7 @@ class RouteTable(BaseRoute):
                     self._patterns.setdefault((method, begin), []).append(route)
                 else:
                     self._plain.setdefault((method, route.path), route)
-                    self._plain_paths.add(route.path)
+                    self._plain_paths.setdefault(route.path, route)
 
     def find(self, scope: Scope) -> tuple[APIRoute | None, Scope]:
         """Return the route of a request, and what it adds to the request's scope."""
@@ -38,7 +38,7 @@ class RouteTable(BaseRoute):
         if plain is not None:
             return plain, {"endpoint": plain.endpoint, "path_params": {}, "route": plain}
         if path in self._plain_paths:
-            return None, {}
+            return None, {"route": self._plain_paths[path]}  # what was meant, for the log and the metrics
         end = len(path)
         while (end := path.rfind("/", 0, end)) >= 0:
             for route in self._patterns.get((method, path[: end + 1]), ()):

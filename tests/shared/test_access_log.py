@@ -32,12 +32,12 @@ def lines():
 
 
 async def test_a_request_is_one_line(client, user, lines) -> None:
-    answer = await client.get("/v1/users/me?access_token=abc", headers=user.headers)
+    answer = await client.get("/v1/jobs?kind=never.logged", headers=user.headers)
     (line,) = lines
     assert line == {
         "event": "request",
         "method": "GET",
-        "route": "/v1/users/me",
+        "route": "/v1/jobs",
         "status": 200,
         "seconds": line["seconds"],
         "first_byte": line["first_byte"],
