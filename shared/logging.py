@@ -20,6 +20,10 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
+_steps: list[Any] = []
+"""One list for good: loggers that were used already keep the one that they saw."""
+
+
 def configure_logging(*, level: str, log_format: LogFormat) -> None:
     """Send everything, the libraries' lines too, through one formatter to standard error."""
     shared_processors: list[Any] = [
@@ -31,12 +35,13 @@ def configure_logging(*, level: str, log_format: LogFormat) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_nothing,
     ]
+    _steps[:] = [
+        structlog.stdlib.filter_by_level,
+        *shared_processors,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared_processors,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_steps,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -20,6 +20,8 @@ from tests.installations import Installation, running
 from tests.people import Person
 from tests.scaling.standby import Standby
 
+pytestmark = pytest.mark.long
+
 LONG = 60.0
 """Seconds of lag that no test takes: a replica that stands still is used all the time."""
 
