@@ -27,8 +27,8 @@ UPLOAD: dict[str, Any] = {
                         },
                         "tags": {
                             "type": "array",
-                            "items": {"type": "string", "minLength": 1, "maxLength": 64},
-                            "description": "What to find it by.",
+                            "items": {"type": "string", "maxLength": 64},
+                            "description": "What to find it by; an empty one is left out.",
                             "examples": [["holiday"]],
                         },
                         "metadata": {
