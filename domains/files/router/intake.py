@@ -119,6 +119,8 @@ def _details(fields: dict[str, list[str]], settings: FilesSettings) -> Details:
     unknown = fields.keys() - {"tags", "metadata"}
     if unknown:
         raise DetailsRefused("The form has a field that is neither `file`, `tags` nor `metadata`.")
+    if len(fields.get("metadata", [])) > 1:
+        raise DetailsRefused("The form has the field `metadata` more than once.")
     # A form that is left empty sends an empty field.
     tags = [tag for tag in dict.fromkeys(fields.get("tags", [])) if tag]
     metadata = fields.get("metadata", [""])[-1] or "{}"

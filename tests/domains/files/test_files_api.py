@@ -583,3 +583,10 @@ async def test_a_request_without_a_body_is_no_empty_file(client, user) -> None:
     assert (nothing.status_code, nothing.json()["code"]) == (400, "files.nothing_sent")
     empty = await client.post("/v1/files", headers=user.headers | {"Content-Type": "text/plain"})
     assert (empty.status_code, empty.json()["size"]) == (201, 0)
+
+
+async def test_metadata_is_said_once(client, user) -> None:
+    parts = [("metadata", (None, text)) for text in ('{"a": 1}', '{"a": 2}')]
+    files = [*parts, ("file", ("notes.txt", b"words", "text/plain"))]
+    answer = await client.post("/v1/files", files=files, headers=user.headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "files.details_refused")
