@@ -5,9 +5,9 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 RUN python3 -m venv /opt/tulou
 COPY requirements requirements
-RUN /opt/tulou/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/run.txt
+RUN /opt/tulou/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r requirements/run.txt
 RUN python3 -m venv /opt/build \
-    && /opt/build/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/build.txt
+    && /opt/build/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY shared shared
 COPY domains domains

@@ -67,7 +67,7 @@ def _npm_ci() -> None:
 def _make_environment() -> None:
     run(sys.executable, "-m", "venv", "--clear", CLIENTS)
     pip = (CLIENTS / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    run(*pip, "--require-hashes", "-r", _CLIENTS_LOCK, seconds=_PATIENCE)
+    run(*pip, "--require-hashes", "--no-deps", "-r", _CLIENTS_LOCK, seconds=_PATIENCE)
 
 
 def _once(folder: Path, lock_file: Path, install: Callable[[], None]) -> None:
