@@ -26,10 +26,9 @@ from shared.http.cross_origin import CrossOrigin
 from shared.http.frame import Frame
 from shared.http.gate import Gate, Rules
 from shared.http.hosts import Hosts
-from shared.http.observing import Observed
-from shared.http.problems import ProblemWriter, UnexpectedErrors
+from shared.http.journal import Journal
+from shared.http.problems import ProblemWriter
 from shared.http.rate_limits import Key, RateLimits, cost_of
-from shared.http.request_meter import RequestMeter
 from shared.http.route_table import RouteTable
 from shared.http.routing import does_stream_body
 from shared.http.security_headers import security_headers
@@ -61,8 +60,8 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.answers = container.idempotency.service()
     app.state.united = container.database().united
     app.state.readiness = health.Readiness()
-    app.state.requests = RequestMeter()
-    app.state.metrics = metrics.exposition(container, app.state.requests)
+    app.state.journal = Journal(AccessLog(settings.logs_as))
+    app.state.metrics = metrics.exposition(container, app.state.journal)
     writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))
     writer.install(app)
     for router in routers_of(container):
@@ -72,15 +71,14 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.rate_limits = (
         RateLimits(settings.rate_limit, callers=settings.rate_limit_callers) if settings.rate_limit else None
     )
-    # The last one added is the outermost.
-    app.add_middleware(Gate, problems=writer, rules=_rules(settings, container, limits=app.state.rate_limits))
-    app.add_middleware(UnexpectedErrors, problems=writer)
     app.add_middleware(
         Frame,
+        gate=Gate(_rules(settings, container, limits=app.state.rate_limits)),
+        problems=writer,
+        journal=app.state.journal,
         headers=security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds),
         cross_origin=CrossOrigin(settings.cors_origins),
     )
-    app.add_middleware(Observed, meter=app.state.requests, log=AccessLog(settings.logs_as))
     if settings.trusted_proxies:
         app.add_middleware(_believe_proxies, trusted=settings.trusted_proxies)
     return app
@@ -120,6 +118,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with _exchange(app, settings):
                 yield
     finally:
+        app.state.journal.settle()
         await stop(container)
         await app.state.redis.aclose()
 

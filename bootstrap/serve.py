@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from bootstrap.api import create_api
+from bootstrap.garbage import set_garbage_collection
 from bootstrap.protocol import Patience, PatientProtocol
 from bootstrap.settings import Settings
 from shared.errors import AppError
@@ -20,6 +21,12 @@ from shared.trace import Trace, tracing
 
 _HALF_SENT = 0.75
 """Share of the time of a stop after which a body that is still half-sent is given up."""
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        set_garbage_collection()
 
 
 def serve_api(settings: Settings) -> None:
@@ -42,7 +49,7 @@ def serve_api(settings: Settings) -> None:
             0, round(settings.shutdown_grace - 1)
         ),  # the last second closes the pools
     )
-    uvicorn.Server(config).run(sockets=[_bind(settings.host, settings.port)])
+    _Server(config).run(sockets=[_bind(settings.host, settings.port)])
 
 
 def _patience(settings: Settings) -> Patience:

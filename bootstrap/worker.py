@@ -25,6 +25,7 @@ from celery.worker import state
 from bootstrap.compose import compose, require, start, stop
 from bootstrap.container import TulouContainer
 from bootstrap.fleets import kinds_of
+from bootstrap.garbage import set_garbage_collection
 from bootstrap.observation.processes import check_observation, observed
 from bootstrap.pulse import beat
 from bootstrap.settings import Settings
@@ -174,6 +175,7 @@ class Worker:
     def _on_child_start(self, **_: object) -> None:
         configure_logging(level=self._settings.log_level, log_format=self._settings.logs_as)
         self._current_child()
+        set_garbage_collection()
 
     def _on_child_stop(self, **_: object) -> None:
         if self._child is not None:

@@ -18,8 +18,8 @@ from bootstrap.observation.job_metrics import JobMetrics
 from bootstrap.observation.process_metrics import ProcessMetrics
 from bootstrap.settings import Settings
 from shared.errors import AppError
+from shared.http.journal import Journal
 from shared.http.problems import UnknownPath
-from shared.http.request_meter import RequestMeter
 from shared.http.routing import Router
 from shared.identity import NotAuthenticated
 from shared.logging import get_logger
@@ -96,11 +96,11 @@ class Exposition(Collector):
             yield from kept.families
 
 
-def exposition(container: TulouContainer, requests: RequestMeter) -> Exposition:
+def exposition(container: TulouContainer, journal: Journal) -> Exposition:
     """Return the metrics of an API process."""
     jobs = JobMetrics(container.jobs.operations(), container.jobs.durations())
     measured = {domain: DomainMetrics(measures) for domain, measures in offers(container, "measures").items()}
-    own = ProcessMetrics(requests=requests, database=container.database())
+    own = ProcessMetrics(journal=journal, database=container.database())
     return Exposition(own, {"jobs": jobs, **measured})
 
 

@@ -11,14 +11,15 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from bootstrap.observation.families import gauge
 from bootstrap.observation.job_metrics import cumulative
 from shared.database import Database
-from shared.http.request_meter import BUCKETS, RequestMeter
+from shared.http.journal import Journal
+from shared.http.request_meter import BUCKETS
 
 
 class ProcessMetrics(Collector):
     """Of this process alone: sum them over all."""
 
-    def __init__(self, *, requests: RequestMeter, database: Database) -> None:
-        self._requests = requests
+    def __init__(self, *, journal: Journal, database: Database) -> None:
+        self._journal = journal
         self._database = database
         # A registry that nobody asks: both would enter themselves into the one of all libraries.
         own = CollectorRegistry()
@@ -42,7 +43,7 @@ class ProcessMetrics(Collector):
         sent = CounterMetricFamily(
             "tulou_http_response_bytes", "Bytes of answers' bodies.", labels=["method", "route", "status"]
         )
-        for times in self._requests.times():
+        for times in self._journal.times():
             of = [times.method, times.route, times.status]
             took.add_metric(of, cumulative(BUCKETS, times.counts), sum_value=times.seconds)
             sent.add_metric(of, times.sent_bytes)
@@ -52,7 +53,7 @@ class ProcessMetrics(Collector):
             "tulou_http_requests_in_flight",
             "Requests that are being answered.",
             [],
-            [([], self._requests.in_flight)],
+            [([], self._journal.in_flight)],
         )
 
     def _of_connections(self) -> Iterator[Metric]:

@@ -1,6 +1,6 @@
 """Which pages of other origins may call this server from a browser (CORS, the Fetch standard)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from starlette.types import Send
 
@@ -39,9 +39,11 @@ class CrossOrigin:
             return ()
         return self._granted.get(origin, (_VARY,))
 
-    def is_preflight(self, method: str, origin: bytes, *, asks: bool) -> bool:
-        """Tell whether a request asks on behalf of a known origin what it may send."""
-        return asks and method == "OPTIONS" and origin in self._granted
+    def is_preflight(self, method: str, fields: Mapping[bytes, bytes]) -> bool:
+        """Tell whether a request with these header fields asks on behalf of a known origin what it may send."""
+        if method != "OPTIONS" or b"access-control-request-method" not in fields:
+            return False
+        return fields.get(b"origin", b"") in self._granted
 
     async def grant(self, send: Send) -> None:
         """Answer such a question."""

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope
 
-from shared.errors import AppError
+from shared.http.answer import Answer
 from shared.http.hosts import Hosts, UnknownHost
-from shared.http.observing import PROBES
-from shared.http.problems import ProblemWriter
-from shared.http.rate_limits import STANDING, Key, RateLimits, network_of
+from shared.http.journal import PROBES
+from shared.http.rate_limits import Key, RateLimits, network_of
 from shared.http.refusals import AmbiguousLength, BadQuery, BodyTooLarge, UnsupportedEncoding
+
+Fields = Mapping[bytes, bytes]
+"""Header fields by name; of one that is repeated the last."""
 
 MAX_QUERY = 8192
 """Bytes of a query string."""
@@ -48,53 +50,42 @@ class Rules:
 
 
 class Gate:
-    """Refuses what may not come in. A body is read here, whole, and handed on."""
+    """Refuses what may not come in, with the error that says why."""
 
-    def __init__(self, app: ASGIApp, *, problems: ProblemWriter, rules: Rules) -> None:
-        self._app = app
-        self._problems = problems
+    def __init__(self, rules: Rules) -> None:
         self._rules = rules
+        self.has_head = rules.has_head
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-        try:
-            self._admit(scope, headers)
-            if has_body:
-                _check_body(headers)
-                if not self._rules.streams(scope):
-                    receive = await self._read(headers, receive)
-        except AppError as error:
-            response = self._problems.response(error, scope["path"])
-            if has_body:
-                response.headers["Connection"] = "close"
-            await response(scope, receive, send)
-            return
-        if scope["method"] == "HEAD" and not self._rules.has_head(scope):
-            await self._answer_head(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+    def admit(self, scope: Scope, fields: Fields, answer: Answer) -> None:
+        """Let a request in; its answer tells the caller about the limits.
 
-    def _admit(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        Raises:
+            AppError: it may not come in.
+        """
         rules, is_probe = self._rules, scope["path"] in PROBES
-        if len(headers) != len(scope["headers"]):
+        if len(fields) != len(scope["headers"]):
             _check_repeated(scope)
-        host = headers.get(b"host")
+        host = fields.get(b"host")
         if host is not None:
             rules.hosts.check(host, any_name=is_probe)
         elif not is_probe or scope.get("http_version") != "1.0":
             raise UnknownHost
         # The house itself asks probes, often and by address: no limit and no name are theirs.
         if rules.limits is not None and not is_probe:
-            scope[STANDING] = rules.limits.take(self._caller(scope, headers), rules.cost(scope))
+            answer.standing += rules.limits.take(self._caller(scope, fields), rules.cost(scope))
         _check_address(scope)
 
-    def _caller(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Key:
-        authorization = headers.get(b"authorization", b"")
+    async def body(self, scope: Scope, fields: Fields, receive: Receive) -> Receive:
+        """Read a body, whole, unless its route does, and return what hands it on.
+
+        Raises:
+            AppError: it may not come in.
+        """
+        _check_body(fields)
+        return receive if self._rules.streams(scope) else await self._read(fields, receive)
+
+    def _caller(self, scope: Scope, fields: Fields) -> Key:
+        authorization = fields.get(b"authorization", b"")
         if authorization[:7].lower() == b"bearer ":
             known = self._rules.identify(authorization[7:].decode("latin-1"))
             if known is not None:
@@ -102,8 +93,8 @@ class Gate:
         client = scope.get("client")
         return network_of(client[0]) if client else ""
 
-    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> Receive:
-        declared, limit = headers.get(b"content-length", b"0"), self._rules.max_body
+    async def _read(self, fields: Fields, receive: Receive) -> Receive:
+        declared, limit = fields.get(b"content-length", b"0"), self._rules.max_body
         if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:  # noqa: PLR2004  # digits of 2**63
             raise BodyTooLarge(limit=limit)
         body = bytearray()
@@ -118,25 +109,10 @@ class Gate:
                 whole = {"type": "http.request", "body": bytes(body), "more_body": False}
                 return _replay([whole], receive)
 
-    async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as GET does, without the body (RFC 9110, section 9.3.2). A stream ends where it would begin."""
-        ended = False
 
-        async def send_head(message: Message) -> None:
-            nonlocal ended
-            if message["type"] == "http.response.start":
-                await send(message)
-            elif not ended:
-                ended = True
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-        asked = {**scope, "method": "GET"}
-        try:
-            await self._app(asked, receive, send_head)
-        finally:
-            scope.update(
-                {name: asked[name] for name in ("route", "endpoint", "path_params") if name in asked}
-            )
+def has_body(fields: Fields) -> bool:
+    """Whether a request with these header fields brings a body."""
+    return fields.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in fields
 
 
 def _replay(messages: Iterable[Message], receive: Receive) -> Receive:
@@ -178,8 +154,8 @@ def _is_text(encoded: bytes) -> bool:
     return True
 
 
-def _check_body(headers: Mapping[bytes, bytes]) -> None:
-    if b"content-length" in headers and b"transfer-encoding" in headers:
+def _check_body(fields: Fields) -> None:
+    if b"content-length" in fields and b"transfer-encoding" in fields:
         raise AmbiguousLength
-    if headers.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
+    if fields.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
         raise UnsupportedEncoding

@@ -7,15 +7,12 @@ from typing import Any, ClassVar
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.errors import AppError, BadRequest, FieldProblem, InternalError, NotFound, Unprocessable
-from shared.logging import get_logger
+from shared.errors import AppError, BadRequest, FieldProblem, NotFound, Unprocessable
 from shared.trace import current_trace
 
-logger = get_logger(__name__)
 MAX_FIELD_PROBLEMS = 50
 
 
@@ -68,7 +65,7 @@ class ProblemWriter:
         self._methods_at = methods_at
 
     def install(self, app: FastAPI) -> None:
-        """Answer every exception of the application, but for unexpected ones: see `UnexpectedErrors`."""
+        """Answer every exception of the application, but for unexpected ones: see `Frame`."""
         app.add_exception_handler(AppError, self._app_error)
         app.add_exception_handler(RequestValidationError, self._invalid)
         app.add_exception_handler(HTTPException, self._http)
@@ -109,39 +106,6 @@ class ProblemWriter:
         if known is MethodNotAllowed and self._methods_at:
             headers["Allow"] = ", ".join(sorted(self._methods_at(request.url.path)))
         return self.response(problem, request.url.path, headers)
-
-
-class UnexpectedErrors:
-    """Answers what nobody foresaw with a 500 that tells nothing; the log has it all.
-
-    A layer of our own, inside that of the request ids: Starlette's handler stands outside of every layer.
-    """
-
-    def __init__(self, app: ASGIApp, *, problems: ProblemWriter) -> None:
-        self._app = app
-        self._problems = problems
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        started = False
-
-        async def send_noting(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_noting)
-        except ClientDisconnect:
-            # Nobody is there to be answered, and nothing of ours is wrong.
-            logger.info("client_went_away", path=scope["path"])
-        except Exception:
-            if scope["type"] != "http":
-                raise
-            logger.exception("unexpected_error", path=scope["path"])
-            if started:
-                raise  # half an answer can only be cut off
-            await self._problems.response(InternalError(), scope["path"])(scope, receive, send)
 
 
 def _unnamed(status: int) -> AppError:

@@ -11,8 +11,6 @@ from typing import Any, ClassVar, TypeVar
 from shared.errors import Quota, TooManyRequests
 
 WINDOW = 60
-STANDING = "tulou.rate_limit"
-"""Where a request's scope keeps the header fields that tell how its caller stands."""
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 _COST = "__rate_limit_cost__"

@@ -4,6 +4,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shared.http.access_log import Exchange
+
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds; one more bucket holds whatever took longer."""
 
@@ -35,18 +37,17 @@ class RequestMeter:
     """For one event loop: it locks nothing."""
 
     def __init__(self) -> None:
-        self.in_flight = 0
         self._cells: dict[tuple[str, str, int], _Cell] = {}
 
-    def note(self, method: str, route: str, status: int, *, seconds: float, sent_bytes: int) -> None:
+    def note(self, exchange: Exchange) -> None:
         """Count a request that has been answered."""
-        key = (method, route, status // 100)
+        key = (exchange.method, exchange.route or "", exchange.status // 100)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = _Cell()
-        cell.counts[bisect_left(BUCKETS, seconds)] += 1
-        cell.seconds += seconds
-        cell.sent_bytes += sent_bytes
+        cell.counts[bisect_left(BUCKETS, exchange.seconds)] += 1
+        cell.seconds += exchange.seconds
+        cell.sent_bytes += exchange.sent_bytes
 
     def times(self) -> Iterator[RouteTimes]:
         """Yield what was counted since the process began."""

@@ -13,8 +13,11 @@ from redis.asyncio import Redis
 
 from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
+from shared.http.access_log import AccessLog
+from shared.http.frame import Frame
 from shared.http.gate import Gate, Rules
 from shared.http.hosts import Hosts
+from shared.http.journal import Journal
 from shared.http.problems import ProblemWriter
 from shared.http.rate_limits import WINDOW, RateLimits, TooOften, cost_of, costs, network_of
 from tests.security.applications import application, client_of
@@ -172,7 +175,8 @@ async def test_an_endpoint_may_count_as_several() -> None:
         limits=RateLimits(5, callers=100, now=HeldClock()),
         cost=lambda scope: cost_of(dear) if scope["path"] == "/dear" else 1,
     )
-    app.add_middleware(Gate, problems=ProblemWriter(public_url=""), rules=rules)
+    journal = Journal(AccessLog("json"))
+    app.add_middleware(Frame, gate=Gate(rules), problems=ProblemWriter(public_url=""), journal=journal)
     async with client_of(app) as client:
         assert (await client.get("/dear")).status_code == 200
         assert (await client.get("/dear")).status_code == 429

@@ -99,7 +99,7 @@ def test_nobody_can_forge_a_line(log_format, written) -> None:
     forged = 'x"}\n{"event": "security_event"'
     text = written(log_format)
     AccessLog(log_format).write(
-        Exchange("GET", "/v1/files/{file_id}", 200, 0.1, 0.2, 3, None, forged, "an-id")
+        [Exchange("GET", "/v1/files/{file_id}", 200, 0.1, 0.2, 3, None, forged, "an-id", 1.0)]
     )
     get_logger("ours").warning("event", given=forged)
     logging.getLogger("theirs").warning("said %s", forged)

@@ -1,27 +1,32 @@
 """The lines about requests."""
 
+import asyncio
 import json
 import logging
+import time
 
 import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
 from shared.http.access_log import AccessLog
-from shared.http.observing import Observed
-from shared.http.request_meter import RequestMeter
+from shared.http.frame import Frame
+from shared.http.gate import Gate, Rules
+from shared.http.hosts import Hosts
+from shared.http.journal import MOST, PAUSE, Journal
+from shared.http.problems import ProblemWriter
 from shared.logging import ACCESS
 
 
 @pytest.fixture
-def lines():
-    """The lines of this test, the log at its least quiet."""
+def blocks():
+    """The blocks of lines of this test, the log at its least quiet."""
 
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            found.append(json.loads(record.getMessage()))
+            found.append([json.loads(line) for line in record.getMessage().splitlines()])
 
-    found: list[dict[str, object]] = []
+    found: list[list[dict[str, object]]] = []
     log = logging.getLogger(ACCESS)
     level, kept = log.level, Kept()
     log.addHandler(kept)
@@ -31,9 +36,29 @@ def lines():
     log.setLevel(level)
 
 
+@pytest.fixture
+def lines(app, blocks):
+    """What returns the lines so far."""
+    app.state.journal.settle()
+    blocks.clear()
+
+    def so_far() -> list[dict[str, object]]:
+        app.state.journal.settle()
+        return [line for block in blocks for line in block]
+
+    return so_far
+
+
+def framed(app, journal: Journal) -> httpx.AsyncClient:
+    gate = Gate(Rules(max_body=10, hosts=Hosts()))
+    frame = Frame(app, gate=gate, problems=ProblemWriter(public_url=""), journal=journal)
+    transport = httpx.ASGITransport(frame, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
 async def test_a_request_is_one_line(client, user, lines) -> None:
     answer = await client.get("/v1/jobs?kind=never.logged", headers=user.headers)
-    (line,) = lines
+    (line,) = lines()
     assert line == {
         "event": "request",
         "method": "GET",
@@ -56,7 +81,7 @@ async def test_what_never_reaches_a_route_is_a_line_too(client, lines) -> None:
     await client.get("/nowhere/at/all")
     await client.get("/v1/users/me?bad=%00")
     await client.request("BREW", "/v1/users/me")
-    assert [(line["method"], line["route"], line["status"]) for line in lines] == [
+    assert [(line["method"], line["route"], line["status"]) for line in lines()] == [
         ("GET", None, 404),
         ("GET", None, 400),
         ("OTHER", "/v1/users/me", 405),
@@ -65,32 +90,53 @@ async def test_what_never_reaches_a_route_is_a_line_too(client, lines) -> None:
 
 async def test_a_path_with_something_in_it_is_told_by_its_template(client, user, lines) -> None:
     await client.get("/v1/files/0199e0d6-0000-7000-8000-000000000000/content", headers=user.headers)
-    assert lines[0]["route"] == "/v1/files/{file_id}/content"
+    assert lines()[0]["route"] == "/v1/files/{file_id}/content"
 
 
 async def test_probes_are_for_debugging(client, lines) -> None:
     await client.get("/health/live")
     await client.get("/metrics")
-    assert [line["level"] for line in lines] == ["debug", "debug"]
+    assert [line["level"] for line in lines()] == ["debug", "debug"]
     logging.getLogger(ACCESS).setLevel(logging.INFO)
     await client.get("/health/live")
-    assert len(lines) == 2
+    assert len(lines()) == 2
 
 
 @pytest.mark.parametrize(("raises", "status"), [(True, 500), (False, 499)])
-async def test_a_request_without_an_answer_is_a_line(raises: bool, status: int, lines) -> None:
+async def test_a_request_without_an_answer_is_a_line(raises: bool, status: int, blocks) -> None:
     async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
         if raises:
             raise ConnectionError
 
-    meter = RequestMeter()
-    observed = Observed(app, meter=meter, log=AccessLog("json"))
-    transport = httpx.ASGITransport(observed, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    journal = Journal(AccessLog("json"))
+    async with framed(app, journal) as client:
         try:
             await client.get("/")
         except AssertionError:
             assert not raises
-    assert [line["status"] for line in lines] == [status]
-    assert [times.status for times in meter.times()] == [f"{status // 100}xx"]
-    assert meter.in_flight == 0
+    assert [times.status for times in journal.times()] == [f"{status // 100}xx"]
+    assert [line["status"] for block in blocks for line in block] == [status]
+    assert journal.in_flight == 0
+
+
+async def done(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_lines_are_written_together_soon_and_tell_when_it_was(blocks) -> None:
+    async with framed(done, Journal(AccessLog("json"))) as client:
+        for _ in range(3):
+            await client.get("/")
+        ended = time.time()
+        assert blocks == []
+        await asyncio.sleep(PAUSE * 2)
+    assert [len(block) for block in blocks] == [3]
+    assert blocks[0][-1]["timestamp"].startswith(time.strftime("%Y-%m-%dT%H:%M:", time.gmtime(ended)))
+
+
+async def test_few_lines_wait(blocks) -> None:
+    async with framed(done, Journal(AccessLog("json"))) as client:
+        for _ in range(MOST):
+            await client.get("/")
+    assert sum(len(block) for block in blocks) == MOST

@@ -12,11 +12,12 @@ from starlette.requests import Request
 
 from shared.errors import CATALOGUE, AppError, BadRequest
 from shared.http import catalogue
-from shared.http.cross_origin import CrossOrigin
+from shared.http.access_log import AccessLog
 from shared.http.frame import Frame
 from shared.http.gate import Gate, Rules
 from shared.http.hosts import Hosts
-from shared.http.problems import ProblemWriter, UnexpectedErrors
+from shared.http.journal import Journal
+from shared.http.problems import ProblemWriter
 from shared.http.routing import Router, streams_body
 from shared.http.strict_json import MAX_DEPTH, MAX_MEMBERS, MalformedJson, parse
 from shared.schemas import RequestBody
@@ -63,9 +64,7 @@ async def small() -> AsyncIterator[httpx.AsyncClient]:
     app.include_router(router)
     app.include_router(catalogue.router)
     rules = Rules(max_body=MAX_BODY, hosts=Hosts(), streams=lambda scope: scope["path"].startswith("/stream"))
-    app.add_middleware(Gate, problems=writer, rules=rules)
-    app.add_middleware(UnexpectedErrors, problems=writer)
-    app.add_middleware(Frame, headers=(), cross_origin=CrossOrigin(()))
+    app.add_middleware(Frame, gate=Gate(rules), problems=writer, journal=Journal(AccessLog("json")))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
@@ -260,6 +259,12 @@ def test_an_error_says_when_to_come_back() -> None:
     assert AppError().headers == {}
 
 
+def framed(app) -> Frame:
+    """An application behind the layer alone."""
+    gate = Gate(Rules(max_body=10, hosts=Hosts()))
+    return Frame(app, gate=gate, problems=ProblemWriter(public_url=""), journal=Journal(AccessLog("json")))
+
+
 async def test_a_client_that_goes_away_while_its_body_is_read_harms_nobody() -> None:
     seen: list[str] = []
 
@@ -272,7 +277,6 @@ async def test_a_client_that_goes_away_while_its_body_is_read_harms_nobody() -> 
     async def send(message) -> None:
         pass
 
-    gate = Gate(app, problems=ProblemWriter(public_url=""), rules=Rules(max_body=10, hosts=Hosts()))
     scope = {
         "type": "http",
         "path": "/",
@@ -280,7 +284,7 @@ async def test_a_client_that_goes_away_while_its_body_is_read_harms_nobody() -> 
         "headers": [(b"host", b"test"), (b"content-length", b"5")],
         "method": "POST",
     }
-    await asyncio.wait_for(gate(scope, receive, send), 5)
+    await asyncio.wait_for(framed(app)(scope, receive, send), 5)
     assert seen == ["http.disconnect"]
 
 
@@ -290,8 +294,7 @@ async def test_what_is_not_http_passes() -> None:
     async def app(scope, receive, send) -> None:
         seen.append(scope["type"])
 
-    gate = Gate(app, problems=ProblemWriter(public_url=""), rules=Rules(max_body=10, hosts=Hosts()))
-    await Frame(gate, headers=(), cross_origin=CrossOrigin(()))({"type": "lifespan"}, None, None)
+    await framed(app)({"type": "lifespan"}, None, None)
     assert seen == ["lifespan"]
 
 
@@ -303,6 +306,7 @@ async def test_a_client_that_goes_away_rings_no_bell(small: httpx.AsyncClient) -
         raise ClientDisconnect
 
     with capture_logs() as logs:
-        scope = {"type": "http", "path": "/x"}
-        await UnexpectedErrors(app, problems=ProblemWriter(public_url=""))(scope, None, None)
+        headers = [(b"host", b"test")]
+        scope = {"type": "http", "path": "/x", "method": "GET", "query_string": b"", "headers": headers}
+        await framed(app)(scope, None, None)
     assert [(line["event"], line["log_level"]) for line in logs] == [("client_went_away", "info")]

@@ -18,10 +18,13 @@ from domains.idempotency.settings import IdempotencySettings
 from domains.jobs.models import Job
 from shared.database import current_session
 from shared.errors import CATALOGUE
+from shared.http.access_log import AccessLog
+from shared.http.frame import Frame
 from shared.http.gate import Gate, Rules
 from shared.http.hosts import Hosts
 from shared.http.idempotency import requires_idempotency_key
-from shared.http.problems import ProblemWriter, UnexpectedErrors
+from shared.http.journal import Journal
+from shared.http.problems import ProblemWriter
 from shared.http.routing import Router
 from tests.people import Person
 
@@ -326,8 +329,8 @@ async def small(
     writer = ProblemWriter(public_url="http://test")
     writer.install(small)
     small.include_router(router)
-    small.add_middleware(UnexpectedErrors, problems=writer)
-    small.add_middleware(Gate, problems=writer, rules=Rules(max_body=4096, hosts=Hosts(())))
+    gate = Gate(Rules(max_body=4096, hosts=Hosts(())))
+    small.add_middleware(Frame, gate=gate, problems=writer, journal=Journal(AccessLog("json")))
     transport = httpx.ASGITransport(small, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client, counter

@@ -89,7 +89,7 @@ def after_call(_context: Any, _case: Any, response: Any) -> None:
 
 @schemathesis.hook
 def filter_case(_context: Any, case: Any) -> bool:
-    """Leave out forms whose fault is a type: written down, all is text, one thing a list of one, an empty list nothing."""
+    """Leave out forms whose fault is a type: written down, all is text, one thing a list of one, no list nothing."""
     body = case.body
     if case.media_type != "multipart/form-data" or not isinstance(body, dict):
         return True

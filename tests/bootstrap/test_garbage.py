@@ -1,0 +1,50 @@
+"""What a process is made of is looked at once for garbage."""
+
+import socket
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import uvicorn
+
+from bootstrap import serve, worker
+
+CHECK = """
+import gc
+from bootstrap.garbage import YOUNG, set_garbage_collection
+before = len(gc.get_objects())
+set_garbage_collection()
+assert gc.get_threshold()[0] == YOUNG
+assert gc.get_freeze_count() > before / 2, (gc.get_freeze_count(), before)
+assert len(gc.get_objects()) < before / 10
+"""
+
+
+def test_what_is_there_is_never_looked_at_again() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", CHECK], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+async def test_a_serving_process_does_so_once_it_has_started(monkeypatch) -> None:
+    done: list[bool] = []
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(lambda *_: None, lifespan="off", log_config=None)
+    config.load()
+    server = serve._Server(config)
+    server.lifespan = config.lifespan_class(config)
+    monkeypatch.setattr(serve, "set_garbage_collection", lambda: done.append(server.started))
+    await server.startup([listening])
+    await server.shutdown([listening])
+    assert done == [True]
+
+
+def test_a_workers_child_does_so(monkeypatch) -> None:
+    done: list[str] = []
+    child = SimpleNamespace(_settings=SimpleNamespace(log_level="info", logs_as="json"))
+    child._current_child = lambda: done.append("composed")
+    monkeypatch.setattr(worker, "configure_logging", lambda **_: None)
+    monkeypatch.setattr(worker, "set_garbage_collection", lambda: done.append("set"))
+    worker.Worker._on_child_start(child)
+    assert done == ["composed", "set"]
