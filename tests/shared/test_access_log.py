@@ -19,8 +19,9 @@ from shared.logging import ACCESS
 
 
 @pytest.fixture
-def blocks():
+async def blocks():
     """The blocks of lines of this test, the log at its least quiet."""
+    await asyncio.sleep(PAUSE * 1.5)  # what other applications have noted is written by then
 
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
