@@ -14,6 +14,7 @@ UNREACHABLE = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what the driver says when the server's last words came between two statements
     asyncpg.TooManyConnectionsError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -29,14 +30,18 @@ def unreachable_translated() -> Iterator[None]:
     """Turn the many ways in which a database can be away into `DatabaseUnavailable`."""
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        raise DatabaseUnavailable from error
-    except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error.orig, UNREACHABLE) or _says_it_is_away(error):
+    except Exception as error:
+        if says_unreachable(error):
             raise DatabaseUnavailable from error
         raise
-    except UNREACHABLE as error:
-        raise DatabaseUnavailable from error
+
+
+def says_unreachable(error: BaseException) -> bool:
+    """Whether an error means that the database is away."""
+    if isinstance(error, DBAPIError):
+        is_so = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+        return is_so or isinstance(error.orig, UNREACHABLE) or _says_it_is_away(error)
+    return isinstance(error, (PoolTimeoutError, *UNREACHABLE))
 
 
 def _says_it_is_away(error: DBAPIError) -> bool:

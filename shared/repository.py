@@ -1,20 +1,20 @@
 """Base of repositories: the only place with SQL."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
-import asyncpg
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
-from shared.database import Database, require_transaction
-from shared.errors import AppError
+from shared.conflicts import Conflicts
+from shared.database import Database
 from shared.insertion import insertion, values_of
 from shared.pagination import Listing, Page, PageRequest
 from shared.statements import RowT
+from shared.transactions import Insertion, require_transaction
 
 ModelT = TypeVar("ModelT", bound=SQLModel)
+_NONE: Conflicts = MappingProxyType({})
 
 
 class Repository:
@@ -23,15 +23,16 @@ class Repository:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    async def add(self, model: ModelT) -> ModelT:
-        """Insert a row in the open transaction, at once, so that a collision is met here.
+    async def add(self, model: ModelT, *, conflicts: Conflicts = _NONE) -> ModelT:
+        """Insert a row in the open transaction, before its next statement or its end.
 
-        Later changes of the model are not written: it is not part of the session.
+        A collision is met there, and raised as `conflicts` has it. Later changes of the model are not written: it is
+        not part of the session.
         """
-        require_transaction()
         values = values_of(model)
         parameters = {f"new_{name}": value for name, value in values.items()}
-        await self.database.execute(insertion(type(model), frozenset(values)), **parameters)
+        statement = insertion(type(model), frozenset(values))
+        await require_transaction().insert(Insertion(statement, parameters, conflicts))
         return model
 
     async def page(
@@ -56,26 +57,3 @@ class Repository:
             counted = await self.database.fetch_one(listing.total(present), **values)
             total = counted.total if counted else 0
         return listing.page(rows, request, total)
-
-
-@contextmanager
-def conflicts_translated(errors: Mapping[str, type[AppError]]) -> Iterator[None]:
-    """Raise the domain's own error for a violated constraint, given by the constraint's name."""
-    try:
-        yield
-    except (IntegrityError, asyncpg.IntegrityConstraintViolationError) as error:
-        known = errors.get(constraint_of(error) or "")
-        if known is None:
-            raise
-        raise known from error
-
-
-def constraint_of(error: BaseException) -> str | None:
-    """Return the name of the constraint that was violated."""
-    cause: BaseException | None = error.orig if isinstance(error, IntegrityError) else error
-    while cause is not None:
-        name = getattr(cause, "constraint_name", None)
-        if name:
-            return str(name)
-        cause = cause.__cause__
-    return None

@@ -1,12 +1,20 @@
 """Bases of request and response bodies, and of the rows that repositories read."""
 
+from collections.abc import Callable
 from datetime import UTC
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+ModelT = TypeVar("ModelT", bound=BaseModel)
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 """A moment with a time zone, kept in UTC (RFC 3339)."""
+
+
+def validator_of(model: type[ModelT]) -> Callable[[Any], ModelT]:
+    """Return what makes a model of values: `model_validate` without its detour, for where many are made."""
+    validate: Callable[[Any], ModelT] = model.__pydantic_validator__.validate_python
+    return validate
 
 
 def unchanged() -> Any:

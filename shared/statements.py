@@ -12,6 +12,8 @@ from sqlalchemy import ARRAY, JSON, Delete, Insert, Numeric, Select, Update
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.types import TypeEngine
 
+from shared.schemas import validator_of
+
 Clause = Select[*tuple[Any, ...]] | Insert | Update | Delete
 RowT = TypeVar("RowT", bound=BaseModel)
 _Converter = Callable[[Any], Any]
@@ -49,7 +51,7 @@ class Statement(Generic[RowT]):
         self._binds = _converters(
             ((name, compiled.binds[name].type) for name in self._names), "bind_processor"
         )
-        self._validate: Callable[[Any], RowT] = into.__pydantic_validator__.validate_python
+        self._validate = validator_of(into)
         columns = getattr(clause, "exported_columns", ())
         self._results = _converters(((column.key, column.type) for column in columns), "result_processor")
 

@@ -12,13 +12,13 @@ from sqlmodel import col
 from domains.emails.models import WAITING, Attempt, Email, Phase
 from domains.emails.public import EmailStatus
 from domains.emails.schemas import EmailRead, StatusCount
-from shared.database import current_session
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.preconditions import as_expected
 from shared.repository import Repository
 from shared.schemas import Row
 from shared.statements import Nothing, Statement
+from shared.transactions import current_session
 
 _EMAIL = select(*columns(Email, EmailRead))
 _READ = Statement(_EMAIL.where(col(Email.id) == bindparam("email_id")), EmailRead)
@@ -123,7 +123,7 @@ class EmailRepository(Repository):
 
     async def lock(self, email_id: UUID) -> Email | None:
         """Return the mail, locked until the open transaction ends. Raises PreconditionFailed."""
-        found = await current_session().get(Email, email_id, with_for_update=True)
+        found = await (await current_session()).get(Email, email_id, with_for_update=True)
         return None if found is None else as_expected(found)
 
     async def enter(self, email_id: UUID, phase: Phase, *, now: datetime) -> bool:

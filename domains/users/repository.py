@@ -9,12 +9,12 @@ from sqlmodel import col
 
 from domains.users.models import User
 from domains.users.schemas import UserFilter, UserRow
-from shared.database import current_session
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.preconditions import as_expected
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
+from shared.transactions import current_session
 
 _COLUMNS = columns(User, UserRow)
 _BY_ID = Statement(select(*_COLUMNS).where(col(User.id) == bindparam("its_id")), UserRow)
@@ -62,7 +62,9 @@ class UserRepository(Repository):
 
     async def lock(self, user_id: UUID) -> User | None:
         """Return a user that the open transaction is going to change. Raises PreconditionFailed."""
-        found = await current_session().get(User, user_id, with_for_update=True, populate_existing=True)
+        found = await (await current_session()).get(
+            User, user_id, with_for_update=True, populate_existing=True
+        )
         return None if found is None else as_expected(found)
 
     async def list(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:

@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from domains.users.public import LocaleText, NameText
-from shared.schemas import RequestBody, RevisedBody, Row, UtcDatetime
+from shared.schemas import RequestBody, RevisedBody, Row, UtcDatetime, validator_of
 
 
 class UserRow(Row):
@@ -35,10 +35,13 @@ class UserBody(RevisedBody):
     created_at: UtcDatetime
     updated_at: UtcDatetime
 
-    @classmethod
-    def of(cls, row: UserRow) -> "UserBody":
+    @staticmethod
+    def of(row: UserRow) -> "UserBody":
         """Show a row."""
-        return cls.model_validate({**row.__dict__, "email_verified": row.email_verified_at is not None})
+        return _user_body({**row.__dict__, "email_verified": row.email_verified_at is not None})
+
+
+_user_body = validator_of(UserBody)
 
 
 class UserChange(RequestBody):

@@ -1,11 +1,15 @@
 """The router that every domain uses: strict JSON bodies and parameters, and errors named in the OpenAPI document."""
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, params
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
+from pydantic.fields import FieldInfo
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -56,9 +60,11 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""
-        handler = exchanging(super().get_route_handler(), route=self, streams=does_stream_body(self.endpoint))
+        handler = self._exchanging(self.dependant)
         if self.include_in_schema:
-            handler = self._knowing_parameters(handler)
+            handler = self._knowing_parameters(
+                handler, unasked=self._exchanging(without_query(self.dependant))
+            )
         if self.body_field is None:
             return handler
         if isinstance(self.body_field.field_info, params.Form):
@@ -75,14 +81,24 @@ class StrictRoute(APIRoute):
 
         return strict
 
-    def _knowing_parameters(self, handler: Handler) -> Handler:
+    def _exchanging(self, dependant: Dependant) -> Handler:
+        """Return FastAPI's handler, finding out what `dependant` says, with what stands around each endpoint."""
+        own, self.dependant = self.dependant, dependant
+        try:
+            handler = super().get_route_handler()
+        finally:
+            self.dependant = own
+        return exchanging(handler, route=self, streams=does_stream_body(self.endpoint))
+
+    def _knowing_parameters(self, handler: Handler, *, unasked: Handler) -> Handler:
         known = {field.alias for field in get_flat_params(self.dependant)} - self.param_convertors.keys()
 
         async def knowing(request: Request) -> Response:
-            if request.scope["query_string"]:
-                unknown = request.query_params.keys() - known
-                if unknown:
-                    raise UnknownParameters(errors=[_unknown(name) for name in sorted(unknown)[:_NAMED]])
+            if not request.scope["query_string"]:
+                return await unasked(request)
+            unknown = request.query_params.keys() - known
+            if unknown:
+                raise UnknownParameters(errors=[_unknown(name) for name in sorted(unknown)[:_NAMED]])
             return await handler(request)
 
         return knowing
@@ -121,6 +137,29 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     for error in errors:
         found.setdefault(error.status, {}).setdefault(ERRORS, []).append(error.code)
     return found
+
+
+def without_query(dependant: Dependant) -> Dependant:
+    """Return what is left to find out when there is no query: parameters that may be absent are.
+
+    FastAPI looks for each of them and validates its default, which together cost more than the endpoint does.
+    """
+    parameters = signature(dependant.call).parameters if dependant.call is not None else {}
+    needed = [
+        field
+        for field in dependant.query_params
+        if field.name not in parameters or not _has_default(parameters[field.name])
+    ]
+    return replace(
+        dependant,
+        query_params=needed,
+        dependencies=[without_query(each) for each in dependant.dependencies],
+    )
+
+
+def _has_default(parameter: Parameter) -> bool:
+    """Whether Python knows the value of a parameter that isn't given. `= Query(...)` is no value."""
+    return parameter.default is not Parameter.empty and not isinstance(parameter.default, FieldInfo)
 
 
 def _reading_forms(handler: Handler) -> Handler:

@@ -44,7 +44,7 @@ def only_services_open_transactions(path: str, tree: ast.Module) -> Iterator[str
 
 
 def only_the_database_commits(path: str, tree: ast.Module) -> Iterator[str]:
-    if path in {"shared/database.py", "shared/writers.py", "bootstrap/migrations/env.py"}:
+    if path in {"shared/transactions.py", "shared/writers.py", "bootstrap/migrations/env.py"}:
         return
     for name in ("commit", "rollback"):
         yield from (

@@ -209,9 +209,9 @@ async def test_the_pools_tell_who_waits(settings, app) -> None:
 
     async def use() -> None:
         async with database.transaction():
-            from shared.database import current_session
+            from shared.transactions import current_session
 
-            await (await current_session().connection()).exec_driver_sql("SELECT 1")
+            await (await (await current_session()).connection()).exec_driver_sql("SELECT 1")
             await hold.wait()
 
     users = [asyncio.create_task(use()) for _ in range(3)]

@@ -11,11 +11,12 @@ from sqlmodel import col
 
 from domains.jobs.models import Job, JobState
 from domains.jobs.schemas import JobRow
-from shared.database import Database, TransactionMisusedError, after_commit, current_session
+from shared.database import Database
 from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
 from shared.models import columns
 from shared.statements import Nothing, Statement
+from shared.transactions import TransactionMisusedError, after_commit, current_session
 
 FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)
 DROP = Statement(delete(Job).where(col(Job.id) == bindparam("job_id")), Nothing)
@@ -37,7 +38,7 @@ async def is_there(database: Database, job: Job) -> bool:
 async def test_a_transaction_commits_at_its_end(database: Database) -> None:
     job = some_job()
     async with database.transaction():
-        current_session().add(job)
+        (await current_session()).add(job)
     assert await is_there(database, job)
 
 
@@ -45,8 +46,8 @@ async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> No
     job = some_job()
     with pytest.raises(ZeroDivisionError):
         async with database.transaction():
-            current_session().add(job)
-            await current_session().flush()
+            (await current_session()).add(job)
+            await (await current_session()).flush()
             raise ZeroDivisionError
     assert not await is_there(database, job)
 
@@ -56,7 +57,7 @@ async def test_an_inner_transaction_joins_the_outer_one(database: Database) -> N
     with pytest.raises(ZeroDivisionError):
         async with database.transaction():
             async with database.transaction():
-                current_session().add(job)
+                (await current_session()).add(job)
             raise ZeroDivisionError
     assert not await is_there(database, job)
 
@@ -65,9 +66,9 @@ async def test_a_transaction_of_its_own_survives_the_failure_around_it(database:
     kept, lost = some_job(), some_job()
     with pytest.raises(ZeroDivisionError):
         async with database.transaction():
-            current_session().add(lost)
+            (await current_session()).add(lost)
             async with database.transaction(own=True):
-                current_session().add(kept)
+                (await current_session()).add(kept)
             raise ZeroDivisionError
     assert await is_there(database, kept)
     assert not await is_there(database, lost)
@@ -77,7 +78,7 @@ async def test_a_failed_part_cannot_be_committed_with_the_rest(database: Databas
     job = some_job()
     with pytest.raises(TransactionMisusedError):
         async with database.transaction():
-            current_session().add(job)
+            (await current_session()).add(job)
             try:
                 async with database.transaction():
                     raise ZeroDivisionError
@@ -103,7 +104,7 @@ async def test_another_task_cannot_use_the_transaction(database: Database) -> No
 async def test_a_read_inside_sees_what_was_written_inside(database: Database) -> None:
     job = some_job()
     async with database.transaction():
-        current_session().add(job)
+        (await current_session()).add(job)
         assert await is_there(database, job)
         assert await database.execute(DROP, job_id=job.id) == 1
         assert not await is_there(database, job)
@@ -112,8 +113,8 @@ async def test_a_read_inside_sees_what_was_written_inside(database: Database) ->
 async def test_both_ways_of_reading_convert_alike(database: Database) -> None:
     job = some_job()
     async with database.transaction():
-        current_session().add(job)
-        await current_session().flush()
+        (await current_session()).add(job)
+        await (await current_session()).flush()
         inside = await database.fetch_one(FIND, job_id=job.id)
     outside = await database.fetch_one(FIND, job_id=job.id)
     assert inside == outside
@@ -141,7 +142,7 @@ async def test_callbacks_run_after_the_commit_only(database: Database) -> None:
 
 async def test_without_a_transaction_there_is_no_session(database: Database) -> None:
     with pytest.raises(TransactionMisusedError):
-        current_session()
+        await current_session()
     with pytest.raises(TransactionMisusedError):
         after_commit(lambda: None)
 
@@ -191,7 +192,7 @@ async def test_the_applications_role_may_not_change_tables(database: Database) -
     for forbidden in ("CREATE TABLE jobs.more (x int)", "DROP TABLE jobs.jobs", "CREATE SCHEMA more"):
         with pytest.raises(ProgrammingError):
             async with database.transaction():
-                await (await current_session().connection()).execute(text(forbidden))
+                await (await (await current_session()).connection()).execute(text(forbidden))
 
 
 @pytest.mark.parametrize("parameters", [{}, {"job_id": 1, "more": 2}, {"jobid": 1}])
@@ -211,7 +212,7 @@ def test_in_with_a_parameter_is_refused_when_it_is_written() -> None:
 async def test_any_takes_a_list(database: Database) -> None:
     job = some_job()
     async with database.transaction():
-        current_session().add(job)
+        (await current_session()).add(job)
     many = Statement(
         select(*columns(Job, JobRow)).where(col(Job.id) == any_(bindparam("ids", type_=ARRAY(Uuid())))),
         JobRow,
@@ -221,7 +222,7 @@ async def test_any_takes_a_list(database: Database) -> None:
 
 async def test_a_violated_constraint_gets_its_domains_name(database: Database) -> None:
     from domains.jobs.errors import JobNotRetryable
-    from shared.repository import conflicts_translated
+    from shared.conflicts import conflicts_translated
 
     insert_it = Statement(
         insert(Job)
@@ -257,7 +258,9 @@ async def test_a_restart_of_postgresql_costs_no_transaction_after_it(servers, co
     try:
         async with database.transaction():
             pid = (
-                await (await current_session().connection()).exec_driver_sql("SELECT pg_backend_pid()")
+                await (await (await current_session()).connection()).exec_driver_sql(
+                    "SELECT pg_backend_pid()"
+                )
             ).scalar()
         await observer.execute("SELECT pg_terminate_backend($1, 5000)", pid)
         async with asyncio.timeout(10):
@@ -265,7 +268,7 @@ async def test_a_restart_of_postgresql_costs_no_transaction_after_it(servers, co
                 await asyncio.sleep(0.01)
         job = some_job()
         async with database.transaction():
-            current_session().add(job)
+            (await current_session()).add(job)
         assert await is_there(database, job)
     finally:
         await observer.close()

@@ -3,10 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
+from fastapi.dependencies.utils import get_dependant
 from pydantic import Field
 from starlette.requests import Request
 
@@ -18,8 +20,9 @@ from shared.http.gate import Gate, Rules
 from shared.http.hosts import Hosts
 from shared.http.journal import Journal
 from shared.http.problems import ProblemWriter
-from shared.http.routing import Router, streams_body
+from shared.http.routing import Router, streams_body, without_query
 from shared.http.strict_json import MAX_DEPTH, MAX_MEMBERS, MalformedJson, parse
+from shared.pagination import PageRequest, page_request
 from shared.schemas import RequestBody
 from shared.trace import current_trace
 
@@ -53,6 +56,18 @@ async def small() -> AsyncIterator[httpx.AsyncClient]:
     @router.get("/broken")
     async def broken() -> None:
         raise RuntimeError("the password is hunter2")
+
+    @router.get("/page")
+    async def page(
+        read: Annotated[PageRequest, page_request("name", default="name")],
+        number: int = 7,
+        old: int = Query(3),  # the form that has no default of Python's
+    ) -> str:
+        return f"{read.sort} {read.limit} {number} {old}"
+
+    @router.get("/needing")
+    async def needing(number: Annotated[int, Query()]) -> int:
+        return number
 
     @router.get("/trace")
     async def trace() -> dict[str, str | None]:
@@ -228,6 +243,26 @@ async def test_a_request_id_is_taken_or_made(small: httpx.AsyncClient) -> None:
         made = await small.get("/trace", headers={"X-Request-Id": insane, "traceparent": "nonsense"})
         assert len(made.headers["X-Request-Id"]) == 36
         assert made.json() == {"request_id": made.headers["X-Request-Id"], "traceparent": None}
+
+
+async def test_without_a_query_everything_has_its_default(small: httpx.AsyncClient) -> None:
+    assert (await small.get("/page")).json() == "name 20 7 3"
+    assert (await small.get("/page?limit=3&old=4")).json() == "name 3 7 4"
+    missing = await small.get("/needing")
+    assert (missing.status_code, missing.json()["errors"][0]["code"]) == (422, "missing")
+
+
+def test_without_a_query_no_parameter_is_looked_for() -> None:
+    async def endpoint(
+        read: Annotated[PageRequest, page_request("name")],
+        needed: int,
+        number: int = 7,
+        old: int = Query(3),  # as above
+    ) -> None: ...
+
+    found = without_query(get_dependant(path="/", call=endpoint))
+    assert [field.name for field in found.query_params] == ["needed", "old"]
+    assert [each.query_params for each in found.dependencies] == [[]]
 
 
 async def test_the_catalogue_explains_every_code(small: httpx.AsyncClient) -> None:

@@ -16,7 +16,6 @@ from bootstrap.container import TulouContainer
 from domains.idempotency.service import AnswerService
 from domains.idempotency.settings import IdempotencySettings
 from domains.jobs.models import Job
-from shared.database import current_session
 from shared.errors import CATALOGUE
 from shared.http.access_log import AccessLog
 from shared.http.frame import Frame
@@ -26,6 +25,7 @@ from shared.http.idempotency import requires_idempotency_key
 from shared.http.journal import Journal
 from shared.http.problems import ProblemWriter
 from shared.http.routing import Router
+from shared.transactions import current_session
 from tests.people import Person
 
 NAME = "/v1/users/me"
@@ -280,7 +280,7 @@ class Counter:
     async def add(self) -> None:
         self.done += 1
         async with self.database.transaction():
-            current_session().add(Job(kind="tests.once", queue="nobody"))
+            (await current_session()).add(Job(kind="tests.once", queue="nobody"))
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ async def small(
     async def cut_off() -> str:
         await counter.add()
         async with counter.database.transaction():
-            pid = await (await current_session().connection()).scalar(select(func.pg_backend_pid()))
+            pid = await (await (await current_session()).connection()).scalar(select(func.pg_backend_pid()))
         await rows.execute("SELECT pg_terminate_backend($1)", pid)
         return "done"
 

@@ -8,9 +8,10 @@ from sqlmodel import col
 
 from domains.jobs.models import Job
 from domains.jobs.schemas import JobRow
-from shared.database import Database, TransactionMisusedError, _open, after_commit, current_session
+from shared.database import Database
 from shared.models import columns
 from shared.statements import Nothing, Statement
+from shared.transactions import TransactionMisusedError, after_commit, current_session, current_transaction
 
 FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)
 DROP = Statement(delete(Job).where(col(Job.id) == bindparam("job_id")), Nothing)
@@ -27,7 +28,7 @@ def some_job() -> Job:
 
 async def add(database: Database, job: Job, *, own: bool = False) -> None:
     async with database.transaction(own=own):
-        current_session().add(job)
+        (await current_session()).add(job)
 
 
 async def is_there(database: Database, job: Job) -> bool:
@@ -45,7 +46,7 @@ async def test_several_transactions_commit_together_at_the_end(database: Databas
     async with database.united():
         await add(database, one)
         async with database.transaction():
-            current_session().add(two)
+            (await current_session()).add(two)
             after_commit(lambda: told.append("committed"))
         assert not await is_there(database, one)
         assert await database.fetch_one(FIND, job_id=one.id) is not None
@@ -68,7 +69,7 @@ async def test_reads_need_no_connection_before_the_first_write(database: Databas
     job = some_job()
     async with database.united():
         assert await database.fetch_one(FIND, job_id=job.id) is None
-        opened = _open.get()
+        opened = current_transaction.get()
         assert opened is not None
         assert opened.writer is None
         await add(database, job)
@@ -96,7 +97,7 @@ async def test_a_part_that_failed_is_rolled_back_at_once_and_spoils_the_whole(da
                     raise ZeroDivisionError
             # The lock is gone: a separate transaction need not wait for it.
             async with asyncio.timeout(5), database.transaction(own=True):
-                current_session().add(two)
+                (await current_session()).add(two)
                 assert await database.execute(DROP, job_id=one.id) == 1
     assert not await is_there(database, one)
     assert await is_there(database, two)
@@ -126,6 +127,6 @@ async def test_other_tasks_have_transactions_of_their_own(database: Database) ->
 async def test_between_its_parts_there_is_no_session(database: Database) -> None:
     async with database.united():
         with pytest.raises(TransactionMisusedError):
-            current_session()
+            await current_session()
         with pytest.raises(TransactionMisusedError):
             after_commit(print)

@@ -7,14 +7,16 @@ import pytest
 from sqlalchemy import bindparam, delete, select, text
 from sqlmodel import col
 
+from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import Job
 from domains.jobs.schemas import JobRow
-from shared.database import Database, TransactionMisusedError, current_session
+from shared.database import Database
 from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
 from shared.models import columns
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
+from shared.transactions import TransactionMisusedError, current_session
 
 FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)
 DROP = Statement(delete(Job).where(col(Job.id) == bindparam("job_id")), Nothing)
@@ -36,9 +38,9 @@ async def test_a_session_and_statements_see_each_others_work(database) -> None:
     one, two = some_job(), some_job()
     async with database.transaction():
         await Repository(database).add(one)
-        current_session().add(two)
+        (await current_session()).add(two)
         assert await database.fetch_one(FIND, job_id=two.id)
-        found = await current_session().get(Job, one.id)
+        found = await (await current_session()).get(Job, one.id)
         assert found is not None
         found.queue = "somebody"
         assert (await database.fetch_one(FIND, job_id=one.id)).queue == "somebody"
@@ -51,7 +53,7 @@ async def test_both_are_rolled_back_together(database) -> None:
     with pytest.raises(ZeroDivisionError):
         async with database.transaction():
             await Repository(database).add(one)
-            current_session().add(two)
+            (await current_session()).add(two)
             await database.fetch_one(FIND, job_id=two.id)
             raise ZeroDivisionError
     assert await database.fetch_one(FIND, job_id=one.id) is None
@@ -63,7 +65,7 @@ async def test_what_is_added_has_what_its_model_says_and_the_databases_defaults(
     async with database.transaction():
         await Repository(database).add(job)
     async with database.transaction():
-        found = await current_session().get(Job, job.id)
+        found = await (await current_session()).get(Job, job.id)
         assert found.payload == job.payload
         assert found.created_at is not None
 
@@ -76,6 +78,74 @@ async def test_a_collision_is_met_where_the_row_is_added(database) -> None:
         async with database.transaction():
             await Repository(database).add(job)
     assert await database.fetch_one(FIND, job_id=job.id)
+
+
+async def test_a_row_that_is_all_there_is_goes_alone(database) -> None:
+    """Without BEGIN and COMMIT, so in one round trip; with a second statement all three are there."""
+    asked: list[str] = []
+    writer = await database._writers.take()
+    writer.driver.add_query_logger(lambda record: asked.append(record.query.split()[0]))
+    database._writers.give_back(writer)
+    one, two = some_job(), some_job()
+    async with database.transaction():
+        await Repository(database).add(one)
+        assert asked == []
+    await asyncio.sleep(0)  # the driver tells a little later
+    assert asked == ["INSERT"]
+    async with database.transaction():
+        await Repository(database).add(two)
+        assert await database.fetch_one(FIND, job_id=two.id)
+    await asyncio.sleep(0)
+    assert asked == ["INSERT", "BEGIN;", "INSERT", "SELECT", "COMMIT;"]
+
+
+async def test_a_row_that_went_nowhere_is_not_there(database) -> None:
+    job = some_job()
+    with pytest.raises(ZeroDivisionError):
+        async with database.transaction():
+            await Repository(database).add(job)
+            raise ZeroDivisionError
+    assert await database.fetch_one(FIND, job_id=job.id) is None
+
+
+async def test_a_transaction_without_statements_takes_no_connection(database) -> None:
+    async with database.transaction(), database.transaction(own=True):
+        assert database.pools()[1].in_use == 0  # and there is but one
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_a_collision_has_the_name_that_its_domain_gave_it(database, is_alone) -> None:
+    job = some_job()
+    async with database.transaction():
+        await Repository(database).add(job)
+    with pytest.raises(JobNotRetryable):
+        async with database.transaction():
+            await Repository(database).add(job, conflicts={"pk_jobs": JobNotRetryable})
+            if not is_alone:
+                await database.fetch_one(FIND, job_id=job.id)
+    assert await database.fetch_one(FIND, job_id=job.id)
+
+
+async def test_a_lone_row_that_is_cut_off_costs_its_connection_only(database, servers) -> None:
+    observer = await asyncpg.connect(servers.superuser_url)
+    job = some_job()
+    async with observer.transaction():
+        await observer.execute("LOCK TABLE jobs.jobs IN EXCLUSIVE MODE")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3), database.transaction():
+                await Repository(database).add(job)
+    await observer.close()
+    async with asyncio.timeout(10), database.transaction():
+        await Repository(database).add(some_job())
+
+
+def test_a_row_is_made_of_what_its_table_has() -> None:
+    first, second = Job(kind="a", queue="b"), Job(kind="a", queue="b")
+    assert first.id != second.id
+    assert first.payload == {}
+    assert first.payload is not second.payload
+    with pytest.raises(TypeError, match="no colour"):
+        Job(kind="a", queue="b", colour="red")
 
 
 async def test_nothing_is_added_outside_a_transaction(database) -> None:
@@ -91,7 +161,7 @@ async def test_one_connection_serves_transaction_after_transaction(database, wit
         async with database.transaction():
             await Repository(database).add(job)
             if with_session or number % 2:
-                used.add((await current_session().exec(text("SELECT pg_backend_pid()"))).scalar_one())
+                used.add((await (await current_session()).exec(text("SELECT pg_backend_pid()"))).scalar_one())
         async with database.transaction():
             assert await database.execute(DROP, job_id=job.id) == 1
     assert len(used) == 1
@@ -104,7 +174,7 @@ async def test_a_transaction_that_was_cancelled_leaves_room_for_the_next(databas
         async with database.transaction():
             await database.execute(DROP, job_id=new_id())
             entered.set()
-            await (await current_session().connection()).execute(text("SELECT pg_sleep(60)"))
+            await (await (await current_session()).connection()).execute(text("SELECT pg_sleep(60)"))
 
     sleeping = asyncio.create_task(sleep())
     await entered.wait()
@@ -127,10 +197,10 @@ async def test_a_connection_that_broke_is_a_503_once_and_then_replaced(
     async def broken() -> None:
         async with database.transaction():
             await database.execute(DROP, job_id=job.id)
-            process = (await current_session().exec(text("SELECT pg_backend_pid()"))).scalar_one()
+            process = (await (await current_session()).exec(text("SELECT pg_backend_pid()"))).scalar_one()
             await observer.execute("SELECT pg_terminate_backend($1, 5000)", process)
             if with_session:
-                current_session().add(job)
+                (await current_session()).add(job)
             else:
                 await Repository(database).add(job)
 

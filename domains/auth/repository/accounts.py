@@ -10,10 +10,10 @@ from sqlmodel import select as select_model
 
 from domains.auth.models import Account, OneTimeToken, Registration, TokenPurpose
 from domains.auth.schemas import RegistrationRow, SignInRow, TokenRow
-from shared.database import current_session
 from shared.models import columns
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
+from shared.transactions import current_session
 
 _SIGN_IN = Statement(
     select(*columns(Account, SignInRow)).where(col(Account.user_id) == bindparam("its_user")), SignInRow
@@ -87,7 +87,9 @@ class AccountRepository(Repository):
 
     async def lock(self, user_id: UUID) -> Account | None:
         """Return an account that the open transaction is going to change."""
-        return await current_session().get(Account, user_id, with_for_update=True, populate_existing=True)
+        return await (await current_session()).get(
+            Account, user_id, with_for_update=True, populate_existing=True
+        )
 
     async def find_registration(self, registration_id: UUID) -> RegistrationRow | None:
         """Return a registration."""
@@ -99,7 +101,7 @@ class AccountRepository(Repository):
 
     async def load_registration(self, registration_id: UUID) -> Registration | None:
         """Return a registration with its password, in the open transaction."""
-        return await current_session().get(Registration, registration_id)
+        return await (await current_session()).get(Registration, registration_id)
 
     async def delete_registrations(self, user_id: UUID) -> None:
         """Forget the registrations of a user, with their passwords."""
@@ -117,7 +119,7 @@ class AccountRepository(Repository):
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        return (await current_session().exec(clause)).one_or_none()
+        return (await (await current_session()).exec(clause)).one_or_none()
 
     async def void_tokens(self, user_id: UUID, purpose: TokenPurpose, now: datetime) -> None:
         """Make every unused token of a purpose useless."""

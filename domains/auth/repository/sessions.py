@@ -8,11 +8,11 @@ from sqlmodel import col
 
 from domains.auth.models import Account, EndReason, Session
 from domains.auth.schemas import CallerRow, FamiliarityRow, SessionRow
-from shared.database import current_session
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
+from shared.transactions import current_session
 
 _CALLER = Statement(
     select(
@@ -94,7 +94,9 @@ class SessionRepository(Repository):
 
     async def lock(self, session_id: UUID) -> Session | None:
         """Return a session that the open transaction is going to change; a parallel refresh waits here."""
-        return await current_session().get(Session, session_id, with_for_update=True, populate_existing=True)
+        return await (await current_session()).get(
+            Session, session_id, with_for_update=True, populate_existing=True
+        )
 
     async def familiarity(self, session: Session) -> FamiliarityRow:
         """Tell how well this sign-in fits the person's earlier ones."""

@@ -10,12 +10,12 @@ from sqlmodel import col
 
 from domains.files.models import Blob, File, FileStatus, FileText, Rendition, RenditionStatus
 from domains.files.schemas import ContentRow, FileChanges, FileRow, IdRow, RenditionRow
-from shared.database import current_session
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.preconditions import as_expected
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
+from shared.transactions import current_session
 
 _PART_CHARACTERS = 200_000
 """Text in one search vector: even words of the costliest characters stay below PostgreSQL's 1 MiB."""
@@ -195,7 +195,7 @@ class FileRepository(Repository):
 
     async def add_renditions(self, renditions: Sequence[Rendition]) -> None:
         """Insert renditions that are to be made."""
-        session = current_session()
+        session = await current_session()
         session.add_all(renditions)
         await session.flush()
 
@@ -220,7 +220,7 @@ class FileRepository(Repository):
         """Replace what a search finds this file by."""
         await self.database.execute(_FORGET_TEXT, file=file_id)
         pieces = [text[start : start + _PART_CHARACTERS] for start in range(0, len(text), _PART_CHARACTERS)]
-        connection = await current_session().connection()
+        connection = await (await current_session()).connection()
         await connection.execute(
             insert(FileText),
             [

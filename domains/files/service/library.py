@@ -29,6 +29,9 @@ from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs, JobSummary
 from shared.database import TransactionFactory
 from shared.pagination import Page, PageRequest
+from shared.schemas import validator_of
+
+_file_body = validator_of(FileBody)
 
 
 class LibraryService:
@@ -155,7 +158,7 @@ class LibraryService:
 
 
 def _described(file: FileRow, renditions: Sequence[RenditionRow], jobs: Sequence[JobSummary]) -> FileBody:
-    return FileBody.model_validate(
+    return _file_body(
         {
             **file.__dict__,
             "status": file.status if file.deleted_at is None else "deleted",

@@ -31,11 +31,12 @@ from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import WAITING, Job, JobState
 from domains.jobs.repository.conditions import in_state, living, now, running
 from domains.jobs.schemas import JobId, JobRow
+from shared.conflicts import conflicts_translated
 from shared.jobs import NewJob
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.preconditions import as_it_was_expected
-from shared.repository import Repository, conflicts_translated
+from shared.repository import Repository
 from shared.statements import Nothing, Statement
 from shared.trace import current_trace
 

@@ -40,9 +40,10 @@ from domains.jobs.repository.reports import (
     WorkerRow,
 )
 from domains.jobs.schemas import JobId, JobRow
+from shared.conflicts import conflicts_translated
 from shared.models import columns
 from shared.pagination import Listing, PageRequest
-from shared.repository import Repository, conflicts_translated
+from shared.repository import Repository
 from shared.statements import Statement
 
 RETRY_BATCH = 500

@@ -12,9 +12,10 @@ from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.schemas import JobBody, JobRow, Retention, body_of
 from domains.jobs.service.store import HintSender
 from domains.jobs.settings import JobsSettings
-from shared.database import TransactionFactory, after_commit
+from shared.database import TransactionFactory
 from shared.identity import Principal
 from shared.pagination import Page, PageRequest
+from shared.transactions import after_commit
 
 PRUNE_BATCH = 1000
 

@@ -10,11 +10,12 @@ from uuid import UUID
 from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold, SuccessionRow
 from domains.jobs.settings import JobsSettings
-from shared.database import TransactionFactory, after_commit
+from shared.database import TransactionFactory
 from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
 from shared.jobs import LeaseLost
 from shared.logging import get_logger
+from shared.transactions import after_commit
 
 logger = get_logger(__name__)
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from domains.emails.models import Phase
 from domains.emails.public import EmailStatus, WhenUncertain
-from shared.database import current_session
+from shared.transactions import current_session
 from tests.domains.emails.test_stored_mails import accept, break_after_the_dot, change, mails_to, stored
 
 
@@ -26,7 +26,7 @@ async def end_job_of(composition, email_id: UUID) -> None:
     """End the mail's job: the delivery above stood in for it."""
     ending = "UPDATE jobs.jobs SET state = 'succeeded', finished_at = now() WHERE resource_id = :id"
     async with composition.database().transaction():
-        connection = await current_session().connection()
+        connection = await (await current_session()).connection()
         await connection.execute(text(ending), {"id": email_id})
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from bootstrap.container import TulouContainer
 from domains.jobs.errors import PayloadTooLarge
 from domains.jobs.service.runner import JobRunner
-from shared.database import current_session
 from shared.ids import new_id
 from shared.jobs import JobOptions, LeaseLost
+from shared.transactions import current_session
 from tests.domains.jobs.conftest import GATES, RAN, Ask, Enqueue, a_runner
 
 
@@ -25,7 +25,7 @@ async def look(composition: TulouContainer, job_id: UUID):
 
 async def run_sql(composition: TulouContainer, statement: str, **values: object) -> None:
     async with composition.database().transaction():
-        connection = await current_session().connection()
+        connection = await (await current_session()).connection()
         await connection.execute(text(statement), values)
 
 
@@ -364,7 +364,7 @@ async def test_every_attempt_that_did_not_end_its_job_is_kept(enqueue: Enqueue, 
     )
     await composition.jobs.relay().recover()
     async with composition.database().transaction():
-        connection = await current_session().connection()
+        connection = await (await current_session()).connection()
         rows = await connection.execute(
             text(
                 "SELECT attempt, outcome, worker_id, error->>'code' AS code"
