@@ -13,7 +13,6 @@ from domains.emails.container import EmailsContainer
 from domains.files.container import FilesContainer
 from domains.idempotency.container import IdempotencyContainer
 from domains.jobs.container import JobsContainer
-from domains.jobs.gateway import create_celery
 from domains.users.container import UsersContainer
 from shared.clock import Clock
 from shared.database import Database
@@ -81,7 +80,6 @@ class TulouContainer(DeclarativeContainer):
         replica_lag=settings.provided.database_replica_lag,
     )
     registry = ThreadSafeSingleton(JobRegistry)
-    celery = ThreadSafeSingleton(create_celery, settings.provided.redis_url.get_secret_value.call())
     provide = Factory(partial, provided_by, __self__)
     urls = Callable(_resource_urls, __self__)
     personal_data = Callable(_personal_data, __self__)
@@ -101,7 +99,7 @@ class TulouContainer(DeclarativeContainer):
         transaction=database.provided.transaction,
         clock=clock,
         registry=registry,
-        celery=celery,
+        redis_url=settings.provided.redis_url.get_secret_value.call(),
         urls=urls,
         provide=provide,
         worker_id=worker_id,

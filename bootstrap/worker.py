@@ -29,7 +29,8 @@ from bootstrap.garbage import set_garbage_collection
 from bootstrap.observation.processes import check_observation, observed
 from bootstrap.pulse import beat
 from bootstrap.settings import Settings
-from domains.jobs.gateway import TASK, create_celery
+from domains.jobs.gateway.broker import create_celery
+from domains.jobs.gateway.hints import TASK
 from domains.jobs.schemas import WorkerCard
 from domains.jobs.service.runner import JobRunner
 from shared.errors import DatabaseUnavailable

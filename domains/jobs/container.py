@@ -1,11 +1,10 @@
 """What the jobs domain needs and what it offers."""
 
-from celery import Celery
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, List, Object, ThreadSafeSingleton
 
 from domains.jobs import router, tasks
-from domains.jobs.gateway import CeleryHints
+from domains.jobs.gateway.hints import RedisHints
 from domains.jobs.repository.durations import DurationRepository
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.repository.leases import LeaseRepository
@@ -35,7 +34,7 @@ class JobsContainer(DeclarativeContainer):
     transaction: Dependency[TransactionFactory] = Dependency()
     clock = Dependency(instance_of=Clock)
     registry = Dependency(instance_of=JobRegistry)
-    celery = Dependency(instance_of=Celery)
+    redis_url = Dependency(instance_of=str)
     urls = Dependency(instance_of=dict)
     provide: Dependency[Provide] = Dependency()
     worker_id = Dependency(instance_of=str)
@@ -44,7 +43,7 @@ class JobsContainer(DeclarativeContainer):
     leases = ThreadSafeSingleton(LeaseRepository, database)
     relay_rows = ThreadSafeSingleton(RelayRepository, database)
     roster = ThreadSafeSingleton(RosterRepository, database)
-    hints = ThreadSafeSingleton(CeleryHints, celery, window=settings.provided.jobs_hint_window)
+    hints = ThreadSafeSingleton(RedisHints, redis_url, window=settings.provided.jobs_hint_window)
     store = ThreadSafeSingleton(RowJobStore, rows=rows, hints=hints, settings=settings)
     outbox = ThreadSafeSingleton(Outbox, registry, store)
     service = ThreadSafeSingleton(

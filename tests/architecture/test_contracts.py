@@ -49,7 +49,7 @@ WAY_OUT = {
         ("Inside a domain", "domains/jobs/public.py", "import domains.jobs.models"),
         ("Inside a domain", "domains/jobs/errors.py", "import domains.jobs.public"),
         ("Inside a domain", "domains/jobs/models.py", "import domains.jobs.schemas"),
-        ("Inside a domain", "domains/jobs/gateway.py", "import domains.jobs.repository.jobs"),
+        ("Inside a domain", "domains/jobs/gateway/hints.py", "import domains.jobs.repository.jobs"),
         ("Inside a domain", "domains/jobs/service/store.py", "import domains.jobs.router"),
         ("Inside a domain", "domains/jobs/helpers.py", ""),
         ("A domain sees of another only", "domains/files/public.py", "import domains.jobs.service.jobs"),

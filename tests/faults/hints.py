@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from domains.jobs.gateway import TASK, create_celery
+from domains.jobs.gateway.broker import create_celery
+from domains.jobs.gateway.hints import TASK
 from tests.faults.client import Client
 from tests.faults.house import House, System
 from tests.faults.oracle import Row, judge

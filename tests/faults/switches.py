@@ -56,9 +56,9 @@ def before_composing() -> None:
     if chance := switch("RELAY_DIES"):
         _die_around_sending(float(chance))
     if switch("NUDGE") == "off":
-        from domains.jobs.gateway import CeleryHints
+        from domains.jobs.gateway.hints import RedisHints
 
-        CeleryHints.send_soon = _send_nothing
+        RedisHints.send_soon = _send_nothing
     if switch("BUG") == "no_fence":
         _remove_fence()
     if switch("BUG") == "early_nudge":
@@ -85,18 +85,18 @@ def _send_nothing(_hints: Any, _queue: str, _job_id: UUID) -> None:
 
 def _die_around_sending(chance: float) -> None:
     """Kill this process sometimes just before a hint is sent, sometimes just after it."""
-    from domains.jobs.gateway import CeleryHints
+    from domains.jobs.gateway.hints import RedisHints
 
-    send = CeleryHints.send
+    send = RedisHints.send
 
-    def deadly(hints: CeleryHints, queue: str, job_ids: Sequence[UUID]) -> None:
+    def deadly(hints: RedisHints, queue: str, job_ids: Sequence[UUID]) -> None:
         if random.random() < chance / 2:
             os.kill(os.getpid(), signal.SIGKILL)
         send(hints, queue, job_ids)
         if random.random() < chance / 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    CeleryHints.send = deadly
+    RedisHints.send = deadly
 
 
 def _remove_fence() -> None:

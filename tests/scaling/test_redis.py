@@ -20,7 +20,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bootstrap.embedded.valkey import EmbeddedValkey
-from domains.jobs.gateway import create_celery
+from domains.jobs.gateway.broker import create_celery
+from domains.jobs.gateway.hints import RedisHints
 from shared.jobs import JobOptions, NoPayload
 from tests.programs import Program, free_port
 from tests.scaling.balancer import Balancer
@@ -197,19 +198,23 @@ def of_the_broker(url: str) -> None:
         connection.connect()
 
 
+def of_the_hints(url: str) -> None:
+    RedisHints(url).waiting("default")
+
+
 def of_the_counts(url: str) -> None:
     with Synchronous.from_url(url) as client:
         client.ping()
 
 
-@pytest.mark.parametrize("client", [of_the_broker, of_the_counts])
+@pytest.mark.parametrize("client", [of_the_broker, of_the_hints, of_the_counts])
 async def test_a_certificate_that_nobody_vouches_for_is_refused(with_tls, client) -> None:
     url = as_tulou(f"rediss://127.0.0.1:{with_tls}/0")
     with pytest.raises(RedisConnectionError, match=r"(?i)certificate verify failed"):
         await asyncio.to_thread(client, url)
 
 
-@pytest.mark.parametrize("client", [of_the_broker, of_the_counts])
+@pytest.mark.parametrize("client", [of_the_broker, of_the_hints, of_the_counts])
 async def test_nothing_is_said_in_the_clear_to_a_server_without_tls(client) -> None:
     heard = bytearray()
 

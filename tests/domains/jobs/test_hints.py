@@ -1,31 +1,30 @@
 """Hints on a real broker: no more than are of use, and none while it is away."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 from structlog.testing import capture_logs
 
-from domains.jobs import gateway
-from domains.jobs.gateway import CeleryHints, create_celery
+from domains.jobs.gateway.hints import ROOM_AT_A_TIME, RedisHints
 from shared.ids import new_id
 from tests.domains.jobs.test_running import look, run_sql
 
 WINDOW = 20
-SOME_AHEAD = gateway.ROOM_AT_A_TIME
+SOME_AHEAD = ROOM_AT_A_TIME
 
 
 @pytest.fixture
-async def hints(servers) -> AsyncIterator[CeleryHints]:
-    celery = create_celery(servers.environment["REDIS_URL"])
-    sender = CeleryHints(celery, window=WINDOW)
+async def hints(servers) -> AsyncIterator[RedisHints]:
+    sender = RedisHints(servers.environment["REDIS_URL"], window=WINDOW)
     yield sender
     await sender.stop()
-    celery.close()
 
 
-async def settled(hints: CeleryHints, queue: str) -> int:
+async def settled(hints: RedisHints, queue: str) -> int:
     """Return how many hints wait, once no more come."""
     before, now = -1, 0
     while before != now:
@@ -34,16 +33,21 @@ async def settled(hints: CeleryHints, queue: str) -> int:
     return now
 
 
-async def test_hints_that_wait_are_bounded(hints: CeleryHints) -> None:
+async def test_hints_that_wait_are_bounded(hints: RedisHints) -> None:
     queue = f"tests-{new_id()}"
     for _ in range(200):
         hints.send_soon(queue, new_id())
     assert WINDOW <= await settled(hints, queue) <= WINDOW + SOME_AHEAD
 
 
+def test_who_sends_hints_needs_no_celery() -> None:
+    """Its modules are seven megabytes of every API process."""
+    program = "import sys, bootstrap.api, bootstrap.relay; sys.exit('celery' in sys.modules or 'kombu' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
 async def test_a_broker_that_is_away_is_not_asked_for_every_hint() -> None:
-    celery = create_celery("redis://127.0.0.1:9/0")
-    hints = CeleryHints(celery)
+    hints = RedisHints("redis://127.0.0.1:9/0")
     with capture_logs() as logs:
         for _ in range(50):
             hints.send_soon("tests", new_id())

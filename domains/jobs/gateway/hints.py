@@ -1,26 +1,35 @@
-"""Hints to workers, over Celery and Redis: they make a job start at once. Losing them costs time, nothing else."""
+"""Hints to workers, over Redis: they make a job start at once. Losing them costs time, nothing else.
+
+A hint is written as Celery's workers read it, without Celery: who sends hints (the API, the relay) needs nothing else
+of it, and its own way of sending takes ten times as long.
+"""
 
 import asyncio
 import base64
 import json
-import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from queue import Empty
+from functools import cached_property
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-from celery import Celery
-from kombu.transport.redis import Channel, Transport
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from shared.logging import get_logger
 from shared.trace import Attribute, current_trace, span
 
 logger = get_logger(__name__)
 TASK = "jobs.run"
+KEY_PREFIX = "tulou:"
+"""In front of each key in Redis; a queue is a list of its name."""
+
+PATIENCE = 1.0
+"""Seconds that the broker has for each answer."""
+
 ROOM_AT_A_TIME = 16
 """Hints that are sent without asking how many wait."""
 
@@ -51,50 +60,8 @@ class Hints(Protocol):
         ...
 
 
-class HintChannel(Channel):
-    """Reads a queue's list, and goes on when what it has read can't be read as a message."""
-
-    def length(self, queue: str) -> int:
-        """Return how many messages wait in a queue."""
-        return int(self._size(queue))  # type: ignore[no-untyped-call]  # kombu has no types
-
-    def _brpop_read(self, **options: Any) -> Any:
-        try:
-            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # kombu has no types
-        except (Empty, *self.connection_errors):
-            raise
-        except Exception as error:
-            # It has left the list already. Celery would end the worker, and lay it on the list again.
-            logger.warning("hint_refused", error=type(error).__name__)
-            raise Empty from error
-
-
-class HintTransport(Transport):
-    """Redis, of whose messages nothing is believed but the id of a job.
-
-    Whoever can write to Redis could otherwise end every worker for good, or call any task with any options.
-    """
-
-    Channel = HintChannel
-
-    def _deliver(self, message: Any, queue: str) -> None:
-        job_id = _job_named_by(message)
-        if job_id is None:
-            logger.warning("hint_refused", error="it names no job")
-            return
-        super()._deliver(_message_about(job_id, queue), queue)  # type: ignore[no-untyped-call]  # kombu has no types
-
-
-def _job_named_by(message: Any) -> UUID | None:
-    try:
-        (job_id,), _, _ = json.loads(base64.b64decode(message["body"]))
-        return UUID(job_id)
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
-        return None
-
-
-def _message_about(job_id: UUID, queue: str) -> dict[str, Any]:
-    """Return what kombu would have read (Celery's message protocol, version 2), with nothing of the sender's in it."""
+def message_about(job_id: UUID, queue: str) -> dict[str, Any]:
+    """Return a hint as kombu reads it (Celery's message protocol, version 2)."""
     body = json.dumps([[str(job_id)], {}, {}]).encode()
     return {
         "body": base64.b64encode(body).decode(),
@@ -110,57 +77,14 @@ def _message_about(job_id: UUID, queue: str) -> dict[str, Any]:
     }
 
 
-def create_celery(broker_url: str, *, queues: Sequence[str] = ("default",)) -> Celery:
-    """Return the Celery application. A message is only a hint, so it is acknowledged early and never redelivered."""
-    app = Celery("tulou", broker=broker_url, set_as_current=False)
-    app.conf.update(
-        broker_transport=f"{__name__}:{HintTransport.__name__}",
-        task_acks_late=False,
-        task_ignore_result=True,
-        result_backend=None,
-        task_serializer="json",
-        accept_content=["json"],
-        task_publish_retry=False,
-        task_default_queue=queues[0],
-        task_create_missing_queues=True,
-        worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,
-        worker_max_tasks_per_child=500,
-        worker_max_memory_per_child=512_000,
-        worker_send_task_events=False,
-        worker_enable_remote_control=False,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
-        broker_connection_timeout=2,
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        broker_transport_options={
-            "socket_timeout": 2,
-            "socket_connect_timeout": 2,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
-            "global_keyprefix": "tulou:",
-        },
-    )
-    if urlsplit(broker_url).scheme == "rediss":
-        # Without it kombu speaks in the clear to rediss:// with no ssl_ parameters; those that are there come first.
-        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
-    # Without a default, a send from a thread goes to an application on amqp://localhost.
-    app.set_default()
-    return app
-
-
-class CeleryHints:
+class RedisHints:
     """Publishes from one background thread, so that no request waits for Redis.
 
     No more than `window` hints wait in a queue, or some more: each makes a worker do many jobs.
     """
 
-    def __init__(self, celery: Celery, *, window: int = 64) -> None:
-        self._celery = celery
+    def __init__(self, url: str, *, window: int = 64) -> None:
+        self._url = url
         self._window = window
         self._room: dict[str, int] = {}
         self._next_try = 0.0
@@ -170,6 +94,16 @@ class CeleryHints:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
+    @cached_property
+    def _redis(self) -> Redis:
+        return Redis.from_url(
+            self._url,
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+
     def send_soon(self, queue: str, job_id: UUID) -> None:
         """Hand the hint to the background thread."""
         self._waiting.append((queue, job_id, current_trace().traceparent))
@@ -177,15 +111,15 @@ class CeleryHints:
         self._wake.set()
 
     def send(self, queue: str, job_ids: Sequence[UUID]) -> None:
-        """Publish on one connection of the pool."""
-        with self._celery.producer_pool.acquire(block=True, timeout=2) as producer:
-            for job_id in job_ids:
-                self._publish(producer, queue, job_id)
+        """Send all in one round trip."""
+        hints = [json.dumps(message_about(job_id, queue)) for job_id in job_ids]
+        if hints:
+            self._redis.lpush(KEY_PREFIX + queue, *hints)
 
     def waiting(self, queue: str) -> int:
         """Ask the broker."""
-        with self._celery.producer_pool.acquire(block=True, timeout=2) as producer:
-            return int(producer.channel.length(queue))
+        number: Any = self._redis.llen(KEY_PREFIX + queue)
+        return int(number)
 
     async def stop(self) -> None:
         """End the thread once it has sent what waits, or after a second."""
@@ -193,9 +127,7 @@ class CeleryHints:
         self._wake.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, timeout=1)
-
-    def _publish(self, producer: Any, queue: str, job_id: UUID) -> None:
-        self._celery.send_task(TASK, args=[str(job_id)], queue=queue, producer=producer, retry=False)
+        self._redis.close()
 
     def _ensure_thread(self) -> None:
         if self._thread is not None and self._thread.is_alive():
