@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from pydantic import SecretStr
 
 from domains.auth.gateway.common_passwords import is_common
-from domains.emails.settings import parse_smtp_url
+from domains.emails.settings import parse_sender, parse_smtp_url
 
 if TYPE_CHECKING:
     from bootstrap.settings import Settings
@@ -27,6 +27,8 @@ LEAST_MEMORY_KIB, LEAST_PASSES = 19_456, 2
 _SUPERUSERS = frozenset({"postgres", "root", "admin"})
 _SAMPLES = ("tulou", "change", "secret", "sample", "example", "password", "default")
 _LOGINS_ELSEWHERE = frozenset({"password", "passfile", "sslcert", "service"})
+_NOBODYS = ("example.com", "example.net", "example.org", "example", "test", "invalid")
+"""Names that are kept for samples (RFC 2606): they lead nowhere, and nobody can read what is sent there."""
 
 
 def unsafe_values(settings: "Settings") -> Iterator[tuple[str, str]]:
@@ -37,9 +39,12 @@ def unsafe_values(settings: "Settings") -> Iterator[tuple[str, str]]:
     yield from _unsafe_addresses(settings)
     yield from _unsafe_database(settings)
     yield from _unsafe_broker(settings)
+    yield from _unsafe_sender(settings)
     yield from _unsafe_mail_server(settings)
     yield from _unsafe_keys(settings)
     yield from _unsafe_limits(settings)
+    if settings.files_sandbox == "off":
+        yield "files_sandbox", "is off: what opens strangers' files would have the network and every secret"
     if settings.log_level == "debug":
         yield "log_level", "is debug, which writes down more than anybody should read"
 
@@ -53,6 +58,8 @@ def _unsafe_addresses(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield name, "is not https"
         elif _is_local(urlsplit(value).hostname):
             yield name, "leads to this machine itself"
+        elif _is_sample(urlsplit(value).hostname):
+            yield name, "is a sample; name where it really is"
     if any(not origin.startswith("https://") for origin in settings.cors_origins):
         yield "cors_origins", "trusts pages that anybody on the way can change; name https:// origins alone"
     if any(_is_everybody(proxy) for proxy in settings.trusted_proxies):
@@ -83,6 +90,14 @@ def _unsafe_broker(settings: "Settings") -> Iterator[tuple[str, str]]:
     if url.scheme != "unix" and not url.password:
         yield "redis_url", "has no password"
     yield from _weak_password("redis_url", url)
+
+
+def _unsafe_sender(settings: "Settings") -> Iterator[tuple[str, str]]:
+    if settings.emails_sender is None:
+        return
+    domain = parse_sender(settings.emails_sender).domain
+    if _is_local(domain) or _is_sample(domain):
+        yield "emails_sender", "is a sample; name an address of yours"
 
 
 def _unsafe_mail_server(settings: "Settings") -> Iterator[tuple[str, str]]:
@@ -138,12 +153,20 @@ def _split(url: SecretStr | None) -> SplitResult | None:
 
 
 def _is_local(host: str | None) -> bool:
-    if host is None or host == "localhost" or host.endswith(".localhost"):
+    if host is None or _is_below(host, "localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_sample(host: str | None) -> bool:
+    return host is not None and any(_is_below(host, name) for name in _NOBODYS)
+
+
+def _is_below(host: str, name: str) -> bool:
+    return f".{host.casefold().rstrip('.')}".endswith(f".{name}")
 
 
 def _is_everybody(proxy: str) -> bool:

@@ -96,7 +96,8 @@ class FilesSettings(BaseModel):
     files_sandbox: Literal["on", "off"] = Field(
         "on",
         description="Take network, new processes and foreign files from the process that opens images and documents"
-        " (Linux, x86_64 and aarch64). Where that is impossible nothing is rendered, unless this is `off`.",
+        " (Linux, x86_64 and aarch64). Where that is impossible nothing is rendered, unless this is `off`,"
+        " which production refuses.",
     )
     files_sandbox_memory_bytes: int = Field(
         512 * _MIB, description="Address space of that process, in bytes.", ge=128 * _MIB, le=16 * _GIB

@@ -26,7 +26,7 @@ def production(monkeypatch) -> dict[str, str]:
             monkeypatch.delenv(name)
     environment = {
         "TULOU_ENV": "production",
-        "TULOU_PUBLIC_URL": "https://tulou.test",
+        "TULOU_PUBLIC_URL": "https://tulou.internal",
         "TULOU_DATABASE_URL": f"postgresql://app:{password()}@db:5432/tulou",
         "TULOU_REDIS_URL": f"redis://:{password()}@redis:6379/0",
         "TULOU_EMAILS_SMTP_URL": f"smtps://user:{password()}@mail.test",
@@ -46,7 +46,17 @@ def test_production_takes_what_is_safe(production) -> None:
 UNSAFE = [
     ({"TULOU_PUBLIC_URL": "http://tulou.test"}, "TULOU_PUBLIC_URL"),
     ({"TULOU_PUBLIC_URL": "https://localhost"}, "TULOU_PUBLIC_URL"),
-    ({"TULOU_FRONTEND_URL": "http://tulou.test"}, "TULOU_FRONTEND_URL"),
+    ({"TULOU_PUBLIC_URL": "https://api.example.com"}, "TULOU_PUBLIC_URL"),
+    ({"TULOU_PUBLIC_URL": "https://EXAMPLE.ORG.:8443/"}, "TULOU_PUBLIC_URL"),
+    ({"TULOU_PUBLIC_URL": "https://tulou.test"}, "TULOU_PUBLIC_URL"),
+    ({"TULOU_FRONTEND_URL": "http://tulou.internal"}, "TULOU_FRONTEND_URL"),
+    ({"TULOU_FRONTEND_URL": "https://app.example.net"}, "TULOU_FRONTEND_URL"),
+    ({"TULOU_FRONTEND_URL": "https://app.localhost"}, "TULOU_FRONTEND_URL"),
+    ({"TULOU_EMAILS_SENDER": "Example <no-reply@example.com>"}, "TULOU_EMAILS_SENDER"),
+    ({"TULOU_EMAILS_SENDER": "no-reply@mail.Example.org"}, "TULOU_EMAILS_SENDER"),
+    ({"TULOU_EMAILS_SENDER": "no-reply@tulou.test"}, "TULOU_EMAILS_SENDER"),
+    ({"TULOU_EMAILS_SENDER": "root@localhost"}, "TULOU_EMAILS_SENDER"),
+    ({"TULOU_FILES_SANDBOX": "off"}, "TULOU_FILES_SANDBOX"),
     ({"TULOU_LOG_LEVEL": "debug"}, "TULOU_LOG_LEVEL"),
     ({"TULOU_TRUSTED_PROXIES": "*"}, "TULOU_TRUSTED_PROXIES"),
     ({"TULOU_TRUSTED_PROXIES": "10.0.0.1, 0.0.0.0/0"}, "TULOU_TRUSTED_PROXIES"),
@@ -103,6 +113,8 @@ def test_one_key_for_two_purposes_is_refused(production, monkeypatch) -> None:
         {"TULOU_DATABASE_URL": "postgresql:///tulou?host=/run/postgresql"},
         {"TULOU_REDIS_URL": "unix:///run/valkey.sock"},
         {"TULOU_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7"},
+        {"TULOU_PUBLIC_URL": "https://no-example.com", "TULOU_FRONTEND_URL": "https://contest"},
+        {"TULOU_EMAILS_SENDER": "Test <test@example.com.internal>"},
     ],
 )
 def test_production_takes_what_is_safe_by_its_place(change, production, monkeypatch) -> None:
@@ -124,6 +136,9 @@ def test_everything_that_is_wrong_is_said_at_once(production, monkeypatch) -> No
     monkeypatch.setenv("TULOU_SIGNING_KEYS", "short")
     monkeypatch.setenv("TULOU_LOG_LEVEL", "debug")
     monkeypatch.setenv("TULOU_REDIS_URL", "redis://redis")
+    monkeypatch.setenv("TULOU_PUBLIC_URL", "https://api.example.com")
+    monkeypatch.setenv("TULOU_EMAILS_SENDER", "Example <no-reply@example.com>")
+    monkeypatch.setenv("TULOU_FILES_SANDBOX", "off")
     with pytest.raises(SettingsError) as refused:
         load_settings()
     text = str(refused.value)
@@ -133,6 +148,9 @@ def test_everything_that_is_wrong_is_said_at_once(production, monkeypatch) -> No
         "TULOU_SIGNING_KEYS: must be 32 bytes in base64url",
         "TULOU_LOG_LEVEL is debug",
         "TULOU_REDIS_URL has no password",
+        "TULOU_PUBLIC_URL is a sample",
+        "TULOU_EMAILS_SENDER is a sample",
+        "TULOU_FILES_SANDBOX is off",
     ):
         assert said in text
     assert "TULOU_SIGNING_KEYS is not set" not in text

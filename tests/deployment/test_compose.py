@@ -136,7 +136,7 @@ def test_what_is_written_will_do_for_production(tmp_path, monkeypatch) -> None:
     passwords, ours = assignments(tmp_path / ".env"), assignments(tmp_path / "tulou.env")
     production = {
         "TULOU_ENV": "production",
-        "TULOU_PUBLIC_URL": "https://api.tulou.test",
+        "TULOU_PUBLIC_URL": "https://api.tulou.internal",
         "SMTP_URL": f"smtps://user:{passwords['REDIS_PASSWORD']}@mail.test",
     }
     for name in ("DATABASE_URL", "REDIS_URL"):
