@@ -19,7 +19,8 @@ RUN /opt/build/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent tulou \
-    && mkdir /data /scratch && chown tulou:tulou /data /scratch && chmod 700 /data /scratch
+    && mkdir /data /scratch /backups \
+    && chown tulou:tulou /data /scratch /backups && chmod 700 /data /scratch /backups
 COPY --from=build /opt/tulou /opt/tulou
 ENV PATH=/opt/tulou/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
@@ -27,6 +28,7 @@ ENV PATH=/opt/tulou/bin:/usr/local/bin:/usr/bin:/bin \
     TULOU_HOST=0.0.0.0 \
     TULOU_LOG_FORMAT=json \
     TULOU_DATA_DIR=/data \
+    TULOU_BACKUP_PLACE=/backups \
     TULOU_PULSE_FILE=/tmp/pulse
 USER 10001:10001
 WORKDIR /data

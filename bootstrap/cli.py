@@ -88,8 +88,12 @@ def migrate(
 @app.command()
 def backup(
     place: Annotated[
-        str, typer.Argument(help="An empty folder, or a URL such as s3://bucket/backups/today.")
-    ],
+        str | None,
+        typer.Argument(
+            help="An empty folder, or a URL such as s3://bucket/backups/today;"
+            " by default a new folder in TULOU_BACKUP_PLACE, named by the time."
+        ),
+    ] = None,
     files: Annotated[bool, typer.Option(help="Copy the store's objects too.")] = True,  # noqa: FBT002  # typer's way
 ) -> None:
     """Back up the database and the files that it names, while everything runs."""

@@ -19,6 +19,7 @@ _OF_SERVERS = """\
 # API_PORT=8000
 # MAIL_PORT=8025
 # COMPOSE_PROJECT_NAME=tulou
+# BACKUPS=/mnt/backups
 """
 _OF_TULOU = """\
 # Settings, given to every process of Tulou; docs/settings.md tells all of them. Nobody but you may read this file.

@@ -106,6 +106,12 @@ class Settings(
         None, description="Where links in mails lead; by default to the small pages of the API itself."
     )
     data_dir: Path = Field(Path(".tulou"), description="Folder of everything that is kept on disk.")
+    backup_place: str | None = Field(
+        None,
+        min_length=1,
+        description="Where `tulou backup` puts a folder for each backup when it is told no place: a folder, or a URL"
+        " such as s3://bucket/backups.",
+    )
     domains: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         (),
         description="Domains whose routes the API serves, whose jobs a worker runs, comma-separated; by default all.",

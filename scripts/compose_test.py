@@ -117,6 +117,7 @@ def attempt(compose: Compose) -> None:
     kill_a_worker(compose)
     restart_the_database(compose)
     tell_the_story(compose)
+    restore_a_backup(compose)
     stop(compose)
 
 
@@ -183,6 +184,26 @@ def restart_the_database(compose: Compose) -> None:
     say("restarted the database: the API is ready again, and no process of Tulou ended")
 
 
+def restore_a_backup(compose: Compose) -> None:
+    """Take a backup while everything runs, change something, and go back to it."""
+    before, after = new_person(), new_person()
+    expect(httpx.post(f"{compose.url}/v1/auth/register", json=before, timeout=30), 202)
+    wait_until(lambda: can_sign_in(compose, before), "the account")
+    said = compose("run", "--rm", "-T", "backup")
+    place = said.partition("Backed up to ")[2].partition(": ")[0]
+    require(place.startswith("/backups/"), f"the backup said {said!r}")
+    expect(httpx.post(f"{compose.url}/v1/auth/register", json=after, timeout=30), 202)
+    wait_until(lambda: can_sign_in(compose, after), "the account that the backup doesn't have")
+    compose("stop", *TULOU)
+    compose("run", "--rm", "-T", "backup", "restore", place, "--check")
+    compose("run", "--rm", "-T", "backup", "restore", place, "--replace")
+    compose("up", "--detach")
+    wait_until(lambda: is_ready(compose), "the API to be ready after the restore")
+    wait_until(lambda: can_sign_in(compose, before), "the account that the backup has")
+    require(not can_sign_in(compose, after), "an account is there that the backup doesn't have")
+    say(f"took a backup while everything ran, and restored it: {place}")
+
+
 def stop(compose: Compose) -> None:
     """Stop everything, and see that it ended by itself, not killed."""
     running = {service: compose.containers(service) for service in TULOU}
@@ -214,9 +235,9 @@ def say_memory(compose: Compose) -> None:
 
 def sign_in(client: httpx.Client) -> None:
     """Become somebody."""
-    person = {"email": f"compose-{secrets.token_hex(6)}@example.org", "password": secrets.token_urlsafe(18)}
+    person = new_person()
     expect(client.post("/v1/auth/register", json=person), 202)
-    form = {"grant_type": "password", "username": person["email"], "password": person["password"]}
+    form = sign_in_form(person)
     wait_until(lambda: client.post("/v1/auth/token", data=form).status_code == httpx.codes.OK, "the account")
     token = expect(client.post("/v1/auth/token", data=form), 200).json()["access_token"]
     client.headers["Authorization"] = f"Bearer {token}"
@@ -239,6 +260,22 @@ def state_of(client: httpx.Client, job: str) -> str:
     return str(expect(client.get(job), 200).json()["status"])
 
 
+def new_person() -> dict[str, str]:
+    """Return the registration of somebody new."""
+    return {"email": f"compose-{secrets.token_hex(6)}@example.org", "password": secrets.token_urlsafe(18)}
+
+
+def sign_in_form(person: dict[str, str]) -> dict[str, str]:
+    """Return what somebody signs in with."""
+    return {"grant_type": "password", "username": person["email"], "password": person["password"]}
+
+
+def can_sign_in(compose: Compose, person: dict[str, str]) -> bool:
+    """Tell whether somebody has an account."""
+    answer = httpx.post(f"{compose.url}/v1/auth/token", data=sign_in_form(person), timeout=30)
+    return answer.status_code == httpx.codes.OK
+
+
 def is_ready(compose: Compose) -> bool:
     """Tell whether the API can serve."""
     try:
@@ -249,8 +286,7 @@ def is_ready(compose: Compose) -> bool:
 
 def can_register(compose: Compose) -> bool:
     """Tell whether the API writes."""
-    person = {"email": f"compose-{secrets.token_hex(6)}@example.org", "password": secrets.token_urlsafe(18)}
-    answer = httpx.post(f"{compose.url}/v1/auth/register", json=person, timeout=30)
+    answer = httpx.post(f"{compose.url}/v1/auth/register", json=new_person(), timeout=30)
     require(answer.status_code in {202, 503}, f"registering answered {answer.status_code}: {answer.text}")
     return answer.status_code == httpx.codes.ACCEPTED
 

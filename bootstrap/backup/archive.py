@@ -2,7 +2,8 @@
 
 import hashlib
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.manifest import NAME, Manifest, Part
 from bootstrap.settings import Settings
+from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
 
 _GZIP = 31
@@ -29,7 +31,9 @@ class Archive:
 
     async def refuse_unless_empty(self) -> None:
         """Refuse to mix two backups, or to take a half-written one for the beginning of this one."""
-        if not await self.objects.is_empty():
+        with self._named():
+            is_empty = await self.objects.is_empty()
+        if not is_empty:
             raise BackupRefused(
                 f"There is something in {self.place} already: a backup needs a place of its own."
             )
@@ -45,7 +49,8 @@ class Archive:
                 size += len(piece)
                 yield piece
 
-        await self.objects.put(key, counted())
+        with self._named():
+            await self.objects.put(key, counted())
         return Part(bytes=size, sha256=digest.hexdigest())
 
     async def unpack(self, key: str, part: Part) -> AsyncIterator[bytes]:
@@ -77,6 +82,17 @@ class Archive:
             yield manifest.model_dump_json(indent=1).encode()
 
         await self.objects.put(NAME, text())
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Tell a place that can't be written to from the store of files, which says the same of itself."""
+        try:
+            yield
+        except (StoreUnavailable, StoreFull) as error:
+            reason = (
+                "has no space left" if isinstance(error, StoreFull) else "can't be reached, or not written to"
+            )
+            raise BackupRefused(f"{self.place} {reason}.") from error
 
     async def manifest(self) -> Manifest:
         """Read the manifest."""

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from bootstrap.backup.errors import BackupRefused
@@ -15,8 +16,9 @@ from bootstrap.terminal import stop, told
 T = TypeVar("T")
 
 
-def back_up(settings: Settings, place: str, *, with_files: bool) -> bool:
+def back_up(settings: Settings, place: str | None, *, with_files: bool) -> bool:
     """Take a backup and say what is in it; return whether it has everything."""
+    place = place or _new_place(settings)
     manifest = _done(save(settings, place, with_files=with_files))
     _say(f"Backed up to {place}: {_told_of(manifest)}.")
     absent = manifest.files.absent if manifest.files else []
@@ -38,6 +40,12 @@ def put_back(settings: Settings, place: str, *, replace: bool) -> None:
     for warning in restored.warnings:
         sys.stderr.write(f"{warning}\n")
     _say(f"Restored from {place}: {_told_of(restored.manifest)}; {'; '.join(restored.done)}.")
+
+
+def _new_place(settings: Settings) -> str:
+    if settings.backup_place is None:
+        stop("Name a place for the backup, or set TULOU_BACKUP_PLACE.")
+    return f"{settings.backup_place.rstrip('/')}/{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
 
 
 def _told_of(manifest: Manifest) -> str:

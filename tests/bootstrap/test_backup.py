@@ -3,6 +3,10 @@
 import asyncio
 import gzip
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -202,3 +206,43 @@ async def test_an_object_that_the_store_has_lost_is_named(source, tmp_path) -> N
     manifest = await save(source, str(tmp_path / "backup"), with_files=True)
     assert manifest.files.absent == [f"blobs/{blob.name}"]
     assert (manifest.files.count, manifest.files.bytes) == (0, 0)
+
+
+def run_tulou(settings, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    url = settings.database_owner_url.get_secret_value()
+    return subprocess.run(
+        [sys.executable, "-m", "bootstrap.cli", *arguments],
+        env={
+            **os.environ,
+            "TULOU_DATA_DIR": str(settings.data_dir),
+            "TULOU_DATABASE_OWNER_URL": url,
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+async def test_a_backup_that_is_told_no_place_gets_a_folder_of_its_own(source, tmp_path) -> None:
+    async with running(source) as first:
+        await upload(first, await first.people.register(), "a.txt", b"bytes of a file", "text/plain")
+    nowhere = await asyncio.to_thread(run_tulou, source, "backup")
+    assert nowhere.returncode == 1
+    assert nowhere.stderr.strip() == "Name a place for the backup, or set TULOU_BACKUP_PLACE."
+    shelf = tmp_path / "shelf"
+    taken = await asyncio.to_thread(run_tulou, source, "backup", TULOU_BACKUP_PLACE=f"{shelf}/")
+    assert taken.returncode == 0, taken.stderr
+    (folder,) = shelf.iterdir()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d{6}Z", folder.name)
+    assert f"Backed up to {folder}: " in taken.stdout
+    whole = await asyncio.to_thread(run_tulou, source, "restore", str(folder), "--check")
+    assert whole.returncode == 0, whole.stderr
+    assert "1 objects" in whole.stdout
+
+
+async def test_a_place_that_nobody_may_write_to_is_one_clear_sentence(source) -> None:
+    result = await asyncio.to_thread(run_tulou, source, "backup", "/proc/backups")
+    assert result.returncode == 1
+    assert result.stderr.strip() == "/proc/backups can't be reached, or not written to."

@@ -21,8 +21,11 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 OF_TULOU = [name for name, service in SERVICES.items() if "tulou" in service["image"]]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 KNOWN = known_variables(Settings.model_fields)
+DOCKERFILE = (PROJECT / "Dockerfile").read_text()
+DEFAULTS = dict(re.findall(r"\b(TULOU_[A-Z_]+)=(\S+)", DOCKERFILE))
 CHOICES = {
     "IMAGE", "PYTHON_IMAGE", "POSTGRES_IMAGE", "REDIS_IMAGE", "MAIL_IMAGE", "API_PORT", "MAIL_PORT", "SETTINGS_FILE",
+    "BACKUPS",
 }  # fmt: skip
 
 
@@ -37,6 +40,7 @@ def test_each_role_has_a_service() -> None:
         "api": "serve",
         "relay": "relay",
         "migrate": "migrate",
+        "backup": "backup",
         **{f"worker-{queue}": f"worker --queue {queue}" for queue in ("default", "mail", "files")},
     }
 
@@ -69,11 +73,12 @@ def test_what_lasts_is_watched(name: str) -> None:
 
 def test_dependencies_say_what_they_wait_for() -> None:
     waited = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
-    for name in set(OF_TULOU) - {"migrate"}:
+    for name in set(OF_TULOU) - {"migrate", "backup"}:
         assert waited[name]["migrate"]["condition"] == "service_completed_successfully"
         assert waited[name]["redis"]["condition"] == "service_healthy"
         assert waited[name]["postgres"]["condition"] == "service_healthy"
-    assert waited["migrate"]["roles"]["condition"] == "service_completed_successfully"
+    for name in ("migrate", "backup"):
+        assert waited[name]["roles"]["condition"] == "service_completed_successfully"
     assert waited["roles"]["postgres"]["condition"] == "service_healthy"
     assert all(target in SERVICES for targets in waited.values() for target in targets)
 
@@ -83,11 +88,25 @@ def test_every_variable_is_a_setting() -> None:
         assert set(SERVICES[name].get("environment", {})) <= KNOWN, name
 
 
-def test_only_the_migration_knows_the_owner_and_nobody_the_superuser() -> None:
+def test_only_migration_and_backup_know_the_owner_and_nobody_the_superuser() -> None:
     for name in OF_TULOU:
         given = str(SERVICES[name].get("environment", {}))
-        assert ("OWNER" in given) == (name == "migrate")
+        assert ("OWNER" in given) == (name in {"migrate", "backup"})
         assert "POSTGRES_PASSWORD" not in given
+
+
+def test_a_backup_is_started_by_hand_and_lasts_longer_than_its_container() -> None:
+    backup = SERVICES["backup"]
+    assert backup["profiles"] == ["tools"]
+    assert backup["restart"] == "no"
+    assert not any("profiles" in service for name, service in SERVICES.items() if name != "backup")
+    # It comes before a migration, and restores an installation that has never run.
+    assert set(backup["depends_on"]) == {"roles", "postgres"}
+    mounted = {volume.rpartition(":")[2]: volume.rpartition(":")[0] for volume in backup["volumes"]}
+    assert mounted == {"/data": "data", DEFAULTS["TULOU_BACKUP_PLACE"]: "${BACKUPS:-backups}"}
+    assert {"data", "backups"} <= set(COMPOSE["volumes"])
+    # A volume gets its owner from the folder of the image that it is put over.
+    assert re.search(rf"chown tulou:tulou .*{DEFAULTS['TULOU_BACKUP_PLACE']}\b", DOCKERFILE)
 
 
 def test_everything_that_the_file_asks_for_is_written_or_chosen() -> None:
@@ -148,7 +167,7 @@ def test_what_is_written_will_do_for_production(tmp_path, monkeypatch) -> None:
 
 
 def test_the_image_is_made_without_buildkit_and_runs_as_nobody() -> None:
-    lines = (PROJECT / "Dockerfile").read_text().splitlines()
+    lines = DOCKERFILE.splitlines()
     instructions = [line for line in lines if line and not line.startswith(("#", " "))]
     assert instructions[0].startswith("ARG PYTHON_IMAGE=")
     assert [line for line in instructions if line.startswith("FROM")] == [

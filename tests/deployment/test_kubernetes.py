@@ -1,5 +1,6 @@
 """deploy/kubernetes/: valid by the schemas of Kubernetes, and in keeping with the program."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bootstrap.variables import known_variables
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 KUSTOMIZATIONS = sorted(FOLDER.rglob("kustomization.yaml"))
 KNOWN = known_variables(Settings.model_fields)
+EXAMPLE = FOLDER / "overlays" / "example" / "settings.env"
 COMPONENT = "app.kubernetes.io/component"
 
 
@@ -34,15 +36,20 @@ def of_kind(*kinds: str) -> list[dict[str, Any]]:
     return [document for document in ALL if document["kind"] in kinds]
 
 
-WORKLOADS = of_kind("Deployment", "Job")
+WORKLOADS = of_kind("Deployment", "Job", "CronJob")
 each_workload = pytest.mark.parametrize("workload", WORKLOADS, ids=lambda found: found["metadata"]["name"])
 each_deployment = pytest.mark.parametrize(
     "deployment", of_kind("Deployment"), ids=lambda found: found["metadata"]["name"]
 )
 
 
+def template_of(workload: dict[str, Any]) -> dict[str, Any]:
+    spec = workload["spec"]
+    return spec["jobTemplate"]["spec"]["template"] if workload["kind"] == "CronJob" else spec["template"]
+
+
 def pod_of(workload: dict[str, Any]) -> dict[str, Any]:
-    return workload["spec"]["template"]["spec"]
+    return template_of(workload)["spec"]
 
 
 def container_of(workload: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +91,7 @@ def test_there_is_one_workload_for_each_role() -> None:
         "tulou-api": ["serve"],
         "tulou-relay": ["relay"],
         "tulou-migrate": ["migrate"],
+        "tulou-backup": ["backup"],
         **{f"tulou-worker-{queue}": ["worker", "--queue", queue] for queue in ("default", "mail", "files")},
     }
     commands = {command.name or command.callback.__name__ for command in tulou.registered_commands}
@@ -115,13 +123,25 @@ def test_no_variable_is_unknown(workload: dict[str, Any]) -> None:
 
 
 def test_the_settings_of_the_example_are_settings() -> None:
-    lines = (FOLDER / "overlays" / "example" / "settings.env").read_text().splitlines()
+    lines = EXAMPLE.read_text().splitlines()
     assert {line.partition("=")[0] for line in lines if line} <= KNOWN
 
 
-def test_only_the_migration_knows_the_owner() -> None:
-    knowing = [found["metadata"]["name"] for found in WORKLOADS if "tulou-owner" in str(found)]
-    assert knowing == ["tulou-migrate"]
+def test_only_migration_and_backup_know_the_owner() -> None:
+    knowing = {found["metadata"]["name"] for found in WORKLOADS if "tulou-owner" in str(found)}
+    assert knowing == {"tulou-migrate", "tulou-backup"}
+
+
+def test_a_backup_is_taken_each_night_into_a_bucket() -> None:
+    (backup,) = of_kind("CronJob")
+    assert backup["spec"]["concurrencyPolicy"] == "Forbid"
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", backup["spec"]["schedule"])
+    # The place is named by the overlay's settings: pods have no folder that outlives them.
+    assert [name for name in ("args", "env") if "s3://" in str(container_of(backup)[name])] == []
+    (place,) = [line for line in EXAMPLE.read_text().splitlines() if line.startswith("TULOU_BACKUP_PLACE=")]
+    assert place.partition("=")[2].startswith("s3://")
+    (used,) = documents(EXAMPLE.parent / "kustomization.yaml")
+    assert "../../components/backup" in used["components"]
 
 
 @each_deployment
@@ -138,7 +158,7 @@ def test_labels_and_selectors_agree(deployment: dict[str, Any]) -> None:
 
 
 def test_services_policies_and_scalers_mean_something() -> None:
-    labels = [found["spec"]["template"]["metadata"]["labels"] for found in WORKLOADS]
+    labels = [template_of(found)["metadata"]["labels"] for found in WORKLOADS]
     names = {found["metadata"]["name"] for found in of_kind("Deployment")}
     for service in of_kind("Service"):
         assert any(service["spec"]["selector"].items() <= found.items() for found in labels)
