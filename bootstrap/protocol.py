@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from time import perf_counter
 from typing import Any
 
 import httptools
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared.errors import AppError
@@ -35,6 +37,17 @@ class Patience:
     max_head_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A request that is answered here, and what is known of it. `asked` is its scope, if the application has it."""
+
+    error: AppError
+    asked: Scope | None
+    method: str
+    client: tuple[str, int] | None
+    started: float
+
+
 class _Reading(Enum):
     NOTHING = auto()
     HEAD = auto()
@@ -45,7 +58,7 @@ class PatientProtocol(HttpToolsProtocol):
     """One connection. A request that arrives in one piece starts no timer."""
 
     def __init__(
-        self, *args: Any, patience: Patience, refusal: Callable[[AppError], bytes], **keywords: Any
+        self, *args: Any, patience: Patience, refusal: Callable[[Refused], bytes], **keywords: Any
     ) -> None:
         super().__init__(*args, **keywords)
         self._patience = patience
@@ -60,6 +73,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._began = False
+        self._started = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first head."""
@@ -98,6 +112,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a head."""
         self._reading, self._began, self._head_bytes = _Reading.HEAD, True, 0
+        self._started = perf_counter()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -201,11 +216,23 @@ class PatientProtocol(HttpToolsProtocol):
         elif self._reading is _Reading.BODY:  # it was answered before it was whole
             self.transport.close()
             return
-        self.transport.write(self._refusal(error))
+        self.transport.write(self._refusal(self._known_of(error)))
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER, self.transport.abort)
+
+    def _known_of(self, error: AppError) -> Refused:
+        is_head = self._reading is _Reading.HEAD
+        asked: Any = self.cycle.scope if self._is_answering() else None
+        return Refused(
+            error=error,
+            asked=asked,
+            # The parser names some method before it has read one; the address comes after it.
+            method=self.parser.get_method().decode("ascii") if is_head and self.url else "",
+            client=self.client,
+            started=self._started if is_head else perf_counter(),
+        )
 
     def _watch_writing(self) -> None:
         waiting = self.transport.get_write_buffer_size()

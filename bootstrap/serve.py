@@ -4,6 +4,7 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import uvicorn
@@ -11,9 +12,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from bootstrap.api import create_api
 from bootstrap.garbage import set_garbage_collection
-from bootstrap.protocol import Patience, PatientProtocol
+from bootstrap.protocol import Patience, PatientProtocol, Refused
 from bootstrap.settings import Settings
-from shared.errors import AppError
+from shared.http.answer import Refusal
+from shared.http.journal import REFUSED, Journal
 from shared.http.problems import ProblemWriter
 from shared.http.security_headers import security_headers
 from shared.ids import new_id
@@ -31,9 +33,11 @@ class _Server(uvicorn.Server):
 
 def serve_api(settings: Settings) -> None:
     """Serve until SIGTERM. A port that is taken is one clear sentence and exit code 1."""
-    protocol: Any = partial(PatientProtocol, patience=_patience(settings), refusal=_refusals(settings))
+    api = create_api(settings)
+    refusal = _refusals(settings, api.state.journal)
+    protocol: Any = partial(PatientProtocol, patience=_patience(settings), refusal=refusal)
     config = uvicorn.Config(
-        create_api(settings),
+        api,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -64,18 +68,28 @@ def _patience(settings: Settings) -> Patience:
     )
 
 
-def _refusals(settings: Settings) -> Callable[[AppError], bytes]:
-    """Return what writes the answers that are given before the application is asked."""
+def _refusals(settings: Settings, journal: Journal) -> Callable[[Refused], bytes]:
+    """Return what writes the answers that the application doesn't give, and notes them.
+
+    Where the application was asked, it notes the request itself, with the answer that was given in its place.
+    """
     writer = ProblemWriter(public_url=settings.public_url)
     to_browsers = security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds)
 
-    def refusal(error: AppError) -> bytes:
+    def refusal(refused: Refused) -> bytes:
+        error = refused.error
         request_id = str(new_id())
         with tracing(Trace(request_id, None)):
             response = writer.response(error, "")
         headers = dict([*to_browsers, *response.raw_headers])
         headers |= {b"x-request-id": request_id.encode(), b"connection": b"close"}
         lines = b"".join(b"%b: %b\r\n" % header for header in headers.items())
+        given = Refusal(error.status, request_id, len(response.body), perf_counter())
+        if refused.asked is None:
+            known = {"method": refused.method, "path": "", "client": refused.client}
+            journal.note(known, given, refused.started)
+        else:
+            refused.asked[REFUSED] = given
         return STATUS_LINE[error.status] + lines + b"\r\n" + bytes(response.body)
 
     return refusal

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.types import Scope
 
 from shared.http.access_log import AccessLog, Exchange
-from shared.http.answer import Answer
+from shared.http.answer import Answer, Refusal
 from shared.http.request_meter import RequestMeter, RouteTimes
 
 PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -22,6 +22,9 @@ MOST = 256
 """Lines that wait at most."""
 
 CLIENT_GONE = 499
+REFUSED = "tulou.refused"
+"""Where the scope of a request has the `Refusal` that was sent in place of the application's answer."""
+
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _Note = tuple[str, str, Any, Any, Any, int, float, float, float, int, str]
 
@@ -40,8 +43,9 @@ class Journal:
         self._notes: list[_Note] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def note(self, scope: Scope, answer: Answer, started: float) -> None:
+    def note(self, scope: Scope, answer: Answer | Refusal, started: float) -> None:
         """Note a request that was answered, or whose client has gone."""
+        answer = scope.get(REFUSED) or answer
         state = scope.get("state")
         self._notes.append(
             (
