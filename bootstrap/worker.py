@@ -45,6 +45,8 @@ GONE_AFTER = timedelta(days=1)
 GIVE_BACK_TIME = 2.0
 """Seconds that a child has, at the end of the soft shutdown, to give its job back."""
 
+_KIB = 1024
+
 Compose = Callable[[Settings], TulouContainer]
 
 
@@ -119,6 +121,8 @@ class Worker:
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
         self.celery = create_celery(redis_url, queues=self._queues)
         self.celery.conf.task_time_limit = max(HARD_LIMITS.get(queue, 900) for queue in self._queues)
+        self.celery.conf.worker_max_tasks_per_child = settings.jobs_child_hints
+        self.celery.conf.worker_max_memory_per_child = settings.jobs_child_memory_bytes // _KIB
         self._declare_task()
         # Without weak=False the bound methods would be forgotten at once.
         worker_process_init.connect(self._on_child_start, weak=False)

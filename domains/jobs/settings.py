@@ -34,6 +34,19 @@ class JobsSettings(BaseModel):
         500, ge=1, le=100_000, description="Due jobs that one hint lets a worker do."
     )
     jobs_drain_seconds: float = Field(5, ge=0, le=600, description="Time that one hint lets a worker go on.")
+    jobs_child_hints: int = Field(
+        500,
+        ge=1,
+        le=1_000_000,
+        description="Hints that a worker's child process follows, each for many jobs, until a fresh one replaces it.",
+    )
+    jobs_child_memory_bytes: int = Field(
+        500 << 20,
+        ge=64 << 20,
+        le=1 << 40,
+        description="Memory that a worker's child process may come to hold; past it a fresh one replaces it after"
+        " the job.",
+    )
     jobs_keep_succeeded_days: int = Field(7, ge=1, le=3650, description="Days that succeeded jobs are kept.")
     jobs_keep_cancelled_days: int = Field(30, ge=1, le=3650, description="Days that cancelled jobs are kept.")
     jobs_keep_failed_days: int = Field(90, ge=1, le=3650, description="Days that failed jobs are kept.")

@@ -23,6 +23,9 @@ LASTING = [name for name, service in SERVICES.items() if service["restart"] != "
 KNOWN = known_variables(Settings.model_fields)
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
 DEFAULTS = dict(re.findall(r"\b(TULOU_[A-Z_]+)=(\S+)", DOCKERFILE))
+PARENT = 110 << 20
+"""What a worker's parent process holds."""
+
 CHOICES = {
     "IMAGE", "PYTHON_IMAGE", "POSTGRES_IMAGE", "REDIS_IMAGE", "MAIL_IMAGE", "API_PORT", "MAIL_PORT", "SETTINGS_FILE",
     "BACKUPS",
@@ -123,6 +126,15 @@ def test_stops_are_given_the_time_that_the_settings_promise() -> None:
     assert all(
         grace[f"worker-{queue}"] > settings.worker_soft_shutdown for queue in ("default", "mail", "files")
     )
+
+
+@pytest.mark.parametrize("name", [name for name in OF_TULOU if name.startswith("worker-")])
+def test_children_that_grow_are_replaced_before_their_container_is_killed(name: str) -> None:
+    settings = Settings()
+    most = SERVICES[name].get("environment", {}).get("TULOU_JOBS_CHILD_MEMORY_BYTES")
+    children = settings.worker_concurrency * int(most or settings.jobs_child_memory_bytes)
+    limit = SERVICES[name]["mem_limit"]
+    assert children + PARENT < int(limit[:-1]) << {"m": 20, "g": 30}[limit[-1]]
 
 
 def test_redis_drops_nothing_and_asks_for_a_password() -> None:

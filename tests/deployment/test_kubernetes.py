@@ -16,6 +16,9 @@ FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 KUSTOMIZATIONS = sorted(FOLDER.rglob("kustomization.yaml"))
 KNOWN = known_variables(Settings.model_fields)
 EXAMPLE = FOLDER / "overlays" / "example" / "settings.env"
+PARENT = 110 << 20
+"""What a worker's parent process holds."""
+
 COMPONENT = "app.kubernetes.io/component"
 
 
@@ -192,6 +195,17 @@ def test_pods_have_the_time_to_stop_that_the_settings_promise(deployment: dict[s
     assert (pause > 0) == (container["args"] == ["serve"])
     grace = pod_of(deployment)["terminationGracePeriodSeconds"]
     assert grace >= needed.get(container["args"][0], 10) + pause + 5
+
+
+@each_deployment
+def test_children_that_grow_are_replaced_before_their_pod_is_killed(deployment: dict[str, Any]) -> None:
+    settings, container = Settings(), container_of(deployment)
+    if container["args"][0] != "worker":
+        return
+    given = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+    most = int(given.get("TULOU_JOBS_CHILD_MEMORY_BYTES", settings.jobs_child_memory_bytes))
+    limit = container["resources"]["limits"]["memory"]
+    assert settings.worker_concurrency * most + PARENT < int(limit[:-2]) << {"Mi": 20, "Gi": 30}[limit[-2:]]
 
 
 @each_deployment

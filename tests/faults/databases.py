@@ -42,7 +42,7 @@ async def postgres_crashes(house: House) -> Row:
 
 
 def _nobody_died(row: Row, system: System, family: set[int]) -> None:
-    """Expect that every process is still there. A worker replaces a child after 500 hints: that one has not died."""
+    """Expect that every process is still there. A worker replaces a child now and then: that one has not died."""
     gone = family - _family(system)
     died = sum(child.output.count("exited with") for child in system.children)
     ended = sum(child.code is not None for child in system.children)

@@ -1,0 +1,78 @@
+"""A worker's child processes are replaced by fresh ones, as often as the settings say."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+
+from domains.jobs.gateway import CeleryHints, create_celery
+from shared.ids import new_id
+from tests.programs import Program
+
+LEAST = 64 << 20
+"""Less memory than any child begins with."""
+
+
+@pytest.fixture
+def broker(servers) -> str:
+    """A part of Redis that no other worker listens to."""
+    return f"{servers.environment['REDIS_URL'].rsplit('/', 1)[0]}/9"
+
+
+@pytest.fixture
+async def hints(broker: str) -> AsyncIterator[CeleryHints]:
+    celery = create_celery(broker)
+    sender = CeleryHints(celery)
+    yield sender
+    await sender.stop()
+    celery.close()
+
+
+def start(programs, broker: str, **environment: str) -> Program:
+    worker: Program = programs(
+        "worker", "--queue", "hinted", REDIS_URL=broker, TULOU_WORKER_CONCURRENCY="1", **environment
+    )
+    worker.wait_for("ready.")
+    return worker
+
+
+def child_of(worker: Program) -> int | None:
+    children = [child.pid for child in psutil.Process(worker.process.pid).children()]
+    return children[0] if len(children) == 1 else None
+
+
+async def is_replaced_by(worker: Program, hints: CeleryHints, number: int, *, seconds: float) -> bool:
+    """Send so many hints, and tell whether the child is another one then."""
+    before = child_of(worker)
+    assert before is not None
+    for _ in range(number):
+        await asyncio.to_thread(hints.send, "hinted", [new_id()])
+    try:
+        async with asyncio.timeout(seconds):
+            while child_of(worker) in {before, None}:
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_a_child_is_replaced_after_so_many_hints(programs, hints: CeleryHints, broker: str) -> None:
+    worker = start(programs, broker, TULOU_JOBS_CHILD_HINTS="3")
+    assert not await is_replaced_by(worker, hints, 2, seconds=3)
+    assert await is_replaced_by(worker, hints, 1, seconds=20)
+    assert worker.stop() == 0, worker.output
+
+
+async def test_a_child_that_holds_too_much_memory_is_replaced(
+    programs, hints: CeleryHints, broker: str
+) -> None:
+    worker = start(programs, broker, TULOU_JOBS_CHILD_MEMORY_BYTES=str(LEAST))
+    assert await is_replaced_by(worker, hints, 1, seconds=20)
+    assert worker.stop() == 0, worker.output
+
+
+async def test_a_child_stays_where_the_settings_let_it(programs, hints: CeleryHints, broker: str) -> None:
+    worker = start(programs, broker)
+    assert not await is_replaced_by(worker, hints, 4, seconds=3)
+    assert worker.stop() == 0, worker.output
