@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from domains.jobs.gateway import CeleryHints, create_celery
+from domains.jobs.gateway.hints import RedisHints
 from shared.ids import new_id
 from tests.programs import Program
 
@@ -21,12 +21,10 @@ def broker(servers) -> str:
 
 
 @pytest.fixture
-async def hints(broker: str) -> AsyncIterator[CeleryHints]:
-    celery = create_celery(broker)
-    sender = CeleryHints(celery)
+async def hints(broker: str) -> AsyncIterator[RedisHints]:
+    sender = RedisHints(broker)
     yield sender
     await sender.stop()
-    celery.close()
 
 
 def start(programs, broker: str, **environment: str) -> Program:
@@ -42,7 +40,7 @@ def child_of(worker: Program) -> int | None:
     return children[0] if len(children) == 1 else None
 
 
-async def is_replaced_by(worker: Program, hints: CeleryHints, number: int, *, seconds: float) -> bool:
+async def is_replaced_by(worker: Program, hints: RedisHints, number: int, *, seconds: float) -> bool:
     """Send so many hints, and tell whether the child is another one then."""
     before = child_of(worker)
     assert before is not None
@@ -57,7 +55,7 @@ async def is_replaced_by(worker: Program, hints: CeleryHints, number: int, *, se
     return True
 
 
-async def test_a_child_is_replaced_after_so_many_hints(programs, hints: CeleryHints, broker: str) -> None:
+async def test_a_child_is_replaced_after_so_many_hints(programs, hints: RedisHints, broker: str) -> None:
     worker = start(programs, broker, TULOU_JOBS_CHILD_HINTS="3")
     assert not await is_replaced_by(worker, hints, 2, seconds=3)
     assert await is_replaced_by(worker, hints, 1, seconds=20)
@@ -65,14 +63,14 @@ async def test_a_child_is_replaced_after_so_many_hints(programs, hints: CeleryHi
 
 
 async def test_a_child_that_holds_too_much_memory_is_replaced(
-    programs, hints: CeleryHints, broker: str
+    programs, hints: RedisHints, broker: str
 ) -> None:
     worker = start(programs, broker, TULOU_JOBS_CHILD_MEMORY_BYTES=str(LEAST))
     assert await is_replaced_by(worker, hints, 1, seconds=20)
     assert worker.stop() == 0, worker.output
 
 
-async def test_a_child_stays_where_the_settings_let_it(programs, hints: CeleryHints, broker: str) -> None:
+async def test_a_child_stays_where_the_settings_let_it(programs, hints: RedisHints, broker: str) -> None:
     worker = start(programs, broker)
     assert not await is_replaced_by(worker, hints, 4, seconds=3)
     assert worker.stop() == 0, worker.output
