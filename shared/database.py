@@ -24,10 +24,12 @@ _UNNAMED: dict[str, Any] = {"prepared_statement_cache_size": 0, "prepared_statem
 class TransactionFactory(Protocol):
     """What services are given: `async with self.transaction():`.
 
-    Joins the open transaction, unless `own=True` asks for a separate one, for what must survive a failure.
+    Joins the open transaction, unless `own=True` asks for a separate one, for what must survive a failure. One of its
+    own may be `durable=False`: its commit does not wait for the disk. Should PostgreSQL crash within the next second it
+    may be lost, whole, unless something durable was committed after it.
     """
 
-    def __call__(self, *, own: bool = False) -> AbstractAsyncContextManager[None]:
+    def __call__(self, *, own: bool = False, durable: bool = True) -> AbstractAsyncContextManager[None]:
         """Open or join a transaction."""
         ...
 
@@ -112,8 +114,8 @@ class Database:
         pools = {"reads": self._readers, "transactions": self._writers}
         return [PoolUsage(name, *pool.usage()) for name, pool in pools.items() if pool is not None]
 
-    def transaction(self, *, own: bool = False) -> AbstractAsyncContextManager[None]:
-        """Open a transaction, or join the open one; commit at the end of the outermost block.
+    def transaction(self, *, own: bool = False, durable: bool = True) -> AbstractAsyncContextManager[None]:
+        """Open a transaction, or join the open one; commit at the end of the outermost block, and wait for the disk.
 
         It begins with its first statement, and fails there or at its end.
 
@@ -121,7 +123,7 @@ class Database:
             DatabaseUnavailable: PostgreSQL can't be reached; nothing was changed.
         """
         current = my_transaction()
-        return self._opened() if current is None or own else Joined(current)
+        return self._opened(durable=durable) if current is None or own else Joined(current)
 
     def united(self) -> AbstractAsyncContextManager[None]:
         """Make all transactions of the present task one: begun by the first write, committed at the end of the block.
@@ -131,10 +133,10 @@ class Database:
         """
         return self._opened(united=True)
 
-    def _opened(self, *, united: bool = False) -> OpenTransaction:
+    def _opened(self, *, united: bool = False, durable: bool = True) -> OpenTransaction:
         if self._writers is None:
             raise RuntimeError(_NOT_STARTED)
-        return OpenTransaction(self._writers, united=united)
+        return OpenTransaction(self._writers, united=united, durable=durable)
 
     async def _driver(self, *, to_write: bool) -> Any:
         """Return the open transaction's connection; None if there is none, or none yet, and nothing to write."""

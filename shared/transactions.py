@@ -47,6 +47,7 @@ class OpenTransaction:
     """
 
     __slots__ = (
+        "_durable",
         "_insertion",
         "_token",
         "_writers",
@@ -59,8 +60,9 @@ class OpenTransaction:
         "writer",
     )
 
-    def __init__(self, writers: Writers, *, united: bool) -> None:
+    def __init__(self, writers: Writers, *, united: bool, durable: bool) -> None:
         self._writers = writers
+        self._durable = durable
         self._insertion: Insertion | None = None
         self._token: Token[OpenTransaction | None]
         self.task = asyncio.current_task()
@@ -114,7 +116,7 @@ class OpenTransaction:
     async def insert(self, insertion: Insertion) -> None:
         """Insert a row, at the latest before the next statement."""
         self.begun = True
-        if self.writer is None and self._insertion is None and not self.united:
+        if self.writer is None and self._insertion is None and self._durable and not self.united:
             self._insertion = insertion
         else:
             await insertion.run((await self.connection()).driver)
@@ -144,7 +146,7 @@ class OpenTransaction:
     async def _begin(self) -> Writer:
         self.writer = writer = await self._writers.take()
         try:
-            await writer.begin()
+            await writer.begin(durable=self._durable)
         except BaseException:
             writer.terminate()
             await self.let_go()

@@ -31,10 +31,12 @@ class Writer:
         """Take leave, and close it."""
         await self.driver.close(timeout=timeout)
 
-    async def begin(self) -> None:
-        """Begin a transaction."""
+    async def begin(self, *, durable: bool) -> None:
+        """Begin a transaction. If it isn't durable, its commit doesn't wait for the disk."""
         self._transaction = self.driver.transaction()
         await self._transaction.start()
+        if not durable:
+            await self.driver.execute("SET LOCAL synchronous_commit TO off")
 
     def session(self) -> AsyncSession:
         """Return a session that works in the open transaction."""

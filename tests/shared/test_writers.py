@@ -113,6 +113,13 @@ async def test_a_transaction_without_statements_takes_no_connection(database) ->
         assert database.pools()[1].in_use == 0  # and there is but one
 
 
+async def test_only_a_commit_that_need_not_be_durable_does_not_wait_for_the_disk(database) -> None:
+    setting = text("SELECT current_setting('synchronous_commit')")
+    for durable, waits in ((False, "off"), (True, "on")):
+        async with database.transaction(own=True, durable=durable):
+            assert (await (await current_session()).exec(setting)).scalar_one() == waits
+
+
 @pytest.mark.parametrize("is_alone", [True, False])
 async def test_a_collision_has_the_name_that_its_domain_gave_it(database, is_alone) -> None:
     job = some_job()

@@ -122,8 +122,11 @@ class DeliveryService:
                 )
 
     async def _begin(self, email_id: UUID, context: JobContext) -> _Task | None:
-        """Enter a new conversation, unless the mail needs none; then finish the job, or fail it as the mail failed."""
-        async with self._transaction(own=True):
+        """Enter a new conversation, unless the mail needs none; then finish the job, or fail it as the mail failed.
+
+        Nothing has been said to the mail server yet: what a crash of the database undoes here is done again.
+        """
+        async with self._transaction(own=True, durable=False):
             await context.confirm()
             email = await self._emails.lock(email_id)
             task = await self._take_up(email, context) if email is not None else None
@@ -158,7 +161,8 @@ class DeliveryService:
         return await conversation.hand_over(task.content)
 
     async def _enter(self, task: _Task, phase: Phase) -> None:
-        async with self._transaction(own=True):
+        """Commit that a phase begins. From DATA on a mail may have been sent: that must be on the disk before."""
+        async with self._transaction(own=True, durable=phase is Phase.DATA):
             await task.context.confirm()
             entered = await self._emails.enter(task.email.id, phase, now=self._clock.now())
             if not entered:

@@ -36,13 +36,13 @@ class Transactions:
         self.depth = 0
 
     @asynccontextmanager
-    async def __call__(self, *, own: bool = False) -> AsyncIterator[None]:
+    async def __call__(self, *, own: bool = False, durable: bool = True) -> AsyncIterator[None]:
         self.depth += 1
         try:
             yield
         finally:
             self.depth -= 1
-        self.log.append("commit")
+        self.log.append("commit" if durable else "commit, soon on the disk")
 
 
 class Emails:

@@ -31,10 +31,11 @@ from tests.domains.emails.doubles import CONTENT, Bench, Context
 RESEND = {"when_uncertain": WhenUncertain.RESEND}
 
 
-async def test_each_phase_is_committed_before_it_begins():
+async def test_each_phase_is_committed_before_it_begins_and_data_is_on_the_disk():
     bench = Bench()
     await bench.deliver()
-    assert bench.log == ["commit", "connect", "commit", "envelope", "commit", "data", "commit"]
+    soon = "commit, soon on the disk"
+    assert bench.log == [soon, "connect", soon, "envelope", "commit", "data", "commit"]
 
 
 async def test_a_sent_mail_is_erased_and_announced():

@@ -15,7 +15,7 @@ NOW = Clock().now()
 
 
 @asynccontextmanager
-async def transaction(*, own: bool = False) -> AsyncIterator[None]:
+async def transaction(*, own: bool = False, durable: bool = True) -> AsyncIterator[None]:
     yield
 
 
