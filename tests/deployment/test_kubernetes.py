@@ -92,6 +92,7 @@ def test_there_is_one_workload_for_each_role() -> None:
     arguments = {document["metadata"]["name"]: container_of(document)["args"] for document in WORKLOADS}
     assert arguments == {
         "tulou-api": ["serve"],
+        "tulou-api-files": ["serve", "--domains", "files"],
         "tulou-relay": ["relay"],
         "tulou-migrate": ["migrate"],
         "tulou-backup": ["backup"],
@@ -184,7 +185,7 @@ def test_probes_ask_for_what_there_is(deployment: dict[str, Any], app) -> None:
         asked = container["readinessProbe"]["httpGet"]
         assert asked["path"] in app.openapi()["paths"]
         assert asked["port"] in {port["name"] for port in container["ports"]}
-    assert ("readinessProbe" in container) == (container["args"] == ["serve"])
+    assert ("readinessProbe" in container) == (container["args"][0] == "serve")
 
 
 @each_deployment
@@ -192,7 +193,7 @@ def test_pods_have_the_time_to_stop_that_the_settings_promise(deployment: dict[s
     settings, container = Settings(), container_of(deployment)
     needed = {"serve": settings.shutdown_grace, "worker": settings.worker_soft_shutdown}
     pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    assert (pause > 0) == (container["args"] == ["serve"])
+    assert (pause > 0) == (container["args"][0] == "serve")
     grace = pod_of(deployment)["terminationGracePeriodSeconds"]
     assert grace >= needed.get(container["args"][0], 10) + pause + 5
 
