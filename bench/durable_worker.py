@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from sqlalchemy import Column, DateTime, MetaData, Table, Uuid, bindparam, insert
 
 from bootstrap.compose import Role, compose
+from bootstrap.configuration import load_settings
 from bootstrap.container import TulouContainer
-from bootstrap.settings import Settings, load_settings
+from bootstrap.settings import Settings
 from shared.database import Database
 from shared.jobs import JobContext, job, jobs_in
 from shared.logging import configure_logging

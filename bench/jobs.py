@@ -14,8 +14,8 @@ from bench.findings import KINDS, SIDES, Findings, print_findings, write_finding
 from bench.sides import Bench, both_sides, idle_waits, loaded_waits
 from bench.system import make_effects_table, running_system
 from bootstrap.compose import start, stop
+from bootstrap.configuration import load_settings
 from bootstrap.migrate import migrate
-from bootstrap.settings import load_settings
 from shared.logging import configure_logging
 
 IDLE_PAUSE = 0.05

@@ -2,7 +2,7 @@
 
 import os
 
-from bootstrap.settings import load_settings
+from bootstrap.configuration import load_settings
 from shared.logging import configure_logging
 
 

@@ -1,10 +1,8 @@
 """The part of docs/scaling.md that is measured and computed; the rest of the page is written by people."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bench.capacity import Measured, Need
+from bench.needs import Measured, Need
 
 BEGIN = "<!-- measured: from here on written by `python -m bench.capacity` -->\n"
 END = "<!-- end of what is measured -->\n"
@@ -26,12 +24,12 @@ def with_measured_part(page: str, part: str) -> str:
     return before + BEGIN + part + END + after
 
 
-def measured_part(measured: "Measured", needs: "Sequence[Need]", *, mix: Mapping[str, float]) -> str:
+def measured_part(measured: Measured, needs: Sequence[Need], *, mix: Mapping[str, float]) -> str:
     """Return the part in Markdown."""
     return "\n".join(_lines(measured, needs, mix)) + "\n"
 
 
-def _lines(measured: "Measured", needs: "Sequence[Need]", mix: Mapping[str, float]) -> Iterator[str]:
+def _lines(measured: Measured, needs: Sequence[Need], mix: Mapping[str, float]) -> Iterator[str]:
     yield "The costs come from a run, the rest of each line is computed from them."
     yield ""
     yield f"{measured.machine} One request costs, in microseconds of processor time:"

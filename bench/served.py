@@ -8,7 +8,8 @@ from fastapi.routing import APIRoute
 from bench.notes import NoteService, router_of
 from bench.processes import run_on, server_core
 from bootstrap import api, serve
-from bootstrap.settings import Settings, load_settings
+from bootstrap.configuration import load_settings
+from bootstrap.settings import Settings
 from shared.http.route_table import RouteTable
 from shared.logging import configure_logging
 

@@ -15,9 +15,9 @@ from bench.rounds import Server, start
 from bench.seed import People, seed
 from bench.system import System, running_system
 from bootstrap import compose
+from bootstrap.configuration import load_settings
 from bootstrap.container import TulouContainer
 from bootstrap.migrate import migrate
-from bootstrap.settings import load_settings
 from shared.logging import configure_logging
 
 _MODULES = {

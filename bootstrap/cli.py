@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from bootstrap import operators
+from bootstrap.configuration import load_settings
 from bootstrap.scaffold import commands as scaffold
-from bootstrap.settings import SettingsError, load_settings
+from bootstrap.settings import SettingsError
 from bootstrap.terminal import command_settings, stop, told
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)

@@ -3,16 +3,13 @@
 import base64
 import ipaddress
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
+from bootstrap.settings import Settings
 from domains.auth.gateway.common_passwords import is_common
 from domains.emails.settings import parse_sender, parse_smtp_url
-
-if TYPE_CHECKING:
-    from bootstrap.settings import Settings
 
 REQUIRED = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys", "emails_smtp_url")
 SHORTEST_PASSWORD = 12

@@ -2,10 +2,9 @@
 
 import base64
 import binascii
-import os
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -14,14 +13,10 @@ from pydantic import (
     BeforeValidator,
     Field,
     SecretStr,
-    ValidationError,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bootstrap.observation.settings import ObservationSettings
-from bootstrap.safety import unsafe_values
-from bootstrap.variables import PREFIX, known_variables, unknown_variables, variables_of
 from domains.auth.settings import AuthSettings
 from domains.emails.settings import EmailsSettings
 from domains.files.settings import FilesSettings
@@ -234,48 +229,3 @@ class Settings(
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment only; `tulou dev` hands its servers' addresses to its children there."""
         return init_settings, env_settings
-
-
-def load_settings(**given: Any) -> Settings:
-    """Read the settings.
-
-    Raises:
-        SettingsError: one line for each setting that can't be used, and in production for each unsafe one.
-    """
-    unusable = list(unknown_variables(os.environ, known_variables(Settings.model_fields)))
-    loaded, wrong = _read(given)
-    unusable += wrong.values()
-    unsafe = []
-    if loaded is not None and loaded.env == "production":
-        found = [(name, why) for name, why in unsafe_values(loaded) if name not in wrong]
-        unsafe = [f"{PREFIX}{name.upper()} {why}" for name, why in found]
-    if unusable or unsafe or loaded is None:
-        sections = {"These settings can't be used:": unusable, "Production refuses:": unsafe}
-        raise SettingsError(
-            "\n".join("\n  ".join([title, *lines]) for title, lines in sections.items() if lines)
-        )
-    return loaded
-
-
-def _read(given: dict[str, Any]) -> tuple[Settings | None, dict[str, str]]:
-    """Return the settings, with defaults where a value is wrong, and what is wrong by name."""
-    try:
-        return Settings(**given), {}
-    except ValidationError as error:
-        wrong = dict(_complaint(problem) for problem in error.errors(include_input=False))
-    defaults = {name: Settings.model_fields[name].get_default() for name in wrong if name}
-    try:
-        return Settings(**(given | defaults)), wrong
-    except ValidationError:
-        return None, wrong
-
-
-def _complaint(problem: ErrorDetails) -> tuple[str, str]:
-    """Return the setting that a problem is about, and a sentence that names the variable it came from."""
-    sentence = problem["msg"].removeprefix("Value error, ")
-    said = str(problem["loc"][0]) if problem["loc"] else ""
-    for name, field in Settings.model_fields.items():
-        if said.upper() in {name.upper(), *variables_of(name, field)}:
-            variable = said if said.isupper() else variables_of(name, field)[0]
-            return name, f"{variable}: {sentence}"
-    return "", sentence

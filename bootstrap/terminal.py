@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-from bootstrap.settings import Settings, load_settings
+from bootstrap.configuration import load_settings
+from bootstrap.settings import Settings
 
 T = TypeVar("T")
 

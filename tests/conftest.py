@@ -16,13 +16,14 @@ from fastapi import FastAPI
 
 from bootstrap.api import create_api
 from bootstrap.compose import compose
+from bootstrap.configuration import load_settings
 from bootstrap.container import TulouContainer
 from bootstrap.embedded.mail_catcher import MailCatcher
 from bootstrap.embedded.postgres import EmbeddedPostgres
 from bootstrap.embedded.secrets import ensure_secrets, read_environment_file
 from bootstrap.embedded.valkey import EmbeddedValkey
 from bootstrap.migrate import migrate
-from bootstrap.settings import Settings, load_settings
+from bootstrap.settings import Settings
 from tests.people import People, Person
 from tests.programs import Program, tulou
 from tests.secrecy import SECRECY, watch

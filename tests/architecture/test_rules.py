@@ -1,9 +1,11 @@
 """Rules about the code itself that no import tells, each seen to be broken."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from bootstrap.container import TulouContainer, domains_of
@@ -162,3 +164,21 @@ def test_domains_stand_in_the_map_from_the_lowest_up() -> None:
             given[name] = used & (set(given) | {name})
             assert name not in given[name]
     assert len(given) >= 5
+
+
+def circle_in(imports: Mapping[str, set[str]]) -> list[str]:
+    """Return modules of which each imports the one before it, and the first the last; none if there is no circle."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as found:
+        return found.args[1]
+    return []
+
+
+def test_no_modules_import_each_other_not_even_for_types() -> None:
+    graph = grimp.build_graph("bench", "bootstrap", "domains", "shared", cache_dir=None)
+    assert circle_in({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}) == []
+
+
+def test_a_circle_of_modules_is_seen() -> None:
+    assert set(circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}})) == {"b", "c"}

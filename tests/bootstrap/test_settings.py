@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.settings import Settings, SettingsError, load_settings
+from bootstrap.configuration import load_settings
+from bootstrap.settings import Settings, SettingsError
 from bootstrap.settings_page import settings_page
 
 

@@ -1,6 +1,7 @@
 """The table of capacity says what follows from the figures, and the page has the latest of them."""
 
-from bench.capacity import CONNECTIONS, MIX, PAGE, POOL, Cost, Measured, needs, part_of, read
+from bench.capacity import PAGE, part_of, read
+from bench.needs import CONNECTIONS, MIX, POOL, Cost, Measured, needs
 from bench.scaling_page import with_measured_part
 
 

@@ -10,8 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from bootstrap.cli import app as tulou
+from bootstrap.configuration import load_settings
 from bootstrap.environment_files import PASSWORDS
-from bootstrap.settings import Settings, load_settings
+from bootstrap.settings import Settings
 from bootstrap.variables import known_variables
 
 PROJECT = Path(__file__).parents[2]

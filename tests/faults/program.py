@@ -8,8 +8,9 @@ import os
 import sys
 
 from bootstrap.compose import Role, compose
+from bootstrap.configuration import load_settings
 from bootstrap.container import TulouContainer
-from bootstrap.settings import Settings, load_settings
+from bootstrap.settings import Settings
 from shared.logging import configure_logging
 from tests.faults import jobs, switches
 
