@@ -1,8 +1,9 @@
 """The API: the composed domains' routes behind a few plain ASGI layers."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI
@@ -32,6 +33,11 @@ from shared.http.rate_limits import Key, RateLimits, cost_of
 from shared.http.route_table import RouteTable
 from shared.http.routing import does_stream_body
 from shared.http.security_headers import security_headers
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+_CLOSING = 2.0
+"""Seconds that a process has, at its end, to take leave of everybody."""
 
 TAGS = [
     {"name": "health", "description": "Is it alive, can it serve?"},
@@ -113,14 +119,32 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         redis_url.get_secret_value() if redis_url else "", socket_timeout=1, socket_connect_timeout=1
     )
     await start(container)
+    observation = ExitStack()
     try:
-        with observed(settings, "api"):
-            async with _exchange(app, settings):
-                yield
+        observation.enter_context(observed(settings, "api"))
+        async with _exchange(app, settings):
+            yield
     finally:
         app.state.journal.settle()
-        await stop(container)
-        await app.state.redis.aclose()
+        # At the same time: each may have to wait for a server that doesn't answer.
+        await asyncio.gather(_close(app), _end(observation))
+
+
+async def _end(observation: ExitStack) -> None:
+    """Send the last spans and reports, or leave them. They are sent by a thread that holds up no process."""
+    sending = threading.Thread(target=observation.close, daemon=True)
+    sending.start()
+    await asyncio.to_thread(sending.join, _CLOSING)
+
+
+async def _close(app: FastAPI) -> None:
+    """Take leave of the servers, or leave it to the end of the process."""
+    try:
+        async with asyncio.timeout(_CLOSING):
+            await stop(app.state.container)
+            await app.state.redis.aclose()
+    except TimeoutError:
+        logger.warning("connections_left_open")
 
 
 @asynccontextmanager
@@ -140,7 +164,7 @@ async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=1)
 
 
 def _believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:

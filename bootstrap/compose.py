@@ -1,5 +1,6 @@
 """From settings to a program: the API, the workers, the relay, the commands and the tests all start here."""
 
+import asyncio
 import os
 import socket
 from typing import Literal
@@ -77,7 +78,6 @@ async def start(container: TulouContainer) -> None:
 
 async def stop(container: TulouContainer) -> None:
     """Stop what the domains keep running, then close the pools."""
-    for parts in offers(container, "stoppables").values():
-        for part in parts:
-            await part.stop()
+    parts = [part for found in offers(container, "stoppables").values() for part in found]
+    await asyncio.gather(*(part.stop() for part in parts))
     await container.database().stop()

@@ -12,6 +12,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared.errors import AppError
+from shared.http.journal import GIVEN_UP
 from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, UnknownMethod
 
 LINGER = 1.0
@@ -58,11 +59,17 @@ class PatientProtocol(HttpToolsProtocol):
     """One connection. A request that arrives in one piece starts no timer."""
 
     def __init__(
-        self, *args: Any, patience: Patience, refusal: Callable[[Refused], bytes], **keywords: Any
+        self,
+        *args: Any,
+        patience: Patience,
+        refusal: Callable[[Refused], bytes],
+        is_endless: Callable[[Scope], bool],
+        **keywords: Any,
     ) -> None:
         super().__init__(*args, **keywords)
         self._patience = patience
         self._refusal = refusal
+        self._is_endless = is_endless
         self._reading = _Reading.NOTHING
         self._awaited = _Reading.NOTHING
         self._deadline: asyncio.TimerHandle | None = None
@@ -140,11 +147,25 @@ class PatientProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
 
     def shutdown(self) -> None:
-        """Give a half-sent body the rest of the time that the process has."""
+        """Let answers that have no end break off, and give a half-sent body most of the time that is left."""
         super().shutdown()
         if self._reading is _Reading.BODY and not self._refused:
             self._unset_deadline()
             self._deadline = self.loop.call_later(self._patience.stop, self._refuse, Stopping())
+        elif self._is_answering() and self._is_endless(self._asked):
+            self.transport.close()
+
+    def give_up(self) -> None:
+        """Send a problem where no answer has begun, and close: the process has no more time."""
+        if self._is_answering():
+            self._asked[GIVEN_UP] = True
+        if self._refused:
+            return
+        if not self._is_answering() or self.cycle.response_started:
+            self._disconnect()
+            self.transport.abort()
+        else:
+            self._answer_with(Stopping(), linger=LINGER / 2)
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""
@@ -208,26 +229,40 @@ class PatientProtocol(HttpToolsProtocol):
             if self._reading is not _Reading.BODY:  # the requests before are whole: they are answered first
                 self.cycle.keep_alive = False
                 return
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            self._disconnect()
             if self.cycle.response_started or self.pipeline:
                 self.transport.close()
                 return
         elif self._reading is _Reading.BODY:  # it was answered before it was whole
             self.transport.close()
             return
+        self._answer_with(error, linger=LINGER)
+
+    def _answer_with(self, error: AppError, *, linger: float) -> None:
+        self._refused = True
         self.transport.write(self._refusal(self._known_of(error)))
+        self._disconnect()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(LINGER, self.transport.abort)
+        self.loop.call_later(linger, self.transport.abort)
+
+    def _disconnect(self) -> None:
+        """Let the application believe that its client has gone, as it will have in a moment."""
+        if self._is_answering():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    @property
+    def _asked(self) -> Any:
+        """The scope of the request that the application has."""
+        return self.cycle.scope
 
     def _known_of(self, error: AppError) -> Refused:
         is_head = self._reading is _Reading.HEAD
-        asked: Any = self.cycle.scope if self._is_answering() else None
         return Refused(
             error=error,
-            asked=asked,
+            asked=self._asked if self._is_answering() else None,
             # The parser names some method before it has read one; the address comes after it.
             method=self.parser.get_method().decode("ascii") if is_head and self.url else "",
             client=self.client,

@@ -1,13 +1,19 @@
 """The API as a process: uvicorn with uvloop and httptools."""
 
+import asyncio
+import faulthandler
 import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from time import perf_counter
+from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi.sse import EventSourceResponse
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from bootstrap.api import create_api
@@ -22,20 +28,50 @@ from shared.ids import new_id
 from shared.trace import Trace, tracing
 
 _HALF_SENT = 0.75
-"""Share of the time of a stop after which a body that is still half-sent is given up."""
+"""Share of the time of requests, at a stop, after which a body that is still half-sent is given up."""
+
+_OVERTIME = 4.0
+"""Seconds past the time of a stop after which the process ends whatever holds it up, and tells what did."""
 
 
 class _Server(uvicorn.Server):
+    """Stops in time."""
+
+    def __init__(self, config: uvicorn.Config, *, grace: float) -> None:
+        super().__init__(config)
+        self._grace = grace
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
         await super().startup(sockets)
         set_garbage_collection()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop. From now on a watch of the interpreter's own runs, which asks neither event loop nor lock."""
+        faulthandler.dump_traceback_later(self._grace + _OVERTIME, exit=True)
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end, for as long as they may, then give up those that haven't."""
+        giving_up = asyncio.get_running_loop().call_later(_time_of_requests(self._grace), self._give_up)
+        await super().shutdown(sockets)
+        giving_up.cancel()
+
+    def _give_up(self) -> None:
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, PatientProtocol):
+                connection.give_up()
+        for task in self.server_state.tasks:
+            task.cancel()
 
 
 def serve_api(settings: Settings) -> None:
     """Serve until SIGTERM. A port that is taken is one clear sentence and exit code 1."""
     api = create_api(settings)
     refusal = _refusals(settings, api.state.journal)
-    protocol: Any = partial(PatientProtocol, patience=_patience(settings), refusal=refusal)
+    protocol: Any = partial(
+        PatientProtocol, patience=_patience(settings), refusal=refusal, is_endless=_is_endless
+    )
     config = uvicorn.Config(
         api,
         host=settings.host,
@@ -49,11 +85,20 @@ def serve_api(settings: Settings) -> None:
         date_header=True,
         proxy_headers=False,  # create_api believes the proxies that the settings name
         timeout_keep_alive=settings.keep_alive_timeout,
-        timeout_graceful_shutdown=max(
-            0, round(settings.shutdown_grace - 1)
-        ),  # the last second closes the pools
+        # For what goes on although it was given up.
+        timeout_graceful_shutdown=ceil(_time_of_requests(settings.shutdown_grace)) + 1,
     )
-    _Server(config).run(sockets=[_bind(settings.host, settings.port)])
+    _Server(config, grace=settings.shutdown_grace).run(sockets=[_bind(settings.host, settings.port)])
+
+
+def _time_of_requests(grace: float) -> float:
+    """Return how long requests have at a stop; the rest is for their refusals."""
+    return max(grace - 1, grace / 2)
+
+
+def _is_endless(scope: Scope) -> bool:
+    """Tell whether a request is answered with events: its client comes back by itself, to another process."""
+    return getattr(scope.get("route"), "response_class", None) is EventSourceResponse
 
 
 def _patience(settings: Settings) -> Patience:
@@ -62,7 +107,7 @@ def _patience(settings: Settings) -> Patience:
         body=settings.body_timeout,
         body_bytes=settings.body_min_bytes,
         write=settings.write_timeout,
-        stop=settings.shutdown_grace * _HALF_SENT,
+        stop=_time_of_requests(settings.shutdown_grace) * _HALF_SENT,
         max_headers=settings.max_headers,
         max_head_bytes=settings.max_head_bytes,
     )

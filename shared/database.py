@@ -1,5 +1,6 @@
 """PostgreSQL: transactions that services open, and reads that run a compiled statement in one round trip."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -102,10 +103,8 @@ class Database:
     async def stop(self) -> None:
         """Close every connection."""
         self._replicas.stop()
-        if self._readers is not None:
-            await self._readers.stop()
-        if self._writers is not None:
-            await self._writers.stop()
+        pools = [pool for pool in (self._readers, self._writers) if pool is not None]
+        await asyncio.gather(*(pool.stop() for pool in pools))
         if self._engine is not None:
             await self._engine.dispose()
 

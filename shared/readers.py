@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import asyncpg
 
-_FAREWELL_SECONDS = 2.0
+_FAREWELL_SECONDS = 1.0
 LONGEST_REST = 300.0
 """Seconds after which a connection that nobody used is replaced: somebody between may have forgotten it."""
 

@@ -1,6 +1,7 @@
 """The layer in front of every route: it gives requests their id, lets them in or not, and completes each answer."""
 
 import re
+from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 
@@ -11,7 +12,7 @@ from shared.errors import AppError, InternalError
 from shared.http.answer import Additions, Answer
 from shared.http.cross_origin import CrossOrigin
 from shared.http.gate import Gate, has_body
-from shared.http.journal import CLIENT_GONE, PROBES, Journal, method_of, route_of
+from shared.http.journal import CLIENT_GONE, GIVEN_UP, PROBES, Journal, method_of, route_of
 from shared.http.problems import ProblemWriter
 from shared.http.security_headers import Header
 from shared.ids import new_request_id
@@ -102,6 +103,9 @@ class Frame:
                 await self._answer_head(scope, receive, answer.send)
             else:
                 await self._app(scope, receive, answer.send)
+        except CancelledError:
+            if GIVEN_UP not in scope:
+                raise
         except ClientDisconnect:
             # Nobody is there to be answered, and nothing of ours is wrong.
             logger.info("client_went_away", path=scope["path"])

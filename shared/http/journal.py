@@ -25,6 +25,9 @@ CLIENT_GONE = 499
 REFUSED = "tulou.refused"
 """Where the scope of a request has the `Refusal` that was sent in place of the application's answer."""
 
+GIVEN_UP = "tulou.given_up"
+"""What the scope of a request has when nobody waits for its answer any more, because the process ends."""
+
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _Note = tuple[str, str, Any, Any, Any, int, float, float, float, int, str]
 
