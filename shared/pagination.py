@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 from sqlalchemy import Select, bindparam, func, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 from starlette.requests import Request
@@ -120,8 +121,8 @@ class Listing(Generic[RowT]):
         shown = rows[: request.limit]
         cursor = None
         if len(rows) > request.limit:
-            last = shown[-1].model_dump(mode="json", include={"id", request.key})
-            cursor = _encode(request.sort, last[request.key], last["id"])
+            last: Any = shown[-1]
+            cursor = _encode(request.sort, *to_jsonable_python([getattr(last, request.key), last.id]))
         return Page(data=shown, next_cursor=cursor, total=total)
 
     def _build(self, present: frozenset[str], sort: str, descending: bool, after: bool) -> Statement[RowT]:  # noqa: FBT001
@@ -192,9 +193,12 @@ def link_next(request: Request, response: Response, page: Page[Any]) -> None:
     """Set the `Link` header that leads to the next page (RFC 8288)."""
     if page.next_cursor is None:
         return
-    query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    target = f"{request.url.path}?{urlencode([*query, ('cursor', page.next_cursor)])}"
-    response.headers["Link"] = f'<{target}>; rel="next"'
+    path: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    query = f"cursor={page.next_cursor}"
+    if request.scope["query_string"]:
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        query = urlencode([*kept, ("cursor", page.next_cursor)])
+    response.headers["Link"] = f'<{path.decode("ascii")}?{query}>; rel="next"'
 
 
 def _encode(sort: str, value: Any, key: Any) -> str:
