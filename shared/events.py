@@ -1,5 +1,6 @@
 """Facts that other domains may react to: past tense, frozen, carrying ids only."""
 
+from typing import ClassVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -18,10 +19,12 @@ class Event(BaseModel):
     """Base of events. `Outbox.publish` writes one job row for each `@job(on=...)`, in the open transaction."""
 
     model_config = ConfigDict(frozen=True)
+    about: ClassVar[str] = ""
+    """The type of the thing that it is about, `file` for one, whose id is then in the field `file_id`."""
 
     owner_id: UUID | None = None
 
     @property
     def resource(self) -> Resource | None:
         """What the event is about; jobs that it causes are listed with it."""
-        return None
+        return Resource(type=self.about, id=getattr(self, f"{self.about}_id")) if self.about else None

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -13,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from shared.field_types import EXACT_DIGITS, EXACT_PLACES
+from shared.ids import new_id
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -114,6 +117,27 @@ def document(*, nullable: bool = False, default: Any = dict) -> Any:
     if nullable:
         return Field(default=None, sa_type=JSONB(none_as_null=True), nullable=True)
     return Field(default_factory=default, sa_type=JSONB, nullable=False)
+
+
+class RevisedTable(Table):
+    """Base of a table whose rows are changed one by one, and remember how often: its bodies are `RevisedBody`s."""
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+    revision: int = 1
+
+    def change(self, values: dict[str, Any], now: datetime) -> None:
+        """Take over new values."""
+        self.sqlmodel_update(values)
+        self.updated_at = now
+        self.revision += 1
+
+
+class OwnedTable(RevisedTable):
+    """Base of such a table whose rows belong to somebody each."""
+
+    owner_id: UUID
 
 
 def columns(table: type[SQLModel], row: type[BaseModel]) -> list[Any]:

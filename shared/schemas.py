@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -39,6 +40,14 @@ class RevisedBody(ResponseBody):
 
     revision: int = Field(exclude=True, repr=False)
     """Raised by each write of the row; never shown."""
+
+
+class StoredBody(RevisedBody):
+    """Base of the body of a thing that is kept in a `RevisedTable`."""
+
+    id: UUID
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
 
 
 class Row(BaseModel):

@@ -2,18 +2,14 @@
 
 from uuid import UUID
 
-from shared.events import Event, Resource
+from shared.events import Event
 
 
 class AccountVerified(Event):
     """A person has shown that mail to the address is theirs; from now on the account is known to be wanted."""
 
+    about = "user"
     user_id: UUID
-
-    @property
-    def resource(self) -> Resource:
-        """The user."""
-        return Resource(type="user", id=self.user_id)
 
 
 class PasswordChanged(Event):

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from shared.events import Event, Resource
+from shared.events import Event
 
 
 class EmailStatus(StrEnum):
@@ -110,21 +110,13 @@ class Mailer(Protocol):
 class EmailSent(Event):
     """The mail server has taken over responsibility for a mail."""
 
+    about = "email"
     email_id: UUID
-
-    @property
-    def resource(self) -> Resource:
-        """The mail."""
-        return Resource(type="email", id=self.email_id)
 
 
 class EmailFailed(Event):
     """A mail was given up: the mail server refused it for good, or put it off for too long."""
 
+    about = "email"
     email_id: UUID
     code: str
-
-    @property
-    def resource(self) -> Resource:
-        """The mail."""
-        return Resource(type="email", id=self.email_id)

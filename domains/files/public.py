@@ -3,7 +3,7 @@
 from typing import Protocol
 from uuid import UUID
 
-from shared.events import Event, Resource
+from shared.events import Event
 
 RESOURCE_TYPE = "file"
 ERASING = 7_483_921
@@ -13,12 +13,8 @@ ERASING = 7_483_921
 class FileStored(Event):
     """A file's bytes arrived whole and are kept."""
 
+    about = RESOURCE_TYPE
     file_id: UUID
-
-    @property
-    def resource(self) -> Resource:
-        """The file."""
-        return Resource(type=RESOURCE_TYPE, id=self.file_id)
 
 
 class Files(Protocol):

@@ -1,0 +1,161 @@
+"""What domains with one table repeat: its rows are found, listed, written and locked one by one.
+
+`OwnedRepository` does all of it in an owner's name, `CommonRepository` for everybody. A domain's repository says which
+`TableStatements` are its own, and adds what only it asks.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.sql.elements import ColumnElement
+from sqlmodel import col
+
+from shared.conflicts import Conflicts, conflicts_translated
+from shared.errors import NotFound
+from shared.models import OwnedTable, RevisedTable, columns
+from shared.pagination import Listing, Page, PageRequest
+from shared.preconditions import as_expected
+from shared.repository import Repository
+from shared.schemas import StoredBody
+from shared.statements import Nothing, Statement
+from shared.transactions import current_session
+
+TableT = TypeVar("TableT", bound=RevisedTable)
+OwnedT = TypeVar("OwnedT", bound=OwnedTable)
+BodyT = TypeVar("BodyT", bound=StoredBody)
+FoundT = TypeVar("FoundT")
+_NONE: Conflicts = MappingProxyType({})
+
+
+class TableStatements(Generic[TableT, BodyT]):
+    """The statements about one table; of an `OwnedTable` all of them ask for the owner's rows alone.
+
+    Each is compiled when it is first needed: a start waits for none of them, however many domains there are.
+
+    Args:
+        table: the rows.
+        body: what is read of them.
+        missing: raised for a row that isn't there, or is another owner's.
+        taken: the error of each unique index, by the index's name.
+        sorts: the columns that lists are sorted by, none of which may be null.
+        filters: as in `Listing`.
+    """
+
+    def __init__(
+        self,
+        table: type[TableT],
+        body: type[BodyT],
+        *,
+        missing: type[NotFound],
+        taken: Conflicts = _NONE,
+        sorts: Sequence[str],
+        filters: Mapping[str, ColumnElement[bool]],
+    ) -> None:
+        self.table, self.body = table, body
+        self.missing, self.taken = missing, taken
+        self.scope = [col(table.owner_id) == bindparam("owner")] if issubclass(table, OwnedTable) else []
+        self.listing = Listing(
+            select(*columns(table, body)).where(*self.scope),
+            body,
+            key=col(table.id),
+            sorts={name: getattr(table, name) for name in sorts},
+            filters=filters,
+        )
+
+    @cached_property
+    def find(self) -> Statement[BodyT]:
+        """The statement that reads one row: `its_id`, `owner`."""
+        its_id = col(self.table.id) == bindparam("its_id")
+        return Statement(select(*columns(self.table, self.body)).where(its_id, *self.scope), self.body)
+
+    @cached_property
+    def purge(self) -> Statement[Nothing]:
+        """The statement that deletes all rows of an owner: `owner`."""
+        return Statement(delete(self.table).where(*self.scope), Nothing)
+
+
+class _Writing(Repository, Generic[TableT, BodyT]):
+    """What needs no owner, because the row was found already."""
+
+    statements: TableStatements[TableT, BodyT]
+
+    async def insert(self, row: TableT) -> None:
+        """Add a row in the open transaction. A collision is raised as `taken` has it."""
+        await self.add(row, conflicts=self.statements.taken)
+
+    async def flush(self) -> None:
+        """Write in the open transaction what has changed, so that a collision is met here. Raises as `insert`."""
+        with conflicts_translated(self.statements.taken):
+            await (await current_session()).flush()
+
+    async def delete(self, row: TableT) -> None:
+        """Delete a row in the open transaction."""
+        await (await current_session()).delete(row)
+
+    def _there(self, found: FoundT | None) -> FoundT:
+        if found is None:
+            raise self.statements.missing
+        return found
+
+    async def _get(self, its_id: UUID) -> TableT | None:
+        session = await current_session()
+        return await session.get(self.statements.table, its_id, with_for_update=True, populate_existing=True)
+
+
+class OwnedRepository(_Writing[OwnedT, BodyT]):
+    """Rows that belong to their owners: what is another's is not there."""
+
+    async def find(self, its_id: UUID, owner_id: UUID) -> BodyT | None:
+        """Return a row of this owner."""
+        return await self.database.fetch_one(self.statements.find, its_id=its_id, owner=owner_id)
+
+    async def read(self, its_id: UUID, owner_id: UUID) -> BodyT:
+        """Return a row of this owner. Raises `missing`."""
+        return self._there(await self.find(its_id, owner_id))
+
+    async def list(self, owner_id: UUID, request: PageRequest, wanted: BaseModel) -> Page[BodyT]:
+        """Return a page of this owner's rows."""
+        return await self.page(self.statements.listing, request, wanted.model_dump(), owner=owner_id)
+
+    async def find_locked(self, its_id: UUID, owner_id: UUID) -> OwnedT | None:
+        """Return a row of this owner that the open transaction is going to change. Raises PreconditionFailed."""
+        found = await self._get(its_id)
+        return as_expected(found) if found is not None and found.owner_id == owner_id else None
+
+    async def lock(self, its_id: UUID, owner_id: UUID) -> OwnedT:
+        """Return a row of this owner that is going to be changed. Raises `missing`, PreconditionFailed."""
+        return self._there(await self.find_locked(its_id, owner_id))
+
+    async def purge(self, owner_id: UUID) -> None:
+        """Delete all rows of an owner."""
+        await self.database.execute(self.statements.purge, owner=owner_id)
+
+
+class CommonRepository(_Writing[TableT, BodyT]):
+    """Rows that belong to nobody in particular."""
+
+    async def find(self, its_id: UUID) -> BodyT | None:
+        """Return a row."""
+        return await self.database.fetch_one(self.statements.find, its_id=its_id)
+
+    async def read(self, its_id: UUID) -> BodyT:
+        """Return a row. Raises `missing`."""
+        return self._there(await self.find(its_id))
+
+    async def list(self, request: PageRequest, wanted: BaseModel) -> Page[BodyT]:
+        """Return a page of all rows."""
+        return await self.page(self.statements.listing, request, wanted.model_dump())
+
+    async def find_locked(self, its_id: UUID) -> TableT | None:
+        """Return a row that the open transaction is going to change. Raises PreconditionFailed."""
+        found = await self._get(its_id)
+        return None if found is None else as_expected(found)
+
+    async def lock(self, its_id: UUID) -> TableT:
+        """Return a row that is going to be changed. Raises `missing`, PreconditionFailed."""
+        return self._there(await self.find_locked(its_id))

@@ -1,0 +1,195 @@
+"""What domains with one table repeat, on two tables of this test's own: one of owners, one of everybody."""
+
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+from pydantic import BaseModel
+from sqlalchemy import Index, MetaData, bindparam
+from sqlmodel import col
+
+from shared.database import Database
+from shared.errors import Conflict, NotFound
+from shared.events import Event, Resource
+from shared.ids import new_id
+from shared.models import OwnedTable, RevisedTable
+from shared.pagination import PageRequest
+from shared.preconditions import Precondition, PreconditionFailed, under
+from shared.schemas import StoredBody
+from shared.single_table import CommonRepository, OwnedRepository, TableStatements
+
+NOW, LATER = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 7, 2, tzinfo=UTC)
+COLUMNS = """
+    id uuid PRIMARY KEY, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL, revision integer NOT NULL,
+    name text NOT NULL
+"""
+TABLES = f"""
+CREATE SCHEMA single;
+CREATE TABLE single.pets ({COLUMNS}, owner_id uuid NOT NULL);
+CREATE UNIQUE INDEX uq_pets_name ON single.pets (owner_id, name);
+CREATE TABLE single.kinds ({COLUMNS});
+GRANT USAGE ON SCHEMA single TO tulou_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA single TO tulou_app;
+"""
+APART = MetaData()
+"""Migrations know nothing of these tables."""
+
+
+class NoSuchThing(NotFound):
+    detail = "There is no such thing."
+
+
+class NameTaken(Conflict):
+    detail = "Another one has this name."
+
+
+class Pet(OwnedTable, table=True):
+    metadata = APART
+    __tablename__ = "pets"
+    __table_args__ = (Index("uq_pets_name", "owner_id", "name", unique=True), {"schema": "single"})
+
+    name: str
+
+
+class Kind(RevisedTable, table=True):
+    metadata = APART
+    __tablename__ = "kinds"
+    __table_args__ = ({"schema": "single"},)
+
+    name: str
+
+
+class NamedBody(StoredBody):
+    name: str
+
+
+class Wanted(BaseModel):
+    name: str | None = None
+
+
+class PetRepository(OwnedRepository[Pet, NamedBody]):
+    statements = TableStatements(
+        Pet,
+        NamedBody,
+        missing=NoSuchThing,
+        taken={"uq_pets_name": NameTaken},
+        sorts=("created_at", "name"),
+        filters={"name": col(Pet.name) == bindparam("name")},
+    )
+
+
+class KindRepository(CommonRepository[Kind, NamedBody]):
+    statements = TableStatements(Kind, NamedBody, missing=NoSuchThing, sorts=("name",), filters={})
+
+
+@pytest.fixture(scope="module")
+async def database(servers, settings):
+    owner = await asyncpg.connect(servers.superuser_url)
+    await owner.execute(TABLES)
+    made = Database(servers.environment["DATABASE_URL"], pool_size=1, timeout=5)
+    await made.start()
+    yield made
+    await made.stop()
+    await owner.execute("DROP SCHEMA single CASCADE")
+    await owner.close()
+
+
+@pytest.fixture
+def pets(database) -> PetRepository:
+    return PetRepository(database)
+
+
+@pytest.fixture
+def kinds(database) -> KindRepository:
+    return KindRepository(database)
+
+
+@pytest.fixture
+async def pet(pets) -> Pet:
+    return await inserted(pets, Pet(owner_id=new_id(), name="Rex", created_at=NOW, updated_at=NOW))
+
+
+async def inserted(repository, row):
+    async with repository.database.transaction():
+        await repository.insert(row)
+    return row
+
+
+async def test_an_owner_finds_what_is_theirs_and_nobody_else_does(pets, pet) -> None:
+    other, request = new_id(), PageRequest(sort="name", include_total=True)
+    assert await pets.read(pet.id, pet.owner_id) == NamedBody.model_validate(pet)
+    page = await pets.list(pet.owner_id, request, Wanted(name="Rex"))
+    assert ([found.id for found in page.data], page.total) == ([pet.id], 1)
+    assert await pets.find(pet.id, other) is None
+    assert (await pets.list(other, request, Wanted())).data == []
+    with pytest.raises(NoSuchThing):
+        await pets.read(pet.id, other)
+    async with pets.database.transaction():
+        assert await pets.find_locked(pet.id, other) is None
+        with pytest.raises(NoSuchThing):
+            await pets.lock(pet.id, other)
+
+
+async def test_what_is_locked_is_changed_or_deleted(pets, pet) -> None:
+    async with pets.database.transaction():
+        (await pets.lock(pet.id, pet.owner_id)).change({"name": "Max"}, LATER)
+    found = await pets.read(pet.id, pet.owner_id)
+    assert (found.name, found.created_at, found.updated_at, found.revision) == ("Max", NOW, LATER, 2)
+    async with pets.database.transaction():
+        await pets.delete(await pets.lock(pet.id, pet.owner_id))
+    assert await pets.find(pet.id, pet.owner_id) is None
+
+
+async def test_what_is_locked_is_what_the_client_believes(pets, pet) -> None:
+    with under(Precondition(wanted=frozenset({7}), unwanted=frozenset())), pytest.raises(PreconditionFailed):
+        async with pets.database.transaction():
+            await pets.lock(pet.id, pet.owner_id)
+
+
+async def test_a_collision_is_the_domains_own_error_on_insert_and_on_change(pets, pet) -> None:
+    with pytest.raises(NameTaken):
+        await inserted(pets, Pet(owner_id=pet.owner_id, name="Rex", created_at=NOW, updated_at=NOW))
+    second = await inserted(pets, Pet(owner_id=pet.owner_id, name="Max", created_at=NOW, updated_at=NOW))
+    with pytest.raises(NameTaken):
+        async with pets.database.transaction():
+            (await pets.lock(second.id, pet.owner_id)).change({"name": "Rex"}, LATER)
+            await pets.flush()
+    assert (await pets.read(second.id, pet.owner_id)).name == "Max"
+
+
+async def test_a_purge_leaves_what_belongs_to_others(pets, pet) -> None:
+    kept = await inserted(pets, Pet(owner_id=new_id(), name="Rex", created_at=NOW, updated_at=NOW))
+    async with pets.database.transaction():
+        await pets.purge(pet.owner_id)
+    assert await pets.find(pet.id, pet.owner_id) is None
+    assert await pets.find(kept.id, kept.owner_id) is not None
+
+
+async def test_what_is_nobodys_is_everybodys(kinds) -> None:
+    dog = await inserted(kinds, Kind(name="dog", created_at=NOW, updated_at=NOW))
+    assert (await kinds.read(dog.id)).name == "dog"
+    assert (await kinds.list(PageRequest(sort="name"), Wanted())).data == [await kinds.find(dog.id)]
+    async with kinds.database.transaction():
+        await kinds.delete(await kinds.lock(dog.id))
+        assert await kinds.find_locked(new_id()) is None
+    for ask in (kinds.read, kinds.lock):
+        with pytest.raises(NoSuchThing):
+            async with kinds.database.transaction():
+                await ask(dog.id)
+
+
+def test_nothing_is_compiled_before_it_is_needed() -> None:
+    statements = TableStatements(Pet, NamedBody, missing=NoSuchThing, sorts=("name",), filters={})
+    assert not {"find", "purge"} & vars(statements).keys()
+    assert statements.find is statements.find
+    assert "owner_id = $2" in statements.find.sql
+
+
+def test_an_event_names_what_it_is_about() -> None:
+    class PetFound(Event):
+        about = "pet"
+        pet_id: object
+
+    pet_id = new_id()
+    assert PetFound(pet_id=pet_id).resource == Resource(type="pet", id=pet_id)
+    assert Event().resource is None
