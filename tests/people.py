@@ -1,13 +1,16 @@
 """People for tests: registered and signed in over HTTP, as real ones are."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from uuid import UUID
 
 import httpx
 
 PASSWORD = "correct horse battery staple 42"
+_numbers = count(1)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Person:
 def some_email() -> str:
     """Return an address that nobody else has."""
     return f"person-{secrets.token_hex(8)}@example.com"
+
+
+def some_number() -> int:
+    """Return a number that nobody else has."""
+    return next(_numbers)
 
 
 class People:
@@ -68,3 +76,9 @@ class People:
         address = some_email()
         await self._composition.auth.accounts().create_admin(address, PASSWORD)
         return await self.sign_in(address)
+
+    async def create(self, path: str, body: Mapping[str, Any], person: Person) -> dict[str, Any]:
+        """Create a thing over HTTP in somebody's name, and return it."""
+        answer = await self.client.post(path, json=body, headers=person.headers)
+        assert answer.status_code == 201, answer.text
+        return answer.json()

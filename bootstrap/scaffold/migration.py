@@ -86,6 +86,7 @@ def _tables(domain: str) -> list[Table]:
 def _code(made: list[operations.MigrateOperation]) -> str:
     context = MigrationContext.configure(dialect_name="postgresql", opts={"target_metadata": metadata})
     code = render_python_code(operations.UpgradeOps(ops=made), migration_context=context, render_item=written)
+    code = code.replace(", unique=False", "")
     # Alembic asks to adjust what it writes, and indents all but the first line, which asks so.
     return textwrap.dedent("\n".join(line for line in code.splitlines() if "# ###" not in line))
 
