@@ -38,7 +38,7 @@ class JobWatcher:
         """Yield the job now if it is newer than `after_revision`, then at each change until it is over or gone."""
         seen = after_revision
         self._watched[job.id] += 1
-        self._latest.setdefault(job.id, job)
+        self._learn(job.id, job)
         self._ensure_poller()
         try:
             current: JobRow | None = job
@@ -83,8 +83,19 @@ class JobWatcher:
         watched = list(self._watched)
         found = {job.id: job for job in await self._jobs.find_many(watched)}
         async with self._looked:
-            self._latest = {job_id: found.get(job_id) for job_id in watched}
+            for job_id in watched:
+                self._learn(job_id, found.get(job_id))
             self._looked.notify_all()
+
+    def _learn(self, job_id: UUID, job: JobRow | None) -> None:
+        """Remember what was read of a job; None: it is gone.
+
+        A look takes its time. Who came meanwhile may know a job that it didn't ask for, or a newer state of one.
+        """
+        known = self._latest.get(job_id)
+        is_older = job is not None and known is not None and job.revision < known.revision
+        if job_id in self._watched and not is_older:
+            self._latest[job_id] = job
 
     async def stop(self) -> None:
         """End the poller."""
