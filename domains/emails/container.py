@@ -7,7 +7,6 @@ from dependency_injector import containers, providers
 from domains.emails import router as router_module
 from domains.emails import tasks as tasks_module
 from domains.emails.gateway.null import NullTransport
-from domains.emails.gateway.smtp import SmtpGateway
 from domains.emails.gateway.transport import SmtpTransport
 from domains.emails.repository import EmailRepository
 from domains.emails.service.delivery import DeliveryService
@@ -36,6 +35,9 @@ def _renderer(folders: dict[str, Path], settings: EmailsSettings, public_url: st
 def _transport(settings: EmailsSettings, public_url: str) -> SmtpTransport:
     if settings.emails_smtp_url is None:
         return NullTransport()
+    # Of the processes only those that hand mails over speak SMTP.
+    from domains.emails.gateway.smtp import SmtpGateway  # noqa: PLC0415  # as above
+
     server = parse_smtp_url(settings.emails_smtp_url.get_secret_value())
     return SmtpGateway(server, settings=settings, greeting=mail_host(public_url))
 

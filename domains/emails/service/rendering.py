@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from css_inline import CSSInliner
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined, Template, TemplateNotFound
 
 _OWN = "emails"
@@ -42,6 +41,9 @@ class Renderer:
         )
         self._environment.globals.update(product=product, public_url=public_url)
         self._environment.filters["host"] = lambda url: urlsplit(url).netloc
+        # Of the processes only those that have written a mail need it.
+        from css_inline import CSSInliner  # noqa: PLC0415  # as above
+
         # Styles that can't be inlined (dark mode) stay in the head; nothing is ever fetched.
         self._inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 
