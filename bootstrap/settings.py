@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -183,37 +182,37 @@ class Settings(
         None, description="File that a worker or relay touches every 10 s; `tulou-alive` looks at its age."
     )
 
-    @cached_property
+    @property
     def links_url(self) -> str:
         """Where links in mails lead."""
         return (self.frontend_url or self.public_url).rstrip("/")
 
-    @cached_property
+    @property
     def plain_signing_keys(self) -> list[str]:
         """The Ed25519 seeds, in base64url."""
         return [key.get_secret_value() for key in self.signing_keys]
 
-    @cached_property
+    @property
     def plain_mail_keys(self) -> list[str]:
         """The Fernet keys."""
         return [key.get_secret_value() for key in self.mail_keys]
 
-    @cached_property
+    @property
     def plain_token_key(self) -> str:
         """The key of refresh tokens, in base64url."""
         return self.token_key.get_secret_value() if self.token_key else ""
 
-    @cached_property
+    @property
     def plain_replica_urls(self) -> tuple[str, ...]:
         """Where replicas are."""
         return tuple(url.get_secret_value() for url in self.database_replica_urls)
 
-    @cached_property
+    @property
     def keeps_statements_prepared(self) -> bool:
         """Whether statements stay prepared on their connections."""
         return self.database_prepared == "on"
 
-    @cached_property
+    @property
     def logs_as(self) -> Literal["json", "console"]:
         """The log format in force."""
         return self.log_format or ("json" if self.env == "production" else "console")

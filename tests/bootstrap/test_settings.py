@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from bootstrap.configuration import load_settings
 from bootstrap.settings import Settings, SettingsError
@@ -179,6 +180,22 @@ def test_no_secret_is_repeated(production, monkeypatch) -> None:
         load_settings()
     assert "a-very-secret-thing" not in str(refused.value)
     assert "another-sample-thing" not in str(refused.value)
+
+
+def test_a_changed_copy_remembers_nothing_of_what_it_was_copied_from() -> None:
+    first = Settings(public_url="http://one.example", database_prepared="on", log_format="json")
+    before = (first.links_url, first.plain_replica_urls, first.keeps_statements_prepared, first.logs_as)
+    assert before == ("http://one.example", (), True, "json")
+    url = "postgresql://replica/tulou"
+    changes = {
+        "public_url": "http://two.example",
+        "database_replica_urls": (SecretStr(url),),
+        "database_prepared": "off",
+        "log_format": "console",
+    }
+    copy = first.model_copy(update=changes)
+    after = (copy.links_url, copy.plain_replica_urls, copy.keeps_statements_prepared, copy.logs_as)
+    assert after == ("http://two.example", (url,), False, "console")
 
 
 def test_every_setting_that_limits_has_an_end() -> None:

@@ -41,13 +41,9 @@ class Pair:
         own = self.settings.model_copy(update={"database_replica_urls": urls, "database_replica_lag": lag})
         async with running(own) as installation:
             admin = await installation.people.administrator()
-            await until(self.is_read)
+            (replica,) = installation.container.database()._replicas._replicas
+            await until(lambda: asyncio.sleep(0, replica._in_use))
             yield installation, admin
-
-    async def is_read(self) -> bool:
-        return await self.on_replica(
-            "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'tulou-replica-reads'"
-        )
 
     async def on_replica(self, sql: str):
         connection = await asyncpg.connect(self.replica.superuser_url)
