@@ -7,6 +7,7 @@ import typer
 
 from bootstrap import operators
 from bootstrap.configuration import load_settings
+from bootstrap.garbage import loading
 from bootstrap.scaffold import commands as scaffold
 from bootstrap.settings import SettingsError
 from bootstrap.terminal import command_settings, stop, told
@@ -40,8 +41,9 @@ def dev() -> None:
 @app.command()
 def serve(domains: Domains = None) -> None:
     """Serve the API, or the routes of some domains of it."""
-    from bootstrap.fleets import limited  # noqa: PLC0415  # as above
-    from bootstrap.serve import serve_api  # noqa: PLC0415  # as above
+    with loading():
+        from bootstrap.fleets import limited  # noqa: PLC0415  # as above
+        from bootstrap.serve import serve_api  # noqa: PLC0415  # as above
 
     serve_api(limited(command_settings(), domains))
 
@@ -51,8 +53,9 @@ def worker(queues: Queues = None, domains: Domains = None) -> None:
     """Run jobs of some queues, of all domains or some, in child processes."""
     # Celery reads it when it is imported: SIGTERM then lets running jobs end.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
-    from bootstrap.fleets import limited, queues_of  # noqa: PLC0415  # as above
-    from bootstrap.worker import Worker  # noqa: PLC0415  # as above
+    with loading():
+        from bootstrap.fleets import limited, queues_of  # noqa: PLC0415  # as above
+        from bootstrap.worker import Worker  # noqa: PLC0415  # as above
 
     settings = limited(command_settings(), domains)
     Worker(settings, queues_of(settings, queues)).run()
@@ -63,7 +66,8 @@ def relay() -> None:
     """Take back lost jobs, queue what is due, fire schedules, send the hints that got lost."""
     import asyncio  # noqa: PLC0415  # as above
 
-    from bootstrap.relay import run_relay  # noqa: PLC0415  # as above
+    with loading():
+        from bootstrap.relay import run_relay  # noqa: PLC0415  # as above
 
     asyncio.run(run_relay(command_settings()))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import cache
 from inspect import Parameter, signature
 from typing import Any, TypeVar
 
@@ -91,12 +92,14 @@ class StrictRoute(APIRoute):
         return exchanging(handler, route=self, streams=does_stream_body(self.endpoint))
 
     def _knowing_parameters(self, handler: Handler, *, unasked: Handler) -> Handler:
-        known = {field.alias for field in get_flat_params(self.dependant)} - self.param_convertors.keys()
+        @cache
+        def known() -> set[str]:  # with the first query: FastAPI makes a validator for each field of a filter
+            return {field.alias for field in get_flat_params(self.dependant)} - self.param_convertors.keys()
 
         async def knowing(request: Request) -> Response:
             if not request.scope["query_string"]:
                 return await unasked(request)
-            unknown = request.query_params.keys() - known
+            unknown = request.query_params.keys() - known()
             if unknown:
                 raise UnknownParameters(errors=[_unknown(name) for name in sorted(unknown)[:_NAMED]])
             return await handler(request)

@@ -1,13 +1,17 @@
 """What a process is made of is looked at once for garbage."""
 
+import gc
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from types import SimpleNamespace
 
+import pytest
 import uvicorn
 
-from bootstrap import serve, worker
+from bootstrap import cli, garbage, serve, worker
+from bootstrap.settings import SettingsError
 
 CHECK = """
 import gc
@@ -48,3 +52,24 @@ def test_a_workers_child_does_so(monkeypatch) -> None:
     monkeypatch.setattr(worker, "set_garbage_collection", lambda: done.append("set"))
     worker.Worker._on_child_start(child)
     assert done == ["composed", "set"]
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "relay"])
+def test_nothing_is_looked_for_while_the_program_is_loaded(command: str, monkeypatch) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def loading():
+        with garbage.loading():
+            seen.append(("loading", gc.isenabled()))
+            yield
+        seen.append(("loaded", gc.isenabled()))
+
+    def settings():
+        raise SettingsError
+
+    monkeypatch.setattr(cli, "loading", loading)
+    monkeypatch.setattr(cli, "command_settings", settings)
+    with pytest.raises(SettingsError):
+        getattr(cli, command)()
+    assert seen == [("loading", False), ("loaded", True)]

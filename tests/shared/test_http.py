@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from shared.errors import CATALOGUE, AppError, BadRequest
-from shared.http import catalogue
+from shared.http import catalogue, routing
 from shared.http.access_log import AccessLog
 from shared.http.frame import Frame
 from shared.http.gate import Gate, Rules
@@ -263,6 +263,17 @@ def test_without_a_query_no_parameter_is_looked_for() -> None:
     found = without_query(get_dependant(path="/", call=endpoint))
     assert [field.name for field in found.query_params] == ["needed", "old"]
     assert [each.query_params for each in found.dependencies] == [[]]
+
+
+def test_parameters_are_not_gone_through_before_the_first_query(monkeypatch) -> None:
+    def gone_through(_dependant):
+        raise AssertionError
+
+    monkeypatch.setattr(routing, "get_flat_params", gone_through)
+
+    @Router().get("/numbers", summary="Read a number")
+    async def read_number(number: int = 7) -> int:
+        return number
 
 
 async def test_the_catalogue_explains_every_code(small: httpx.AsyncClient) -> None:
