@@ -41,11 +41,12 @@ def dev() -> None:
 @app.command()
 def serve(domains: Domains = None) -> None:
     """Serve the API, or the routes of some domains of it."""
+    settings = command_settings()  # what is wrong there is said before much is loaded
     with loading():
         from bootstrap.fleets import limited  # noqa: PLC0415  # as above
         from bootstrap.serve import serve_api  # noqa: PLC0415  # as above
 
-    serve_api(limited(command_settings(), domains))
+    serve_api(limited(settings, domains))
 
 
 @app.command()
@@ -53,23 +54,25 @@ def worker(queues: Queues = None, domains: Domains = None) -> None:
     """Run jobs of some queues, of all domains or some, in child processes."""
     # Celery reads it when it is imported: SIGTERM then lets running jobs end.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+    settings = command_settings()
     with loading():
         from bootstrap.fleets import limited, queues_of  # noqa: PLC0415  # as above
         from bootstrap.worker import Worker  # noqa: PLC0415  # as above
 
-    settings = limited(command_settings(), domains)
+    settings = limited(settings, domains)
     Worker(settings, queues_of(settings, queues)).run()
 
 
 @app.command()
 def relay() -> None:
     """Take back lost jobs, queue what is due, fire schedules, send the hints that got lost."""
-    import asyncio  # noqa: PLC0415  # as above
-
+    settings = command_settings()
     with loading():
+        import asyncio  # noqa: PLC0415  # as above
+
         from bootstrap.relay import run_relay  # noqa: PLC0415  # as above
 
-    asyncio.run(run_relay(command_settings()))
+    asyncio.run(run_relay(settings))
 
 
 @app.command()

@@ -5,9 +5,12 @@ import os
 import socket
 from typing import Literal
 
-from bootstrap.container import TulouContainer, domains_of, offers
+from bootstrap.garbage import loading
 from bootstrap.settings import Settings, SettingsError
-from shared.jobs import jobs_in
+
+with loading():
+    from bootstrap.container import TulouContainer, domains_of, offers
+    from shared.jobs import jobs_in
 
 Role = Literal["api", "worker", "relay", "command"]
 _RELAY_POOL = 2

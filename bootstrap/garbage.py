@@ -12,17 +12,19 @@ _MIDDLE, _OLD = 20, 50
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Search for none while the program is loaded, then once, and never again through what is there by then.
+    """Load modules within the block, and never look whether what they define is garbage.
 
-    Nearly all that is made meanwhile stays, and would be gone through again and again: a sixth of a start.
+    What has just been loaded is none. Looking through it all, again and again while it is loaded and once more when
+    the process ends, is a sixth of a start and a quarter of what a short command costs.
     """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.collect()
         gc.freeze()
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 def set_garbage_collection() -> None:

@@ -4,14 +4,13 @@ import gc
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import uvicorn
 
-from bootstrap import cli, garbage, serve, worker
-from bootstrap.settings import SettingsError
+from bootstrap import serve, worker
+from bootstrap.garbage import loading
 
 CHECK = """
 import gc
@@ -54,22 +53,26 @@ def test_a_workers_child_does_so(monkeypatch) -> None:
     assert done == ["composed", "set"]
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "relay"])
-def test_nothing_is_looked_for_while_the_program_is_loaded(command: str, monkeypatch) -> None:
-    seen: list[tuple[str, bool]] = []
+def test_what_is_loaded_is_not_looked_through() -> None:
+    with loading():
+        assert not gc.isenabled()
+        before, loaded = gc.get_freeze_count(), [[] for _ in range(1000)]
+        with loading():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= before + len(loaded)
 
-    @contextmanager
-    def loading():
-        with garbage.loading():
-            seen.append(("loading", gc.isenabled()))
-            yield
-        seen.append(("loaded", gc.isenabled()))
 
-    def settings():
-        raise SettingsError
+def test_the_search_goes_on_though_something_could_not_be_loaded() -> None:
+    with pytest.raises(ImportError), loading():
+        raise ImportError
+    assert gc.isenabled()
 
-    monkeypatch.setattr(cli, "loading", loading)
-    monkeypatch.setattr(cli, "command_settings", settings)
-    with pytest.raises(SettingsError):
-        getattr(cli, command)()
-    assert seen == [("loading", False), ("loaded", True)]
+
+def test_whatever_is_composed_was_loaded_so() -> None:
+    program = "import bootstrap.compose, gc; print(gc.get_stats()[2]['collections'], gc.get_freeze_count() > 50_000)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout.split() == ["0", "True"]

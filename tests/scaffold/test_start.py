@@ -65,6 +65,7 @@ def printed(checkout: Checkout, program: str) -> str:
     return ran.stdout.strip().splitlines()[-1]
 
 
+@pytest.mark.long  # whoever else is busy on this machine takes part
 def test_twenty_domains_more_cost_a_small_share_of_a_start(checkouts) -> None:
     least, routes = [60.0, 60.0], [0, 0]
     for _, number in itertools.product(range(5), (0, 1)):
