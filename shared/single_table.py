@@ -59,12 +59,17 @@ class TableStatements(Generic[TableT, BodyT]):
         self.table, self.body = table, body
         self.missing, self.taken = missing, taken
         self.scope = [col(table.owner_id) == bindparam("owner")] if issubclass(table, OwnedTable) else []
-        self.listing = Listing(
-            select(*columns(table, body)).where(*self.scope),
-            body,
-            key=col(table.id),
-            sorts={name: getattr(table, name) for name in sorts},
-            filters=filters,
+        self.sorts, self.filters = sorts, filters
+
+    @cached_property
+    def listing(self) -> Listing[BodyT]:
+        """The statements that read pages: `owner`."""
+        return Listing(
+            select(*columns(self.table, self.body)).where(*self.scope),
+            self.body,
+            key=col(self.table.id),
+            sorts={name: getattr(self.table, name) for name in self.sorts},
+            filters=self.filters,
         )
 
     @cached_property

@@ -31,7 +31,7 @@ print(time.process_time(), len(routes_of(container)))
 WAITING = """
 from bootstrap.container import TulouContainer
 from domains.a_papers.repository import APaperRepository
-print(sorted({"find", "purge"} & vars(APaperRepository.statements).keys()))
+print(sorted({"find", "listing", "purge"} & vars(APaperRepository.statements).keys()))
 """
 
 
