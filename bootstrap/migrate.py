@@ -104,7 +104,10 @@ def write_migration(settings: Settings, *, message: str, schema: str) -> None:
 def _config(settings: Settings) -> Config:
     application = settings.database_url
     if application is None:
-        raise SettingsError("TULOU_DATABASE_URL is not set: there is nothing to migrate.")
+        raise SettingsError(
+            "TULOU_DATABASE_URL is not set, so there is no database to migrate. `tulou dev` (make run) brings one and"
+            " migrates it when it starts; otherwise name yours."
+        )
     owner = settings.database_owner_url or application
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))

@@ -28,6 +28,9 @@ class Statement(Generic[RowT]):
     """
 
     def __init__(self, clause: Clause, into: type[RowT], *, may_be_stale: bool = False) -> None:
+        if not hasattr(into, "model_fields"):
+            message = f"rows become a pydantic model with a field for each column (a `Row`), not {into!r}"
+            raise TypeError(message)
         self.clause = clause
         self.may_be_stale = may_be_stale
         self.into = into

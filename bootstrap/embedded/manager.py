@@ -26,7 +26,9 @@ from honcho.process import Process
 from bootstrap.embedded.processes import kill_group, spawn
 
 OWN_NAME = "tulou"
-GRACE_SECONDS = 4.0
+GRACE_SECONDS = 8.0
+"""For an idle worker two, where nothing else is busy: its children first, then Celery."""
+
 GRACE_LAST_SECONDS = 1.0
 # A part that lived shorter than this has failed to start.
 SETTLED_SECONDS = 10.0

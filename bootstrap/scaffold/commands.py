@@ -42,6 +42,8 @@ def domain(
 
     def write() -> list[Path]:
         plan = plan_domain(name, fields or [], singular=singular, owned=owned, job=with_job, mail=with_mail)
+        if singular is None:
+            typer.echo(f"One of them is called {plan['a']}; if that is wrong, say --singular.")
         if not dry_run:
             return write_domain(plan)
         for path, text in files_of(plan).items():
@@ -50,7 +52,9 @@ def domain(
         return []
 
     if _told(write):
-        typer.echo(f"Next: tulou migrate, and python -m pytest tests/domains/{name}")
+        typer.echo(
+            f"Next: start `make run` anew, which migrates, and .venv/bin/python -m pytest tests/domains/{name}"
+        )
 
 
 @new.command()

@@ -79,6 +79,7 @@ def test_a_dry_run_writes_nothing(checkout) -> None:
     before = checkout.changes()
     shown = checkout.tulou("new", "domain", "things", "--field", "a:str", "--dry-run")
     assert "would write domains/things/service.py" in shown.stdout
+    assert "One of them is called a thing" in shown.stdout
     assert checkout.changes() == before
 
 

@@ -209,6 +209,11 @@ def test_in_with_a_parameter_is_refused_when_it_is_written() -> None:
         Statement(select(col(Job.id)).where(col(Job.id).in_(bindparam("ids", expanding=True))), Nothing)
 
 
+def test_rows_of_no_model_are_refused_when_the_statement_is_written() -> None:
+    with pytest.raises(TypeError, match="a field for each column"):
+        Statement(select(col(Job.id)), UUID)
+
+
 async def test_any_takes_a_list(database: Database) -> None:
     job = some_job()
     async with database.transaction():
