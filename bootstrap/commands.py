@@ -1,6 +1,5 @@
 """What the commands do that talk to a composed program."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
 from bootstrap.doctor import examine, print_findings
 from bootstrap.settings import Settings
+from bootstrap.terminal import run
 from domains.auth.service.accounts import AccountService
 from shared.wiring import provided_by
 
@@ -55,7 +55,7 @@ def _shown(value: Any) -> str:
 def composed(settings: Settings, action: Callable[[TulouContainer], Awaitable[T]]) -> T:
     """Compose the program, let the action work with it, and close everything."""
 
-    async def run() -> T:
+    async def work() -> T:
         container = compose(settings, "command")
         await start(container)
         try:
@@ -63,4 +63,4 @@ def composed(settings: Settings, action: Callable[[TulouContainer], Awaitable[T]
         finally:
             await stop(container)
 
-    return asyncio.run(run())
+    return run(work())

@@ -2,13 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
 
 from bootstrap.configuration import load_settings
 from bootstrap.settings import Settings
 
 T = TypeVar("T")
+_LAST_WORDS = 5.0
+"""Seconds; they take microseconds."""
 
 
 def command_settings() -> Settings:
@@ -28,6 +32,28 @@ def command_settings() -> Settings:
             loaded = load_settings()
     configure_logging(level=loaded.log_level, log_format=loaded.logs_as)
     return loaded
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, and let the store's threads say their last word to the event loop.
+
+    The word has arrived then, but its thread may not have left the interpreter. One that is in it when it ends has
+    the whole process aborted, after everything was done: exit code -6.
+    """
+    import asyncio  # noqa: PLC0415  # as above
+
+    before = _strangers()
+    try:
+        return asyncio.run(work)
+    finally:
+        until = time.monotonic() + _LAST_WORDS
+        while _strangers() - before and time.monotonic() < until:
+            time.sleep(0.001)
+
+
+def _strangers() -> set[int]:
+    """Return the threads that run Python and that Python has not begun."""
+    return set(sys._current_frames()) - {thread.ident for thread in threading.enumerate() if thread.ident}  # noqa: SLF001  # documented
 
 
 def told(action: Callable[[], T]) -> T:

@@ -1,6 +1,5 @@
 """What `tulou backup` and `tulou restore` do and say."""
 
-import asyncio
 import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from bootstrap.backup.manifest import Manifest
 from bootstrap.backup.restoring import restore, verify
 from bootstrap.backup.saving import save
 from bootstrap.settings import Settings
-from bootstrap.terminal import stop, told
+from bootstrap.terminal import run, stop, told
 
 T = TypeVar("T")
 
@@ -60,7 +59,7 @@ def _say(sentence: str) -> None:
 
 def _done(work: Coroutine[Any, Any, T]) -> T:
     try:
-        return told(lambda: asyncio.run(work))
+        return told(lambda: run(work))
     except BackupRefused as error:
         stop(str(error))
     except OSError as error:
