@@ -17,8 +17,8 @@ from bootstrap.backup.restoring import restore, verify
 from bootstrap.backup.saving import save
 from bootstrap.migrate import migrate
 from shared.jobs import Snooze
-from tests.end_to_end.test_story import mails_to
 from tests.installations import Installation, running, settings_of_its_own
+from tests.mails import mails_to
 
 DATA = Path(__file__).parents[1] / "data"
 

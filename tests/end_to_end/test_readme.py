@@ -1,9 +1,6 @@
-"""The README and the pages in docs/ say what is: the first session runs as printed, what they name is there."""
+"""The README and the pages in docs/ say what is: what they name is there."""
 
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,32 +15,6 @@ PROJECT = Path(__file__).parents[2]
 PAGES = sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").rglob("*.md")])
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
-
-
-def first_session() -> str:
-    """Return the lines that the README asks its reader to paste into bash."""
-    section = (PROJECT / "README.md").read_text().split("\n## A first session\n")[1].split("\n## ")[0]
-    return "".join(re.findall(r"```bash\n(.*?)```", section, re.DOTALL))
-
-
-def test_the_first_session_works_as_printed(system, servers) -> None:
-    finished = subprocess.run(
-        ["bash", "-euo", "pipefail", "-s"],
-        input=first_session(),
-        cwd=PROJECT,
-        env={**os.environ, "TULOU_URL": system.url, "TULOU_DATA_DIR": str(servers.folder)},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert '"email_verified":true' in finished.stdout
-    assert finished.stdout.count('"status":"succeeded"') == 2
-    assert finished.stdout.splitlines()[-1] == "manual.pdf"
-    thumbnail = Path(re.findall(r"bytes in (\S+)$", finished.stdout, re.MULTILINE)[0])
-    assert thumbnail.read_bytes()[8:12] == b"WEBP"
-    shutil.rmtree(thumbnail.parent)
 
 
 def names_of(commands: Typer) -> set[str]:

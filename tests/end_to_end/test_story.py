@@ -1,9 +1,9 @@
 """The main job, end to end, against real processes."""
 
 import asyncio
-import email
-import email.policy
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.mails import mails_to
 from tests.people import some_email
 
 PROJECT = Path(__file__).parents[2]
@@ -28,15 +29,6 @@ async def until(found, *, seconds: float = 30):
             return value
         await asyncio.sleep(0.1)
     pytest.fail("it never came")
-
-
-def mails_to(folder: Path, address: str) -> list[email.message.EmailMessage]:
-    found = []
-    for path in sorted(folder.glob("*.eml")):
-        mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-        if address in str(mail["X-RcptTo"]):
-            found.append(mail)
-    return found
 
 
 def test_the_demo_passes(system, servers) -> None:
@@ -64,6 +56,32 @@ def test_the_demo_fails_when_something_is_missing(system, servers, tmp_path) -> 
     )
     assert result.returncode != 0
     assert "Traceback" not in result.stdout + result.stderr
+
+
+def first_session() -> str:
+    """Return the lines that the README asks its reader to paste into bash."""
+    section = (PROJECT / "README.md").read_text().split("\n## A first session\n")[1].split("\n## ")[0]
+    return "".join(re.findall(r"```bash\n(.*?)```", section, re.DOTALL))
+
+
+def test_the_first_session_works_as_printed(system, servers) -> None:
+    finished = subprocess.run(
+        ["bash", "-euo", "pipefail", "-s"],
+        input=first_session(),
+        cwd=PROJECT,
+        env={**os.environ, "TULOU_URL": system.url, "TULOU_DATA_DIR": str(servers.folder)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert '"email_verified":true' in finished.stdout
+    assert finished.stdout.count('"status":"succeeded"') == 2
+    assert finished.stdout.splitlines()[-1] == "manual.pdf"
+    thumbnail = Path(re.findall(r"bytes in (\S+)$", finished.stdout, re.MULTILINE)[0])
+    assert thumbnail.read_bytes()[8:12] == b"WEBP"
+    shutil.rmtree(thumbnail.parent)
 
 
 async def test_mail_waits_for_a_mail_server_that_is_away(live, system, servers, app, composition) -> None:

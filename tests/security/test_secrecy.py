@@ -13,6 +13,7 @@ import pytest
 from shared.http.access_log import AccessLog, Exchange
 from shared.logging import ACCESS, configure_logging, get_logger
 from shared.redaction import redacted
+from tests.mails import mails_to
 from tests.people import PASSWORD, some_email
 from tests.programs import free_port
 from tests.secrecy import Secrecy
@@ -152,17 +153,13 @@ async def test_a_program_under_fire_keeps_silent(programs, servers, app) -> None
 async def _links_to(folder: Path, address: str, *, number: int) -> list[str]:
     """Wait for the mails to somebody, and return the tokens of their links."""
     import asyncio
-    import email
-    import email.policy
 
     async with asyncio.timeout(30):
         while True:
             found: list[str] = []
-            for path in folder.glob("*.eml"):  # noqa: ASYNC240  # a test may
-                message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-                if message["to"] and address in str(message["to"]):
-                    text = message.get_body(("plain",))
-                    found += re.findall(r"token=([\w-]+)", str(text.get_content()) if text else "")
+            for message in mails_to(folder, address):
+                text = message.get_body(("plain",))
+                found += re.findall(r"token=([\w-]+)", str(text.get_content()) if text else "")
             if len(set(found)) >= number:
                 return sorted(set(found))
             await asyncio.sleep(0.1)

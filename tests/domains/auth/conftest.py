@@ -1,8 +1,6 @@
 """What tests of accounts need: an inbox to look into, a clock to move, and the trail to read."""
 
 import asyncio
-import email
-import email.policy
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import asyncpg
 import pytest
 
 from tests.conftest import some_address
+from tests.mails import mails_to
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,7 @@ class Inbox:
 
     async def of(self, address: str) -> list[Mail]:
         await self.work_off()
-        paths = await asyncio.to_thread(lambda: sorted(self.folder.glob("*.eml")))
-        messages = [
-            email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in paths
-        ]
-        return [_mail(message) for message in messages if address in message["X-RcptTo"]]
+        return [_mail(message) for message in await asyncio.to_thread(mails_to, self.folder, address)]
 
     async def last(self, address: str) -> Mail:
         return (await self.of(address))[-1]

@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 from domains.emails.models import Phase
 from domains.emails.public import EmailStatus, WhenUncertain
 from shared.transactions import current_session
-from tests.domains.emails.test_stored_mails import accept, break_after_the_dot, change, mails_to, stored
+from tests.domains.emails.test_stored_mails import accept, break_after_the_dot, change, stored
+from tests.mails import contents_to
 
 
 async def on_hold(composition, mailer, address: str) -> UUID:
@@ -46,7 +47,7 @@ async def test_a_mail_is_sent_again_with_its_own_message_id_and_erased_at_the_en
     await work_off()
     shown = (await client.get(answer.headers["Location"], headers=admin.headers)).json()
     assert (shown["status"], shown["attempts"]) == ("sent", 2)
-    (content,) = mails_to(servers.mails, address)
+    (content,) = contents_to(servers.mails, address)
     assert message_from_bytes(content, policy=policy.default)["Message-ID"] == shown["message_id"]
     assert (await stored(composition, email_id)).frozen is None
 
@@ -63,7 +64,7 @@ async def test_a_mail_that_counts_as_sent_or_failed_is_erased_and_stays_so(
     assert (answer.json()["sent_at"] is not None) == (resolution == "sent")
     assert (await stored(composition, email_id)).frozen is None
     await work_off()
-    assert mails_to(servers.mails, address) == []
+    assert contents_to(servers.mails, address) == []
     assert (await stored(composition, email_id)).status == resolution
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -17,6 +16,7 @@ from domains.emails.service.mailer import MailerService
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 from shared.jobs import Snooze
 from tests.domains.emails.doubles import Context
+from tests.mails import contents_to
 
 
 def delivery(composition, port: int) -> DeliveryService:
@@ -76,11 +76,6 @@ async def break_after_the_dot(composition, email_id: UUID) -> Context:
     return context
 
 
-def mails_to(folder: Path, address: str) -> list[bytes]:
-    found = [path.read_bytes() for path in sorted(folder.glob("*.eml"))]
-    return [content for content in found if f"X-RcptTo: {address}".encode() in content]
-
-
 async def test_an_accepted_mail_arrives_and_its_fate_is_shown(
     client, admin, servers, work_off, composition, mailer, address
 ):
@@ -96,7 +91,7 @@ async def test_an_accepted_mail_arrives_and_its_fate_is_shown(
     assert (shown["attempts"], shown["error"], shown["category"]) == (1, None, "greeting")
     assert shown["last_reply"].startswith("250")
     assert "s3cret-token" not in answer.text
-    (content,) = mails_to(servers.mails, address)
+    (content,) = contents_to(servers.mails, address)
     assert message_from_bytes(content, policy=policy.default)["Message-ID"] == shown["message_id"]
     assert b"s3cret-token" in content
     assert (await stored(composition, email_id)).frozen is None
@@ -189,7 +184,7 @@ async def test_a_person_who_leaves_takes_their_mails_along(servers, work_off, co
         assert personal == (None, None, None, None, None)
         assert email.owner_id is None
     assert (await stored(composition, others)).status == EmailStatus.SENT
-    assert len(mails_to(servers.mails, address)) == 1
+    assert len(contents_to(servers.mails, address)) == 1
 
 
 async def test_a_mail_waits_for_a_mail_server_that_is_down(composition, mailer, address):
