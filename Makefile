@@ -5,6 +5,9 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes that share the tests, each on servers of its own; 0: all in this one. Much of a test is waiting: two cores
+# are enough for three.
+TESTERS ?= 3
 # Newer than the lock file when what is installed is what the lock file says.
 INSTALLED := .venv/installed
 
@@ -18,8 +21,10 @@ install: $(INSTALLED) ## Make the virtual environment .venv from the lock file
 run: $(INSTALLED) ## Start everything: database, broker, mail catcher, API and workers (Ctrl-C stops it)
 	$(BIN)/tulou dev
 
-test: $(INSTALLED) ## Run the tests, with branch coverage of domains/ and shared/
-	$(BIN)/python -m pytest -m "not long" --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
+# A run starts the program some two hundred times: what was compiled for one is kept for the next.
+test: export PYTHONDONTWRITEBYTECODE =
+test: $(INSTALLED) ## Run the tests, with branch coverage of domains/ and shared/ (TESTERS=0: one at a time)
+	$(BIN)/python -m pytest -m "not long" -n $(TESTERS) --dist loadfile --no-loadscope-reorder --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
 
 watch: $(INSTALLED) ## Run the tests of what you save, each time you save
 	$(BIN)/ptw --now --runner $(BIN)/python --ignore-patterns '.tulou/*,.venv/*' . -m bootstrap.scaffold.last_saved

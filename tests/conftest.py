@@ -1,4 +1,4 @@
-"""One embedded PostgreSQL, Valkey and mail catcher for the whole run; people and programs for each test.
+"""One embedded PostgreSQL, Valkey and mail catcher for each process of the run; people and programs for each test.
 
 Tests commit for real. Each makes its own people and looks only at what is theirs.
 """
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,8 @@ from bootstrap.api import create_api
 from bootstrap.compose import compose
 from bootstrap.configuration import load_settings
 from bootstrap.container import TulouContainer
+from bootstrap.embedded import ports
+from bootstrap.embedded.account import server_account
 from bootstrap.embedded.mail_catcher import MailCatcher
 from bootstrap.embedded.postgres import EmbeddedPostgres
 from bootstrap.embedded.secrets import ensure_secrets, read_environment_file
@@ -25,28 +28,72 @@ from bootstrap.embedded.valkey import EmbeddedValkey
 from bootstrap.migrate import migrate
 from bootstrap.settings import Settings
 from tests.people import People, Person
-from tests.programs import Program, tulou
+from tests.programs import Program, share_of, stop_all, tulou
 from tests.secrecy import SECRECY, watch
 
 QUEUES = ("default", "mail", "files")
 """The queues of the program; tests of the job core have one of their own, whose jobs never end well."""
 
 
-def pytest_configure() -> None:
+QUICK_TO_HASH = {"TULOU_AUTH_HASH_MEMORY_KIB": "8"}
+"""Nearly every test makes people, whose passwords nobody will try to guess."""
+
+LONGEST_FIRST = (
+    "tests/faults/",
+    "tests/contract/test_fuzzing.py",
+    "tests/end_to_end/",
+    "tests/deployment/test_wheel.py",
+    "tests/contract/",
+    "tests/scaffold/",
+    "tests/fleets/",
+    "tests/bootstrap/",
+    "tests/scaling/",
+    "tests/architecture/",
+    "tests/security/",
+)
+"""Where several processes share the files of tests, those that take long come first: at the end all are busy."""
+
+LEAKS: list[str] = []
+"""Lines of logs that hold a secret, of this process and of those that share the tests with it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Look for secrets in all logs of this run."""
     watch(SECRECY)
+    ports.CANDIDATES = share_of(ports.CANDIDATES)
+    if not shares_the_tests(config):
+        server_account()  # the first run on a machine makes it, and only one process can
+
+
+def shares_the_tests(config: pytest.Config) -> bool:
+    """Tell whether this process runs a part of the tests, for another that gathers what came of them."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    if shares_the_tests(config):
+        items.sort(key=lambda item: [not item.nodeid.startswith(long) for long in LONGEST_FIRST])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Let the run fail if a log holds a secret, once every fixture has ended."""
-    leaks = list(SECRECY.leaks())
+    LEAKS.extend(SECRECY.leaks())
     SECRECY.close()
-    if leaks:
+    if shares_the_tests(session.config):
+        session.config.workeroutput["leaks"] = LEAKS
+    elif LEAKS:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        for line in [f"Secrets stand in {len(leaks)} lines of logs:", *leaks[:20]]:
+        for line in [f"Secrets stand in {len(LEAKS)} lines of logs:", *LEAKS[:20]]:
             reporter.write_line(line, red=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what another process has found; one that died has found nothing, and is an error already."""
+    LEAKS.extend(getattr(node, "workeroutput", {}).get("leaks", ()))
 
 
 @dataclass(frozen=True)
@@ -77,6 +124,7 @@ def servers() -> Iterator[Servers]:
             "TULOU_TRUSTED_PROXIES": "127.0.0.1",
             "TULOU_JOBS_RELAY_INTERVAL": "0.2",
             "TULOU_LOG_FORMAT": "json",
+            **QUICK_TO_HASH,
             "DATABASE_URL": postgres.url,
             "TULOU_DATABASE_OWNER_URL": postgres.owner_url,
             "REDIS_URL": valkey.url,
@@ -173,9 +221,12 @@ def only_here(composition: TulouContainer, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(composition.jobs.hints(), "send_soon", lambda _queue, _job_id: None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def programs(servers: Servers, settings: Settings) -> Iterator[Callable[..., Program]]:
-    """Start `tulou` commands as processes of their own; they end with the test run at the latest."""
+    """Start `tulou` commands as processes of their own; they end with the file at the latest.
+
+    A worker that lived on would take the jobs of other tests.
+    """
     started: list[Program] = []
 
     def start(*arguments: str, **environment: str) -> Program:
@@ -184,8 +235,7 @@ def programs(servers: Servers, settings: Settings) -> Iterator[Callable[..., Pro
         return program
 
     yield start
-    for program in started:
-        program.stop()
+    stop_all(started)
 
 
 def some_address() -> str:

@@ -1,27 +1,38 @@
 """Commands of `tulou` as processes of their own."""
 
 import contextlib
+import itertools
 import os
+import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
 
+from bootstrap.embedded.ports import LOOPBACK, is_free
 from tests.secrecy import SECRECY
 
 
+def share_of(ports: range) -> range:
+    """Return those of some ports that are this process's alone, where several share the tests."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return ports[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+
+
+# Below 32768, where Linux begins to hand out ports for outgoing connections; beside those of the embedded servers.
+_PORTS = share_of(range(10_000, 20_000))
+_TURNS = itertools.count(random.randrange(len(_PORTS)))
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Return a port that nobody listens on, and that nobody else of this run is given."""
+    ports = (_PORTS[turn % len(_PORTS)] for turn in _TURNS)
+    return next(port for port in ports if is_free(LOOPBACK, port))
 
 
 class Program:
@@ -36,6 +47,7 @@ class Program:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self._asked_to_stop = False
 
     @property
     def output(self) -> str:
@@ -58,12 +70,12 @@ class Program:
     def wait_until_it_answers(self, url: str, *, seconds: float = 30) -> None:
         """Wait until `GET url` is answered with 200."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            assert self.is_running, f"ended with {self.process.returncode}:\n{self.output}"
-            try:
-                if httpx.get(url).status_code == httpx.codes.OK:
-                    return
-            except httpx.TransportError:
+        with httpx.Client() as client:
+            while time.monotonic() < until:
+                assert self.is_running, f"ended with {self.process.returncode}:\n{self.output}"
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get(url).status_code == httpx.codes.OK:
+                        return
                 time.sleep(0.05)
         raise AssertionError(self.output)
 
@@ -72,12 +84,18 @@ class Program:
         self._signal(signal.SIGKILL)
         self.process.wait()
 
+    def ask_to_stop(self) -> None:
+        """Ask it to stop, once, and don't wait."""
+        if self.is_running and not self._asked_to_stop:
+            self._asked_to_stop = True
+            self.process.terminate()
+
     def stop(self, *, seconds: float = 20) -> int:
         """Ask it to stop, and end it if it doesn't; return its exit code. Again is fine."""
         if self._log.closed:
             return self.process.wait()
         if self.is_running:
-            self.process.terminate()
+            self.ask_to_stop()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(seconds)
         self._signal(signal.SIGKILL)
@@ -96,3 +114,11 @@ class Program:
 def tulou(*arguments: str, environment: Mapping[str, str]) -> Program:
     """Start `tulou` with these arguments."""
     return Program([sys.executable, "-m", "bootstrap.cli", *arguments], environment)
+
+
+def stop_all(programs: Sequence[Program]) -> None:
+    """Stop programs, in the time that the slowest of them takes."""
+    for program in programs:
+        program.ask_to_stop()
+    for program in programs:
+        program.stop()

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,7 @@ class Target:
 @pytest.fixture(scope="module")
 async def target(
     settings, servers, programs: Callable[..., Program], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Target]:
+) -> Target:
     own = await settings_of_its_own(settings, servers.superuser_url, tmp_path_factory.mktemp("fuzz"))
     await asyncio.to_thread(migrate, own)
     async with running(own) as installation:
@@ -78,8 +78,7 @@ async def target(
         **GENEROUS,
     )
     api.wait_until_it_answers(f"{url}/health/ready")
-    yield Target(url, admin.email)
-    api.stop()
+    return Target(url, admin.email)
 
 
 as_each = pytest.mark.parametrize("caller", ["anonymous", "user", "admin"])

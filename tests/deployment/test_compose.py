@@ -1,5 +1,6 @@
 """docker-compose.yml, the Dockerfile and the two files that `tulou init-env` writes, without Docker."""
 
+import os
 import re
 import stat
 from pathlib import Path
@@ -174,6 +175,8 @@ def test_what_is_written_will_do_for_production(tmp_path, monkeypatch) -> None:
     for name in ("DATABASE_URL", "REDIS_URL"):
         template = SERVICES["api"]["environment"][name]
         production[name] = re.sub(r"\$\{([A-Z_]+)[^}]*\}", lambda found: passwords[found[1]], template)
+    for name in [name for name in os.environ if name.startswith("TULOU_")]:
+        monkeypatch.delenv(name)
     for name, value in (ours | production).items():
         monkeypatch.setenv(name, value)
     assert load_settings().env == "production"

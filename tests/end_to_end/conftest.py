@@ -1,14 +1,18 @@
 """The whole system as separate processes, as it is run for real."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
+from domains.auth.settings import AuthSettings
 from tests.conftest import some_address
 from tests.people import People
 from tests.programs import Program, free_port
+
+AS_IN_PRODUCTION = {"TULOU_AUTH_HASH_MEMORY_KIB": str(AuthSettings().auth_hash_memory_kib)}
+"""What fifty logins at a time do to the rest can only be seen with real hashes."""
 
 QUICK = {"TULOU_JOBS_LEASE": "4", "TULOU_JOBS_HEARTBEAT": "1", "TULOU_EMAILS_OUTAGE_SECONDS": "1"}
 
@@ -24,10 +28,10 @@ class System:
 
 
 @pytest.fixture(scope="module")
-def system(programs: Callable[..., Program]) -> Iterator[System]:
+def system(programs: Callable[..., Program]) -> System:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    api = programs("serve", TULOU_PORT=str(port), TULOU_PUBLIC_URL=url, **QUICK)
+    api = programs("serve", TULOU_PORT=str(port), TULOU_PUBLIC_URL=url, **QUICK, **AS_IN_PRODUCTION)
     relay = programs("relay", **QUICK)
     workers = {
         queue: programs("worker", "--queue", queue, TULOU_PUBLIC_URL=url, **QUICK)
@@ -36,9 +40,7 @@ def system(programs: Callable[..., Program]) -> Iterator[System]:
     api.wait_until_it_answers(f"{url}/health/ready")
     for worker in workers.values():
         worker.wait_for("ready.")
-    yield System(url, api, relay, workers)
-    for program in (api, *workers.values(), relay):
-        program.stop()
+    return System(url, api, relay, workers)
 
 
 @pytest.fixture

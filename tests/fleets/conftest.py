@@ -39,7 +39,7 @@ def fleets(programs: Callable[..., Program]) -> Iterator[Fleets]:
         "emails": programs("worker", "--domains", "emails", "--queues", "mail", TULOU_PUBLIC_URL=url),
         "others": programs("worker", "--queues", "default", TULOU_PUBLIC_URL=url),
     }
-    relay = programs("relay")
+    programs("relay")
     for program, its_port in zip(started, (files_port, others_port), strict=True):
         program.wait_until_it_answers(f"http://127.0.0.1:{its_port}/health/ready")
     for worker in workers.values():
@@ -47,11 +47,6 @@ def fleets(programs: Callable[..., Program]) -> Iterator[Fleets]:
     proxy = ReverseProxy({"/": others_port, "/v1/files": files_port})
     with _in_a_thread(proxy, port):
         yield Fleets(url, f"http://127.0.0.1:{files_port}", f"http://127.0.0.1:{others_port}", proxy, workers)
-    everything = (*started, *workers.values(), relay)
-    for program in everything:
-        program.process.terminate()
-    for program in everything:
-        program.stop()
 
 
 class _in_a_thread:  # noqa: N801  # reads as what it does

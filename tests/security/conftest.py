@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -74,21 +74,17 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def serving(programs: Callable[..., Program]) -> Iterator[Callable[..., Live]]:
+def serving(programs: Callable[..., Program]) -> Callable[..., Live]:
     """Start an API of one's own."""
-    started: list[Program] = []
 
     def start(**environment: str) -> Live:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         program = programs("serve", TULOU_PORT=str(port), TULOU_PUBLIC_URL=url, **(SHORT | environment))
-        started.append(program)
         program.wait_until_it_answers(f"{url}/health/live")
         return Live(program, port)
 
-    yield start
-    for program in started:
-        program.stop()
+    return start
 
 
 @pytest.fixture(scope="module")

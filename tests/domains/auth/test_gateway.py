@@ -21,6 +21,11 @@ def hasher():
     return Argon2idHasher(AuthSettings(auth_hash_memory_kib=64, auth_hash_time_cost=1))
 
 
+async def test_a_hash_costs_by_default_what_is_recommended():
+    made = await Argon2idHasher(AuthSettings()).hash("a long sentence")
+    assert made.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
 async def test_a_hash_is_argon2id_and_checks(hasher):
     made = await hasher.hash("a password")
     assert made.startswith("$argon2id$v=19$m=64,t=1,p=1$")
