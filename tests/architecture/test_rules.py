@@ -1,6 +1,7 @@
 """Rules about the code itself that no import tells, each seen to be broken."""
 
 import ast
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -11,18 +12,24 @@ import pytest
 from bootstrap.container import TulouContainer, domains_of
 
 PROJECT = Path(__file__).parents[2]
+PACKAGES = ("bootstrap", "domains", "shared")
 DRAWERS = {"base", "common", "core", "helper", "helpers", "lib", "misc", "tools", "util", "utils"}
 Rule = Callable[[str, ast.Module], Iterator[str]]
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
-    for package in ("bootstrap", "domains", "shared"):
-        for path in sorted((PROJECT / package).rglob("*.py")):
-            yield path.relative_to(PROJECT).as_posix(), ast.parse(path.read_text())
+@functools.cache
+def sources() -> list[tuple[str, ast.Module]]:
+    paths = [path for package in PACKAGES for path in sorted((PROJECT / package).rglob("*.py"))]
+    return [(path.relative_to(PROJECT).as_posix(), ast.parse(path.read_text())) for path in paths]
+
+
+@functools.cache
+def nodes(tree: ast.Module) -> list[ast.AST]:
+    return list(ast.walk(tree))
 
 
 def calls(tree: ast.Module, name: str) -> Iterator[int]:
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called == name:
@@ -69,14 +76,14 @@ def foreign_keys_stay_at_home(path: str, tree: ast.Module) -> Iterator[str]:
     own = path.split("/")[1]
     targets = [
         keyword.value
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Call)
         for keyword in node.keywords
         if keyword.arg == "foreign_key"
     ]
     targets += [
         node.args[0]
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ForeignKey" and node.args
     ]
     for target in targets:
@@ -86,7 +93,7 @@ def foreign_keys_stay_at_home(path: str, tree: ast.Module) -> Iterator[str]:
 
 def annotations_are_real_where_frameworks_read_them(path: str, tree: ast.Module) -> Iterator[str]:
     if is_part(path, "router", "tasks") or path.startswith("bootstrap/"):
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 yield f"{path}:{node.lineno} turns annotations into text, which frameworks read here: import the types"
 
@@ -94,7 +101,7 @@ def annotations_are_real_where_frameworks_read_them(path: str, tree: ast.Module)
 def nothing_is_imported_by_name(path: str, tree: ast.Module) -> Iterator[str]:
     if path.startswith("bootstrap/embedded/"):
         return
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             names = [node.module or ""]

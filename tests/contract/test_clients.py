@@ -26,11 +26,18 @@ def example(language: str, url: str, person: Person) -> str:
     return code
 
 
-@pytest.fixture
-def typescript(document_file: Path, tmp_path: Path, node_packages) -> Path:
-    """A folder with the generated types, and the story that uses them."""
+@pytest.fixture(scope="module")
+def generated_types(document_file: Path, tmp_path_factory: pytest.TempPathFactory, node_packages) -> Path:
+    path = tmp_path_factory.mktemp("typescript") / "schema.d.ts"
     generate = "node_modules/openapi-typescript/bin/cli.js"
-    node(generate, document_file, "--output", tmp_path / "schema.d.ts", "--default-non-nullable=false")
+    node(generate, document_file, "--output", path, "--default-non-nullable=false")
+    return path
+
+
+@pytest.fixture
+def typescript(generated_types: Path, tmp_path: Path) -> Path:
+    """A folder with the generated types, and the story that uses them."""
+    shutil.copy(generated_types, tmp_path)
     for name in ("story.ts", "tsconfig.json", "package.json"):
         shutil.copy(TYPESCRIPT / name, tmp_path)
     (tmp_path / "node_modules").symlink_to(TYPESCRIPT / "node_modules")
@@ -64,13 +71,14 @@ def test_types_refuse_what_the_api_would(typescript: Path) -> None:
     assert "Property 'mail' does not exist" in str(failure.value)
 
 
-@pytest.fixture
-def python(document_file: Path, tmp_path: Path, client_generator) -> Path:
+@pytest.fixture(scope="module")
+def python(document_file: Path, tmp_path_factory: pytest.TempPathFactory, client_generator) -> Path:
     """A folder with the generated package."""
+    folder = tmp_path_factory.mktemp("python")
     generator = (CLIENTS / "bin" / "openapi-python-client", "generate", "--meta", "none", "--fail-on-warning")
     path = f"{CLIENTS / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    run(*generator, "--path", document_file, "--output-path", tmp_path / "tulou_client", PATH=path)
-    return tmp_path
+    run(*generator, "--path", document_file, "--output-path", folder / "tulou_client", PATH=path)
+    return folder
 
 
 def test_a_client_in_python_tells_the_story(python: Path, system, servers) -> None:

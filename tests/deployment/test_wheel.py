@@ -73,7 +73,8 @@ def fill(site: Path) -> None:
     }
     for top in tops:
         if top.is_dir():
-            shutil.copytree(top, site / top.name, copy_function=link, ignore=shutil.ignore_patterns("*.pyc"))
+            # With what is compiled already: nobody may write it there, and would compile all of it each time.
+            shutil.copytree(top, site / top.name, copy_function=link)
         else:
             link(str(top), str(site / top.name))
 

@@ -147,9 +147,9 @@ def test_of_ipv6_the_network_is_counted() -> None:
     assert len(network_of(":" * 9999)) < 100
 
 
-def test_a_million_addresses_are_not_remembered() -> None:
+def test_a_hundred_thousand_addresses_are_not_remembered() -> None:
     limits = RateLimits(600, callers=1000, now=HeldClock())
-    for number in range(1_000_000):
+    for number in range(100_000):
         limits.take(number)
         if number % 100 == 0:
             with contextlib.suppress(TooOften):
