@@ -11,6 +11,7 @@ import asyncpg
 from bench.figures import Figures
 from bench.system import Program
 from bench.workplace import Workplace
+from bootstrap.settings import Settings
 from domains.emails.gateway.smtp import SmtpGateway
 from domains.emails.gateway.transport import Envelope
 from domains.emails.public import OutgoingMail
@@ -77,7 +78,7 @@ async def _floor(port: int) -> float:
 
 
 async def _transport(port: int) -> float:
-    """Hand over ready bytes, one mail after the other, as a job does."""
+    """Hand over ready bytes, as many mails at a time as a worker's child does."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.mails", str(port), stdout=asyncio.subprocess.PIPE
     )
@@ -89,14 +90,19 @@ async def _hand_over(port: int) -> float:
     server = parse_smtp_url(f"smtp://127.0.0.1:{port}?starttls=off")
     gateway = SmtpGateway(server, settings=EmailsSettings(), greeting="bench")
     content = b"Subject: A new sign-in\r\n\r\n" + b"A line of middling length, as mails have many.\r\n" * 60
+
+    async def lane(mails: int) -> None:
+        for _ in range(mails):
+            async with gateway.converse() as conversation:
+                await conversation.offer(Envelope("house@example.com", "person@example.com", len(content)))
+                await conversation.hand_over(content)
+
+    lanes: int = Settings.model_fields["worker_mails"].default
     begun = time.perf_counter()
-    for _ in range(MAILS * 4):
-        async with gateway.converse() as conversation:
-            await conversation.offer(Envelope("house@example.com", "person@example.com", len(content)))
-            await conversation.hand_over(content)
+    await asyncio.gather(*(lane(MAILS) for _ in range(lanes)))
     seconds = time.perf_counter() - begun
     await gateway.stop()
-    return MAILS * 4 / seconds
+    return MAILS * lanes / seconds
 
 
 async def _drain(place: Workplace, worker: Program, number: int) -> float:

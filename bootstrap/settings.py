@@ -172,6 +172,9 @@ class Settings(
         25, ge=0, le=600, description="Seconds that running jobs have to end when a worker stops."
     )
     worker_concurrency: int = Field(2, ge=1, le=64, description="Child processes of a worker.")
+    worker_mails: int = Field(
+        4, ge=1, le=64, description="Mails that a child process of a worker has under way at a time."
+    )
     doctor_free_bytes: int = Field(
         1 << 30,
         ge=0,

@@ -89,6 +89,8 @@ class WorkerChild:
         self.runner: JobRunner = self._container.jobs.runner()
         self.runner.ends_at = ending.ends_at
         self.runner.kinds = kinds_of(container)
+        # A mail's job is waiting for the mail server, most of its time.
+        self.runner.lanes = {"mail": container.settings().worker_mails}
 
     def follow_hint(self, job_id: UUID, queue: str) -> int:
         """Run the hinted job and due ones after it; return how many."""

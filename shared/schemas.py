@@ -13,7 +13,12 @@ UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.asti
 
 
 def validator_of(model: type[ModelT]) -> Callable[[Any], ModelT]:
-    """Return what makes a model of values: `model_validate` without its detour, for where many are made."""
+    """Return what makes a model of values: `model_validate` without its detour, for where many are made.
+
+    A table is made of what its database holds, which needs no look.
+    """
+    if hasattr(model, "__table__"):
+        return lambda values: model(**values)
     validate: Callable[[Any], ModelT] = model.__pydantic_validator__.validate_python
     return validate
 

@@ -18,7 +18,6 @@ from shared.preconditions import as_expected
 from shared.repository import Repository
 from shared.schemas import Row
 from shared.statements import Nothing, Statement
-from shared.transactions import current_session
 
 _EMAIL = select(*columns(Email, EmailRead))
 _READ = Statement(_EMAIL.where(col(Email.id) == bindparam("email_id")), EmailRead)
@@ -35,6 +34,26 @@ _LIST = Listing(
 )
 _WAITS = or_(*(col(Email.status) == status for status in WAITING))
 _CHANGED = {"updated_at": bindparam("now"), "revision": col(Email.revision) + 1}
+_LOCK = Statement(
+    select(*columns(Email, Email)).where(col(Email.id) == bindparam("email_id")).with_for_update(), Email
+)
+_MUTABLE = (
+    "status",
+    "phase",
+    "frozen",
+    "attempts",
+    "last_reply",
+    "error",
+    "updated_at",
+    "sent_at",
+    "revision",
+)
+_SAVE = Statement(
+    update(Email)
+    .where(col(Email.id) == bindparam("email_id"))
+    .values({name: bindparam(f"new_{name}", type_=getattr(Email, name).type) for name in _MUTABLE}),
+    Nothing,
+)
 _ENTER = Statement(
     update(Email)
     .where(col(Email.id) == bindparam("email_id"), col(Email.status) == EmailStatus.SENDING)
@@ -123,8 +142,13 @@ class EmailRepository(Repository):
 
     async def lock(self, email_id: UUID) -> Email | None:
         """Return the mail, locked until the open transaction ends. Raises PreconditionFailed."""
-        found = await (await current_session()).get(Email, email_id, with_for_update=True)
+        found = await self.database.fetch_one(_LOCK, email_id=email_id)
         return None if found is None else as_expected(found)
+
+    async def save(self, email: Email) -> None:
+        """Write what changed of a mail that is locked."""
+        values = {f"new_{name}": getattr(email, name) for name in _MUTABLE}
+        await self.database.execute(_SAVE, email_id=email.id, **values)
 
     async def enter(self, email_id: UUID, phase: Phase, *, now: datetime) -> bool:
         """Note that a phase begins; False when the mail is not being sent any more."""

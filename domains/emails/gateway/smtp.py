@@ -91,14 +91,17 @@ class SmtpConversation:
 
 
 class SmtpGateway:
-    """The mail server of the settings. Keeps one connection, used again while it is younger than `idle` seconds."""
+    """The mail server of the settings. Keeps a connection for each mail that is under way at a time.
+
+    The one that was used last is used next; what isn't used for `idle` seconds is closed.
+    """
 
     def __init__(self, server: SmtpServer, *, settings: EmailsSettings, greeting: str) -> None:
         self._server = server
         self._settings = settings
         self._greeting = greeting
         self._outage = Outage(longest=settings.emails_outage_seconds)
-        self._kept: _Kept | None = None
+        self._kept: list[_Kept] = []
         self._context: ssl.SSLContext | None = None
 
     def pause(self) -> timedelta:
@@ -134,31 +137,38 @@ class SmtpGateway:
         self._keep(client)
 
     async def stop(self) -> None:
-        """Say QUIT, if there is still somebody to say it to."""
-        kept, self._kept = self._kept, None
-        if kept is None or kept.loop is not asyncio.get_running_loop():
-            return
-        with suppress(aiosmtplib.SMTPException, *_BROKEN):
-            await kept.client.quit(timeout=_FAREWELL_SECONDS)
-        kept.client.close()
+        """Say QUIT, where there is still somebody to say it to."""
+        kept, self._kept = self._kept, []
+        for one in kept:
+            if one.loop is asyncio.get_running_loop():
+                with suppress(aiosmtplib.SMTPException, *_BROKEN):
+                    await one.client.quit(timeout=_FAREWELL_SECONDS)
+                one.client.close()
 
     def _keep(self, client: aiosmtplib.SMTP) -> None:
-        if client.is_connected and self._kept is None:
-            self._kept = _Kept(client, asyncio.get_running_loop(), time.monotonic())
+        if client.is_connected:
+            self._kept.append(_Kept(client, asyncio.get_running_loop(), time.monotonic()))
         else:
             client.close()
 
     async def _reuse(self) -> aiosmtplib.SMTP | None:
-        """Return the kept connection if the server still answers on it. RSET also ends a mail that came to nothing."""
-        kept, self._kept = self._kept, None
-        if kept is None or kept.loop is not asyncio.get_running_loop():
-            return None
-        if time.monotonic() - kept.since < self._settings.emails_idle_seconds:
+        """Return a kept connection that the server still answers on. RSET also ends a mail that came to nothing."""
+        self._close_idle()
+        while self._kept:
+            client = self._kept.pop().client
             with suppress(aiosmtplib.SMTPException, *_BROKEN):
-                await kept.client.rset()
-                return kept.client
-        kept.client.close()
+                await client.rset()
+                return client
+            client.close()
         return None
+
+    def _close_idle(self) -> None:
+        oldest = time.monotonic() - self._settings.emails_idle_seconds
+        here = [one for one in self._kept if one.loop is asyncio.get_running_loop()]
+        self._kept = [one for one in here if one.since > oldest]
+        for one in here:
+            if one.since <= oldest:
+                one.client.close()
 
     async def _connect(self) -> aiosmtplib.SMTP:
         client = aiosmtplib.SMTP(

@@ -129,7 +129,10 @@ class DeliveryService:
         async with self._transaction(own=True, durable=False):
             await context.confirm()
             email = await self._emails.lock(email_id)
-            task = await self._take_up(email, context) if email is not None else None
+            task = None
+            if email is not None:
+                task = await self._take_up(email, context)
+                await self._emails.save(email)
             if task is None and (email is None or email.status != EmailStatus.FAILED):
                 await context.finish({"status": "erased" if email is None else email.status})
         if task is None and email is not None and email.status == EmailStatus.FAILED:
@@ -176,6 +179,7 @@ class DeliveryService:
             email = await self._end(task, Outcome.SENT, reply)
             if email is not None:
                 email.arrive(str(reply), self._clock.now())
+                await self._emails.save(email)
                 await self._outbox.publish(EmailSent(email_id=email.id, owner_id=email.owner_id))
             await task.context.finish({"status": EmailStatus.SENT})
         logger.info("mail_sent", email_id=str(task.email.id), template=task.email.template)
@@ -188,6 +192,7 @@ class DeliveryService:
                 failure = None
             else:
                 await self._apply(email, ended, failure)
+                await self._emails.save(email)
             if failure is None:
                 await task.context.finish({"status": "erased" if email is None else email.status})
         logger.warning("mail_not_taken", email_id=str(task.email.id), outcome=outcome, code=ended.reply.code)

@@ -56,6 +56,7 @@ class ResolutionService:
                 await self._believe(email)
             else:
                 await self._give_up(email)
+            await self._emails.save(email)
             resolved = EmailRead.model_validate(email)
         logger.info(
             "mail_resolved", email_id=str(email_id), resolution=resolution, decided_by=str(decided_by)

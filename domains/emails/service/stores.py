@@ -33,6 +33,10 @@ class EmailStore(Protocol):
         """Return the mail, locked until the open transaction ends."""
         ...
 
+    async def save(self, email: Email) -> None:
+        """Write what changed of a mail that is locked."""
+        ...
+
     async def enter(self, email_id: UUID, phase: Phase, *, now: datetime) -> bool:
         """Note that a phase begins; False when the mail is not being sent any more."""
         ...

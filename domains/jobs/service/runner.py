@@ -5,7 +5,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -47,12 +48,23 @@ class ClaimingLeases(Leases, Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Turn:
+    """What a hint still allows: further jobs of its queue, until a moment, in so many lanes."""
+
+    queue: str
+    until: float
+    jobs: int
+    lanes: int
+    taken: int = 0
+
+
 class JobRunner:
-    """One for each worker process. Its loop runs one job at a time.
+    """One for each worker process.
 
     `ends_at` tells when this worker must have ended (`time.monotonic()`), or None while it needn't: from then on it
-    takes no further job, and gives back the one that it has with no attempt burnt. `kinds`: those that it runs; None:
-    all.
+    takes no further job, and gives back those that it has with no attempt burnt. `kinds`: those that it runs; None:
+    all. `lanes`: how many jobs of a queue it runs at a time, where that isn't one.
     """
 
     def __init__(
@@ -75,6 +87,7 @@ class JobRunner:
         self._worker_id = worker_id
         self.ends_at: Callable[[], float | None] = lambda: None
         self.kinds: Collection[str] | None = None
+        self.lanes: Mapping[str, int] = {}
 
     async def follow_hint(self, job_id: UUID, queue: str) -> int:
         """Run the hinted job, then due ones of its queue for a while; return how many were run.
@@ -82,16 +95,46 @@ class JobRunner:
         Where the hinted job is taken already, another due one of its queue stands in.
         """
         claimed = await self.claim_this(job_id) or await self.claim_next(queue)
-        until = time.monotonic() + self._settings.jobs_drain_seconds
-        done = 0
+        turn = _Turn(
+            queue,
+            until=time.monotonic() + self._settings.jobs_drain_seconds,
+            jobs=self._settings.jobs_drain_limit,
+            lanes=self.lanes.get(queue, 1),
+        )
+        await self._run_lane(claimed, turn)
+        return turn.taken
+
+    async def _run_lane(self, claimed: ClaimedJob | None, turn: _Turn) -> None:
+        """Run a job and those that follow it, one after the other. Where there was one, another lane looks for more."""
+        if claimed is None:
+            return
+        turn.lanes -= 1
+        if turn.lanes < 1:
+            await self._run_on(claimed, turn)
+            return
+        # None is in the way of another: what one lane can't claim mustn't cancel what the others run.
+        ended = await asyncio.gather(
+            self._run_on(claimed, turn), self._open_lane(turn), return_exceptions=True
+        )
+        for error in ended:
+            if error is not None:
+                raise error
+
+    async def _open_lane(self, turn: _Turn) -> None:
+        await self._run_lane(await self._next_of(turn), turn)
+
+    async def _run_on(self, claimed: ClaimedJob | None, turn: _Turn) -> None:
         while claimed is not None:
-            done += 1
-            goes_on = (
-                self.ends_at() is None and done < self._settings.jobs_drain_limit and time.monotonic() < until
-            )
-            following = await self.run(claimed, then_from=queue if goes_on and self.kinds is None else None)
-            claimed = following or (await self.claim_next(queue) if goes_on else None)
-        return done
+            turn.taken += 1
+            one_statement = self.kinds is None and self._goes_on(turn)
+            following = await self.run(claimed, then_from=turn.queue if one_statement else None)
+            claimed = following or await self._next_of(turn)
+
+    async def _next_of(self, turn: _Turn) -> ClaimedJob | None:
+        return await self.claim_next(turn.queue) if self._goes_on(turn) else None
+
+    def _goes_on(self, turn: _Turn) -> bool:
+        return self.ends_at() is None and turn.taken < turn.jobs and time.monotonic() < turn.until
 
     async def claim_this(self, job_id: UUID) -> ClaimedJob | None:
         """Take a job that is due, if nobody else has."""

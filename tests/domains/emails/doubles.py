@@ -59,7 +59,12 @@ class Emails:
         return model
 
     async def lock(self, email_id: UUID) -> Email | None:
-        return self.rows.get(email_id)
+        kept = self.rows.get(email_id)
+        return None if kept is None else Email(**kept.model_dump())
+
+    async def save(self, email: Email) -> None:
+        for name, value in email.model_dump().items():
+            setattr(self.rows[email.id], name, value)
 
     async def enter(self, email_id: UUID, phase: Phase, *, now: datetime) -> bool:
         email = self.rows[email_id]

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from domains.emails.gateway.outage import Outage
 from domains.emails.gateway.smtp import SmtpGateway
 from domains.emails.gateway.transport import (
     Envelope,
@@ -37,6 +38,7 @@ class Sink:
         self.replies = replies
         self.mails: list[tuple[str, list[str], bytes]] = []
         self.connections: set[int] = set()
+        self.open = 0
 
     async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
         self.connections.add(id(session.peer) and session.peer[1])
@@ -57,7 +59,17 @@ class Sink:
 @asynccontextmanager
 async def serving(sink: Sink, **options: object) -> AsyncIterator[int]:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(sink, loop=loop, **options), "127.0.0.1", 0)
+
+    class Session(SMTP):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            sink.open += 1
+            super().connection_made(transport)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            sink.open -= 1
+            super().connection_lost(error)
+
+    server = await loop.create_server(lambda: Session(sink, loop=loop, **options), "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -193,9 +205,23 @@ async def test_two_mails_at_once_get_a_connection_each():
     sink = Sink()
     async with serving(sink) as port:
         smtp = gateway(f"smtp://127.0.0.1:{port}")
-        await asyncio.gather(*(send(smtp) for _ in range(4)))
+        for _ in range(3):
+            await asyncio.gather(*(send(smtp) for _ in range(4)))
         await smtp.stop()
-    assert len(sink.mails) == 4
+    assert (len(sink.mails), len(sink.connections)) == (12, 4)
+
+
+async def test_connections_that_a_calmer_time_leaves_unused_are_closed():
+    sink = Sink()
+    async with serving(sink) as port:
+        smtp = gateway(f"smtp://127.0.0.1:{port}", emails_idle_seconds=0.5)
+        await asyncio.gather(*(send(smtp) for _ in range(4)))
+        for _ in range(4):
+            await asyncio.sleep(0.2)
+            await send(smtp)
+        assert sink.open == 1
+        await smtp.stop()
+    assert len(sink.connections) == 4
 
 
 @pytest.mark.parametrize("place", ["mail", "rcpt", "data"])
@@ -228,17 +254,36 @@ async def test_answers_about_ourselves_blame_no_mail(answer):
     assert smtp.pause()
 
 
-async def test_a_server_that_is_away_is_left_alone_longer_each_time():
+async def test_a_server_that_is_away_is_left_alone():
     async with misbehaving(ehlo_then) as port:
         pass
-    smtp = gateway(f"smtp://127.0.0.1:{port}", emails_outage_seconds=5)
+    smtp = gateway(f"smtp://127.0.0.1:{port}")
+    with pytest.raises(ServerUnreachable) as caught:
+        await send(smtp)
+    assert not caught.value.answered
+    assert round(smtp.pause().total_seconds()) == 2
+
+
+def test_an_outage_that_lasts_is_met_less_often_each_time():
+    passed = 0.0
+    outage = Outage(longest=5, now=lambda: passed)
     pauses = []
     for _ in range(4):
-        with pytest.raises(ServerUnreachable) as caught:
-            await send(smtp)
-        pauses.append(round(smtp.pause().total_seconds()))
-    assert not caught.value.answered
+        outage.met()
+        pauses.append(outage.pause().total_seconds())
+        passed += pauses[-1]
     assert pauses == [2, 4, 5, 5]
+    outage.over()
+    outage.met()
+    assert outage.pause().total_seconds() == 2
+
+
+async def test_mails_that_meet_one_outage_at_a_time_count_as_one():
+    async with misbehaving(ehlo_then) as port:
+        pass
+    smtp = gateway(f"smtp://127.0.0.1:{port}", emails_outage_seconds=60)
+    await asyncio.gather(*(send(smtp) for _ in range(8)), return_exceptions=True)
+    assert round(smtp.pause().total_seconds()) == 2
 
 
 async def test_a_broken_line_after_the_last_byte_is_uncertain():

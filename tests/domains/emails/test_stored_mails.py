@@ -7,6 +7,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import update
+from sqlmodel import col
 
 from domains.emails.gateway.smtp import SmtpGateway
 from domains.emails.models import Email, Phase
@@ -15,6 +17,7 @@ from domains.emails.service.delivery import DeliveryService
 from domains.emails.service.mailer import MailerService
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 from shared.jobs import Snooze
+from shared.transactions import current_session
 from tests.domains.emails.doubles import Context
 from tests.mails import contents_to
 
@@ -50,9 +53,7 @@ async def stored(composition, email_id: UUID) -> Email:
 
 async def change(composition, email_id: UUID, **values: object) -> None:
     async with composition.database().transaction():
-        email = await composition.emails.repository().lock(email_id)
-        for name, value in values.items():
-            setattr(email, name, value)
+        await (await current_session()).exec(update(Email).where(col(Email.id) == email_id).values(**values))
 
 
 async def take_and_hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

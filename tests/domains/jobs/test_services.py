@@ -1,5 +1,6 @@
 """How a job ends, without a database: the runner on leases that only remember."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -11,9 +12,11 @@ from domains.jobs.schemas import ClaimedJob, SuccessionRow
 from domains.jobs.service.runner import JobRunner
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
-from shared.errors import NotFound
+from shared.errors import DatabaseUnavailable, NotFound
 from shared.ids import new_id
 from shared.jobs import JobContext, JobRegistry, PermanentError, job
+
+MEETING = asyncio.Barrier(3)
 
 
 class Order(BaseModel):
@@ -35,13 +38,19 @@ async def obey(payload: Order, context: JobContext) -> None:
         raise PermanentError("There is no use.")
     if payload.what == "miss":
         raise Gone
+    if payload.what == "meet":
+        await MEETING.wait()
 
 
 class Leases:
-    def __init__(self, waiting):
+    def __init__(self, waiting, *, away=()):
         self.waiting, self.ended, self.postponed = waiting, [], []
+        self.claims, self.away = 0, away
 
     async def claim(self, *, token, worker, lease, job_id=None, queue="", kinds=None):
+        self.claims += 1
+        if self.claims in self.away:
+            raise DatabaseUnavailable
         fitting = [job for job in self.waiting if kinds is None or job.kind in kinds]
         if not fitting:
             return None
@@ -123,3 +132,41 @@ async def test_a_runner_of_some_kinds_leaves_the_others():
     runner.kinds = {"test.obey"}
     assert await runner.follow_hint(new_id(), "default") == 2
     assert [job.kind for job in leases.waiting] == ["test.another"]
+
+
+async def test_jobs_of_a_queue_with_lanes_run_at_a_time_and_the_others_follow():
+    leases = Leases([claimed("meet") for _ in range(6)] + [claimed("work")])
+    runner = runner_of(leases)
+    runner.lanes = {"default": 3}
+    async with asyncio.timeout(5):
+        assert await runner.follow_hint(new_id(), "default") == 7
+    assert leases.ended == [(JobState.SUCCEEDED, None)] * 7
+
+
+async def test_a_queue_without_lanes_runs_one_job_at_a_time():
+    leases = Leases([claimed("meet") for _ in range(3)])
+    runner = runner_of(leases)
+    runner.lanes = {"another": 3}
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await runner.follow_hint(new_id(), "default")
+    assert len(leases.waiting) == 2
+
+
+async def test_an_empty_queue_is_not_looked_at_by_lanes_that_nothing_opened():
+    leases = Leases([claimed("work")])
+    runner = runner_of(leases)
+    runner.lanes = {"default": 8}
+    assert await runner.follow_hint(new_id(), "default") == 1
+    # The hinted job; beside it; with its end, and after it.
+    assert leases.claims == 4
+
+
+async def test_a_lane_that_finds_the_database_away_cuts_off_no_other():
+    leases = Leases([claimed("meet") for _ in range(3)], away={4})
+    runner = runner_of(leases)
+    runner.lanes = {"default": 4}
+    with pytest.raises(DatabaseUnavailable):
+        await runner.follow_hint(new_id(), "default")
+    assert leases.ended == [(JobState.SUCCEEDED, None)] * 3
+    assert leases.postponed == []
