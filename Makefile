@@ -48,7 +48,7 @@ test-all: test ## Run the tests, the long ones too, then every fault at a third 
 	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m tests.faults --scale 0.3
 
-bench: $(INSTALLED) ## Measure beside floors, write docs/performance.md (about eight minutes; ONLY=me,list: only print)
+bench: $(INSTALLED) ## Measure beside floors, write docs/performance.md (about seven minutes; ONLY=me,list: only print)
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY),--page docs/performance.md)
 
 bench-jobs: $(INSTALLED) ## Measure jobs beside bare Celery: throughput, pick-up, memory (about four minutes)

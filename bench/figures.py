@@ -98,13 +98,14 @@ def page_of(figures: Figures) -> str:
             "",
             "## Run it yourself",
             "",
-            "    make bench                # all of it, about eight minutes; writes this page and bench/figures.json",
+            "    make bench                # all of it, about seven minutes; writes this page and bench/figures.json",
             "    make bench ONLY=me,list   # only these, and prints",
             "",
             "Parts: me, list, create, login, transfer, pictures, mail, start. The floors are in `bench/floors/`:",
             "FastAPI on a raw asyncpg pool (same token, same reads, same rows, no RESET between statements), FastAPI",
             "with an SQLModel session for each request, a bare ASGI function, a body streamed to disk without a hash,",
-            "Starlette's `FileResponse`, bare libvips, and `smtplib` with `EmailMessage`.",
+            "Starlette's `FileResponse` and nginx (where the machine has it), bare libvips, and `smtplib` with",
+            "`EmailMessage`.",
             "",
         ]
     )

@@ -14,7 +14,7 @@ from bench.workplace import Workplace
 from domains.auth.gateway.passwords import Argon2idHasher
 from domains.auth.settings import AuthSettings
 
-ROUNDS = 3
+ROUNDS = 5
 SECONDS = 5.0
 _HASHES = 40
 

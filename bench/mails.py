@@ -17,7 +17,7 @@ from domains.emails.gateway.transport import Envelope
 from domains.emails.public import OutgoingMail
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 
-ROUNDS = 3
+ROUNDS = 5
 MAILS = 300
 _LIMIT_SECONDS = 60
 _LOOK_SECONDS = 0.05

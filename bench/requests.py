@@ -6,7 +6,7 @@ from bench.rounds import Comparison, compare, request
 from bench.seed import COLLECTOR
 from bench.workplace import Workplace
 
-ROUNDS = 5
+ROUNDS = 7
 SECONDS = 3.0
 _TULOU, _PLAIN, _RAW = "Tulou", "without the frame", "raw asyncpg"
 _SIDES = (_TULOU, _PLAIN, _RAW)

@@ -27,6 +27,7 @@ _MODULES = {
     "SQLModel sessions": "bench.floors.sqlmodel_app",
     "bare ASGI": "bench.floors.hello",
     "bare transfer": "bench.floors.transfer",
+    "nginx": "bench.floors.nginx",
 }
 
 

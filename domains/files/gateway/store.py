@@ -18,8 +18,8 @@ from domains.files.settings import FilesSettings
 from shared.errors import AppError
 from shared.trace import span
 
-PIECE = 1 << 21
-"""Bytes that are read at once: what one download holds in memory."""
+PIECE = 1 << 20
+"""Bytes that are read at once. A download holds two pieces in memory: one is read while the other is sent."""
 
 # Together what one upload may hold in memory; S3 wants parts of at least 5 MiB.
 _PART = 5 << 20
@@ -61,15 +61,26 @@ class ObjectFiles:
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Yield the bytes from `start` up to, not including, `end`, in pieces of at most `PIECE`."""
-        for offset in range(start, end, PIECE):
-            try:
-                with span("store get", "client", about={"tulou.store.key": key}):
-                    piece = await obstore.get_range_async(
-                        self._store, key, start=offset, end=min(offset + PIECE, end)
-                    )
-            except (BaseError, OSError) as error:
-                raise _translated(error) from error
-            yield bytes(memoryview(piece))
+        following: asyncio.Task[bytes] | None = None
+        try:
+            for offset in range(start, end, PIECE):
+                piece = await (following or self._piece(key, offset, end))
+                ahead = offset + PIECE
+                following = asyncio.create_task(self._piece(key, ahead, end)) if ahead < end else None
+                yield piece
+        finally:
+            if following is not None:
+                following.cancel()
+
+    async def _piece(self, key: str, start: int, end: int) -> bytes:
+        try:
+            with span("store get", "client", about={"tulou.store.key": key}):
+                found = await obstore.get_range_async(
+                    self._store, key, start=start, end=min(start + PIECE, end)
+                )
+        except (BaseError, OSError) as error:
+            raise _translated(error) from error
+        return bytes(memoryview(found))
 
     async def fetch(self, key: str, size: int, target: Path) -> None:
         """Copy an object into a local file."""
