@@ -6,7 +6,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from domains.jobs.errors import BadPayload, JobFailed, JobTimedOut, UnknownKind
 from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.schemas import ClaimedJob
+from domains.jobs.service.draining import Drain
 from domains.jobs.service.running import Leases, Provide, RunningJob
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
@@ -46,17 +46,6 @@ class ClaimingLeases(Leases, Protocol):
     ) -> ClaimedJob | None:
         """Take a job."""
         ...
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What a hint still allows: further jobs of its queue, until a moment, in so many lanes."""
-
-    queue: str
-    until: float
-    jobs: int
-    lanes: int
-    taken: int = 0
 
 
 class JobRunner:
@@ -94,47 +83,14 @@ class JobRunner:
 
         Where the hinted job is taken already, another due one of its queue stands in.
         """
-        claimed = await self.claim_this(job_id) or await self.claim_next(queue)
-        turn = _Turn(
-            queue,
-            until=time.monotonic() + self._settings.jobs_drain_seconds,
-            jobs=self._settings.jobs_drain_limit,
-            lanes=self.lanes.get(queue, 1),
-        )
-        await self._run_lane(claimed, turn)
-        return turn.taken
+        until = time.monotonic() + self._settings.jobs_drain_seconds
 
-    async def _run_lane(self, claimed: ClaimedJob | None, turn: _Turn) -> None:
-        """Run a job and those that follow it, one after the other. Where there was one, another lane looks for more."""
-        if claimed is None:
-            return
-        turn.lanes -= 1
-        if turn.lanes < 1:
-            await self._run_on(claimed, turn)
-            return
-        # None is in the way of another: what one lane can't claim mustn't cancel what the others run.
-        ended = await asyncio.gather(
-            self._run_on(claimed, turn), self._open_lane(turn), return_exceptions=True
-        )
-        for error in ended:
-            if error is not None:
-                raise error
+        def goes_on(taken: int) -> bool:
+            may = taken < self._settings.jobs_drain_limit and time.monotonic() < until
+            return may and self.ends_at() is None
 
-    async def _open_lane(self, turn: _Turn) -> None:
-        await self._run_lane(await self._next_of(turn), turn)
-
-    async def _run_on(self, claimed: ClaimedJob | None, turn: _Turn) -> None:
-        while claimed is not None:
-            turn.taken += 1
-            one_statement = self.kinds is None and self._goes_on(turn)
-            following = await self.run(claimed, then_from=turn.queue if one_statement else None)
-            claimed = following or await self._next_of(turn)
-
-    async def _next_of(self, turn: _Turn) -> ClaimedJob | None:
-        return await self.claim_next(turn.queue) if self._goes_on(turn) else None
-
-    def _goes_on(self, turn: _Turn) -> bool:
-        return self.ends_at() is None and turn.taken < turn.jobs and time.monotonic() < turn.until
+        drain = Drain(self, queue, lanes=self.lanes.get(queue, 1), goes_on=goes_on)
+        return await drain.run(await self.claim_this(job_id) or await self.claim_next(queue))
 
     async def claim_this(self, job_id: UUID) -> ClaimedJob | None:
         """Take a job that is due, if nobody else has."""
@@ -147,8 +103,11 @@ class JobRunner:
     async def run(self, job: ClaimedJob, *, then_from: str | None = None) -> ClaimedJob | None:
         """Run a claimed job to one of its ends. Never raises, but for cancellation.
 
-        Returns the next job of the queue `then_from`, where it could be taken in the statement that ended this one.
+        Returns the next job of the queue `then_from`, where it could be taken in the statement that ended this one: not
+        where only some kinds are run.
         """
+        if self.kinds is not None:
+            then_from = None
         running = RunningJob(
             job,
             leases=self._leases,
