@@ -1,11 +1,15 @@
 """Connections for transactions: compiled statements go to the driver, SQLAlchemy's session joins when it is needed."""
 
+import asyncio
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from shared.readers import Readers
+
+ROLLBACK_SECONDS = 5.0
+"""A database that doesn't roll back in this time is frozen: it does when the connection is gone."""
 
 
 class Writer:
@@ -65,16 +69,17 @@ class Writer:
         """Roll back what is left open; if that can't be done, close the connection, which rolls back too."""
         session, self._session = self._session, None
         try:
-            if session is not None:
-                await session.close()
-            elif not self.is_closed() and self.driver.is_in_transaction():
-                await self._transaction.rollback()
+            async with asyncio.timeout(ROLLBACK_SECONDS):
+                if session is not None:
+                    await session.close()
+                elif not self.is_closed() and self.driver.is_in_transaction():
+                    await self._transaction.rollback()
         except BaseException as error:
             self.terminate()
             if not isinstance(error, Exception):
                 raise
         finally:
-            self._transaction = self._adapter._transaction = self._transaction  # noqa: SLF001  # as above
+            self._transaction = self._adapter._transaction = None  # noqa: SLF001  # as above
             if not self.is_closed() and self.driver.is_in_transaction():
                 self.terminate()
 

@@ -1,25 +1,36 @@
 """A transaction is one, whether compiled statements or a session work in it."""
 
 import asyncio
+import os
+import signal
 
 import asyncpg
 import pytest
-from sqlalchemy import bindparam, delete, select, text
+from sqlalchemy import bindparam, delete, func, select, text
 from sqlmodel import col
 
 from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import Job
 from domains.jobs.schemas import JobRow
+from shared import writers
 from shared.database import Database
 from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
 from shared.models import columns
 from shared.repository import Repository
+from shared.schemas import Row
 from shared.statements import Nothing, Statement
 from shared.transactions import TransactionMisusedError, current_session
 
 FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)
 DROP = Statement(delete(Job).where(col(Job.id) == bindparam("job_id")), Nothing)
+
+
+class Backend(Row):
+    pid: int
+
+
+BACKEND = Statement(select(func.pg_backend_pid().label("pid")), Backend)
 
 
 @pytest.fixture
@@ -219,3 +230,27 @@ async def test_a_connection_that_broke_is_a_503_once_and_then_replaced(
     async with asyncio.timeout(10), database.transaction():
         await Repository(database).add(job)
     assert await database.fetch_one(FIND, job_id=job.id)
+
+
+@pytest.mark.parametrize("by_session", [False, True])
+async def test_a_database_that_freezes_before_the_rollback_holds_nobody_up(
+    database, monkeypatch, by_session
+) -> None:
+    monkeypatch.setattr(writers, "ROLLBACK_SECONDS", 0.3)
+    process = 0
+    try:
+        async with asyncio.timeout(3):
+            with pytest.raises(ZeroDivisionError):
+                async with database.transaction():
+                    await Repository(database).add(some_job())
+                    if by_session:
+                        (await current_session()).add(some_job())
+                    await database.fetch_one(FIND, job_id=new_id())
+                    process = (await database.fetch_one(BACKEND)).pid
+                    os.kill(process, signal.SIGSTOP)
+                    raise ZeroDivisionError
+            assert await database.fetch_one(FIND, job_id=new_id()) is None
+            async with database.transaction():
+                await Repository(database).add(some_job())
+    finally:
+        os.kill(process, signal.SIGCONT)
