@@ -20,12 +20,20 @@ def insertion(table: type[SQLModel], given: frozenset[str]) -> Statement[Nothing
 
 def values_of(model: SQLModel) -> dict[str, Any]:
     """Return the values to insert. What is None and has a default in the database is left to it."""
-    columns = _columns(type(model))
-    found = {name: getattr(model, name) for name in columns}
+    given = model.__dict__
     return {
-        name: value
-        for name, value in found.items()
-        if columns[name].computed is None and (value is not None or columns[name].server_default is None)
+        name: given[name]
+        for name, has_default in _insertable(type(model)).items()
+        if not has_default or given[name] is not None
+    }
+
+
+@cache
+def _insertable(table: type[SQLModel]) -> dict[str, bool]:
+    """Return the attributes that can be given, and whether the database has a default of each."""
+    columns = _columns(table)
+    return {
+        name: column.server_default is not None for name, column in columns.items() if column.computed is None
     }
 
 

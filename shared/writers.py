@@ -68,12 +68,13 @@ class Writer:
     async def end(self) -> None:
         """Roll back what is left open; if that can't be done, close the connection, which rolls back too."""
         session, self._session = self._session, None
+        is_open = not self.is_closed() and self.driver.is_in_transaction()
+        if session is None and not is_open:
+            self._transaction = None
+            return
         try:
             async with asyncio.timeout(ROLLBACK_SECONDS):
-                if session is not None:
-                    await session.close()
-                elif not self.is_closed() and self.driver.is_in_transaction():
-                    await self._transaction.rollback()
+                await (session.close() if session is not None else self._transaction.rollback())
         except BaseException as error:
             self.terminate()
             if not isinstance(error, Exception):

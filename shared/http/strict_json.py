@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic_core import from_json
@@ -36,12 +36,9 @@ def parse(body: bytes) -> Any:
     """
     try:
         from_json(body, allow_inf_nan=False)  # stops at a depth of 200, which json.loads doesn't
-        value = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_Members(),
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
+        # As many members as colons, at the most.
+        decoder = _DECODER if body.count(b":") <= MAX_MEMBERS else _decoder(_Members())
+        value = decoder.decode(body.decode("utf-8"))
     except MalformedJson:
         raise
     except (ValueError, RecursionError) as error:
@@ -51,6 +48,31 @@ def parse(body: bytes) -> Any:
     if _SUSPICIOUS.search(body) and any(_SURROGATES.search(text) for text in _texts(value)):
         raise MalformedJson("Text must not contain NUL or half of a surrogate pair.")
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise MalformedJson("A number is too large.")
+    return number
+
+
+def _refuse_constant(_name: str) -> float:
+    raise MalformedJson("NaN and Infinity are not JSON.")
+
+
+def _decoder(members: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=members, parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedJson("An object names a member twice.")
+    return members
+
+
+_DECODER = _decoder(_members)
 
 
 class _Members:
@@ -63,21 +85,7 @@ class _Members:
         self._left -= len(pairs)
         if self._left < 0:
             raise MalformedJson(f"More than {MAX_MEMBERS} members.")
-        members = dict(pairs)
-        if len(members) != len(pairs):
-            raise MalformedJson("An object names a member twice.")
-        return members
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise MalformedJson("A number is too large.")
-    return number
-
-
-def _refuse_constant(_name: str) -> float:
-    raise MalformedJson("NaN and Infinity are not JSON.")
+        return _members(pairs)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
