@@ -106,6 +106,13 @@ class Settings(
         description="Where `tulou backup` puts a folder for each backup when it is told no place: a folder, or a URL"
         " such as s3://bucket/backups.",
     )
+    backup_keep: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Backups that are kept in TULOU_BACKUP_PLACE: `tulou backup` deletes older ones when a new one is"
+        " whole; by default all.",
+    )
     domains: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         (),
         description="Domains whose routes the API serves, whose jobs a worker runs, comma-separated; by default all.",

@@ -20,14 +20,19 @@ _LEVEL = 3
 _OUT_AT_ONCE = 1 << 20
 
 
+def objects_at(settings: Settings, place: str) -> ObjectFiles:
+    """Open a folder or a URL like the store of files."""
+    url = place if "://" in place else Path(place).absolute().as_uri()
+    return ObjectFiles(settings.model_copy(update={"files_store_url": url}), Path(place))
+
+
 class Archive:
     """The objects of one backup."""
 
     def __init__(self, settings: Settings, place: str) -> None:
         """`place` is a folder or a URL (s3://bucket/prefix), opened like the store of files."""
         self.place = place
-        url = place if "://" in place else Path(place).absolute().as_uri()
-        self.objects = ObjectFiles(settings.model_copy(update={"files_store_url": url}), Path(place))
+        self.objects = objects_at(settings, place)
 
     async def refuse_unless_empty(self) -> None:
         """Refuse to mix two backups, or to take a half-written one for the beginning of this one."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from bootstrap.backup.errors import BackupRefused
+from bootstrap.backup.keeping import delete_old
 from bootstrap.backup.manifest import Manifest
 from bootstrap.backup.restoring import restore, verify
 from bootstrap.backup.saving import save
@@ -17,6 +18,7 @@ T = TypeVar("T")
 
 def back_up(settings: Settings, place: str | None, *, with_files: bool) -> bool:
     """Take a backup and say what is in it; return whether it has everything."""
+    is_named = place is not None
     place = place or _new_place(settings)
     manifest = _done(save(settings, place, with_files=with_files))
     _say(f"Backed up to {place}: {_told_of(manifest)}.")
@@ -25,6 +27,9 @@ def back_up(settings: Settings, place: str | None, *, with_files: bool) -> bool:
         sys.stderr.write(
             f"Not in the backup: the store has lost {key}, or it has other bytes than were stored.\n"
         )
+    if settings.backup_place and settings.backup_keep and not is_named and not absent:
+        for name in _done(delete_old(settings, settings.backup_place, keep=settings.backup_keep)):
+            _say(f"Deleted {name}: {settings.backup_keep} newer ones are kept.")
     return not absent
 
 

@@ -242,6 +242,50 @@ async def test_a_backup_that_is_told_no_place_gets_a_folder_of_its_own(source, t
     assert "1 objects" in whole.stdout
 
 
+async def test_as_many_backups_are_kept_as_the_settings_say(source, tmp_path) -> None:
+    shelf = tmp_path / "shelf"
+    older = [shelf / f"2026-01-0{day}T031700Z" for day in (1, 2, 3, 4)]
+    for folder in [*older, shelf / "before-the-move"]:
+        (folder / "files").mkdir(parents=True)
+        (folder / "files" / "a").write_bytes(b"bytes")
+    for folder in older[:3]:
+        (folder / "manifest.json").write_text("{}")
+    elsewhere = await asyncio.to_thread(
+        run_tulou,
+        source,
+        "backup",
+        str(tmp_path / "aside"),
+        TULOU_BACKUP_PLACE=str(shelf),
+        TULOU_BACKUP_KEEP="2",
+    )
+    assert elsewhere.returncode == 0, elsewhere.stderr
+    assert all(folder.exists() for folder in older)
+    taken = await asyncio.to_thread(
+        run_tulou, source, "backup", TULOU_BACKUP_PLACE=str(shelf), TULOU_BACKUP_KEEP="2"
+    )
+    assert taken.returncode == 0, taken.stderr
+    assert "Deleted 2026-01-01T031700Z: 2 newer ones are kept.\nDeleted 2026-01-02T031700Z:" in taken.stdout
+    left = sorted(folder.name for folder in shelf.iterdir())
+    assert left[:2] == ["2026-01-03T031700Z", "2026-01-04T031700Z"]  # one that is whole, one that never was
+    assert left[3:] == ["before-the-move"]
+
+
+async def test_a_backup_that_lacks_a_file_takes_no_older_ones_place(source, tmp_path) -> None:
+    async with running(source) as first:
+        await upload(first, await first.people.register(), "a.txt", b"bytes of a file", "text/plain")
+    older = tmp_path / "shelf" / "2026-01-01T031700Z"
+    older.mkdir(parents=True)
+    (older / "manifest.json").write_text("{}")
+    for place in (source.data_dir / "files").rglob("*"):
+        if place.is_file():
+            place.unlink()
+    taken = await asyncio.to_thread(
+        run_tulou, source, "backup", TULOU_BACKUP_PLACE=str(older.parent), TULOU_BACKUP_KEEP="1"
+    )
+    assert taken.returncode == 1
+    assert older.exists()
+
+
 async def test_a_place_that_nobody_may_write_to_is_one_clear_sentence(source) -> None:
     result = await asyncio.to_thread(run_tulou, source, "backup", "/proc/backups")
     assert result.returncode == 1

@@ -15,6 +15,7 @@ import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from pydantic import SecretStr
 
+from bootstrap.backup.keeping import delete_old
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
 from bootstrap.migrate import migrate
@@ -168,6 +169,21 @@ async def test_a_backup_goes_to_s3_and_comes_back(installed, bucket, settings, s
         again = await second.people.sign_in(person.email, person.password)
         read = await second.client.get(f"/v1/files/{made.json()['id']}/content", headers=again.headers)
         assert read.content == b"kept in a bucket"
+
+
+async def test_old_backups_of_a_bucket_are_deleted(bucket, settings) -> None:
+    days = [f"2026-01-0{day}T031700Z" for day in (1, 2, 3)]
+    for day in days:
+        for key in ("manifest.json", "files/ab/cd"):
+            bucket.client.put_object(Bucket=bucket.name, Key=f"backups/{day}/{key}", Body=b"{}")
+    bucket.client.put_object(Bucket=bucket.name, Key="backups/2026-01-01T031700Z-kept/a", Body=b"a")
+    own = settings.model_copy(update=bucket.settings())
+    assert await delete_old(own, f"s3://{bucket.name}/backups", keep=1) == days[:2]
+    assert sorted(bucket.keys()) == [
+        "backups/2026-01-01T031700Z-kept/a",
+        f"backups/{days[2]}/files/ab/cd",
+        f"backups/{days[2]}/manifest.json",
+    ]
 
 
 async def test_a_store_that_is_away_is_a_503_that_gives_nothing_away(

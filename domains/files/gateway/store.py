@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
@@ -127,6 +128,25 @@ class ObjectFiles:
         except (BaseError, OSError) as error:
             raise _translated(error) from error
         return True
+
+    async def folders(self) -> list[str]:
+        """Return what the keys begin with, up to their first slash."""
+        try:
+            found = await obstore.list_with_delimiter_async(self._store)
+        except (BaseError, OSError) as error:
+            raise _translated(error) from error
+        return [str(prefix) for prefix in found["common_prefixes"]]
+
+    async def delete_folder(self, name: str) -> None:
+        """Delete every object whose key begins with `name` and a slash."""
+        try:
+            async for found in obstore.list(self._store, prefix=name):
+                await obstore.delete_async(self._store, [each["path"] for each in found])
+        except (BaseError, OSError) as error:
+            raise _translated(error) from error
+        if isinstance(self._opened, LocalStore):
+            folder = Path(self._opened.prefix or "/") / name
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def check(self) -> None:
         """Raise StoreUnavailable when the store can't be reached, or its folder is gone."""
