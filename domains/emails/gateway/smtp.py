@@ -2,15 +2,14 @@
 
 import asyncio
 import ssl
-import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import aiosmtplib
 
+from domains.emails.gateway.connections import BROKEN, Connections
 from domains.emails.gateway.outage import Outage
 from domains.emails.gateway.transport import (
     Conversation,
@@ -28,17 +27,6 @@ from shared.trace import Attribute, span
 
 # 421: the server is closing (RFC 5321, section 3.8); the others want a login or TLS (RFC 4954, section 6).
 _ABOUT_US = frozenset({421, 530, 534, 535, 538})
-_BROKEN = (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
-_FAREWELL_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A connection that waits for the next mail; it belongs to the event loop that made it."""
-
-    client: aiosmtplib.SMTP
-    loop: asyncio.AbstractEventLoop
-    since: float
 
 
 class SmtpConversation:
@@ -67,7 +55,7 @@ class SmtpConversation:
             code, text = await self._client.data(content, timeout=self._data_timeout)
         except aiosmtplib.SMTPResponseException as error:
             raise _verdict(error, otherwise=OutcomeUnknown) from error
-        except (aiosmtplib.SMTPException, *_BROKEN) as error:
+        except (aiosmtplib.SMTPException, *BROKEN) as error:
             raise OutcomeUnknown(_no_reply(error)) from error
         return Reply(code, text)
 
@@ -91,17 +79,16 @@ class SmtpConversation:
 
 
 class SmtpGateway:
-    """The mail server of the settings. Keeps a connection for each mail that is under way at a time.
-
-    The one that was used last is used next; what isn't used for `idle` seconds is closed.
-    """
+    """The mail server of the settings, on a connection for each mail that is under way at a time."""
 
     def __init__(self, server: SmtpServer, *, settings: EmailsSettings, greeting: str) -> None:
         self._server = server
         self._settings = settings
         self._greeting = greeting
         self._outage = Outage(longest=settings.emails_outage_seconds)
-        self._kept: list[_Kept] = []
+        self._connections = Connections(
+            self._connect, idle=settings.emails_idle_seconds, patience=settings.emails_timeout_seconds
+        )
         self._context: ssl.SSLContext | None = None
 
     def pause(self) -> timedelta:
@@ -121,54 +108,28 @@ class SmtpGateway:
 
     @asynccontextmanager
     async def _conversation(self) -> AsyncIterator[Conversation]:
-        client = await self._reuse() or await self._connect()
+        try:
+            client = await self._connections.take()
+        except ServerUnreachable as unreachable:
+            if not (unreachable.answered and self._connections.taken):
+                self._outage.met()
+            raise
+        usable = False
         try:
             yield SmtpConversation(client, data_timeout=self._settings.emails_data_timeout_seconds)
+            usable = True
         except ServerUnreachable:
             self._outage.met()
-            client.close()
             raise
         except (PutOff, Refused):
-            self._keep(client)
+            usable = True
             raise
-        except BaseException:
-            client.close()
-            raise
-        self._keep(client)
+        finally:
+            self._connections.give_back(client, usable=usable)
 
     async def stop(self) -> None:
-        """Say QUIT, where there is still somebody to say it to."""
-        kept, self._kept = self._kept, []
-        for one in kept:
-            if one.loop is asyncio.get_running_loop():
-                with suppress(aiosmtplib.SMTPException, *_BROKEN):
-                    await one.client.quit(timeout=_FAREWELL_SECONDS)
-                one.client.close()
-
-    def _keep(self, client: aiosmtplib.SMTP) -> None:
-        if client.is_connected:
-            self._kept.append(_Kept(client, asyncio.get_running_loop(), time.monotonic()))
-        else:
-            client.close()
-
-    async def _reuse(self) -> aiosmtplib.SMTP | None:
-        """Return a kept connection that the server still answers on. RSET also ends a mail that came to nothing."""
-        self._close_idle()
-        while self._kept:
-            client = self._kept.pop().client
-            with suppress(aiosmtplib.SMTPException, *_BROKEN):
-                await client.rset()
-                return client
-            client.close()
-        return None
-
-    def _close_idle(self) -> None:
-        oldest = time.monotonic() - self._settings.emails_idle_seconds
-        here = [one for one in self._kept if one.loop is asyncio.get_running_loop()]
-        self._kept = [one for one in here if one.since > oldest]
-        for one in here:
-            if one.since <= oldest:
-                one.client.close()
+        """Take leave of the server."""
+        await self._connections.stop()
 
     async def _connect(self) -> aiosmtplib.SMTP:
         client = aiosmtplib.SMTP(
@@ -182,12 +143,8 @@ class SmtpGateway:
             start_tls=False if self._server.tls else _STARTTLS[self._server.starttls],
             tls_context=await self._tls_context(),
         )
-        try:
-            with _while_connecting():
-                await client.connect()
-        except ServerUnreachable:
-            self._outage.met()
-            raise
+        with _while_connecting():
+            await client.connect()
         self._outage.over()
         return client
 
@@ -241,7 +198,7 @@ def _before_the_content() -> Iterator[None]:
         yield
     except aiosmtplib.SMTPResponseException as error:
         raise _verdict(error, otherwise=Garbled) from error
-    except (aiosmtplib.SMTPException, *_BROKEN) as error:
+    except (aiosmtplib.SMTPException, *BROKEN) as error:
         raise ServerUnreachable(_no_reply(error), answered=True) from error
 
 

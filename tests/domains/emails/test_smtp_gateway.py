@@ -96,6 +96,34 @@ async def misbehaving(talk: Talk) -> AsyncIterator[int]:
         server.close()
 
 
+@asynccontextmanager
+async def letting_in(most: int, port: int, reply: bytes) -> AsyncIterator[tuple[int, list[None]]]:
+    """A server before another one, that lets only so many in at a time; what it tells the others, and how many."""
+    inside, refused = 0, []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal inside
+        if inside >= most:
+            refused.append(None)
+            writer.write(reply)
+            writer.close()
+            return
+        inside += 1
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(pass_on(reader, back), pass_on(there, writer), return_exceptions=True)
+        finally:
+            inside -= 1
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1], refused
+
+
 def gateway(url: str, **given: object) -> SmtpGateway:
     settings = EmailsSettings(**{"emails_timeout_seconds": 2, "emails_data_timeout_seconds": 2, **given})
     return SmtpGateway(parse_smtp_url(url), settings=settings, greeting="[127.0.0.1]")
@@ -209,6 +237,32 @@ async def test_two_mails_at_once_get_a_connection_each():
             await asyncio.gather(*(send(smtp) for _ in range(4)))
         await smtp.stop()
     assert (len(sink.mails), len(sink.connections)) == (12, 4)
+
+
+@pytest.mark.parametrize("reply", [b"421 4.7.0 too many connections\r\n", b""])
+async def test_a_server_that_lets_only_two_in_gets_all_mails_on_two_connections(reply):
+    sink = Sink()
+    async with serving(sink) as inner, letting_in(2, inner, reply) as (port, refused):
+        smtp = gateway(f"smtp://127.0.0.1:{port}")
+        for _ in range(5):
+            await asyncio.gather(*(send(smtp) for _ in range(6)))
+        assert not smtp.pause()
+        await smtp.stop()
+    assert (len(sink.mails), len(sink.connections)) == (30, 2)
+    assert len(refused) < 10
+
+
+async def test_who_waits_for_a_connection_in_vain_waits_no_longer_than_for_an_answer():
+    sink = Sink()
+    async with serving(sink) as inner, letting_in(1, inner, b"421 too many\r\n") as (port, _refused):
+        smtp = gateway(f"smtp://127.0.0.1:{port}", emails_timeout_seconds=1)
+        async with smtp.converse(), asyncio.timeout(2.5):
+            with pytest.raises(ServerUnreachable):
+                await send(smtp)
+            assert not smtp.pause()
+        await send(smtp)
+        await smtp.stop()
+    assert len(sink.mails) == 1
 
 
 async def test_connections_that_a_calmer_time_leaves_unused_are_closed():
