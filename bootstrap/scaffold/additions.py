@@ -77,7 +77,7 @@ def add_job(
         changes.write(f"tests/domains/{domain}/test_{name}.py", rendered("job/test.py.j2", **facts))
         changes.tidy()
         changes.redraw()
-        return changes.made
+        return changes.changed()
 
 
 def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
@@ -125,7 +125,7 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
         changes.write(f"tests/domains/{domain}/test_{name}.py", rendered("mail/test.py.j2", **facts))
         changes.tidy()
         changes.redraw()
-        return changes.made
+        return changes.changed()
 
 
 _OF_TASKS = "from shared.jobs import JobContext, job"

@@ -49,10 +49,14 @@ class Changes:
         else:
             place.unlink()
 
+    def changed(self) -> list[Path]:
+        """Return the files that are not as they were before, those that are gone too."""
+        return [place for place, content in self._before.items() if _content(place) != content]
+
     def note(self, place: Path) -> None:
         """Remember a file as it is now; somebody else is about to write it."""
         if place not in self._before:
-            self._before[place] = place.read_bytes() if place.exists() else None
+            self._before[place] = _content(place)
             self.made.append(place)
 
     def run(self, *command: str) -> str:
@@ -95,6 +99,10 @@ class Changes:
             while folder != self.root and folder.is_dir() and not _has_files(folder):
                 shutil.rmtree(folder)
                 folder = folder.parent
+
+
+def _content(place: Path) -> bytes | None:
+    return place.read_bytes() if place.exists() else None
 
 
 def _has_files(folder: Path) -> bool:

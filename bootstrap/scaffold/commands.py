@@ -8,7 +8,7 @@ import typer
 
 from bootstrap.scaffold.changes import PROJECT, StepFailed
 from bootstrap.scaffold.fields import TYPES, FieldRefused
-from bootstrap.scaffold.names import NameRefused
+from bootstrap.scaffold.names import NameRefused, camel
 from bootstrap.terminal import stop
 
 new = typer.Typer(no_args_is_help=True, help="Write a domain, a job or a mail.")
@@ -23,6 +23,10 @@ Fields = Annotated[
         help=f"name:type, again for more; types: {', '.join(TYPES)}; each with :unique, :optional, :index.",
     ),
 ]
+
+_START_ANEW = "stop `make run` and start it anew"
+_TEST = ".venv/bin/python -m pytest tests/domains"
+_MIGRATE = ".venv/bin/tulou migrate"
 
 
 @new.command()
@@ -52,9 +56,7 @@ def domain(
         return []
 
     if _told(write):
-        typer.echo(
-            f"Next: start `make run` anew, which migrates, and .venv/bin/python -m pytest tests/domains/{name}"
-        )
+        typer.echo(f"Next: {_START_ANEW}, which migrates, and {_TEST}/{name}")
 
 
 @new.command()
@@ -69,7 +71,10 @@ def job(
     """Write a job, what does it, and its test."""
     from bootstrap.scaffold.additions import add_job  # noqa: PLC0415  # as above
 
-    _told(lambda: add_job(domain, name, on=on, every=every, queue=queue))
+    if _told(lambda: add_job(domain, name, on=on, every=every, queue=queue)):
+        typer.echo(
+            f"Next: write what {camel(name)}.run does, {_TEST}/{domain}/test_{name}.py, and {_START_ANEW}"
+        )
 
 
 @new.command()
@@ -79,15 +84,33 @@ def mail(
     """Write a mail's templates, what sends it, and its test."""
     from bootstrap.scaffold.additions import add_mail  # noqa: PLC0415  # as above
 
-    _told(lambda: add_mail(domain, name))
+    if _told(lambda: add_mail(domain, name)):
+        typer.echo(f"Next: write what it says, {_TEST}/{domain}/test_{name}.py, and {_START_ANEW}")
 
 
 @remove.command("domain")
-def remove_domain(name: Annotated[str, typer.Argument(help="A domain that nothing else needs.")]) -> None:
+def remove_domain(
+    name: Annotated[str, typer.Argument(help="A domain that nothing else needs.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Also what is in no commit.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+) -> None:
     """Remove a domain, and write the migration that drops its tables."""
     from bootstrap.scaffold import removal  # noqa: PLC0415  # as above
 
-    _told(lambda: removal.remove_domain(name))
+    def go() -> list[Path]:
+        if not dry_run:
+            return removal.remove_domain(name, force=force)
+        for path in removal.files_to_remove(name):
+            typer.echo(f"would remove {path.relative_to(PROJECT)}")
+        typer.echo(f"would write a migration, bootstrap/container.py without {name}, and docs/map.md")
+        return []
+
+    if _told(go):
+        typer.echo(
+            f"Next: read the migration, which drops the tables with all that is in them, and {_START_ANEW}, which"
+            f" applies it. Elsewhere deploy this version first, then {_MIGRATE}"
+        )
 
 
 @rename.command("domain")
@@ -101,7 +124,11 @@ def rename_domain(
     """Give a domain another name, and write the migration that renames its tables."""
     from bootstrap.scaffold import removal  # noqa: PLC0415  # as above
 
-    _told(lambda: removal.rename_domain(name, to, singular=singular, to_singular=to_singular))
+    if _told(lambda: removal.rename_domain(name, to, singular=singular, to_singular=to_singular)):
+        typer.echo(
+            f"Next: {_START_ANEW}, which migrates, and {_TEST}/{to}"
+            f"\nElsewhere stop what runs, for it knows the old name, then {_MIGRATE}"
+        )
 
 
 def _told(action: Callable[[], list[Path]]) -> list[Path]:

@@ -59,7 +59,7 @@ def write_domain(plan: dict[str, Any], root: Path = PROJECT) -> list[Path]:
         changes.migrate("create", plan["name"])
         changes.tidy()
         changes.redraw()
-        return changes.made
+        return changes.changed()
 
 
 def mapped(plan: dict[str, Any], source: str) -> str:

@@ -1,6 +1,7 @@
 """`tulou remove domain` and `tulou rename domain`."""
 
 import re
+import subprocess
 from pathlib import Path
 
 from bootstrap.container import TulouContainer, domains_of
@@ -10,29 +11,42 @@ from bootstrap.scaffold.names import DomainName, NameRefused, domain_name, singu
 from bootstrap.scaffold.new_domain import MAP
 from bootstrap.settings import Settings
 
+MOST_NAMED = 5
 _NOT_LOOKED_AT = {"migrations", "__pycache__"}
 
 
-def remove_domain(name: str, root: Path = PROJECT) -> list[Path]:
-    """Remove a domain and write the migration that drops its schema; return what was changed.
+def files_to_remove(name: str, root: Path = PROJECT) -> list[Path]:
+    """Return the files that `remove_domain` deletes.
 
     Raises:
         NameRefused: it isn't there, or something else needs it.
-        StepFailed: what is left doesn't pass its checks; everything is as before.
     """
     _known(name)
     users = _mentions(name, root)
     if users:
         raise NameRefused(f"{name} can't go while others need it: {', '.join(users)}.")
+    found = [path for folder in _folders(name, root) for path in sorted(folder.rglob("*"))]
+    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+
+def remove_domain(name: str, *, force: bool = False, root: Path = PROJECT) -> list[Path]:
+    """Remove a domain and write the migration that drops its schema; return what was changed.
+
+    Raises:
+        NameRefused: it isn't there, something else needs it, or git doesn't have all of it (unless `force`).
+        StepFailed: what is left doesn't pass its checks; everything is as before.
+    """
+    files_to_remove(name, root)
+    if not force:
+        _require_committed(name, root)
     with Changes(root) as changes:
         changes.migrate("drop", name)
-        changes.remove(f"domains/{name}")
-        if (root / f"tests/domains/{name}").exists():
-            changes.remove(f"tests/domains/{name}")
+        for folder in _folders(name, root):
+            changes.remove(folder.relative_to(root).as_posix())
         changes.write(MAP, map_edits.without_domain((root / MAP).read_text(), name=name))
         changes.tidy()
         changes.redraw()
-        return changes.made
+        return changes.changed()
 
 
 def rename_domain(
@@ -60,14 +74,13 @@ def rename_domain(
                 changes.note(path)
                 path.unlink()
                 changes.write(renamed, changed)
-        for left in (f"domains/{name}", f"tests/domains/{name}"):
-            if (root / left).exists():
-                changes.remove(left)
+        for left in _folders(name, root):
+            changes.remove(left.relative_to(root).as_posix())
         changes.tidy()
         changes.migrate("rename", name, to)
         changes.tidy()
         changes.redraw()
-        return changes.made
+        return changes.changed()
 
 
 def _known(name: str) -> set[str]:
@@ -76,6 +89,50 @@ def _known(name: str) -> set[str]:
     if name not in domains:
         raise NameRefused(f"There is no domain {name}; there are {', '.join(domains)}.")
     return {*domains, *container.providers}
+
+
+def _folders(name: str, root: Path) -> list[Path]:
+    folders = [root / "domains" / name, root / "tests/domains" / name]
+    return [folder for folder in folders if folder.exists()]
+
+
+def _require_committed(name: str, root: Path) -> None:
+    uncommitted = _uncommitted(_folders(name, root), root)
+    if uncommitted is None:
+        raise NameRefused(
+            f"This is no git checkout, so nothing could bring {name} back. To remove it all the same, say --force."
+        )
+    if uncommitted:
+        more = len(uncommitted) - MOST_NAMED
+        named = ", ".join(uncommitted[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        raise NameRefused(
+            f"Not committed, and so lost with {name}: {named}. Commit first; to lose them, say --force."
+        )
+
+
+def _uncommitted(folders: list[Path], root: Path) -> list[str] | None:
+    """Return the files whose content no commit has, also those that git ignores; None outside a checkout."""
+    command = [
+        "git",
+        "status",
+        "--porcelain",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--ignored",
+        "--",
+    ]
+    try:
+        asked = subprocess.run(  # noqa: S603  # folders of ours
+            [*command, *folders], cwd=root, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    if asked.returncode:
+        return None
+    # Two letters say what a file is in the index and in the folder, then comes its path.
+    entries = [entry for entry in asked.stdout.split("\0") if entry and "D" not in entry[:2]]
+    return [path for entry in entries if "__pycache__" not in (path := entry[3:])]
 
 
 def _sources(folder: Path) -> list[Path]:

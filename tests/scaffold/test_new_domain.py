@@ -37,7 +37,7 @@ def test_a_domain_with_five_fields_is_small_passes_its_own_tests_and_goes_withou
     for command in (["ruff", "check"], ["ruff", "format", "--check"], ["lint-imports", "--no-cache"]):
         checked = checkout.run(f".venv/bin/{command[0]}", *command[1:])
         assert "invoices" not in checked.stdout + checked.stderr, checked.stdout
-    assert checkout.tulou("remove", "domain", "invoices").returncode == 0
+    assert checkout.tulou("remove", "domain", "invoices", "--force").returncode == 0
     left = [line[3:] for line in checkout.changes()]
     assert len(left) == 2
     assert all(path.startswith("bootstrap/migrations/versions/") for path in left)
