@@ -8,6 +8,8 @@ from starlette.types import Message, Send
 
 from shared.http.security_headers import Header
 
+_NO_CONTENT = 204
+
 
 class Additions:
     """Header fields that answers carry unless they have one of that name already."""
@@ -66,6 +68,8 @@ class Answer:
         kind = message["type"]
         if kind == "http.response.start":
             own = message.get("headers", ())
+            if message["status"] == _NO_CONTENT:  # what isn't there has no type (RFC 9110, section 8.3)
+                own = [header for header in own if header[0] != b"content-type"]
             message["headers"] = [
                 *own,
                 *self._additions.to(own),

@@ -53,6 +53,9 @@ async def small() -> AsyncIterator[httpx.AsyncClient]:
     async def nobody() -> str:
         return "done"
 
+    @router.delete("/silence", status_code=204)
+    async def forget() -> None: ...
+
     @router.get("/broken")
     async def broken() -> None:
         raise RuntimeError("the password is hunter2")
@@ -121,6 +124,13 @@ async def test_harmless_text_is_taken(text: str, small: httpx.AsyncClient) -> No
     answer = await small.post("/notes", content=text.encode(), headers={"Content-Type": "application/json"})
     assert answer.status_code == 200, answer.text
     assert answer.json()["text"] == json.loads(text)["text"]
+
+
+async def test_an_answer_without_content_has_no_type_of_it(small: httpx.AsyncClient) -> None:
+    answer = await small.delete("/silence")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert {"content-type", "content-length"} & answer.headers.keys() == set()
+    assert "x-request-id" in answer.headers
 
 
 def test_depth_and_members_are_limited() -> None:
