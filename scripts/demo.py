@@ -3,7 +3,7 @@
 Somebody registers, confirms the address from a real mail, logs in, uploads a photograph and a document, follows the
 work live, downloads what was made of them, and searches. Ends with 1 and a sentence when anything is missing.
 
-    make run     in one terminal
+    make run     in one terminal, until it says "Tulou runs."
     make demo    in another (TULOU_URL names another address than http://127.0.0.1:8000,
                  MAIL_CATCHER another catcher than that of `make run`)
 """
@@ -36,9 +36,12 @@ PHOTOGRAPH = PROJECT / "tests" / "data" / "astronaut.jpg"
 DOCUMENT = PROJECT / "tests" / "data" / "bzip2-manual.pdf"
 WORD_OF_THE_DOCUMENT = "Burrows"
 
+READY_TIMEOUT_SECONDS = 60.0
 MAIL_TIMEOUT_SECONDS = 30.0
 JOB_TIMEOUT_SECONDS = 120.0
 EXPECTED = {PHOTOGRAPH.name: {"thumb", "small", "large"}, DOCUMENT.name: {"preview", "text"}}
+
+READY = "is ready"
 
 Body = dict[str, Any]
 
@@ -79,14 +82,40 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 110)
     try:
         with httpx.Client(base_url=URL, timeout=30) as client:
+            wait_until_ready(client, console)
             Story(client, console).tell()
     except DemoFailed as failure:
         console.print(f"[red]The demo failed:[/red] {failure}", highlight=False)
         return 1
     except httpx.HTTPError as error:
-        console.print(f"[red]{URL} does not answer[/red] ({error}). Does `make run` run in another terminal?")
+        console.print(f"[red]{URL} no longer answers[/red] ({error}). Does `make run` still run?")
         return 1
     return 0
+
+
+def wait_until_ready(client: httpx.Client, console: Console) -> None:
+    """Return once the server can do its work; fail with what to do about it after a minute."""
+    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+    answer = health(client)
+    if answer != READY:
+        console.print(f"waiting for {URL}/health/ready, for {READY_TIMEOUT_SECONDS:.0f} s at most")
+    while answer != READY:
+        if time.monotonic() > deadline:
+            raise DemoFailed(
+                f"{URL}/health/ready {answer}. Start `make run` in another terminal, "
+                "wait for its line “Tulou runs.”, then come back."
+            )
+        time.sleep(0.5)
+        answer = health(client)
+
+
+def health(client: httpx.Client) -> str:
+    """Say what the server answers when it is asked how it is."""
+    try:
+        answer = client.get("/health/ready", timeout=5)
+    except httpx.HTTPError:
+        return "does not answer"
+    return READY if answer.is_success else f"answers {answer.status_code}"
 
 
 class Story:

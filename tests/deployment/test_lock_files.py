@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-INSTALLING = ("Dockerfile", "Makefile", "README.md", "docs/deploying.md", "tests/contract/tools.py")
+INSTALLING = ("Dockerfile", "scripts/install.py", "README.md", "docs/deploying.md", "tests/contract/tools.py")
 
 
 @pytest.mark.parametrize("name", INSTALLING)

@@ -44,9 +44,18 @@ def test_the_demo_passes(system, servers) -> None:
     assert result.returncode == 0, result.stdout + result.stderr + system.workers["files"].output
 
 
-def test_the_demo_fails_when_something_is_missing(system, servers, tmp_path) -> None:
+IMPATIENT = """
+import sys
+sys.path.insert(0, "scripts")
+import demo
+demo.READY_TIMEOUT_SECONDS = float(sys.argv[1])
+sys.exit(demo.main())
+"""
+
+
+def test_the_demo_says_what_to_do_when_nothing_answers(servers) -> None:
     result = subprocess.run(
-        [sys.executable, "scripts/demo.py"],
+        [sys.executable, "-c", IMPATIENT, "1"],
         cwd=PROJECT,
         env={**os.environ, "TULOU_URL": "http://127.0.0.1:9", "TULOU_DATA_DIR": str(servers.folder)},
         capture_output=True,
@@ -54,8 +63,36 @@ def test_the_demo_fails_when_something_is_missing(system, servers, tmp_path) -> 
         timeout=90,
         check=False,
     )
-    assert result.returncode != 0
+    assert result.returncode == 1
     assert "Traceback" not in result.stdout + result.stderr
+    waiting, *rest = result.stdout.splitlines()
+    assert waiting == "waiting for http://127.0.0.1:9/health/ready, for 1 s at most"
+    assert "Start `make run` in another terminal" in " ".join(rest)
+
+
+async def test_the_demo_waits_until_the_server_is_ready() -> None:
+    states = [503, 503, 200]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        status = states.pop(0) if b"/health/ready" in asked else 404
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        demo = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-c", IMPATIENT, "30"),
+            cwd=PROJECT,
+            env={**os.environ, "TULOU_URL": url},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed = (await demo.communicate())[0].decode()
+    assert states == []
+    assert printed.count("waiting for") == 1
+    assert "/v1/auth/register answered 404" in printed
 
 
 def first_session() -> str:
