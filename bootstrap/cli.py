@@ -197,6 +197,7 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
 
 @app.command()
 def domains(
+    name: Annotated[str | None, typer.Argument(help="All about this one.", show_default=False)] = None,
     *,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flow chart.")] = False,
     svg: Annotated[bool, typer.Option("--svg", help="Print a picture.")] = False,
@@ -206,12 +207,17 @@ def domains(
     from bootstrap.scaffold import drawing  # noqa: PLC0415  # as above
     from bootstrap.scaffold.atlas import atlas  # noqa: PLC0415  # as above
 
-    if mermaid or svg:
+    if name is not None:
+        found = {sheet.name: sheet for sheet in atlas()}
+        if name not in found:
+            stop(f"There is no domain {name}; there are {', '.join(found)}.")
+        drawing.print_sheet(found[name])
+    elif mermaid or svg:
         typer.echo((drawing.svg if svg else drawing.mermaid)(atlas()), nl=False)
     elif write:
         drawing.write_map(atlas())
     else:
-        drawing.print_table(atlas())
+        drawing.print_sheets(atlas())
 
 
 app.add_typer(operators.jobs, name="jobs")

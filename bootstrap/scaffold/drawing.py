@@ -1,4 +1,4 @@
-"""The atlas as a table, as Mermaid, as SVG and as the page docs/map.md."""
+"""The atlas in a terminal, as Mermaid, as SVG and as the page docs/map.md."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,34 +14,56 @@ DOCS = Path(__file__).parents[2] / "docs"
 ROW = 96
 """Pixels from one domain's box to the next."""
 
+_LABELS = 11
+"""Columns of a terminal."""
 
-def print_table(sheets: Sequence[Sheet]) -> None:
-    """Print one row for each domain, highest rank first: it may ask those below."""
-    table = Table(
-        Column("domain", no_wrap=True),
-        "offers",
-        "needs",
-        "publishes",
-        "reacts to",
-        Column("routes", justify="right"),
-        Column("jobs", justify="right"),
-        Column("tables", justify="right"),
-        Column("lines", justify="right"),
-        title="Domains",
-    )
+
+def print_sheets(sheets: Sequence[Sheet]) -> None:
+    """Print a few lines for each domain, highest rank first: it may ask those below."""
     for sheet in reversed(sheets):
-        table.add_row(
-            sheet.name,
-            "\n".join(sheet.face.questions),
-            "\n".join(_named(sheet.needs)),
-            "\n".join(sheet.face.events),
-            "\n".join(_named(sheet.reacts_to)),
-            str(len(sheet.routes)),
-            str(len(sheet.jobs)),
-            str(len(sheet.tables)),
-            str(sheet.lines),
+        _print_block(
+            sheet,
+            {
+                "has": f"{_extent(sheet)}, {sheet.lines:,} lines",
+                "offers": ", ".join(sheet.face.questions),
+                "needs": "; ".join(_named(sheet.needs)),
+                "publishes": ", ".join(sheet.face.events),
+                "reacts to": "; ".join(_named(sheet.reacts_to)),
+            },
         )
-    Console().print(table)
+    Console(highlight=False).print(
+        "A domain may ask those below it. `tulou domains NAME` tells all about one."
+    )
+
+
+def print_sheet(sheet: Sheet) -> None:
+    """Print all about one domain."""
+    questions = [f"{name}: {', '.join(methods)}" for name, methods in sheet.face.questions.items()]
+    _print_block(
+        sheet,
+        {
+            "has": f"{_extent(sheet)}, {sheet.lines:,} lines",
+            "offers": "\n".join(questions),
+            "needs": "\n".join(_named(sheet.needs)),
+            "publishes": "\n".join(sheet.face.events),
+            "reacts to": "\n".join(_named(sheet.reacts_to)),
+            "tables": "\n".join(f"{sheet.name}.{table}" for table in sheet.tables),
+            "jobs": "\n".join(sheet.jobs),
+            "routes": "\n".join(sheet.routes),
+        },
+    )
+
+
+def _print_block(sheet: Sheet, facts: dict[str, str]) -> None:
+    """Print a domain's name and purpose, and below them what there is to tell; the rest is left out."""
+    table = Table.grid(Column(width=_LABELS, no_wrap=True), Column(), padding=(0, 1))
+    for label, text in facts.items():
+        if text:
+            table.add_row(f"  {label}", text)
+    console = Console(highlight=False)
+    console.print(f"[bold]{sheet.name}[/bold]: {sheet.purpose}")
+    console.print(table)
+    console.print()
 
 
 def mermaid(sheets: Sequence[Sheet]) -> str:
@@ -65,6 +87,7 @@ def svg(sheets: Sequence[Sheet]) -> str:
         height=len(sheets) * ROW,
         asked=list(_arrows([(sheet.name, sheet.needs) for sheet in sheets], place, side=-1)),
         heard=list(_arrows([(sheet.name, sheet.reacts_to) for sheet in sheets], place, side=1)),
+        extent=_extent,
     )
 
 
@@ -83,6 +106,14 @@ def write_map(sheets: Sequence[Sheet]) -> None:
 
 def _size(lines: int) -> str:
     return next((f"under {step}" for step in (500, 1000, 2000, 5000, 10_000) if lines < step), "over 10000")
+
+
+def _extent(sheet: Sheet) -> str:
+    """Say how much there is of a domain: `20 routes, 1 job, no tables`."""
+    parts = {"route": sheet.routes, "job": sheet.jobs, "table": sheet.tables}
+    return ", ".join(
+        f"{len(found) or 'no'} {word}{'' if len(found) == 1 else 's'}" for word, found in parts.items()
+    )
 
 
 def _named(by_domain: dict[str, list[str]]) -> list[str]:

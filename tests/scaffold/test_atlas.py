@@ -1,5 +1,6 @@
 """`tulou domains` tells what the program is, and docs/map.md is not stale."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,42 @@ def test_reactions_to_other_domains_are_drawn(sheets: list[Sheet]) -> None:
         del higher.reacts_to[lower.name]
 
 
-@pytest.mark.parametrize(
-    ("options", "said"), [([], "UserDirectory"), (["--mermaid"], "flowchart BT"), (["--svg"], "<svg ")]
-)
-def test_the_command_prints_it(options: list[str], said: str) -> None:
-    printed = CliRunner().invoke(app, ["domains", *options], env={"COLUMNS": "200"})
-    assert printed.exit_code == 0, printed.output
-    assert said in printed.output
+def printed(*arguments: str, columns: int = 80) -> str:
+    finished = CliRunner().invoke(app, ["domains", *arguments], env={"COLUMNS": str(columns)})
+    assert finished.exit_code == 0, finished.output
+    return finished.output
+
+
+@pytest.mark.parametrize(("option", "said"), [("--mermaid", "flowchart BT"), ("--svg", "<svg ")])
+def test_the_command_draws_it(option: str, said: str) -> None:
+    assert said in printed(option)
+
+
+def test_all_of_them_fit_into_a_terminal(sheets: list[Sheet]) -> None:
+    shown = f"\n{printed()}"
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+    assert "\nusers: Who people are.\n" in shown
+    names = [sheet.name for sheet in reversed(sheets)]
+    assert sorted(names, key=lambda name: shown.index(f"\n{name}: ")) == names
+    for words in ("jobs: outbox; users: directory; emails: mailer", "UserDirectory", "1 table, "):
+        assert words in shown
+
+
+def test_one_of_them_is_told_in_full() -> None:
+    shown = printed("auth")
+    for words in ("auth.purge_account on AccountDeleted", "POST /v1/auth/register", "auth.sessions"):
+        assert words in shown
+    assert "UserDirectory" not in shown
+    assert "find_by_address" in printed("users")
+
+
+def test_one_that_is_not_there_is_a_sentence() -> None:
+    finished = CliRunner().invoke(app, ["domains", "zoo"])
+    assert finished.exit_code == 1
+    assert "There is no domain zoo; there are" in finished.output
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_one_of_something_is_said_in_the_singular(sheets: list[Sheet], count: int) -> None:
+    said = {0: "no tables<", 1: "1 table<", 2: "2 tables<"}[count]
+    assert said in drawing.svg([replace(sheets[0], tables=["some"] * count)])
