@@ -131,9 +131,14 @@ def make_migration(
     message: Annotated[str, typer.Option("--message", "-m", help="What the migration does.")],
 ) -> None:
     """Write a migration from the difference between a domain's models and the database."""
-    from bootstrap.migrate import write_migration  # noqa: PLC0415  # as above
+    from bootstrap.migrate import FOLDER, write_migration  # noqa: PLC0415  # as above
 
-    write_migration(command_settings(), message=f"{domain}: {message}", schema=domain)
+    path = write_migration(command_settings(), message=message, domain=domain)
+    if path is None:
+        typer.echo(f"Nothing to write: the database has what the models of {domain} say.")
+        return
+    typer.echo(f"wrote {path.relative_to(FOLDER.parents[1])}")
+    typer.echo("Next: read it, for it sees no renames, then .venv/bin/tulou migrate")
 
 
 @app.command("create-admin")

@@ -1,14 +1,17 @@
 """Bringing a database up to date, and writing the next migration from the models."""
 
+import logging
 import shutil
+import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
@@ -89,16 +92,43 @@ def knows(settings: Settings, revision: str) -> bool:
         return False
 
 
-def write_migration(settings: Settings, *, message: str, schema: str) -> None:
-    """Write a migration for the difference between one domain's models and the database."""
-    from bootstrap.container import TulouContainer  # noqa: F401, PLC0415  # every domain's models are loaded with it
+def write_migration(settings: Settings, *, message: str, domain: str) -> Path | None:
+    """Write a migration for the difference between a domain's models and the database; None if there is none.
+
+    Raises:
+        SettingsError: there is no such domain, or the database lacks migrations that are there.
+    """
+    from bootstrap.container import TulouContainer, domains_of  # noqa: PLC0415  # loads every domain's models
     from shared.models import metadata  # noqa: PLC0415  # only needed here
 
+    known = domains_of(TulouContainer(settings=settings, database_url="", pool_size=1, worker_id=""))
+    if domain not in known:
+        raise SettingsError(f"There is no domain {domain}; there are {', '.join(known)}.")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if pending(settings):
+        raise SettingsError(
+            "The database lacks migrations that are there, which would be written once more:"
+            " run .venv/bin/tulou migrate first."
+        )
     config = _config(settings)
+    config.cmd_opts = Namespace(quiet=True)
     config.attributes["metadata"] = metadata
-    config.attributes["schemas"] = {schema}
+    config.attributes["schemas"] = {domain}
     config.attributes["writing"] = True
-    command.revision(config, message=message, autogenerate=True)
+    script = command.revision(config, message=f"{domain}: {message}", autogenerate=True)
+    if not isinstance(script, Script):
+        return None
+    path = Path(script.path)
+    _tidy(path)
+    return path
+
+
+def _tidy(path: Path) -> None:
+    """Take out the remarks that Alembic writes around its operations, and format what is left."""
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.lstrip().startswith("# ###")))
+    if formatter := shutil.which("ruff", path=str(Path(sys.executable).parent)):
+        subprocess.run([formatter, "format", "--quiet", path], check=True)  # noqa: S603  # a file of ours
 
 
 def _config(settings: Settings) -> Config:
@@ -112,13 +142,6 @@ def _config(settings: Settings) -> Config:
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
-    if formatter := shutil.which("ruff", path=str(Path(sys.executable).parent)):
-        config.set_section_option("post_write_hooks", "hooks", "format")
-        config.set_section_option("post_write_hooks", "format.type", "exec")
-        config.set_section_option("post_write_hooks", "format.executable", formatter)
-        config.set_section_option(
-            "post_write_hooks", "format.options", "format --quiet REVISION_SCRIPT_FILENAME"
-        )
     config.attributes["url"] = owner.get_secret_value().replace("postgresql://", "postgresql+asyncpg://", 1)
     roles = [unquote(urlsplit(url.get_secret_value()).username or "") for url in (application, owner)]
     config.attributes["lock_timeout"] = f"{settings.migration_lock_wait}s"
