@@ -184,9 +184,13 @@ class Worker:
         self._current_child()
         set_garbage_collection()
 
-    def _on_child_stop(self, **_: object) -> None:
+    def _on_child_stop(self, exitcode: int, **_: object) -> None:
         if self._child is not None:
             self._child.stop()
+        if self._ending.ends_at() is not None:
+            # billiard would tell of its death and stay a second for that to be read. Nobody reads any more: the parent
+            # waits for this process, and whoever waits for the parent has only so much patience.
+            os._exit(exitcode)
 
     def _on_ready(self, sender: Any, **_: object) -> None:
         """Put our ending before Celery's, and announce this worker from now on. Runs in the parent process."""

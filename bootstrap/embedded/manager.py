@@ -27,7 +27,7 @@ from bootstrap.embedded.processes import kill_group, spawn
 
 OWN_NAME = "tulou"
 GRACE_SECONDS = 8.0
-"""For an idle worker two, where nothing else is busy: its children first, then Celery."""
+"""For an idle worker one, half of which Celery waits for tasks to take back; several times that on a busy machine."""
 
 GRACE_LAST_SECONDS = 1.0
 # A part that lived shorter than this has failed to start.

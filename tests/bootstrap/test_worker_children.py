@@ -1,6 +1,7 @@
-"""A worker's child processes are replaced by fresh ones, as often as the settings say."""
+"""A worker's child processes are replaced by fresh ones, as often as the settings say, and end with it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import psutil
@@ -12,6 +13,10 @@ from tests.programs import Program
 
 LEAST = 64 << 20
 """Less memory than any child begins with."""
+
+PAUSES_OF_CELERY = 1.5
+TRIES = 3
+"""Whoever else is busy on this machine takes part."""
 
 
 @pytest.fixture
@@ -74,3 +79,16 @@ async def test_a_child_stays_where_the_settings_let_it(programs, hints: RedisHin
     worker = start(programs, broker)
     assert not await is_replaced_by(worker, hints, 4, seconds=3)
     assert worker.stop() == 0, worker.output
+
+
+async def test_an_idle_worker_ends_sooner_than_its_children_would_by_themselves(
+    programs, broker: str
+) -> None:
+    """Left alone, Celery waits half a second for tasks to take back, and a child one more to be read."""
+    took = []
+    while not took or (took[-1] >= PAUSES_OF_CELERY and len(took) < TRIES):
+        worker = start(programs, broker)
+        begun = time.monotonic()
+        assert worker.stop() == 0, worker.output
+        took.append(time.monotonic() - begun)
+    assert min(took) < PAUSES_OF_CELERY, took
