@@ -3,10 +3,11 @@
 Exit codes: 0 it was done, 1 something could not be done (a sentence says what), 2 the command was mistyped.
 """
 
+import json
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 import typer
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from domains.jobs.repository.reports import MatchCount
     from domains.jobs.service.operations import OperationsService
 
-jobs = typer.Typer(no_args_is_help=True, help="Look at background jobs, start them again, stop them.")
+jobs = typer.Typer(
+    no_args_is_help=True, help="Look at background jobs, start them, start them again, stop them."
+)
 T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 MOST = 10_000
@@ -37,6 +40,18 @@ def a_while(text: str) -> timedelta:
         message = f"{text!r} is no length of time. Write 90s, 30m, 2h or 7d."
         raise typer.BadParameter(message)
     return timedelta(seconds=int(match[1]) * UNITS[match[2]])
+
+
+def a_payload(text: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        message = 'This is no JSON object. Write it in single quotes, as in \'{"file_id": "..."}\'.'
+        raise typer.BadParameter(message)
+    return found
 
 
 @jobs.command("list")
@@ -65,6 +80,27 @@ def show(
     from bootstrap.job_reports import print_report  # noqa: PLC0415  # as above
 
     print_report(_asked(lambda operations: operations.report(job_id)), as_json=as_json)
+
+
+@jobs.command("run")
+def run_job(
+    kind: Annotated[str, typer.Argument(help="As in files.sweep.", show_default=False)],
+    *,
+    payload: Annotated[
+        dict[str, Any] | None,
+        typer.Option(
+            parser=a_payload,
+            metavar="JSON",
+            help='What it works on, as in \'{"file_id": "..."}\'; most that recur take none.',
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Queue a job that nothing caused; a worker runs it like any other. Prints its id."""
+    from bootstrap.job_reports import print_answers  # noqa: PLC0415  # as above
+
+    answer = _asked(lambda operations: operations.run(kind, payload or {}))
+    raise typer.Exit(print_answers([answer], as_json=as_json))
 
 
 @jobs.command()

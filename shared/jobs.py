@@ -205,6 +205,10 @@ class JobRegistry:
         """Return a job's declaration, or None: a newer deployment may know it."""
         return self._by_kind.get(kind)
 
+    def kinds(self) -> list[str]:
+        """Return the kinds that are declared."""
+        return sorted(self._by_kind)
+
     def caused_by(self, event: type[Event]) -> list[JobDefinition]:
         """Return the jobs that react to an event."""
         return [definition for definition in self._by_kind.values() if definition.on is event]

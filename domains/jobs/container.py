@@ -55,6 +55,8 @@ class JobsContainer(DeclarativeContainer):
         jobs=rows,
         hints=hints,
         registry=registry,
+        outbox=outbox,
+        transaction=transaction,
         settings=settings,
     )
     durations = ThreadSafeSingleton(DurationRepository, database)

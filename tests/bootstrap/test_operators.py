@@ -193,6 +193,50 @@ async def test_many_are_started_again_after_a_question(composition, command, wor
     assert (await command("jobs", "cancel", *map(str, job_ids))).exit_code == 0
 
 
+async def test_a_job_is_run_by_hand(composition, work_off, typed, command, people) -> None:
+    await work_off()
+    (answer,) = typed("jobs", "run", "jobs.prune")
+    assert (answer["status"], answer["error"]) == ("queued", None)
+    await work_off()
+    assert (await look(composition, UUID(answer["id"]))).status == "succeeded"
+
+    person = await people.register()
+    event = {"owner_id": str(person.id), "user_id": str(person.id)}
+    result = await command("jobs", "run", "auth.tell_password_changed", "--payload", json.dumps(event))
+    assert (result.exit_code, result.stderr) == (0, "")
+    job_id = UUID(result.stdout.removeprefix("Job ").removesuffix(" is queued.\n"))
+    job = await look(composition, job_id)
+    assert (job.status, job.owner_id, job.queue) == ("queued", person.id, "default")
+    await work_off()
+    assert (await look(composition, job_id)).status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["files.seep"], "There is no job files.seep; there are "),
+        (
+            ["emails.deliver"],
+            "emails.deliver takes email_id, and the payload doesn't fit: email_id: Field required.",
+        ),
+        (
+            ["emails.deliver", "--payload", '{"email_id": "my word"}'],
+            "email_id: Input should be a valid UUID",
+        ),
+        (
+            ["jobs.prune", "--payload", '{"days": 1}'],
+            "jobs.prune takes nothing, and the payload doesn't fit: days: ",
+        ),
+    ],
+)
+async def test_a_job_that_can_not_be_is_a_sentence(arguments, said: str, command) -> None:
+    result = await command("jobs", "run", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "my word" not in result.stderr
+
+
 async def test_what_cannot_be_done_is_said_in_a_sentence(composition, command, word: str) -> None:
     unknown = str(uuid4())
     queued = str(await put(composition, word))
@@ -217,6 +261,9 @@ async def test_what_cannot_be_done_is_said_in_a_sentence(composition, command, w
         ("retry", str(uuid4()), "--kind", "x"),
         ("retry", "--failed-since", "soon"),
         ("cancel",),
+        ("run",),
+        ("run", "jobs.prune", "--payload", "{days: 1}"),
+        ("run", "jobs.prune", "--payload", "[1]"),
         ("list", "--status", "lost"),
         ("list", "--limit", "0"),
     ],

@@ -1,11 +1,13 @@
 """What operators do with jobs, whoever owns them, and what monitoring asks."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable
+from pydantic import ValidationError
+
+from domains.jobs.errors import BadPayload, JobIsOver, JobNotFound, JobNotRetryable, UnknownKind
 from domains.jobs.models import JobState
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.repository.operations import RETRY_BATCH, OperationsRepository
@@ -20,7 +22,9 @@ from domains.jobs.repository.reports import (
 from domains.jobs.schemas import JobRow, JobStatus
 from domains.jobs.service.store import HintSender
 from domains.jobs.settings import JobsSettings
-from shared.jobs import JobRegistry
+from shared.database import TransactionFactory
+from shared.events import Event
+from shared.jobs import JobDefinition, JobOptions, JobRegistry, Outbox
 from shared.schemas import Row
 
 EVER = timedelta(days=36_500)
@@ -76,12 +80,16 @@ class OperationsService:
         jobs: JobRepository,
         hints: HintSender,
         registry: JobRegistry,
+        outbox: Outbox,
+        transaction: TransactionFactory,
         settings: JobsSettings,
     ) -> None:
         self._rows = rows
         self._jobs = jobs
         self._hints = hints
         self._registry = registry
+        self._outbox = outbox
+        self._transaction = transaction
         self._window = settings.jobs_hint_window
         self._repeat = timedelta(seconds=settings.jobs_hint_repeat)
 
@@ -99,6 +107,27 @@ class OperationsService:
         if report is None:
             raise _unknown(job_id)
         return report
+
+    async def run(self, kind: str, payload: Mapping[str, Any]) -> Answer:
+        """Queue a job that nothing caused. What an event is about, and whose it is, is known as if it had happened.
+
+        Raises:
+            UnknownKind: no domain declares it.
+            BadPayload: it takes another one; a member that it doesn't know is refused too.
+        """
+        definition = self._registry.find(kind)
+        if definition is None:
+            raise UnknownKind(f"There is no job {kind}; there are {', '.join(self._registry.kinds())}.")
+        try:
+            read = definition.payload.model_validate(payload, extra="forbid")
+        except ValidationError as error:
+            raise BadPayload(_misfit(definition, error)) from error
+        options = (
+            JobOptions(owner_id=read.owner_id, resource=read.resource) if isinstance(read, Event) else None
+        )
+        async with self._transaction():
+            job_id = await self._outbox.enqueue(kind, read, options)
+        return Answer(id=job_id, status="queued")
 
     async def retry(self, job_ids: Sequence[UUID]) -> list[Answer]:
         """Queue failed and cancelled jobs anew; say of each other one why not."""
@@ -215,6 +244,16 @@ def relay_lag(loads: Sequence[QueueLoad], *, window: int) -> float:
             ]
             undone.append(min([load.hintless, *hints]))
     return max(undone, default=0.0)
+
+
+def _misfit(definition: JobDefinition, error: ValidationError) -> str:
+    """Say what is wrong with a payload, in a sentence that doesn't repeat what was given."""
+    taken = ", ".join(definition.payload.model_fields) or "nothing"
+    wrong = "; ".join(
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
+        for each in error.errors(include_url=False, include_input=False)
+    )
+    return f"{definition.kind} takes {taken}, and the payload doesn't fit: {wrong}."
 
 
 def _of(queues: dict[str, QueueStatistics], queue: str) -> QueueStatistics:
