@@ -10,7 +10,7 @@ EXACT_DIGITS, EXACT_PLACES, MONEY_PLACES = 18, 4, 2
 _URL = TypeAdapter(AnyHttpUrl)
 
 
-def _plain(number: Decimal) -> str:
+def plain_number(number: Decimal) -> str:
     """Return a number without an exponent and without zeros that say nothing."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
@@ -39,7 +39,7 @@ WholeNumber = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])
 ExactNumber = Annotated[
     Decimal,
     Field(max_digits=EXACT_DIGITS, decimal_places=EXACT_PLACES, examples=["12.5"]),
-    PlainSerializer(_plain, return_type=str, when_used="json"),
+    PlainSerializer(plain_number, return_type=str, when_used="json"),
 ]
 """A decimal number, in answers a string: JSON's numbers would lose digits."""
 MoneyAmount = Annotated[

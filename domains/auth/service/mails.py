@@ -92,7 +92,7 @@ class MailService:
             context,
             address=session.address,
             agent=session.agent or "unknown",
-            moment=f"{session.created_at:%Y-%m-%d %H:%M} UTC",
+            moment=session.created_at,
             forgot_url=f"{self.links_url}{FORGOT_PATH}",
         )
 

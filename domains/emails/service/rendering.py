@@ -2,13 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined, Template, TemplateNotFound
 
+from shared.field_types import plain_number
+
 _OWN = "emails"
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,8 @@ class Rendered:
 class Renderer:
     """Renders `<folder>/<name>.html` and `.txt`; `folders` maps each domain's name to its templates folder.
 
-    Every template can name `product`, `public_url`, `locale` and, but for its subject, `subject` besides its variables.
+    Every template can name `product`, `public_url`, `locale` and, but for its subject, `subject` besides its variables,
+    and has the filters `in_words`, `money` and `host`.
     """
 
     def __init__(
@@ -40,7 +50,11 @@ class Renderer:
             keep_trailing_newline=False,
         )
         self._environment.globals.update(product=product, public_url=public_url)
-        self._environment.filters["host"] = lambda url: urlsplit(url).netloc
+        self._environment.filters |= {
+            "host": lambda url: urlsplit(url).netloc,
+            "in_words": in_words,
+            "money": money,
+        }
         # Of the processes only those that have written a mail need it.
         from css_inline import CSSInliner  # noqa: PLC0415  # as above
 
@@ -69,6 +83,36 @@ class Renderer:
                 missing = error
         message = f"there is no template {name}.{kind}"
         raise LookupError(message) from missing
+
+
+def in_words(value: Any) -> str:
+    """Return a value as people write it, in English: `1 July 2026, 10:00 UTC`, `73.5`, `yes`."""
+    match value:
+        case None:
+            text = "\N{EN DASH}"
+        case bool():
+            text = "yes" if value else "no"
+        case StrEnum():
+            text = value.value.replace("_", " ")
+        case datetime():
+            moment = value.astimezone(UTC)
+            text = f"{in_words(moment.date())}, {moment:%H:%M} UTC"
+        case date():
+            text = f"{value.day} {_MONTHS[value.month - 1]} {value.year}"
+        case Decimal():
+            text = plain_number(value)
+        case dict():
+            text = ", ".join(f"{name}: {in_words(part)}" for name, part in value.items())
+        case list():
+            text = ", ".join(in_words(part) for part in value)
+        case _:
+            text = str(value)
+    return text
+
+
+def money(amount: Decimal | None, currency: str | None) -> str | None:
+    """Return an amount with its currency, `12.50 EUR`; None where there is none."""
+    return None if amount is None else f"{amount} {currency}"
 
 
 def _block(template: Template, block: str, variables: Mapping[str, Any]) -> str:

@@ -1,9 +1,11 @@
 """From a template to frozen bytes, and to an accepted mail."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from email import message_from_bytes, policy
 from email.headerregistry import Address
+from enum import StrEnum
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -19,7 +21,7 @@ from domains.emails.public import OutgoingMail, WhenUncertain
 from domains.emails.service import freezing
 from domains.emails.service.freezing import default_sender, freeze, mail_host, parse_recipient
 from domains.emails.service.mailer import MailerService
-from domains.emails.service.rendering import Rendered, Renderer
+from domains.emails.service.rendering import Rendered, Renderer, in_words
 from domains.emails.service.sealing import Sealer
 from domains.emails.settings import EmailsSettings
 from shared.trace import Trace, tracing
@@ -102,6 +104,47 @@ def test_the_nearest_language_is_taken(renderer, locale, greeting):
 @pytest.mark.parametrize("locale", ["../../etc", "a/b", "..", "\0"])
 def test_a_locale_leads_nowhere_else(renderer, locale):
     assert renderer.render("test/hello", {"name": "Ann", "link": LINK}, locale=locale).subject == "Hello Ann"
+
+
+class Fate(StrEnum):
+    GIVEN_UP = "given_up"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, "\N{EN DASH}"),
+        (True, "yes"),
+        (False, "no"),
+        (Fate.GIVEN_UP, "given up"),
+        (datetime(2026, 7, 1, 0, 30, tzinfo=timezone(timedelta(hours=2))), "30 June 2026, 22:30 UTC"),
+        (date(2026, 12, 24), "24 December 2026"),
+        (Decimal("73.5000"), "73.5"),
+        (Decimal("1E+3"), "1000"),
+        ({"color": "red", "sizes": [Decimal("1.50"), 2]}, "color: red, sizes: 1.5, 2"),
+        ("as it is", "as it is"),
+        (7, "7"),
+    ],
+)
+def test_a_value_is_written_as_people_write_it(value, written):
+    assert in_words(value) == written
+
+
+FACTS = """facts([
+  ("Due", due), ("Paid", none), ("Note", note), ("Price", amount | money("EUR")), ("Tip", none | money(none))
+])"""
+
+
+def test_facts_are_readable_in_both_parts_and_those_that_are_none_are_left_out(renderer, folder):
+    html = '{% extends "emails/layout.html" %}{% from "emails/parts.html" import facts %}{% block content %}'
+    text = '{% block subject %}Due{% endblock %}{% block body %}{% from "emails/parts.txt" import facts %}'
+    (folder / "due.html").write_text(f"{html}{{{{ {FACTS} }}}}{{% endblock %}}")
+    (folder / "due.txt").write_text(f"{text}Look:\n{{{{ {FACTS} }}}}{{% endblock %}}")
+    told = {"due": date(2026, 7, 1), "note": "<b>", "amount": Decimal("12.50")}
+    rendered = renderer.render("test/due", told)
+    assert rendered.text == "Look:\n    Due: 1 July 2026\n    Note: <b>\n    Price: 12.50 EUR\n"
+    cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", rendered.html)
+    assert cells[-6:] == ["Due", "1 July 2026", "Note", "&lt;b&gt;", "Price", "12.50 EUR"]
 
 
 def test_a_missing_variable_is_an_error(renderer):
