@@ -91,10 +91,11 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
 
 
 def _tags(container: TulouContainer) -> list[dict[str, str]]:
-    """Return the tags of what is served; a domain is described by its container's first line."""
+    """Return the tags of what is served, spelled as in paths; a domain is described by its container's first line."""
     parts = domains_of(container)
     with_routes = [name for name in served_domains(container) if "routers" in parts[name].providers]
-    return [*({"name": name, "description": purpose_of(parts[name])} for name in with_routes), *TAGS]
+    told = [{"name": name.replace("_", "-"), "description": purpose_of(parts[name])} for name in with_routes]
+    return [*told, *TAGS]
 
 
 def routers_of(container: TulouContainer) -> list[APIRouter]:

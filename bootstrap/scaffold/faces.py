@@ -1,6 +1,7 @@
 """What a domain's `public.py` offers, read from its text: nothing of the program has to be imported for it."""
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +27,44 @@ class Face:
 def face_of(domain: str, folder: Path = DOMAINS) -> Face:
     """Read a domain's public face, a file or a package; a domain without one offers nothing."""
     face = Face(domain, {}, [], [])
+    for node in _public(domain, folder):
+        _enter(node, face)
+    return face
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """What a domain lets others refer to: who is asked whether it is there, and what one is called."""
+
+    protocol: str
+    singular: str
+
+
+def thing_of(domain: str, folder: Path = DOMAINS) -> Thing | None:
+    """Read it from the question `exists`, which takes the thing's id first: `invoice_id`."""
+    for node in _public(domain, folder):
+        if not (isinstance(node, ast.ClassDef) and "Protocol" in _bases(node)):
+            continue
+        for part in node.body:
+            if isinstance(part, ast.AsyncFunctionDef) and part.name == "exists":
+                return Thing(node.name, part.args.args[1].arg.removesuffix("_id"))
+    return None
+
+
+def _public(domain: str, folder: Path) -> Iterator[ast.stmt]:
     place = folder / domain
     for path in [place / "public.py", *sorted((place / "public").rglob("*.py"))]:
         if path.exists():
-            for node in ast.parse(path.read_text()).body:
-                _enter(node, face)
-    return face
+            yield from ast.parse(path.read_text()).body
+
+
+def _bases(node: ast.ClassDef) -> set[str]:
+    return {base.id for base in node.bases if isinstance(base, ast.Name)}
 
 
 def _enter(node: ast.stmt, face: Face) -> None:
     if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-        bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+        bases = _bases(node)
         if "Protocol" in bases:
             functions = [
                 part for part in node.body if isinstance(part, ast.AsyncFunctionDef | ast.FunctionDef)

@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import rev_id
-from sqlalchemy import Table
+from sqlalchemy import CheckConstraint, Table
 
 from bootstrap.container import TulouContainer  # noqa: F401  # every domain's models are loaded with it
 from bootstrap.migrate import FOLDER
@@ -35,7 +35,7 @@ def drop(domain: str) -> Path:
     """Write the migration that removes them; going back makes them again, empty."""
     return _write(
         f"{domain}: no more",
-        f"{DROP_HINT}\nop.execute({_let_through(f'DROP SCHEMA {domain} CASCADE')!r})",
+        f"{DROP_HINT}\n{_execution(_let_through(f'DROP SCHEMA {domain} CASCADE'))}",
         _creation(domain),
     )
 
@@ -59,16 +59,33 @@ def _creation(domain: str) -> str:
 def _renaming(old: str, new: str) -> str:
     """Say it for the one table of a domain, whichever of both names the models have by now."""
     (table,) = _tables(old) or _tables(new)
-    names = sorted(str(index.name) for index in table.indexes)
-    bare = [name.replace(f"_{table.name}_", "_{}_") for name in names]
+    rules = [rule for rule in table.constraints if isinstance(rule, CheckConstraint)]
+    indexes, checks = (
+        sorted(str(part.name).replace(f"_{table.name}_", "_{}_") for part in parts)
+        for parts in (table.indexes, rules)
+    )
     lines = [
         f"ALTER SCHEMA {old} RENAME TO {new}",
         f"ALTER TABLE {new}.{old} RENAME TO {new}",
         f"ALTER TABLE {new}.{new} RENAME CONSTRAINT pk_{old} TO pk_{new}",
-        *(f"ALTER INDEX {new}.{name.format(old)} RENAME TO {name.format(new)}" for name in bare),
+        *(
+            f"ALTER TABLE {new}.{new} RENAME CONSTRAINT {name.format(old)} TO {name.format(new)}"
+            for name in checks
+        ),
+        *(f"ALTER INDEX {new}.{name.format(old)} RENAME TO {name.format(new)}" for name in indexes),
         f"UPDATE jobs.jobs SET kind = '{new}' || substr(kind, {len(old) + 1}) WHERE kind LIKE '{old}.%'",  # noqa: S608  # names were checked
     ]
-    return "\n".join(f"op.execute({_let_through(line)!r})" for line in lines)
+    return "\n".join(_execution(_let_through(line)) for line in lines)
+
+
+def _execution(statement: str) -> str:
+    """Return the code that runs a statement, in pieces: the formatter breaks lines between them."""
+    pieces = [
+        piece
+        for line in statement.splitlines(keepends=True)
+        for piece in textwrap.wrap(line, 80, replace_whitespace=False, drop_whitespace=False)
+    ]
+    return f"op.execute({' '.join(repr(piece) for piece in pieces)})"
 
 
 def _let_through(statement: str) -> str:

@@ -3,6 +3,8 @@
 import keyword
 import re
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
 
@@ -37,21 +39,38 @@ def words(name: str) -> str:
 
 def with_article(text: str) -> str:
     """`invoice` as `an invoice`."""
-    return f"{'an' if text[0] in 'aeio' else 'a'} {text}"
+    article: str = _english().a(text)
+    return article
 
 
 def singular_of(plural: str) -> str:
-    """Return the singular of a regular English plural.
+    """Return the singular of an English plural: `movie` of `movies`, `matrix` of `matrices`.
 
     Raises:
-        NameRefused: it looks like none.
+        NameRefused: it looks like none, or is a singular just as well.
     """
-    for ending, instead in (("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x")):
-        if plural.endswith(ending):
-            return plural.removesuffix(ending) + instead
-    if plural.endswith("s") and not plural.endswith("ss"):
-        return plural[:-1]
-    raise NameRefused(f"{plural} looks like no plural. Say the singular: --singular {plural}_entry.")
+    before, joint, last = plural.rpartition("_")
+    one = _english(classical=True).singular_noun(last)
+    sure = one and last in {_english().plural_noun(one), _english(classical=True).plural_noun(one)}
+    if not sure:
+        raise NameRefused(f"{plural} looks like no plural. {_say_it(plural)}")
+    if one == last:
+        raise NameRefused(f"{plural} can be one or many. {_say_it(plural)}")
+    return f"{before}{joint}{one}"
+
+
+def _say_it(plural: str) -> str:
+    return f"Say what one of them is called, as in --singular {plural}_entry."
+
+
+@cache
+def _english(*, classical: bool = False) -> Any:
+    """Return what knows English. It knows most singulars in its classical mode: `index` of `indices`."""
+    from inflect import engine  # noqa: PLC0415  # development has it, and only these commands need it
+
+    english = engine()
+    english.classical(all=False, ancient=classical)
+    return english
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +108,12 @@ class DomainName:
     @property
     def path(self) -> str:
         """Where its routes are."""
-        return f"/v1/{self.name.replace('_', '-')}"
+        return f"/v1/{self.tag}"
+
+    @property
+    def tag(self) -> str:
+        """Under which its routes are found in the documentation."""
+        return self.name.replace("_", "-")
 
 
 def domain_name(name: str, singular: str | None, *, known: set[str]) -> DomainName:
@@ -116,5 +140,5 @@ def domain_name(name: str, singular: str | None, *, known: set[str]) -> DomainNa
         raise NameRefused(f"{name} means something else here; find another name.")
     one = singular or singular_of(name)
     if keyword.iskeyword(one) or one == name:
-        raise NameRefused(f"{one} can't be the singular of {name}; say it: --singular {name}_entry.")
+        raise NameRefused(f"{one} can't be the singular of {name}. {_say_it(name)}")
     return DomainName(name, one)

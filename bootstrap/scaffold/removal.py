@@ -7,6 +7,7 @@ from pathlib import Path
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.scaffold import map_edits
 from bootstrap.scaffold.changes import PROJECT, Changes
+from bootstrap.scaffold.faces import thing_of
 from bootstrap.scaffold.names import DomainName, NameRefused, domain_name, singular_of
 from bootstrap.scaffold.new_domain import MAP
 from bootstrap.settings import Settings
@@ -57,7 +58,8 @@ def rename_domain(
     core = [place for place in _mentions(name, root) if place.startswith("bootstrap/") and place != MAP]
     if core:
         raise NameRefused(f"{name} can't be renamed: {', '.join(core)} know it by name.")
-    old = DomainName(name, singular or singular_of(name))
+    thing = thing_of(name, root / "domains")
+    old = DomainName(name, singular or (thing.singular if thing else singular_of(name)))
     new = domain_name(to, to_singular, known=known)
     folders = [root / "domains", root / "tests/domains"]
     friends = {_domain_of(root / place) for place in _mentions(name, root)}
@@ -168,6 +170,7 @@ def _mentions(name: str, root: Path) -> list[str]:
 def _renamed(text: str, old: DomainName, new: DomainName) -> str:
     pairs = [
         (old.path, new.path),
+        (f'tags=["{old.tag}"]', f'tags=["{new.tag}"]'),
         (old.a, new.a),
         (old.a.capitalize(), new.a.capitalize()),
         (old.plural_cls, new.plural_cls),
@@ -188,6 +191,8 @@ def _renamed(text: str, old: DomainName, new: DomainName) -> str:
 def _renamed_outside(text: str, old: DomainName, new: DomainName) -> str:
     """Change what other domains and the map say of it: its modules, its entry, its Protocol and events."""
     for before, after in ((old.plural_cls, new.plural_cls), (old.cls, new.cls)):
-        text = re.sub(rf"\b{before}(?=\b|Created|Container)", after, text)
+        text = re.sub(rf"\b{before}(?=\b|Created|Deleted|Container)", after, text)
     text = re.sub(rf"\bcreate_{old.singular}\b", f"create_{new.singular}", text)
+    text = text.replace(f"{old.path}/{{{old.singular}_id}}", f"{new.path}/{{{new.singular}_id}}")
+    text = re.sub(rf"\bthe {old.plural_words}\b", f"the {new.plural_words}", text)
     return re.sub(rf"\b{old.name}\b", new.name, text)
