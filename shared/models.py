@@ -127,6 +127,10 @@ class RevisedTable(Table):
     updated_at: datetime = moment()
     revision: int = 1
 
+    def differences(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the values that it doesn't have yet."""
+        return {name: value for name, value in values.items() if getattr(self, name) != value}
+
     def change(self, values: dict[str, Any], now: datetime) -> None:
         """Take over new values."""
         self.sqlmodel_update(values)

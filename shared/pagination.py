@@ -189,16 +189,17 @@ def page_request(*sorts: str, default: str = "-created_at") -> Any:
     return Depends(read)
 
 
-def link_next(request: Request, response: Response, page: Page[Any]) -> None:
-    """Set the `Link` header that leads to the next page (RFC 8288)."""
+def link_next(request: Request, response: Response, page: Page[T]) -> Page[T]:
+    """Set the `Link` header that leads to the next page (RFC 8288), and return the page."""
     if page.next_cursor is None:
-        return
+        return page
     path: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
     query = f"cursor={page.next_cursor}"
     if request.scope["query_string"]:
         kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
         query = urlencode([*kept, ("cursor", page.next_cursor)])
     response.headers["Link"] = f'<{path.decode("ascii")}?{query}>; rel="next"'
+    return page
 
 
 def _encode(sort: str, value: Any, key: Any) -> str:

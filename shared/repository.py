@@ -35,7 +35,7 @@ class Repository:
         await require_transaction().insert(Insertion(statement, parameters, conflicts))
         return model
 
-    async def page(
+    async def fetch_page(
         self,
         listing: Listing[RowT],
         request: PageRequest,

@@ -5,7 +5,16 @@ from datetime import UTC
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
@@ -26,6 +35,42 @@ def validator_of(model: type[ModelT]) -> Callable[[Any], ModelT]:
 def unchanged() -> Any:
     """Return the default of a field that may be absent, but not null: read the body with `exclude_unset=True`."""
     return Field(default_factory=lambda: None)
+
+
+def together(*names: str) -> Any:
+    """Return a validator: these fields are sent together or not at all, and are null together or not at all.
+
+    `_price = together("price_amount", "price_currency")` in the body of a class.
+    """
+
+    def check(sent: ModelT) -> ModelT:
+        absent = [name for name in names if name not in sent.model_fields_set]
+        empty = [name for name in names if getattr(sent, name) is None]
+        for few in (absent, empty):
+            if len(few) not in {0, len(names)}:
+                others = ", ".join(name for name in names if name not in few)
+                raise _refused(few[0], f"Send it together with {others}, or neither.")
+        return sent
+
+    return model_validator(mode="after")(check)
+
+
+def only_with(needed: str, *names: str) -> Any:
+    """Return a validator: whoever sends one of the fields `names` sends the field `needed` too; used as `together`."""
+
+    def check(sent: ModelT) -> ModelT:
+        given = [name for name in names if getattr(sent, name) is not None]
+        if given and getattr(sent, needed) is None:
+            raise _refused(needed, f"Say it too, for {given[0]} means nothing without it.")
+        return sent
+
+    return model_validator(mode="after")(check)
+
+
+def _refused(name: str, detail: str) -> ValidationError:
+    """Return an error about one field, for a rule about several."""
+    error = PydanticCustomError("value_error", "{detail}", {"detail": detail})
+    return ValidationError.from_exception_data(name, [InitErrorDetails(type=error, loc=(name,), input=None)])
 
 
 class RequestBody(BaseModel):

@@ -6,6 +6,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import eq, ge, le
 from types import MappingProxyType
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -30,6 +31,20 @@ OwnedT = TypeVar("OwnedT", bound=OwnedTable)
 BodyT = TypeVar("BodyT", bound=StoredBody)
 FoundT = TypeVar("FoundT")
 _NONE: Conflicts = MappingProxyType({})
+
+
+def conditions(table: type[RevisedTable], wanted: type[BaseModel]) -> dict[str, ColumnElement[bool]]:
+    """Return the conditions of a list, of the fields of its filter that are named after columns.
+
+    `rank` is what the column must be, `rank_from` the least and `rank_to` the greatest. Add others with `|`.
+    """
+    found: dict[str, ColumnElement[bool]] = {}
+    for name in wanted.model_fields:
+        for ending, compared in (("_from", ge), ("_to", le), ("", eq)):
+            column = name.removesuffix(ending)
+            if name.endswith(ending) and column in table.model_fields:
+                found[name] = compared(getattr(table, column), bindparam(name))
+    return found
 
 
 class TableStatements(Generic[TableT, BodyT]):
@@ -123,9 +138,9 @@ class OwnedRepository(_Writing[OwnedT, BodyT]):
         """Return a row of this owner. Raises `missing`."""
         return self._there(await self.find(its_id, owner_id))
 
-    async def list(self, owner_id: UUID, request: PageRequest, wanted: BaseModel) -> Page[BodyT]:
+    async def page(self, owner_id: UUID, request: PageRequest, wanted: BaseModel) -> Page[BodyT]:
         """Return a page of this owner's rows."""
-        return await self.page(self.statements.listing, request, wanted.model_dump(), owner=owner_id)
+        return await self.fetch_page(self.statements.listing, request, wanted.model_dump(), owner=owner_id)
 
     async def find_locked(self, its_id: UUID, owner_id: UUID) -> OwnedT | None:
         """Return a row of this owner that the open transaction is going to change. Raises PreconditionFailed."""
@@ -152,9 +167,9 @@ class CommonRepository(_Writing[TableT, BodyT]):
         """Return a row. Raises `missing`."""
         return self._there(await self.find(its_id))
 
-    async def list(self, request: PageRequest, wanted: BaseModel) -> Page[BodyT]:
+    async def page(self, request: PageRequest, wanted: BaseModel) -> Page[BodyT]:
         """Return a page of all rows."""
-        return await self.page(self.statements.listing, request, wanted.model_dump())
+        return await self.fetch_page(self.statements.listing, request, wanted.model_dump())
 
     async def find_locked(self, its_id: UUID) -> TableT | None:
         """Return a row that the open transaction is going to change. Raises PreconditionFailed."""

@@ -91,8 +91,7 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
     texts = {
         "title": title,
         "sentence": "Write here what it says.",
-        "facts": '("To", name)',
-        "facts_text": [],
+        "facts": [("To", "name")],
     }
     with Changes(root) as changes:
         for kind in ("html", "txt"):

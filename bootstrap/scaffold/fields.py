@@ -5,11 +5,10 @@ import keyword
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlmodel import SQLModel
 
-from bootstrap.scaffold.names import camel, words
+from bootstrap.scaffold.names import DomainName, camel, words
 
 OPTIONS = ("unique", "optional", "index")
 OWN = {"id", "owner_id", "created_at", "updated_at", "checked_at", "revision"}
@@ -98,14 +97,19 @@ _NO_UNIQUE = {"text", "bool", "json", "money"}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the new table. `reference`: the domain whose thing it names; `choices`: the values of an enum."""
+    """A column of the new table.
+
+    `domain`: the name of the new one; `choices`: the values of an enum; `reference`: the domain whose thing it names;
+    `money`: the field of which it is the amount or the currency.
+    """
 
     name: str
     kind: Kind
-    domain_cls: str
+    domain: DomainName
     options: frozenset[str] = field(default_factory=frozenset)
     choices: tuple[str, ...] = ()
     reference: str = ""
+    money: str = ""
 
     @property
     def optional(self) -> bool:
@@ -130,7 +134,7 @@ class Column:
     @property
     def model(self) -> str:
         """Its Python type."""
-        return f"{self.domain_cls}{self.cls}" if self.choices else self.kind.model
+        return f"{self.domain.cls}{self.cls}" if self.choices else self.kind.model
 
     @property
     def body(self) -> str:
@@ -151,12 +155,6 @@ class Column:
         return f"{camel(self.name)}Field"
 
     @property
-    def meaning(self) -> str:
-        """A sentence about it."""
-        text = f"{self.words}, one of {words(self.reference)}" if self.reference else self.words
-        return f"{text[0].upper()}{text[1:]}{'; null: none' if self.optional else ''}."
-
-    @property
     def example(self) -> str:
         """An expression, where the type alone has no telling example."""
         return self.kind.example.replace("{label}", self.words.capitalize())
@@ -169,18 +167,20 @@ class Column:
         return self.kind.sample.replace("{label}", self.words)
 
 
-def columns_of(given: Sequence[str], domain_cls: str, reference: Callable[[str, str], Kind]) -> list[Column]:
+def columns_of(
+    given: Sequence[str], domain: DomainName, reference: Callable[[str, str], Kind]
+) -> list[Column]:
     """Read the fields.
 
     Args:
         given: as typed, `number:str:unique`.
-        domain_cls: the class's name, with which the names of its enums begin.
+        domain: the name of the new one.
         reference: returns what a reference to a domain becomes, or refuses: field name, domain.
 
     Raises:
         FieldRefused: a sentence about the first one that can't be understood.
     """
-    columns = [column for text in given for column in _read(text, domain_cls, reference)]
+    columns = [column for text in given for column in _read(text, domain, reference)]
     names = [column.name for column in columns]
     for name in names:
         if names.count(name) > 1:
@@ -188,7 +188,7 @@ def columns_of(given: Sequence[str], domain_cls: str, reference: Callable[[str, 
     return columns
 
 
-def _read(text: str, domain_cls: str, reference: Callable[[str, str], Kind]) -> list[Column]:
+def _read(text: str, domain: DomainName, reference: Callable[[str, str], Kind]) -> list[Column]:
     name, *rest = re.split(r":(?![^(]*\))", text)
     if not rest:
         raise FieldRefused(
@@ -203,8 +203,8 @@ def _read(text: str, domain_cls: str, reference: Callable[[str, str], Kind]) -> 
         target, *options = options
     chosen = _options(text, type_, options)
     if target:
-        return [Column(f"{name}_id", reference(name, target), domain_cls, chosen, reference=target)]
-    return _columns(text, name, type_, domain_cls, chosen)
+        return [Column(f"{name}_id", reference(name, target), domain, chosen, reference=target)]
+    return _columns(text, name, type_, domain, chosen)
 
 
 def _options(text: str, type_: str, options: Sequence[str]) -> frozenset[str]:
@@ -216,18 +216,18 @@ def _options(text: str, type_: str, options: Sequence[str]) -> frozenset[str]:
     return frozenset(options)
 
 
-def _columns(text: str, name: str, type_: str, domain_cls: str, chosen: frozenset[str]) -> list[Column]:
+def _columns(text: str, name: str, type_: str, domain: DomainName, chosen: frozenset[str]) -> list[Column]:
     if type_ == "money":
         amount, currency = _MONEY
         return [
-            Column(f"{name}_amount", amount, domain_cls, chosen),
-            Column(f"{name}_currency", currency, domain_cls, chosen - {"index"}),
+            Column(f"{name}_amount", amount, domain, chosen, money=name),
+            Column(f"{name}_currency", currency, domain, chosen - {"index"}, money=name),
         ]
     if type_.startswith("enum"):
-        return [Column(name, Kind("", "", ""), domain_cls, chosen, choices=_choices(text, type_))]
+        return [Column(name, Kind("", "", ""), domain, chosen, choices=_choices(text, type_))]
     if type_ not in KINDS:
         raise FieldRefused(f"{text}: {type_} is no type; there are {', '.join(TYPES)}.")
-    return [Column(name, KINDS[type_], domain_cls, chosen)]
+    return [Column(name, KINDS[type_], domain, chosen)]
 
 
 def _check_name(name: str) -> None:
@@ -258,18 +258,12 @@ def _choices(text: str, type_: str) -> tuple[str, ...]:
     return choices
 
 
-def filters_of(columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """Return the filters of a list: equality, and from and to for what is on a scale."""
-    found: list[dict[str, Any]] = []
+def filters_of(columns: Sequence[Column]) -> list[tuple[str, Column]]:
+    """Return the filters of a list and their columns: equality, and from and to for what is on a scale."""
+    found: list[tuple[str, Column]] = []
     for column in columns:
-        about = {"column": column.name, "type": column.alias}
-        if column.choices or (column.kind.filtered and not column.kind.ranged):
-            meaning = f"Exactly this {column.words}."
-            found.append({**about, "name": column.name, "operator": "==", "meaning": meaning})
         if column.kind.ranged:
-            for suffix, operator, word in (("from", ">=", "at least"), ("to", "<=", "at most")):
-                meaning = f"{column.words.capitalize()}: {word} this."
-                found.append(
-                    {**about, "name": f"{column.name}_{suffix}", "operator": operator, "meaning": meaning}
-                )
+            found += [(f"{column.name}{suffix}", column) for suffix in ("_from", "_to")]
+        elif column.choices or column.kind.filtered:
+            found.append((column.name, column))
     return found

@@ -1,6 +1,7 @@
 """`tulou new domain`: from a plan to a domain that works."""
 
 import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bootstrap.scaffold import map_edits
 from bootstrap.scaffold.changes import PROJECT, Changes
+from bootstrap.scaffold.fields import Column
+from bootstrap.scaffold.names import words
 
 MAP = "bootstrap/container.py"
 PARTS = ("container", "errors", "models", "public", "repository", "router", "schemas", "service")
@@ -77,12 +80,20 @@ def rendered(template: str, **names: Any) -> str:
 
 
 def _mail(plan: dict[str, Any]) -> dict[str, Any]:
-    told = [(column.words.capitalize(), f"{plan['singular']}.{column.name}") for column in plan["columns"]]
-    told = [("Id", f"{plan['singular']}.id"), *told]
     sentence = f"{plan['a'].capitalize()} of yours was created at {{{{ product }}}}."
     return {
         "title": f"Your new {plan['words']}",
         "sentence": textwrap.fill(sentence, 78),
-        "facts": ", ".join(f'("{label}", {expression})' for label, expression in told),
-        "facts_text": told,
+        "facts": list(_facts(plan["singular"], plan["columns"])),
     }
+
+
+def _facts(singular: str, columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
+    """Yield what a mail tells of a new thing, names and expressions: no ids of others, which mean nothing to people."""
+    yield "Id", f"{singular}.id"
+    for column in columns:
+        if column.money and column.kind.ranged:
+            amount, currency = f"{singular}.{column.name}", f"{singular}.{column.money}_currency"
+            yield words(column.money).capitalize(), f"{amount} | money({currency})"
+        elif not (column.money or column.reference):
+            yield column.words.capitalize(), f"{singular}.{column.name}"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootstrap.container import TulouContainer, domains_of
-from bootstrap.scaffold.faces import face_of
+from bootstrap.scaffold.faces import Thing, thing_of
 from bootstrap.scaffold.fields import FIELD_TYPES, Column, FieldRefused, Kind, columns_of, filters_of
-from bootstrap.scaffold.names import DomainName, NameRefused, domain_name, singular_of
+from bootstrap.scaffold.names import DomainName, NameRefused, domain_name
+from bootstrap.scaffold.wording import condition, meaning
 from bootstrap.settings import Settings
 
 _LONGEST_IDENTIFIER = 63
@@ -16,6 +17,7 @@ _WIDTH = 100
 _VARIABLES = {
     *(
         "admin",
+        "another",
         "body",
         "caller",
         "change",
@@ -91,7 +93,7 @@ def plan_domain(
             "UUID", "UUID", _sample_of(target, actor, owned="personal_data" in domains[target].providers)
         )
 
-    columns = columns_of(given, named.cls, reference)
+    columns = columns_of(given, named, reference)
     if not columns:
         raise FieldRefused(
             "A domain needs a field: --field name:str. `tulou new domain --help` shows the types."
@@ -109,7 +111,6 @@ def plan_domain(
         f"{column.cls}Unknown" for column in references
     ]
     required = next((column for column in columns if not column.optional), None)
-    filters = filters_of(columns)
     by = "owner_id" if owned else "caller_id"
     return {
         "name": named.name,
@@ -120,6 +121,7 @@ def plan_domain(
         "plural_words": named.plural_words,
         "a": named.a,
         "path": named.path,
+        "tag": named.tag,
         "columns": columns,
         "owned": owned,
         "job": job,
@@ -133,8 +135,13 @@ def plan_domain(
         "unique_index": {column.name: f"uq_{named.name}_{column.name}" for column in unique},
         "references": references,
         "has_optional": any(column.optional for column in columns),
-        "filters": filters,
-        "listed_by": _listed_by(filters),
+        "meanings": {column.name: meaning(column) for column in columns},
+        "filters": [
+            {"name": name, "type": column.alias, "meaning": condition(name, column)}
+            for name, column in filters_of(columns)
+        ],
+        "monies": {column.money: column.optional for column in columns if column.money},
+        "listed_by": _listed_by(columns),
         "sortable": [column for column in columns if column.kind.sortable and not column.optional],
         "needs": list(all_needs.values()),
         "service_needs": list(needs.values()),
@@ -144,7 +151,7 @@ def plan_domain(
             *(["domains.emails.public import OutgoingMail"] if mail else []),
         ],
         "factory_modules": [
-            f"tests.domains.{target}.factories import create_{singular_of(target)}"
+            f"tests.domains.{target}.factories import create_{_thing_of(target).singular}"
             for target in needs
             if target not in _HAND_MADE
         ],
@@ -165,7 +172,7 @@ def plan_domain(
         "deleter": "caller" if owned else "_admin",
         "actor": "user" if owned else "admin",
         "actor_name": actor,
-        "changed": next((column for column in columns if not column.reference), columns[0]),
+        "changed": _changed(columns),
         "refused_name": required.name if required else "nothing_of_this_kind",
         "refused_value": "None" if required else "1",
     }
@@ -183,7 +190,7 @@ def _sample_of(target: str, actor: str, *, owned: bool) -> str:
     if target in _HAND_MADE:
         return _HAND_MADE[target].format(actor=actor)
     whose = actor if owned else "await people.administrator()"
-    return f'(await create_{singular_of(target)}(people, {whose}))["id"]'
+    return f'(await create_{_thing_of(target).singular}(people, {whose}))["id"]'
 
 
 def _remarks(references: Sequence[Column], unique: Sequence[Column]) -> dict[str, Any]:
@@ -195,16 +202,20 @@ def _remarks(references: Sequence[Column], unique: Sequence[Column]) -> dict[str
 
 def _address_of(target: str) -> str:
     """Return the path of one thing of a domain."""
-    named = DomainName(target, singular_of(target))
+    named = DomainName(target, _thing_of(target).singular)
     return f"{named.path}/{{{named.singular}_id}}"
 
 
 def _need_of(target: str) -> Need:
-    protocols = face_of(target).questions
-    protocol = next((name for name, methods in protocols.items() if "exists" in methods), "")
-    if not protocol:
-        raise FieldRefused(f"domains/{target}/public.py has no Protocol with `exists`: nothing to ask.")
+    protocol = _thing_of(target).protocol
     return Need(target, protocol, f"domains.{target}.public import {protocol}", f"{target}.references")
+
+
+def _thing_of(target: str) -> Thing:
+    thing = thing_of(target)
+    if thing is None:
+        raise FieldRefused(f"domains/{target}/public.py has no Protocol with `exists`: nothing to ask.")
+    return thing
 
 
 def _indexes(named: DomainName, columns: Sequence[Column], *, owned: bool) -> list[dict[str, Any]]:
@@ -222,12 +233,21 @@ def _index(name: str, columns: Sequence[str], *, unique: bool = False) -> dict[s
     return {"name": name, "columns": ", ".join(f'"{column}"' for column in columns), "unique": unique}
 
 
-def _listed_by(filters: Sequence[dict[str, Any]]) -> str:
+def _listed_by(columns: Sequence[Column]) -> str:
     """Return the parameters, in Python, of a list that must show the thing `created`."""
-    wanted = {"sort": '"-created_at"'} | {
-        first["name"]: f'created["{first["column"]}"]' for first in filters[:1]
-    }
+    alone = [
+        (name, column) for name, column in filters_of(columns) if not (column.money and column.kind.ranged)
+    ]
+    wanted = {"sort": '"-created_at"'} | {name: f'created["{column.name}"]' for name, column in alone[:1]}
     return "{" + ", ".join(f'"{name}": {value}' for name, value in wanted.items()) + "}"
+
+
+def _changed(columns: Sequence[Column]) -> list[str]:
+    """Return what a test changes: a field that is no reference, and an amount with its currency."""
+    first = next((column for column in columns if not column.reference), columns[0])
+    return [
+        column.name for column in columns if column is first or (first.money and column.money == first.money)
+    ]
 
 
 def _check_lengths(named: DomainName, columns: Sequence[Column]) -> None:

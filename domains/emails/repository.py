@@ -160,7 +160,7 @@ class EmailRepository(Repository):
 
     async def find(self, request: PageRequest, filters: Mapping[str, Any]) -> Page[EmailRead]:
         """Return one page of mails; filters: `status`, `recipient` (the whole address, in any case)."""
-        return await self.page(_LIST, request, filters)
+        return await self.fetch_page(_LIST, request, filters)
 
     async def counts(self) -> list[StatusCount]:
         """Count the mails that somebody still has to do something about, and the others accepted within an hour."""

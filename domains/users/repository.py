@@ -67,9 +67,9 @@ class UserRepository(Repository):
         )
         return None if found is None else as_expected(found)
 
-    async def list(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
+    async def page(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
         """Return a page of users; `wanted.email` is a normalised address."""
-        return await self.page(_LISTING, request, wanted.model_dump())
+        return await self.fetch_page(_LISTING, request, wanted.model_dump())
 
     async def delete(self, user_id: UUID) -> None:
         """Delete a user, if there."""

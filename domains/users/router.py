@@ -63,7 +63,7 @@ async def list_users(
     wanted: Annotated[UserFilter, Depends(_wanted)],
 ) -> Page[UserBody]:
     """Return a page of all users. For administrators."""
-    page = await users.list(paging, wanted)
+    page = await users.page(paging, wanted)
     link_next(request, response, page)
     return Page(data=[UserBody.of(row) for row in page.data], next_cursor=page.next_cursor, total=page.total)
 

@@ -48,11 +48,11 @@ class UserService:
             user.rename(**wanted, now=self.clock.now())
             return UserRow.model_validate(user)
 
-    async def list(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
+    async def page(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
         """Return a page of all users."""
         if wanted.email is not None:
             wanted = wanted.model_copy(update={"email": key_of_address(wanted.email)})
-        return await self.repository.list(request, wanted)
+        return await self.repository.page(request, wanted)
 
 
 class Directory:

@@ -1,5 +1,6 @@
 """`tulou new domain` writes a domain that works, or nothing; `tulou remove domain` leaves nothing."""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def test_a_domain_with_five_fields_is_small_passes_its_own_tests_and_goes_withou
         (["files", "--field", "a:str"], "files is there already"),
         (["database", "--field", "a:str"], "database is there already"),
         (["Things", "--field", "a:str"], "Things is no name of a domain"),
-        (["sheep", "--field", "a:str"], "Say the singular: --singular"),
+        (["sheep", "--field", "a:str"], "sheep can be one or many. Say what one of them is called"),
+        (["movie", "--field", "a:str"], "movie looks like no plural"),
         (["events", "--field", "a:str"], "event is no good name"),
         (["things"], "A domain needs a field"),
         (["things", "--field", "a"], "a has no type"),
@@ -139,6 +141,12 @@ def test_every_type_with_every_option_works(new_checkout) -> None:
         "new", "domain", "purchase_orders", *options(fields), "--owned", "--with-job", "--with-mail"
     )
     assert orders.returncode == 0, orders.stderr
+    forgetting = checkout.tulou("new", "job", "purchase_orders", "forget_country", "--on", "CountryDeleted")
+    assert forgetting.returncode == 0, forgetting.stderr
+    shutil.copy(
+        PROJECT / "tests/scaffold/more_of_orders.py",
+        checkout.folder / "tests/domains/purchase_orders/test_more.py",
+    )
     tested = checkout.run(
         ".venv/bin/python", "-m", "pytest", "-q", "tests/domains/countries", "tests/domains/purchase_orders"
     )
@@ -146,3 +154,25 @@ def test_every_type_with_every_option_works(new_checkout) -> None:
     checked = checkout.run(".venv/bin/mypy")
     assert "domains/countries" not in checked.stdout
     assert "domains/purchase_orders" not in checked.stdout
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_domain_with_a_singular_of_its_own_can_be_referred_to_and_renamed(new_checkout) -> None:
+    checkout = new_checkout()
+    for arguments in (
+        ("new", "domain", "series", "--singular", "show", *options(["title:str", "price:money:optional"])),
+        ("new", "domain", "episodes", *options(["title:str", "show:ref:series"]), "--owned"),
+        ("rename", "domain", "series", "tv_programmes"),
+    ):
+        done = checkout.tulou(*arguments)
+        assert done.returncode == 0, done.stderr
+    router = (checkout.folder / "domains/episodes/router.py").read_text()
+    assert "/v1/tv-programmes/{tv_programme_id}" in router
+    assert 'tags=["tv-programmes"]' in (checkout.folder / "domains/tv_programmes/router.py").read_text()
+    folders = ("tests/domains/tv_programmes", "tests/domains/episodes", "tests/bootstrap/test_migrations.py")
+    tested = checkout.run(".venv/bin/python", "-m", "pytest", "-q", *folders)
+    assert tested.returncode == 0, tested.stdout
+    for name in ("mypy", "lint-imports"):
+        checked = checkout.run(f".venv/bin/{name}")
+        assert checked.returncode == 0, checked.stdout

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from shared import field_types
-from shared.schemas import RequestBody, unchanged
+from shared.schemas import RequestBody, only_with, together, unchanged
 
 
 def shown(type_: object, value: object) -> object:
@@ -63,3 +63,58 @@ def test_a_field_that_may_be_absent_may_still_not_be_null():
     with pytest.raises(ValidationError):
         Change.model_validate({"name": None})
     assert Change.model_json_schema().get("required", []) == []
+
+
+class Priced(RequestBody):
+    amount: str | None = None
+    currency: str | None = None
+
+    _price = together("amount", "currency")
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({}, None),
+        ({"amount": "1", "currency": "EUR"}, None),
+        ({"amount": None, "currency": None}, None),
+        ({"amount": "1"}, "currency"),
+        ({"currency": "EUR"}, "amount"),
+        ({"amount": None}, "currency"),
+        ({"amount": None, "currency": "EUR"}, "amount"),
+    ],
+)
+def test_what_belongs_together_is_sent_together(given, refused):
+    assert field_refused(Priced, given) == refused
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({}, None),
+        ({"currency": "EUR"}, None),
+        ({"amount_from": "1", "currency": "EUR"}, None),
+        ({"amount_from": "1"}, "currency"),
+        ({"amount_to": "1"}, "currency"),
+    ],
+)
+def test_what_means_nothing_alone_is_refused_alone(given, refused):
+    class Wanted(BaseModel):
+        amount_from: str | None = None
+        amount_to: str | None = None
+        currency: str | None = None
+
+        _price = only_with("currency", "amount_from", "amount_to")
+
+    assert field_refused(Wanted, given) == refused
+
+
+def field_refused(model: type[BaseModel], given: dict[str, object]) -> str | None:
+    """Return the name of the one field that is refused."""
+    try:
+        model.model_validate(given)
+    except ValidationError as error:
+        (problem,) = error.errors()
+        assert problem["type"] == "value_error"
+        return str(problem["loc"][0])
+    return None

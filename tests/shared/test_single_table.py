@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import Index, MetaData, bindparam
+from sqlalchemy import Index, MetaData, bindparam, func
 from sqlmodel import col
 
 from shared.database import Database
@@ -16,7 +16,7 @@ from shared.models import OwnedTable, RevisedTable
 from shared.pagination import PageRequest
 from shared.preconditions import Precondition, PreconditionFailed, under
 from shared.schemas import StoredBody
-from shared.single_table import CommonRepository, OwnedRepository, TableStatements
+from shared.single_table import CommonRepository, OwnedRepository, TableStatements, conditions
 
 NOW, LATER = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 7, 2, tzinfo=UTC)
 COLUMNS = """
@@ -65,6 +65,9 @@ class NamedBody(StoredBody):
 
 class Wanted(BaseModel):
     name: str | None = None
+    name_from: str | None = None
+    name_to: str | None = None
+    letter: str | None = None
 
 
 class PetRepository(OwnedRepository[Pet, NamedBody]):
@@ -74,7 +77,7 @@ class PetRepository(OwnedRepository[Pet, NamedBody]):
         missing=NoSuchThing,
         taken={"uq_pets_name": NameTaken},
         sorts=("created_at", "name"),
-        filters={"name": col(Pet.name) == bindparam("name")},
+        filters=conditions(Pet, Wanted) | {"letter": func.left(col(Pet.name), 1) == bindparam("letter")},
     )
 
 
@@ -118,16 +121,31 @@ async def inserted(repository, row):
 async def test_an_owner_finds_what_is_theirs_and_nobody_else_does(pets, pet) -> None:
     other, request = new_id(), PageRequest(sort="name", include_total=True)
     assert await pets.read(pet.id, pet.owner_id) == NamedBody.model_validate(pet)
-    page = await pets.list(pet.owner_id, request, Wanted(name="Rex"))
+    page = await pets.page(pet.owner_id, request, Wanted(name="Rex"))
     assert ([found.id for found in page.data], page.total) == ([pet.id], 1)
     assert await pets.find(pet.id, other) is None
-    assert (await pets.list(other, request, Wanted())).data == []
+    assert (await pets.page(other, request, Wanted())).data == []
     with pytest.raises(NoSuchThing):
         await pets.read(pet.id, other)
     async with pets.database.transaction():
         assert await pets.find_locked(pet.id, other) is None
         with pytest.raises(NoSuchThing):
             await pets.lock(pet.id, other)
+
+
+async def test_filters_named_after_columns_compare_them_and_others_are_added(pets, pet) -> None:
+    async def found(**wanted: str) -> bool:
+        page = await pets.page(pet.owner_id, PageRequest(sort="name"), Wanted(**wanted))
+        return [one.id for one in page.data] == [pet.id]
+
+    assert await found(name="Rex", name_from="Re", name_to="Rf", letter="R")
+    for wanted in ({"name": "Re"}, {"name_from": "Rf"}, {"name_to": "Re"}, {"letter": "M"}):
+        assert not await found(**wanted)
+
+
+def test_a_row_tells_what_would_change() -> None:
+    pet = Pet(owner_id=new_id(), name="Rex")
+    assert pet.differences({"name": "Max", "owner_id": pet.owner_id}) == {"name": "Max"}
 
 
 async def test_what_is_locked_is_changed_or_deleted(pets, pet) -> None:
@@ -168,7 +186,7 @@ async def test_a_purge_leaves_what_belongs_to_others(pets, pet) -> None:
 async def test_what_is_nobodys_is_everybodys(kinds) -> None:
     dog = await inserted(kinds, Kind(name="dog", created_at=NOW, updated_at=NOW))
     assert (await kinds.read(dog.id)).name == "dog"
-    assert (await kinds.list(PageRequest(sort="name"), Wanted())).data == [await kinds.find(dog.id)]
+    assert (await kinds.page(PageRequest(sort="name"), Wanted())).data == [await kinds.find(dog.id)]
     async with kinds.database.transaction():
         await kinds.delete(await kinds.lock(dog.id))
         assert await kinds.find_locked(new_id()) is None

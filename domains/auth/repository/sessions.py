@@ -109,9 +109,9 @@ class SessionRepository(Repository):
         )
         return row or FamiliarityRow(earlier=0, alike=0)
 
-    async def list(self, user_id: UUID, request: PageRequest, now: datetime) -> Page[SessionRow]:
+    async def page(self, user_id: UUID, request: PageRequest, now: datetime) -> Page[SessionRow]:
         """Return a page of a person's living sessions."""
-        return await self.page(_LISTING, request, {}, its_user=user_id, now=now)
+        return await self.fetch_page(_LISTING, request, {}, its_user=user_id, now=now)
 
     async def end_one(self, user_id: UUID, session_id: UUID, reason: EndReason, now: datetime) -> bool:
         """End one session of a person; tell whether it was there and living."""

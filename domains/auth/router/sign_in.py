@@ -86,7 +86,7 @@ async def list_sessions(
     request: Request, response: Response, caller: Caller, sessions: Sessions, paging: Paging
 ) -> Page[SessionBody]:
     """Return where you are signed in."""
-    page = await sessions.list(caller, paging)
+    page = await sessions.page(caller, paging)
     link_next(request, response, page)
     return Page(
         data=[SessionBody.of(row, current=caller.session_id) for row in page.data],

@@ -134,9 +134,9 @@ class SessionService:
                 scope=scope.value,
             )
 
-    async def list(self, principal: Principal, request: PageRequest) -> Page[SessionRow]:
+    async def page(self, principal: Principal, request: PageRequest) -> Page[SessionRow]:
         """Return a page of one's living sessions."""
-        return await self.base.sessions.list(principal.user_id, request, self.base.clock.now())
+        return await self.base.sessions.page(principal.user_id, request, self.base.clock.now())
 
     async def revoke(self, principal: Principal, session_id: UUID, visitor: Visitor) -> None:
         """End one of one's sessions.

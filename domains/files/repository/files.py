@@ -149,7 +149,7 @@ class FileRepository(Repository):
         self, owner_id: UUID, request: PageRequest, filters: dict[str, str | None], *, trashed: bool
     ) -> Page[FileRow]:
         """Return a page of an owner's files; filters: content_type, kind, tag, q."""
-        return await self.page(_TRASH if trashed else _LIST, request, filters, owner=owner_id)
+        return await self.fetch_page(_TRASH if trashed else _LIST, request, filters, owner=owner_id)
 
     async def content(self, file_id: UUID, owner_id: UUID | None = None) -> ContentRow | None:
         """Return what is needed to read a file's bytes; without an owner for work that is done for any."""

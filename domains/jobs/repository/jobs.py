@@ -240,7 +240,7 @@ class JobRepository(Repository):
     ) -> Page[JobRow]:
         """Return one page of somebody's jobs."""
         present = dict(filters)
-        return await self.page(_OWN, request, present, flags=[status] if status else [], owner=owner_id)
+        return await self.fetch_page(_OWN, request, present, flags=[status] if status else [], owner=owner_id)
 
     async def cancel(self, job_id: UUID) -> JobRow | None:
         """End a waiting job, or ask a running one to stop; None when it is over."""

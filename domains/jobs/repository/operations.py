@@ -199,7 +199,7 @@ class OperationsRepository(Repository):
         """Return up to `limit` jobs, the latest first."""
         filters = wanted.model_dump(exclude={"status"})
         flags = [wanted.status] if wanted.status else []
-        page = await self.page(_LIST, PageRequest(limit=limit, sort="-id"), filters, flags=flags)
+        page = await self.fetch_page(_LIST, PageRequest(limit=limit, sort="-id"), filters, flags=flags)
         return page.data
 
     async def report(self, job_id: UUID) -> JobReport | None:
