@@ -62,7 +62,7 @@ def _bounded(column: Column, bound: str) -> str:
         return f"{named.capitalize()} {told}" if _is_when(column) else f"Only those whose {named} is {told}"
     least = "at least this" if bound == "_from" else "at most this"
     if column.money:
-        return f"Only those whose {words(column.money)} is {least}, in `{column.money}_currency`"
+        return f"Only those whose {words(column.money)} is {least}; needs `{column.money}_currency`"
     return f"Only those whose {column.words} is {least}"
 
 

@@ -136,7 +136,7 @@ def test_an_amount_names_its_currency():
         "price_currency": '"Currency of the movie\'s price, a code as in ISO 4217."',
     }
     assert told == {
-        "price_amount_from": '"Only those whose price is at least this, in `price_currency`."',
-        "price_amount_to": '"Only those whose price is at most this, in `price_currency`."',
+        "price_amount_from": '"Only those whose price is at least this; needs `price_currency`."',
+        "price_amount_to": '"Only those whose price is at most this; needs `price_currency`."',
         "price_currency": '"Only those whose price is in this currency."',
     }
