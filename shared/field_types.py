@@ -1,12 +1,27 @@
 """Types of fields in bodies: each refuses what its column can't hold, and is shown as it was stored."""
 
+import re
+from collections.abc import Callable
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, AnyHttpUrl, Field, PlainSerializer, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+)
+
+from shared.schemas import UtcDatetime
 
 EXACT_DIGITS, EXACT_PLACES, MONEY_PLACES = 18, 4, 2
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = "[0-9]{2}:[0-9]{2}"
+_MOMENT = rf"{_DATE}[Tt ]{_TIME}:[0-9]{{2}}(\.[0-9]+)?([Zz]|[+-]{_TIME})"
 _URL = TypeAdapter(AnyHttpUrl)
 
 
@@ -14,6 +29,40 @@ def plain_number(number: Decimal) -> str:
     """Return a number without an exponent and without zeros that say nothing."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _pattern(places: int) -> str:
+    return rf"^-?[0-9]{{1,{EXACT_DIGITS - places}}}(\.[0-9]{{1,{places}}})?$"
+
+
+def _written(pattern: str, kind: type, example: str) -> Callable[[Any], Any]:
+    """Return what lets through texts of this form, and what a row has: pydantic alone takes `"0"` for a day of 1970."""
+    form = re.compile(pattern)
+
+    def check(value: Any) -> Any:
+        if isinstance(value, kind) or (isinstance(value, str) and form.fullmatch(value)):
+            return value
+        message = f'must be a string like "{example}"'
+        raise ValueError(message)
+
+    return check
+
+
+def _shown_as(pattern: str) -> Callable[[dict[str, Any]], None]:
+    """Return what describes a number as a text of this form, where pydantic says that a number would do too."""
+
+    def describe(schema: dict[str, Any]) -> None:
+        schema.pop("anyOf", None)
+        schema.update(type="string", pattern=pattern)
+
+    return describe
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        message = "must be a whole number"
+        raise ValueError(message)  # noqa: TRY004  # what a validator raises
+    return value
 
 
 def _with_cents(amount: Decimal) -> Decimal:
@@ -34,17 +83,33 @@ def _mail_address(text: str) -> str:
 
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 LongText = Annotated[str, Field(max_length=20_000)]
-WholeNumber = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
+WholeNumber = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42]), BeforeValidator(_no_bool)]
 """What every reader of JSON keeps exactly (RFC 7493, section 2.2)."""
+CalendarDate = Annotated[date, BeforeValidator(_written(_DATE, date, "2026-07-01"))]
+"""A day (RFC 3339, full-date)."""
+Moment = Annotated[UtcDatetime, BeforeValidator(_written(_MOMENT, datetime, "2026-07-01T10:00:00Z"))]
+"""A moment with its zone (RFC 3339, date-time)."""
 ExactNumber = Annotated[
     Decimal,
-    Field(max_digits=EXACT_DIGITS, decimal_places=EXACT_PLACES, examples=["12.5"]),
+    Field(
+        max_digits=EXACT_DIGITS,
+        decimal_places=EXACT_PLACES,
+        examples=["12.5"],
+        json_schema_extra=_shown_as(_pattern(EXACT_PLACES)),
+    ),
+    BeforeValidator(_written(_pattern(EXACT_PLACES), Decimal, "12.5")),
     PlainSerializer(plain_number, return_type=str, when_used="json"),
 ]
-"""A decimal number, in answers a string: JSON's numbers would lose digits."""
+"""A decimal number, as a string: JSON's numbers would lose digits."""
 MoneyAmount = Annotated[
     Decimal,
-    Field(max_digits=EXACT_DIGITS, decimal_places=MONEY_PLACES, examples=["12.50"]),
+    Field(
+        max_digits=EXACT_DIGITS,
+        decimal_places=MONEY_PLACES,
+        examples=["12.50"],
+        json_schema_extra=_shown_as(_pattern(MONEY_PLACES)),
+    ),
+    BeforeValidator(_written(_pattern(MONEY_PLACES), Decimal, "12.50")),
     AfterValidator(_with_cents),
 ]
 CurrencyCode = Annotated[

@@ -51,13 +51,18 @@ KINDS = {
         sortable=True,
         ranged=True,
     ),
-    "bool": Kind("bool", "bool", "bool(number % 2)"),
+    "bool": Kind("bool", "StrictBool", "bool(number % 2)"),
     "date": Kind(
-        "date", "date", 'f"2026-07-{number % 28 + 1:02}"', sortable=True, ranged=True, example='"2026-07-01"'
+        "date",
+        "CalendarDate",
+        'f"2026-07-{number % 28 + 1:02}"',
+        sortable=True,
+        ranged=True,
+        example='"2026-07-01"',
     ),
     "datetime": Kind(
         "datetime",
-        "UtcDatetime",
+        "Moment",
         'f"2026-07-{number % 28 + 1:02}T10:00:00Z"',
         "moment()",
         "moment(nullable=True)",
@@ -89,7 +94,7 @@ _MONEY = (
     Kind("str", "CurrencyCode", '"EUR"'),
 )
 TYPES = (*KINDS, "enum(a,b)", "money", "file", "ref:<domain>")
-FIELD_TYPES = {kind.body for kind in (*KINDS.values(), *_MONEY)} - {"bool", "date", "UtcDatetime", "UUID"}
+FIELD_TYPES = {kind.body for kind in (*KINDS.values(), *_MONEY)} - {"StrictBool", "UUID"}
 """Those that are in `shared.field_types`."""
 
 _NO_UNIQUE = {"text", "bool", "json", "money"}

@@ -137,7 +137,7 @@ def plan_domain(
         "has_optional": any(column.optional for column in columns),
         "meanings": {column.name: meaning(column) for column in columns},
         "filters": [
-            {"name": name, "type": column.alias, "meaning": condition(name, column)}
+            {"name": name, "type": _in_address(column), "meaning": condition(name, column)}
             for name, column in filters_of(columns)
         ],
         "monies": {column.money: column.optional for column in columns if column.money},
@@ -240,6 +240,11 @@ def _listed_by(columns: Sequence[Column]) -> str:
     ]
     wanted = {"sort": '"-created_at"'} | {name: f'created["{column.name}"]' for name, column in alone[:1]}
     return "{" + ", ".join(f'"{name}": {value}' for name, value in wanted.items()) + "}"
+
+
+def _in_address(column: Column) -> str:
+    """Return the type of a filter: that of the field, but in an address `true` is a text."""
+    return "bool" if column.kind.model == "bool" else column.alias
 
 
 def _changed(columns: Sequence[Column]) -> list[str]:

@@ -74,8 +74,7 @@ def _predicate(named: str) -> tuple[str, str]:
 
 def _is_when(column: Column) -> bool:
     """Whether the name is a phrase that a day or a moment completes: due on, valid until."""
-    *before, last = column.words.split(" ")
-    return column.kind.model in {"date", "datetime"} and bool(before) and last in _PREPOSITIONS
+    return column.kind.model in {"date", "datetime"} and column.words.split(" ")[-1] in _PREPOSITIONS
 
 
 def _unit(column: Column) -> str:

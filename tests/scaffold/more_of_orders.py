@@ -53,6 +53,22 @@ async def test_the_table_holds_no_amount_without_its_currency(people, user, comp
             (await orders.lock(order_id, user.id)).tip_currency = None
 
 
+@pytest.mark.parametrize(
+    ("field", "sent"),
+    [("a_bool", 0), ("a_bool", "yes"), ("a_decimal", 7.5), ("a_date", "0"), ("a_datetime", 0)],
+)
+async def test_a_value_is_of_the_type_that_the_document_says(client, people, user, field, sent):
+    body = await purchase_order_body(people, user, **{field: sent})
+    assert refused(await client.post(URL, json=body, headers=user.headers)).keys() == {f"#/{field}"}
+
+
+async def test_yes_and_no_can_be_asked_for(client, people, user):
+    order = await create_purchase_order(people, user, a_bool=True)
+    for asked, found in (("true", [order["id"]]), ("false", [])):
+        answer = await client.get(URL, params={"a_bool": asked}, headers=user.headers)
+        assert [one["id"] for one in answer.json()["data"]] == found
+
+
 async def test_amounts_are_compared_within_a_currency(client, people, user):
     await create_purchase_order(people, user, total_amount="5.00")
     dear = await create_purchase_order(people, user, total_amount="9.00")

@@ -1,5 +1,6 @@
 """What fields of bodies take, and how they are shown."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -22,6 +23,9 @@ def shown(type_: object, value: object) -> object:
         (field_types.ExactNumber, Decimal("1E+3"), "1000"),
         (field_types.ExactNumber, "-0.0001", "-0.0001"),
         (field_types.MoneyAmount, "12.5", "12.50"),
+        (field_types.CalendarDate, "2026-07-01", "2026-07-01"),
+        (field_types.Moment, "2026-07-01T12:00:00+02:00", "2026-07-01T10:00:00Z"),
+        (field_types.Moment, datetime(2026, 7, 1, 10, tzinfo=UTC), "2026-07-01T10:00:00Z"),
         (field_types.CurrencyCode, "EUR", "EUR"),
         (field_types.MailAddress, "Ada@EXAMPLE.com", "Ada@example.com"),
         (field_types.WebAddress, "https://example.com/a?b=c", "https://example.com/a?b=c"),
@@ -40,9 +44,18 @@ def test_what_is_stored_is_shown_in_one_form(type_, given, expected):
         (field_types.LongText, "x" * 20_001),
         (field_types.WholeNumber, 2**53),
         (field_types.WholeNumber, -(2**53)),
+        (field_types.WholeNumber, True),
         (field_types.ExactNumber, "0.00001"),
         (field_types.ExactNumber, "1e18"),
+        (field_types.ExactNumber, "1e3"),
+        (field_types.ExactNumber, 12.5),
         (field_types.ExactNumber, "NaN"),
+        (field_types.CalendarDate, "0"),
+        (field_types.CalendarDate, 0),
+        (field_types.CalendarDate, "2026-02-30"),
+        (field_types.Moment, "0"),
+        (field_types.Moment, "2026-07-01T12:00:00"),
+        (field_types.MoneyAmount, 12.5),
         (field_types.MoneyAmount, "0.001"),
         (field_types.CurrencyCode, "euro"),
         (field_types.MailAddress, "nobody"),
