@@ -91,6 +91,7 @@ Moment = Annotated[UtcDatetime, BeforeValidator(_written(_MOMENT, datetime, "202
 """A moment with its zone (RFC 3339, date-time)."""
 ExactNumber = Annotated[
     Decimal,
+    PlainSerializer(plain_number, return_type=str, when_used="json"),
     Field(
         max_digits=EXACT_DIGITS,
         decimal_places=EXACT_PLACES,
@@ -98,7 +99,6 @@ ExactNumber = Annotated[
         json_schema_extra=_shown_as(_pattern(EXACT_PLACES)),
     ),
     BeforeValidator(_written(_pattern(EXACT_PLACES), Decimal, "12.5")),
-    PlainSerializer(plain_number, return_type=str, when_used="json"),
 ]
 """A decimal number, as a string: JSON's numbers would lose digits."""
 MoneyAmount = Annotated[
