@@ -37,7 +37,9 @@ def domain(
     owned: Annotated[bool, typer.Option("--owned", help="Each thing belongs to who created it.")] = False,
     with_job: Annotated[bool, typer.Option("--with-job", help="A job that reacts to new ones.")] = False,
     with_mail: Annotated[bool, typer.Option("--with-mail", help="A mail to the owner of a new one.")] = False,
-    singular: Annotated[str | None, typer.Option(help="If it isn't the plural without its s.")] = None,
+    singular: Annotated[
+        str | None, typer.Option(help="What one of them is called, if the plural doesn't tell.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be written.")] = False,
 ) -> None:
     """Write a whole domain: table, routes, service, migration, tests, and its line in bootstrap/container.py."""
@@ -118,8 +120,13 @@ def rename_domain(
     name: Domain,
     to: Annotated[str, typer.Argument(help="Its new name.")],
     *,
-    singular: Annotated[str | None, typer.Option(help="The old singular, if it isn't regular.")] = None,
-    to_singular: Annotated[str | None, typer.Option(help="The new one.")] = None,
+    singular: Annotated[
+        str | None,
+        typer.Option(help="The old singular, if public.py has no question `exists` that tells it."),
+    ] = None,
+    to_singular: Annotated[
+        str | None, typer.Option(help="The new singular, if the plural doesn't tell.")
+    ] = None,
 ) -> None:
     """Give a domain another name, and write the migration that renames its tables."""
     from bootstrap.scaffold import removal  # noqa: PLC0415  # as above

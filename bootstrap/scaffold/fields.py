@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sqlmodel import SQLModel
-
 from bootstrap.scaffold.names import DomainName, camel, words
+from shared.models import RevisedTable
 
 OPTIONS = ("unique", "optional", "index")
 OWN = {"id", "owner_id", "created_at", "updated_at", "checked_at", "revision"}
@@ -244,7 +243,7 @@ def _check_name(name: str) -> None:
         raise FieldRefused(f"{name} is a word of Python; call the field otherwise.")
     if name in OWN:
         raise FieldRefused(f"{name} is there already: every domain has it.")
-    if hasattr(SQLModel, name) or name.startswith("model_") or name in TAKEN:
+    if hasattr(RevisedTable, name) or name.startswith("model_") or name in TAKEN:
         raise FieldRefused(f"{name} means something else here; call the field otherwise.")
     if hasattr(builtins, name) and name not in {"type", "format", "range", "hash", "filter"}:
         raise FieldRefused(f"{name} is a name that Python has built in; call the field otherwise.")

@@ -60,6 +60,7 @@ def test_a_domain_with_five_fields_is_small_passes_its_own_tests_and_goes_withou
         (["things", "--field", "a:str:big"], "big is no option"),
         (["things", "--field", "id:str"], "id is there already"),
         (["things", "--field", "json:str"], "json means something else here"),
+        (["things", "--field", "change:str"], "change means something else here"),
         (["things", "--field", "lambda:str"], "lambda is a word of Python"),
         (["things", "--field", "a:ref"], "doesn't say what it refers to"),
         (["things", "--field", "a:ref:jobs"], "jobs has nothing that can be referred to"),
