@@ -28,8 +28,9 @@ class SlowMailServer:
 
 @pytest.mark.parametrize("mails", [1, 3])
 async def test_a_child_has_as_many_mails_under_way_as_the_settings_say(
-    mails, programs, composition, app
+    mails, programs, composition, work_off
 ) -> None:
+    await work_off()  # what other tests have left waiting
     loop, slow, mailer = asyncio.get_running_loop(), SlowMailServer(), composition.emails.mailer()
     server = await loop.create_server(lambda: SMTP(slow, loop=loop), "127.0.0.1", 0)
     async with server:
