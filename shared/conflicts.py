@@ -1,7 +1,7 @@
 """Violated constraints, as the errors that a domain has for them."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from types import TracebackType
 
 import asyncpg
 from sqlalchemy.exc import IntegrityError
@@ -12,16 +12,25 @@ Conflicts = Mapping[str, type[AppError]]
 """The error of each constraint, by the constraint's name."""
 
 
-@contextmanager
-def conflicts_translated(errors: Conflicts) -> Iterator[None]:
+class conflicts_translated:  # noqa: N801  # reads as what it does
     """Raise the domain's own error for a violated constraint."""
-    try:
-        yield
-    except (IntegrityError, asyncpg.IntegrityConstraintViolationError) as error:
-        known = errors.get(constraint_of(error) or "")
-        if known is None:
-            raise
-        raise known from error
+
+    __slots__ = ("_errors",)
+
+    def __init__(self, errors: Conflicts) -> None:
+        self._errors = errors
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Translate what was raised."""
+        if isinstance(error, IntegrityError | asyncpg.IntegrityConstraintViolationError):
+            known = self._errors.get(constraint_of(error) or "")
+            if known is not None:
+                raise known from error
 
 
 def constraint_of(error: BaseException) -> str | None:

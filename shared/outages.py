@@ -1,7 +1,6 @@
 """The many ways in which a database can be away, as one error."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -25,15 +24,20 @@ _AWAY = ("08", "57P", "53300")
 """SQLSTATE: a connection failed; it shuts down, starts up or has crashed; it has too many connections already."""
 
 
-@contextmanager
-def unreachable_translated() -> Iterator[None]:
+class unreachable_translated:  # noqa: N801  # reads as what it does
     """Turn the many ways in which a database can be away into `DatabaseUnavailable`."""
-    try:
-        yield
-    except Exception as error:
-        if says_unreachable(error):
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Translate what was raised."""
+        if isinstance(error, Exception) and says_unreachable(error):
             raise DatabaseUnavailable from error
-        raise
 
 
 def says_unreachable(error: BaseException) -> bool:
