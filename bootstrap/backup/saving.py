@@ -20,6 +20,7 @@ from domains.files.public import ERASING
 from domains.files.repository.objects import NAMED_OBJECTS
 from domains.files.schemas import ObjectRow
 from shared.errors import AppError
+from shared.streams import Chunk
 
 LISTING = "files.jsonl.gz"
 AT_ONCE = 4
@@ -152,7 +153,7 @@ def file_key(named: ObjectRow) -> str:
     return f"files/{named.storage_key}"
 
 
-async def checked(pieces: AsyncIterator[bytes], named: ObjectRow) -> AsyncIterator[bytes]:
+async def checked(pieces: AsyncIterator[Chunk], named: ObjectRow) -> AsyncIterator[Chunk]:
     """Pass an object through; refuse its end when these are not the bytes that were once stored.
 
     Raises OtherBytes.

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
@@ -17,10 +18,13 @@ from pydantic import SecretStr
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.settings import FilesSettings
 from shared.errors import AppError
+from shared.streams import Chunk
 from shared.trace import span
 
-PIECE = 1 << 20
-"""Bytes that are read at once. A download holds two pieces in memory: one is read while the other is sent."""
+SMALLEST_PIECE, LARGEST_PIECE = 1 << 18, 1 << 22
+"""Bytes that are read at once: few for who takes them slowly, since there may be many of those at a time."""
+_QUICKLY = 0.05
+"""Seconds: who has taken a piece by then gets a larger one. Of a store in the network it is read meanwhile."""
 
 # Together what one upload may hold in memory; S3 wants parts of at least 5 MiB.
 _PART = 5 << 20
@@ -42,7 +46,7 @@ class ObjectFiles:
         self._folder = data_folder / "files"
         self._opened: ObjectStore | None = None
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+    async def put(self, key: str, chunks: AsyncIterator[Chunk]) -> None:
         """Store a stream. What `chunks` raises comes through, and nothing is kept then.
 
         Raises:
@@ -60,28 +64,31 @@ class ObjectFiles:
                 raise faults.raised from error
             raise _translated(error) from error
 
-    async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Yield the bytes from `start` up to, not including, `end`, in pieces of at most `PIECE`."""
-        following: asyncio.Task[bytes] | None = None
+    async def read(self, key: str, start: int, end: int) -> AsyncIterator[Chunk]:
+        """Yield the bytes from `start` up to, not including, `end`, in pieces that whoever takes them keeps up with."""
+        is_far = not isinstance(self._store, LocalStore)
+        size, following = SMALLEST_PIECE, None
         try:
-            for offset in range(start, end, PIECE):
-                piece = await (following or self._piece(key, offset, end))
-                ahead = offset + PIECE
-                following = asyncio.create_task(self._piece(key, ahead, end)) if ahead < end else None
+            while start < end:
+                piece = await (following or self._piece(key, start, min(start + size, end)))
+                start += len(piece)
+                following = None
+                if is_far and size > SMALLEST_PIECE and start < end:
+                    following = asyncio.create_task(self._piece(key, start, min(start + size, end)))
+                given = time.monotonic()
                 yield piece
+                quickly = time.monotonic() - given < _QUICKLY
+                size = min(2 * size, LARGEST_PIECE) if quickly else max(size // 4, SMALLEST_PIECE)
         finally:
             if following is not None:
                 following.cancel()
 
-    async def _piece(self, key: str, start: int, end: int) -> bytes:
+    async def _piece(self, key: str, start: int, end: int) -> memoryview:
         try:
             with span("store get", "client", about={"tulou.store.key": key}):
-                found = await obstore.get_range_async(
-                    self._store, key, start=start, end=min(start + PIECE, end)
-                )
+                return memoryview(await obstore.get_range_async(self._store, key, start=start, end=end))
         except (BaseError, OSError) as error:
             raise _translated(error) from error
-        return bytes(memoryview(found))
 
     async def fetch(self, key: str, size: int, target: Path) -> None:
         """Copy an object into a local file."""
@@ -185,11 +192,11 @@ class ObjectFiles:
 class _Faults:
     """Remembers what the stream itself raised, which the store would dress up as its own failure."""
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, chunks: AsyncIterator[Chunk]) -> None:
         self._chunks = chunks
         self.raised: BaseException | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[Chunk]:
         try:
             async for chunk in self._chunks:
                 yield chunk

@@ -13,6 +13,7 @@ from domains.files.router.disposition import Disposition, content_disposition
 from domains.files.router.ranges import ByteRange, Validators, ranges_of
 from domains.files.service.library import LibraryService
 from domains.files.service.recipes import INLINE_TYPES
+from shared.streams import Chunk
 
 _HARMLESS = {
     "X-Content-Type-Options": "nosniff",
@@ -100,7 +101,7 @@ async def _several(
     end = f"\r\n--{boundary}--\r\n".encode()
     length = sum(map(len, heads)) + sum(part.length for part in ranges) + len(end)
 
-    async def body() -> AsyncIterator[bytes]:
+    async def body() -> AsyncIterator[Chunk]:
         for head, part in zip(heads, ranges, strict=True):
             yield head
             async for piece in library.read(what.storage_key, part.start, part.end):
@@ -115,11 +116,11 @@ async def _several(
     )
 
 
-async def _begun(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _begun(stream: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
     """Read the first piece before the answer begins: a store that is away must still become a 503."""
     first = await anext(stream, b"")
 
-    async def whole() -> AsyncIterator[bytes]:
+    async def whole() -> AsyncIterator[Chunk]:
         yield first
         async for piece in stream:
             yield piece

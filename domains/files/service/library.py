@@ -30,6 +30,7 @@ from domains.jobs.public import Jobs, JobSummary
 from shared.database import TransactionFactory
 from shared.pagination import Page, PageRequest
 from shared.schemas import validator_of
+from shared.streams import Chunk
 
 _file_body = validator_of(FileBody)
 
@@ -145,7 +146,7 @@ class LibraryService:
             raise RenditionFailed(problem=row.problem)
         return row
 
-    def read(self, storage_key: str, start: int, end: int) -> AsyncIterator[bytes]:
+    def read(self, storage_key: str, start: int, end: int) -> AsyncIterator[Chunk]:
         """Yield stored bytes from `start` up to, not including, `end`; no connection is held."""
         return self.store.read(storage_key, start, end)
 

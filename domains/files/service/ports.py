@@ -5,15 +5,17 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from shared.streams import Chunk
+
 
 class Store(Protocol):
     """Objects by key. Raises StoreFull or StoreUnavailable."""
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> None:
+    async def put(self, key: str, chunks: AsyncIterator[Chunk]) -> None:
         """Store a stream atomically; what the stream raises comes through and nothing is kept."""
         ...
 
-    def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+    def read(self, key: str, start: int, end: int) -> AsyncIterator[Chunk]:
         """Yield bytes from `start` up to, not including, `end`."""
         ...
 

@@ -6,8 +6,10 @@ import pytest
 from obstore.exceptions import GenericError
 
 from domains.files.errors import StoreFull, StoreUnavailable
-from domains.files.gateway.store import PIECE, ObjectFiles
+from domains.files.gateway.store import LARGEST_PIECE, SMALLEST_PIECE, ObjectFiles
 from domains.files.settings import FilesSettings
+
+MIB = 1 << 20
 
 
 @pytest.fixture
@@ -36,8 +38,30 @@ async def test_what_is_put_can_be_read_in_ranges(store):
         "blobs/a", chunks(*[data[start : start + 100_000] for start in range(0, len(data), 100_000)])
     )
     assert await whole(store, "blobs/a", 0, len(data)) == data
-    assert await whole(store, "blobs/a", PIECE - 5, PIECE + 5) == data[PIECE - 5 : PIECE + 5]
+    assert await whole(store, "blobs/a", 250, 2 * MIB) == data[250 : 2 * MIB]
     assert await whole(store, "blobs/a", 7, 7) == b""
+
+
+async def test_who_takes_them_quickly_gets_large_pieces_and_who_is_slow_small_ones(store):
+    await store.put("blobs/a", chunks(*[b"x" * MIB] * 24))
+    pieces, slow = [len(piece) async for piece in store.read("blobs/a", 0, 24 * MIB)], []
+    async for piece in store.read("blobs/a", 0, 4 * MIB):
+        slow.append(len(piece))
+        await asyncio.sleep(0.06)
+    assert (pieces[0], max(pieces), sum(pieces)) == (SMALLEST_PIECE, LARGEST_PIECE, 24 * MIB)
+    assert slow == [SMALLEST_PIECE] * 16
+
+
+async def test_a_reader_that_becomes_slow_is_given_less(store):
+    await store.put("blobs/a", chunks(*[b"x" * MIB] * 24))
+    pieces = []
+    async for piece in store.read("blobs/a", 0, 24 * MIB):
+        pieces.append(len(piece))
+        if sum(pieces) > 12 * MIB:
+            await asyncio.sleep(0.06)
+    assert LARGEST_PIECE in pieces
+    assert pieces[-2] == SMALLEST_PIECE
+    assert sum(pieces) == 24 * MIB
 
 
 async def test_an_empty_file_is_kept(store, tmp_path):
