@@ -71,8 +71,8 @@ clean: ## Remove what was installed and every cache; the data in .tulou stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements/dev.txt pyproject.toml
-	@$(PYTHON) scripts/install.py $(MAKECMDGOALS)
+	@"$(PYTHON)" scripts/install.py $(MAKECMDGOALS)
 
 .venv-lock/bin/uv:
-	$(PYTHON) -m venv .venv-lock
+	"$(PYTHON)" -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv

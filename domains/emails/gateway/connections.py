@@ -56,9 +56,10 @@ class Connections:
                 if self._may_connect():
                     return await self._new()
             except ServerUnreachable as unreachable:
-                if not (unreachable.answered and self.taken) or time.monotonic() > until:
+                open_now = self.taken + len(self._kept)
+                if not (unreachable.answered and open_now) or time.monotonic() > until:
                     raise
-                self._most, self._limited_until = self.taken, time.monotonic() + _REMEMBERED_SECONDS
+                self._most, self._limited_until = open_now, time.monotonic() + _REMEMBERED_SECONDS
             try:
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
                     await changed.wait()
