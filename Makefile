@@ -27,7 +27,7 @@ test: $(INSTALLED) ## Run the tests, with branch coverage of domains/ and shared
 	$(BIN)/python -m pytest -m "not long" -n $(TESTERS) --dist loadfile --no-loadscope-reorder --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
 
 watch: $(INSTALLED) ## Run the tests of what you save, each time you save
-	$(BIN)/ptw --now --runner $(BIN)/python --ignore-patterns '.tulou/*,.venv/*' . -m bootstrap.scaffold.last_saved
+	$(BIN)/watchfiles --sigint-timeout 20 '$(BIN)/python -m bootstrap.scaffold.last_saved' bootstrap domains shared tests
 
 check: $(INSTALLED) ## Check style, types and who imports whom
 	$(BIN)/ruff check .

@@ -18,6 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from bootstrap.settings import Settings, SettingsError
 
 FOLDER = Path(__file__).parent / "migrations"
+FILE_NAMES = "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s_%%(rev)s"
+"""How Alembic names new migrations. With their revision: it writes over another one of the same name."""
 ONE_AT_A_TIME = 7_483_920
 """Key of the advisory lock that keeps two runners apart."""
 
@@ -141,7 +143,7 @@ def _config(settings: Settings) -> Config:
     owner = settings.database_owner_url or application
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
+    config.set_main_option("file_template", FILE_NAMES)
     config.attributes["url"] = owner.get_secret_value().replace("postgresql://", "postgresql+asyncpg://", 1)
     roles = [unquote(urlsplit(url.get_secret_value()).username or "") for url in (application, owner)]
     config.attributes["lock_timeout"] = f"{settings.migration_lock_wait}s"

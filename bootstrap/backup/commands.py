@@ -1,5 +1,6 @@
 """What `tulou backup` and `tulou restore` do and say."""
 
+import os
 import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 def back_up(settings: Settings, place: str | None, *, with_files: bool) -> bool:
     """Take a backup and say what is in it; return whether it has everything."""
+    os.umask(0o077)  # it holds the hashes of passwords and everybody's files
     is_named = place is not None
     place = place or _new_place(settings)
     manifest = _done(save(settings, place, with_files=with_files))

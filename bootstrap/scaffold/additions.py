@@ -36,6 +36,8 @@ def add_job(
         StepFailed: what was written doesn't pass its checks; everything is as before.
     """
     _check(domain, name)
+    if re.search(rf"^async def {name}\(", _read(root, f"domains/{domain}/tasks.py"), re.MULTILINE):
+        raise NameRefused(f"{domain} has a job {name} already.")
     if on and every:
         raise NameRefused("A job reacts to an event or runs by the clock, not both: --on or --every.")
     if queue not in QUEUES:
@@ -98,7 +100,8 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
             changes.write(
                 f"domains/{domain}/templates/{name}.{kind}", rendered(f"mail/created.{kind}.j2", **texts)
             )
-        module = _add_class(changes, domain, name, rendered("mail/class.py.j2", **facts), _IMPORTS_OF_MAIL)
+        text = rendered("mail/class.py.j2", **facts)
+        module = _add_class(changes, domain, name, text, _IMPORTS_OF_MAIL, first=True)
         container = _read(root, f"domains/{domain}/container.py")
         given = []
         for part, protocol, offered in (
@@ -113,9 +116,8 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
                 )
                 given.append(f"{part}={offered}")
         made = f"providers.ThreadSafeSingleton({facts['cls']}Mail, users=users, mailer=mailer, transaction=transaction)"
-        container = _with_provider(
-            container, f"{name}_mail", made, [f"from {module} import {facts['cls']}Mail"]
-        )
+        its_class = f"from {module} import {facts['cls']}Mail"
+        container = _with_provider(container, f"{name}_mail", made, [its_class], first=True)
         if not map_edits.has_provider(container, "templates"):
             folder = 'providers.Object(Path(__file__).parent / "templates")'
             container = _with_provider(container, "templates", folder, ["from pathlib import Path"])
@@ -183,14 +185,17 @@ def _imports_of_job(facts: dict[str, Any]) -> list[str]:
     return [*shared, facts["payload_import"]] if facts["event"] else shared
 
 
-def _add_class(changes: Changes, domain: str, name: str, text: str, imports: list[str]) -> str:
-    """Put a class into a domain's service, a file or a package; return its module."""
+def _add_class(
+    changes: Changes, domain: str, name: str, text: str, imports: list[str], *, first: bool = False
+) -> str:
+    """Put a class into a domain's service, a file or a package; return its module. `first`: others may need it."""
     if (changes.root / f"domains/{domain}/service.py").exists():
         path, module = f"domains/{domain}/service.py", f"domains.{domain}.service"
     else:
         path, module = f"domains/{domain}/service/{name}.py", f"domains.{domain}.service.{name}"
     before = _read(changes.root, path) or f'"""{words(name).capitalize()}."""\n'
-    changes.write(path, f"{_with_imports(before, imports)}\n\n{text}")
+    before = _with_imports(before, imports)
+    changes.write(path, map_edits.with_class(before, text) if first else f"{before}\n\n{text}")
     return module
 
 
@@ -203,10 +208,10 @@ def _with_imports(text: str, imports: list[str]) -> str:
     return map_edits.with_imports(text, imports)
 
 
-def _with_provider(text: str, name: str, made: str, imports: list[str]) -> str:
+def _with_provider(text: str, name: str, made: str, imports: list[str], *, first: bool = False) -> str:
     """Add a provider, written as the container writes its own: `providers.Object` or `Object`."""
     if "from dependency_injector.providers import" in text:
         kinds = re.findall(r"providers\.(\w+)", f"{name} {made}")
         name, made = name.replace("providers.", ""), made.replace("providers.", "")
         imports = [*imports, *(f"from dependency_injector.providers import {kind}" for kind in kinds)]
-    return map_edits.with_provider(text, name=name, made=made, imports=imports)
+    return map_edits.with_provider(text, name=name, made=made, imports=imports, first=first)

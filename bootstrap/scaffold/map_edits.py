@@ -49,12 +49,26 @@ def with_imports(source: str, imports: Sequence[str]) -> str:
     return module.with_changes(body=body).code
 
 
-def with_provider(source: str, *, name: str, made: str, imports: Sequence[str] = ()) -> str:
-    """Return a container's text with one more provider, `name = made`: dependencies first, the others last."""
+def with_class(source: str, text: str) -> str:
+    """Return a module's text with one more class, before the others."""
+    module = libcst.parse_module(source)
+    kinds = (libcst.ClassDef, libcst.FunctionDef)
+    at = next((place for place, line in enumerate(module.body) if isinstance(line, kinds)), len(module.body))
+    new = libcst.parse_module(text).body
+    return module.with_changes(body=[*module.body[:at], *new, *module.body[at:]]).code
+
+
+def with_provider(
+    source: str, *, name: str, made: str, imports: Sequence[str] = (), first: bool = False
+) -> str:
+    """Return a container's text with one more provider, `name = made`: dependencies first, the others last.
+
+    `first`: behind the dependencies too, for others may need it.
+    """
     module = libcst.parse_module(with_imports(source, imports))
     entry = libcst.parse_statement(f"{name} = {made}\n")
     classes = [line.name.value for line in module.body if isinstance(line, libcst.ClassDef)]
-    put = _prepended if ":" in name else _appended
+    put = _prepended if first or ":" in name else _appended
     return module.with_changes(body=[put(line, classes[-1], entry) for line in module.body]).code
 
 

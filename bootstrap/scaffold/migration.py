@@ -18,7 +18,7 @@ from alembic.util import rev_id
 from sqlalchemy import CheckConstraint, Table
 
 from bootstrap.container import TulouContainer  # noqa: F401  # every domain's models are loaded with it
-from bootstrap.migrate import FOLDER
+from bootstrap.migrate import FILE_NAMES, FOLDER
 from bootstrap.migrations.rendering import written
 from shared.models import metadata
 
@@ -111,7 +111,7 @@ def _code(made: list[operations.MigrateOperation]) -> str:
 def _write(message: str, upgrades: str, downgrades: str) -> Path:
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    config.set_main_option("file_template", "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s")
+    config.set_main_option("file_template", FILE_NAMES)
     scripts = ScriptDirectory.from_config(config)
     script = scripts.generate_revision(
         rev_id(),

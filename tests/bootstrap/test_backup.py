@@ -236,6 +236,7 @@ async def test_a_backup_that_is_told_no_place_gets_a_folder_of_its_own(source, t
     assert taken.returncode == 0, taken.stderr
     (folder,) = shelf.iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d{6}Z", folder.name)
+    assert {path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*"))} == {0}
     assert f"Backed up to {folder}: " in taken.stdout
     whole = await asyncio.to_thread(run_tulou, source, "restore", str(folder), "--check")
     assert whole.returncode == 0, whole.stderr

@@ -57,7 +57,7 @@ def test_queues_follow_from_domains(settings) -> None:
     ("domains", "queues", "said"),
     [
         (None, None, "Say which queues"),
-        ("letters", ["mail"], "TULOU_DOMAINS names letters; the domains are auth, emails"),
+        ("letters_of_nobody", ["mail"], "TULOU_DOMAINS names letters_of_nobody; the domains are auth, "),
         ("files", ["mail"], "No job of files uses mail; they use default, files."),
         ("users", None, "No job of users uses any queue; they use none."),
     ],

@@ -46,6 +46,30 @@ def test_an_addition_names_what_it_changed_and_what_comes_next(checkout, argumen
     assert "stop `make run` and start it anew" in then
 
 
+def test_a_job_that_is_there_already_is_not_written_again(checkout) -> None:
+    again = checkout.tulou("new", "job", "papers", "tell_created")
+    assert (again.returncode, again.stderr) == (1, "papers has a job tell_created already.\n")
+    assert checkout.changes() == []
+
+
+def test_what_was_there_can_send_a_mail_that_is_added_later(checkout) -> None:
+    told(checkout.tulou("new", "job", "papers", "remind", "--every", "1d"))
+    told(checkout.tulou("new", "mail", "papers", "overdue"))
+    service = (checkout.folder / WRITTEN).read_text()
+    assert (
+        service.index("class OverdueMail")
+        < service.index("class PaperService")
+        < service.index("class Remind")
+    )
+    container = (checkout.folder / "domains/papers/container.py").read_text()
+    places = [
+        container.index(f"    {name}") for name in ("users:", "overdue_mail =", "service =", "remind =")
+    ]
+    assert places == sorted(places)
+    tested = checkout.run(".venv/bin/python", "-m", "pytest", "-q", "tests/domains/papers")
+    assert tested.returncode == 0, tested.stdout
+
+
 def test_a_new_name_comes_with_what_is_to_be_done_about_the_old_one(checkout) -> None:
     changed, then = told(checkout.tulou("rename", "domain", "papers", "letters"))
     assert changed == {line[3:] for line in checkout.changes()}

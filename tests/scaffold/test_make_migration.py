@@ -60,3 +60,14 @@ async def test_a_new_column_is_written_without_a_word_too_many(connected) -> Non
     assert "###" not in written
     assert checkout.run(".venv/bin/ruff", "format", "--check", new).returncode == 0
     assert checkout.tulou("migrate").returncode == 0
+
+    models.write_text(
+        models.read_text()
+        .replace("nickname", "surname", 1)
+        .replace("    surname", "    nickname: str | None = None\n    surname", 1)
+    )
+    again = checkout.tulou("make-migration", "users", "-m", "remember the nickname")
+    assert again.returncode == 0, again.stderr
+    both = [line[3:] for line in checkout.changes() if line.startswith("??")]
+    assert len(both) == 2
+    assert (checkout.folder / new).read_text() == written

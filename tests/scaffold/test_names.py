@@ -84,21 +84,21 @@ def test_what_a_domain_calls_its_own_is_read_not_guessed(tmp_path):
 @pytest.mark.parametrize(
     ("field", "said", "filters"),
     [
-        ("title:str", "Title of the movie.", ["Only those whose title is exactly this."]),
-        ("seats:int", "Seats of the movie.", ["Only those whose seats are exactly this."]),
+        ("title:str", "Title of the trial movie.", ["Only those whose title is exactly this."]),
+        ("seats:int", "Seats of the trial movie.", ["Only those whose seats are exactly this."]),
         (
             "private:bool:optional",
-            "Whether the movie is private; null: unknown.",
+            "Whether the trial movie is private; null: unknown.",
             ["true: those that are private; false: the others."],
         ),
         (
             "has_subtitles:bool",
-            "Whether the movie has subtitles.",
+            "Whether the trial movie has subtitles.",
             ["true: those that have subtitles; false: the others."],
         ),
         (
             "state:enum(made,cut,shown)",
-            "State of the movie: made, cut or shown.",
+            "State of the trial movie: made, cut or shown.",
             ["Only those whose state is exactly this."],
         ),
         (
@@ -108,7 +108,7 @@ def test_what_a_domain_calls_its_own_is_read_not_guessed(tmp_path):
         ),
         (
             "premiere:datetime",
-            "Premiere of the movie.",
+            "Premiere of the trial movie.",
             [
                 "Only those whose premiere is this moment or later.",
                 "Only those whose premiere is this moment or earlier.",
@@ -116,24 +116,24 @@ def test_what_a_domain_calls_its_own_is_read_not_guessed(tmp_path):
         ),
         (
             "director:ref:users:optional",
-            "Id of the movie's director, one of the users; null: none.",
+            "Id of the trial movie's director, one of the users; null: none.",
             ["Only those whose director has this id."],
         ),
-        ("notes:text", "Notes of the movie.", []),
+        ("notes:text", "Notes of the trial movie.", []),
     ],
 )
 def test_what_is_said_of_a_field_says_something(field, said, filters):
-    plan = plan_domain("movies", [field])
+    plan = plan_domain("trial_movies", [field])
     assert [text.strip('"') for text in plan["meanings"].values()] == [said]
     assert [told["meaning"].strip('"') for told in plan["filters"]] == filters
 
 
 def test_an_amount_names_its_currency():
-    plan = plan_domain("movies", ["price:money"])
+    plan = plan_domain("trial_movies", ["price:money"])
     told = {told["name"]: told["meaning"] for told in plan["filters"]}
     assert plan["meanings"] == {
-        "price_amount": '"Amount of the movie\'s price, in `price_currency`."',
-        "price_currency": '"Currency of the movie\'s price, a code as in ISO 4217."',
+        "price_amount": '"Amount of the trial movie\'s price, in `price_currency`."',
+        "price_currency": '"Currency of the trial movie\'s price, a code as in ISO 4217."',
     }
     assert told == {
         "price_amount_from": '"Only those whose price is at least this; needs `price_currency`."',
