@@ -3,8 +3,6 @@
 import asyncio
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from domains.emails.gateway.outage import Outage
 from domains.emails.gateway.smtp import SmtpGateway
 from domains.emails.gateway.transport import (
     Envelope,
@@ -23,126 +20,17 @@ from domains.emails.gateway.transport import (
     OutcomeUnknown,
     PutOff,
     Refused,
-    Reply,
     ServerUnreachable,
 )
-from domains.emails.settings import EmailsSettings, parse_smtp_url
-
-MAIL = b"Subject: Hello\r\n\r\nHello\r\n"
-
-
-class Sink:
-    """Takes mails, or answers what the test wants."""
-
-    def __init__(self, **replies: str) -> None:
-        self.replies = replies
-        self.mails: list[tuple[str, list[str], bytes]] = []
-        self.connections: set[int] = set()
-        self.open = 0
-
-    async def handle_MAIL(self, server, session, envelope, address, options):  # noqa: N802
-        self.connections.add(id(session.peer) and session.peer[1])
-        envelope.mail_from = address
-        envelope.mail_options.extend(options)
-        return self.replies.get("mail", "250 OK")
-
-    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
-        envelope.rcpt_tos.append(address)
-        return self.replies.get("rcpt", "250 OK")
-
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802
-        if "data" not in self.replies:
-            self.mails.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
-        return self.replies.get("data", "250 2.0.0 Kept")
-
-
-@asynccontextmanager
-async def serving(sink: Sink, **options: object) -> AsyncIterator[int]:
-    loop = asyncio.get_running_loop()
-
-    class Session(SMTP):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            sink.open += 1
-            super().connection_made(transport)
-
-        def connection_lost(self, error: Exception | None) -> None:
-            sink.open -= 1
-            super().connection_lost(error)
-
-    server = await loop.create_server(lambda: Session(sink, loop=loop, **options), "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def misbehaving(talk: Talk) -> AsyncIterator[int]:
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await talk(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
-@asynccontextmanager
-async def letting_in(most: int, port: int, reply: bytes) -> AsyncIterator[tuple[int, list[None]]]:
-    """A server before another one, that lets only so many in at a time; what it tells the others, and how many."""
-    inside, refused = 0, []
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-        writer.close()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal inside
-        if inside >= most:
-            refused.append(None)
-            writer.write(reply)
-            writer.close()
-            return
-        inside += 1
-        try:
-            there, back = await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.gather(pass_on(reader, back), pass_on(there, writer), return_exceptions=True)
-        finally:
-            inside -= 1
-
-    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1], refused
-
-
-def gateway(url: str, **given: object) -> SmtpGateway:
-    settings = EmailsSettings(**{"emails_timeout_seconds": 2, "emails_data_timeout_seconds": 2, **given})
-    return SmtpGateway(parse_smtp_url(url), settings=settings, greeting="[127.0.0.1]")
-
-
-async def send(smtp: SmtpGateway, content: bytes = MAIL, recipient: str = "ann@example.com") -> Reply:
-    async with smtp.converse() as conversation:
-        await conversation.offer(Envelope("us@example.com", recipient, len(content)))
-        return await conversation.hand_over(content)
-
-
-async def ehlo_then(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Talk like a plain server up to the end of the content."""
-    writer.write(b"220 hello\r\n")
-    while (line := await reader.readline()) and not line.upper().startswith(b"DATA"):
-        writer.write(b"250 fine\r\n")
-    writer.write(b"354 go on\r\n")
-    while (await reader.readline()) not in {b".\r\n", b""}:
-        pass
+from tests.domains.emails.servers import (
+    MAIL,
+    Sink,
+    ehlo_then,
+    gateway,
+    misbehaving,
+    send,
+    serving,
+)
 
 
 async def test_a_mail_arrives_once_with_its_envelope():
@@ -203,81 +91,6 @@ async def test_bare_line_ends_smuggle_no_second_mail(ending):
     assert b"\n" not in received[0].replace(b"\r\n", b"")
 
 
-async def test_a_connection_is_used_again_and_closed_when_it_is_old():
-    sink = Sink()
-    async with serving(sink) as port:
-        smtp = gateway(f"smtp://127.0.0.1:{port}")
-        for _ in range(5):
-            await send(smtp)
-        await smtp.stop()
-        assert (len(sink.mails), len(sink.connections)) == (5, 1)
-        smtp = gateway(f"smtp://127.0.0.1:{port}", emails_idle_seconds=0)
-        await send(smtp)
-        await send(smtp)
-        await smtp.stop()
-    assert (len(sink.mails), len(sink.connections)) == (7, 3)
-
-
-async def test_a_kept_connection_that_the_server_has_closed_costs_no_mail():
-    sink = Sink()
-    async with serving(sink, timeout=0.2) as port:
-        smtp = gateway(f"smtp://127.0.0.1:{port}")
-        await send(smtp)
-        await asyncio.sleep(0.4)
-        await send(smtp)
-        await smtp.stop()
-    assert (len(sink.mails), len(sink.connections)) == (2, 2)
-
-
-async def test_two_mails_at_once_get_a_connection_each():
-    sink = Sink()
-    async with serving(sink) as port:
-        smtp = gateway(f"smtp://127.0.0.1:{port}")
-        for _ in range(3):
-            await asyncio.gather(*(send(smtp) for _ in range(4)))
-        await smtp.stop()
-    assert (len(sink.mails), len(sink.connections)) == (12, 4)
-
-
-@pytest.mark.parametrize("reply", [b"421 4.7.0 too many connections\r\n", b""])
-async def test_a_server_that_lets_only_two_in_gets_all_mails_on_two_connections(reply):
-    sink = Sink()
-    async with serving(sink) as inner, letting_in(2, inner, reply) as (port, refused):
-        smtp = gateway(f"smtp://127.0.0.1:{port}")
-        for _ in range(5):
-            await asyncio.gather(*(send(smtp) for _ in range(6)))
-        assert not smtp.pause()
-        await smtp.stop()
-    assert (len(sink.mails), len(sink.connections)) == (30, 2)
-    assert len(refused) < 10
-
-
-async def test_who_waits_for_a_connection_in_vain_waits_no_longer_than_for_an_answer():
-    sink = Sink()
-    async with serving(sink) as inner, letting_in(1, inner, b"421 too many\r\n") as (port, _refused):
-        smtp = gateway(f"smtp://127.0.0.1:{port}", emails_timeout_seconds=1)
-        async with smtp.converse(), asyncio.timeout(2.5):
-            with pytest.raises(ServerUnreachable):
-                await send(smtp)
-            assert not smtp.pause()
-        await send(smtp)
-        await smtp.stop()
-    assert len(sink.mails) == 1
-
-
-async def test_connections_that_a_calmer_time_leaves_unused_are_closed():
-    sink = Sink()
-    async with serving(sink) as port:
-        smtp = gateway(f"smtp://127.0.0.1:{port}", emails_idle_seconds=0.5)
-        await asyncio.gather(*(send(smtp) for _ in range(4)))
-        for _ in range(4):
-            await asyncio.sleep(0.2)
-            await send(smtp)
-        assert sink.open == 1
-        await smtp.stop()
-    assert len(sink.connections) == 4
-
-
 @pytest.mark.parametrize("place", ["mail", "rcpt", "data"])
 @pytest.mark.parametrize(
     ("answer", "ends_as"),
@@ -315,28 +128,6 @@ async def test_a_server_that_is_away_is_left_alone():
     with pytest.raises(ServerUnreachable) as caught:
         await send(smtp)
     assert not caught.value.answered
-    assert round(smtp.pause().total_seconds()) == 2
-
-
-def test_an_outage_that_lasts_is_met_less_often_each_time():
-    passed = 0.0
-    outage = Outage(longest=5, now=lambda: passed)
-    pauses = []
-    for _ in range(4):
-        outage.met()
-        pauses.append(outage.pause().total_seconds())
-        passed += pauses[-1]
-    assert pauses == [2, 4, 5, 5]
-    outage.over()
-    outage.met()
-    assert outage.pause().total_seconds() == 2
-
-
-async def test_mails_that_meet_one_outage_at_a_time_count_as_one():
-    async with misbehaving(ehlo_then) as port:
-        pass
-    smtp = gateway(f"smtp://127.0.0.1:{port}", emails_outage_seconds=60)
-    await asyncio.gather(*(send(smtp) for _ in range(8)), return_exceptions=True)
     assert round(smtp.pause().total_seconds()) == 2
 
 
