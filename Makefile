@@ -29,11 +29,10 @@ test: $(INSTALLED) ## Run the tests, with branch coverage of domains/ and shared
 watch: $(INSTALLED) ## Run the tests of what you save, each time you save
 	$(BIN)/watchfiles --sigint-timeout 20 '$(BIN)/python -m bootstrap.scaffold.last_saved' bootstrap domains shared tests
 
-check: $(INSTALLED) ## Check style, types and who imports whom
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
-	$(BIN)/mypy
+check: $(INSTALLED) ## Check style, types and who imports whom: all of it, whatever fails
+	@failed=; for each in "ruff check ." "ruff format --check ." lint-imports mypy; do \
+	  echo "$(BIN)/$$each"; $(BIN)/$$each || failed="$$failed, $$each"; \
+	done; test -z "$$failed" || { echo "make check: failed:$${failed#,}"; exit 1; }
 
 format: $(INSTALLED) ## Put the code into its format, and write docs/settings.md and docs/map.md anew
 	$(BIN)/tulou settings --markdown > docs/settings.md

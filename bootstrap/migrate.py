@@ -24,6 +24,8 @@ ONE_AT_A_TIME = 7_483_920
 """Key of the advisory lock that keeps two runners apart."""
 
 LOCK_NOT_AVAILABLE = "55P03"
+# Which dialect it is, and that DDL is transactional, is told each time anew.
+logging.getLogger("alembic.runtime.migration").addFilter(lambda record: str(record.msg).startswith("Running"))
 PAUSE = 1.0
 """Seconds that a migration which got no lock leaves to those who waited behind it."""
 
@@ -137,8 +139,8 @@ def _config(settings: Settings) -> Config:
     application = settings.database_url
     if application is None:
         raise SettingsError(
-            "TULOU_DATABASE_URL is not set, so there is no database to migrate. `tulou dev` (make run) brings one and"
-            " migrates it when it starts; otherwise name yours."
+            "TULOU_DATABASE_URL is not set, so there is no database. `tulou dev` (make run) brings one and migrates it"
+            " when it starts, `tulou dev --servers` leaves that to you; otherwise name yours."
         )
     owner = settings.database_owner_url or application
     config = Config()

@@ -58,8 +58,8 @@ def _shown_as(pattern: str) -> Callable[[dict[str, Any]], None]:
     return describe
 
 
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
+def _no_text_or_bool(value: Any) -> Any:
+    if isinstance(value, bool | str):
         message = "must be a whole number"
         raise ValueError(message)  # noqa: TRY004  # what a validator raises
     return value
@@ -83,7 +83,9 @@ def _mail_address(text: str) -> str:
 
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 LongText = Annotated[str, Field(max_length=20_000)]
-WholeNumber = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42]), BeforeValidator(_no_bool)]
+WholeNumberInAddress = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
+"""As `WholeNumber`, where everything is a text."""
+WholeNumber = Annotated[WholeNumberInAddress, BeforeValidator(_no_text_or_bool)]
 """What every reader of JSON keeps exactly (RFC 7493, section 2.2)."""
 CalendarDate = Annotated[date, BeforeValidator(_written(_DATE, date, "2026-07-01"))]
 """A day (RFC 3339, full-date)."""

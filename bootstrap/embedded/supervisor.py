@@ -25,21 +25,23 @@ QUEUES = ("default", "mail", "files")
 PROBE_TIMEOUT_SECONDS = 0.5
 
 
-def run(settings: "Settings") -> int:
+def run(settings: "Settings", *, servers_only: bool = False) -> int:
     """Run everything until Ctrl-C or SIGTERM; return 0 when asked to stop, 1 when something failed.
 
     PostgreSQL, Valkey and the mail catcher are started only where the settings name no server of your own.
+    `servers_only`: nothing else is started, and nothing is migrated.
     """
     try:
-        return _Supervisor(settings).run()
+        return _Supervisor(settings, servers_only=servers_only).run()
     except EmbeddedError as error:
         sys.stderr.write(f"{error}\n")
         return 1
 
 
 class _Supervisor:
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: "Settings", *, servers_only: bool) -> None:
         self._settings = settings
+        self._servers_only = servers_only
         self._data_dir = settings.data_dir.absolute()
         # What `tulou` finds in a second terminal while this runs.
         self._services: dict[str, str] = {}
@@ -48,13 +50,21 @@ class _Supervisor:
         manager = _new_manager()
         prepare_data_dir(self._data_dir, server_account())
         with only_one(self._data_dir), manager.signals(), ExitStack() as backing:
-            require_free(self._settings.host, self._settings.port)
+            if not self._servers_only:
+                require_free(self._settings.host, self._settings.port)
             self._start_postgres(manager, backing)
             self._start_valkey(manager, backing)
             mail_port = self._choose_mail_port()
             publish_services(self._data_dir, self._services)
             manager.environment = self._environment()
-            self._add_parts(manager, mail_port)
+            if mail_port is not None:
+                manager.add("mail", _mail_catcher(mail_port, self._mail_dir), last=True)
+            if self._servers_only:
+                self._greet(
+                    manager, "The servers run; start the rest by hand: tulou migrate, serve, relay, worker."
+                )
+            else:
+                self._add_parts(manager)
             manager.loop()
         return 1 if manager.failed else 0
 
@@ -110,16 +120,14 @@ class _Supervisor:
         # What the person has set wins over what we made up.
         return secrets | ours | dict(os.environ) | self._services | own
 
-    def _add_parts(self, manager: "DevelopmentManager", mail_port: int | None) -> None:
-        if mail_port is not None:
-            manager.add("mail", _mail_catcher(mail_port, self._mail_dir), last=True)
+    def _add_parts(self, manager: "DevelopmentManager") -> None:
         manager.add("migrate", _tulou("migrate"), once=True)
         manager.add(
             "api",
             _tulou("serve"),
             after="migrate",
             probe=self._is_live,
-            on_ready=lambda: self._greet(manager),
+            on_ready=lambda: self._greet(manager, "Tulou runs.", *self._addresses),
         )
         # After the API, so that it does not share the processor with four imports of everything.
         manager.add("relay", _tulou("relay"), after="api")
@@ -149,8 +157,12 @@ class _Supervisor:
         finally:
             connection.close()
 
-    def _greet(self, manager: "DevelopmentManager") -> None:
-        lines = ["Tulou runs.", f"  API       {self._base_url}/v1", f"  try it    {self._base_url}/docs"]
+    @property
+    def _addresses(self) -> list[str]:
+        return [f"  API       {self._base_url}/v1", f"  try it    {self._base_url}/docs"]
+
+    def _greet(self, manager: "DevelopmentManager", *first: str) -> None:
+        lines = list(first)
         if "SMTP_URL" in self._services:
             lines.append(f"  mails     {self._mail_dir}")
         if "DATABASE_URL" in self._services:

@@ -127,11 +127,22 @@ def rename_domain(
     to_singular: Annotated[
         str | None, typer.Option(help="The new singular, if the plural doesn't tell.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be changed.")] = False,
 ) -> None:
     """Give a domain another name, and write the migration that renames its tables."""
     from bootstrap.scaffold import removal  # noqa: PLC0415  # as above
 
-    if _told(lambda: removal.rename_domain(name, to, singular=singular, to_singular=to_singular)):
+    def go() -> list[Path]:
+        if not dry_run:
+            return removal.rename_domain(name, to, singular=singular, to_singular=to_singular)
+        renaming = removal.plan_renaming(name, to, singular=singular, to_singular=to_singular)
+        for path, (place, _) in renaming.items():
+            before = path.relative_to(PROJECT).as_posix()
+            typer.echo(f"would change {before}{'' if place == before else f' to {place}'}")
+        typer.echo("would write a migration, and docs/map.md")
+        return []
+
+    if _told(go):
         typer.echo(
             f"Next: {_START_ANEW}, which migrates, and {_TEST}/{to}"
             f"\nElsewhere stop what runs, for it knows the old name, then {_MIGRATE}"

@@ -93,7 +93,9 @@ _MONEY = (
     Kind("str", "CurrencyCode", '"EUR"'),
 )
 TYPES = (*KINDS, "enum(a,b)", "money", "file", "ref:<domain>")
-FIELD_TYPES = {kind.body for kind in (*KINDS.values(), *_MONEY)} - {"StrictBool", "UUID"}
+FIELD_TYPES = {kind.body for kind in (*KINDS.values(), *_MONEY)} - {"StrictBool", "UUID"} | {
+    "WholeNumberInAddress"
+}
 """Those that are in `shared.field_types`."""
 
 _NO_UNIQUE = {"text", "bool", "json", "money"}

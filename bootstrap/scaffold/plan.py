@@ -165,7 +165,7 @@ def plan_domain(
         "write_errors": write_errors,
         "write_problems": ", ".join(write_errors),
         "remarks": _remarks(references, unique),
-        "field_types": ", ".join(sorted({column.body for column in columns} & FIELD_TYPES)),
+        "field_types": _field_types(columns),
         "your": "your" if owned else "all",
         "reader": "caller" if owned else "_caller",
         "writer_type": "Caller" if owned else "Admin",
@@ -242,9 +242,18 @@ def _listed_by(columns: Sequence[Column]) -> str:
     return "{" + ", ".join(f'"{name}": {value}' for name, value in wanted.items()) + "}"
 
 
+_IN_ADDRESS = {"bool": "bool", "int": "WholeNumberInAddress"}
+
+
 def _in_address(column: Column) -> str:
-    """Return the type of a filter: that of the field, but in an address `true` is a text."""
-    return "bool" if column.kind.model == "bool" else column.alias
+    """Return the type of a filter: that of the field, but in an address `true` and `42` are texts."""
+    return _IN_ADDRESS.get(column.kind.model, column.alias)
+
+
+def _field_types(columns: Sequence[Column]) -> str:
+    """Return what the bodies import of `shared.field_types`."""
+    used = {column.body for column in columns} | {_in_address(column) for _, column in filters_of(columns)}
+    return ", ".join(sorted(used & FIELD_TYPES))
 
 
 def _changed(columns: Sequence[Column]) -> list[str]:

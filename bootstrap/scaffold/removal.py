@@ -50,10 +50,14 @@ def remove_domain(name: str, *, force: bool = False, root: Path = PROJECT) -> li
         return changes.changed()
 
 
-def rename_domain(
+def plan_renaming(
     name: str, to: str, *, singular: str | None = None, to_singular: str | None = None, root: Path = PROJECT
-) -> list[Path]:
-    """Give a domain another name, and write the migration that renames what the database has; as `remove_domain`."""
+) -> dict[Path, tuple[str, str]]:
+    """Return the new path and text of each file that changes when a domain gets another name; nothing is written.
+
+    Raises:
+        NameRefused: it isn't there, the core knows it by name, or the new name won't do.
+    """
     known = _known(name)
     core = [place for place in _mentions(name, root) if place.startswith("bootstrap/") and place != MAP]
     if core:
@@ -61,21 +65,30 @@ def rename_domain(
     thing = thing_of(name, root / "domains")
     old = DomainName(name, singular or (thing.singular if thing else singular_of(name)))
     new = domain_name(to, to_singular, known=known)
-    folders = [root / "domains", root / "tests/domains"]
     friends = {_domain_of(root / place) for place in _mentions(name, root)}
+    renaming = {}
+    for path in [*_sources(root / "domains"), *_sources(root / "tests/domains"), root / MAP]:
+        place, text = path.relative_to(root).as_posix(), path.read_text()
+        changed = text
+        if f"domains/{name}/" in place:
+            changed = _renamed(text, old, new)
+        elif path == root / MAP or _domain_of(path) in friends:
+            changed = _renamed_outside(text, old, new)
+        if (_renamed(place, old, new), changed) != (place, text):
+            renaming[path] = (_renamed(place, old, new), changed)
+    return renaming
+
+
+def rename_domain(
+    name: str, to: str, *, singular: str | None = None, to_singular: str | None = None, root: Path = PROJECT
+) -> list[Path]:
+    """Give a domain another name, and write the migration that renames its tables; as `remove_domain`."""
+    renaming = plan_renaming(name, to, singular=singular, to_singular=to_singular, root=root)
     with Changes(root) as changes:
-        for path in [*(path for folder in folders for path in _sources(folder)), root / MAP]:
-            renamed = _renamed(path.relative_to(root).as_posix(), old, new)
-            text = path.read_text()
-            is_own = f"domains/{name}/" in path.as_posix()
-            knows = path == root / MAP or _domain_of(path) in friends
-            changed = (
-                _renamed(text, old, new) if is_own else _renamed_outside(text, old, new) if knows else text
-            )
-            if (renamed, changed) != (path.relative_to(root).as_posix(), text):
-                changes.note(path)
-                path.unlink()
-                changes.write(renamed, changed)
+        for path, (place, text) in renaming.items():
+            changes.note(path)
+            path.unlink()
+            changes.write(place, text)
         for left in _folders(name, root):
             changes.remove(left.relative_to(root).as_posix())
         changes.tidy()

@@ -118,11 +118,17 @@ def _field(problem: Mapping[str, Any]) -> FieldProblem:
     """Describe one broken rule; the value itself is never echoed."""
     location: Sequence[Any] = problem["loc"]
     place, path = location[0], location[1:]
-    detail = str(problem["msg"]).encode("utf-8", "replace").decode()
+    detail = _sentence(str(problem["msg"]).encode("utf-8", "replace").decode())
     if place == "body":
         pointer = "#" + "".join(f"/{_escaped(part)}" for part in path)
         return FieldProblem(pointer=pointer, code=problem["type"], detail=detail)
     return FieldProblem(parameter=".".join(str(part) for part in path), code=problem["type"], detail=detail)
+
+
+def _sentence(said: str) -> str:
+    """Return what pydantic, a library or a validator of ours says as one kind of sentence."""
+    text = said.removeprefix("Value error, ")
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def _escaped(part: Any) -> str:

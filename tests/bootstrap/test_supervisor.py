@@ -44,7 +44,7 @@ supervisor._tulou = lambda *arguments: [sys.executable, sys.argv[3], *arguments]
 sys.exit(supervisor.run(SimpleNamespace(
     data_dir=Path(sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]),
     database_url=None, redis_url=None, emails_smtp_url=None,
-)))
+), servers_only="SERVERS_ONLY" in __import__("os").environ))
 """
 
 
@@ -109,6 +109,20 @@ def root() -> Iterator[Path]:
 def port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+@pytest.mark.timeout(120)
+def test_the_servers_alone_are_there_for_whoever_starts_the_rest_by_hand(root: Path, port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)):  # where a debugger runs the API already
+        terminal = Terminal(root, port=port, SERVERS_ONLY="1")
+        terminal.wait_for("The servers run")
+    terminal.wait_for("  database  postgresql://")
+    services = (root / "data/services.env").read_text()
+    assert all(
+        name in services for name in ("DATABASE_URL", "TULOU_DATABASE_OWNER_URL", "REDIS_URL", "SMTP_URL")
+    )
+    assert terminal.stop(signal.SIGINT)[0] == 0
+    assert "hello from" not in terminal.output.read_text()
 
 
 @pytest.mark.timeout(120)

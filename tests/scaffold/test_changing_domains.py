@@ -71,8 +71,16 @@ def test_what_was_there_can_send_a_mail_that_is_added_later(checkout) -> None:
 
 
 def test_a_new_name_comes_with_what_is_to_be_done_about_the_old_one(checkout) -> None:
+    shown = checkout.tulou("rename", "domain", "papers", "letters", "--dry-run")
+    assert (shown.returncode, checkout.changes()) == (0, [])
+    assert "Next" not in shown.stdout
     changed, then = told(checkout.tulou("rename", "domain", "papers", "letters"))
     assert changed == {line[3:] for line in checkout.changes()}
+    would = [line.removeprefix("would change ") for line in shown.stdout.splitlines()]
+    assert f"{WRITTEN} to domains/letters/service.py" in would
+    assert {path for line in would[:-1] for path in line.split(" to ")} == {
+        path for path in changed if "migrations/" not in path and not path.startswith("docs/")
+    }
     assert ".venv/bin/python -m pytest tests/domains/letters" in then
     assert ".venv/bin/tulou migrate" in then
 

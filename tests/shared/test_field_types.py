@@ -18,6 +18,8 @@ def shown(type_: object, value: object) -> object:
 @pytest.mark.parametrize(
     ("type_", "given", "expected"),
     [
+        (field_types.WholeNumber, 42, 42),
+        (field_types.WholeNumberInAddress, "42", 42),
         (field_types.ExactNumber, "12.5000", "12.5"),
         (field_types.ExactNumber, "1200", "1200"),
         (field_types.ExactNumber, Decimal("1E+3"), "1000"),
@@ -45,6 +47,8 @@ def test_what_is_stored_is_shown_in_one_form(type_, given, expected):
         (field_types.WholeNumber, 2**53),
         (field_types.WholeNumber, -(2**53)),
         (field_types.WholeNumber, True),
+        (field_types.WholeNumber, "42"),
+        (field_types.WholeNumberInAddress, str(2**53)),
         (field_types.ExactNumber, "0.00001"),
         (field_types.ExactNumber, "1e18"),
         (field_types.ExactNumber, "1e3"),
