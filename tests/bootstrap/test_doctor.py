@@ -21,8 +21,8 @@ from bootstrap.migrate import migrate
 from bootstrap.settings import Settings
 from domains.jobs.schemas import WorkerCard
 from shared.clock import Clock
-from shared.ids import new_id
 from tests.bootstrap.test_commands import run
+from tests.installations import settings_of_its_own
 
 NOWHERE = "127.0.0.1:9"
 Examine = Callable[..., Awaitable[dict[str, Finding]]]
@@ -43,29 +43,10 @@ async def examined(container: TulouContainer) -> dict[str, Finding]:
 
 
 @pytest.fixture(scope="module")
-def installation(servers, settings: Settings) -> Settings:
+async def installation(servers, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A database of its own, migrated, that no worker and no relay serves."""
-    name = f"doctor_{new_id().hex[:12]}"
-
-    async def make() -> None:
-        connection = await asyncpg.connect(servers.superuser_url)
-        await connection.execute(f"CREATE DATABASE {name} OWNER tulou_owner")
-        await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO PUBLIC")
-        await connection.close()
-
-    asyncio.run(make())
-
-    def there(url: SecretStr | None) -> SecretStr:
-        assert url is not None
-        return SecretStr(url.get_secret_value().rsplit("/", 1)[0] + f"/{name}")
-
-    made = settings.model_copy(
-        update={
-            "database_url": there(settings.database_url),
-            "database_owner_url": there(settings.database_owner_url),
-        }
-    )
-    migrate(made)
+    made = await settings_of_its_own(settings, servers.superuser_url, tmp_path_factory.mktemp("doctor"))
+    await asyncio.to_thread(migrate, made)
     return made
 
 
@@ -242,17 +223,25 @@ async def _silence(name: str, installation: Settings) -> None:
     await owner.close()
 
 
-def test_as_it_is_typed(servers, settings, programs) -> None:
-    worker = programs("worker", "--queue", "default", "--queue", "mail", "--queue", "files")
-    relay = programs("relay")
+async def test_as_it_is_typed(servers, settings, programs, tmp_path: Path) -> None:
+    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
+    await asyncio.to_thread(migrate, own)
+    await asyncio.to_thread(see_it_typed, servers, own, programs)
+
+
+def see_it_typed(servers, own: Settings, programs) -> None:
+    assert own.database_url is not None
+    there = {"DATABASE_URL": own.database_url.get_secret_value(), "TULOU_DATA_DIR": str(own.data_dir)}
+    worker = programs("worker", "--queue", "default", "--queue", "mail", "--queue", "files", **there)
+    relay = programs("relay", **there)
     worker.wait_for("ready.")
     relay.wait_for("relay_started")
-    well = run(servers, "doctor", "--json")
+    well = run(servers, "doctor", "--json", **there)
     assert well.returncode == 0, well.stdout + well.stderr
     answer = json.loads(well.stdout)
     assert answer["well"] is True
     assert [check["name"] for check in answer["checks"]] == [check.name for check in CHECKS]
-    ill = run(servers, "doctor", SMTP_URL=f"smtp://{NOWHERE}")
+    ill = run(servers, "doctor", **there, SMTP_URL=f"smtp://{NOWHERE}")
     assert ill.returncode == 1
     assert "See to it that SMTP_URL" in ill.stdout
     assert "Traceback" not in ill.stderr
