@@ -39,7 +39,7 @@ def _said(column: Column) -> str:
         verb, rest = _predicate(named)
         return f"Whether the {thing} {verb} {rest}"
     if _is_when(column):
-        return f"{named.capitalize()} this {_unit(column)}"
+        return f"{_when(column)} this {_unit(column)}"
     return f"{named.capitalize()} of the {thing}"
 
 
@@ -58,8 +58,7 @@ def _equal(column: Column) -> str:
 def _bounded(column: Column, bound: str) -> str:
     if column.kind.model in {"date", "datetime"}:
         told = f"this {_unit(column)} or {'later' if bound == '_from' else 'earlier'}"
-        named = column.words
-        return f"{named.capitalize()} {told}" if _is_when(column) else f"Only those whose {named} is {told}"
+        return f"{_when(column)} {told}" if _is_when(column) else f"Only those whose {column.words} is {told}"
     least = "at least this" if bound == "_from" else "at most this"
     if column.money:
         return f"Only those whose {words(column.money)} is {least}; needs `{column.money}_currency`"
@@ -73,8 +72,17 @@ def _predicate(named: str) -> tuple[str, str]:
 
 
 def _is_when(column: Column) -> bool:
-    """Whether the name is a phrase that a day or a moment completes: due on, valid until."""
-    return column.kind.model in {"date", "datetime"} and column.words.split(" ")[-1] in _PREPOSITIONS
+    """Whether the name is a phrase that a day or a moment completes: due on, valid until, founded."""
+    last = column.words.split(" ")[-1]
+    return column.kind.model in {"date", "datetime"} and (last in _PREPOSITIONS or last.endswith("ed"))
+
+
+def _when(column: Column) -> str:
+    """Return the phrase, up to the day or the moment: due on, founded on."""
+    said = column.words.capitalize()
+    if said.split(" ")[-1].lower() in _PREPOSITIONS:
+        return said
+    return f"{said} {'on' if column.kind.model == 'date' else 'at'}"
 
 
 def _unit(column: Column) -> str:

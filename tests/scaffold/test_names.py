@@ -107,6 +107,11 @@ def test_what_a_domain_calls_its_own_is_read_not_guessed(tmp_path):
             ["Shown on this day or later.", "Shown on this day or earlier."],
         ),
         (
+            "released:date",
+            "Released on this day.",
+            ["Released on this day or later.", "Released on this day or earlier."],
+        ),
+        (
             "premiere:datetime",
             "Premiere of the trial movie.",
             [

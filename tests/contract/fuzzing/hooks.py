@@ -5,7 +5,9 @@ import secrets
 from typing import Any
 
 import httpx
+import jwt
 import schemathesis
+from schemathesis.specs.openapi.checks import ensure_resource_availability
 
 API = os.environ["FUZZED_API"]
 CALLER = os.environ["FUZZED_AS"]
@@ -20,15 +22,20 @@ BEYOND_SCHEMA = "value_error"
 
 
 class Caller:
-    """The token of who is calling; a new one when that was signed out, disabled or deleted by what was tried."""
+    """The token of who is calling; a new one when what was tried has ended it, somebody new's if it was the account."""
 
     def __init__(self) -> None:
+        self._email = ADMIN if CALLER == "admin" else ""
         self._token: str | None = None
 
     def token(self) -> str:
         """Return a token that was good a moment ago."""
+        if self._token is None and self._email:
+            self._token = self._sign_in(self._email)
         if self._token is None:
-            self._token = self._sign_in(ADMIN if CALLER == "admin" else self._register())
+            self._email = self._register()
+            self._token = self._sign_in(self._email)
+        assert self._token is not None
         return self._token
 
     def forget(self, shown: str) -> None:
@@ -42,10 +49,13 @@ class Caller:
         httpx.post(f"{API}/v1/auth/register", json=body).raise_for_status()
         return email
 
-    def _sign_in(self, email: str) -> str:
+    def _sign_in(self, email: str) -> str | None:
+        """Return a token; None: the account was ended, which nobody can do to the last administrator."""
         form = {"grant_type": "password", "username": email, "password": PASSWORD}
-        answer = httpx.post(f"{API}/v1/auth/token", data=form).raise_for_status()
-        return str(answer.json()["access_token"])
+        answer = httpx.post(f"{API}/v1/auth/token", data=form)
+        if answer.is_client_error and email != ADMIN:
+            return None
+        return str(answer.raise_for_status().json()["access_token"])
 
 
 caller = Caller()
@@ -115,6 +125,24 @@ def the_schema_says_it_all(_context: Any, response: Any, case: Any) -> None:
     if problem is not None and problem["code"] == "request.invalid_input" and _is_good(case):
         untold = [error for error in problem["errors"] if error["code"] != BEYOND_SCHEMA]
         assert not untold, f"the schema allows what is refused: {untold}"
+
+
+@schemathesis.check
+def what_was_created_is_there(context: Any, response: Any, case: Any) -> None:
+    """The check `ensure_resource_availability`, unless whoever created it is gone and somebody else asks for it."""
+    parent = context.internals.find_parent(case_id=case.id)
+    created = None if parent is None else context.internals.find_response(case_id=parent.id)
+    if created is not None and _person_of(created) == _person_of(response):
+        ensure_resource_availability(context, response, case)
+
+
+def _person_of(response: Any) -> str | None:
+    """Return whose token the request showed."""
+    token = str(response.request.headers.get("Authorization", "")).removeprefix("Bearer ")
+    try:
+        return str(jwt.decode(token, options={"verify_signature": False})["sub"])
+    except jwt.InvalidTokenError:
+        return None
 
 
 def _is_good(case: Any) -> bool:
