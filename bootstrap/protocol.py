@@ -18,6 +18,7 @@ from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, Unknow
 LINGER = 1.0
 """Seconds for which a refused client may still send: closing at once would take the answer away from it."""
 
+_FRAMING = (b"content-length", b"transfer-encoding")
 _FIELD_OVERHEAD = 4  # ": " and the end of the line
 
 
@@ -76,6 +77,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._refused = False
         self._fact: AppError | None = None
+        self._resumes = False
         self._packet = 0
         self._head_bytes = 0
         self._body_bytes = 0
@@ -100,9 +102,7 @@ class PatientProtocol(HttpToolsProtocol):
             return
         self._packet, self._began = len(data), False
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # nothing else is spoken here; the request is answered as it is
+            self._feed(data)
         except httptools.HttpParserInvalidMethodError:
             self._refuse(UnknownMethod())
             return
@@ -118,17 +118,34 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a head."""
+        if self._resumes:
+            return
         self._reading, self._began, self._head_bytes = _Reading.HEAD, True, 0
         self._started = perf_counter()
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """Note a piece of the address."""
+        if not self._resumes:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a header field."""
+        if not self._resumes:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """End the head, if it is one that is read."""
+        if self._resumes:
+            return
+        if self.parser.get_method() == b"CONNECT":
+            self._fact = UnknownMethod()
+            raise self._fact
         if len(self.headers) > self._patience.max_headers or self._is_head_too_long():
             self._fact = HeadTooLarge()
             raise self._fact
-        self._reading = _Reading.BODY
         super().on_headers_complete()
+        self._reading = _Reading.BODY
 
     def on_body(self, body: bytes) -> None:
         """Note that something arrives."""
@@ -136,7 +153,9 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End the request."""
+        """End the request, unless the parser believes that another protocol follows: its body is still to come."""
+        if self.parser.should_upgrade():
+            return
         self._reading = _Reading.NOTHING
         super().on_message_complete()
 
@@ -176,6 +195,26 @@ class PatientProtocol(HttpToolsProtocol):
         """The client reads."""
         self._unset_stalled()
         super().resume_writing()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse what arrived. Nobody is followed into another protocol: the request goes on (RFC 9110, section 7.8)."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stopped:
+            self._resume()
+            if rest := data[stopped.args[0] :]:
+                self._feed(rest)
+
+    def _resume(self) -> None:
+        """Go on behind a head at whose end the parser has stopped, with one that knows how long the body is."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        framing = [b"%b: %b\r\n" % field for field in self.headers if field[0] in _FRAMING]
+        self._resumes = True
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
+        finally:
+            self._resumes = False
 
     def _missing(self) -> _Reading:
         """Return what has to come before anything else happens; bytes that begin no head count as one."""

@@ -154,7 +154,7 @@ class Listing(Generic[RowT]):
         annotation: Any = self._into.model_fields[name].annotation
         try:
             return TypeAdapter(annotation).validate_python(value)
-        except ValidationError as error:
+        except (ValidationError, OverflowError) as error:  # a moment of the year 0 in UTC
             raise BadCursor from error
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import asyncpg
 from sqlmodel import SQLModel
 
 from shared.conflicts import Conflicts
 from shared.database import Database
 from shared.insertion import insertion, values_of
-from shared.pagination import Listing, Page, PageRequest
+from shared.pagination import BadCursor, Listing, Page, PageRequest
 from shared.statements import RowT
 from shared.transactions import Insertion, require_transaction
 
@@ -45,13 +46,21 @@ class Repository:
         flags: Sequence[str] = (),
         **parameters: Any,
     ) -> Page[RowT]:
-        """Return one page; a filter whose value is None is absent. `flags` are filters that take no value."""
+        """Return one page; a filter whose value is None is absent. `flags` are filters that take no value.
+
+        Raises:
+            BadCursor: it was not made by this list, or by nobody: then it may hold what the database can't.
+        """
         given = {name: value for name, value in filters.items() if value is not None}
         present = frozenset({*given, *flags})
         values = {**given, **parameters}
-        rows = await self.database.fetch_all(
-            listing.statement(present, request), **values, **listing.position(request)
-        )
+        statement, position = listing.statement(present, request), listing.position(request)
+        try:
+            rows = await self.database.fetch_all(statement, **values, **position)
+        except asyncpg.DataError as error:
+            if request.cursor is None:
+                raise
+            raise BadCursor from error
         total = None
         if request.include_total:
             counted = await self.database.fetch_one(listing.total(present), **values)

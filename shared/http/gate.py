@@ -10,10 +10,31 @@ from shared.http.answer import Answer
 from shared.http.hosts import Hosts, UnknownHost
 from shared.http.journal import PROBES
 from shared.http.rate_limits import Key, RateLimits, network_of
-from shared.http.refusals import AmbiguousLength, BadQuery, BodyTooLarge, UnsupportedEncoding
+from shared.http.refusals import (
+    AmbiguousLength,
+    BadQuery,
+    BodyTooLarge,
+    RepeatedField,
+    UnsupportedEncoding,
+    UnsupportedTransferCoding,
+)
 
 Fields = Mapping[bytes, bytes]
 """Header fields by name; of one that is repeated the last."""
+
+_HAVE_ONE_VALUE = (
+    b"authorization",
+    b"content-disposition",
+    b"content-encoding",
+    b"content-range",
+    b"content-type",
+    b"idempotency-key",
+    b"if-modified-since",
+    b"if-range",
+    b"if-unmodified-since",
+    b"range",
+    b"transfer-encoding",
+)
 
 MAX_QUERY = 8192
 """Bytes of a query string."""
@@ -132,6 +153,9 @@ def _check_repeated(scope: Scope) -> None:
         raise UnknownHost
     if names.count(b"content-length") > 1:
         raise AmbiguousLength
+    for name in _HAVE_ONE_VALUE:
+        if names.count(name) > 1:
+            raise RepeatedField(f"{name.decode().title()} came twice.")
 
 
 def _check_address(scope: Scope) -> None:
@@ -157,5 +181,7 @@ def _is_text(encoded: bytes) -> bool:
 def _check_body(fields: Fields) -> None:
     if b"content-length" in fields and b"transfer-encoding" in fields:
         raise AmbiguousLength
+    if fields.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
+        raise UnsupportedTransferCoding
     if fields.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
         raise UnsupportedEncoding

@@ -83,3 +83,19 @@ class UnsupportedEncoding(AppError):
     def headers(self) -> Mapping[str, str]:
         """What is accepted (RFC 9110, section 12.5.3)."""
         return {"Accept-Encoding": "identity"}
+
+
+class UnsupportedTransferCoding(AppError):
+    """The body comes in a coding besides `chunked` (RFC 9112, section 6.1)."""
+
+    code = "request.unsupported_transfer_coding"
+    status = 501
+    title = "Unsupported transfer coding"
+    detail = "Send the body with Content-Length, or with Transfer-Encoding: chunked alone."
+
+
+class RepeatedField(BadRequest):
+    """A header field that has one value came with several: others on the way may have read another one."""
+
+    code = "request.repeated_field"
+    detail = "A header field came twice that has one value."

@@ -1,7 +1,6 @@
 """JSON bodies, read strictly: what JSON (RFC 8259) or our database can't hold is refused before anybody sees it."""
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,7 +15,11 @@ MAX_MEMBERS = 10_000
 MAX_DEPTH = 64
 """How deep arrays and objects may be nested."""
 
+MAX_EXPONENT = 40
+"""Powers of ten that a number may be away from 1: the database writes them out, digit by digit."""
+
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\x00")
+_GREATEST, _SMALLEST = 10.0**MAX_EXPONENT, 10.0**-MAX_EXPONENT
 _SURROGATES = re.compile("[\ud800-\udfff\x00]")
 
 
@@ -31,7 +34,8 @@ def parse(body: bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        MalformedJson: not UTF-8, a byte order mark, nested deeper than `MAX_DEPTH`, a number that is not finite,
+        MalformedJson: not UTF-8, a byte order mark, nested deeper than `MAX_DEPTH`, a number beyond
+            `MAX_EXPONENT`,
             a duplicate key, a lone surrogate, NUL, or more than `MAX_MEMBERS` members.
     """
     try:
@@ -52,8 +56,8 @@ def parse(body: bytes) -> Any:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number):
-        raise MalformedJson("A number is too large.")
+    if number and not _SMALLEST < abs(number) < _GREATEST:
+        raise MalformedJson(f"A number is beyond 10 to the power of {MAX_EXPONENT}, or of -{MAX_EXPONENT}.")
     return number
 
 
