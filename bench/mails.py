@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import asyncpg
 
@@ -131,7 +132,12 @@ async def _drain(place: Workplace, worker: Program, number: int) -> float:
 
 
 def _mail(each: int) -> OutgoingMail:
-    variables = {"url": "https://example.com/verify?token=once", "lifetime": "24 hours", "name": "Ada"}
+    variables = {
+        "url": "https://example.com/verify?token=once",
+        "lifetime": "24 hours",
+        "moment": datetime.now(UTC),
+        "name": "Ada",
+    }
     return OutgoingMail(template="auth/verify_email", to=f"person{each}@example.com", variables=variables)
 
 

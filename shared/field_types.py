@@ -6,7 +6,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
@@ -16,6 +15,7 @@ from pydantic import (
     TypeAdapter,
 )
 
+from shared.mail_addresses import MAX_ADDRESS, read_address
 from shared.schemas import UtcDatetime
 
 EXACT_DIGITS, EXACT_PLACES, MONEY_PLACES = 18, 4, 2
@@ -75,10 +75,7 @@ def _web_address(text: str) -> str:
 
 
 def _mail_address(text: str) -> str:
-    try:
-        return validate_email(text, check_deliverability=False, allow_smtputf8=False).normalized
-    except EmailNotValidError as error:
-        raise ValueError(str(error)) from error
+    return read_address(text).normalized
 
 
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
@@ -119,7 +116,7 @@ CurrencyCode = Annotated[
 ]
 MailAddress = Annotated[
     str,
-    Field(max_length=254, examples=["ada@example.com"], json_schema_extra={"format": "email"}),
+    Field(max_length=MAX_ADDRESS, examples=["ada@example.com"], json_schema_extra={"format": "email"}),
     AfterValidator(_mail_address),
 ]
 WebAddress = Annotated[

@@ -77,6 +77,7 @@ class SignInRow(Row):
     user_id: UUID
     password_hash: str
     credentials_version: int
+    registration_id: UUID | None
     status: AccountStatus
     role: Role
 
@@ -138,6 +139,7 @@ class RegistrationRow(Row):
 
     id: UUID
     user_id: UUID
+    created_at: UtcDatetime
 
 
 class RegisterBody(RequestBody):

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol
 from uuid import UUID
 
-from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+from email_validator import ValidatedEmail
 from pydantic import AfterValidator, Field
+
+from shared.mail_addresses import MAX_ADDRESS, read_address
 
 _HARMLESS_FORMAT = {"\u200c", "\u200d"}
 """The joiners that scripts and emoji need."""
@@ -76,11 +78,12 @@ class UserDirectory(Protocol):
 def normalised_address(text: str) -> str:
     """Return the form of an address by which users are told apart: two spellings of one mailbox are one user.
 
-    The local part is lower-cased: RFC 5321 (section 2.4) would tell capitals apart, no mail provider does, and
+    A local part outside ASCII is refused: few mail servers take one, and look-alikes would be other users. It is
+    lower-cased: RFC 5321 (section 2.4) would tell capitals apart, no mail provider does, and
     people mix them. The domain is in ASCII (IDNA 2008), lower-cased. Dots and `+tags` stay: some providers tell
     them apart.
     """
-    return _normalised(_validated(text))
+    return _normalised(read_address(text))
 
 
 def key_of_address(text: str) -> str:
@@ -88,22 +91,11 @@ def key_of_address(text: str) -> str:
     try:
         return normalised_address(text)
     except ValueError:
-        return unicodedata.normalize("NFC", text).strip().casefold()
+        return unicodedata.normalize("NFC", text[:MAX_ADDRESS]).strip().casefold()
 
 
 def _as_given(text: str) -> str:
-    return _validated(text).normalized
-
-
-def _validated(text: str) -> ValidatedEmail:
-    """Check the form, not whether mail arrives: that is what verification is for.
-
-    Local parts outside ASCII are refused: few mail servers take them (RFC 6531), and look-alikes would be other users.
-    """
-    try:
-        return validate_email(text, check_deliverability=False, allow_smtputf8=False)
-    except EmailNotValidError as error:
-        raise ValueError(str(error)) from error
+    return read_address(text).normalized
 
 
 def _normalised(address: ValidatedEmail) -> str:

@@ -22,8 +22,8 @@ from shared.http.refusals import (
 Fields = Mapping[bytes, bytes]
 """Header fields by name; of one that is repeated the last."""
 
+# Two of Authorization are no credentials: whoever asks for some answers 401.
 _HAVE_ONE_VALUE = (
-    b"authorization",
     b"content-disposition",
     b"content-encoding",
     b"content-range",

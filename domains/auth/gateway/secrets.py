@@ -44,7 +44,7 @@ class TokenKey:
     def refresh_token(self, claim: RefreshClaim) -> str:
         """Return the refresh token of a session at a count: nothing of it has to be stored."""
         body = claim.session_id.bytes + claim.counter.to_bytes(_COUNTER_BYTES, "big")
-        return base64.urlsafe_b64encode(body + self._mac("refresh", body)).decode().rstrip("=")
+        return _as_text(body + self._mac("refresh", body))
 
     def read_refresh_token(self, token: str) -> RefreshClaim:
         """Return what a refresh token says.
@@ -56,6 +56,8 @@ class TokenKey:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError) as error:
             raise InvalidRefreshToken from error
+        if _as_text(raw) != token:  # other spellings of the same bytes
+            raise InvalidRefreshToken
         body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if len(body) != 16 + _COUNTER_BYTES or not hmac.compare_digest(mac, self._mac("refresh", body)):
             raise InvalidRefreshToken
@@ -67,3 +69,7 @@ class TokenKey:
 
     def _mac(self, purpose: str, message: bytes) -> bytes:
         return hmac.digest(self._key, purpose.encode() + b"\x00" + message, "sha256")
+
+
+def _as_text(token: bytes) -> str:
+    return base64.urlsafe_b64encode(token).decode().rstrip("=")

@@ -30,11 +30,8 @@ _REGISTRATION_COLUMNS = columns(Registration, RegistrationRow)
 _REGISTRATION = Statement(
     select(*_REGISTRATION_COLUMNS).where(col(Registration.id) == bindparam("its_id")), RegistrationRow
 )
-_LATEST_REGISTRATION = Statement(
-    select(*_REGISTRATION_COLUMNS)
-    .where(col(Registration.user_id) == bindparam("its_user"))
-    .order_by(col(Registration.created_at).desc(), col(Registration.id).desc())
-    .limit(1),
+_WAITING = Statement(
+    select(*_REGISTRATION_COLUMNS).where(col(Registration.user_id) == bindparam("its_user")).limit(2),
     RegistrationRow,
 )
 _DELETE_REGISTRATIONS = Statement(
@@ -95,9 +92,9 @@ class AccountRepository(Repository):
         """Return a registration."""
         return await self.database.fetch_one(_REGISTRATION, its_id=registration_id)
 
-    async def latest_registration(self, user_id: UUID) -> RegistrationRow | None:
-        """Return the last wish to register with a user's address that was not yet followed up."""
-        return await self.database.fetch_one(_LATEST_REGISTRATION, its_user=user_id)
+    async def waiting_registrations(self, user_id: UUID) -> list[RegistrationRow]:
+        """Return the wishes to register with a user's address that were not yet followed up, or two of more."""
+        return await self.database.fetch_all(_WAITING, its_user=user_id)
 
     async def load_registration(self, registration_id: UUID) -> Registration | None:
         """Return a registration with its password, in the open transaction."""

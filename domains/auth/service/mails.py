@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domains.auth.gateway.secrets import hash_of_token, new_one_time_token
 from domains.auth.models import AccountStatus, OneTimeToken, TokenPurpose
+from domains.auth.schemas import RegistrationRow
 from domains.auth.service.foundation import Foundation
 from domains.emails.public import Mailer, OutgoingMail, PreparedMail, WhenUncertain
 from domains.users.public import Person
@@ -36,7 +37,7 @@ class MailService:
         if registration is None or person is None:
             return
         if not person.email_verified:
-            await self._send_verification(person, registration.id, context)
+            await self._send_verification(person, registration, context)
             return
         forgot_page = f"{self.links_url}{FORGOT_PATH}"
         prepared = self._prepare("already_registered", person, forgot_url=forgot_page)
@@ -46,13 +47,20 @@ class MailService:
             await context.finish()
 
     async def send_verification(self, user_id: UUID | None, context: JobContext) -> None:
-        """Send the link that verifies once more, for the latest registration of the address."""
+        """Send the link that verifies once more, if it is clear whose password it would let in.
+
+        It isn't where others have registered the address too, or where the registration that founded the account is
+        gone: then whoever reads the mail chooses a password, which verifies the address as well.
+        """
         person = await self._welcome_person(user_id)
         if person is None or person.email_verified:
             return
-        registration = await self.base.accounts.latest_registration(person.id)
-        if registration is not None:
-            await self._send_verification(person, registration.id, context)
+        account = await self.base.accounts.find(person.id)
+        waiting = await self.base.accounts.waiting_registrations(person.id)
+        if account is not None and [each.id for each in waiting] == [account.registration_id]:
+            await self._send_verification(person, waiting[0], context)
+        else:
+            await self.send_reset(person.id, context)
 
     async def send_reset(self, user_id: UUID | None, context: JobContext) -> None:
         """Send the link that resets a password; it makes earlier ones void."""
@@ -96,15 +104,18 @@ class MailService:
             forgot_url=f"{self.links_url}{FORGOT_PATH}",
         )
 
-    async def _send_verification(self, person: Person, registration_id: UUID, context: JobContext) -> None:
+    async def _send_verification(
+        self, person: Person, registration: RegistrationRow, context: JobContext
+    ) -> None:
         lifetime = self.base.settings.auth_verify_lifetime
         secret, token = self._token(person, TokenPurpose.VERIFY_EMAIL, lifetime)
-        token.registration_id = registration_id
+        token.registration_id = registration.id
         prepared = self._prepare(
             "verify_email",
             person,
             secret=True,
             url=self._link(VERIFY_PATH, secret),
+            moment=registration.created_at,
             lifetime=_readable(lifetime),
         )
         async with self.base.transaction():

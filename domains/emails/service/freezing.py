@@ -11,10 +11,9 @@ from email.utils import format_datetime
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
-
 from domains.emails.errors import AddressRefused, HeaderRefused
 from domains.emails.service.rendering import Rendered
+from shared.mail_addresses import read_address
 
 _MAX_LINE = 990
 """Octets of a line that is sent as it is; RFC 5322, section 2.1.1 allows 998."""
@@ -47,8 +46,8 @@ def parse_recipient(address: str, name: str | None) -> Address:
         HeaderRefused: the name holds control characters.
     """
     try:
-        parsed = validate_email(address, check_deliverability=False, globally_deliverable=False)
-    except EmailNotValidError as error:
+        parsed = read_address(address, local_letters=True, special_domains=True)
+    except ValueError as error:
         raise AddressRefused from error
     domain = parsed.ascii_domain or parsed.domain
     return Address(display_name=one_line(name or ""), username=parsed.local_part, domain=domain)

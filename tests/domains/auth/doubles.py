@@ -125,9 +125,9 @@ class Accounts:
         found = self.registrations.get(registration_id)
         return None if found is None else RegistrationRow.model_validate(found)
 
-    async def latest_registration(self, user_id):
+    async def waiting_registrations(self, user_id):
         own = [row for row in self.registrations.values() if row.user_id == user_id]
-        return RegistrationRow.model_validate(own[-1]) if own else None
+        return [RegistrationRow.model_validate(row) for row in own[:2]]
 
     async def load_registration(self, registration_id):
         return self.registrations.get(registration_id)

@@ -95,6 +95,15 @@ def test_a_refresh_token_needs_the_same_key():
         TokenKey(OTHER_KEY).read_refresh_token(token)
 
 
+@pytest.mark.parametrize(
+    "change", [lambda token: token + "=", lambda token: token[:-1] + chr(ord(token[-1]) + 1)]
+)
+def test_a_refresh_token_has_one_spelling(change):
+    token = TokenKey(KEY).refresh_token(RefreshClaim(new_id(), 7))
+    with pytest.raises(InvalidRefreshToken):
+        TokenKey(KEY).read_refresh_token(change(token))
+
+
 def test_a_short_key_is_refused():
     with pytest.raises(ValueError, match="32 bytes"):
         TokenKey("AAAA")

@@ -1,5 +1,7 @@
 """Registering tells nobody who is registered, and who registers another's address gains nothing."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from domains.auth.service.follow_ups import ANSWER_REGISTRATION
@@ -127,6 +129,37 @@ async def test_the_verification_mail_is_sent_again_on_request(client, inbox, use
     assert await inbox.of(user.email) == before
 
 
+@pytest.mark.parametrize("first", [OTHER_PASSWORD, PASSWORD])
+async def test_sent_again_no_link_lets_in_whose_registration_it_may_not_have_been(
+    first, client, inbox, sign_in
+):
+    email = some_email()
+    for password in (first, PASSWORD if first is OTHER_PASSWORD else OTHER_PASSWORD):
+        await _register(client, email, password)
+        await inbox.last(email)
+    await client.post("/v1/auth/email/verify/resend", json={"email": email})
+    mail = await inbox.last(email)
+    assert mail.subject == "Choose a new password"
+    assert (await client.post("/v1/auth/email/verify", json={"token": mail.token})).status_code == 400
+    chosen = "a third password of my own"
+    reset = {"token": mail.token, "password": chosen}
+    assert (await client.post("/v1/auth/password/reset", json=reset)).status_code == 204
+    for password, status in ((PASSWORD, 401), (OTHER_PASSWORD, 401), (chosen, 200)):
+        assert (await sign_in(email, password)).status_code == status
+
+
+async def test_whose_registration_was_forgotten_chooses_a_password_too(client, inbox, composition):
+    email = some_email()
+    await _register(client, email, PASSWORD)
+    await inbox.last(email)
+    long_ago = datetime.now(UTC) + timedelta(days=1)
+    await composition.auth.account_repository().sweep(tokens_before=long_ago, registrations_before=long_ago)
+    await _register(client, email, OTHER_PASSWORD)
+    await inbox.last(email)
+    await client.post("/v1/auth/email/verify/resend", json={"email": email})
+    assert (await inbox.last(email)).subject == "Choose a new password"
+
+
 async def test_the_sixth_registration_of_an_address_within_an_hour_waits(client, later):
     email = some_email()
     for _ in range(5):
@@ -195,6 +228,9 @@ async def test_a_password_is_the_same_however_its_accents_are_composed(client, s
         "Ada <a@example.com>",
         "a@example.com\r\nBcc: b@example.com",
         "ü@example.com",
+        "=?utf-8?q?victim?=@example.com",
+        "=?utf-8?q?c=40evil.example=2C?=@example.com",
+        f"{'a' * 64}@{'b' * 60}.{'c' * 60}.{'d' * 60}.example.com",
     ],
 )
 async def test_what_is_no_single_address_is_refused(client, email):

@@ -36,8 +36,8 @@ async def test_a_child_has_as_many_mails_under_way_as_the_settings_say(
     async with server:
         readers = {f"reader-{new_id().hex}@example.com" for _ in range(6)}
         for reader in readers:
-            variables = {"url": "https://example.com/", "lifetime": "a day", "name": "Ada"}
-            mail = OutgoingMail(template="auth/verify_email", to=reader, variables=variables)
+            variables = {"forgot_url": "https://example.com/", "name": "Ada"}
+            mail = OutgoingMail(template="auth/password_changed", to=reader, variables=variables)
             await mailer.send(mailer.prepare(mail))
         worker = programs(
             "worker",
