@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 
-from domains.files.public import FileStored
+from domains.files.public import RESOURCE_TYPE, FileStored
 from domains.files.service.cleaning import CleaningService, KeysToErase
 from domains.files.service.processing import ProcessingService
+from domains.jobs.public import JobCancelled
 from shared.jobs import JobContext, NoPayload, PermanentError, job
 
 
@@ -22,6 +23,13 @@ async def process(payload: FileStored, context: JobContext) -> None:
 async def erase(payload: KeysToErase, context: JobContext) -> None:
     """Delete objects that no file has any more."""
     await context.provide("files.cleaning", CleaningService).erase(payload.keys, context)
+
+
+@job("files.settle", on=JobCancelled, queue="default", timeout=60)
+async def settle(payload: JobCancelled, context: JobContext) -> None:
+    """Let a file be ready whose work was cancelled before it began."""
+    if payload.resource_type == RESOURCE_TYPE and payload.resource_id is not None:
+        await context.provide("files.cleaning", CleaningService).settle(payload.resource_id)
 
 
 @job("files.sweep", every=timedelta(minutes=5), queue="default", timeout=300)

@@ -12,6 +12,7 @@ from domains.jobs.repository.operations import OperationsRepository
 from domains.jobs.repository.recovery import RecoveryRepository
 from domains.jobs.repository.relay import RelayRepository
 from domains.jobs.repository.roster import RosterRepository
+from domains.jobs.service.cancelling import JobCanceller
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.operations import OperationsService
 from domains.jobs.service.recovery import JobRecovery
@@ -46,8 +47,15 @@ class JobsContainer(DeclarativeContainer):
     hints = ThreadSafeSingleton(RedisHints, redis_url, window=settings.provided.jobs_hint_window)
     store = ThreadSafeSingleton(RowJobStore, rows=rows, hints=hints, settings=settings)
     outbox = ThreadSafeSingleton(Outbox, registry, store)
+    canceller = ThreadSafeSingleton(JobCanceller, jobs=rows, outbox=outbox, transaction=transaction)
     service = ThreadSafeSingleton(
-        JobService, jobs=rows, transaction=transaction, hints=hints, settings=settings, resource_urls=urls
+        JobService,
+        jobs=rows,
+        transaction=transaction,
+        hints=hints,
+        canceller=canceller,
+        settings=settings,
+        resource_urls=urls,
     )
     operations = ThreadSafeSingleton(
         OperationsService,
@@ -56,6 +64,7 @@ class JobsContainer(DeclarativeContainer):
         hints=hints,
         registry=registry,
         outbox=outbox,
+        canceller=canceller,
         transaction=transaction,
         settings=settings,
     )

@@ -1,8 +1,19 @@
-"""What other domains may know of jobs: which ones work on a resource of theirs."""
+"""What other domains may know of jobs: which ones work on a resource of theirs, and which never will."""
 
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
+
+from shared.events import Event
+
+
+class JobCancelled(Event):
+    """A waiting job was cancelled: what it was about is as it was, and nobody works on it any more."""
+
+    job_id: UUID
+    kind: str
+    resource_type: str | None
+    resource_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The SQL about files as people see them, their renditions and their text."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -122,10 +123,10 @@ _RENDITIONS_BEGIN = Statement(
     Nothing,
 )
 _FORGET_TEXT = Statement(delete(FileText).where(col(FileText.file_id) == bindparam("file")), Nothing)
+_PROCESSING = select(col(File.id)).where(col(File.status) == FileStatus.PROCESSING)
+_IS_PROCESSING = Statement(_PROCESSING.where(_BY_ID), IdRow)
 _STUCK = Statement(
-    select(col(File.id))
-    .where(col(File.status) == FileStatus.PROCESSING, col(File.updated_at) < bindparam("before"))
-    .limit(100),
+    _PROCESSING.where(col(File.updated_at) < bindparam("before")).limit(100),
     IdRow,
 )
 
@@ -235,9 +236,13 @@ class FileRepository(Repository):
             ],
         )
 
-    async def stuck(self, before: Any) -> Sequence[UUID]:
+    async def stuck(self, before: datetime) -> Sequence[UUID]:
         """Return some files whose processing nothing has moved since that moment."""
         return [row.id for row in await self.database.fetch_all(_STUCK, before=before)]
+
+    async def is_processing(self, file_id: UUID) -> bool:
+        """Tell whether a file waits for work."""
+        return await self.database.fetch_one(_IS_PROCESSING, file=file_id) is not None
 
 
 def searchable(name: str) -> str:

@@ -20,7 +20,7 @@ from shared.errors import problem_of
 from shared.jobs import JobContext, Outbox, Snooze
 
 _KEYS_IN_A_JOB = 200
-_STUCK = timedelta(minutes=10)
+_STUCK = timedelta(minutes=1)
 _WHILE_BACKED_UP = timedelta(minutes=1)
 
 
@@ -86,6 +86,11 @@ class CleaningService:
         for file_id in await self.ledger.expired(now - timedelta(days=self.settings.files_trash_days)):
             await self.remove(file_id)
         await self._settle_stuck(await self.files.stuck(now - _STUCK))
+
+    async def settle(self, file_id: UUID) -> None:
+        """Let a file that waits for work be ready without it, if nobody is going to do any."""
+        if await self.files.is_processing(file_id):
+            await self._settle_stuck([file_id])
 
     async def remove(self, file_id: UUID) -> None:
         """Delete a file for good; its bytes go when it was the last that had them."""

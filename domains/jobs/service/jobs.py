@@ -10,6 +10,7 @@ from domains.jobs.models import JobState
 from domains.jobs.public import JobSummary
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.schemas import JobBody, JobRow, Retention, body_of
+from domains.jobs.service.cancelling import JobCanceller
 from domains.jobs.service.store import HintSender
 from domains.jobs.settings import JobsSettings
 from shared.database import TransactionFactory
@@ -29,12 +30,14 @@ class JobService:
         jobs: JobRepository,
         transaction: TransactionFactory,
         hints: HintSender,
+        canceller: JobCanceller,
         settings: JobsSettings,
         resource_urls: Mapping[str, str],
     ) -> None:
         self._jobs = jobs
         self.transaction = transaction
         self._hints = hints
+        self._canceller = canceller
         self._resource_urls = dict(resource_urls)
         self._retention = Retention(
             succeeded=timedelta(days=settings.jobs_keep_succeeded_days),
@@ -74,7 +77,7 @@ class JobService:
             JobIsOver: it has ended already.
         """
         await self.read(caller, job_id)
-        cancelled = await self._jobs.cancel(job_id)
+        cancelled = await self._canceller.cancel(job_id)
         if cancelled is None:
             raise JobIsOver
         return cancelled

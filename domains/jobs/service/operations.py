@@ -20,6 +20,7 @@ from domains.jobs.repository.reports import (
     WorkerRow,
 )
 from domains.jobs.schemas import JobRow, JobStatus
+from domains.jobs.service.cancelling import JobCanceller
 from domains.jobs.service.store import HintSender
 from domains.jobs.settings import JobsSettings
 from shared.database import TransactionFactory
@@ -81,6 +82,7 @@ class OperationsService:
         hints: HintSender,
         registry: JobRegistry,
         outbox: Outbox,
+        canceller: JobCanceller,
         transaction: TransactionFactory,
         settings: JobsSettings,
     ) -> None:
@@ -89,6 +91,7 @@ class OperationsService:
         self._hints = hints
         self._registry = registry
         self._outbox = outbox
+        self._canceller = canceller
         self._transaction = transaction
         self._window = settings.jobs_hint_window
         self._repeat = timedelta(seconds=settings.jobs_hint_repeat)
@@ -215,7 +218,7 @@ class OperationsService:
         return queued
 
     async def _cancel(self, job_id: UUID) -> JobRow:
-        cancelled = await self._jobs.cancel(job_id)
+        cancelled = await self._canceller.cancel(job_id)
         if cancelled is None:
             job = await self._found(job_id)
             message = f"Job {job_id} has {job.status} already. It can't be cancelled any more."

@@ -522,6 +522,23 @@ async def test_the_sweep_settles_a_file_whose_work_was_cancelled(
     assert {row["problem"]["code"] for row in read["renditions"]} == {"files.work_not_finished"}
 
 
+async def test_a_file_whose_work_is_cancelled_before_it_begins_is_ready_at_once(
+    client, user, upload, work_off
+):
+    file = await upload(user, PHOTO)
+    cancelled = await client.post(f"{file['jobs'][0]['url']}/cancel", headers=user.headers)
+    assert cancelled.json()["status"] == "cancelled"
+    await work_off()
+    read = (await get(client, user, f"/v1/files/{file['id']}")).json()
+    assert (read["status"], read["jobs"]) == ("ready", [])
+    assert {row["problem"]["code"] for row in read["renditions"]} == {"files.work_not_finished"}
+    again = await client.post(f"{file['jobs'][0]['url']}/retry", headers=user.headers)
+    assert again.status_code == 202
+    await work_off()
+    read = (await get(client, user, f"/v1/files/{file['id']}")).json()
+    assert {row["status"] for row in read["renditions"]} == {"ready"}
+
+
 async def test_a_file_may_be_far_larger_than_a_json_body(client, user, upload):
     data = b"0123456789abcdef" * (5 * MIB // 16)
     file = await upload(user, data)

@@ -1,0 +1,37 @@
+"""Cancelling a job, for its owner or for an operator."""
+
+from uuid import UUID
+
+from domains.jobs.models import JobState
+from domains.jobs.public import JobCancelled
+from domains.jobs.repository.jobs import JobRepository
+from domains.jobs.schemas import JobRow
+from shared.database import TransactionFactory
+from shared.jobs import Outbox
+
+
+class JobCanceller:
+    """Ends waiting jobs, and asks running ones to stop."""
+
+    def __init__(self, *, jobs: JobRepository, outbox: Outbox, transaction: TransactionFactory) -> None:
+        self._jobs = jobs
+        self._outbox = outbox
+        self._transaction = transaction
+
+    async def cancel(self, job_id: UUID) -> JobRow | None:
+        """Return the job as it is now; None: it is over.
+
+        Of one that ended without having run its domain is told: nobody else would settle what it was about.
+        """
+        async with self._transaction():
+            job = await self._jobs.cancel(job_id)
+            if job is not None and job.state is JobState.CANCELLED:
+                await self._outbox.publish(
+                    JobCancelled(
+                        job_id=job.id,
+                        kind=job.kind,
+                        resource_type=job.resource_type,
+                        resource_id=job.resource_id,
+                    )
+                )
+        return job
