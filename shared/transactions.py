@@ -1,7 +1,7 @@
 """The open transaction of a task. It lives in a ContextVar: repositories find it there, and nobody else commits."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
@@ -52,6 +52,7 @@ class OpenTransaction:
         "_token",
         "_writers",
         "after_commit",
+        "after_rollback",
         "begun",
         "depth",
         "failed",
@@ -73,6 +74,7 @@ class OpenTransaction:
         self.depth = 0
         self.writer: Writer | None = None
         self.after_commit: list[Callable[[], None]] = []
+        self.after_rollback: list[Callable[[], Awaitable[None]]] = []
         self.failed = False
 
     async def __aenter__(self) -> None:
@@ -81,6 +83,17 @@ class OpenTransaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        try:
+            await self._end(error)
+        except BaseException:
+            await self._undo()
+            raise
+        if error is None:
+            self._tell()
+        else:
+            await self._undo()
+
+    async def _end(self, error: BaseException | None) -> None:
         try:
             if error is None:
                 with unreachable_translated():
@@ -91,8 +104,6 @@ class OpenTransaction:
             current_transaction.reset(self._token)
             if self.writer is not None:
                 await self.let_go()
-        if error is None:
-            self._tell()
 
     def _tell(self) -> None:
         for callback in self.after_commit:
@@ -100,6 +111,13 @@ class OpenTransaction:
                 callback()
             except Exception:
                 logger.exception("after_commit_failed")
+
+    async def _undo(self) -> None:
+        for callback in self.after_rollback:
+            try:
+                await asyncio.shield(asyncio.ensure_future(callback()))
+            except Exception:
+                logger.exception("after_rollback_failed")
 
     async def connection(self) -> Writer:
         """Return the connection, on which everything is done that was asked for so far."""
@@ -239,3 +257,13 @@ def after_commit(callback: Callable[[], None]) -> None:
         message = "no transaction is open to wait for"
         raise TransactionMisusedError(message)
     current.after_commit.append(callback)
+
+
+def after_rollback(callback: Callable[[], Awaitable[None]]) -> None:
+    """Run `callback` when the open transaction comes to nothing, or nobody knows what it came to; outside of one never.
+
+    For what was done beside it and has to be undone: it opens a transaction of its own.
+    """
+    current = my_transaction()
+    if current is not None:
+        current.after_rollback.append(callback)

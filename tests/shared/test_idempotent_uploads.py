@@ -111,6 +111,33 @@ async def test_while_bytes_arrive_the_key_is_taken_and_no_connection_is_held(cli
     assert await files_of(client, user) == 1
 
 
+async def test_an_upload_that_was_overtaken_leaves_nothing(client, user, rows, work_off, composition) -> None:
+    key, may_go_on, reached = secrets.token_hex(8), asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"some"
+        reached.set()
+        await may_go_on.wait()
+        yield b" words, twice"
+
+    first = asyncio.create_task(client.post(FILES, content=slowly(), headers=keyed(user, key)))
+    await reached.wait()
+    await rows.execute(
+        "UPDATE idempotency.keys SET lease_expires_at = now() - interval '1 s' WHERE owner_id = $1", user.id
+    )
+    second = await client.post(FILES, content=in_pieces(b"some words, twice"), headers=keyed(user, key))
+    assert second.status_code == 201
+    may_go_on.set()
+    late = await first
+    assert (late.status_code, late.json()["code"]) == (409, "idempotency.in_progress")
+    usage = (await client.get(f"{FILES}/usage", headers=user.headers)).json()
+    assert (usage["count"], usage["reserved_bytes"]) == (1, 0), usage
+    assert await rows.fetchval("SELECT count(*) FROM files.files WHERE owner_id = $1", user.id) == 1
+    await work_off()
+    objects = (composition.settings().data_dir / "files").rglob("*")
+    assert [path.read_bytes() for path in objects if path.is_file()].count(b"some words, twice") == 1
+
+
 async def test_a_refused_upload_leaves_nothing_and_frees_the_key(client, user, rows) -> None:
     key, wrong = secrets.token_hex(8), {"Repr-Digest": "sha-256=:" + "A" * 43 + "=:"}
     refused = await client.post(FILES, content=b"some words", headers=keyed(user, key, **wrong))

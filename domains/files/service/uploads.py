@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from domains.files.errors import FileTooLarge, QuotaExceeded, UploadTorn
@@ -23,6 +24,7 @@ from shared.events import Resource
 from shared.ids import new_id
 from shared.jobs import JobOptions, Outbox
 from shared.logging import get_logger
+from shared.transactions import after_rollback
 
 logger = get_logger(__name__)
 _STEP = 64 << 20
@@ -93,6 +95,7 @@ class UploadService:
             await self.store.put(upload.key, intake.passing())
             upload.stored = True
             ordered = await self._keep(upload, intake, incoming.details())
+            after_rollback(partial(self._abandon, upload))
         return await self.library.get(upload.file_id, incoming.owner_id, ordered=ordered)
 
     async def _begin(self, incoming: Incoming) -> "_Upload":
