@@ -1,8 +1,9 @@
 """Who is calling: known to every domain, decided by whoever implements `Authenticator`."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
 from fastapi import BackgroundTasks, Depends, Security
@@ -10,7 +11,11 @@ from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
-from shared.errors import AppError, Forbidden
+from shared.errors import AppError, DatabaseUnavailable, Forbidden
+
+T = TypeVar("T")
+ADMITTED_SECONDS = 2.0
+"""How long an answer that is under way goes on after its caller was shut out, at the most."""
 
 ADMIN_SCOPE = "admin"
 SCOPES = {ADMIN_SCOPE: "Everything that an administrator may do."}
@@ -78,6 +83,14 @@ class MissingScope(Forbidden):
     detail = "Your account may not do this."
 
 
+def _token_of(request: Request) -> str:
+    given = request.headers.getlist("authorization")
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticated
+    return token
+
+
 class _BearerToken(SecurityBase):
     """Finds out who holds the request's token, and tells the OpenAPI document about it: one dependency, not two."""
 
@@ -93,14 +106,8 @@ class _BearerToken(SecurityBase):
     )
 
     async def __call__(self, request: Request, background: BackgroundTasks) -> Principal:
-        given = request.headers.getlist("authorization")
-        if len(given) != 1:
-            raise NotAuthenticated
-        scheme, _, token = given[0].partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise NotAuthenticated
         authenticator: Authenticator = request.app.state.authenticator
-        principal = await authenticator.authenticate(token)
+        principal = await authenticator.authenticate(_token_of(request))
         request.state.principal = principal
         if authenticator.is_use_new(principal):
             background.add_task(authenticator.note_use, principal)
@@ -131,3 +138,44 @@ Caller = Annotated[Principal, Security(_caller)]
 
 Admin = Annotated[Principal, Security(_with_scope(ADMIN_SCOPE), scopes=[ADMIN_SCOPE])]
 """An administrator."""
+
+
+async def while_admitted(request: Request, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
+    """Pass on the items of an answer that takes long, until the caller's token is no good any more.
+
+    It ends like one that has no more items: what follows is told to whoever asks again.
+    """
+    loop, authenticator, token = (
+        asyncio.get_running_loop(),
+        request.app.state.authenticator,
+        _token_of(request),
+    )
+    admitted_at, following = loop.time(), asyncio.ensure_future(anext(items, None))
+    try:
+        while True:
+            await asyncio.wait({following}, timeout=ADMITTED_SECONDS)
+            if loop.time() - admitted_at >= ADMITTED_SECONDS:
+                if not await _is_admitted(authenticator, token):
+                    return
+                admitted_at = loop.time()
+            if not following.done():
+                continue
+            item = following.result()
+            if item is None:
+                return
+            yield item
+            following = asyncio.ensure_future(anext(items, None))
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
+        await items.aclose()
+
+
+async def _is_admitted(authenticator: Authenticator, token: str) -> bool:
+    try:
+        await authenticator.authenticate(token)
+    except NotAuthenticated:
+        return False
+    except DatabaseUnavailable:
+        return True  # nobody can tell now
+    return True

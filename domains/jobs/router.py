@@ -13,7 +13,7 @@ from domains.jobs.service.jobs import JobService
 from domains.jobs.service.watcher import JobWatcher
 from shared.http.answer_headers import sends
 from shared.http.routing import Router, problems
-from shared.identity import Caller
+from shared.identity import Caller, while_admitted
 from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
@@ -80,6 +80,7 @@ async def follow_job(
     job: OwnJob,
     jobs: Jobs,
     watcher: Watcher,
+    request: Request,
     last_event_id: Annotated[
         str | None,
         Header(pattern=r"^\d{1,18}$", description="`id` of the last event that was seen.", examples=["4"]),
@@ -89,9 +90,11 @@ async def follow_job(
 
     The `data` of each event is what `GET /v1/jobs/{job_id}` shows.
 
-    After a broken line send the last `id` as `Last-Event-ID`: the present state follows if it is newer.
+    After a broken line send the last `id` as `Last-Event-ID`: the present state follows if it is newer. The line ends
+    too when the access token does, or its session.
     """
-    async for state in watcher.follow(job, after_revision=int(last_event_id or 0)):
+    states = watcher.follow(job, after_revision=int(last_event_id or 0))
+    async for state in while_admitted(request, states):
         yield ServerSentEvent(data=jobs.body(state), event="job", id=str(state.revision))
 
 

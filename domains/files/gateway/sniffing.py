@@ -64,7 +64,8 @@ _HTML = re.compile(
     rb"|svg:|base|a|b|br|p|!--)(?=[\s>/]|$)",
     re.IGNORECASE,
 )
-_SVG = re.compile(rb"<(?:\w+:)?svg[\s>]", re.IGNORECASE)
+_SVG = re.compile(rb"<(?:\w+:)?svg[\s>/]", re.IGNORECASE)
+_PROLOGUE = re.compile(rb"<(\?xml|!doctype)", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _CSV_LINES = 50
 _CONFIDENT = 0.4
@@ -115,7 +116,7 @@ def _as_text(head: bytes, *, complete: bool) -> str | None:
         return "image/svg+xml"
     if _HTML.match(markup):
         return "text/html"
-    if markup.startswith(b"<?xml"):
+    if _PROLOGUE.match(markup):
         return "text/html" if _HTML.search(markup) else "application/xml"
     if _is_json(text, complete=complete):
         return "application/json"

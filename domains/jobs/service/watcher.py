@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -34,7 +34,7 @@ class JobWatcher:
         self._looked = asyncio.Condition()
         self._poller: asyncio.Task[None] | None = None
 
-    async def follow(self, job: JobRow, *, after_revision: int = 0) -> AsyncIterator[JobRow]:
+    async def follow(self, job: JobRow, *, after_revision: int = 0) -> AsyncGenerator[JobRow]:
         """Yield the job now if it is newer than `after_revision`, then at each change until it is over or gone."""
         seen = after_revision
         self._watched[job.id] += 1

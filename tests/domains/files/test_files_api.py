@@ -522,6 +522,12 @@ async def test_the_sweep_settles_a_file_whose_work_was_cancelled(
     assert {row["problem"]["code"] for row in read["renditions"]} == {"files.work_not_finished"}
 
 
+async def test_a_length_beyond_all_numbers_is_too_large(client, user):
+    headers = user.headers | {"Content-Length": "1" + "0" * 18, "Content-Type": "text/plain"}
+    answer = await client.post("/v1/files", content=b"words", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "files.too_large")
+
+
 async def test_a_file_whose_work_is_cancelled_before_it_begins_is_ready_at_once(
     client, user, upload, work_off
 ):

@@ -161,6 +161,22 @@ async def test_a_job_is_followed_to_its_end(client, user, enqueue: Enqueue, runn
     assert "data:" not in seen.text
 
 
+async def test_a_stream_ends_with_the_session_of_who_reads_it(client, people, user, enqueue: Enqueue) -> None:
+    job_id = await enqueue("step", number=11)
+    elsewhere = await people.sign_in(user.email, user.password)
+    following = {
+        person: asyncio.create_task(client.get(f"/v1/jobs/{job_id}/events", headers=person.headers))
+        for person in (user, elsewhere)
+    }
+    await asyncio.sleep(0.2)
+    assert (await client.post("/v1/auth/logout", headers=elsewhere.headers)).status_code == 204
+    ended = await asyncio.wait_for(following[elsewhere], 10)
+    assert ended.text.count("data:") == 1
+    assert not following[user].done()
+    await client.post(f"/v1/jobs/{job_id}/cancel", headers=user.headers)
+    assert '"cancelled"' in (await asyncio.wait_for(following[user], 10)).text
+
+
 async def test_a_bad_last_event_id_is_refused(client, user, enqueue: Enqueue) -> None:
     job_id = await enqueue()
     answer = await client.get(
