@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from redis.asyncio import Redis
-from starlette.types import ASGIApp, Scope
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from starlette.types import Scope
 
 from bootstrap import health
 from bootstrap.compose import compose, start, stop
@@ -18,6 +17,7 @@ from bootstrap.container import TulouContainer, domains_of, offers, purpose_of, 
 from bootstrap.documentation.pages import install_documentation
 from bootstrap.observation import metrics
 from bootstrap.observation.processes import check_observation, observed
+from bootstrap.proxies import believe_proxies
 from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
 from shared.errors import AppError
@@ -86,7 +86,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         cross_origin=CrossOrigin(settings.cors_origins),
     )
     if settings.trusted_proxies:
-        app.add_middleware(_believe_proxies, trusted=settings.trusted_proxies)
+        app.add_middleware(believe_proxies, trusted=settings.trusted_proxies)
     return app
 
 
@@ -166,10 +166,6 @@ async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task], timeout=1)
-
-
-def _believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
-    return ProxyHeadersMiddleware(app, trusted_hosts=list(trusted))  # type: ignore[arg-type,return-value]  # same ASGI
 
 
 def _methods_at(container: TulouContainer) -> Callable[[str], set[str]]:

@@ -170,3 +170,23 @@ async def test_a_refusal_for_a_missing_scope_is_in_the_trail(client, user, rows)
     assert trail[0]["agent"] == "curiousbrowser"
     assert trail[0]["request_id"] == answer.headers["X-Request-Id"]
     assert "admin" in trail[0]["details"]
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7:4711", "203.0.113.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("<script>alert(1)</script>", "127.0.0.1"),
+        ("1" * 5000, "127.0.0.1"),
+        ("203.0.113.7, nonsense", "127.0.0.1"),
+    ],
+)
+async def test_an_address_that_a_proxy_passes_on_is_one(client, people, said, seen):
+    person = await people.register()
+    form = {"grant_type": "password", "username": person.email, "password": person.password}
+    tokens = (await client.post("/v1/auth/token", data=form, headers={"X-Forwarded-For": said})).json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    sessions = (await client.get("/v1/auth/sessions", headers=headers)).json()["data"]
+    assert [each["address"] for each in sessions if each["current"]] == [seen]
