@@ -22,6 +22,7 @@ EXACT_DIGITS, EXACT_PLACES, MONEY_PLACES = 18, 4, 2
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = "[0-9]{2}:[0-9]{2}"
 _MOMENT = rf"{_DATE}[Tt ]{_TIME}:[0-9]{{2}}(\.[0-9]+)?([Zz]|[+-]{_TIME})"
+_WHOLE = re.compile("-?[0-9]+")
 _URL = TypeAdapter(AnyHttpUrl)
 
 
@@ -65,6 +66,13 @@ def _no_text_or_bool(value: Any) -> Any:
     return value
 
 
+def _digits(value: Any) -> Any:
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
+        message = "must be a whole number"
+        raise ValueError(message)
+    return value
+
+
 def _with_cents(amount: Decimal) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-MONEY_PLACES))
 
@@ -80,9 +88,10 @@ def _mail_address(text: str) -> str:
 
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 LongText = Annotated[str, Field(max_length=20_000)]
-WholeNumberInAddress = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
-"""As `WholeNumber`, where everything is a text."""
-WholeNumber = Annotated[WholeNumberInAddress, BeforeValidator(_no_text_or_bool)]
+_Exact = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
+WholeNumberInAddress = Annotated[_Exact, BeforeValidator(_digits)]
+"""As `WholeNumber`, where everything is a text: for filters."""
+WholeNumber = Annotated[_Exact, BeforeValidator(_no_text_or_bool)]
 """What every reader of JSON keeps exactly (RFC 7493, section 2.2)."""
 CalendarDate = Annotated[date, BeforeValidator(_written(_DATE, date, "2026-07-01"))]
 """A day (RFC 3339, full-date)."""

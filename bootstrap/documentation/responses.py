@@ -9,7 +9,7 @@ from shared.http.description import ERRORS, add_problem
 from shared.http.problems import InvalidInput, UnreadableBody
 from shared.http.rate_limits import TooOften
 from shared.http.refusals import BadQuery, BodyTooLarge, UnsupportedEncoding
-from shared.http.routing import UnknownParameters, UnsupportedMediaType
+from shared.http.routing import RepeatedParameters, UnknownParameters, UnsupportedMediaType
 from shared.http.strict_json import MalformedJson
 from shared.identity import MissingScope, NotAuthenticated
 
@@ -31,9 +31,11 @@ _BY_STATUS = {
 }
 _INVALID = [{"pointer": "#/email", "code": "value_error", "detail": "This is not a mail address."}]
 _UNKNOWN = [{"parameter": "statsu", "code": "extra_forbidden", "detail": "There is no such parameter."}]
+_REPEATED = [{"parameter": "limit", "code": "repeated", "detail": "It has one value."}]
 _EXTENSIONS: dict[type[AppError], dict[str, Any]] = {
     InvalidInput: {"errors": _INVALID},
     UnknownParameters: {"errors": _UNKNOWN},
+    RepeatedParameters: {"errors": _REPEATED},
 }
 
 
@@ -74,6 +76,8 @@ def _errors_of_any(path: str, operation: dict[str, Any]) -> Iterator[type[AppErr
     content = operation.get("requestBody", {}).get("content", {})
     if content or operation.get("parameters"):
         yield InvalidInput
+    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
+        yield RepeatedParameters
     if content:
         yield UnsupportedEncoding
     if "application/json" in content:

@@ -22,13 +22,12 @@ from shared.http.refusals import (
 Fields = Mapping[bytes, bytes]
 """Header fields by name; of one that is repeated the last."""
 
-# Two of Authorization are no credentials: whoever asks for some answers 401.
+# Authorization and Idempotency-Key too, but whoever reads them has a better answer.
 _HAVE_ONE_VALUE = (
     b"content-disposition",
     b"content-encoding",
     b"content-range",
     b"content-type",
-    b"idempotency-key",
     b"if-modified-since",
     b"if-range",
     b"if-unmodified-since",

@@ -1,12 +1,13 @@
 """The router that every domain uses: strict JSON bodies and parameters, and errors named in the OpenAPI document."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from functools import cache
 from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, params
+from fastapi._compat import field_annotation_is_sequence
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
@@ -40,6 +41,13 @@ class UnknownParameters(Unprocessable):
 
     code = "request.unknown_parameters"
     detail = "The query has parameters that this operation doesn't know; `errors` names them."
+
+
+class RepeatedParameters(Unprocessable):
+    """The query has several values for what has one: which of them is meant, only the client knows."""
+
+    code = "request.repeated_parameters"
+    detail = "The query has parameters twice that have one value; `errors` names them."
 
 
 class StrictRequest(Request):
@@ -93,15 +101,30 @@ class StrictRoute(APIRoute):
 
     def _knowing_parameters(self, handler: Handler, *, unasked: Handler) -> Handler:
         @cache
-        def known() -> set[str]:  # with the first query: FastAPI makes a validator for each field of a filter
-            return {field.alias for field in get_flat_params(self.dependant)} - self.param_convertors.keys()
+        def known() -> dict[
+            str, bool
+        ]:  # with the first query: FastAPI makes a validator for each field of a filter
+            """Return the names, and whether a parameter may have several values."""
+            return {
+                field.alias: field_annotation_is_sequence(field.field_info.annotation)
+                for field in get_flat_params(self.dependant)
+                if field.alias not in self.param_convertors
+            }
 
         async def knowing(request: Request) -> Response:
-            if not request.scope["query_string"]:
+            given = request.query_params
+            if not given:
                 return await unasked(request)
-            unknown = request.query_params.keys() - known()
+            unknown = given.keys() - known().keys()
             if unknown:
-                raise UnknownParameters(errors=[_unknown(name) for name in sorted(unknown)[:_NAMED]])
+                raise UnknownParameters(
+                    errors=_each(unknown, "extra_forbidden", "There is no such parameter.")
+                )
+            if len(given) < len(given.multi_items()):
+                names = [name for name, _ in given.multi_items()]
+                repeated = {name for name in given if names.count(name) > 1 and not known()[name]}
+                if repeated:
+                    raise RepeatedParameters(errors=_each(repeated, "repeated", "It has one value."))
             return await handler(request)
 
         return knowing
@@ -175,12 +198,10 @@ def _reading_forms(handler: Handler) -> Handler:
     return read_form
 
 
-def _unknown(name: str) -> dict[str, str]:
-    return {
-        "parameter": name[:_LONGEST_NAME],
-        "code": "extra_forbidden",
-        "detail": "There is no such parameter.",
-    }
+def _each(names: Iterable[str], code: str, detail: str) -> list[dict[str, str]]:
+    return [
+        {"parameter": name[:_LONGEST_NAME], "code": code, "detail": detail} for name in sorted(names)[:_NAMED]
+    ]
 
 
 def _is_json(content_type: str) -> bool:

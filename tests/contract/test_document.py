@@ -129,6 +129,8 @@ def test_what_any_operation_may_answer_stands_at_each(document: dict) -> None:
         responses = operation["responses"]
         assert "internal_error" in codes(responses, "500"), name
         assert "request.unknown_parameters" in codes(responses, "422"), name
+        if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
+            assert "request.repeated_parameters" in codes(responses, "422"), name
         if not name.startswith("GET /health"):
             assert "request.rate_limited" in codes(responses, "429"), name
         if operation.get("security"):

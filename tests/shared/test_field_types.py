@@ -49,6 +49,7 @@ def test_what_is_stored_is_shown_in_one_form(type_, given, expected):
         (field_types.WholeNumber, True),
         (field_types.WholeNumber, "42"),
         (field_types.WholeNumberInAddress, str(2**53)),
+        (field_types.WholeNumberInAddress, "1_0"),
         (field_types.ExactNumber, "0.00001"),
         (field_types.ExactNumber, "1e18"),
         (field_types.ExactNumber, "1e3"),

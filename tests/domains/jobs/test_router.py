@@ -84,6 +84,8 @@ async def test_jobs_are_filtered_counted_and_sorted(client, user, enqueue: Enque
         ("limit=0", 422),
         ("limit=101", 422),
         ("limit=" + "9" * 30, 422),
+        ("limit=5&limit=6", 422),
+        ("status=queued&limit=5&status=failed", 422),
         ("sort=payload", 422),
         ("sort=lease_token", 422),
         ("status=unknown", 422),
