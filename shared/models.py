@@ -132,7 +132,10 @@ class RevisedTable(Table):
         return {name: value for name, value in values.items() if getattr(self, name) != value}
 
     def change(self, values: dict[str, Any], now: datetime) -> None:
-        """Take over new values."""
+        """Take over new values, if there are any."""
+        values = self.differences(values)
+        if not values:
+            return
         self.sqlmodel_update(values)
         self.updated_at = now
         self.revision += 1

@@ -76,7 +76,7 @@ def add_job(
             imported = [f"from domains.{domain} import tasks as tasks_module"]
             container = _with_provider(container, "tasks", "providers.Object(tasks_module)", imported)
         changes.write(f"domains/{domain}/container.py", container)
-        changes.write(f"tests/domains/{domain}/test_{name}.py", rendered("job/test.py.j2", **facts))
+        changes.create(f"tests/domains/{domain}/test_{name}.py", rendered("job/test.py.j2", **facts))
         changes.tidy()
         changes.redraw()
         return changes.changed()
@@ -97,7 +97,7 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
     }
     with Changes(root) as changes:
         for kind in ("html", "txt"):
-            changes.write(
+            changes.create(
                 f"domains/{domain}/templates/{name}.{kind}", rendered(f"mail/created.{kind}.j2", **texts)
             )
         text = rendered("mail/class.py.j2", **facts)
@@ -123,7 +123,7 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
             container = _with_provider(container, "templates", folder, ["from pathlib import Path"])
         changes.write(f"domains/{domain}/container.py", container)
         changes.write(MAP, map_edits.with_given(_read(root, MAP), name=domain, given=given))
-        changes.write(f"tests/domains/{domain}/test_{name}.py", rendered("mail/test.py.j2", **facts))
+        changes.create(f"tests/domains/{domain}/test_{name}.py", rendered("mail/test.py.j2", **facts))
         changes.tidy()
         changes.redraw()
         return changes.changed()

@@ -38,6 +38,16 @@ class Changes:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
 
+    def create(self, path: str, text: str) -> None:
+        """Write a file that must be new.
+
+        Raises:
+            StepFailed: it is there already, and somebody may have written it.
+        """
+        if (self.root / path).exists():
+            raise StepFailed(f"{path} is there already, and nothing is written over it. Choose another name.")
+        self.write(path, text)
+
     def remove(self, path: str) -> None:
         """Remove a file or a folder, which git may have or not."""
         place = self.root / path

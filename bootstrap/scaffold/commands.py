@@ -136,7 +136,7 @@ def rename_domain(
         if not dry_run:
             return removal.rename_domain(name, to, singular=singular, to_singular=to_singular)
         renaming = removal.plan_renaming(name, to, singular=singular, to_singular=to_singular)
-        for path, (place, _) in renaming.items():
+        for path, (place, _) in renaming.files.items():
             before = path.relative_to(PROJECT).as_posix()
             typer.echo(f"would change {before}{'' if place == before else f' to {place}'}")
         typer.echo("would write a migration, and docs/map.md")

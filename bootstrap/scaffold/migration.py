@@ -40,9 +40,23 @@ def drop(domain: str) -> Path:
     )
 
 
-def rename(old: str, new: str) -> Path:
-    """Write the migration that renames schema, table, indexes and the kinds of jobs that wait."""
-    return _write(f"{new}: was {old}", f"{RENAME_HINT}\n{_renaming(old, new)}", _renaming(new, old))
+def rename(old: str, new: str, old_thing: str, new_thing: str) -> Path:
+    """Write the migration that renames schema, table, indexes and what jobs say of them; things are singulars."""
+    there, back = _renaming(old, new, old_thing, new_thing), _renaming(new, old, new_thing, old_thing)
+    return _write(f"{new}: was {old}", f"{RENAME_HINT}\n{there}", back)
+
+
+def renaming_of_jobs(old: str, new: str, old_thing: str, new_thing: str) -> list[str]:
+    """Return the statements by which jobs that wait, and schedules, know a domain and its things by the new names."""
+    kind = f"'{new}' || substr(kind, {len(old) + 1})"
+    before, after = f"'{old_thing}_id'", f"'{new_thing}_id'"
+    payload = f"payload - {before} || jsonb_build_object({after}, payload -> {before})"
+    return [
+        f"UPDATE jobs.jobs SET kind = {kind} WHERE starts_with(kind, '{old}.')",  # noqa: S608  # names were checked
+        f"UPDATE jobs.schedules SET kind = {kind} WHERE starts_with(kind, '{old}.')",  # noqa: S608  # as above
+        f"UPDATE jobs.jobs SET payload = {payload} WHERE resource_type = '{old_thing}' AND payload ? {before}",  # noqa: S608  # as above
+        f"UPDATE jobs.jobs SET resource_type = '{new_thing}' WHERE resource_type = '{old_thing}'",  # noqa: S608  # as above
+    ]
 
 
 def _creation(domain: str) -> str:
@@ -56,7 +70,7 @@ def _creation(domain: str) -> str:
     return _code(made)
 
 
-def _renaming(old: str, new: str) -> str:
+def _renaming(old: str, new: str, old_thing: str, new_thing: str) -> str:
     """Say it for the one table of a domain, whichever of both names the models have by now."""
     (table,) = _tables(old) or _tables(new)
     rules = [rule for rule in table.constraints if isinstance(rule, CheckConstraint)]
@@ -73,7 +87,7 @@ def _renaming(old: str, new: str) -> str:
             for name in checks
         ),
         *(f"ALTER INDEX {new}.{name.format(old)} RENAME TO {name.format(new)}" for name in indexes),
-        f"UPDATE jobs.jobs SET kind = '{new}' || substr(kind, {len(old) + 1}) WHERE kind LIKE '{old}.%'",  # noqa: S608  # names were checked
+        *renaming_of_jobs(old, new, old_thing, new_thing),
     ]
     return "\n".join(_execution(_let_through(line)) for line in lines)
 

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from bootstrap.container import TulouContainer, domains_of
@@ -50,10 +51,19 @@ def remove_domain(name: str, *, force: bool = False, root: Path = PROJECT) -> li
         return changes.changed()
 
 
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """A domain's old and new name, and of each file that changes, by its path of today, the new path and text."""
+
+    old: DomainName
+    new: DomainName
+    files: dict[Path, tuple[str, str]]
+
+
 def plan_renaming(
     name: str, to: str, *, singular: str | None = None, to_singular: str | None = None, root: Path = PROJECT
-) -> dict[Path, tuple[str, str]]:
-    """Return the new path and text of each file that changes when a domain gets another name; nothing is written.
+) -> Renaming:
+    """Return what changes when a domain gets another name; nothing is written.
 
     Raises:
         NameRefused: it isn't there, the core knows it by name, or the new name won't do.
@@ -66,7 +76,7 @@ def plan_renaming(
     old = DomainName(name, singular or (thing.singular if thing else singular_of(name)))
     new = domain_name(to, to_singular, known=known)
     friends = {_domain_of(root / place) for place in _mentions(name, root)}
-    renaming = {}
+    files = {}
     for path in [*_sources(root / "domains"), *_sources(root / "tests/domains"), root / MAP]:
         place, text = path.relative_to(root).as_posix(), path.read_text()
         changed = text
@@ -75,8 +85,8 @@ def plan_renaming(
         elif path == root / MAP or _domain_of(path) in friends:
             changed = _renamed_outside(text, old, new)
         if (_renamed(place, old, new), changed) != (place, text):
-            renaming[path] = (_renamed(place, old, new), changed)
-    return renaming
+            files[path] = (_renamed(place, old, new), changed)
+    return Renaming(old, new, files)
 
 
 def rename_domain(
@@ -85,14 +95,14 @@ def rename_domain(
     """Give a domain another name, and write the migration that renames its tables; as `remove_domain`."""
     renaming = plan_renaming(name, to, singular=singular, to_singular=to_singular, root=root)
     with Changes(root) as changes:
-        for path, (place, text) in renaming.items():
+        for path, (place, text) in renaming.files.items():
             changes.note(path)
             path.unlink()
             changes.write(place, text)
         for left in _folders(name, root):
             changes.remove(left.relative_to(root).as_posix())
         changes.tidy()
-        changes.migrate("rename", name, to)
+        changes.migrate("rename", name, to, renaming.old.singular, renaming.new.singular)
         changes.tidy()
         changes.redraw()
         return changes.changed()

@@ -52,6 +52,22 @@ def test_a_job_that_is_there_already_is_not_written_again(checkout) -> None:
     assert checkout.changes() == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (("mail", "papers", "paper_created"), "domains/papers/templates/paper_created.html"),
+        (("job", "papers", "papers", "--every", "1d"), "tests/domains/papers/test_papers.py"),
+    ],
+    ids=["templates", "tests"],
+)
+def test_nothing_is_written_over_what_is_there(checkout, arguments, kept) -> None:
+    refused = checkout.tulou("new", *arguments)
+    assert refused.returncode == 1
+    assert f"{kept} is there already" in refused.stderr
+    assert "Nothing was changed." in refused.stderr
+    assert checkout.changes() == []
+
+
 def test_what_was_there_can_send_a_mail_that_is_added_later(checkout) -> None:
     told(checkout.tulou("new", "job", "papers", "remind", "--every", "1d"))
     told(checkout.tulou("new", "mail", "papers", "overdue"))
