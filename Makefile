@@ -37,7 +37,7 @@ check: $(INSTALLED) ## Check style, types and who imports whom: all of it, whate
 format: $(INSTALLED) ## Put the code into its format, and write docs/settings.md and docs/map.md anew
 	$(BIN)/tulou settings --markdown > docs/settings.md
 	$(BIN)/tulou domains --write
-	$(BIN)/ruff check --fix .
+	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
 faults: $(INSTALLED) ## Break whatever can break, count what is lost, write docs/reliability.md (ONLY=3,7 or SCALE=0.1: only print)

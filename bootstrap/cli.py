@@ -136,13 +136,18 @@ def make_migration(
     message: Annotated[str, typer.Option("--message", "-m", help="What the migration does.")],
 ) -> None:
     """Write a migration from the difference between a domain's models and the database."""
-    from bootstrap.migrate import FOLDER, write_migration  # noqa: PLC0415  # as above
+    from bootstrap.migrate import FOLDER, columns_without_a_value, write_migration  # noqa: PLC0415  # as above
 
     path = write_migration(command_settings(), message=message, domain=domain)
     if path is None:
         typer.echo(f"Nothing to write: the database has what the models of {domain} say.")
         return
     typer.echo(f"wrote {path.relative_to(FOLDER.parents[1])}")
+    if columns := columns_without_a_value(path):
+        typer.echo(
+            f"Careful: rows that are there have no {', '.join(columns)}. Write server_default=... behind"
+            " nullable=False, or nullable=True and fill it first; docs/upgrading.md says how."
+        )
     typer.echo("Next: read it, for it sees no renames, then .venv/bin/tulou migrate")
 
 

@@ -1,5 +1,6 @@
 """Bringing a database up to date, and writing the next migration from the models."""
 
+import ast
 import logging
 import shutil
 import subprocess
@@ -34,7 +35,7 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
     """Apply what is missing, as the owner's role; grant the application's role its rights.
 
     Raises:
-        SettingsError: the database was made by migrations that this version doesn't have.
+        SettingsError: the database was made by migrations that this version doesn't have, or one of them failed.
     """
     until = time.monotonic() + settings.migration_patience
     config = _config(settings)
@@ -51,6 +52,12 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
         raise SettingsError(
             f"The database can't be migrated: {error}. If a newer version made it, use that version;"
             " a development database can be thrown away with its data folder."
+        ) from error
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) is None:
+            raise  # it didn't get as far as a statement
+        raise SettingsError(
+            f"A migration failed, and nothing of it was applied: {error.orig}. Those before it stay."
         ) from error
 
 
@@ -125,6 +132,19 @@ def write_migration(settings: Settings, *, message: str, domain: str) -> Path | 
     path = Path(script.path)
     _tidy(path)
     return path
+
+
+def columns_without_a_value(path: Path) -> list[str]:
+    """Return the columns that a migration adds and that mustn't be null, but are in the rows that are there already."""
+    found = []
+    for call in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "op.add_column"):
+            continue
+        (column,) = (part for part in call.args if isinstance(part, ast.Call))
+        said = {keyword.arg: ast.unparse(keyword.value) for keyword in column.keywords}
+        if said.get("nullable") == "False" and "server_default" not in said:
+            found.append(str(ast.literal_eval(column.args[0])))
+    return found
 
 
 def _tidy(path: Path) -> None:

@@ -4,7 +4,7 @@ Somebody registers, confirms the address from a real mail, logs in, uploads a ph
 work live, downloads what was made of them, and searches. Ends with 1 and a sentence when anything is missing.
 
     make run     in one terminal, until it says "Tulou runs."
-    make demo    in another (TULOU_URL names another address than http://127.0.0.1:8000,
+    make demo    in another (TULOU_PORT names another port than 8000, TULOU_URL another address,
                  MAIL_CATCHER another catcher than that of `make run`)
 """
 
@@ -31,7 +31,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 PROJECT = Path(__file__).resolve().parents[1]
-URL = os.environ.get("TULOU_URL", "http://127.0.0.1:8000")
+URL = os.environ.get("TULOU_URL", f"http://127.0.0.1:{os.environ.get('TULOU_PORT', '8000')}")
 PHOTOGRAPH = PROJECT / "tests" / "data" / "astronaut.jpg"
 DOCUMENT = PROJECT / "tests" / "data" / "bzip2-manual.pdf"
 WORD_OF_THE_DOCUMENT = "Burrows"
@@ -103,7 +103,7 @@ def wait_until_ready(client: httpx.Client, console: Console) -> None:
         if time.monotonic() > deadline:
             raise DemoFailed(
                 f"{URL}/health/ready {answer}. Start `make run` in another terminal, "
-                "wait for its line “Tulou runs.”, then come back."
+                "wait for its line “Tulou runs.”, then come back. If it runs elsewhere, say TULOU_URL=http://..."
             )
         time.sleep(0.5)
         answer = health(client)

@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    Strict,
     TypeAdapter,
 )
 
@@ -36,14 +37,18 @@ def _pattern(places: int) -> str:
     return rf"^-?[0-9]{{1,{EXACT_DIGITS - places}}}(\.[0-9]{{1,{places}}})?$"
 
 
-def _written(pattern: str, kind: type, example: str) -> Callable[[Any], Any]:
+def _digits_of(places: int) -> str:
+    return f", with at most {EXACT_DIGITS - places} digits before the point and {places} behind it"
+
+
+def _written(pattern: str, kind: type, example: str, more: str = "") -> Callable[[Any], Any]:
     """Return what lets through texts of this form, and what a row has: pydantic alone takes `"0"` for a day of 1970."""
     form = re.compile(pattern)
 
     def check(value: Any) -> Any:
         if isinstance(value, kind) or (isinstance(value, str) and form.fullmatch(value)):
             return value
-        message = f'must be a string like "{example}"'
+        message = f'must be a string like "{example}"{more}'
         raise ValueError(message)
 
     return check
@@ -59,18 +64,26 @@ def _shown_as(pattern: str) -> Callable[[dict[str, Any]], None]:
     return describe
 
 
-def _no_text_or_bool(value: Any) -> Any:
-    if isinstance(value, bool | str):
-        message = "must be a whole number"
-        raise ValueError(message)  # noqa: TRY004  # what a validator raises
-    return value
-
-
 def _digits(value: Any) -> Any:
     if isinstance(value, str) and not _WHOLE.fullmatch(value):
         message = "must be a whole number"
         raise ValueError(message)
     return value
+
+
+def at_least(least: int | str) -> AfterValidator:
+    """Narrow a decimal number or an amount: written behind its type in `Annotated`.
+
+    A pattern can't say it, and `Field(ge=0)` would say it of a number, which the text isn't.
+    """
+
+    def check(number: Decimal) -> Decimal:
+        if number < Decimal(least):
+            message = f"must be at least {least}"
+            raise ValueError(message)
+        return number
+
+    return AfterValidator(check)
 
 
 def _with_cents(amount: Decimal) -> Decimal:
@@ -91,8 +104,8 @@ LongText = Annotated[str, Field(max_length=20_000)]
 _Exact = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
 WholeNumberInAddress = Annotated[_Exact, BeforeValidator(_digits)]
 """As `WholeNumber`, where everything is a text: for filters."""
-WholeNumber = Annotated[_Exact, BeforeValidator(_no_text_or_bool)]
-"""What every reader of JSON keeps exactly (RFC 7493, section 2.2)."""
+WholeNumber = Annotated[_Exact, Strict()]
+"""What every reader of JSON keeps exactly (RFC 7493, section 2.2). A narrower one: `Field(ge=1, le=9)` behind it."""
 CalendarDate = Annotated[date, BeforeValidator(_written(_DATE, date, "2026-07-01"))]
 """A day (RFC 3339, full-date)."""
 Moment = Annotated[UtcDatetime, BeforeValidator(_written(_MOMENT, datetime, "2026-07-01T10:00:00Z"))]
@@ -106,7 +119,7 @@ ExactNumber = Annotated[
         examples=["12.5"],
         json_schema_extra=_shown_as(_pattern(EXACT_PLACES)),
     ),
-    BeforeValidator(_written(_pattern(EXACT_PLACES), Decimal, "12.5")),
+    BeforeValidator(_written(_pattern(EXACT_PLACES), Decimal, "12.5", _digits_of(EXACT_PLACES))),
 ]
 """A decimal number, as a string: JSON's numbers would lose digits."""
 MoneyAmount = Annotated[
@@ -117,7 +130,7 @@ MoneyAmount = Annotated[
         examples=["12.50"],
         json_schema_extra=_shown_as(_pattern(MONEY_PLACES)),
     ),
-    BeforeValidator(_written(_pattern(MONEY_PLACES), Decimal, "12.50")),
+    BeforeValidator(_written(_pattern(MONEY_PLACES), Decimal, "12.50", _digits_of(MONEY_PLACES))),
     AfterValidator(_with_cents),
 ]
 CurrencyCode = Annotated[

@@ -14,6 +14,8 @@ OWN = {"id", "owner_id", "created_at", "updated_at", "checked_at", "revision"}
 TAKEN = {"limit", "cursor", "sort", "include_total", "date", "datetime"}
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST = 40
+LONGEST_CHOICE = 32
+"""Characters of an enum's value: the column has no more."""
 
 
 class FieldRefused(Exception):
@@ -257,9 +259,12 @@ def _choices(text: str, type_: str) -> tuple[str, ...]:
     if len(choices) < 2 or len(set(choices)) < len(choices):  # noqa: PLR2004  # a choice is between two
         raise FieldRefused(f"{text}: write two or more values, each once, as in enum(open,paid).")
     for choice in choices:
-        if not _NAME.fullmatch(choice) or keyword.iskeyword(choice) or len(choice) > 32:  # noqa: PLR2004  # the column's length
+        if keyword.iskeyword(choice):
+            raise FieldRefused(f"{text}: {choice} is a word of Python; call the value otherwise.")
+        if not _NAME.fullmatch(choice) or len(choice) > LONGEST_CHOICE:
             raise FieldRefused(
-                f"{text}: {choice or 'nothing'} is no value; small letters, digits and underscores."
+                f"{text}: {choice or 'nothing'} is no value; small letters, digits and underscores, at most"
+                f" {LONGEST_CHOICE}."
             )
     return choices
 

@@ -2,9 +2,12 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from bootstrap.migrate import migrate
+from bootstrap.settings import Settings
+from shared.ids import new_id
 from tests.installations import settings_of_its_own
 
 WRITTEN = """
@@ -71,3 +74,26 @@ async def test_a_new_column_is_written_without_a_word_too_many(connected) -> Non
     both = [line[3:] for line in checkout.changes() if line.startswith("??")]
     assert len(both) == 2
     assert (checkout.folder / new).read_text() == written
+
+    models.write_text(models.read_text().replace("    surname", "    title: str\n    surname", 1))
+    assert checkout.tulou("migrate").returncode == 0
+    required = checkout.tulou("make-migration", "users", "-m", "remember the title")
+    assert required.returncode == 0, required.stderr
+    assert "Careful: rows that are there have no title." in required.stdout
+    await a_user(own)
+    failed = checkout.tulou("migrate")
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith("A migration failed, and nothing of it was applied: ")
+    assert 'column "title"' in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+async def a_user(own: Settings) -> None:
+    assert own.database_owner_url is not None
+    connection = await asyncpg.connect(own.database_owner_url.get_secret_value())
+    await connection.execute(
+        "INSERT INTO users.users (id, email, email_normalised, created_at, updated_at, revision)"
+        " VALUES ($1, 'a@b.example', 'a@b.example', now(), now(), 1)",
+        new_id(),
+    )
+    await connection.close()

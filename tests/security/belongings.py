@@ -166,6 +166,7 @@ def _another(example: Any) -> Any:
 def _lasting(answer: httpx.Response) -> Any:
     """Leave out what changes by being looked at."""
     body = answer.json()
-    for thing in body.get("data", []) if isinstance(body, dict) else []:
+    things = body.get("data") if isinstance(body, dict) else None
+    for thing in things if isinstance(things, list) else []:
         thing.pop("last_used_at", None)
     return body

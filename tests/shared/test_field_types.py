@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Annotated
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from shared import field_types
 from shared.schemas import RequestBody, only_with, together, unchanged
@@ -70,6 +71,19 @@ def test_what_is_stored_is_shown_in_one_form(type_, given, expected):
 def test_what_no_column_holds_is_refused(type_, given):
     with pytest.raises(ValidationError):
         TypeAdapter(type_).validate_python(given)
+
+
+def test_a_number_is_narrowed_and_the_document_says_so():
+    narrow = TypeAdapter(Annotated[field_types.WholeNumber, Field(ge=1, le=9)])
+    said = narrow.json_schema()
+    assert (said["minimum"], said["maximum"]) == (1, 9)
+    assert not said.keys() & {"ge", "le"}
+    price = TypeAdapter(Annotated[field_types.MoneyAmount, field_types.at_least(0)])
+    assert price.validate_python("0") == 0
+    assert price.json_schema()["type"] == "string"
+    for adapter, given in ((narrow, 0), (narrow, 10), (price, "-0.01")):
+        with pytest.raises(ValidationError):
+            adapter.validate_python(given)
 
 
 def test_a_field_that_may_be_absent_may_still_not_be_null():

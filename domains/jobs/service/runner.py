@@ -144,7 +144,9 @@ class JobRunner:
         try:
             payload = definition.payload.model_validate(job.payload)
         except ValidationError as error:
-            problem = BadPayload(errors=[str(line["loc"]) for line in error.errors(include_input=False)])
+            problem = BadPayload(
+                errors=[".".join(map(str, line["loc"])) for line in error.errors(include_input=False)]
+            )
             await running.end(JobState.FAILED, error=problem_of(problem))
             return None
         following = await self._work(definition, payload, running, then_from)
