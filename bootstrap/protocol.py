@@ -77,7 +77,6 @@ class PatientProtocol(HttpToolsProtocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._refused = False
         self._fact: AppError | None = None
-        self._resumes = False
         self._packet = 0
         self._head_bytes = 0
         self._body_bytes = 0
@@ -118,26 +117,12 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a head."""
-        if self._resumes:
-            return
         self._reading, self._began, self._head_bytes = _Reading.HEAD, True, 0
         self._started = perf_counter()
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """Note a piece of the address."""
-        if not self._resumes:
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a header field."""
-        if not self._resumes:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """End the head, if it is one that is read."""
-        if self._resumes:
-            return
         if self.parser.get_method() == b"CONNECT":
             self._fact = UnknownMethod()
             raise self._fact
@@ -207,14 +192,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _resume(self) -> None:
         """Go on behind a head at whose end the parser has stopped, with one that knows how long the body is."""
-        self.parser = httptools.HttpRequestParser(self)
+        self.parser = httptools.HttpRequestParser(_BehindTheHead(self))
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
         framing = [b"%b: %b\r\n" % field for field in self.headers if field[0] in _FRAMING]
-        self._resumes = True
-        try:
-            self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
-        finally:
-            self._resumes = False
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
 
     def _missing(self) -> _Reading:
         """Return what has to come before anything else happens; bytes that begin no head count as one."""
@@ -327,3 +308,34 @@ class PatientProtocol(HttpToolsProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+
+class _BehindTheHead:
+    """Hands on what a parser finds, but for the first head: that one is known."""
+
+    def __init__(self, protocol: PatientProtocol) -> None:
+        self._protocol = protocol
+        self._is_known = True
+
+    def on_message_begin(self) -> None:
+        if not self._is_known:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._is_known:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_known:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._is_known:
+            self._protocol.on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._protocol.on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._is_known = False
+        self._protocol.on_message_complete()
