@@ -20,9 +20,9 @@ from tests.programs import Program, free_port
 SHORT = """
 [generation]
 deterministic = true
-max-examples = 15
+max-examples = 12
 [phases.stateful]
-generation.max-examples = 100
+generation.max-examples = 80
 """
 """The same each time."""
 

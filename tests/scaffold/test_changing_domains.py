@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from bootstrap.scaffold.changes import Changes, StepFailed
+
 WRITTEN = "domains/papers/service.py"
 
 
@@ -52,19 +54,20 @@ def test_a_job_that_is_there_already_is_not_written_again(checkout) -> None:
     assert checkout.changes() == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "kept"),
-    [
-        (("mail", "papers", "paper_created"), "domains/papers/templates/paper_created.html"),
-        (("job", "papers", "papers", "--every", "1d"), "tests/domains/papers/test_papers.py"),
-    ],
-    ids=["templates", "tests"],
-)
-def test_nothing_is_written_over_what_is_there(checkout, arguments, kept) -> None:
-    refused = checkout.tulou("new", *arguments)
+def test_nothing_is_written_over_what_is_there(checkout) -> None:
+    refused = checkout.tulou("new", "mail", "papers", "paper_created")
     assert refused.returncode == 1
-    assert f"{kept} is there already" in refused.stderr
+    assert "domains/papers/templates/paper_created.html is there already" in refused.stderr
     assert "Nothing was changed." in refused.stderr
+    assert checkout.changes() == []
+
+
+def test_no_test_is_written_over_either(checkout) -> None:
+    with (
+        pytest.raises(StepFailed, match=r"test_papers\.py is there already"),
+        Changes(checkout.folder) as changes,
+    ):
+        changes.create("tests/domains/papers/test_papers.py", "")
     assert checkout.changes() == []
 
 
