@@ -4,6 +4,8 @@ from datetime import timedelta
 
 from domains.emails.schemas import DeliverEmail
 from domains.emails.service.delivery import DeliveryService
+from domains.emails.service.mailer import DELIVER
+from domains.jobs.public import JobAbandoned
 from shared.jobs import JobContext, NoPayload, job
 
 _PATH = "emails.delivery"
@@ -14,6 +16,13 @@ _PATH = "emails.delivery"
 async def deliver(payload: DeliverEmail, context: JobContext) -> None:
     """Send an accepted mail."""
     await context.provide(_PATH, DeliveryService).deliver(payload.email_id, context)
+
+
+@job("emails.settle", on=JobAbandoned, timeout=60)
+async def settle(payload: JobAbandoned, context: JobContext) -> None:
+    """Let a mail be uncertain whose content was on its way when its worker died for the last time."""
+    if payload.kind == DELIVER and payload.resource_id is not None:
+        await context.provide(_PATH, DeliveryService).settle(payload.resource_id)
 
 
 @job("emails.expire", every=timedelta(hours=1))

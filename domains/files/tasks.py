@@ -5,7 +5,7 @@ from datetime import timedelta
 from domains.files.public import RESOURCE_TYPE, FileStored
 from domains.files.service.cleaning import CleaningService, KeysToErase
 from domains.files.service.processing import ProcessingService
-from domains.jobs.public import JobCancelled
+from domains.jobs.public import JobAbandoned
 from shared.jobs import JobContext, NoPayload, PermanentError, job
 
 
@@ -25,8 +25,8 @@ async def erase(payload: KeysToErase, context: JobContext) -> None:
     await context.provide("files.cleaning", CleaningService).erase(payload.keys, context)
 
 
-@job("files.settle", on=JobCancelled, queue="default", timeout=60)
-async def settle(payload: JobCancelled, context: JobContext) -> None:
+@job("files.settle", on=JobAbandoned, queue="default", timeout=60)
+async def settle(payload: JobAbandoned, context: JobContext) -> None:
     """Let a file be ready whose work was cancelled before it began."""
     if payload.resource_type == RESOURCE_TYPE and payload.resource_id is not None:
         await context.provide("files.cleaning", CleaningService).settle(payload.resource_id)

@@ -7,8 +7,11 @@ from uuid import UUID
 from shared.events import Event
 
 
-class JobCancelled(Event):
-    """A waiting job was cancelled: what it was about is as it was, and nobody works on it any more."""
+class JobAbandoned(Event):
+    """A job ended and its handler doesn't know: what it was about is as it was left, and nobody works on it any more.
+
+    It was cancelled while it waited, or its worker died while it ran: too often, or after a wish to cancel.
+    """
 
     job_id: UUID
     kind: str

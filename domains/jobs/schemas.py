@@ -60,6 +60,7 @@ class ClaimedJob(Row):
     payload_version: int
     attempt: int
     max_attempts: int
+    crashes: int
     lease_token: UUID
     owner_id: UUID | None
     request_id: str | None
@@ -106,6 +107,8 @@ class LostRow(Row):
     state: JobState
     crashes: int
     worker_id: str | None
+    resource_type: str | None
+    resource_id: UUID | None
 
 
 class FireRow(Row):

@@ -106,6 +106,16 @@ class DeliveryService:
         else:
             await self._note_success(task, reply)
 
+    async def settle(self, email_id: UUID) -> None:
+        """Say of a mail that nobody works on any more that nobody knows, if its content was on its way."""
+        async with self._transaction():
+            email = await self._emails.lock(email_id)
+            if email is None or not email.was_cut_off or email.status != EmailStatus.SENDING:
+                return
+            await self._note_crash(email)
+            email.remain_uncertain(self._clock.now())
+            await self._emails.save(email)
+
     async def expire(self) -> None:
         """Give up mails that are too old and that nobody works on any more (their jobs were cancelled, or crashed)."""
         now = self._clock.now()

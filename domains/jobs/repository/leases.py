@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     Integer,
     Interval,
     Text,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -55,7 +57,11 @@ _claim = (
 _CLAIM_THIS = Statement(_claim.where(col(Job.id) == bindparam("job_id"), claimable), ClaimedJob)
 _first = (
     select(col(Job.id))
-    .where(col(Job.queue) == bindparam("from_queue"), claimable)
+    .where(
+        col(Job.queue) == bindparam("from_queue"),
+        claimable,
+        or_(col(Job.crashes) == 0, bindparam("alone", type_=Boolean())),
+    )
     .order_by(col(Job.priority), col(Job.turn), col(Job.id))
     .limit(literal_column("1"))
     .with_for_update(skip_locked=True)
@@ -154,9 +160,13 @@ class LeaseRepository(Repository):
         lease: timedelta,
         job_id: UUID | None = None,
         queue: str = "",
+        alone: bool = True,
         kinds: Collection[str] | None = None,
     ) -> ClaimedJob | None:
-        """Take the job with this id, or the next due one of a queue, of these kinds; None if there is none to take."""
+        """Take the job with this id, or the next due one of a queue, of these kinds; None if there is none to take.
+
+        Of a queue jobs that crashed are only taken by who will run them `alone`.
+        """
         who: dict[str, Any] = {"next_token": token, "worker": worker, "lease": lease}
         if kinds is not None:
             who["kinds"] = list(kinds)
@@ -166,7 +176,7 @@ class LeaseRepository(Repository):
         try:
             if job_id is not None:
                 return await self.database.fetch_one(this, job_id=job_id, **who)
-            return await self.database.fetch_one(following, from_queue=queue, **who)
+            return await self.database.fetch_one(following, from_queue=queue, alone=alone, **who)
         except (asyncpg.UniqueViolationError, IntegrityError):
             return None  # another worker took a job with the same concurrency key in this moment
 
@@ -245,6 +255,7 @@ class LeaseRepository(Repository):
             worker=worker,
             lease=lease,
             from_queue=queue,
+            alone=True,
             **_told(progress),
         )
         return row or SuccessionRow(finished_id=None, claimed=None)

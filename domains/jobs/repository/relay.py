@@ -62,6 +62,8 @@ _recovered = (
         col(Job.kind),
         col(Job.state),
         col(Job.crashes),
+        col(Job.resource_type),
+        col(Job.resource_id),
         (col(Job.attempt) + 1).label("attempt"),
         *ended_attempt,
     )
@@ -82,9 +84,7 @@ _noted = (
     .cte("noted")
 )
 _RECOVER = Statement(
-    select(
-        _recovered.c.id, _recovered.c.kind, _recovered.c.state, _recovered.c.crashes, _recovered.c.worker_id
-    ).add_cte(_noted),
+    select(*(_recovered.c[name] for name in LostRow.model_fields)).add_cte(_noted),
     LostRow,
 )
 _RIPEN = Statement(

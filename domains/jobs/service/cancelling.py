@@ -3,11 +3,18 @@
 from uuid import UUID
 
 from domains.jobs.models import JobState
-from domains.jobs.public import JobCancelled
+from domains.jobs.public import JobAbandoned
 from domains.jobs.repository.jobs import JobRepository
-from domains.jobs.schemas import JobRow
+from domains.jobs.schemas import JobRow, LostRow
 from shared.database import TransactionFactory
 from shared.jobs import Outbox
+
+
+def abandoned(job: JobRow | LostRow) -> JobAbandoned:
+    """Return the event that tells of a job's end."""
+    return JobAbandoned(
+        job_id=job.id, kind=job.kind, resource_type=job.resource_type, resource_id=job.resource_id
+    )
 
 
 class JobCanceller:
@@ -26,12 +33,5 @@ class JobCanceller:
         async with self._transaction():
             job = await self._jobs.cancel(job_id)
             if job is not None and job.state is JobState.CANCELLED:
-                await self._outbox.publish(
-                    JobCancelled(
-                        job_id=job.id,
-                        kind=job.kind,
-                        resource_type=job.resource_type,
-                        resource_id=job.resource_id,
-                    )
-                )
+                await self._outbox.publish(abandoned(job))
         return job

@@ -10,8 +10,8 @@ from domains.jobs.schemas import ClaimedJob
 class Runner(Protocol):
     """Takes and runs jobs."""
 
-    async def claim_next(self, queue: str) -> ClaimedJob | None:
-        """Take the job that is due first."""
+    async def claim_next(self, queue: str, *, alone: bool) -> ClaimedJob | None:
+        """Take the job that is due first; one that a crash ended before only if it will be `alone`."""
         ...
 
     async def run(self, job: ClaimedJob, *, then_from: str | None = None) -> ClaimedJob | None:
@@ -22,26 +22,31 @@ class Runner(Protocol):
 class Drain:
     """Runs the due jobs of a queue in lanes, each one job at a time, as long as `goes_on` (given how many were taken).
 
-    A lane that has a job opens another one, which looks for more: an empty queue is left alone.
+    A lane that has a job opens another one, which looks for more: an empty queue is left alone. A job whose process has
+    died before runs while no other does: if it kills this one too, no neighbour is taken for the guilty one.
     """
 
     def __init__(self, runner: Runner, queue: str, *, lanes: int, goes_on: Callable[[int], bool]) -> None:
         self._runner = runner
         self._queue = queue
-        self._lanes = lanes
+        self._closed = lanes
+        self._then_from = queue if lanes == 1 else None
         self._goes_on = goes_on
         self._taken = 0
+        self._open = 0
 
     async def run(self, first: ClaimedJob | None) -> int:
-        """Run a job and those that follow it; return how many there were."""
+        """Run a job, which nothing runs beside, and those that follow it; return how many there were."""
+        self._open = 1
+        while first is not None and first.crashes:
+            first = await self._run(first) or await self._next()
         await self._open_lane(first)
         return self._taken
 
     async def _open_lane(self, claimed: ClaimedJob | None) -> None:
-        if claimed is None:
-            return
-        self._lanes -= 1
-        if self._lanes < 1:
+        """Run a job in a lane, which is counted already: it has looked for the job."""
+        self._closed -= 1
+        if claimed is None or claimed.crashes or self._closed < 1:
             await self._run_on(claimed)
             return
         # None is in the way of another: what one lane can't claim mustn't cancel what the others run.
@@ -51,13 +56,32 @@ class Drain:
                 raise error
 
     async def _look_for_more(self) -> None:
-        await self._open_lane(await self._next())
+        self._open += 1
+        try:
+            claimed = await self._next()
+        except BaseException:
+            self._open -= 1
+            raise
+        await self._open_lane(claimed)
 
     async def _run_on(self, claimed: ClaimedJob | None) -> None:
-        while claimed is not None:
-            self._taken += 1
-            then_from = self._queue if self._goes_on(self._taken) else None
-            claimed = await self._runner.run(claimed, then_from=then_from) or await self._next()
+        try:
+            while claimed is not None:
+                claimed = await self._run(claimed) or await self._next()
+        finally:
+            self._open -= 1
+
+    async def _run(self, claimed: ClaimedJob) -> ClaimedJob | None:
+        self._taken += 1
+        return await self._runner.run(
+            claimed, then_from=self._then_from if self._goes_on(self._taken) else None
+        )
 
     async def _next(self) -> ClaimedJob | None:
-        return await self._runner.claim_next(self._queue) if self._goes_on(self._taken) else None
+        """Return the next job of a lane; the last lane that is open takes those too that must be alone."""
+        while self._goes_on(self._taken):
+            alone = self._open == 1
+            claimed = await self._runner.claim_next(self._queue, alone=alone)
+            if claimed is not None or alone or self._open > 1:
+                return claimed
+        return None

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from domains.jobs.models import OVER
 from domains.jobs.repository.relay import RelayRepository
+from domains.jobs.service.cancelling import abandoned
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
 from shared.database import TransactionFactory
@@ -84,8 +86,12 @@ class Relay:
         await self._warn_when_late()
 
     async def recover(self) -> int:
-        """Take back the jobs of silent workers; return how many."""
-        lost = await self._rows.recover(max_crashes=self._settings.jobs_max_crashes)
+        """Take back the jobs of silent workers, and tell of those that end so; return how many."""
+        async with self.transaction():
+            lost = await self._rows.recover(max_crashes=self._settings.jobs_max_crashes)
+            for job in lost:
+                if job.state in OVER:
+                    await self._outbox.publish(abandoned(job))
         for job in lost:
             logger.warning(
                 "lease_expired",

@@ -42,6 +42,7 @@ class ClaimingLeases(Leases, Protocol):
         lease: timedelta,
         job_id: UUID | None = None,
         queue: str = "",
+        alone: bool = True,
         kinds: Collection[str] | None = None,
     ) -> ClaimedJob | None:
         """Take a job."""
@@ -96,9 +97,12 @@ class JobRunner:
         """Take a job that is due, if nobody else has."""
         return await self._claim(job_id=job_id)
 
-    async def claim_next(self, queue: str) -> ClaimedJob | None:
-        """Take the job of a queue that is due first, if there is one."""
-        return await self._claim(queue=queue)
+    async def claim_next(self, queue: str, *, alone: bool = True) -> ClaimedJob | None:
+        """Take the job of a queue that is due first, if there is one.
+
+        Not `alone`: others run in this process, so none is taken that a process has died of, or with.
+        """
+        return await self._claim(queue=queue, alone=alone)
 
     async def run(self, job: ClaimedJob, *, then_from: str | None = None) -> ClaimedJob | None:
         """Run a claimed job to one of its ends. Never raises, but for cancellation.
@@ -244,7 +248,9 @@ class JobRunner:
         logger.warning("unknown_job", version=job.payload_version)
         await running.postpone(UNKNOWN_PAUSE, outcome=AttemptOutcome.SNOOZED, error=problem)
 
-    async def _claim(self, *, job_id: UUID | None = None, queue: str = "") -> ClaimedJob | None:
+    async def _claim(
+        self, *, job_id: UUID | None = None, queue: str = "", alone: bool = True
+    ) -> ClaimedJob | None:
         lease = timedelta(seconds=self._settings.jobs_lease)
         return await self._leases.claim(
             token=new_id(),
@@ -252,6 +258,7 @@ class JobRunner:
             lease=lease,
             job_id=job_id,
             queue=queue,
+            alone=alone,
             kinds=self.kinds,
         )
 

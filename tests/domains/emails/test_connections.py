@@ -113,4 +113,4 @@ async def test_mails_that_meet_one_outage_at_a_time_count_as_one():
         pass
     smtp = gateway(f"smtp://127.0.0.1:{port}", emails_outage_seconds=60)
     await asyncio.gather(*(send(smtp) for _ in range(8)), return_exceptions=True)
-    assert round(smtp.pause().total_seconds()) == 2
+    assert 0 < smtp.pause().total_seconds() <= 2  # the first pause; the eighth is a minute

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 from sqlmodel import col
 
 from domains.emails.gateway.smtp import SmtpGateway
 from domains.emails.models import Email, Phase
-from domains.emails.public import EmailStatus, OutgoingMail
+from domains.emails.public import EmailStatus, OutgoingMail, WhenUncertain
 from domains.emails.service.delivery import DeliveryService
 from domains.emails.service.mailer import MailerService
 from domains.emails.settings import EmailsSettings, parse_smtp_url
@@ -20,6 +20,12 @@ from shared.jobs import Snooze
 from shared.transactions import current_session
 from tests.domains.emails.doubles import Context
 from tests.mails import contents_to
+
+LEASE_OVER = text(
+    "UPDATE jobs.jobs SET state = 'running', crashes = 2, attempt = 1, lease_token = gen_random_uuid(),"
+    " lease_expires_at = now() - interval '1 s', begun_at = now(), worker_id = 'x' WHERE resource_id = :email_id"
+)
+"""A worker has a mail's job for the last time, and has died."""
 
 
 def delivery(composition, port: int) -> DeliveryService:
@@ -236,3 +242,24 @@ async def test_a_mail_that_was_cut_off_is_uncertain_soon_and_not_after_days(comp
     await change(composition, email_id, updated_at=an_hour_ago, status=EmailStatus.SENDING, phase=Phase.DATA)
     await composition.emails.delivery().expire()
     assert (await stored(composition, email_id)).status == EmailStatus.UNCERTAIN
+
+
+@pytest.mark.parametrize(
+    ("phase", "status"),
+    [
+        (Phase.DATA, EmailStatus.UNCERTAIN),
+        (Phase.ENVELOPE, EmailStatus.SENDING),  # nothing was sent: `tulou jobs retry` sends it
+    ],
+)
+async def test_a_mail_whose_worker_died_for_the_last_time_is_uncertain_at_once(
+    composition, mailer, address, work_off, phase, status
+):
+    email_id = await accept(mailer, address, when_uncertain=WhenUncertain.RESEND)
+    await change(composition, email_id, status=EmailStatus.SENDING, phase=phase)
+    async with composition.database().transaction():
+        await (await current_session()).exec(LEASE_OVER.bindparams(email_id=email_id))
+    await composition.jobs.relay().recover()
+    await work_off()
+    email = await stored(composition, email_id)
+    assert email.status == status
+    assert email.frozen

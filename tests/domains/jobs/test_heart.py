@@ -32,6 +32,7 @@ def a_running_job(composition, rows: EndedRow) -> RunningJob:
         payload_version=1,
         attempt=1,
         max_attempts=1,
+        crashes=0,
         lease_token=new_id(),
         owner_id=None,
         request_id=None,

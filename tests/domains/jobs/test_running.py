@@ -436,3 +436,17 @@ async def test_lower_priority_numbers_come_first(enqueue: Enqueue, runner) -> No
     claimed = await runner.claim_next("tests")
     assert claimed is not None
     assert claimed.id == urgent
+
+
+async def test_a_job_that_crashed_is_taken_by_who_runs_nothing_else(
+    enqueue: Enqueue, runner, composition
+) -> None:
+    while await runner.claim_next("tests"):
+        pass
+    suspect, another = await enqueue(), await enqueue()
+    await run_sql(composition, "UPDATE jobs.jobs SET crashes = 1 WHERE id = :id", id=suspect)
+    beside = await runner.claim_next("tests", alone=False)
+    assert beside.id == another
+    assert await runner.claim_next("tests", alone=False) is None
+    alone = await runner.claim_next("tests", alone=True)
+    assert (alone.id, alone.crashes) == (suspect, 1)
