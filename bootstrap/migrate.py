@@ -57,7 +57,7 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
         if getattr(error.orig, "sqlstate", None) is None:
             raise  # it didn't get as far as a statement
         raise SettingsError(
-            f"A migration failed, and nothing of it was applied: {error.orig}. Those before it stay."
+            f"Migrating failed: {error.orig}. Each migration is a transaction: the one that failed changed nothing."
         ) from error
 
 
@@ -137,7 +137,9 @@ def write_migration(settings: Settings, *, message: str, domain: str) -> Path | 
 def columns_without_a_value(path: Path) -> list[str]:
     """Return the columns that a migration adds and that mustn't be null, but are in the rows that are there already."""
     found = []
-    for call in ast.walk(ast.parse(path.read_text())):
+    functions = [part for part in ast.parse(path.read_text()).body if isinstance(part, ast.FunctionDef)]
+    (upgrade,) = (function for function in functions if function.name == "upgrade")
+    for call in ast.walk(upgrade):
         if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "op.add_column"):
             continue
         (column,) = (part for part in call.args if isinstance(part, ast.Call))

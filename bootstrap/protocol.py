@@ -56,6 +56,16 @@ class _Reading(Enum):
     BODY = auto()
 
 
+class _NothingMore:
+    """Takes the place of a list of fields that is complete."""
+
+    def append(self, field: tuple[bytes, bytes]) -> None:
+        """Leave it out."""
+
+
+_NOTHING_MORE = _NothingMore()
+
+
 class PatientProtocol(HttpToolsProtocol):
     """One connection. A request that arrives in one piece starts no timer."""
 
@@ -130,6 +140,8 @@ class PatientProtocol(HttpToolsProtocol):
             self._fact = HeadTooLarge()
             raise self._fact
         super().on_headers_complete()
+        # Trailers, which the parser takes for fields too, are none that anybody has looked at.
+        self.headers = _NOTHING_MORE  # type: ignore[assignment]  # only appended to
         self._reading = _Reading.BODY
 
     def on_body(self, body: bytes) -> None:
@@ -194,7 +206,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Go on behind a head at whose end the parser has stopped, with one that knows how long the body is."""
         self.parser = httptools.HttpRequestParser(_BehindTheHead(self))
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-        framing = [b"%b: %b\r\n" % field for field in self.headers if field[0] in _FRAMING]
+        framing = [b"%b: %b\r\n" % field for field in self.scope["headers"] if field[0] in _FRAMING]
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
 
     def _missing(self) -> _Reading:

@@ -1,5 +1,6 @@
 """Base of tables: names of constraints that migrations can rely on, and columns that every domain needs."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -119,6 +120,15 @@ def document(*, nullable: bool = False, default: Any = dict) -> Any:
     return Field(default_factory=default, sa_type=JSONB, nullable=False)
 
 
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether both are one value. Python takes `true` for `1`, deep inside of documents too; JSON doesn't."""
+    if one != other:
+        return False
+    return not isinstance(one, dict | list) or json.dumps(one, sort_keys=True) == json.dumps(
+        other, sort_keys=True
+    )
+
+
 class RevisedTable(Table):
     """Base of a table whose rows are changed one by one, and remember how often: its bodies are `RevisedBody`s."""
 
@@ -129,7 +139,7 @@ class RevisedTable(Table):
 
     def differences(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the values that it doesn't have yet."""
-        return {name: value for name, value in values.items() if getattr(self, name) != value}
+        return {name: value for name, value in values.items() if not _is_same(getattr(self, name), value)}
 
     def change(self, values: dict[str, Any], now: datetime) -> None:
         """Take over new values, if there are any."""

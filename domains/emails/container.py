@@ -76,6 +76,7 @@ class EmailsContainer(containers.DeclarativeContainer):
         emails=repository,
         transaction=transaction,
         outbox=outbox,
+        jobs=jobs,
         clock=clock,
         transport=transport,
         sealer=sealer,

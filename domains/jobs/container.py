@@ -85,6 +85,7 @@ class JobsContainer(DeclarativeContainer):
         leases=leases,
         registry=registry,
         transaction=transaction,
+        outbox=outbox,
         settings=settings,
         clock=clock,
         provide=provide,

@@ -10,7 +10,8 @@ from shared.events import Event
 class JobAbandoned(Event):
     """A job ended and its handler doesn't know: what it was about is as it was left, and nobody works on it any more.
 
-    It was cancelled while it waited, or its worker died while it ran: too often, or after a wish to cancel.
+    It was cancelled while it waited, it was interrupted (by a cancel that it didn't heed, by its last timeout), or its
+    worker died while it ran: too often, or after a wish to cancel.
     """
 
     job_id: UUID

@@ -63,6 +63,8 @@ class ClaimedJob(Row):
     crashes: int
     lease_token: UUID
     owner_id: UUID | None
+    resource_type: str | None
+    resource_id: UUID | None
     request_id: str | None
     traceparent: str | None
     created_at: datetime

@@ -76,7 +76,7 @@ async def test_a_new_column_is_written_without_a_word_too_many(connected) -> Non
     await a_user(own)
     failed = checkout.tulou("migrate")
     assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1].startswith("A migration failed, and nothing of it was applied: ")
+    assert failed.stderr.splitlines()[-1].startswith("Migrating failed: ")
     assert 'column "surname"' in failed.stderr
     assert "Traceback" not in failed.stderr
 

@@ -2,6 +2,7 @@
 
 import json
 
+import psutil
 import pytest
 
 from tests.security.conftest import Live
@@ -81,3 +82,26 @@ async def test_a_coding_besides_chunked_is_not_understood(server: Live) -> None:
 async def test_a_field_with_one_value_comes_once(server: Live) -> None:
     (refused,) = await answers_of(server, FORGOT + b"Content-Type: text/plain\r\n" + SIZED[0] + SIZED[1])
     assert (refused[0], refused[1]["code"]) == (400, "request.repeated_field")
+
+
+async def test_trailers_are_nobodys_headers(server: Live) -> None:
+    end = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    trailers = (
+        b"X-Forwarded-For: 192.0.2.99\r\nX-Request-Id: from-the-trailer\r\nContent-Type: text/plain\r\n\r\n"
+    )
+    first, last = await answers_of(server, FORGOT + end + trailers + LAST)
+    assert (first[0], last[0]) == (422, 200)
+    assert "192.0.2.99" not in server.program.output
+    assert first[1]["request_id"] != "from-the-trailer"
+
+
+async def test_trailers_without_end_are_late_and_fill_nothing(server: Live) -> None:
+    process = psutil.Process(server.program.process.pid)
+    before = process.memory_info().rss
+    async with server.connection() as connection:
+        await connection.say(FORGOT + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+        for _ in range(40):
+            await connection.say(b"ab: c\r\n" * 20_000)
+        answer = await connection.everything()
+    assert b"408" in answer.split(b"\r\n", 1)[0]
+    assert process.memory_info().rss < before + (20 << 20)

@@ -97,7 +97,8 @@ class PasswordService:
         async with self.base.transaction():
             account = await self._use(body.token)
             account.set_password(password_hash, now)
-            await self.base.users.mark_verified(account.user_id)
+            if not person.email_verified:
+                await self.base.note_verified(account.user_id, visitor)
             await self.base.accounts.void_tokens(account.user_id, TokenPurpose.VERIFY_EMAIL, now)
             await self.base.accounts.delete_registrations(account.user_id)
             await self.base.sessions.end_all(account.user_id, EndReason.PASSWORD_CHANGED, now)

@@ -15,7 +15,6 @@ from domains.auth.models import (
     SecurityEventKind,
     TokenPurpose,
 )
-from domains.auth.public import AccountVerified
 from domains.auth.schemas import RegisterBody, Visitor
 from domains.auth.service.follow_ups import ANSWER_REGISTRATION, VERIFY, MailRequest, RegistrationReceived
 from domains.auth.service.foundation import Foundation
@@ -88,12 +87,8 @@ class RegistrationService:
             account, registration = await self._load(found)
             if account.registration_id != registration.id:
                 await self._adopt(account, registration, now)
-            await self.base.users.mark_verified(account.user_id)
             await self._void_everything_else(account.user_id, now)
-            await self.base.trail.record(
-                SecurityEventKind.EMAIL_VERIFIED, user_id=account.user_id, visitor=visitor
-            )
-            await self.base.outbox.publish(AccountVerified(owner_id=account.user_id, user_id=account.user_id))
+            await self.base.note_verified(account.user_id, visitor)
 
     async def _use(self, token: str, now: datetime) -> OneTimeToken:
         found = await self.base.accounts.lock_token(hash_of_token(token), TokenPurpose.VERIFY_EMAIL)

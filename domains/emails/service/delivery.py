@@ -25,9 +25,11 @@ from domains.emails.gateway.transport import (
 )
 from domains.emails.models import Attempt, Email, Outcome, Phase, Step
 from domains.emails.public import EmailFailed, EmailSent, EmailStatus, WhenUncertain
+from domains.emails.service.mailer import DELIVER
 from domains.emails.service.sealing import Sealer
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings
+from domains.jobs.public import Jobs
 from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import AppError, problem_of
@@ -69,6 +71,7 @@ class DeliveryService:
         emails: EmailStore,
         transaction: TransactionFactory,
         outbox: Outbox,
+        jobs: Jobs,
         clock: Clock,
         transport: SmtpTransport,
         sealer: Sealer,
@@ -77,6 +80,7 @@ class DeliveryService:
         self._emails = emails
         self._transaction = transaction
         self._outbox = outbox
+        self._jobs = jobs
         self._clock = clock
         self._transport = transport
         self._sealer = sealer
@@ -112,6 +116,8 @@ class DeliveryService:
             email = await self._emails.lock(email_id)
             if email is None or not email.was_cut_off or email.status != EmailStatus.SENDING:
                 return
+            if any(job.kind == DELIVER for job in (await self._jobs.of_resources([email_id]))[email_id]):
+                return  # somebody has had it tried again meanwhile
             await self._note_crash(email)
             email.remain_uncertain(self._clock.now())
             await self._emails.save(email)

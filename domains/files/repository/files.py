@@ -124,9 +124,11 @@ _RENDITIONS_BEGIN = Statement(
 )
 _FORGET_TEXT = Statement(delete(FileText).where(col(FileText.file_id) == bindparam("file")), Nothing)
 _PROCESSING = select(col(File.id)).where(col(File.status) == FileStatus.PROCESSING)
-_IS_PROCESSING = Statement(_PROCESSING.where(_BY_ID), IdRow)
+_LOCK_PROCESSING = Statement(_PROCESSING.where(_BY_ID).with_for_update(), IdRow)
 _STUCK = Statement(
-    _PROCESSING.where(col(File.updated_at) < bindparam("before")).limit(100),
+    _PROCESSING.where(col(File.updated_at) < bindparam("before"), col(File.id) > bindparam("after"))
+    .order_by(col(File.id))
+    .limit(100),
     IdRow,
 )
 
@@ -236,13 +238,13 @@ class FileRepository(Repository):
             ],
         )
 
-    async def stuck(self, before: datetime) -> Sequence[UUID]:
-        """Return some files whose processing nothing has moved since that moment."""
-        return [row.id for row in await self.database.fetch_all(_STUCK, before=before)]
+    async def stuck(self, before: datetime, *, after: UUID) -> Sequence[UUID]:
+        """Return a hundred files with greater ids whose processing nothing has moved since that moment."""
+        return [row.id for row in await self.database.fetch_all(_STUCK, before=before, after=after)]
 
-    async def is_processing(self, file_id: UUID) -> bool:
-        """Tell whether a file waits for work."""
-        return await self.database.fetch_one(_IS_PROCESSING, file=file_id) is not None
+    async def lock_processing(self, file_id: UUID) -> bool:
+        """Lock a file that waits for work; False: it is gone, or ready."""
+        return await self.database.fetch_one(_LOCK_PROCESSING, file=file_id) is not None
 
 
 def searchable(name: str) -> str:

@@ -21,6 +21,7 @@ from shared.jobs import JobContext, Outbox, Snooze
 
 _KEYS_IN_A_JOB = 200
 _STUCK = timedelta(minutes=1)
+_FIRST = UUID(int=0)
 _WHILE_BACKED_UP = timedelta(minutes=1)
 
 
@@ -85,12 +86,22 @@ class CleaningService:
             await self._remove_upload(upload.id)
         for file_id in await self.ledger.expired(now - timedelta(days=self.settings.files_trash_days)):
             await self.remove(file_id)
-        await self._settle_stuck(await self.files.stuck(now - _STUCK))
+        after = _FIRST
+        while stuck := await self.files.stuck(now - _STUCK, after=after):
+            living = await self.jobs.of_resources(list(stuck))
+            for file_id in stuck:
+                if not living[file_id]:
+                    await self.settle(file_id)
+            after = stuck[-1]
 
     async def settle(self, file_id: UUID) -> None:
         """Let a file that waits for work be ready without it, if nobody is going to do any."""
-        if await self.files.is_processing(file_id):
-            await self._settle_stuck([file_id])
+        async with self.transaction():
+            if not await self.files.lock_processing(file_id):
+                return
+            if not (await self.jobs.of_resources([file_id]))[file_id]:
+                await self.files.renditions_failed(file_id, problem_of(WorkNotFinished()))
+                await self.files.set_status(file_id, FileStatus.READY)
 
     async def remove(self, file_id: UUID) -> None:
         """Delete a file for good; its bytes go when it was the last that had them."""
@@ -111,12 +122,3 @@ class CleaningService:
                 return
             await self.ledger.settle(gone.owner_id, released=gone.reserved, removed=1)
             await erase_later(self.outbox, [gone.upload_key])
-
-    async def _settle_stuck(self, file_ids: Sequence[UUID]) -> None:
-        """A job that was cancelled, or crashed its worker too often, could not settle its file by itself."""
-        living = await self.jobs.of_resources(list(file_ids)) if file_ids else {}
-        for file_id in file_ids:
-            if not living.get(file_id):
-                async with self.transaction():
-                    await self.files.renditions_failed(file_id, problem_of(WorkNotFinished()))
-                    await self.files.set_status(file_id, FileStatus.READY)

@@ -5,12 +5,12 @@ from uuid import UUID
 from domains.jobs.models import JobState
 from domains.jobs.public import JobAbandoned
 from domains.jobs.repository.jobs import JobRepository
-from domains.jobs.schemas import JobRow, LostRow
+from domains.jobs.schemas import ClaimedJob, JobRow, LostRow
 from shared.database import TransactionFactory
 from shared.jobs import Outbox
 
 
-def abandoned(job: JobRow | LostRow) -> JobAbandoned:
+def abandoned(job: JobRow | LostRow | ClaimedJob) -> JobAbandoned:
     """Return the event that tells of a job's end."""
     return JobAbandoned(
         job_id=job.id, kind=job.kind, resource_type=job.resource_type, resource_id=job.resource_id

@@ -22,7 +22,7 @@ from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import AppError, problem_of
 from shared.ids import new_id
-from shared.jobs import JobDefinition, JobRegistry, LeaseLost, PermanentError, Snooze
+from shared.jobs import JobDefinition, JobRegistry, LeaseLost, Outbox, PermanentError, Snooze
 from shared.logging import get_logger
 from shared.trace import Attribute, Trace, fail_span, span, tracing
 
@@ -63,6 +63,7 @@ class JobRunner:
         leases: ClaimingLeases,
         registry: JobRegistry,
         transaction: TransactionFactory,
+        outbox: Outbox,
         settings: JobsSettings,
         clock: Clock,
         provide: Provide,
@@ -71,6 +72,7 @@ class JobRunner:
         self._leases = leases
         self._registry = registry
         self._transaction = transaction
+        self._outbox = outbox
         self._settings = settings
         self._clock = clock
         self._provide = provide
@@ -116,6 +118,7 @@ class JobRunner:
             job,
             leases=self._leases,
             transaction=self._transaction,
+            outbox=self._outbox,
             settings=self._settings,
             provide=self._provide,
             ends_at=self.ends_at,
@@ -208,7 +211,7 @@ class JobRunner:
         if running.lost or running.finished:
             return
         if running.cancelled:
-            await running.end(JobState.CANCELLED)
+            await running.end(JobState.CANCELLED, interrupted=True)
             return
         this = asyncio.current_task()
         stopping = this is not None and this.cancelling() > 0
@@ -233,7 +236,7 @@ class JobRunner:
             # A fact about the input is the user's to read; what we gave up on is ours, and rings.
             level = logging.INFO if _is_permanent(error) else logging.ERROR
             logger.log(level, "job_failed", problem=problem["code"], exc_info=_unexpected(error))
-            await running.end(JobState.FAILED, error=problem)
+            await running.end(JobState.FAILED, error=problem, interrupted=isinstance(error, JobTimedOut))
             return
         delay = self._backoff(running.attempt)
         logger.warning("job_retries", problem=problem["code"], delay=delay, exc_info=_unexpected(error))

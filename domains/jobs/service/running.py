@@ -9,11 +9,12 @@ from uuid import UUID
 
 from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold, SuccessionRow
+from domains.jobs.service.cancelling import abandoned
 from domains.jobs.settings import JobsSettings
 from shared.database import TransactionFactory
 from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
-from shared.jobs import LeaseLost
+from shared.jobs import LeaseLost, Outbox
 from shared.logging import get_logger
 from shared.transactions import after_commit
 
@@ -102,6 +103,7 @@ class RunningJob:
         *,
         leases: Leases,
         transaction: TransactionFactory,
+        outbox: Outbox,
         settings: JobsSettings,
         provide: Provide,
         ends_at: Callable[[], float | None] = lambda: None,
@@ -110,6 +112,7 @@ class RunningJob:
         self._ends_at = ends_at
         self._leases = leases
         self._transaction = transaction
+        self._outbox = outbox
         self._settings = settings
         self._provide = provide
         self._progress: ProgressTold = (0, None, None)
@@ -181,13 +184,24 @@ class RunningJob:
         self.finished = not self.lost
         return succession.claimed
 
-    async def end(self, outcome: JobState, *, error: dict[str, Any] | None = None) -> None:
-        """End the job in another way than by success.
+    async def end(
+        self, outcome: JobState, *, error: dict[str, Any] | None = None, interrupted: bool = False
+    ) -> None:
+        """End the job in another way than by success; if its handler was interrupted, its domain is told.
 
         Raises:
             LeaseLost: another worker has it.
         """
-        await self._settled(lambda: self._end(outcome, error=error))
+
+        async def write() -> None:
+            if not interrupted:
+                await self._end(outcome, error=error)
+                return
+            async with self._transaction(own=True):
+                await self._end(outcome, error=error)
+                await self._outbox.publish(abandoned(self._job))
+
+        await self._settled(write)
         self._note_finished()
 
     async def postpone(

@@ -265,3 +265,22 @@ async def test_old_mails_without_a_job_are_given_up_and_announced():
     bench.clock.time += timedelta(hours=121)
     await bench.service.expire()
     assert bench.outbox.events == [EmailFailed(email_id=bench.email.id, code="emails.expired")]
+
+
+@pytest.mark.parametrize(
+    ("living", "phase", "status"),
+    [
+        ([], Phase.DATA, EmailStatus.UNCERTAIN),
+        (["emails.deliver"], Phase.DATA, EmailStatus.SENDING),
+        ([], Phase.ENVELOPE, EmailStatus.SENDING),
+    ],
+)
+async def test_a_mail_that_nobody_works_on_any_more_is_uncertain_if_it_may_have_been_sent(
+    living, phase, status
+):
+    bench = Bench(status=EmailStatus.SENDING, phase=phase, attempts=1, **RESEND)
+    bench.jobs.kinds = living
+    await bench.service.settle(bench.email.id)
+    await bench.service.settle(bench.email.id)
+    assert bench.email.status == status
+    assert len(bench.emails.attempts) == (status == EmailStatus.UNCERTAIN)

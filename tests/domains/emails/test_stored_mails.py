@@ -36,6 +36,7 @@ def delivery(composition, port: int) -> DeliveryService:
         emails=emails.repository(),
         transaction=composition.database().transaction,
         outbox=composition.jobs.outbox(),
+        jobs=composition.jobs.service(),
         clock=composition.clock(),
         transport=SmtpGateway(
             parse_smtp_url(f"smtp://127.0.0.1:{port}"), settings=settings, greeting="localhost"

@@ -122,6 +122,7 @@ def a_runner(composition: TulouContainer, **settings: float) -> JobRunner:
         leases=LeaseRepository(composition.database()),
         registry=composition.registry(),
         transaction=composition.database().transaction,
+        outbox=composition.jobs.outbox(),
         settings=JobsSettings(**(quick | settings)),
         clock=composition.clock(),
         provide=composition.provide(),

@@ -35,6 +35,8 @@ def a_running_job(composition, rows: EndedRow) -> RunningJob:
         crashes=0,
         lease_token=new_id(),
         owner_id=None,
+        resource_type=None,
+        resource_id=None,
         request_id=None,
         traceparent=None,
         created_at=datetime.now(UTC),
@@ -43,6 +45,7 @@ def a_running_job(composition, rows: EndedRow) -> RunningJob:
         job,
         leases=rows,
         transaction=composition.database().transaction,
+        outbox=composition.jobs.outbox(),
         settings=JobsSettings(jobs_heartbeat=0.5),
         provide=composition.provide(),
     )

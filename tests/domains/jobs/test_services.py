@@ -14,7 +14,7 @@ from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
 from shared.errors import DatabaseUnavailable, NotFound
 from shared.ids import new_id
-from shared.jobs import JobContext, JobRegistry, PermanentError, job
+from shared.jobs import JobContext, JobRegistry, Outbox, PermanentError, job
 
 MEETING = asyncio.Barrier(3)
 
@@ -86,6 +86,8 @@ def claimed(what, *, attempt=1, kind="test.obey", version=1, crashes=0):
         crashes=crashes,
         lease_token=new_id(),
         owner_id=None,
+        resource_type=None,
+        resource_id=None,
         request_id=None,
         traceparent=None,
         created_at=datetime.now(UTC),
@@ -104,6 +106,7 @@ def runner_of(leases):
         leases=leases,
         registry=registry,
         transaction=transaction,
+        outbox=Outbox(registry, None),
         settings=JobsSettings(),
         clock=Clock(),
         provide=lambda path, type_: None,
