@@ -1,5 +1,6 @@
 """The router that every domain uses: strict JSON bodies and parameters, and errors named in the OpenAPI document."""
 
+import re
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from functools import cache
@@ -22,6 +23,7 @@ from shared.http.strict_json import parse
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+_CHARSET = re.compile(r"""\bcharset\s*=\s*"?([^\s";]*)""")
 _STREAMS = "__streams_body__"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _NAMED, _LONGEST_NAME = 20, 100
@@ -205,7 +207,11 @@ def _each(names: Iterable[str], code: str, detail: str) -> list[dict[str, str]]:
 
 
 def _is_json(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
+    """Whether it is JSON, which is UTF-8 (RFC 8259, section 8.1): a `charset` that says otherwise is another type."""
+    media_type, _, parameters = content_type.lower().partition(";")
+    if (charset := _CHARSET.search(parameters)) and charset[1] != "utf-8":
+        return False
+    media_type = media_type.strip()
     return media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )

@@ -172,11 +172,22 @@ async def test_few_of_many_broken_fields_are_named(small: httpx.AsyncClient) -> 
     assert len(answer.json()["errors"]) == 50
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "", "application/json; charset=utf-16"],
+)
 async def test_another_type_is_refused(content_type: str, small: httpx.AsyncClient) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     answer = await small.post("/notes", content=b'{"text": "a"}', headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, "request.unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=UTF-8", 'application/merge-patch+json;charset="utf-8"; x=y']
+)
+async def test_json_says_that_it_is_utf_8_or_nothing(content_type: str, small: httpx.AsyncClient) -> None:
+    answer = await small.post("/notes", content=b'{"text": "a"}', headers={"Content-Type": content_type})
+    assert answer.status_code == 200, answer.text
 
 
 async def test_a_missing_body_is_named(small: httpx.AsyncClient) -> None:
