@@ -8,9 +8,13 @@ _FIRST_PAUSE = 2.0
 
 
 class Outage:
-    """Knows how long to wait for a server; `longest` is in seconds, and so is what `now` returns."""
+    """Knows how long to wait for a server; `longest` is in seconds, and so is what `now` returns.
 
-    def __init__(self, *, longest: float, now: Callable[[], float] = time.monotonic) -> None:
+    A pause ends when the clock shows a multiple of it, in every process: so all mails are due at the same moment, and
+    the oldest goes first.
+    """
+
+    def __init__(self, *, longest: float, now: Callable[[], float] = time.time) -> None:
         self._longest = longest
         self._now = now
         self._failures = 0
@@ -18,7 +22,7 @@ class Outage:
 
     def pause(self) -> timedelta:
         """Return how long to wait from now on; zero when there is no outage, or when it's time to try again."""
-        return timedelta(seconds=max(0.0, self._until - self._now()))
+        return timedelta(seconds=min(self._longest, max(0.0, self._until - self._now())))
 
     def met(self) -> None:
         """Note that the server could not be reached. Mails that were under way when that was known say nothing new."""
@@ -26,7 +30,7 @@ class Outage:
             return
         pause = min(self._longest, _FIRST_PAUSE * 2 ** min(self._failures, 16))
         self._failures += 1
-        self._until = self._now() + pause
+        self._until = (self._now() // pause + 1) * pause
 
     def over(self) -> None:
         """Note that the server let us in."""

@@ -94,18 +94,27 @@ async def test_connections_that_a_calmer_time_leaves_unused_are_closed():
     assert len(sink.connections) == 4
 
 
-def test_an_outage_that_lasts_is_met_less_often_each_time():
-    passed = 0.0
+def test_an_outage_that_lasts_is_met_less_often_each_time_and_by_all_at_once():
+    passed = 41.0
     outage = Outage(longest=5, now=lambda: passed)
-    pauses = []
-    for _ in range(4):
+    moments = []
+    for _ in range(5):
         outage.met()
-        pauses.append(outage.pause().total_seconds())
-        passed += pauses[-1]
-    assert pauses == [2, 4, 5, 5]
+        passed += outage.pause().total_seconds()
+        moments.append(passed)
+    assert moments == [42, 44, 45, 50, 55]
     outage.over()
+    assert not outage.pause()
     outage.met()
-    assert outage.pause().total_seconds() == 2
+    assert outage.pause().total_seconds() == 1
+
+
+def test_a_clock_that_is_put_back_lets_nobody_wait_for_hours():
+    passed = 7200.0
+    outage = Outage(longest=5, now=lambda: passed)
+    outage.met()
+    passed = 0.0
+    assert outage.pause().total_seconds() == 5
 
 
 async def test_mails_that_meet_one_outage_at_a_time_count_as_one():
