@@ -25,8 +25,6 @@ ONE_AT_A_TIME = 7_483_920
 """Key of the advisory lock that keeps two runners apart."""
 
 LOCK_NOT_AVAILABLE = "55P03"
-# Which dialect it is, and that DDL is transactional, is told each time anew.
-logging.getLogger("alembic.runtime.migration").addFilter(lambda record: str(record.msg).startswith("Running"))
 PAUSE = 1.0
 """Seconds that a migration which got no lock leaves to those who waited behind it."""
 
@@ -149,6 +147,11 @@ def columns_without_a_value(path: Path) -> list[str]:
     return found
 
 
+def _is_about_a_step(record: logging.LogRecord) -> bool:
+    """Whether a line tells of a migration, and not which dialect it is, which Alembic says at each look."""
+    return str(record.msg).startswith("Running")
+
+
 def _tidy(path: Path) -> None:
     """Take out the remarks that Alembic writes around its operations, and format what is left."""
     lines = path.read_text().splitlines(keepends=True)
@@ -165,6 +168,7 @@ def _config(settings: Settings) -> Config:
             " when it starts, `tulou dev --servers` leaves that to you; otherwise name yours."
         )
     owner = settings.database_owner_url or application
+    logging.getLogger("alembic.runtime.migration").addFilter(_is_about_a_step)
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("file_template", FILE_NAMES)

@@ -16,8 +16,9 @@ from shared.http.description import describe_exchanges
 DESCRIPTION = """Accounts, files, mail and background jobs.
 
 * Errors are problem documents (RFC 9457): `code` is stable, and `type` leads to a page that explains it. Besides the
-  errors of an operation, any request may be answered with `request.unknown_host` (400), `request.malformed` (400),
-  `request.timed_out` (408), `request.head_too_large` (431) or `request.unknown_method` (501).
+  errors of an operation, any request may be answered with `request.unknown_host`, `request.malformed` or
+  `request.repeated_field` (400), `request.timed_out` (408), `request.head_too_large` (431), `request.unknown_method` or
+  `request.unsupported_transfer_coding` (501).
 * Send `Authorization: Bearer <access token>`; `POST /v1/auth/token` gives one out.
 * Lists are read page by page: pass `next_cursor` of one as `cursor` of the next, or follow `Link`.
 * Slow work answers with jobs, which `GET /v1/jobs/{job_id}/events` follows live.

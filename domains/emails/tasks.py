@@ -20,7 +20,7 @@ async def deliver(payload: DeliverEmail, context: JobContext) -> None:
 
 @job("emails.settle", on=JobAbandoned, timeout=60)
 async def settle(payload: JobAbandoned, context: JobContext) -> None:
-    """Let a mail be uncertain whose content was on its way when its worker died for the last time."""
+    """Let a mail be uncertain whose content was on its way when the job that sent it was given up."""
     if payload.kind == DELIVER and payload.resource_id is not None:
         await context.provide(_PATH, DeliveryService).settle(payload.resource_id)
 

@@ -27,7 +27,7 @@ async def erase(payload: KeysToErase, context: JobContext) -> None:
 
 @job("files.settle", on=JobAbandoned, queue="default", timeout=60)
 async def settle(payload: JobAbandoned, context: JobContext) -> None:
-    """Let a file be ready whose work was cancelled before it began."""
+    """Let a file be ready whose work was given up."""
     if payload.resource_type == RESOURCE_TYPE and payload.resource_id is not None:
         await context.provide("files.cleaning", CleaningService).settle(payload.resource_id)
 

@@ -12,7 +12,7 @@ from domains.jobs.repository.operations import OperationsRepository
 from domains.jobs.repository.recovery import RecoveryRepository
 from domains.jobs.repository.relay import RelayRepository
 from domains.jobs.repository.roster import RosterRepository
-from domains.jobs.service.cancelling import JobCanceller
+from domains.jobs.service.abandoning import JobCanceller
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.operations import OperationsService
 from domains.jobs.service.recovery import JobRecovery

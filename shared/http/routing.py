@@ -102,10 +102,9 @@ class StrictRoute(APIRoute):
         return exchanging(handler, route=self, streams=does_stream_body(self.endpoint))
 
     def _knowing_parameters(self, handler: Handler, *, unasked: Handler) -> Handler:
+        # With the first query: FastAPI makes a validator for each field of a filter.
         @cache
-        def known() -> dict[
-            str, bool
-        ]:  # with the first query: FastAPI makes a validator for each field of a filter
+        def known() -> dict[str, bool]:
             """Return the names, and whether a parameter may have several values."""
             return {
                 field.alias: field_annotation_is_sequence(field.field_info.annotation)

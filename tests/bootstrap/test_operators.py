@@ -19,8 +19,8 @@ from bootstrap.cli import app as tulou
 from domains.emails.service.mailer import delivery_of
 from domains.jobs.schemas import JobStatus
 from tests.bootstrap.test_commands import run
+from tests.domains.jobs.seeing import look
 from tests.domains.jobs.test_operations import FAILED, put
-from tests.domains.jobs.test_running import look
 from tests.programs import Program
 
 UNHURRIED = {

@@ -85,18 +85,24 @@ async def test_bytes_without_a_length_are_compared_too(client, user) -> None:
     assert await files_of(client, user) == 1
 
 
+class SlowUpload:
+    """A body that stops in its middle until it may go on."""
+
+    def __init__(self, first: bytes, rest: bytes) -> None:
+        self.first, self.rest = first, rest
+        self.reached, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.first
+        self.reached.set()
+        await self.may_go_on.wait()
+        yield self.rest
+
+
 async def test_while_bytes_arrive_the_key_is_taken_and_no_connection_is_held(client, user, rows) -> None:
-    key, may_go_on = secrets.token_hex(8), asyncio.Event()
-    reached = asyncio.Event()
-
-    async def slowly() -> AsyncIterator[bytes]:
-        yield b"some"
-        reached.set()
-        await may_go_on.wait()
-        yield b" words"
-
-    first = asyncio.create_task(client.post(FILES, content=slowly(), headers=keyed(user, key)))
-    await reached.wait()
+    key, slow = secrets.token_hex(8), SlowUpload(b"some", b" words")
+    first = asyncio.create_task(client.post(FILES, content=slow, headers=keyed(user, key)))
+    await slow.reached.wait()
     twin = await client.post(FILES, content=in_pieces(b"some words"), headers=keyed(user, key))
     assert twin.status_code == 409
     assert twin.json()["code"] == "idempotency.in_progress"
@@ -106,28 +112,21 @@ async def test_while_bytes_arrive_the_key_is_taken_and_no_connection_is_held(cli
     assert await rows.fetchval(idle) == 0
     uploading = "SELECT count(*) FROM files.files WHERE owner_id = $1 AND status = 'uploading'"
     assert await rows.fetchval(uploading, user.id) == 1
-    may_go_on.set()
+    slow.may_go_on.set()
     assert (await first).status_code == 201
     assert await files_of(client, user) == 1
 
 
 async def test_an_upload_that_was_overtaken_leaves_nothing(client, user, rows, work_off, composition) -> None:
-    key, may_go_on, reached = secrets.token_hex(8), asyncio.Event(), asyncio.Event()
-
-    async def slowly() -> AsyncIterator[bytes]:
-        yield b"some"
-        reached.set()
-        await may_go_on.wait()
-        yield b" words, twice"
-
-    first = asyncio.create_task(client.post(FILES, content=slowly(), headers=keyed(user, key)))
-    await reached.wait()
+    key, slow = secrets.token_hex(8), SlowUpload(b"some", b" words, twice")
+    first = asyncio.create_task(client.post(FILES, content=slow, headers=keyed(user, key)))
+    await slow.reached.wait()
     await rows.execute(
         "UPDATE idempotency.keys SET lease_expires_at = now() - interval '1 s' WHERE owner_id = $1", user.id
     )
     second = await client.post(FILES, content=in_pieces(b"some words, twice"), headers=keyed(user, key))
     assert second.status_code == 201
-    may_go_on.set()
+    slow.may_go_on.set()
     late = await first
     assert (late.status_code, late.json()["code"]) == (409, "idempotency.in_progress")
     usage = (await client.get(f"{FILES}/usage", headers=user.headers)).json()

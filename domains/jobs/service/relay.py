@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domains.jobs.models import OVER
 from domains.jobs.repository.relay import RelayRepository
-from domains.jobs.service.cancelling import abandoned
+from domains.jobs.service.abandoning import abandoned
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
 from shared.database import TransactionFactory

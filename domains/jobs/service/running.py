@@ -9,7 +9,7 @@ from uuid import UUID
 
 from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold, SuccessionRow
-from domains.jobs.service.cancelling import abandoned
+from domains.jobs.service.abandoning import abandoned
 from domains.jobs.settings import JobsSettings
 from shared.database import TransactionFactory
 from shared.errors import DatabaseUnavailable

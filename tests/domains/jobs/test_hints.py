@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from domains.jobs.gateway.hints import ROOM_AT_A_TIME, RedisHints
 from shared.ids import new_id
-from tests.domains.jobs.test_running import look, run_sql
+from tests.domains.jobs.seeing import look, run_sql
 
 WINDOW = 20
 SOME_AHEAD = ROOM_AT_A_TIME

@@ -12,7 +12,7 @@ from domains.jobs.repository.reports import JobFilter, QueueLoad
 from domains.jobs.service.operations import OperationsService, relay_lag
 from shared.ids import new_id
 from shared.jobs import NewJob
-from tests.domains.jobs.test_running import look, run_sql
+from tests.domains.jobs.seeing import look, run_sql
 
 FAILED = {"state": "failed", "finished_at": "now()"}
 LEASED = {

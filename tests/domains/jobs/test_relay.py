@@ -14,7 +14,7 @@ from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
 from shared.jobs import Cron, Every, JobRegistry, NoPayload, Outbox
 from tests.domains.jobs.conftest import Enqueue, definition
-from tests.domains.jobs.test_running import look, run_once, run_sql
+from tests.domains.jobs.seeing import look, run_once, run_sql
 
 
 class Sent:

@@ -7,7 +7,7 @@ import pytest
 
 from shared.ids import new_id
 from tests.domains.jobs.conftest import GATES, Enqueue
-from tests.domains.jobs.test_running import run_once
+from tests.domains.jobs.seeing import run_once
 
 
 async def test_an_owner_reads_a_job(client, user, enqueue: Enqueue, runner, resource) -> None:

@@ -2,39 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from uuid import UUID
 
-import asyncpg
 import pytest
 from sqlalchemy import text
 
-from bootstrap.container import TulouContainer
 from domains.jobs.errors import PayloadTooLarge
 from domains.jobs.service.runner import JobRunner
-from shared.ids import new_id
-from shared.jobs import JobOptions, LeaseLost
+from shared.jobs import LeaseLost
 from shared.transactions import current_session
-from tests.domains.jobs.conftest import GATES, RAN, Ask, Enqueue, a_runner
-
-
-async def look(composition: TulouContainer, job_id: UUID):
-    job = await composition.jobs.rows().find(job_id)
-    assert job is not None
-    return job
-
-
-async def run_sql(composition: TulouContainer, statement: str, **values: object) -> None:
-    async with composition.database().transaction():
-        connection = await (await current_session()).connection()
-        await connection.execute(text(statement), values)
-
-
-async def run_once(runner: JobRunner, job_id: UUID) -> None:
-    claimed = await runner.claim_this(job_id)
-    assert claimed is not None
-    await runner.run(claimed)
+from tests.domains.jobs.conftest import GATES, Ask, Enqueue, a_runner
+from tests.domains.jobs.seeing import look, run_once, run_sql
 
 
 async def test_a_job_succeeds_with_its_result(enqueue: Enqueue, runner: JobRunner, composition) -> None:
@@ -52,12 +30,6 @@ async def test_a_job_that_is_rolled_back_was_never_accepted(composition, declare
             job_id = await outbox.enqueue("tests.obey", Ask())
             raise ZeroDivisionError
     assert await composition.jobs.rows().find(job_id) is None
-
-
-async def test_a_job_can_be_claimed_once(enqueue: Enqueue, runner: JobRunner) -> None:
-    job_id = await enqueue()
-    claims = await asyncio.gather(*(runner.claim_this(job_id) for _ in range(8)))
-    assert len([claim for claim in claims if claim]) == 1
 
 
 async def test_an_unexpected_error_is_retried_and_then_fails_without_its_text(
@@ -274,68 +246,6 @@ async def test_a_payload_past_its_limit_is_refused(composition, declared: None, 
             await composition.jobs.outbox().enqueue("tests.obey", Ask(do="x" * 40_000))
 
 
-async def test_one_living_job_for_a_unique_key(enqueue: Enqueue, runner, composition) -> None:
-    key = str(new_id())
-    first = await enqueue(unique_key=key)
-    assert await enqueue(unique_key=key) == first
-    await run_once(runner, first)
-    assert await enqueue(unique_key=key) != first
-
-
-async def test_one_running_job_for_a_concurrency_key(enqueue: Enqueue, runner) -> None:
-    key = str(new_id())
-    first, second = await enqueue(concurrency_key=key), await enqueue(concurrency_key=key)
-    held = await runner.claim_this(first)
-    assert held is not None
-    assert await runner.claim_this(second) is None
-    await runner.run(held)
-    assert await runner.claim_this(second) is not None
-
-
-async def test_two_claims_under_one_concurrency_key_at_the_same_moment(enqueue: Enqueue, runner) -> None:
-    key = str(new_id())
-    jobs = [await enqueue(concurrency_key=key) for _ in range(6)]
-    claims = await asyncio.gather(*(runner.claim_this(job_id) for job_id in jobs))
-    assert len([claim for claim in claims if claim]) == 1
-
-
-async def test_a_hint_lets_the_worker_drain_the_queue(enqueue: Enqueue, runner, composition) -> None:
-    while await runner.claim_next("tests"):
-        pass
-    jobs = [await enqueue(number=900 + number) for number in range(5)]
-    assert await runner.follow_hint(jobs[2], "tests") == 5
-    assert await runner.follow_hint(jobs[2], "tests") == 0
-    assert [ask.number for ask in RAN[-5:]] == [902, 900, 901, 903, 904]
-
-
-async def test_a_chain_of_one_at_a_time_is_drained_without_new_hints(
-    enqueue: Enqueue, runner, composition
-) -> None:
-    while await runner.claim_next("tests"):
-        pass
-    key = str(new_id())
-    jobs = [await enqueue("return", concurrency_key=key) for _ in range(4)]
-    assert await runner.follow_hint(jobs[0], "tests") == 4
-    assert [(await look(composition, job_id)).status for job_id in jobs] == ["succeeded"] * 4
-
-
-async def test_a_job_that_only_returns_succeeds_once_and_the_next_follows(
-    enqueue, runner, composition
-) -> None:
-    while await runner.claim_next("tests"):
-        pass
-    first, second = await enqueue("return"), await enqueue("return")
-    await run_sql(composition, "UPDATE jobs.jobs SET created_at = created_at WHERE id = :id", id=first)
-    sleeper = await runner.claim_this(first)
-    await run_sql(
-        composition, "UPDATE jobs.jobs SET lease_token = gen_random_uuid() WHERE id = :id", id=first
-    )
-    following = await runner.run(sleeper, then_from="tests")
-    assert (await look(composition, first)).status == "running"
-    assert following is not None
-    assert following.id == second
-
-
 async def test_a_draining_worker_ends_after_its_job(enqueue: Enqueue, runner) -> None:
     jobs = [await enqueue() for _ in range(3)]
     runner.ends_at = lambda: time.monotonic() + 60
@@ -379,125 +289,3 @@ async def test_every_attempt_that_did_not_end_its_job_is_kept(enqueue: Enqueue, 
             (1, "failed", "a test", "jobs.failed"),
             (2, "crashed", "a test", None),
         ]
-
-
-async def test_owners_take_turns(composition, declared: None, app, runner) -> None:
-    """One owner's many jobs don't delay another's few."""
-    while await runner.claim_next("tests"):
-        pass
-    many, few = new_id(), new_id()
-    outbox = composition.jobs.outbox()
-
-    async def accept(owner) -> UUID:
-        async with composition.database().transaction():
-            return await outbox.enqueue("tests.obey", Ask(), JobOptions(owner_id=owner))
-
-    first = [await accept(many) for _ in range(20)]
-    assert (await runner.claim_next("tests")).id == first[0]
-    later = [await accept(few) for _ in range(3)]
-    order = [(await runner.claim_next("tests")).id for _ in range(6)]
-    assert [order.index(job_id) for job_id in later] == sorted(order.index(job_id) for job_id in later)
-    assert set(later) <= set(order)
-    again = await accept(many)
-    rest = [(await runner.claim_next("tests")).id for _ in range(17)]
-    assert rest[-1] == again
-
-
-async def test_an_owner_has_a_limit_of_waiting_jobs(composition, declared: None, app) -> None:
-    from domains.jobs.errors import TooManyJobs
-    from domains.jobs.service.store import RowJobStore
-    from domains.jobs.settings import JobsSettings
-    from shared.jobs import NewJob
-
-    store = RowJobStore(
-        rows=composition.jobs.rows(),
-        hints=composition.jobs.hints(),
-        settings=JobsSettings(jobs_owner_waiting=3),
-    )
-    owner, other = new_id(), new_id()
-
-    async def add(owner_id, **more) -> None:
-        async with composition.database().transaction():
-            await store.add([NewJob("tests.obey", "tests", {}, owner_id=owner_id, **more)])
-
-    for _ in range(3):
-        await add(owner)
-    for more in ({}, {"unique_key": "once"}):
-        with pytest.raises(TooManyJobs) as refused:
-            await add(owner, **more)
-        assert refused.value.status == 429
-        assert "Retry-After" in refused.value.headers
-    await add(other)
-    await add(None)
-
-
-async def test_lower_priority_numbers_come_first(enqueue: Enqueue, runner) -> None:
-    while await runner.claim_next("tests"):
-        pass
-    await enqueue()
-    urgent = await enqueue(priority=1)
-    claimed = await runner.claim_next("tests")
-    assert claimed is not None
-    assert claimed.id == urgent
-
-
-async def test_a_job_that_crashed_is_taken_by_who_runs_nothing_else(
-    enqueue: Enqueue, runner, composition
-) -> None:
-    while await runner.claim_next("tests"):
-        pass
-    suspect, another = await enqueue(), await enqueue()
-    await run_sql(composition, "UPDATE jobs.jobs SET crashes = 1 WHERE id = :id", id=suspect)
-    beside = await runner.claim_next("tests", alone=False)
-    assert beside.id == another
-    assert await runner.claim_next("tests", alone=False) is None
-    alone = await runner.claim_next("tests", alone=True)
-    assert (alone.id, alone.crashes) == (suspect, 1)
-
-
-@pytest.fixture
-async def told(servers) -> AsyncIterator[Callable[[UUID], Awaitable[int]]]:
-    """Count the jobs that hear of a job's end."""
-    connection = await asyncpg.connect(servers.superuser_url)
-    heard = "SELECT count(*) FROM jobs.jobs WHERE kind = 'files.settle' AND payload ->> 'job_id' = $1"
-
-    async def count(job_id: UUID) -> int:
-        return await connection.fetchval(heard, str(job_id))
-
-    yield count
-    await connection.close()
-
-
-async def test_of_a_job_whose_handler_knows_its_end_nobody_is_told(enqueue: Enqueue, runner, told) -> None:
-    for do in ("succeed", "give up", "return"):
-        job_id = await enqueue(do)
-        await run_once(runner, job_id)
-        assert await told(job_id) == 0
-
-
-async def test_of_a_job_that_ends_without_its_handler_its_domain_is_told(
-    enqueue: Enqueue, runner, composition, client, user, told
-) -> None:
-    waiting = await enqueue()
-    await client.post(f"/v1/jobs/{waiting}/cancel", headers=user.headers)
-    assert await told(waiting) == 1
-
-    heedless = await enqueue("wait")
-    running = asyncio.create_task(run_once(runner, heedless))
-    await asyncio.sleep(0.3)
-    await client.post(f"/v1/jobs/{heedless}/cancel", headers=user.headers)
-    assert await told(heedless) == 0
-    await asyncio.wait_for(running, 10)
-    assert (await look(composition, heedless)).status == "cancelled"
-    assert await told(heedless) == 1
-
-    dying = await enqueue()
-    await run_sql(
-        composition,
-        "UPDATE jobs.jobs SET state = 'running', crashes = 2, attempt = 1, lease_token = gen_random_uuid(),"
-        " lease_expires_at = now() - interval '1 s', begun_at = now(), worker_id = 'x' WHERE id = :id",
-        id=dying,
-    )
-    await composition.jobs.relay().recover()
-    assert (await look(composition, dying)).status == "failed"
-    assert await told(dying) == 1

@@ -1,4 +1,4 @@
-"""Cancelling a job, for its owner or for an operator."""
+"""Jobs that end without their handler: how their domain is told, and how they are cancelled."""
 
 from uuid import UUID
 

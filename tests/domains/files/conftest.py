@@ -1,0 +1,43 @@
+"""Files of people over HTTP, with real bytes."""
+
+import httpx
+import pytest
+
+from bootstrap.container import TulouContainer
+from domains.files.settings import FilesSettings
+
+
+@pytest.fixture
+def limits(composition: TulouContainer, monkeypatch):
+    """Change settings of files for one test: the services share one object."""
+
+    def change(**values) -> None:
+        changed = composition.settings().model_copy(update=values)
+        assert isinstance(changed, FilesSettings)
+        for service in (
+            composition.files.uploads(),
+            composition.files.library(),
+            composition.files.cleaning(),
+        ):
+            monkeypatch.setattr(service, "settings", changed)
+
+    return change
+
+
+@pytest.fixture
+def upload(client: httpx.AsyncClient):
+    async def send(person, data: bytes = b"plain words", name: str = "a.txt", **fields):
+        answer = await client.post(
+            "/v1/files", files={"file": (name, data, "text/x-claimed")}, data=fields, headers=person.headers
+        )
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    return send
+
+
+@pytest.fixture
+def stored(composition: TulouContainer):
+    """Tell which objects the store holds."""
+    folder = composition.settings().data_dir / "files"
+    return lambda: {path for path in folder.rglob("*") if path.is_file()}

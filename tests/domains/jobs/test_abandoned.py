@@ -1,0 +1,59 @@
+"""Of a job that ends without its handler its domain is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tests.domains.jobs.conftest import Enqueue
+from tests.domains.jobs.seeing import look, run_once, run_sql
+
+
+@pytest.fixture
+async def told(servers) -> AsyncIterator[Callable[[UUID], Awaitable[int]]]:
+    """Count the jobs that hear of a job's end."""
+    connection = await asyncpg.connect(servers.superuser_url)
+    heard = "SELECT count(*) FROM jobs.jobs WHERE kind = 'files.settle' AND payload ->> 'job_id' = $1"
+
+    async def count(job_id: UUID) -> int:
+        return await connection.fetchval(heard, str(job_id))
+
+    yield count
+    await connection.close()
+
+
+async def test_of_a_job_whose_handler_knows_its_end_nobody_is_told(enqueue: Enqueue, runner, told) -> None:
+    for do in ("succeed", "give up", "return"):
+        job_id = await enqueue(do)
+        await run_once(runner, job_id)
+        assert await told(job_id) == 0
+
+
+async def test_of_a_job_that_ends_without_its_handler_its_domain_is_told(
+    enqueue: Enqueue, runner, composition, client, user, told
+) -> None:
+    waiting = await enqueue()
+    await client.post(f"/v1/jobs/{waiting}/cancel", headers=user.headers)
+    assert await told(waiting) == 1
+
+    heedless = await enqueue("wait")
+    running = asyncio.create_task(run_once(runner, heedless))
+    await asyncio.sleep(0.3)
+    await client.post(f"/v1/jobs/{heedless}/cancel", headers=user.headers)
+    assert await told(heedless) == 0
+    await asyncio.wait_for(running, 10)
+    assert (await look(composition, heedless)).status == "cancelled"
+    assert await told(heedless) == 1
+
+    dying = await enqueue()
+    await run_sql(
+        composition,
+        "UPDATE jobs.jobs SET state = 'running', crashes = 2, attempt = 1, lease_token = gen_random_uuid(),"
+        " lease_expires_at = now() - interval '1 s', begun_at = now(), worker_id = 'x' WHERE id = :id",
+        id=dying,
+    )
+    await composition.jobs.relay().recover()
+    assert (await look(composition, dying)).status == "failed"
+    assert await told(dying) == 1
