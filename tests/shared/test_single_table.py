@@ -211,3 +211,24 @@ def test_an_event_names_what_it_is_about() -> None:
     pet_id = new_id()
     assert PetFound(pet_id=pet_id).resource == Resource(type="pet", id=pet_id)
     assert Event().resource is None
+
+
+class Note(RevisedTable):
+    text: dict[str, object] = {}
+
+
+@pytest.mark.parametrize(
+    ("sent", "revision"),
+    [
+        ({}, 1),
+        ({"text": {"a": 1}}, 1),
+        ({"text": {"a": True}}, 2),
+        ({"text": {"a": 1.0}}, 2),
+        ({"text": {"a": 1, "b": None}}, 2),
+    ],
+)
+def test_only_what_differs_is_a_change(sent, revision):
+    note = Note(text={"a": 1}, created_at=NOW, updated_at=NOW)
+    note.change(sent, LATER)
+    assert (note.revision, note.updated_at) == (revision, NOW if revision == 1 else LATER)
+    assert repr(note.text) == repr(sent.get("text", {"a": 1}))

@@ -131,7 +131,7 @@ async def test_the_verification_mail_is_sent_again_on_request(client, inbox, use
 
 @pytest.mark.parametrize("first", [OTHER_PASSWORD, PASSWORD])
 async def test_sent_again_no_link_lets_in_whose_registration_it_may_not_have_been(
-    first, client, inbox, sign_in
+    first, client, inbox, sign_in, rows
 ):
     email = some_email()
     for password in (first, PASSWORD if first is OTHER_PASSWORD else OTHER_PASSWORD):
@@ -144,6 +144,10 @@ async def test_sent_again_no_link_lets_in_whose_registration_it_may_not_have_bee
     chosen = "a third password of my own"
     reset = {"token": mail.token, "password": chosen}
     assert (await client.post("/v1/auth/password/reset", json=reset)).status_code == 204
+    verified = (
+        "SELECT event FROM auth.security_events JOIN users.users ON users.id = user_id WHERE email = $1"
+    )
+    assert {"email_verified", "password_reset"} <= {row["event"] for row in await rows(verified, email)}
     for password, status in ((PASSWORD, 401), (OTHER_PASSWORD, 401), (chosen, 200)):
         assert (await sign_in(email, password)).status_code == status
 

@@ -47,6 +47,17 @@ async def test_of_a_job_that_ends_without_its_handler_its_domain_is_told(
     assert (await look(composition, heedless)).status == "cancelled"
     assert await told(heedless) == 1
 
+    endless = await enqueue("wait", kind="tests.hasty")
+    await run_once(runner, endless)
+    assert ((await look(composition, endless)).status, await told(endless)) == ("retrying", 0)
+    await run_sql(
+        composition,
+        "UPDATE jobs.jobs SET state = 'queued', run_at = now(), attempt = max_attempts - 1 WHERE id = :id",
+        id=endless,
+    )
+    await run_once(runner, endless)
+    assert ((await look(composition, endless)).status, await told(endless)) == ("failed", 1)
+
     dying = await enqueue()
     await run_sql(
         composition,
