@@ -12,13 +12,25 @@ PROJECT = Path(__file__).parents[2]
 DOMAINS = sorted(path.parent.name for path in (PROJECT / "domains").glob("*/__init__.py"))
 
 
+IMPORTED = re.compile(r"^from ([\w.]+) import", re.MULTILINE)
+
+
 def service_tests(domain: str) -> list[str]:
     """Return the domain's tests that look at its services and at nothing outside."""
     folder = PROJECT / "tests/domains" / domain
     named = re.compile(rf"^from domains\.{domain}\.service", re.MULTILINE)
-    outside = re.compile(r"^from (bootstrap|tests\.(people|conftest|domains\.\w+\.test_))", re.MULTILINE)
-    texts = {str(path): path.read_text() for path in sorted(folder.glob("test_*.py"))}
-    return [path for path, text in texts.items() if named.search(text) and not outside.search(text)]
+    return [
+        str(path)
+        for path in sorted(folder.glob("test_*.py"))
+        if named.search(path.read_text()) and not looks_outside(path)
+    ]
+
+
+def looks_outside(path: Path) -> bool:
+    """Whether a file, or what it imports of the tests, needs the whole program."""
+    imported = IMPORTED.findall(path.read_text())
+    ours = [PROJECT / f"{name.replace('.', '/')}.py" for name in imported if name.startswith("tests.")]
+    return any(name.startswith("bootstrap") for name in imported) or any(map(looks_outside, ours))
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

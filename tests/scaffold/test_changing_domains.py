@@ -71,6 +71,7 @@ def test_no_test_is_written_over_either(checkout) -> None:
     assert checkout.changes() == []
 
 
+@pytest.mark.long
 def test_what_was_there_can_send_a_mail_that_is_added_later(checkout) -> None:
     told(checkout.tulou("new", "job", "papers", "remind", "--every", "1d"))
     told(checkout.tulou("new", "mail", "papers", "overdue"))
