@@ -17,7 +17,7 @@ from domains.files.errors import (
     PasswordRequired,
     SandboxUnavailable,
 )
-from domains.files.gateway.renderer import LOADERS
+from domains.files.gateway.rendering.pictures import LOADERS
 from domains.files.gateway.sandbox import Sandbox
 from domains.files.settings import FilesSettings
 

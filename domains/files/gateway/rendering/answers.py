@@ -1,0 +1,39 @@
+"""What an operation on an untrusted file comes to: its result, a refusal with its reason, or a failure."""
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
+Operation = Callable[[Request], Answer]
+
+# What the parsers say when they meet the limits of this process.
+_LIMIT_SIGNS = ("memory", "allocat", "file too large")
+
+
+class Refused(Exception):  # an answer, not a mistake
+    """The input can't be used; the first argument is the reason's name, the second a sentence."""
+
+
+def answer_to(operation: Operation, request: Request) -> Answer:
+    """Return `ok` with the operation's result, `refused` with reason and `detail`, or `failed` with a sentence."""
+    try:
+        return {"ok": operation(request)}
+    except Refused as refusal:
+        return {"refused": refusal.args[0], "detail": refusal.args[1]}
+    except MemoryError:
+        return {"refused": "parser_limit", "detail": "Reading it takes more memory than allowed."}
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            return {"refused": "parser_limit", "detail": "What is made of it is larger than allowed."}
+        return {"failed": f"{type(error).__name__}: {error.strerror}"}
+    except Exception as error:  # noqa: BLE001  # whatever a parser says about broken input is a refusal
+        return _refusal_of(error)
+
+
+def _refusal_of(error: Exception) -> Answer:
+    text = str(error).lower()
+    if any(sign in text for sign in _LIMIT_SIGNS):
+        return {"refused": "parser_limit", "detail": "Reading it takes more memory than allowed."}
+    return {"refused": "broken_document", "detail": "Its content is damaged or isn't what its type says."}
