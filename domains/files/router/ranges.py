@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 
 from domains.files.errors import PreconditionFailed, RangeNotSatisfiable
+from shared.http.dates import read_date
 
 _RANGE = re.compile(r"(\d{0,18})-(\d{0,18})")
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
@@ -54,7 +55,7 @@ class Validators:
         self._check_match(headers)
         if (known := headers.get("if-none-match")) is not None:
             return self._is_among(known, weakly=True)
-        since = _date(headers.get("if-modified-since"))
+        since = read_date(headers.get("if-modified-since"))
         return since is not None and self._second <= since
 
     def continues(self, headers: Mapping[str, str]) -> bool:
@@ -62,7 +63,7 @@ class Validators:
         condition = headers.get("if-range")
         if condition is None:
             return True
-        return condition.strip() == self.etag or _date(condition) == self._second
+        return condition.strip() == self.etag or read_date(condition) == self._second
 
     def _check_match(self, headers: Mapping[str, str]) -> None:
         wanted = headers.get("if-match")
@@ -70,7 +71,7 @@ class Validators:
             if not self._is_among(wanted, weakly=False):
                 raise PreconditionFailed
             return
-        since = _date(headers.get("if-unmodified-since"))
+        since = read_date(headers.get("if-unmodified-since"))
         if since is not None and self._second > since:
             raise PreconditionFailed
 
@@ -127,13 +128,3 @@ def _joined(ranges: list[ByteRange]) -> list[ByteRange]:
         else:
             joined.append(each)
     return ranges if len(joined) == len(ranges) else joined
-
-
-def _date(header: str | None) -> datetime | None:
-    if header is None:
-        return None
-    try:
-        moment = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
