@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from tests.faults.attacks.report import Outcome, page_lines
 from tests.faults.oracle import Row
 from tests.faults.register import Fault
 
@@ -56,7 +57,9 @@ def as_table(results: Sequence[Result]) -> Table:
     return table
 
 
-def write_page(path: Path, results: Sequence[Result], *, scale: float, seed: int) -> None:
+def write_page(
+    path: Path, results: Sequence[Result], outcomes: Sequence[Outcome], *, scale: float, seed: int
+) -> None:
     """Write the table, the figures behind it and where they come from."""
     survived = sum(result.row.is_green for result in results)
     lines = [
@@ -76,7 +79,8 @@ def write_page(path: Path, results: Sequence[Result], *, scale: float, seed: int
         for result in results
     ]
     lines += ["", "`longest wait`: seconds from acceptance to effect, the fault's own duration included.", ""]
-    lines += ["## What was seen", ""]
+    lines += page_lines(outcomes)
+    lines += ["## What was seen of the faults", ""]
     for result in results:
         lines += [f"**{result.fault.number}. {result.fault.title}.** Expected: {result.fault.expected}.", ""]
         lines += [f"- NOT AS EXPECTED: {text}" for text in result.row.broken]

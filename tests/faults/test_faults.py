@@ -7,6 +7,9 @@ import pytest
 
 from tests.faults import catalogue  # noqa: F401  # enters every fault
 from tests.faults.__main__ import happen
+from tests.faults.attacks.register import Attack, Finding, Memory
+from tests.faults.attacks.report import Outcome
+from tests.faults.attacks.report import as_table as attacks_as_table
 from tests.faults.house import House
 from tests.faults.nudges import nudges_alone
 from tests.faults.oracle import Row
@@ -64,8 +67,24 @@ async def test_nudges_before_the_commit_lose_jobs_when_no_relay_looks_after_them
 def test_the_page_tells_what_was_not_survived(tmp_path) -> None:
     good = Result(FAULTS[1], Row(accepted=5, done=5))
     bad = Result(FAULTS[2], Row(accepted=5, done=4, lost=1, broken=["one is missing"]))
-    write_page(tmp_path / "page.md", [good, bad], scale=1, seed=1)
+    write_page(tmp_path / "page.md", [good, bad], [], scale=1, seed=1)
     page = (tmp_path / "page.md").read_text()
     assert "1 of 2 faults survived" in page
     assert "NOT AS EXPECTED: one is missing" in page
     assert as_table([good, bad]).row_count == 2
+
+
+def test_the_page_tells_which_attack_was_not_withstood(tmp_path) -> None:
+    attack = Attack("greed", "Greed", "nobody is hurt", lambda _house: None)
+    calm = Finding(memory=Memory(before=100, peak=180, after=150, after_again=160), waits=[0.01] * 50)
+    worst = Finding(memory=Memory(before=100, peak=260, after=150, after_again=170), waits=[0.3] * 50)
+    for finding in (calm, worst):
+        finding.judge()
+    outcomes = [Outcome(attack, calm), Outcome(attack, worst)]
+    write_page(tmp_path / "page.md", [], outcomes, scale=1, seed=1)
+    page = (tmp_path / "page.md").read_text()
+    assert "1 of 2 attacks withstood" in page
+    for figure in ("memory grew by 160 MiB at most", "a second round added 20 MiB", "300 ms"):
+        assert f"NOT AS EXPECTED: {figure}" in page or figure in page
+    assert len(worst.broken) == 3
+    assert attacks_as_table(outcomes).row_count == 2

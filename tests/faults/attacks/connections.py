@@ -1,0 +1,20 @@
+"""Attacks with connections and what is sent on them before anything is asked for."""
+
+from tests.faults.attacks.register import Finding, attack
+from tests.faults.attacks.scene import under_attack
+from tests.faults.house import House
+
+
+@attack(
+    "pipelining",
+    "150 connections that send a slow request and 3,000 more behind it",
+    expected="a bounded number of requests waits on each connection, the rest stays unread",
+)
+async def requests_are_pipelined(house: House) -> Finding:
+    async with under_attack(house) as scene:
+        return await scene.two_rounds(
+            "pipelining",
+            seconds=house.seconds(15),
+            connections=house.count(150, least=50),
+            requests=3000,
+        )
