@@ -62,7 +62,7 @@ def page_lines(outcomes: Sequence[Outcome]) -> list[str]:
         "## One client against all others",
         "",
         "One client attacks one API process, twice, while others ask `GET /v1/users/me`. Sizes are resident memory",
-        f"of the process: it may grow by {MOST_GROWTH:.0f} MiB, and the second round may add {MOST_GROWTH_AGAIN:.0f} MiB.",
+        f"of the process: it may grow by {MOST_GROWTH:.0f} MiB, the second round may add {MOST_GROWTH_AGAIN:.0f} MiB.",
         f"The others' p99 stays under {LONGEST_WAIT * 1000:.0f} ms.",
         "",
         f"- {withstood} of {len(outcomes)} attacks withstood",
