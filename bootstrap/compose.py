@@ -10,6 +10,7 @@ from bootstrap.settings import Settings, SettingsError
 
 with loading():
     from bootstrap.container import TulouContainer, domains_of, offers
+    from domains.auth.gateway.signing_keys import ES256
     from shared.jobs import jobs_in
 
 Role = Literal["api", "worker", "relay", "command"]
@@ -44,7 +45,9 @@ def require(settings: Settings) -> None:
     Raises:
         SettingsError: it names what is missing.
     """
-    required = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys")
+    required: tuple[str, ...] = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys")
+    if settings.auth_signing_algorithm == ES256:
+        required += ("signing_keys_es256",)
     missing = [f"TULOU_{name.upper()}" for name in required if not getattr(settings, name)]
     if missing:
         raise SettingsError(

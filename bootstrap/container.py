@@ -144,6 +144,7 @@ class TulouContainer(DeclarativeContainer):
         mailer=emails.mailer,
         keepers=personal_data.provider,
         signing_keys=settings.provided.plain_signing_keys,
+        signing_keys_es256=settings.provided.plain_signing_keys_es256,
         token_key=settings.provided.plain_token_key,
         public_url=settings.provided.public_url,
         links_url=settings.provided.links_url,

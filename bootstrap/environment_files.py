@@ -13,7 +13,7 @@ PASSWORDS = (
     "DATABASE_APPLICATION_PASSWORD",
     "REDIS_PASSWORD",
 )
-KEYS = ("TULOU_SIGNING_KEYS", "TULOU_TOKEN_KEY", "TULOU_MAIL_KEYS")
+KEYS = ("TULOU_SIGNING_KEYS", "TULOU_SIGNING_KEYS_ES256", "TULOU_TOKEN_KEY", "TULOU_MAIL_KEYS")
 _OF_SERVERS = """\
 # Passwords of the servers that docker-compose.yml starts, and what else it asks for. Nobody but you may read this file.
 # API_PORT=8000

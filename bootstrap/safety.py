@@ -115,6 +115,7 @@ def _unsafe_mail_server(settings: "Settings") -> Iterator[tuple[str, str]]:
 def _unsafe_keys(settings: "Settings") -> Iterator[tuple[str, str]]:
     keys = {
         "signing_keys": settings.plain_signing_keys,
+        "signing_keys_es256": settings.plain_signing_keys_es256,
         "token_key": [settings.plain_token_key] if settings.token_key else [],
         "mail_keys": settings.plain_mail_keys,
     }

@@ -25,6 +25,8 @@ from domains.users.settings import UsersSettings
 from shared.http.settings import HttpSettings
 
 KEY_BYTES = 32
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""FIPS 186-4, D.1.2.3."""
 
 
 class SettingsError(Exception):
@@ -63,11 +65,22 @@ def _is_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def _is_scalar(key: SecretStr) -> SecretStr:
+    number = int.from_bytes(base64.urlsafe_b64decode(key.get_secret_value() + "=="), "big")
+    if not 0 < number < P256_ORDER:
+        message = "must be a private key of the curve P-256; `tulou init-env` writes one"
+        raise ValueError(message)
+    return key
+
+
 PostgresUrls = Annotated[
     tuple[Annotated[SecretStr, AfterValidator(_is_postgres)], ...], NoDecode, BeforeValidator(_split)
 ]
 Key = Annotated[SecretStr, AfterValidator(_is_key)]
 Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split)]
+P256Keys = Annotated[
+    tuple[Annotated[Key, AfterValidator(_is_scalar)], ...], NoDecode, BeforeValidator(_split)
+]
 
 
 class Settings(
@@ -158,6 +171,11 @@ class Settings(
     signing_keys: Keys = Field(
         (), description="Ed25519 seeds, 32 bytes in base64url, comma-separated: the first signs, all verify."
     )
+    signing_keys_es256: P256Keys = Field(
+        (),
+        description="P-256 private keys, 32 bytes in base64url, comma-separated: the first signs where"
+        " TULOU_AUTH_SIGNING_ALGORITHM is ES256, all verify.",
+    )
     token_key: Key | None = Field(None, description="Authenticates refresh tokens: 32 bytes in base64url.")
     mail_keys: Keys = Field(
         (), description="Encrypt stored mails: 32 bytes in base64url, comma-separated; the first encrypts."
@@ -201,6 +219,11 @@ class Settings(
     def plain_signing_keys(self) -> list[str]:
         """The Ed25519 seeds, in base64url."""
         return [key.get_secret_value() for key in self.signing_keys]
+
+    @property
+    def plain_signing_keys_es256(self) -> list[str]:
+        """The P-256 private keys, in base64url."""
+        return [key.get_secret_value() for key in self.signing_keys_es256]
 
     @property
     def plain_mail_keys(self) -> list[str]:

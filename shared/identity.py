@@ -42,7 +42,9 @@ class Authenticator(Protocol):
         """Return the caller, looked up anew each time, so that a logout or a disabled account works at once.
 
         Raises:
-            NotAuthenticated: the token is no good, whatever the reason.
+            InvalidAccessToken: the token is malformed or was not issued here.
+            ExpiredAccessToken: its time is over.
+            SessionEnded: its session has ended, or its account is disabled.
         """
         ...
 
@@ -62,7 +64,7 @@ class Authenticator(Protocol):
 
 
 class NotAuthenticated(AppError):
-    """No token, or one that is no good (any more)."""
+    """The request carries no access token. Base of the errors about one that is not accepted."""
 
     code = "auth.not_authenticated"
     status = 401
@@ -76,11 +78,50 @@ class NotAuthenticated(AppError):
         return {"WWW-Authenticate": self.challenge}
 
 
+class _RefusedAccessToken(NotAuthenticated):
+    """Base of what is wrong with a token that was sent."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge with the reason (RFC 6750, section 3)."""
+        said = f'{self.challenge}, error="invalid_token", error_description="{self.detail}"'
+        return {"WWW-Authenticate": said}
+
+
+class InvalidAccessToken(_RefusedAccessToken):
+    """The access token is malformed, forged, or was issued for another service."""
+
+    code = "auth.invalid_access_token"
+    detail = "This is not an access token of this server. Sign in again."
+
+
+class ExpiredAccessToken(_RefusedAccessToken):
+    """The access token has expired."""
+
+    code = "auth.expired_access_token"
+    detail = "The access token has expired. Get a new one with the refresh token."
+
+
+class SessionEnded(_RefusedAccessToken):
+    """The session of the access token has ended: a logout, a revocation, a new password, a disabled account."""
+
+    code = "auth.session_ended"
+    detail = "The session of this access token has ended. Sign in again."
+
+
 class MissingScope(Forbidden):
     """The caller is known, but lacks what the operation asks for."""
 
     code = "auth.missing_scope"
     detail = "Your account may not do this."
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The challenge that names the scope (RFC 6750, section 3.1)."""
+        scope = self.extensions.get("scope", "")
+        return {
+            "WWW-Authenticate": f'{NotAuthenticated.challenge}, error="insufficient_scope", scope="{scope}"'
+        }
 
 
 def _token_of(request: Request) -> str:

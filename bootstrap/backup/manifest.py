@@ -59,6 +59,7 @@ def fingerprints(settings: Settings) -> dict[str, str]:
     """Return what tells whether secrets are the same ones; they are random, so a hash gives nothing away."""
     secrets = {
         "TULOU_SIGNING_KEYS": ",".join(settings.plain_signing_keys),
+        "TULOU_SIGNING_KEYS_ES256": ",".join(settings.plain_signing_keys_es256),
         "TULOU_TOKEN_KEY": settings.plain_token_key,
         "TULOU_MAIL_KEYS": ",".join(settings.plain_mail_keys),
     }

@@ -5,13 +5,24 @@ from typing import Any
 
 from shared.errors import CATALOGUE, AppError, DatabaseUnavailable, InternalError
 from shared.http.answer_headers import sends
-from shared.http.description import ERRORS, add_problem
+from shared.http.description import ANSWERS_400, ERRORS, add_problem
 from shared.http.problems import InvalidInput, UnreadableBody
 from shared.http.rate_limits import TooOften
 from shared.http.refusals import BadQuery, BodyTooLarge, UnsupportedEncoding
-from shared.http.routing import RepeatedParameters, UnknownParameters, UnsupportedMediaType
+from shared.http.routing import (
+    RepeatedFields,
+    RepeatedParameters,
+    UnknownParameters,
+    UnsupportedMediaType,
+)
 from shared.http.strict_json import MalformedJson
-from shared.identity import MissingScope, NotAuthenticated
+from shared.identity import (
+    ExpiredAccessToken,
+    InvalidAccessToken,
+    MissingScope,
+    NotAuthenticated,
+    SessionEnded,
+)
 
 PROBES = "/health/"
 _NEEDS_DATABASE = "/v1/"
@@ -32,9 +43,11 @@ _BY_STATUS = {
 _INVALID = [{"pointer": "#/email", "code": "value_error", "detail": "This is not a mail address."}]
 _UNKNOWN = [{"parameter": "statsu", "code": "extra_forbidden", "detail": "There is no such parameter."}]
 _REPEATED = [{"parameter": "limit", "code": "repeated", "detail": "It has one value."}]
+_REPEATED_FIELDS = [{"pointer": "#/username", "code": "repeated", "detail": "It has one value."}]
 _EXTENSIONS: dict[type[AppError], dict[str, Any]] = {
     InvalidInput: {"errors": _INVALID},
     UnknownParameters: {"errors": _UNKNOWN},
+    RepeatedFields: {"errors": _REPEATED_FIELDS},
     RepeatedParameters: {"errors": _REPEATED},
 }
 
@@ -46,6 +59,8 @@ def complete_responses(document: dict[str, Any], *, public_url: str) -> None:
         for operation in operations.values():
             for error in _errors_of_any(path, operation):
                 add_problem(operation, error)
+            if operation.pop(ANSWERS_400, False):
+                del operation["responses"]["422"]
             operation["responses"] = dict(sorted(operation["responses"].items()))
             for status, response in operation["responses"].items():
                 used.update(response.get(ERRORS, ()))
@@ -70,7 +85,7 @@ def _errors_of_any(path: str, operation: dict[str, Any]) -> Iterator[type[AppErr
     if path.startswith(_NEEDS_DATABASE):
         yield DatabaseUnavailable
     for scopes in (scopes for scheme in operation.get("security", []) for scopes in scheme.values()):
-        yield NotAuthenticated
+        yield from (NotAuthenticated, InvalidAccessToken, ExpiredAccessToken, SessionEnded)
         if scopes:
             yield MissingScope
     content = operation.get("requestBody", {}).get("content", {})
@@ -83,7 +98,7 @@ def _errors_of_any(path: str, operation: dict[str, Any]) -> Iterator[type[AppErr
     if "application/json" in content:
         yield from (MalformedJson, UnsupportedMediaType, BodyTooLarge)
     if "application/x-www-form-urlencoded" in content:
-        yield from (UnreadableBody, UnsupportedMediaType, BodyTooLarge)
+        yield from (UnreadableBody, RepeatedFields, UnsupportedMediaType, BodyTooLarge)
 
 
 def _complete(response: dict[str, Any], status: str, *, is_limited: bool) -> None:

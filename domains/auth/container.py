@@ -9,6 +9,7 @@ from domains.auth import tasks as tasks_module
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.passwords import Argon2idHasher
 from domains.auth.gateway.secrets import TokenKey
+from domains.auth.gateway.signing_keys import key_ring
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.attempts import AttemptRepository
 from domains.auth.repository.events import EventRepository
@@ -18,6 +19,7 @@ from domains.auth.router import pages as pages_routes
 from domains.auth.router import passwords as passwords_routes
 from domains.auth.router import registration as registration_routes
 from domains.auth.router import sign_in as sign_in_routes
+from domains.auth.router import tokens as tokens_routes
 from domains.auth.service.accounts import AccountService, Housekeeping
 from domains.auth.service.authenticator import TokenAuthenticator
 from domains.auth.service.foundation import Foundation
@@ -52,6 +54,7 @@ class AuthContainer(containers.DeclarativeContainer):
     mailer: providers.Dependency[Mailer] = providers.Dependency()
     keepers: providers.Dependency[Callable[[], Sequence[PersonalData]]] = providers.Dependency()
     signing_keys = providers.Dependency(instance_of=list)
+    signing_keys_es256 = providers.Dependency(instance_of=list)
     token_key = providers.Dependency(instance_of=str)
     public_url = providers.Dependency(instance_of=str)
     links_url = providers.Dependency(instance_of=str)
@@ -65,9 +68,12 @@ class AuthContainer(containers.DeclarativeContainer):
     key = providers.ThreadSafeSingleton(TokenKey, token_key)
     access_tokens = providers.ThreadSafeSingleton(
         AccessTokens,
-        signing_keys,
+        providers.Callable(
+            key_ring, signing_keys, signing_keys_es256, algorithm=settings.provided.auth_signing_algorithm
+        ),
         issuer=public_url,
         audience=settings.provided.auth_audience,
+        client_id=settings.provided.auth_client_id,
         clock=clock,
         remembered=settings.provided.auth_token_cache,
     )
@@ -118,7 +124,8 @@ class AuthContainer(containers.DeclarativeContainer):
         [
             registration_routes.router,
             sign_in_routes.router,
-            sign_in_routes.keys_router,
+            tokens_routes.router,
+            tokens_routes.well_known,
             passwords_routes.router,
             accounts_routes.router,
             pages_routes.router,

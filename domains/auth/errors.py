@@ -87,12 +87,20 @@ class HashingBusy(Unavailable):
 
 
 class InvalidTokenRequest(BadRequest):
-    """A field of the form is missing."""
+    """The form is not what the grant needs (RFC 6749, section 5.2: `invalid_request`)."""
 
     code = "auth.invalid_token_request"
     detail = (
-        "Send grant_type=password with username and password, or grant_type=refresh_token with refresh_token."
+        "Send grant_type=password with username and password, or grant_type=refresh_token with refresh_token,"
+        " as a form without a query."
     )
+
+
+class InvalidRevocation(BadRequest):
+    """The form of a revocation lacks the token (RFC 7009, section 2.1)."""
+
+    code = "auth.invalid_revocation"
+    detail = "Send the token to revoke as the field `token` of a form, without a query."
 
 
 class UnsupportedGrantType(BadRequest):
@@ -102,46 +110,48 @@ class UnsupportedGrantType(BadRequest):
     detail = "grant_type must be password or refresh_token."
 
 
-class PasswordTooLong(Unprocessable):
+class InvalidClient(AppError):
+    """A client that isn't this installation's, or a secret, which its client doesn't have (RFC 6749, section 5.2)."""
+
+    code = "auth.invalid_client"
+    status, title = 401, "Not authenticated"
+    detail = "Leave out client_id and client_secret, or send the client_id of this installation alone."
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The scheme by which a client authenticates itself (RFC 6749, section 2.3.1)."""
+        return {"WWW-Authenticate": 'Basic realm="tulou"'}
+
+
+class PasswordTooLong(BadRequest):
     """Longer than any password can be, so it is not even looked at."""
 
     code = "auth.password_too_long"
     detail = "A password has at most 256 characters."
 
 
-class SignInRefused(AppError):
-    """Base of the 401s of the token endpoint."""
-
-    status, title = 401, "Not authenticated"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The challenge that RFC 9110, section 11.6.1 asks for."""
-        return {"WWW-Authenticate": 'Bearer realm="tulou"'}
-
-
-class InvalidCredentials(SignInRefused):
-    """Unknown address, wrong password or disabled account: which of them is nobody's business."""
+class InvalidCredentials(BadRequest):
+    """Unknown address, wrong password or disabled account: the answer does not tell which."""
 
     code = "auth.invalid_credentials"
     detail = "Address or password is wrong."
 
 
-class AddressNotVerified(SignInRefused):
+class AddressNotVerified(BadRequest):
     """The password is right, but the address has to be verified first."""
 
     code = "auth.address_not_verified"
     detail = "Verify your address first: follow the link in the mail that you were sent."
 
 
-class InvalidRefreshToken(SignInRefused):
+class InvalidRefreshToken(BadRequest):
     """Not made here, or its session has ended."""
 
     code = "auth.invalid_refresh_token"
     detail = "This refresh token is not valid any more. Sign in again."
 
 
-class RefreshReused(SignInRefused):
+class RefreshReused(BadRequest):
     """An old refresh token came back, so it was copied: the session ends for all who hold one (RFC 9700, 4.14.2)."""
 
     code = "auth.refresh_reused"

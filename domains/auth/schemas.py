@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domains.auth.models import AccountStatus, Role
 from domains.users.public import EmailText, LocaleText, NameText
+from shared.identity import SCOPES
 from shared.schemas import RequestBody, ResponseBody, Row, UtcDatetime
 
 MAX_PASSWORD = 256
@@ -41,6 +42,23 @@ OneTimeTokenText = Annotated[
         max_length=200,
         description="The token from the mail.",
         examples=["nRkYc0oV3bq1Yt4mB7Zs9w"],
+    ),
+]
+
+
+ClientIdText = Annotated[
+    str,
+    Field(
+        description="May be left out. Another one than that of this installation is refused.",
+        examples=[""],
+    ),
+]
+ClientSecretText = Annotated[
+    str,
+    Field(
+        description="Left out: the client is public, and has no secret.",
+        examples=[""],
+        json_schema_extra={"format": "password"},
     ),
 ]
 
@@ -215,10 +233,23 @@ class TokenForm(BaseModel):
     )
     refresh_token: str = Field("", description="For `grant_type=refresh_token`.", examples=[""])
     scope: str = Field("", description="Ignored: a session has all scopes of its account.", examples=[""])
-    client_id: str = Field("", description="Ignored.", examples=[""])
-    client_secret: str = Field(
-        "", description="Ignored.", examples=[""], json_schema_extra={"format": "password"}
+    client_id: ClientIdText = ""
+    client_secret: ClientSecretText = ""
+
+
+class RevocationForm(BaseModel):
+    """The form of RFC 7009, section 2.1."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["token"]})
+
+    token: str = Field(
+        "",
+        description="A refresh or an access token.",
+        examples=["0199c3f07a6e7bd48f2e3d1c5a9b7e42.1.mW3qYp0c"],
     )
+    token_type_hint: str = Field("", description="Ignored: a token is known by its form.", examples=[""])
+    client_id: ClientIdText = ""
+    client_secret: ClientSecretText = ""
 
 
 class IssuedTokens(ResponseBody):
@@ -255,7 +286,7 @@ class KeySet(ResponseBody):
     """The public keys that verify access tokens (RFC 7517)."""
 
     keys: list[dict[str, str]] = Field(
-        description="As RFC 8037 writes them.",
+        description="As RFC 8037 and RFC 7518, section 6.2, write them.",
         examples=[
             [
                 {
@@ -269,3 +300,51 @@ class KeySet(ResponseBody):
             ]
         ],
     )
+
+
+class ServerMetadata(ResponseBody):
+    """The metadata of RFC 8414, section 2."""
+
+    issuer: str = Field(
+        description="The `iss` of access tokens, and the address below which everything is.",
+        examples=["https://api.example.com"],
+    )
+    token_endpoint: str = Field(
+        description="Gives tokens.", examples=["https://api.example.com/v1/auth/token"]
+    )
+    revocation_endpoint: str = Field(
+        description="Revokes tokens (RFC 7009).", examples=["https://api.example.com/v1/auth/revoke"]
+    )
+    jwks_uri: str = Field(
+        description="The keys that verify access tokens.",
+        examples=["https://api.example.com/.well-known/jwks.json"],
+    )
+    grant_types_supported: list[str] = Field(
+        description="What tokens are given for.", examples=[["password", "refresh_token"]]
+    )
+    response_types_supported: list[str] = Field(
+        description="None: there is no authorization endpoint.", examples=[[]]
+    )
+    scopes_supported: list[str] = Field(description="Scopes that an account may have.", examples=[["admin"]])
+    token_endpoint_auth_methods_supported: list[str] = Field(
+        description="`none`: the client is public.", examples=[["none"]]
+    )
+    revocation_endpoint_auth_methods_supported: list[str] = Field(
+        description="The same.", examples=[["none"]]
+    )
+
+    @classmethod
+    def of(cls, issuer: str) -> "ServerMetadata":
+        """Describe the server whose access tokens name this issuer."""
+        url = issuer.rstrip("/")
+        return cls(
+            issuer=issuer,
+            token_endpoint=f"{url}/v1/auth/token",
+            revocation_endpoint=f"{url}/v1/auth/revoke",
+            jwks_uri=f"{url}/.well-known/jwks.json",
+            grant_types_supported=["password", "refresh_token"],
+            response_types_supported=[],
+            scopes_supported=sorted(SCOPES),
+            token_endpoint_auth_methods_supported=["none"],
+            revocation_endpoint_auth_methods_supported=["none"],
+        )

@@ -1,5 +1,7 @@
 """What can be set about accounts, sessions and passwords."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 _DAY = 86_400
@@ -13,6 +15,17 @@ class AuthSettings(BaseModel):
         description="The `aud` of access tokens: for whom they are meant.",
         min_length=1,
         max_length=200,
+    )
+    auth_client_id: str = Field(
+        "tulou",
+        description="The `client_id` of access tokens, and the one that the token endpoint accepts.",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+    )
+    auth_signing_algorithm: Literal["EdDSA", "ES256"] = Field(
+        "EdDSA",
+        description="How access tokens are signed; ES256 needs TULOU_SIGNING_KEYS_ES256. Both are always verified.",
     )
     auth_access_lifetime: int = Field(900, description="How long an access token is good.", ge=30, le=_DAY)
     auth_refresh_idle_days: int = Field(

@@ -17,6 +17,9 @@ from shared.schemas import RevisedBody
 ERRORS = "x-errors"
 """Codes of the errors behind a status, until the document is complete."""
 
+ANSWERS_400 = "x-answers-400"
+"""An extension of operations whose standard wants 400 where others answer 422, until the document is complete."""
+
 _REMARKS = "x-exchange"
 _CHANGING = frozenset({"patch", "put", "delete"})
 _TAG: dict[str, Any] = {"schema": {"type": "string"}, "example": '"3-9f86d081884c7d65"'}

@@ -33,13 +33,13 @@ _KEPT_HEADERS = frozenset({"cache-control", "content-type", "etag", "link", "loc
 _DESCRIBING = ("content-disposition", "repr-digest")
 """Headers by which a streamed body is told from another before it was read."""
 _LENGTH_BYTES = 8
-_ISSUES_SECRETS = "__issues_secrets__"
+_HANDLES_TOKENS = "__handles_tokens__"
 _REQUIRES_KEY = "__requires_idempotency_key__"
 
 
-def issues_secrets(endpoint: EndpointT) -> EndpointT:
-    """Mark an endpoint whose answer must not be kept anywhere: it ignores `Idempotency-Key`."""
-    setattr(endpoint, _ISSUES_SECRETS, True)
+def handles_tokens(endpoint: EndpointT) -> EndpointT:
+    """Mark an endpoint that gives or takes tokens, of which nothing is kept: it ignores `Idempotency-Key`."""
+    setattr(endpoint, _HANDLES_TOKENS, True)
     return endpoint
 
 
@@ -51,7 +51,7 @@ def requires_idempotency_key(endpoint: EndpointT) -> EndpointT:
 
 def takes_key(route: APIRoute) -> bool:
     """Tell whether an operation looks at `Idempotency-Key`."""
-    return bool(METHODS & (route.methods or set())) and not getattr(route.endpoint, _ISSUES_SECRETS, False)
+    return bool(METHODS & (route.methods or set())) and not getattr(route.endpoint, _HANDLES_TOKENS, False)
 
 
 def needs_key(endpoint: Callable[..., Any]) -> bool:

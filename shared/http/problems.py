@@ -108,6 +108,11 @@ class ProblemWriter:
         return self.response(problem, request.url.path, headers)
 
 
+def pointer_to(*path: object) -> str:
+    """Return the JSON Pointer (RFC 6901, section 6) of a place in the body."""
+    return "#" + "".join(f"/{_escaped(part)}" for part in path)
+
+
 def _unnamed(status: int) -> AppError:
     problem = AppError(HTTPStatus(status).description or None)
     problem.__dict__.update(code="http_error", status=status, title=HTTPStatus(status).phrase)
@@ -120,8 +125,7 @@ def _field(problem: Mapping[str, Any]) -> FieldProblem:
     place, path = location[0], location[1:]
     detail = _sentence(str(problem["msg"]).encode("utf-8", "replace").decode())
     if place == "body":
-        pointer = "#" + "".join(f"/{_escaped(part)}" for part in path)
-        return FieldProblem(pointer=pointer, code=problem["type"], detail=detail)
+        return FieldProblem(pointer=pointer_to(*path), code=problem["type"], detail=detail)
     return FieldProblem(parameter=".".join(str(part) for part in path), code=problem["type"], detail=detail)
 
 
@@ -131,6 +135,6 @@ def _sentence(said: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def _escaped(part: Any) -> str:
+def _escaped(part: object) -> str:
     text = str(part).encode("utf-8", "replace").decode()[:200]
     return text.replace("~", "~0").replace("/", "~1")

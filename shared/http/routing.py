@@ -1,6 +1,7 @@
 """The router that every domain uses: strict JSON bodies and parameters, and errors named in the OpenAPI document."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from functools import cache
@@ -16,9 +17,10 @@ from pydantic.fields import FieldInfo
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.errors import AppError, Unprocessable
+from shared.errors import AppError, BadRequest, Unprocessable
 from shared.http.description import ERRORS, remarks_on
 from shared.http.exchange import exchanging, observed
+from shared.http.problems import pointer_to
 from shared.http.strict_json import parse
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
@@ -52,6 +54,13 @@ class RepeatedParameters(Unprocessable):
     detail = "The query has parameters twice that have one value; `errors` names them."
 
 
+class RepeatedFields(BadRequest):
+    """A form has several values for a field that has one: others on the way may have read another one."""
+
+    code = "request.repeated_form_fields"
+    detail = "The form has fields several times that have one value; `errors` names them."
+
+
 class StrictRequest(Request):
     """A request whose JSON was read strictly, before FastAPI asks for it."""
 
@@ -79,7 +88,7 @@ class StrictRoute(APIRoute):
         if self.body_field is None:
             return handler
         if isinstance(self.body_field.field_info, params.Form):
-            return _reading_forms(handler)
+            return _reading_forms(handler, _several_values(self.body_field.field_info.annotation))
 
         async def strict(request: Request) -> Response:
             strict_request = StrictRequest(request.scope, request.receive)
@@ -189,20 +198,39 @@ def _has_default(parameter: Parameter) -> bool:
     return parameter.default is not Parameter.empty and not isinstance(parameter.default, FieldInfo)
 
 
-def _reading_forms(handler: Handler) -> Handler:
+def _reading_forms(handler: Handler, several: frozenset[str]) -> Handler:
     async def read_form(request: Request) -> Response:
         content_type = request.headers.get("content-type", "")
         if content_type and content_type.partition(";")[0].strip().lower() not in _FORMS:
             raise UnsupportedMediaType(f"This operation reads `{_FORMS[0]}`.")
+        await request.body()  # kept by the request: a form is read as a stream, once
+        given = Counter(name for name, _ in (await request.form()).multi_items())
+        repeated = {name for name, times in given.items() if times > 1 and name not in several}
+        if repeated:
+            raise RepeatedFields(errors=_each_field(repeated, "repeated", "It has one value."))
         return await handler(request)
 
     return read_form
+
+
+def _several_values(form: Any) -> frozenset[str]:
+    """Return the names of a form's fields that are lists."""
+    fields = getattr(form, "model_fields", {})
+    return frozenset(
+        field.alias or name
+        for name, field in fields.items()
+        if field_annotation_is_sequence(field.annotation)
+    )
 
 
 def _each(names: Iterable[str], code: str, detail: str) -> list[dict[str, str]]:
     return [
         {"parameter": name[:_LONGEST_NAME], "code": code, "detail": detail} for name in sorted(names)[:_NAMED]
     ]
+
+
+def _each_field(names: Iterable[str], code: str, detail: str) -> list[dict[str, str]]:
+    return [{"pointer": pointer_to(name), "code": code, "detail": detail} for name in sorted(names)[:_NAMED]]
 
 
 def _is_json(content_type: str) -> bool:

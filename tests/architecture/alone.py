@@ -5,7 +5,6 @@ of whatever it declares as `Dependency`, makes everything that it offers, and ke
 """
 
 import ast
-import base64
 import inspect
 import os
 import sys
@@ -29,7 +28,7 @@ from shared.database import Database
 from shared.jobs import JobRegistry, JobStore, Outbox
 
 NOWHERE = "127.0.0.1:9"
-KEY = base64.urlsafe_b64encode(bytes(32)).decode()
+KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"
 URL = "http://localhost:8000"
 
 

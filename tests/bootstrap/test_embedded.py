@@ -301,10 +301,11 @@ class TestSecrets:
         assert ensure_secrets(folder).read_text() == made
         assert set(read_environment_file(path)) == {
             "TULOU_SIGNING_KEYS",
+            "TULOU_SIGNING_KEYS_ES256",
             "TULOU_TOKEN_KEY",
             "TULOU_MAIL_KEYS",
         }
-        assert len(set(read_environment_file(path).values())) == 3
+        assert len(set(read_environment_file(path).values())) == 4
 
 
 class TestServices:

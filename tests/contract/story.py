@@ -174,7 +174,7 @@ def tidy_up(api: AuthenticatedClient, file_id: UUID) -> None:
     assert log_out.sync_detailed(client=api).status_code is HTTPStatus.NO_CONTENT
     nobody = read_me.sync(client=api)
     assert isinstance(nobody, Problem)
-    assert nobody.code == "auth.not_authenticated"
+    assert nobody.code == "auth.session_ended"
 
 
 def main() -> None:

@@ -128,13 +128,22 @@ def test_what_any_operation_may_answer_stands_at_each(document: dict) -> None:
     for name, operation in operations(document):
         responses = operation["responses"]
         assert "internal_error" in codes(responses, "500"), name
+        if name in {"POST /v1/auth/token", "POST /v1/auth/revoke"}:
+            assert "422" not in responses, name
+            assert "request.repeated_form_fields" in codes(responses, "400"), name
+            continue
         assert "request.unknown_parameters" in codes(responses, "422"), name
         if any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
             assert "request.repeated_parameters" in codes(responses, "422"), name
         if not name.startswith("GET /health"):
             assert "request.rate_limited" in codes(responses, "429"), name
         if operation.get("security"):
-            assert "auth.not_authenticated" in codes(responses, "401"), name
+            assert codes(responses, "401") == {
+                "auth.not_authenticated",
+                "auth.invalid_access_token",
+                "auth.expired_access_token",
+                "auth.session_ended",
+            }, name
         if any(scopes for scheme in operation.get("security", []) for scopes in scheme.values()):
             assert "auth.missing_scope" in codes(responses, "403"), name
         if "application/json" in operation.get("requestBody", {}).get("content", {}):

@@ -12,7 +12,7 @@ from domains.auth.service.trail import Trail
 from domains.auth.settings import AuthSettings
 from shared.clock import Clock
 from shared.database import TransactionFactory
-from shared.identity import ADMIN_SCOPE, NotAuthenticated, Principal
+from shared.identity import ADMIN_SCOPE, Principal, SessionEnded
 
 _STAMPS_REMEMBERED = 10_000
 
@@ -43,12 +43,13 @@ class TokenAuthenticator:
         """Return the caller.
 
         Raises:
-            NotAuthenticated: the token is no good, its session has ended, or its account lets nobody in.
+            InvalidAccessToken, ExpiredAccessToken: see `AccessTokens.read`.
+            SessionEnded: its session has ended, or its account is disabled.
         """
         claims = self.access_tokens.read(token)
         row = await self.sessions.caller(claims.session_id)
         if row is None or row.user_id != claims.user_id or not _is_living(row, self.clock.now()):
-            raise NotAuthenticated
+            raise SessionEnded
         return Principal(row.user_id, claims.session_id, _scopes(row))
 
     def is_use_new(self, principal: Principal) -> bool:

@@ -13,7 +13,7 @@ from domains.auth.service.follow_ups import RESET, MailRequest
 from domains.auth.service.foundation import Foundation
 from domains.auth.service.limits import Limits
 from domains.users.public import Person, key_of_address
-from shared.identity import NotAuthenticated, Principal
+from shared.identity import Principal, SessionEnded
 
 
 def check_password(password: str, *, email: str) -> None:
@@ -46,7 +46,7 @@ class PasswordCheck:
         await self.limits.count_password_check(user_id)
         account = await self.base.accounts.find(user_id)
         if account is None:
-            raise NotAuthenticated
+            raise SessionEnded
         verification = await self.hasher.verify(password, account.usable_hash)
         if not verification.matches:
             async with self.base.transaction(own=True):
@@ -115,7 +115,7 @@ class PasswordService:
         """
         person = await self.base.users.find(principal.user_id)
         if person is None or principal.session_id is None:
-            raise NotAuthenticated
+            raise SessionEnded
         check_password(body.new_password, email=person.email)
         seen = await self.check.confirm(principal.user_id, body.current_password, visitor)
         password_hash = await self.hasher.hash(body.new_password)

@@ -1,5 +1,6 @@
 """Signing in and what follows: sessions, their tokens, and their end."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -25,7 +26,7 @@ from domains.auth.schemas import IssuedTokens, SessionRow, SignInRow, Visitor
 from domains.auth.service.follow_ups import NEW_SIGN_IN, NewSignIn
 from domains.auth.service.foundation import Foundation
 from domains.auth.service.limits import Limits
-from shared.identity import Principal
+from shared.identity import NotAuthenticated, Principal
 from shared.ids import new_id
 from shared.pagination import Page, PageRequest
 
@@ -154,6 +155,32 @@ class SessionService:
                 visitor=visitor,
                 session_id=session_id,
             )
+
+    async def revoke_token(self, token: str, visitor: Visitor) -> None:
+        """End the session of a refresh or an access token (RFC 7009); of another token there is nothing to end.
+
+        A refresh token that was used before is still its holder's proof, so it ends the session too.
+        """
+        session_id = self._session_id_of(token)
+        if session_id is None:
+            return
+        now = self.base.clock.now()
+        async with self.base.transaction():
+            row = await self.base.sessions.find(session_id)
+            if row and await self.base.sessions.end_one(row.user_id, session_id, EndReason.REVOKED, now):
+                await self.base.trail.record(
+                    SecurityEventKind.SESSION_REVOKED,
+                    user_id=row.user_id,
+                    visitor=visitor,
+                    session_id=session_id,
+                )
+
+    def _session_id_of(self, token: str) -> UUID | None:
+        with suppress(InvalidRefreshToken):
+            return self.key.read_refresh_token(token).session_id
+        with suppress(NotAuthenticated):
+            return self.access_tokens.read(token).session_id
+        return None
 
     async def _begin(
         self, username: str, seen: SignInRow, verification: Verification, visitor: Visitor

@@ -57,7 +57,7 @@ async function tokenOfMail(): Promise<string> {
 
 async function logIn(): Promise<void> {
   const wrong = await tokens("not this one");
-  assert.equal(wrong.response.status, 401);
+  assert.equal(wrong.response.status, 400);
   assert.equal(wrong.error?.code, "auth.invalid_credentials");
   const { data } = await tokens(password);
   assert.ok(data);
@@ -155,7 +155,7 @@ async function tidyUp(file: File): Promise<void> {
   assert.equal(error?.code, "files.in_trash");
   assert.equal((await api.POST("/v1/files/{file_id}/restore", { params: { path } })).data?.id, file.id);
   assert.equal((await api.POST("/v1/auth/logout")).response.status, 204);
-  assert.equal((await api.GET("/v1/users/me")).error?.code, "auth.not_authenticated");
+  assert.equal((await api.GET("/v1/users/me")).error?.code, "auth.session_ended");
 }
 
 await register();

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.passwords import Verification
 from domains.auth.gateway.secrets import TokenKey
+from domains.auth.gateway.signing_keys import SigningKey
 from domains.auth.schemas import AttemptsRow, FamiliarityRow, RegistrationRow, SignInRow, TokenRow, Visitor
 from domains.auth.service.accounts import AccountService
 from domains.auth.service.foundation import Foundation
@@ -295,7 +296,14 @@ class House:
             transaction=self.transactions,
             clock=self.clock,
         )
-        tokens = AccessTokens([SEED], issuer="us", audience="tulou", clock=self.clock, remembered=1)
+        tokens = AccessTokens(
+            [SigningKey.ed25519(SEED)],
+            issuer="us",
+            audience="tulou",
+            client_id="tulou",
+            clock=self.clock,
+            remembered=1,
+        )
         check = PasswordCheck(base, limits=limits, hasher=self.hasher)
         self.registration = RegistrationService(base, limits=limits, hasher=self.hasher)
         self.sign_in = SessionService(

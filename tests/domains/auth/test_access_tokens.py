@@ -12,7 +12,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from domains.auth.gateway.access_tokens import AccessTokens, SigningKey
+from domains.auth.gateway.access_tokens import AccessTokens
+from domains.auth.gateway.signing_keys import SigningKey
 from shared.identity import NotAuthenticated
 from shared.readers import Readers
 
@@ -32,12 +33,13 @@ def seed():
 
 
 SEED, OTHER_SEED = seed(), seed()
-PAIR = SigningKey.of(SEED)
+PAIR = SigningKey.ed25519(SEED)
 
 
 def issuer_of(*seeds, clock=None, remembered=10, **changed):
-    given = {"issuer": "https://tulou.example", "audience": "tulou", **changed}
-    return AccessTokens(seeds, clock=clock or HeldClock(), remembered=remembered, **given)
+    given = {"issuer": "https://tulou.example", "audience": "tulou", "client_id": "tulou", **changed}
+    keys = [SigningKey.ed25519(seed) for seed in seeds]
+    return AccessTokens(keys, clock=clock or HeldClock(), remembered=remembered, **given)
 
 
 def claims(**changed):
@@ -46,6 +48,7 @@ def claims(**changed):
         "iss": "https://tulou.example",
         "aud": "tulou",
         "sub": str(uuid4()),
+        "client_id": "tulou",
         "sid": str(uuid4()),
         "jti": str(uuid4()),
         "iat": now,
@@ -89,7 +92,7 @@ def test_our_own_hand_made_token_is_good_so_the_refusals_below_mean_something():
         {"exp": 10**30},
         {"exp": "tomorrow"},
         {"nbf": [1]},
-        *({name: None} for name in ("iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp")),
+        *({name: None} for name in ("iss", "aud", "sub", "client_id", "sid", "jti", "iat", "nbf", "exp")),
     ],
 )
 def test_wrong_missing_and_strange_claims_are_refused(changed):
@@ -116,14 +119,14 @@ def test_a_header_that_is_not_ours_is_refused(header):
 
 
 def test_a_key_that_is_not_ours_is_refused_even_under_our_name():
-    other = SigningKey.of(OTHER_SEED)
+    other = SigningKey.ed25519(OTHER_SEED)
     for kid in (other.kid, PAIR.kid):
         with pytest.raises(NotAuthenticated):
             issuer_of(SEED).read(signed(claims(), pair=other, kid=kid))
 
 
 def test_no_algorithm_and_symmetric_ones_are_refused():
-    public = base64.urlsafe_b64decode(PAIR.x + "=")
+    public = base64.urlsafe_b64decode(PAIR.members["x"] + "=")
     for algorithm in ("none", "None", "HS256", "HS512"):
         head = part({"alg": algorithm, "typ": "at+jwt", "kid": PAIR.kid})
         message = f"{head}.{part(claims())}"
@@ -179,7 +182,7 @@ def test_keys_rotate_the_first_signs_and_all_verify():
     rotated = issuer_of(OTHER_SEED, SEED)
     rotated.read(old)
     fresh = rotated.issue(uuid4(), uuid4(), expires_at=NOW + timedelta(minutes=15))
-    assert jwt.get_unverified_header(fresh)["kid"] == SigningKey.of(OTHER_SEED).kid
+    assert jwt.get_unverified_header(fresh)["kid"] == SigningKey.ed25519(OTHER_SEED).kid
     with pytest.raises(NotAuthenticated):
         issuer_of(OTHER_SEED).read(old)
 
@@ -187,41 +190,43 @@ def test_keys_rotate_the_first_signs_and_all_verify():
 @pytest.mark.parametrize("text", ["", "short", base64.urlsafe_b64encode(b"x" * 33).decode()])
 def test_a_key_of_another_size_is_refused(text):
     with pytest.raises(ValueError, match="32 bytes"):
-        SigningKey.of(text)
+        SigningKey.ed25519(text)
 
 
 async def test_the_published_keys_verify_a_token_from_outside(client, user):
     answer = await client.get("/.well-known/jwks.json")
     assert "public" in answer.headers["Cache-Control"]
-    (key,) = answer.json()["keys"]
+    key = next(key for key in answer.json()["keys"] if key["alg"] == "EdDSA")
     assert key.keys() == {"kty", "crv", "x", "kid", "alg", "use"}
     public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key["x"] + "="))
     header = jwt.get_unverified_header(user.access_token)
     assert header == {"alg": "EdDSA", "typ": "at+jwt", "kid": key["kid"]}
     body = jwt.decode(user.access_token, public, algorithms=["EdDSA"], audience="tulou")
-    assert body["sub"] == str(user.id)
+    assert (body["sub"], body["client_id"]) == (str(user.id), "tulou")
     assert body["exp"] - body["iat"] == 900
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("values", "code"),
     [
-        [],
-        ["Bearer"],
-        ["Bearer "],
-        ["Basic dXNlcjpwYXNz"],
-        ["Bearer x.y.z"],
-        ["Bearer {token}", "Bearer {token}"],
-        ["Bearer {token}, Bearer {token}"],
-        ["Bearer {token}="],
-        ["{token}"],
+        ([], "auth.not_authenticated"),
+        (["Bearer"], "auth.not_authenticated"),
+        (["Bearer "], "auth.not_authenticated"),
+        (["Basic dXNlcjpwYXNz"], "auth.not_authenticated"),
+        (["{token}"], "auth.not_authenticated"),
+        (["Bearer {token}", "Bearer {token}"], "auth.not_authenticated"),
+        (["Bearer x.y.z"], "auth.invalid_access_token"),
+        (["Bearer {token}, Bearer {token}"], "auth.invalid_access_token"),
+        (["Bearer {token}="], "auth.invalid_access_token"),
     ],
 )
-async def test_anything_but_one_good_token_is_a_401_with_a_challenge(client, user, values):
+async def test_anything_but_one_good_token_is_a_401_with_a_challenge(client, user, values, code):
     headers = [("Authorization", value.format(token=user.access_token)) for value in values]
     answer = await client.get("/v1/users/me", headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (401, "auth.not_authenticated")
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    assert (answer.status_code, answer.json()["code"]) == (401, code)
+    challenge = answer.headers["WWW-Authenticate"]
+    assert challenge.startswith('Bearer realm="tulou"')
+    assert ('error="invalid_token"' in challenge) is (code == "auth.invalid_access_token")
     assert user.access_token not in answer.text
 
 

@@ -31,9 +31,9 @@ async def test_a_forgotten_password_is_reset_by_mail(client, inbox, user, sign_i
     assert urlsplit(mail.link).path == "/reset-password"
 
     assert (await _reset(client, mail.token)).status_code == 204
-    assert (await sign_in(user.email, user.password)).status_code == 401
+    assert (await sign_in(user.email, user.password)).status_code == 400
     assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 401
-    assert (await refresh(user.refresh_token)).status_code == 401
+    assert (await refresh(user.refresh_token)).status_code == 400
 
     tokens = (await sign_in(user.email, NEW)).json()
     headers = {"Authorization": f"Bearer {tokens['access_token']}"}
@@ -131,7 +131,7 @@ async def test_a_changed_password_ends_the_other_sessions_only(client, people, u
     assert (await _change(client, user, user.password)).status_code == 204
     assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 200
     assert (await client.get("/v1/users/me", headers=elsewhere.headers)).status_code == 401
-    assert (await sign_in(user.email, user.password)).status_code == 401
+    assert (await sign_in(user.email, user.password)).status_code == 400
     assert (await sign_in(user.email, NEW)).status_code == 200
     assert "Your password was changed" in [mail.subject for mail in await inbox.of(user.email)]
 

@@ -7,7 +7,7 @@ import pytest
 
 
 def _expired(answer, code):
-    return (answer.status_code, answer.json()["code"]) == (401, code)
+    return (answer.status_code, answer.json()["code"]) == (400, code)
 
 
 async def test_a_refresh_token_gets_the_next_pair(client, user, refresh):

@@ -33,12 +33,12 @@ async def test_unknown_wrong_and_disabled_get_the_same_answer(client, user, admi
         await sign_in("no address at all", WRONG),
     ]
     bodies = [{**answer.json(), "request_id": None} for answer in answers]
-    assert [answer.status_code for answer in answers] == [401] * 4
+    assert [answer.status_code for answer in answers] == [400] * 4
     assert all(body == bodies[0] for body in bodies)
     assert bodies[0]["code"] == "auth.invalid_credentials"
     assert bodies[0]["error"] == "invalid_grant"
     assert bodies[0]["error_description"] == bodies[0]["detail"]
-    assert all(answer.headers["WWW-Authenticate"].startswith("Bearer") for answer in answers)
+    assert not any("WWW-Authenticate" in answer.headers for answer in answers)
 
 
 async def test_unknown_wrong_and_disabled_take_the_same_work(
@@ -59,7 +59,7 @@ async def test_after_ten_wrong_passwords_the_address_waits_but_its_session_lives
     client, user, sign_in, later
 ):
     for _ in range(10):
-        assert (await sign_in(user.email, WRONG, address=some_address())).status_code == 401
+        assert (await sign_in(user.email, WRONG, address=some_address())).status_code == 400
     answer = await sign_in(user.email, user.password, address=some_address())
     assert (answer.status_code, answer.json()["code"]) == (429, "auth.too_many_attempts")
     assert answer.json()["error"] == "temporarily_unavailable"
@@ -72,19 +72,19 @@ async def test_after_ten_wrong_passwords_the_address_waits_but_its_session_lives
 async def test_an_unknown_address_waits_too(sign_in):
     email = some_email()
     for _ in range(10):
-        assert (await sign_in(email, WRONG)).status_code == 401
+        assert (await sign_in(email, WRONG)).status_code == 400
     assert (await sign_in(email, WRONG)).status_code == 429
 
 
 async def test_parallel_guesses_are_all_counted(user, sign_in):
     answers = await asyncio.gather(*(sign_in(user.email, WRONG) for _ in range(16)))
-    assert sorted(answer.status_code for answer in answers) == [401] * 10 + [429] * 6
+    assert sorted(answer.status_code for answer in answers) == [400] * 10 + [429] * 6
 
 
 async def test_a_right_password_forgets_the_wrong_ones(user, sign_in):
     for _ in range(2):
         for _ in range(9):
-            assert (await sign_in(user.email, WRONG)).status_code == 401
+            assert (await sign_in(user.email, WRONG)).status_code == 400
         assert (await sign_in(user.email, user.password)).status_code == 200
 
 
@@ -98,9 +98,9 @@ async def test_a_hundred_failures_from_one_network_are_enough(sign_in, compositi
     monkeypatch.setattr(composition.auth.hasher(), "verify", quick)
     for number in range(100):
         answer = await sign_in(some_email(), WRONG, address=f"{network}.{number + 1}")
-        assert answer.status_code == 401
+        assert answer.status_code == 400
     assert (await sign_in(some_email(), WRONG, address=f"{network}.250")).status_code == 429
-    assert (await sign_in(some_email(), WRONG, address=some_address())).status_code == 401
+    assert (await sign_in(some_email(), WRONG, address=some_address())).status_code == 400
 
 
 async def test_a_forwarded_address_from_a_stranger_changes_nothing(app, rows):
@@ -125,13 +125,13 @@ async def test_a_forwarded_address_from_a_stranger_changes_nothing(app, rows):
         ({"grant_type": "implicit"}, 400, "auth.unsupported_grant_type", "unsupported_grant_type"),
         (
             {"grant_type": "password", "username": "a@example.com", "password": "x" * 257},
-            422,
+            400,
             "auth.password_too_long",
             "invalid_request",
         ),
         (
             {"grant_type": "refresh_token", "refresh_token": "made up"},
-            401,
+            400,
             "auth.invalid_refresh_token",
             "invalid_grant",
         ),
@@ -145,10 +145,10 @@ async def test_a_form_that_makes_no_sense_gets_a_problem_in_words_of_oauth2(
 
 
 async def test_nul_and_broken_text_in_the_form_are_no_accident(client, sign_in):
-    assert (await sign_in("a\x00b@example.com", "x\x00y")).status_code == 401
+    assert (await sign_in("a\x00b@example.com", "x\x00y")).status_code == 400
     raw = b"grant_type=password&username=%ff%fe&password=%ed%a0%80"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert (await client.post("/v1/auth/token", content=raw, headers=headers)).status_code in {400, 401, 422}
+    assert (await client.post("/v1/auth/token", content=raw, headers=headers)).status_code == 400
 
 
 async def test_where_verified_addresses_are_wanted_nobody_else_signs_in(
@@ -160,7 +160,7 @@ async def test_where_verified_addresses_are_wanted_nobody_else_signs_in(
     email = some_email()
     await client.post("/v1/auth/register", json={"email": email, "password": PASSWORD})
     answer = await sign_in(email, PASSWORD)
-    assert (answer.status_code, answer.json()["code"]) == (401, "auth.address_not_verified")
+    assert (answer.status_code, answer.json()["code"]) == (400, "auth.address_not_verified")
     await client.post("/v1/auth/email/verify", json={"token": (await inbox.last(email)).token})
     assert (await sign_in(email, PASSWORD)).status_code == 200
 
@@ -170,7 +170,7 @@ async def test_logging_out_ends_access_and_refresh_at_once(client, user, refresh
     assert answer.status_code == 204
     assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 401
     again = await refresh(user.refresh_token)
-    assert (again.status_code, again.json()["code"]) == (401, "auth.invalid_refresh_token")
+    assert (again.status_code, again.json()["code"]) == (400, "auth.invalid_refresh_token")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""HTTP routes of OAuth2: get and revoke tokens, and what other services need to verify them."""
+
+from typing import Annotated
+
+from fastapi import Depends, Form, Request, Response
+
+from domains.auth.errors import (
+    AddressNotVerified,
+    HashingBusy,
+    InvalidClient,
+    InvalidCredentials,
+    InvalidRefreshToken,
+    InvalidRevocation,
+    InvalidTokenRequest,
+    PasswordTooLong,
+    RefreshReused,
+    TooManyAttempts,
+    UnsupportedGrantType,
+)
+from domains.auth.gateway.access_tokens import AccessTokens
+from domains.auth.router.oauth2 import OAuth2Route, RevocationRoute, check_client
+from domains.auth.router.visitor import From, Sessions
+from domains.auth.schemas import (
+    MAX_PASSWORD,
+    IssuedTokens,
+    KeySet,
+    RevocationForm,
+    ServerMetadata,
+    TokenForm,
+    Visitor,
+)
+from domains.auth.service.sign_in import SessionService
+from shared.http.answer_headers import sends
+from shared.http.description import ANSWERS_400
+from shared.http.idempotency import handles_tokens
+from shared.http.routing import Router, problems
+from shared.wiring import accessor
+
+router = Router(prefix="/v1/auth", tags=["auth"])
+well_known = Router(prefix="/.well-known", tags=["auth"])
+
+Tokens = Annotated[AccessTokens, Depends(accessor("auth.access_tokens", AccessTokens))]
+_KEPT_BRIEFLY = "public, max-age=300"
+
+
+@handles_tokens
+async def issue_tokens(
+    form: Annotated[TokenForm, Form()],
+    sessions: Sessions,
+    tokens: Tokens,
+    visitor: From,
+    request: Request,
+    response: Response,
+) -> IssuedTokens:
+    """Sign in (`grant_type=password`) or renew the tokens of a session (`grant_type=refresh_token`), as OAuth2 does.
+
+    A refresh token is good once; the one before it gets the same answer for ten more seconds, should an answer have
+    been lost. An older one ends the session. Problems also carry `error` and `error_description` for OAuth2 clients.
+    """
+    response.headers["Cache-Control"] = "no-store"
+    check_client(request, client_id=form.client_id, client_secret=form.client_secret, known=tokens.client_id)
+    return await _granted(form, sessions, visitor)
+
+
+@handles_tokens
+async def revoke_token(
+    form: Annotated[RevocationForm, Form()],
+    sessions: Sessions,
+    tokens: Tokens,
+    visitor: From,
+    request: Request,
+) -> Response:
+    """End the session that a refresh or an access token belongs to (RFC 7009); no other token of it works afterwards.
+
+    A token that is unknown, expired or revoked already gets the same answer.
+    """
+    check_client(request, client_id=form.client_id, client_secret=form.client_secret, known=tokens.client_id)
+    if not form.token:
+        raise InvalidRevocation
+    await sessions.revoke_token(form.token, visitor)
+    return Response()
+
+
+router.add_api_route(
+    "/token",
+    issue_tokens,
+    methods=["POST"],
+    summary="Get tokens",
+    openapi_extra={ANSWERS_400: True},
+    route_class_override=OAuth2Route,
+    responses=problems(
+        InvalidTokenRequest,
+        UnsupportedGrantType,
+        InvalidClient,
+        InvalidCredentials,
+        AddressNotVerified,
+        InvalidRefreshToken,
+        RefreshReused,
+        PasswordTooLong,
+        TooManyAttempts,
+        HashingBusy,
+    ),
+)
+router.add_api_route(
+    "/revoke",
+    revoke_token,
+    methods=["POST"],
+    summary="Revoke a token",
+    openapi_extra={ANSWERS_400: True},
+    response_class=Response,
+    route_class_override=RevocationRoute,
+    responses=problems(InvalidRevocation, InvalidClient),
+)
+
+
+@well_known.get(
+    "/jwks.json",
+    summary="Read the public keys",
+    responses={200: {"headers": sends("Cache-Control")}},
+)
+async def read_keys(tokens: Tokens, response: Response) -> KeySet:
+    """Return the keys that verify access tokens (RFC 7517), so that other services can check them by themselves."""
+    response.headers["Cache-Control"] = _KEPT_BRIEFLY
+    return KeySet(keys=tokens.published_keys())
+
+
+@well_known.get(
+    "/oauth-authorization-server",
+    summary="Read the OAuth2 metadata",
+    responses={200: {"headers": sends("Cache-Control")}},
+)
+async def read_server_metadata(tokens: Tokens, response: Response) -> ServerMetadata:
+    """Return where the OAuth2 endpoints are and what they offer (RFC 8414)."""
+    response.headers["Cache-Control"] = _KEPT_BRIEFLY
+    return ServerMetadata.of(tokens.issuer)
+
+
+async def _granted(form: TokenForm, sessions: SessionService, visitor: Visitor) -> IssuedTokens:
+    match form.grant_type:
+        case "password" if form.username and form.password:
+            if len(form.password) > MAX_PASSWORD:
+                raise PasswordTooLong
+            return await sessions.log_in(form.username, form.password, visitor)
+        case "refresh_token" if form.refresh_token:
+            return await sessions.refresh(form.refresh_token, visitor)
+        case "" | "password" | "refresh_token":
+            raise InvalidTokenRequest
+        case _:
+            raise UnsupportedGrantType
