@@ -8,9 +8,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from domains.auth.models import AccountStatus, Role
-from domains.users.public import EmailText, LocaleText, NameText
+from domains.users.public import EmailText, NameText
 from shared.identity import SCOPES
+from shared.languages import LanguageTag
 from shared.schemas import RequestBody, ResponseBody, Row, UtcDatetime
+from shared.text import as_line
 
 MAX_PASSWORD = 256
 MAX_AGENT = 300
@@ -73,8 +75,7 @@ class Visitor:
     @classmethod
     def seen(cls, address: str | None, agent: str | None) -> "Visitor":
         """Make one of what a connection says; the agent's text is cut, and cleaned of what could forge a log line."""
-        printable = "".join(character for character in agent or "" if character.isprintable())
-        return cls(address=address or "unknown", agent=printable[:MAX_AGENT])
+        return cls(address=address or "unknown", agent=as_line(agent or "")[:MAX_AGENT])
 
     @property
     def network(self) -> str:
@@ -166,7 +167,7 @@ class RegisterBody(RequestBody):
     email: EmailText
     password: NewPassword
     name: NameText | None = None
-    locale: LocaleText | None = None
+    locale: LanguageTag | None = None
 
 
 class AddressBody(RequestBody):

@@ -9,9 +9,7 @@ from email_validator import ValidatedEmail
 from pydantic import AfterValidator, Field
 
 from shared.mail_addresses import MAX_ADDRESS, read_address
-
-_HARMLESS_FORMAT = {"\u200c", "\u200d"}
-"""The joiners that scripts and emoji need."""
+from shared.text import COMPOSED, LINE, TRIMMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +100,6 @@ def _normalised(address: ValidatedEmail) -> str:
     return f"{address.local_part.lower()}@{address.ascii_domain.lower()}"
 
 
-def _readable(text: str) -> str:
-    """Refuse control characters, line breaks and direction overrides: a name ends in mail headers and in lists."""
-    for character in text:
-        if (
-            unicodedata.category(character)[0] in "CZ"
-            and character != " "
-            and character not in _HARMLESS_FORMAT
-        ):
-            message = "contains a character that can't be part of a name"
-            raise ValueError(message)
-    stripped = unicodedata.normalize("NFC", text).strip()
-    if not stripped:
-        message = "is empty"
-        raise ValueError(message)
-    return stripped
-
-
 EmailText = Annotated[
     str,
     Field(
@@ -134,15 +115,7 @@ EmailText = Annotated[
 NameText = Annotated[
     str,
     Field(min_length=1, max_length=100, description="What the person is called.", examples=["Ada Lovelace"]),
-    AfterValidator(_readable),
-]
-
-LocaleText = Annotated[
-    str,
-    Field(
-        max_length=35,
-        pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
-        description="The language for mails, a tag as in BCP 47.",
-        examples=["en", "de-AT"],
-    ),
+    COMPOSED,
+    TRIMMED,
+    LINE,
 ]

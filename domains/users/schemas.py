@@ -4,7 +4,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from domains.users.public import LocaleText, NameText
+from domains.users.public import NameText
+from shared.languages import LanguageTag
 from shared.schemas import RequestBody, RevisedBody, Row, UtcDatetime, validator_of
 
 
@@ -48,7 +49,7 @@ class UserChange(RequestBody):
     """What a user changes about themself. A field that is absent stays; null empties it."""
 
     name: NameText | None = None
-    locale: LocaleText | None = None
+    locale: LanguageTag | None = None
 
 
 class UserFilter(BaseModel):

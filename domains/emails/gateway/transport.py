@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from shared.text import as_line
+
 _MAX_REPLY = 500
 
 
@@ -26,11 +28,9 @@ class Reply:
 
     def __str__(self) -> str:
         """One line that is safe to store and to show."""
-        printable = "".join(
-            letter if letter.isprintable() else " "
-            for letter in self.text[:_MAX_REPLY].encode("utf-8", "replace").decode("utf-8")
-        )
-        return f"{self.code} {printable}".strip() if self.code else printable.strip()
+        text = self.text[:_MAX_REPLY].encode("utf-8", "replace").decode("utf-8")
+        shown = as_line(text, instead=" ")
+        return f"{self.code} {shown}".strip() if self.code else shown.strip()
 
 
 class ConversationEnded(Exception):

@@ -135,3 +135,39 @@ async def test_the_address_is_shown_as_it_was_given_and_found_in_any_spelling(cl
     assert me["email"] == f"{local.upper()}@example.com"
     again = await people.sign_in(f"{local}@example.COM")
     assert again.id == person.id
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("ar-eg-U-nu-Latn", "ar-EG-u-nu-latn"), ("zh-hant-tw", "zh-Hant-TW"), ("de-x-Du", "de-x-du")],
+)
+async def test_a_language_may_have_extensions_and_gets_its_canonical_case(client, user, given, kept):
+    answer = await client.patch("/v1/users/me", json={"locale": given}, headers=user.headers)
+    assert (answer.status_code, answer.json()["locale"]) == (200, kept)
+
+
+@pytest.mark.parametrize("locale", ["en_US", "en-u", "e", "x", "de-1901-1901", "en-" + "abcdefgh-" * 12])
+async def test_what_is_no_language_is_refused(client, user, locale):
+    answer = await client.patch("/v1/users/me", json={"locale": locale}, headers=user.headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid_input")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u200d\u200c",
+        "\u3000",
+        "\u0301",
+        "\u3164",
+        "a\u2066b",
+        "a\u200eb",
+        "a\x00",
+        "a\ufdd0",
+        "a\ufeffb",
+        "\ufb2c" * 40,
+    ],
+    ids=ascii,
+)
+async def test_a_name_that_is_blank_or_steers_is_refused(client, user, name):
+    answer = await client.patch("/v1/users/me", json={"name": name}, headers=user.headers)
+    assert answer.status_code in {400, 422}
