@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary, text
+from sqlalchemy import Index, LargeBinary, false, text
 from sqlmodel import Field
 
 from domains.emails.public import EmailStatus, WhenUncertain
@@ -67,6 +67,7 @@ class Email(Table, table=True):
     template: str
     category: str | None = None
     sensitive: bool = False
+    simplified: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     when_uncertain: WhenUncertain = choice(WhenUncertain, WhenUncertain.HOLD)
     message_id: str = Field(unique=True)
     frozen: bytes | None = Field(default=None, sa_type=LargeBinary)

@@ -70,7 +70,10 @@ class OutgoingMail:
 
 @dataclass(frozen=True, slots=True)
 class PreparedMail:
-    """A mail that was rendered and frozen: every attempt sends exactly these bytes. `sealed` is encrypted."""
+    """A mail that was rendered and frozen: every attempt sends exactly these bytes.
+
+    `sealed` is encrypted. `simplified`: it has no display name, because a header could not be written as it was.
+    """
 
     id: UUID
     message_id: str
@@ -83,6 +86,7 @@ class PreparedMail:
     when_uncertain: WhenUncertain
     category: str | None
     sensitive: bool
+    simplified: bool
     sealed: bytes = field(repr=False)
 
 
@@ -93,7 +97,8 @@ class Mailer(Protocol):
         """Render and freeze a mail: pure computing of a few milliseconds, to be done before a transaction opens.
 
         Raises:
-            AddressRefused, HeaderRefused: 422, the recipient or a header can't be put into a mail.
+            AddressRefused: 422, the recipient isn't exactly one address. A display name or a subject that can't be
+                written is no error: the mail goes without it, and an operator is told.
             LookupError: there is no such template.
             jinja2.UndefinedError: the template names a variable that was not given.
         """

@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from domains.emails.models import WAITING, Attempt, Email, Phase
 from domains.emails.public import EmailStatus
-from domains.emails.schemas import EmailRead, StatusCount
+from domains.emails.schemas import EmailRead, NumberRow, StatusCount
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.preconditions import as_expected
@@ -132,6 +132,12 @@ def _counted(*, is_open: bool) -> Any:
     )
 
 
+_SIMPLIFIED = Statement(
+    select(func.count().label("number")).where(
+        col(Email.simplified), col(Email.created_at) > func.now() - literal_column("interval '1 hour'")
+    ),
+    NumberRow,
+)
 _COUNTS = Statement(
     select(union_all(_counted(is_open=True), _counted(is_open=False)).subquery("counts")), StatusCount
 )
@@ -165,6 +171,11 @@ class EmailRepository(Repository):
     async def counts(self) -> list[StatusCount]:
         """Count the mails that somebody still has to do something about, and the others accepted within an hour."""
         return await self.database.fetch_all(_COUNTS)
+
+    async def simplified(self) -> int:
+        """Count the mails accepted within an hour that go without their display name."""
+        found = await self.database.fetch_one(_SIMPLIFIED)
+        return 0 if found is None else found.number
 
     async def erase(self, owner_id: UUID, *, now: datetime) -> None:
         """Erase what is personal in this person's mails; those that were not sent yet never will be."""

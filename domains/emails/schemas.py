@@ -25,6 +25,12 @@ class StatusCount(Row):
     number: int
 
 
+class NumberRow(Row):
+    """A count."""
+
+    number: int
+
+
 class EmailRead(RevisedBody):
     """A mail and its fate. Its content is not shown: it may hold one-time secrets."""
 
@@ -43,6 +49,10 @@ class EmailRead(RevisedBody):
         description="Its subject; null once its owner's data was erased.", examples=["Confirm your address"]
     )
     template: str = Field(description="Domain and name of the template.", examples=["auth/verify_email"])
+    simplified: bool = Field(
+        description="Whether it went without its display name, because no header could be written with it.",
+        examples=[False],
+    )
     category: str | None = Field(description="What it is about.", examples=["security"])
     when_uncertain: WhenUncertain = Field(description="What is done about an uncertain mail.")
     message_id: str = Field(

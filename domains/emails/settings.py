@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, SecretStr
 
+from shared.text import fits_line
+
 _DEFAULT_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 StartTls = Literal["auto", "required", "off"]
@@ -92,7 +94,7 @@ def parse_sender(sender: str) -> Address:
     Raises:
         ValueError: it isn't exactly one address.
     """
-    addresses = _addresses_in(sender) if sender.isprintable() else ()
+    addresses = _addresses_in(sender) if fits_line(sender) else ()
     if len(addresses) != 1 or not _is_mailbox(addresses[0]):
         message = f"{sender!r} is no sender; write Name <address@domain>."
         raise ValueError(message)
@@ -108,7 +110,9 @@ def _addresses_in(header: str) -> tuple[Address, ...]:
 
 
 def _is_mailbox(address: Address) -> bool:
-    return bool(address.username and address.domain) and address.addr_spec.isascii()
+    # A quoted local part is legal, and read as something else by too many receivers.
+    is_plain = address.addr_spec.isascii() and '"' not in address.addr_spec
+    return bool(address.username and address.domain) and is_plain
 
 
 def _is_sender(sender: str | None) -> str | None:

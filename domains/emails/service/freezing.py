@@ -1,24 +1,35 @@
 """From what a mail says to the bytes that every attempt sends: RFC 5322, 7 bits wherever the address allows it."""
 
 import ipaddress
+from dataclasses import dataclass
 from datetime import datetime
 from email import policy
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.parser import BytesParser
 from email.utils import format_datetime
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from domains.emails.errors import AddressRefused, HeaderRefused
+from domains.emails.service.headers import address_field, check_fields, field, text_field
 from domains.emails.service.rendering import Rendered
 from shared.mail_addresses import read_address
+from shared.text import as_line, fits_line
 
 _MAX_LINE = 990
 """Octets of a line that is sent as it is; RFC 5322, section 2.1.1 allows 998."""
 
 _MAX_HEADER = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A message as it is sent."""
+
+    recipient: Address
+    message_id: str
+    content: bytes
 
 
 def mail_host(public_url: str) -> str:
@@ -57,11 +68,16 @@ def one_line(value: str) -> str:
     """Return a header's value as it is.
 
     Raises:
-        HeaderRefused: it holds a line break, another control character or half of a surrogate pair, or is too long.
+        HeaderRefused: it holds a line break or another character that can't stand in a line, or is too long.
     """
-    if not all(letter.isprintable() for letter in value) or len(value) > _MAX_HEADER:
+    if not fits_line(value) or len(value) > _MAX_HEADER:
         raise HeaderRefused
     return value
+
+
+def as_header(value: str) -> str:
+    """Return what `one_line` takes: other characters become spaces, and the rest is cut off."""
+    return as_line(value, instead=" ")[:_MAX_HEADER]
 
 
 def freeze(
@@ -73,8 +89,8 @@ def freeze(
     host: str,
     now: datetime,
     locale: str | None,
-) -> tuple[str, bytes]:
-    """Return the Message-ID and the whole message, its lines ending in CRLF.
+) -> Frozen:
+    """Write the whole message, its lines ending in CRLF.
 
     Raises:
         HeaderRefused: a header can't be written safely.
@@ -82,34 +98,26 @@ def freeze(
     message_id = f"<{email_id}@{host}>"
     international = not recipient.addr_spec.isascii()
     message = EmailMessage(policy.SMTPUTF8 if international else policy.SMTP)
-    headers = {
-        "From": sender,
-        "To": recipient,
-        "Subject": one_line(rendered.subject),
-        "Date": format_datetime(now),
-        "Message-ID": message_id,
-        "Auto-Submitted": "auto-generated",  # RFC 3834: keeps holiday replies away
-    }
-    if locale is not None:
-        headers["Content-Language"] = one_line(locale)
     try:
-        # The content first: what it finds set already, it takes for headers of the text part.
         message.set_content(_unix_lines(rendered.text), cte=_encoding_of(rendered.text))
         message.add_alternative(_unix_lines(rendered.html), subtype="html", cte="quoted-printable")
-        for name, value in headers.items():
-            message[name] = value
-        content = message.as_bytes()
+        body = message.as_bytes()
     except (MessageError, ValueError) as error:
         raise HeaderRefused from error
-    _check_headers(content, {*headers, "MIME-Version", "Content-Type"})
-    return message_id, content
-
-
-def _check_headers(content: bytes, expected: set[str]) -> None:
-    """Read the bytes as a receiver would: exactly our headers, each once, whatever the serializer made of them."""
-    found = BytesParser(policy=policy.SMTPUTF8).parsebytes(content, headersonly=True).keys()
-    if len(found) != len(expected) or set(found) != expected:
-        raise HeaderRefused
+    head = {
+        "From": address_field("From", sender),
+        "To": address_field("To", recipient),
+        "Subject": text_field("Subject", one_line(rendered.subject)),
+        "Date": field("Date", format_datetime(now)),
+        "Message-ID": field("Message-ID", message_id),
+        "Auto-Submitted": field("Auto-Submitted", "auto-generated"),  # RFC 3834: keeps holiday replies away
+    }
+    if locale is not None:
+        head["Content-Language"] = text_field("Content-Language", one_line(locale))
+    content = b"".join(head.values()) + body
+    names = (*head, "MIME-Version", "Content-Type")
+    check_fields(content, names=names, addresses={"From": sender, "To": recipient})
+    return Frozen(recipient, message_id, content)
 
 
 def _unix_lines(text: str) -> str:

@@ -1,12 +1,21 @@
 """Accepting mails."""
 
+from dataclasses import replace
 from uuid import UUID
 
+from domains.emails.errors import HeaderRefused
 from domains.emails.models import Email
 from domains.emails.public import OutgoingMail, PreparedMail
 from domains.emails.schemas import DeliverEmail
-from domains.emails.service.freezing import default_sender, freeze, mail_host, parse_recipient
-from domains.emails.service.rendering import Renderer
+from domains.emails.service.freezing import (
+    Frozen,
+    as_header,
+    default_sender,
+    freeze,
+    mail_host,
+    parse_recipient,
+)
+from domains.emails.service.rendering import Rendered, Renderer
 from domains.emails.service.sealing import Sealer
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings, parse_sender
@@ -15,8 +24,10 @@ from shared.database import TransactionFactory
 from shared.events import Resource
 from shared.ids import new_id
 from shared.jobs import JobOptions, Outbox
+from shared.logging import get_logger
 from shared.trace import current_trace
 
+logger = get_logger(__name__)
 DELIVER = "emails.deliver"
 
 
@@ -49,21 +60,19 @@ class MailerService:
 
     def prepare(self, mail: OutgoingMail) -> PreparedMail:
         """Render and freeze a mail; see `Mailer.prepare`."""
-        recipient = parse_recipient(mail.to, mail.to_name)
-        rendered = self._renderer.render(mail.template, mail.variables, locale=mail.locale)
         email_id = new_id()
-        message_id, content = freeze(
-            rendered,
-            email_id=email_id,
-            sender=self._sender,
-            recipient=recipient,
-            host=self._host,
-            now=self._clock.now(),
-            locale=mail.locale,
-        )
+        rendered = self._renderer.render(mail.template, mail.variables, locale=mail.locale)
+        frozen = self._freeze(mail, rendered, email_id)
+        simplified = frozen is None
+        if frozen is None:
+            # A warning must reach people whatever they are called; an operator learns that it wasn't written in full.
+            logger.error("mail_simplified", email_id=str(email_id), template=mail.template)
+            rendered = replace(rendered, subject=as_header(rendered.subject))
+            frozen = self._write(replace(mail, to_name=None, locale=None), rendered, email_id)
+        recipient = frozen.recipient
         return PreparedMail(
             id=email_id,
-            message_id=message_id,
+            message_id=frozen.message_id,
             sender=self._sender.addr_spec,
             recipient=recipient.addr_spec,
             recipient_name=recipient.display_name or None,
@@ -73,7 +82,8 @@ class MailerService:
             when_uncertain=mail.when_uncertain,
             category=mail.category,
             sensitive=mail.sensitive,
-            sealed=self._sealer.seal(content),
+            simplified=simplified,
+            sealed=self._sealer.seal(frozen.content),
         )
 
     async def send(self, prepared: PreparedMail) -> UUID:
@@ -82,6 +92,23 @@ class MailerService:
             await self._emails.add(self._row_of(prepared))
             await self._outbox.enqueue(*delivery_of(prepared.id))
         return prepared.id
+
+    def _freeze(self, mail: OutgoingMail, rendered: Rendered, email_id: UUID) -> Frozen | None:
+        try:
+            return self._write(mail, rendered, email_id)
+        except HeaderRefused:
+            return None
+
+    def _write(self, mail: OutgoingMail, rendered: Rendered, email_id: UUID) -> Frozen:
+        return freeze(
+            rendered,
+            email_id=email_id,
+            sender=self._sender,
+            recipient=parse_recipient(mail.to, mail.to_name),
+            host=self._host,
+            now=self._clock.now(),
+            locale=mail.locale,
+        )
 
     def _row_of(self, prepared: PreparedMail) -> Email:
         now = self._clock.now()
@@ -95,6 +122,7 @@ class MailerService:
             template=prepared.template,
             category=prepared.category,
             sensitive=prepared.sensitive,
+            simplified=prepared.simplified,
             when_uncertain=prepared.when_uncertain,
             owner_id=prepared.owner_id,
             request_id=current_trace().request_id,

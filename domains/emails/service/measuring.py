@@ -15,6 +15,9 @@ class EmailCounts(Protocol):
         """Count the mails that somebody still has to do something about, and the last hour's others."""
         ...
 
+    async def simplified(self) -> int:
+        """Count the last hour's mails that go without their display name."""
+
 
 class EmailMeasures:
     """Implements `shared.measures.Measures`."""
@@ -41,6 +44,12 @@ class EmailMeasures:
                 "Mails that were accepted within the last hour and are over, by how they ended.",
                 [((count.status,), count.number) for count in counts if not count.is_open],
                 ("state",),
+            ),
+            Measure(
+                "tulou_mails_simplified_last_hour",
+                "Mails accepted within the last hour that go without the display name that no header can hold.",
+                [((), await self._emails.simplified())],
+                (),
             ),
         ]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -123,8 +124,11 @@ def _block(template: Template, block: str, variables: Mapping[str, Any]) -> str:
 
 
 def _languages(locale: str | None) -> Iterator[str]:
-    """Give what may stand between a template's name and its kind, best first. Only letters get into a path."""
-    parts = (locale or "").replace("_", "-").split("-")
+    """Give what may stand between a template's name and its kind, best first. Only letters get into a path.
+
+    Extensions (`-u-nu-latn`) and private use choose no template.
+    """
+    parts = [*takewhile(lambda part: len(part) != 1, (locale or "").replace("_", "-").split("-"))]
     if all(part.isascii() and part.isalnum() for part in parts):
         for length in range(len(parts), 0, -1):
             yield f".{'-'.join(parts[:length])}"

@@ -55,7 +55,7 @@ def renderer(folder) -> Renderer:
 def frozen(
     rendered: Rendered | None = None, recipient: str = "ann@example.com", name: str | None = None
 ) -> bytes:
-    _, content = freeze(
+    return freeze(
         rendered or Rendered("Hello", "Hello\n", "<p>Hello</p>"),
         email_id=uuid4(),
         sender=Address("Tulou", "us", "example.com"),
@@ -63,8 +63,7 @@ def frozen(
         host="example.com",
         now=datetime(2026, 11, 23, tzinfo=UTC),
         locale=None,
-    )
-    return content
+    ).content
 
 
 def test_html_has_its_styles_inlined_and_keeps_those_for_dark_mode(renderer):
@@ -208,13 +207,6 @@ def test_the_serializer_refuses_what_slipped_through(monkeypatch):
         frozen(Rendered("a\r\nBcc: x@y.example", "", ""))
 
 
-def test_bytes_with_a_foreign_header_are_refused():
-    with pytest.raises(HeaderRefused):
-        freezing._check_headers(b"To: a\r\nBcc: b\r\n\r\n", {"To"})
-    with pytest.raises(HeaderRefused):
-        freezing._check_headers(b"To: a\r\nTo: b\r\n\r\n", {"To"})
-
-
 @pytest.mark.parametrize(
     "address",
     [
@@ -250,7 +242,7 @@ def test_domains_outside_ascii_get_their_ascii_form():
 
 def test_a_local_part_outside_ascii_is_written_as_it_is():
     content = frozen(recipient="änn@example.com", name="Änn")
-    assert "To: Änn <änn@example.com>\r\n".encode() in content
+    assert "To: =?utf-8?b?w4Rubg==?= <änn@example.com>\r\n".encode() in content
 
 
 @pytest.mark.parametrize(
