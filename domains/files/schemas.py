@@ -1,61 +1,68 @@
 """What clients send and get, and the rows that the repository reads."""
 
-import json
 import re
-import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from shared.http.strict_json import texts_in
 from shared.schemas import RequestBody, ResponseBody, RevisedBody, Row, UtcDatetime
+from shared.text import COMPOSED, as_line, check_line, composed, is_blank
 
 MAX_NAME = 255
 MAX_TAG = 64
 UNNAMED = "unnamed"
-
-# Controls, the marks that reverse the order in which a name is shown, and invisible ones.
-_UNSHOWABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
+_AT_THE_END = re.compile(r"[.\s]+\Z")
 
 
 def clean_name(name: str | None) -> str:
-    """Return a name without folders, controls and direction marks, at most `MAX_NAME` long with its ending kept.
+    """Return a name without folders and without what can't stand in a line, at most `MAX_NAME` long.
 
-    It is only ever shown: no path is made of it.
+    Dots at its beginning are kept (`.gitignore`); dots and spaces at its end go, as Windows ignores them, so that
+    `a.exe. ` would be `a.exe`. What is too long keeps its ending. It is only ever shown: no path is made of it, so
+    names that some systems reserve (`con.txt`) are as good as others.
     """
     last = re.split(r"[/\\]", name or "")[-1]
-    shown = _UNSHOWABLE.sub("", unicodedata.normalize("NFC", last)).strip(" .")
+    shown = _AT_THE_END.sub("", composed(as_line(last)).lstrip())
     if len(shown) > MAX_NAME:
         stem, dot, ending = shown.rpartition(".")
         kept = dot + ending if 0 < len(ending) <= 16 and stem else ""  # noqa: PLR2004  # longer is no ending
-        shown = shown[: MAX_NAME - len(kept)] + kept
-    return shown or UNNAMED
+        shown = _AT_THE_END.sub("", shown[: MAX_NAME - len(kept)] + kept)
+    return UNNAMED if is_blank(shown) else shown
 
 
 def _check_name(name: str) -> str:
+    check_line(name)
     if clean_name(name) != name:
-        raise ValueError("a file name has no slashes, controls or direction marks and at most 255 characters")
+        raise ValueError(
+            f"must be a name without slashes, of at most {MAX_NAME} characters, that begins with no space and ends in"
+            " neither space nor dot"
+        )
     return name
 
 
 def _check_tag(tag: str) -> str:
-    if not tag or len(tag) > MAX_TAG or tag != tag.strip() or _UNSHOWABLE.search(tag):
-        raise ValueError(f"a tag has 1 to {MAX_TAG} characters, no controls and no space around it")
-    return tag
+    if tag != tag.strip():
+        raise ValueError("must not begin or end with a space")
+    return check_line(tag)
 
 
-def _check_depth(value: dict[str, Any]) -> dict[str, Any]:
-    if "\\u0000" in json.dumps(value):
-        raise ValueError("text must not contain NUL")
+def _each_once(tags: list[str]) -> list[str]:
+    return list(dict.fromkeys(tags))
+
+
+def _without_nul(value: dict[str, Any]) -> dict[str, Any]:
+    if any("\0" in text for text in texts_in(value)):
+        raise ValueError("must not contain NUL, which the database can't keep")
     return value
 
 
-FileName = Annotated[str, AfterValidator(_check_name)]
-Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG), AfterValidator(_check_tag)]
-Metadata = Annotated[dict[str, Any], AfterValidator(_check_depth)]
+FileName = Annotated[str, COMPOSED, AfterValidator(_check_name)]
+Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG), COMPOSED, AfterValidator(_check_tag)]
+Tags = Annotated[list[Tag], AfterValidator(_each_once)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_without_nul)]
 
 
 class Details(BaseModel):
@@ -63,7 +70,7 @@ class Details(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    tags: list[Tag] = []
+    tags: Tags = []
     metadata: Metadata = {}
 
 
@@ -73,7 +80,7 @@ class FileChanges(RequestBody):
     name: FileName | None = Field(
         None, min_length=1, max_length=MAX_NAME, description="What it is called.", examples=["holiday.jpg"]
     )
-    tags: list[Tag] | None = Field(None, examples=[["2026", "family"]], description="Replaces all tags.")
+    tags: Tags | None = Field(None, examples=[["2026", "family"]], description="Replaces all tags.")
     metadata: Metadata | None = Field(
         None,
         examples=[{"album": "summer"}],

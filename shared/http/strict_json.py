@@ -49,7 +49,7 @@ def parse(body: bytes) -> Any:
         raise MalformedJson from error
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise MalformedJson(f"Nested deeper than {MAX_DEPTH}.")
-    if _SUSPICIOUS.search(body) and any(_SURROGATES.search(text) for text in _texts(value)):
+    if _SUSPICIOUS.search(body) and any(_SURROGATES.search(text) for text in texts_in(value)):
         raise MalformedJson("Text must not contain NUL or half of a surrogate pair.")
     return value
 
@@ -99,13 +99,14 @@ def _is_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_is_deeper(member, levels - 1) for member in members)
 
 
-def _texts(value: Any) -> Iterable[str]:
+def texts_in(value: Any) -> Iterable[str]:
+    """Yield every string of a JSON value, names of members included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for name, member in value.items():
             yield name
-            yield from _texts(member)
+            yield from texts_in(member)
     elif isinstance(value, list):
         for member in value:
-            yield from _texts(member)
+            yield from texts_in(member)

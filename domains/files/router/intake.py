@@ -23,6 +23,7 @@ from domains.files.service.details import check_details
 from domains.files.service.uploads import Incoming
 from domains.files.settings import FilesSettings
 from shared.http.strict_json import MalformedJson, parse
+from shared.text import as_line
 
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=([^,]*)", re.IGNORECASE)
 _DIGEST_BYTES = 32
@@ -97,8 +98,8 @@ def _raw_name(request: Request) -> str:
 
 
 def _shown_type(header: str | None) -> str | None:
-    """Keep what the client said as a remark: printable, bounded, never used."""
-    return None if header is None else "".join(filter(str.isprintable, header))[:_MAX_TYPE]
+    """Keep what the client said as a remark: one line, bounded, never used."""
+    return None if header is None else as_line(header)[:_MAX_TYPE]
 
 
 def _digest_of(request: Request) -> bytes | None:
@@ -130,7 +131,9 @@ def _details(fields: dict[str, list[str]], settings: FilesSettings) -> Details:
     except MalformedJson as error:
         raise DetailsRefused("The field `metadata` must be a JSON object.") from error
     except ValidationError as error:
-        named = sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False)})
-        raise DetailsRefused(f"These fields can't be accepted: {', '.join(named)}.") from error
+        problem = error.errors(include_input=False)[0]
+        raise DetailsRefused(
+            f"The field `{problem['loc'][0]}` can't be accepted: {problem['msg']}."
+        ) from error
     check_details(settings, tags=details.tags, metadata=details.metadata)
     return details

@@ -39,6 +39,7 @@ from shared.http.answer_headers import sends
 from shared.http.routing import Router, problems, streams_body
 from shared.identity import Caller
 from shared.pagination import Page, PageRequest, link_next, page_request
+from shared.text import composed
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/files", tags=["files"])
@@ -132,7 +133,7 @@ async def list_files(  # FastAPI names them
     filters = {
         "content_type": type if subtype not in {"", "*"} else None,
         "kind": kind if kind and subtype in {"", "*"} else None,
-        "tag": tag,
+        "tag": tag and composed(tag),
         "q": q,
     }
     found = await library.listed(caller.user_id, page, filters, trashed=deleted)

@@ -5,6 +5,7 @@ import hashlib
 import io
 from uuid import uuid4
 
+import pytest
 from PIL import Image
 
 from tests.domains.files.asking import MANUAL, MIB, PHOTO, get
@@ -252,3 +253,34 @@ async def test_a_failed_job_can_be_retried_and_makes_what_was_missing(
     assert (await get(client, user, job)).json()["status"] == "succeeded"
     read = (await get(client, user, f"/v1/files/{file['id']}")).json()
     assert {(row["status"], row["problem"]) for row in read["renditions"]} == {("ready", None)}
+
+
+@pytest.mark.parametrize(
+    "name", [".gitignore", "شب\u200cنم.txt", "👨\u200d👩\u200d👧 \U0001faea.txt", "山田\u3000太郎.txt"]
+)
+async def test_a_name_comes_back_as_it_was_given(client, user, name):
+    answer = await client.post("/v1/files", files={"file": (name, b"text")}, headers=user.headers)
+    assert answer.json()["name"] == name
+    renamed = await client.patch(
+        f"/v1/files/{answer.json()['id']}", json={"name": f"a {name}"}, headers=user.headers
+    )
+    assert renamed.json()["name"] == f"a {name}"
+
+
+async def test_six_characters_that_look_like_nul_are_no_nul(client, user):
+    metadata = '{"a": "\\\\u0000", "b": "C:\\\\\\\\u0000"}'
+    kept = {"a": "\\u0000", "b": "C:\\\\u0000"}
+    form = {"file": ("a.txt", b"text")}
+    answer = await client.post("/v1/files", files=form, data={"metadata": metadata}, headers=user.headers)
+    assert (answer.status_code, answer.json().get("metadata")) == (201, kept)
+    path = f"/v1/files/{answer.json()['id']}"
+    changed = await client.patch(path, json={"metadata": kept | {"c": 1}}, headers=user.headers)
+    assert changed.json()["metadata"] == kept | {"c": 1}
+
+
+async def test_tags_that_look_the_same_are_one_tag(client, user, upload):
+    file = await upload(user, tags=["cafe\u0301", "caf\u00e9"])
+    assert file["tags"] == ["caf\u00e9"]
+    for tag in ("cafe\u0301", "caf\u00e9"):
+        found = (await client.get("/v1/files", params={"tag": tag}, headers=user.headers)).json()["data"]
+        assert [each["id"] for each in found] == [file["id"]]

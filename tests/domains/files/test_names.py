@@ -18,11 +18,49 @@ from domains.files.schemas import FileChanges, clean_name
         (None, "unnamed"),
         ("a\u0308.txt", "ä.txt"),
         ("名前.pdf", "名前.pdf"),
-        ("\ud800.txt", "txt"),
+        ("\ud800.txt", ".txt"),
+        (".gitignore", ".gitignore"),
+        ("../../.env", ".env"),
+        ("..config", "..config"),
+        ("...", "unnamed"),
+        (" . . ", "unnamed"),
+        ("a.exe. .\u2003", "a.exe"),
+        ("  a.txt", "a.txt"),
+        ("con.txt", "con.txt"),
+        ("NUL", "NUL"),
+        ("a:b*c?.txt", "a:b*c?.txt"),
+        ("شب\u200cنم.pdf", "شب\u200cنم.pdf"),
+        ("👨\u200d👩\u200d👧 \U0001faea.png", "👨\u200d👩\u200d👧 \U0001faea.png"),
+        ("山田\u3000太郎.txt", "山田\u3000太郎.txt"),
+        ("\u200d\u200b", "unnamed"),
+        ("\u0301", "unnamed"),
+        ("\ufeffa.txt", "a.txt"),
     ],
 )
 def test_a_name_is_kept_without_what_could_mislead(given, kept):
     assert clean_name(given) == kept
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x" * 300,
+        "x" * 254 + ". .",
+        "." + "x" * 300,
+        "x." + "y" * 300,
+        "e\u0301" * 300 + ".txt",
+        "\ufb2c" * 200,
+    ],
+)
+def test_a_cleaned_name_is_clean(name):
+    cleaned = clean_name(name)
+    assert len(cleaned) <= 255
+    assert clean_name(cleaned) == cleaned == FileChanges(name=cleaned).name
+
+
+def test_names_and_tags_of_another_form_are_composed():
+    changes = FileChanges(name="Zoe\u0308.txt", tags=["cafe\u0301", "caf\u00e9", "x"])
+    assert (changes.name, changes.tags) == ("Zoë.txt", ["caf\u00e9", "x"])
 
 
 def test_an_endless_name_keeps_its_ending():
@@ -31,7 +69,7 @@ def test_an_endless_name_keeps_its_ending():
     assert name.endswith("x.jpeg")
 
 
-@pytest.mark.parametrize("name", ["a/b", "a\nb", "", "x" * 256, "a\u202eb"])
+@pytest.mark.parametrize("name", ["a/b", "a\nb", "", "x" * 256, "a\u202eb", "..", " a", "a.", "a ", "\u200d"])
 def test_a_misleading_new_name_is_refused(name):
     with pytest.raises(ValidationError):
         FileChanges(name=name)
@@ -46,6 +84,9 @@ def test_a_misleading_tag_is_refused(tag):
 def test_metadata_has_no_nul():
     with pytest.raises(ValidationError):
         FileChanges(metadata={"a": ["\x00"]})
+    with pytest.raises(ValidationError):
+        FileChanges(metadata={"\x00": 1})
+    assert FileChanges(metadata={"six characters": "\\u0000"}).metadata == {"six characters": "\\u0000"}
 
 
 @pytest.mark.parametrize(
