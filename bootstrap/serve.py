@@ -18,7 +18,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from bootstrap.api import create_api
 from bootstrap.garbage import set_garbage_collection
-from bootstrap.protocol import Patience, PatientProtocol, Refused
+from bootstrap.protocol.patient import Patience, PatientProtocol, Refused
+from bootstrap.protocol.turns import Turns
 from bootstrap.settings import Settings
 from shared.http.answer import Refusal
 from shared.http.journal import REFUSED, Journal
@@ -70,7 +71,12 @@ def serve_api(settings: Settings) -> None:
     api = create_api(settings)
     refusal = _refusals(settings, api.state.journal)
     protocol: Any = partial(
-        PatientProtocol, patience=_patience(settings), refusal=refusal, is_endless=_is_endless
+        PatientProtocol,
+        most_waiting=settings.max_pipelined,
+        turns=Turns(),
+        patience=_patience(settings),
+        refusal=refusal,
+        is_endless=_is_endless,
     )
     config = uvicorn.Config(
         api,

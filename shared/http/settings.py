@@ -77,6 +77,12 @@ class HttpSettings(BaseModel):
     keep_alive_timeout: int = Field(
         65, ge=1, le=3600, description="For the next request on a connection; more than the proxy's own."
     )
+    max_pipelined: int = Field(
+        8,
+        ge=1,
+        le=1000,
+        description="Requests that may wait on a connection behind the one that is answered; more stay unread.",
+    )
     max_headers: int = Field(100, ge=10, le=10_000, description="Header fields of a request.")
     max_head_bytes: int = Field(
         32_768, ge=1024, le=1 << 20, description="Bytes of a request's header fields."

@@ -1,16 +1,16 @@
-"""HTTP/1.1 as uvicorn speaks it, with what it lacks: deadlines for heads, bodies and readers, and limits of heads."""
+"""Deadlines for heads, bodies and readers, and limits of heads, which uvicorn lacks."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 from time import perf_counter
 from typing import Any
 
 import httptools
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from bootstrap.protocol.behind import parser_behind
+from bootstrap.protocol.bounded import BoundedProtocol, Reading
 from shared.errors import AppError
 from shared.http.journal import GIVEN_UP
 from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, UnknownMethod
@@ -18,7 +18,6 @@ from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, Unknow
 LINGER = 1.0
 """Seconds for which a refused client may still send: closing at once would take the answer away from it."""
 
-_FRAMING = (b"content-length", b"transfer-encoding")
 _FIELD_OVERHEAD = 4  # ": " and the end of the line
 
 
@@ -50,12 +49,6 @@ class Refused:
     started: float
 
 
-class _Reading(Enum):
-    NOTHING = auto()
-    HEAD = auto()
-    BODY = auto()
-
-
 class _NothingMore:
     """Takes the place of a list of fields that is complete."""
 
@@ -66,7 +59,7 @@ class _NothingMore:
 _NOTHING_MORE = _NothingMore()
 
 
-class PatientProtocol(HttpToolsProtocol):
+class PatientProtocol(BoundedProtocol):
     """One connection. A request that arrives in one piece starts no timer."""
 
     def __init__(
@@ -81,8 +74,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._patience = patience
         self._refusal = refusal
         self._is_endless = is_endless
-        self._reading = _Reading.NOTHING
-        self._awaited = _Reading.NOTHING
+        self._awaited = Reading.NOTHING
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._refused = False
@@ -96,38 +88,38 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for the first head."""
         super().connection_made(transport)
-        self._await(_Reading.HEAD)
+        self._await(Reading.HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
-        self._await(_Reading.NOTHING)
+        self._await(Reading.NOTHING)
         self._unset_stalled()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> bool:
         """Read on, and wait for what is missing."""
-        self._unset_keepalive_if_required()
         if self._refused:
-            return
-        self._packet, self._began = len(data), False
+            return False
+        before, self._packet, self._began = self._reading, len(data), False
         try:
             self._feed(data)
         except httptools.HttpParserInvalidMethodError:
             self._refuse(UnknownMethod())
-            return
+            return False
         except httptools.HttpParserError:
             self._refuse(self._fact or Malformed())
-            return
-        if self._reading is _Reading.HEAD and not self._began:
+            return False
+        if self._reading is before is not Reading.BODY and not self._began:
             self._head_bytes += len(data)
             if self._head_bytes > self._patience.max_head_bytes:
                 self._refuse(HeadTooLarge())
-                return
+                return False
         self._await(self._missing())
+        return True
 
     def on_message_begin(self) -> None:
         """Begin a head."""
-        self._reading, self._began, self._head_bytes = _Reading.HEAD, True, 0
+        self._began, self._head_bytes = True, 0
         self._started = perf_counter()
         super().on_message_begin()
 
@@ -142,7 +134,6 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         # Trailers, which the parser takes for fields too, are none that anybody has looked at.
         self.headers = _NOTHING_MORE  # type: ignore[assignment]  # only appended to
-        self._reading = _Reading.BODY
 
     def on_body(self, body: bytes) -> None:
         """Note that something arrives."""
@@ -153,19 +144,19 @@ class PatientProtocol(HttpToolsProtocol):
         """End the request, unless the parser believes that another protocol follows: its body is still to come."""
         if self.parser.should_upgrade():
             return
-        self._reading = _Reading.NOTHING
+        self._head_bytes = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Leave a head that has begun to its own deadline."""
         super().on_response_complete()
-        if self._reading is _Reading.HEAD:
+        if self._reading is Reading.HEAD:
             self._unset_keepalive_if_required()
 
     def shutdown(self) -> None:
         """Let answers that have no end break off, and give a half-sent body most of the time that is left."""
         super().shutdown()
-        if self._reading is _Reading.BODY and not self._refused:
+        if self._reading is Reading.BODY and not self._refused:
             self._unset_deadline()
             self._deadline = self.loop.call_later(self._patience.stop, self._refuse, Stopping())
         elif self._is_answering() and self._is_endless(self._asked):
@@ -193,26 +184,19 @@ class PatientProtocol(HttpToolsProtocol):
         self._unset_stalled()
         super().resume_writing()
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> None:
         """Parse what arrived. Nobody is followed into another protocol: the request goes on (RFC 9110, section 7.8)."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as stopped:
-            self._resume()
+            self.parser = parser_behind(self, self.scope["headers"])
             if rest := data[stopped.args[0] :]:
                 self._feed(rest)
 
-    def _resume(self) -> None:
-        """Go on behind a head at whose end the parser has stopped, with one that knows how long the body is."""
-        self.parser = httptools.HttpRequestParser(_BehindTheHead(self))
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-        framing = [b"%b: %b\r\n" % field for field in self.scope["headers"] if field[0] in _FRAMING]
-        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
-
-    def _missing(self) -> _Reading:
+    def _missing(self) -> Reading:
         """Return what has to come before anything else happens; bytes that begin no head count as one."""
-        if self._reading is _Reading.NOTHING and not self._is_answering():
-            return _Reading.HEAD
+        if self._reading is Reading.NOTHING and not self._is_answering():
+            return Reading.HEAD
         return self._reading
 
     def _is_answering(self) -> bool:
@@ -227,20 +211,20 @@ class PatientProtocol(HttpToolsProtocol):
         fields = sum(len(name) + len(value) + _FIELD_OVERHEAD for name, value in self.headers)
         return fields + len(self.url) > limit
 
-    def _await(self, what: _Reading) -> None:
+    def _await(self, what: Reading) -> None:
         if what is self._awaited:
             return
         self._unset_deadline()
         self._awaited, self._body_bytes = what, 0
-        if what is _Reading.HEAD:
+        if what is Reading.HEAD:
             self._deadline = self.loop.call_later(self._patience.head, self._head_is_late)
-        elif what is _Reading.BODY:
+        elif what is Reading.BODY:
             self._deadline = self.loop.call_later(self._patience.body, self._body_is_late)
 
     def _head_is_late(self) -> None:
         if self.flow.read_paused:  # we are the slow ones
             self._deadline = self.loop.call_later(self._patience.head, self._head_is_late)
-        elif self._reading is _Reading.HEAD:
+        elif self._reading is Reading.HEAD:
             self._refuse(Late())
         else:
             self.transport.close()
@@ -258,14 +242,14 @@ class PatientProtocol(HttpToolsProtocol):
         self._refused = True
         self._unset_deadline()
         if self._is_answering():
-            if self._reading is not _Reading.BODY:  # the requests before are whole: they are answered first
+            if self._reading is not Reading.BODY:  # the requests before are whole: they are answered first
                 self.cycle.keep_alive = False
                 return
             self._disconnect()
             if self.cycle.response_started or self.pipeline:
                 self.transport.close()
                 return
-        elif self._reading is _Reading.BODY:  # it was answered before it was whole
+        elif self._reading is Reading.BODY:  # it was answered before it was whole
             self.transport.close()
             return
         self._answer_with(error, linger=LINGER)
@@ -274,7 +258,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._refused = True
         self.transport.write(self._refusal(self._known_of(error)))
         self._disconnect()
-        self.flow.resume_reading()
+        self._unparsed = b""
+        self.flow.release()
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(linger, self.transport.abort)
@@ -291,7 +276,7 @@ class PatientProtocol(HttpToolsProtocol):
         return self.cycle.scope
 
     def _known_of(self, error: AppError) -> Refused:
-        is_head = self._reading is _Reading.HEAD
+        is_head = self._reading is Reading.HEAD
         return Refused(
             error=error,
             asked=self._asked if self._is_answering() else None,
@@ -320,34 +305,3 @@ class PatientProtocol(HttpToolsProtocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
-
-
-class _BehindTheHead:
-    """Hands on what a parser finds, but for the first head: that one is known."""
-
-    def __init__(self, protocol: PatientProtocol) -> None:
-        self._protocol = protocol
-        self._is_known = True
-
-    def on_message_begin(self) -> None:
-        if not self._is_known:
-            self._protocol.on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        if not self._is_known:
-            self._protocol.on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._is_known:
-            self._protocol.on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        if not self._is_known:
-            self._protocol.on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._protocol.on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._is_known = False
-        self._protocol.on_message_complete()
