@@ -1,5 +1,7 @@
 """The OpenAPI document: FastAPI's, completed with what holds for every operation, so that no domain repeats it."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
@@ -7,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 from bootstrap.documentation.examples import add_examples
 from bootstrap.documentation.links import add_links
+from bootstrap.documentation.numbers import add_number_formats
 from bootstrap.documentation.parameters import describe_parameters
 from bootstrap.documentation.responses import complete_responses, responses_of
 from bootstrap.documentation.schemas import complete_schemas
@@ -30,7 +33,16 @@ DESCRIPTION = """Accounts, files, mail and background jobs.
 
 
 def document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
-    """Return the document of an application; `public_url` is where clients find it."""
+    """Return the public document of an application; `public_url` is where clients find it."""
+    document = internal_document_of(app, public_url=public_url)
+    for operation in _operations(document):
+        for remark in [name for name in operation if name.startswith("x-")]:
+            del operation[remark]
+    return document
+
+
+def internal_document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
+    """Return the document with what routes say in `openapi_extra` to tests: what a body refers to, what is shared."""
     url = public_url.rstrip("/")
     document = get_openapi(
         title=app.title,
@@ -46,8 +58,16 @@ def document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
     describe_exchanges(document)
     describe_parameters(document)
     complete_responses(document, public_url=url)
+    for operation in _operations(document):
+        operation.setdefault("security", [])  # said of what is open to all too: absent could mean forgotten
     add_examples(document)
     add_links(document)
     named = {name for response in responses_of(document) for name in response["headers"]}
-    document["components"]["headers"] = {name: ANSWER_HEADERS[name] for name in sorted(named)}
+    document["components"]["headers"] = {name: deepcopy(ANSWER_HEADERS[name]) for name in sorted(named)}
+    add_number_formats(document)
     return document
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for operations in document["paths"].values():
+        yield from operations.values()

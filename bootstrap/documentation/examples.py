@@ -28,13 +28,33 @@ def add_examples(document: dict[str, Any]) -> None:
 
 def _complete(operation: dict[str, Any], schemas: Schemas) -> None:
     for parameter in operation.get("parameters", []):
-        if not {"example", "examples"} & parameter.keys() and is_telling(parameter["schema"], schemas):
-            parameter["example"] = example_of(parameter["schema"], schemas)
+        if parameter.get("required"):
+            if "example" not in parameter and is_telling(parameter["schema"], schemas):
+                parameter["example"] = example_of(parameter["schema"], schemas)
+        else:
+            _show_without_filling_in(parameter, schemas)
     bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
     for body in bodies:
         for media_type, content in body.get("content", {}).items():
             if media_type in _COMPOSED and not {"example", "examples"} & content.keys():
                 content["example"] = example_of(content["schema"], schemas)
+
+
+def _show_without_filling_in(parameter: dict[str, Any], schemas: Schemas) -> None:
+    """Tell the example of an optional parameter in its schema and its description.
+
+    Pages that send requests, like Swagger UI, fill in a parameter's `example`: a condition, a cursor or a key that was
+    made up would be sent by everybody who only wants to try the operation.
+    """
+    schema = parameter["schema"]
+    example = parameter.pop("example", None)
+    if example is not None:
+        schema["examples"] = [example]
+    elif "examples" not in schema and schema.get("format") in _BY_FORMAT:
+        schema["examples"] = [example_of(schema, schemas)]
+    if schema.get("examples") and not {"enum", "default"} & schema.keys() and schema.get("type") != "boolean":
+        shown = " or ".join(f"`{example}`" for example in schema["examples"])
+        parameter["description"] = f"{parameter['description']} For example {shown}."
 
 
 def is_telling(schema: dict[str, Any], schemas: Schemas) -> bool:

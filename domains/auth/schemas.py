@@ -33,7 +33,7 @@ GivenPassword = Annotated[
         min_length=1,
         max_length=MAX_PASSWORD,
         description="The present password.",
-        examples=["an old horse battery staple"],
+        examples=["correct horse battery staple"],
         json_schema_extra={"format": "password"},
     ),
 ]
@@ -193,7 +193,7 @@ class ChangePasswordBody(RequestBody):
     """The present password and the next."""
 
     current_password: GivenPassword
-    new_password: NewPassword
+    new_password: NewPassword = Field(examples=["a new horse battery staple"])
 
 
 class DeleteAccountBody(RequestBody):

@@ -1,6 +1,7 @@
 """What the OpenAPI document says about keys, conditions and errors: told once, for every operation that has them."""
 
 import inspect
+from copy import deepcopy
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -99,7 +100,7 @@ def _describe_changing(operation: dict[str, Any]) -> None:
 def _parameter(
     operation: dict[str, Any], name: str, description: str, *, required: bool = False, **how: Any
 ) -> None:
-    parameter = {"name": name, "in": "header", "required": required, "description": description, **how}
+    parameter = {"name": name, "in": "header", "required": required, "description": description, **deepcopy(how)}
     operation.setdefault("parameters", []).append(parameter)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from shared.errors import CATALOGUE
 from tests.contract.tools import HERE, Failed, node
+from tests.security.operations import OPEN_TO_ALL
 
 SPECTRAL = "node_modules/@stoplight/spectral-cli/dist/index.js"
 pytestmark = pytest.mark.timeout(600)  # the first run on a machine brings the linter
@@ -72,10 +73,56 @@ def test_every_parameter_has_a_description_and_an_example(document: dict) -> Non
         f"{name}: {parameter['name']}"
         for name, operation in operations(document)
         for parameter in operation.get("parameters", [])
-        if not (parameter.get("description") and {"example", "examples"} & parameter.keys())
-        and not parameter["schema"].get("examples")
+        if not parameter.get("description") or not is_shown(document, parameter)
     ]
     assert lacking == []
+
+
+def is_shown(document: dict, parameter: dict) -> bool:
+    """Tell whether a reader sees a value that may be sent: an example, a default, or all that there are."""
+    schema = parameter["schema"]
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    told = {"example", "examples"} & parameter.keys() or {"examples", "default", "enum"} & schema.keys()
+    return bool(told) or schema["type"] == "boolean"
+
+
+def test_no_optional_parameter_is_filled_in_by_pages_that_send_requests(document: dict) -> None:
+    for name, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            if not parameter.get("required"):
+                assert not {"example", "examples"} & parameter.keys(), (name, parameter["name"])
+                assert "example" not in parameter["schema"], (name, parameter["name"])
+
+
+def test_every_number_has_a_format_that_holds_it(document: dict) -> None:
+    formats = dict(numbers_in(document))
+    assert set(formats.values()) <= {"int32", "int64", "double"}
+    assert formats["components.schemas.UsageBody.properties.quota_bytes"] == "int64"
+    assert formats["components.schemas.Problem.properties.status"] == "int32"
+    assert formats["components.headers.Retry-After.schema"] == "int64"
+    assert formats["paths./v1/files.get.parameters.4.schema"] == "int32"
+
+
+def numbers_in(node: object, place: str = "") -> Iterator[tuple[str, str | None]]:
+    if isinstance(node, dict) and node.get("type") in ("integer", "number"):
+        yield place, node.get("format")
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, child in children:
+        if name not in {"example", "examples"}:
+            yield from numbers_in(child, f"{place}.{name}".lstrip("."))
+
+
+def test_every_operation_says_whether_it_needs_a_token_by_the_one_scheme(document: dict) -> None:
+    (scheme,) = document["components"]["securitySchemes"]
+    assert document["components"]["securitySchemes"][scheme]["type"] == "oauth2"
+    for name, operation in operations(document):
+        wanted = [] if name in OPEN_TO_ALL else [scheme]
+        assert [each for requirement in operation["security"] for each in requirement] == wanted, name
+
+
+def test_what_routes_say_to_tests_is_not_public(document: dict) -> None:
+    assert re.findall(r'"x-[a-z-]+":', json.dumps(document)) == []
 
 
 def test_every_json_body_has_an_example(document: dict) -> None:
@@ -101,8 +148,10 @@ def examples_in(document: dict) -> Iterator[tuple[str, dict, object]]:
             yield from ((f"{schema}.{field}", said, example) for example in said.get("examples", ()))
     for name, operation in operations(document):
         for parameter in operation.get("parameters", []):
-            if "example" in parameter:
-                yield f"{name}: {parameter['name']}", parameter["schema"], parameter["example"]
+            shown = parameter["schema"].get("examples", []) + [parameter.get("example")] * (
+                "example" in parameter
+            )
+            yield from ((f"{name}: {parameter['name']}", parameter["schema"], example) for example in shown)
 
 
 def validator(document: dict, schema: dict) -> jsonschema_rs.Draft202012Validator:

@@ -7,6 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
+
+from bootstrap.documentation.document import internal_document_of
+
 _LIST = Path(__file__).with_name("open_to_all.txt")
 OPEN_TO_ALL = {
     re.sub(r" +", " ", " ".join(line.split()[:2]))
@@ -58,8 +62,9 @@ class Operation:
         return str(found.get("example") or found["schema"]["examples"][0])
 
 
-def operations_in(document: dict[str, Any]) -> Iterator[Operation]:
-    """Yield every operation of a document."""
+def operations_of(app: FastAPI) -> Iterator[Operation]:
+    """Yield every operation of an application."""
+    document = internal_document_of(app, public_url="http://127.0.0.1:8000")
     for path, methods in document["paths"].items():
         for method, details in methods.items():
             yield Operation(method.upper(), path, details)

@@ -8,12 +8,12 @@ from fastapi import FastAPI
 
 from tests.people import People, Person
 from tests.security.belongings import Belongings
-from tests.security.operations import OPEN_TO_ALL, Operation, operations_in
+from tests.security.operations import OPEN_TO_ALL, Operation, operations_of
 
 
 @pytest.fixture(scope="module")
 def operations(app: FastAPI) -> list[Operation]:
-    found = list(operations_in(app.openapi()))
+    found = list(operations_of(app))
     assert len(found) > 35
     return found
 

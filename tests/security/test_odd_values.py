@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 
 from shared.http.rate_limits import RateLimits
 from tests.security.belongings import Belongings
-from tests.security.operations import Operation, operations_in
+from tests.security.operations import Operation, operations_of
 
 SERVER_ERROR = 500
 FAR = "Mon, 20 Nov 9999999999 12:00:00 GMT"
@@ -166,7 +166,7 @@ VALUES = (
 
 @pytest.fixture(scope="module")
 def operations(app: FastAPI) -> list[Operation]:
-    return list(operations_in(app.openapi()))
+    return list(operations_of(app))
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,145 @@
+"""`/docs`: whoever opens it, signs in and presses Execute gets an answer that is no refusal."""
+
+import asyncio
+import copy
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import QUICK_TO_HASH, some_address
+from tests.contract.docs_page import BROWSERS, Answer, DocsPage, installed_browser, running_browser
+from tests.contract.test_document import operations
+from tests.people import People, Person, some_email
+from tests.programs import Program, free_port
+
+BROWSER = installed_browser()
+PHOTO = Path(__file__).parents[1] / "data" / "astronaut.jpg"
+PAGES = 3
+"""Pages at a time."""
+ABSENT_THINGS = {"job_id", "email_id"}
+"""Nothing runs jobs here, and a mail that was sent can't be resolved: the ids of the document name nothing."""
+
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(BROWSERS)} is in the PATH"),
+    pytest.mark.timeout(400),
+]
+
+
+@pytest.fixture(scope="module")
+def api(programs: Callable[..., Program]) -> str:
+    """A running API, by its address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    program = programs("serve", TULOU_PORT=str(port), TULOU_PUBLIC_URL=url, **QUICK_TO_HASH)
+    program.wait_until_it_answers(f"{url}/health/ready")
+    return url
+
+
+@pytest.fixture
+async def visitors(api: str, app, composition) -> AsyncIterator["Visitors"]:
+    async with httpx.AsyncClient(base_url=api, headers={"X-Forwarded-For": some_address()}) as client:
+        yield Visitors(client, composition)
+
+
+class Visitors:
+    """People with the password that examples show, and ids of what is theirs."""
+
+    def __init__(self, client: httpx.AsyncClient, composition: Any) -> None:
+        self._client = client
+        self._composition = composition
+        self._people = People(client, composition)
+
+    async def document(self) -> dict:
+        return (await self._client.get("/openapi.json")).json()
+
+    async def arrive(
+        self, example: dict[str, str], *, email: str | None = None, is_admin: bool = False
+    ) -> Person:
+        address = email or some_email()
+        if is_admin:
+            await self._composition.auth.accounts().create_admin(address, example["password"])
+            return await self._people.sign_in(address, example["password"])
+        self._client.headers["X-Forwarded-For"] = some_address()
+        return await self._people.register(email=address, password=example["password"])
+
+    async def ids(self, path: str, person: Person) -> dict[str, str]:
+        """Return what to type for the ids in a path."""
+        places = set(re.findall(r"{(\w+_id)}", path)) - ABSENT_THINGS
+        return {place: await getattr(self, f"_{place}")(person) for place in places}
+
+    async def _file_id(self, person: Person) -> str:
+        files = {"file": ("holiday.jpg", PHOTO.read_bytes(), "image/jpeg")}
+        return (await self._client.post("/v1/files", files=files, headers=person.headers)).json()["id"]
+
+    async def _session_id(self, person: Person) -> str:
+        return str((await self._people.sign_in(person.email, person.password)).session_id)
+
+    async def _user_id(self, person: Person) -> str:
+        return str((await self.arrive({"password": person.password})).id)
+
+
+async def test_execute_works_for_every_operation_as_it_is_filled_in(
+    api: str, visitors: Visitors, tmp_path: Path
+) -> None:
+    document = await visitors.document()
+    registering = document["paths"]["/v1/auth/register"]["post"]["requestBody"]
+    example = registering["content"]["application/json"]["example"]
+    await visitors.arrive(example, email=example["email"])
+    waiting = list(operations(document))
+    shown = without_refusals(document)
+    refused: list[str] = []
+
+    async def work(page: DocsPage) -> None:
+        while waiting:
+            name, operation = waiting.pop()
+            method, _, path = name.partition(" ")
+            is_admin = any(scopes for scheme in operation["security"] for scopes in scheme.values())
+            person = await visitors.arrive(example, is_admin=is_admin)
+            ids = await visitors.ids(path, person)
+            try:
+                if operation["security"]:
+                    await page.sign_in(person)
+                answer = await page.execute(operation, method, path, ids=ids, upload=PHOTO)
+            except Exception:
+                await page.page.screenshot(path=tmp_path / "page.png", full_page=True)
+                raise
+            refused.extend(f"{name}: {said}" for said in complaints(answer, operation, path, ids))
+
+    async with running_browser(BROWSER) as browser:
+        pages = [await DocsPage.open(await browser.new_context(), api, shown) for _ in range(PAGES)]
+        await asyncio.gather(*[work(page) for page in pages])
+    assert refused == []
+    assert [offence for page in pages for offence in page.offences] == []
+
+
+def without_refusals(document: dict) -> dict:
+    """Return the document without the answers that are errors: drawing them takes most of a page's time."""
+    kept = copy.deepcopy(document)
+    for _, operation in operations(kept):
+        for status in [status for status in operation["responses"] if status[0] in "45"]:
+            del operation["responses"][status]
+    return kept
+
+
+def complaints(answer: Answer, operation: dict, path: str, ids: dict[str, str]) -> list[str]:
+    """Return what is wrong with an answer, and with what was sent without being asked for."""
+    found = []
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example", {})
+    is_absent = answer.status == 404 and "_id}" in path and not ids
+    is_spent = answer.status == 400 and "token" in body
+    if answer.status >= 400 and not is_absent and not is_spent:
+        found.append(f"answered {answer.status}")
+    if answer.shown != str(answer.status):
+        found.append(f"the page shows {answer.shown!r} for {answer.status}")
+    for parameter in operation.get("parameters", ()):
+        name = parameter["name"]
+        if parameter["in"] == "header" and not parameter.get("required") and name.lower() in answer.sent:
+            found.append(f"sent {name}: {answer.sent[name.lower()]}")
+        is_sent = re.search(rf"(^|&){name}=", answer.query)
+        if parameter["in"] == "query" and is_sent and "default" not in parameter["schema"]:
+            found.append(f"sent ?{name}")
+    return found
