@@ -9,8 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.errors import DatabaseUnavailable
-from shared.outages import UNREACHABLE
+from shared.outages import unreachable_translated
 from shared.readers import Readers
 from shared.replicas import PRIMARY_IS_AT, Replicas
 from shared.statements import RowT, Statement
@@ -181,10 +180,8 @@ class Database:
             was_read, answer = await self._replicas.run(how, statement.sql, arguments)
             if was_read:
                 return answer
-        try:
+        with unreachable_translated():
             return await self._readers.run(how, statement.sql, arguments)
-        except UNREACHABLE as error:
-            raise DatabaseUnavailable from error
 
     async def _position(self) -> int:
         if self._readers is None:

@@ -151,6 +151,13 @@ class DatabaseUnavailable(Unavailable):
         super().__init__(retry_after=2)
 
 
+class DatabaseBusy(DatabaseUnavailable):
+    """PostgreSQL ended a transaction that waited for another: a deadlock, or a lock or snapshot that it can't have."""
+
+    code = "database_busy"
+    detail = "Another operation on the same data is under way. Nothing was changed; try again in a moment."
+
+
 class FieldProblem(BaseModel):
     """What is wrong with one field of the input."""
 

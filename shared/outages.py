@@ -1,12 +1,13 @@
-"""The many ways in which a database can be away, as one error."""
+"""The many ways in which a database can be away or busy, as one error each."""
 
+from collections.abc import Iterator
 from types import TracebackType
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.errors import DatabaseUnavailable
+from shared.errors import DatabaseBusy, DatabaseUnavailable
 
 UNREACHABLE = (
     OSError,
@@ -24,6 +25,10 @@ _AWAY = ("08", "57P", "53300")
 """SQLSTATE: a connection failed; it shuts down, starts up or has crashed; it has too many connections already."""
 
 
+_BUSY = frozenset({"40P01", "40001", "55P03"})
+"""SQLSTATE: deadlock detected, serialization failure, lock not available."""
+
+
 class unreachable_translated:  # noqa: N801  # reads as what it does
     """Turn the many ways in which a database can be away into `DatabaseUnavailable`."""
 
@@ -36,8 +41,21 @@ class unreachable_translated:  # noqa: N801  # reads as what it does
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Translate what was raised."""
-        if isinstance(error, Exception) and says_unreachable(error):
-            raise DatabaseUnavailable from error
+        if isinstance(error, Exception):
+            raise_outage(error)
+
+
+def raise_outage(error: BaseException) -> None:
+    """Raise DatabaseUnavailable or DatabaseBusy if that is what the error means; otherwise return."""
+    if says_busy(error):
+        raise DatabaseBusy from error
+    if says_unreachable(error):
+        raise DatabaseUnavailable from error
+
+
+def says_busy(error: BaseException) -> bool:
+    """Whether PostgreSQL gave up a statement because of another transaction; nothing of its own was kept."""
+    return any(str(getattr(each, "sqlstate", None)) in _BUSY for each in _causes(error))
 
 
 def says_unreachable(error: BaseException) -> bool:
@@ -51,3 +69,12 @@ def says_unreachable(error: BaseException) -> bool:
 def _says_it_is_away(error: DBAPIError) -> bool:
     """Whether PostgreSQL itself refuses for now. SQLAlchemy wraps some of these so that only their code is left."""
     return str(getattr(error.orig, "sqlstate", None)).startswith(_AWAY)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error, and what SQLAlchemy has wrapped in it."""
+    yield error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        yield error.orig
+        if error.orig.__cause__ is not None:
+            yield error.orig.__cause__

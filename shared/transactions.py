@@ -6,14 +6,14 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from shared.conflicts import Conflicts, conflicts_translated
-from shared.errors import DatabaseUnavailable
 from shared.logging import get_logger
-from shared.outages import says_unreachable, unreachable_translated
+from shared.outages import raise_outage, unreachable_translated
 from shared.statements import Statement
 from shared.writers import Writer, Writers
 
@@ -56,6 +56,7 @@ class OpenTransaction:
         "begun",
         "depth",
         "failed",
+        "locked_account",
         "task",
         "united",
         "writer",
@@ -76,6 +77,7 @@ class OpenTransaction:
         self.after_commit: list[Callable[[], None]] = []
         self.after_rollback: list[Callable[[], Awaitable[None]]] = []
         self.failed = False
+        self.locked_account: UUID | None = None
 
     async def __aenter__(self) -> None:
         self._token = current_transaction.set(self)
@@ -98,8 +100,8 @@ class OpenTransaction:
             if error is None:
                 with unreachable_translated():
                     await self.commit()
-            elif says_unreachable(error):
-                raise DatabaseUnavailable from error
+            else:
+                raise_outage(error)
         finally:
             current_transaction.reset(self._token)
             if self.writer is not None:
@@ -174,12 +176,22 @@ class OpenTransaction:
     async def let_go(self) -> None:
         """Roll back what is still open, at once, so that no lock waits for the end of a request."""
         writer, self.writer, self._insertion = self.writer, None, None
+        self.locked_account = None
         if writer is None:
             return
         try:
             await writer.end()
         finally:
             self._writers.give_back(writer)
+
+    def lock_account_first(self, key: UUID) -> None:
+        """Note that an account is about to be locked; see `lock_account_first`."""
+        if self.locked_account == key:
+            return
+        if self.locked_account is not None or self.writer is not None or self._insertion is not None:
+            message = "an account is locked before anything else is read or written in its transaction"
+            raise TransactionMisusedError(message)
+        self.locked_account = key
 
     def refuse_other_tasks(self) -> None:
         """A task that was started inside still sees the transaction, but must not use its connection."""
@@ -248,6 +260,29 @@ def require_transaction() -> OpenTransaction:
         message = "a part of this transaction failed; nothing more can be done in it"
         raise TransactionMisusedError(message)
     return current
+
+
+def lock_account_first(key: UUID) -> None:
+    """Note that the next statement locks an account's row. `key` is its user, or a session of it.
+
+    All locks that transactions take are taken in one order, which begins with the account, so that none ever waits in
+    a circle (docs/architecture.md). This keeps the first step of it: repositories call it before they lock an account.
+
+    Raises:
+        TransactionMisusedError: the transaction has done something already, or has locked another account.
+    """
+    require_transaction().lock_account_first(key)
+
+
+def require_locked_account() -> None:
+    """Refuse to lock what belongs to an account, unless the open transaction has locked one with `lock_account_first`.
+
+    Raises:
+        TransactionMisusedError: it hasn't.
+    """
+    if require_transaction().locked_account is None:
+        message = "sessions and tokens are locked after their account"
+        raise TransactionMisusedError(message)
 
 
 def after_commit(callback: Callable[[], None]) -> None:

@@ -20,6 +20,7 @@ from domains.auth.router import passwords as passwords_routes
 from domains.auth.router import registration as registration_routes
 from domains.auth.router import sign_in as sign_in_routes
 from domains.auth.router import tokens as tokens_routes
+from domains.auth.service.account_lock import RowAccountLock
 from domains.auth.service.accounts import AccountService, Housekeeping
 from domains.auth.service.authenticator import TokenAuthenticator
 from domains.auth.service.foundation import Foundation
@@ -109,6 +110,7 @@ class AuthContainer(containers.DeclarativeContainer):
     housekeeping = providers.ThreadSafeSingleton(
         Housekeeping, base, attempts=attempt_repository, events=event_repository
     )
+    account_lock = providers.ThreadSafeSingleton(RowAccountLock, account_repository, clock=clock)
     recovery = providers.ThreadSafeSingleton(AccountRecovery, base)
     authenticator = providers.ThreadSafeSingleton(
         TokenAuthenticator,

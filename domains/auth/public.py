@@ -6,7 +6,7 @@ from shared.events import Event
 
 
 class AccountVerified(Event):
-    """A person has shown that mail to the address is theirs; from now on the account is known to be wanted."""
+    """A person has shown that mail to the address is theirs: `user_id` is the new account."""
 
     about = "user"
     user_id: UUID
@@ -22,7 +22,9 @@ class PasswordChanged(Event):
 
 
 class AccountDeleted(Event):
-    """A person has deleted their account; nobody can come in any more, and what they left is erased now.
+    """An account is closed, and what was stored in it is erased now: its owner deleted it, or its address was verified.
+
+    With the first verification another account takes the address (`AccountVerified`), and the provisional one ends.
 
     It has no `owner_id`: the jobs that it causes must outlive the erasure of the owner's jobs.
     """

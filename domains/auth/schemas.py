@@ -117,6 +117,12 @@ class CallerRow(Row):
     scopes: list[str]
 
 
+class HeldRow(Row):
+    """The account whose row is locked."""
+
+    user_id: UUID
+
+
 class SessionRow(Row):
     """What is read of a session."""
 
@@ -158,6 +164,7 @@ class RegistrationRow(Row):
 
     id: UUID
     user_id: UUID
+    locale: str | None
     created_at: UtcDatetime
 
 

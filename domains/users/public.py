@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Protocol
 from uuid import UUID
 
@@ -14,7 +15,11 @@ from shared.text import COMPOSED, LINE, TRIMMED
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user, as other domains see one."""
+    """A user, as other domains see one.
+
+    `name` is None and `locale` the default as long as the address is not verified: whoever registered it may have
+    chosen both, and no mail may carry them to the owner of the address.
+    """
 
     id: UUID
     email: str
@@ -56,8 +61,15 @@ class UserDirectory(Protocol):
         """
         ...
 
-    async def mark_verified(self, user_id: UUID) -> None:
-        """Note that this person reads mail sent to the address. Does nothing if it was noted before."""
+    async def replace(self, user_id: UUID, *, by: UUID, name: str | None, locale: str | None) -> None:
+        """Give the address of an unverified user to the person who has verified it: a new user, with a new id.
+
+        Whatever is kept under the old id stays with that id, to be erased.
+        """
+        ...
+
+    async def unverified(self, *, before: datetime, most: int) -> list[UUID]:
+        """Return up to `most` users who registered before a moment and never verified their address."""
         ...
 
     async def hold(self, user_id: UUID) -> None:
@@ -66,10 +78,6 @@ class UserDirectory(Protocol):
         Raises:
             PreconditionFailed: they are not what the client believes.
         """
-        ...
-
-    async def rename(self, user_id: UUID, *, name: str | None, locale: str | None) -> None:
-        """Replace what a user is called and reads."""
         ...
 
 

@@ -1,14 +1,15 @@
 """The only SQL about users."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import Integer, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from domains.users.models import User
-from domains.users.schemas import UserFilter, UserRow
+from domains.users.schemas import UserFilter, UserId, UserRow
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.preconditions import as_expected
@@ -28,6 +29,27 @@ _ADD = Statement(
     )
     .on_conflict_do_nothing(index_elements=["email_normalised"]),
     Nothing,
+)
+_REPLACE = Statement(
+    update(User)
+    .where(col(User.id) == bindparam("its_id"))
+    .values(
+        id=bindparam("new_id"),
+        name=bindparam("new_name"),
+        locale=bindparam("new_locale"),
+        email_verified_at=bindparam("now"),
+        created_at=bindparam("now"),
+        updated_at=bindparam("now"),
+        revision=1,
+    ),
+    Nothing,
+)
+_UNVERIFIED = Statement(
+    select(col(User.id))
+    .where(col(User.email_verified_at).is_(None), col(User.created_at) < bindparam("before"))
+    .order_by(col(User.created_at))
+    .limit(bindparam("most", type_=Integer())),
+    UserId,
 )
 _DELETE = Statement(delete(User).where(col(User.id) == bindparam("its_id")), Nothing)
 _SEARCHED = func.lower(col(User.email)) + " " + func.lower(func.coalesce(col(User.name), ""))
@@ -66,6 +88,18 @@ class UserRepository(Repository):
             User, user_id, with_for_update=True, populate_existing=True
         )
         return None if found is None else as_expected(found)
+
+    async def replace(
+        self, user_id: UUID, *, by: UUID, name: str | None, locale: str | None, now: datetime
+    ) -> None:
+        """Make the row of a user that of another, who has verified the address and begins with it."""
+        await self.database.execute(
+            _REPLACE, its_id=user_id, new_id=by, new_name=name, new_locale=locale, now=now
+        )
+
+    async def unverified(self, before: datetime, most: int) -> list[UUID]:
+        """Return up to `most` users, oldest first, who were added before a moment and have not verified."""
+        return [row.id for row in await self.database.fetch_all(_UNVERIFIED, before=before, most=most)]
 
     async def page(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
         """Return a page of users; `wanted.email` is a normalised address."""

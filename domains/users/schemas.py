@@ -22,6 +22,12 @@ class UserRow(Row):
     revision: int
 
 
+class UserId(Row):
+    """The id of a user."""
+
+    id: UUID
+
+
 class UserBody(RevisedBody):
     """A user."""
 

@@ -11,6 +11,7 @@ from domains.users.schemas import UserChange, UserFilter, UserRow
 from domains.users.settings import UsersSettings
 from shared.clock import Clock
 from shared.database import TransactionFactory
+from shared.errors import DatabaseBusy
 from shared.pagination import Page, PageRequest
 
 
@@ -96,28 +97,22 @@ class Directory:
             await self.repository.add_unless_known(user)
             row = await self.repository.find_by_address(user.email_normalised)
         if row is None:
-            message = "a user was deleted between two statements"
-            raise RuntimeError(message)
+            raise DatabaseBusy  # the user was erased between the two statements; a retry adds the new one
         return self._person(row)
 
-    async def mark_verified(self, user_id: UUID) -> None:
-        """Note that this person reads mail sent to the address."""
+    async def replace(self, user_id: UUID, *, by: UUID, name: str | None, locale: str | None) -> None:
+        """Give the address of an unverified user to a new one, who has verified it."""
         async with self.transaction():
-            user = await self.repository.lock(user_id)
-            if user is not None:
-                user.verify(self.clock.now())
+            await self.repository.replace(user_id, by=by, name=name, locale=locale, now=self.clock.now())
+
+    async def unverified(self, *, before: datetime, most: int) -> list[UUID]:
+        """Return up to `most` users who registered before a moment and never verified their address."""
+        return await self.repository.unverified(before, most)
 
     async def hold(self, user_id: UUID) -> None:
         """Let nobody change this person before the open transaction ends. Raises PreconditionFailed."""
         async with self.transaction():
             await self.repository.lock(user_id)
-
-    async def rename(self, user_id: UUID, *, name: str | None, locale: str | None) -> None:
-        """Replace what a user is called and reads."""
-        async with self.transaction():
-            user = await self.repository.lock(user_id)
-            if user is not None:
-                user.rename(name=name, locale=locale, now=self.clock.now())
 
     async def purge(self, owner_id: UUID) -> None:
         """Erase a user, whose address is then free again."""
@@ -125,12 +120,13 @@ class Directory:
             await self.repository.delete(owner_id)
 
     def _person(self, row: UserRow) -> Person:
+        is_verified = row.email_verified_at is not None
         return Person(
             id=row.id,
             email=row.email,
-            email_verified=row.email_verified_at is not None,
-            name=row.name,
-            locale=row.locale or self.settings.users_default_locale,
+            email_verified=is_verified,
+            name=row.name if is_verified else None,
+            locale=(row.locale if is_verified else None) or self.settings.users_default_locale,
         )
 
 

@@ -8,12 +8,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 from sqlmodel import select as select_model
 
-from domains.auth.models import Account, OneTimeToken, Registration, TokenPurpose
-from domains.auth.schemas import RegistrationRow, SignInRow, TokenRow
+from domains.auth.models import Account, AccountStatus, OneTimeToken, Registration, Session, TokenPurpose
+from domains.auth.schemas import HeldRow, RegistrationRow, SignInRow, TokenRow
 from shared.models import columns
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
-from shared.transactions import current_session
+from shared.transactions import current_session, lock_account_first, require_locked_account
 
 _SIGN_IN = Statement(
     select(*columns(Account, SignInRow)).where(col(Account.user_id) == bindparam("its_user")), SignInRow
@@ -23,6 +23,26 @@ _ADD_ACCOUNT = Statement(
     .values({name: bindparam(f"new_{name}") for name in Account.model_fields})
     .on_conflict_do_nothing(index_elements=["user_id"]),
     Nothing,
+)
+_LOCK_OWNER = Statement(
+    select(col(Account.user_id))
+    .where(col(Account.user_id) == bindparam("its_user"), col(Account.status) != AccountStatus.DELETING)
+    .with_for_update(read=True),
+    HeldRow,
+)
+# In this order: the account, then its session.
+_LOCK_CALLER = Statement(
+    select(col(Account.user_id))
+    .join(Session, col(Session.user_id) == col(Account.user_id))
+    .where(
+        col(Account.user_id) == bindparam("its_user"),
+        col(Account.status) == AccountStatus.ACTIVE,
+        col(Session.id) == bindparam("its_session"),
+        col(Session.ended_at).is_(None),
+        col(Session.absolute_expires_at) > bindparam("now"),
+    )
+    .with_for_update(read=True, of=(Account, Session)),
+    HeldRow,
 )
 _DELETE_ACCOUNT = Statement(delete(Account).where(col(Account.user_id) == bindparam("its_user")), Nothing)
 
@@ -83,10 +103,25 @@ class AccountRepository(Repository):
         )
 
     async def lock(self, user_id: UUID) -> Account | None:
-        """Return an account that the open transaction is going to change."""
+        """Return an account that the open transaction is going to change, or whose sessions and tokens it is.
+
+        The first statement of its transaction: see `lock_account_first`.
+        """
+        lock_account_first(user_id)
         return await (await current_session()).get(
             Account, user_id, with_for_update=True, populate_existing=True
         )
+
+    async def lock_owner(self, user_id: UUID) -> bool:
+        """Keep an account from being changed until the open transaction ends; False: deleted, or being deleted."""
+        lock_account_first(user_id)
+        return await self.database.fetch_one(_LOCK_OWNER, its_user=user_id) is not None
+
+    async def lock_caller(self, user_id: UUID, session_id: UUID, now: datetime) -> bool:
+        """Keep an account and its session as they are until the open transaction ends; False: they may not act."""
+        lock_account_first(user_id)
+        found = await self.database.fetch_one(_LOCK_CALLER, its_user=user_id, its_session=session_id, now=now)
+        return found is not None
 
     async def find_registration(self, registration_id: UUID) -> RegistrationRow | None:
         """Return a registration."""
@@ -102,6 +137,7 @@ class AccountRepository(Repository):
 
     async def delete_registrations(self, user_id: UUID) -> None:
         """Forget the registrations of a user, with their passwords."""
+        require_locked_account()
         await self.database.execute(_DELETE_REGISTRATIONS, its_user=user_id)
 
     async def find_token(self, token_hash: bytes, purpose: TokenPurpose) -> TokenRow | None:
@@ -110,6 +146,7 @@ class AccountRepository(Repository):
 
     async def lock_token(self, token_hash: bytes, purpose: TokenPurpose) -> OneTimeToken | None:
         """Return a one-time token that the open transaction is going to use; a second one waits here."""
+        require_locked_account()
         clause = (
             select_model(OneTimeToken)
             .where(col(OneTimeToken.token_hash) == token_hash, col(OneTimeToken.purpose) == purpose)
@@ -120,6 +157,7 @@ class AccountRepository(Repository):
 
     async def void_tokens(self, user_id: UUID, purpose: TokenPurpose, now: datetime) -> None:
         """Make every unused token of a purpose useless."""
+        require_locked_account()
         await self.database.execute(_VOID_TOKENS, its_user=user_id, its_purpose=purpose, now=now)
 
     async def void_all_tokens(self, now: datetime) -> int:
@@ -128,6 +166,7 @@ class AccountRepository(Repository):
 
     async def delete_all_of(self, user_id: UUID) -> None:
         """Delete a user's account, registrations and tokens."""
+        require_locked_account()
         for statement in (_DELETE_TOKENS, _DELETE_REGISTRATIONS, _DELETE_ACCOUNT):
             await self.database.execute(statement, its_user=user_id)
 

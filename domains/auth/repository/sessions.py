@@ -5,14 +5,15 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlmodel import col
+from sqlmodel import select as select_model
 
-from domains.auth.models import Account, EndReason, Session
+from domains.auth.models import Account, AccountStatus, EndReason, Session
 from domains.auth.schemas import CallerRow, FamiliarityRow, SessionRow
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
-from shared.transactions import current_session
+from shared.transactions import current_session, lock_account_first, require_locked_account
 
 _CALLER = Statement(
     select(
@@ -92,11 +93,21 @@ class SessionRepository(Repository):
         """Return a session."""
         return await self.database.fetch_one(_BY_ID, its_id=session_id)
 
-    async def lock(self, session_id: UUID) -> Session | None:
-        """Return a session that the open transaction is going to change; a parallel refresh waits here."""
-        return await (await current_session()).get(
-            Session, session_id, with_for_update=True, populate_existing=True
+    async def lock_with_account(self, session_id: UUID) -> tuple[AccountStatus | None, Session | None]:
+        """Return a session that the open transaction is going to change, and its account's status; lock both.
+
+        PostgreSQL takes the locks of one statement in the order of its `OF`: the account's, then the session's.
+        """
+        lock_account_first(session_id)
+        clause = (
+            select_model(col(Account.status), Session)
+            .join(Session, col(Session.user_id) == col(Account.user_id))
+            .where(col(Session.id) == session_id)
+            .with_for_update(of=(Account, Session))
+            .execution_options(populate_existing=True)
         )
+        found = (await (await current_session()).exec(clause)).one_or_none()
+        return (None, None) if found is None else (found[0], found[1])
 
     async def familiarity(self, session: Session) -> FamiliarityRow:
         """Tell how well this sign-in fits the person's earlier ones."""
@@ -115,6 +126,7 @@ class SessionRepository(Repository):
 
     async def end_one(self, user_id: UUID, session_id: UUID, reason: EndReason, now: datetime) -> bool:
         """End one session of a person; tell whether it was there and living."""
+        require_locked_account()
         changed = await self.database.execute(
             _END_ONE, its_user=user_id, its_id=session_id, reason=reason.value, now=now
         )
@@ -122,12 +134,14 @@ class SessionRepository(Repository):
 
     async def end_others(self, user_id: UUID, session_id: UUID, reason: EndReason, now: datetime) -> None:
         """End every session of a person but this one."""
+        require_locked_account()
         await self.database.execute(
             _END_OTHERS, its_user=user_id, its_id=session_id, reason=reason.value, now=now
         )
 
     async def end_all(self, user_id: UUID, reason: EndReason, now: datetime) -> None:
         """End every session of a person."""
+        require_locked_account()
         await self.database.execute(_END_ALL, its_user=user_id, reason=reason.value, now=now)
 
     async def end_everybodys(self, reason: EndReason, now: datetime) -> int:
@@ -140,6 +154,7 @@ class SessionRepository(Repository):
 
     async def delete_all_of(self, user_id: UUID) -> None:
         """Delete a person's sessions."""
+        require_locked_account()
         await self.database.execute(_DELETE, its_user=user_id)
 
     async def sweep(self, before: datetime) -> None:

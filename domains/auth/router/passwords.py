@@ -25,7 +25,10 @@ async def forgot_password(body: AddressBody, passwords: Passwords, visitor: From
     responses=problems(InvalidToken, PasswordRefused, HashingBusy),
 )
 async def reset_password(body: ResetBody, passwords: Passwords, visitor: From) -> None:
-    """Set a new password with the token from the mail. Every session ends, and the address is verified by it."""
+    """Set a new password with the token from the mail. Every session ends.
+
+    If the address was not verified, it is verified by it, and the account begins anew as with the link that verifies.
+    """
     await passwords.reset(body, visitor)
 
 

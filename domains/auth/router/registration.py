@@ -27,7 +27,8 @@ async def register(body: RegisterBody, registrations: Registrations, visitor: Fr
 async def verify_email(body: TokenBody, registrations: Registrations, visitor: From) -> None:
     """Verify an address with the token from its mail.
 
-    The password of that registration is the account's from now on, and every session that was begun before ends.
+    The account begins anew, with a new user id: the password, name and language are those of that registration, every
+    session that was begun before ends, and what was stored before is erased, because it may be a stranger's.
     """
     await registrations.verify(body.token, visitor)
 

@@ -126,8 +126,11 @@ class AccountService:
         keepers = self.keepers()
         for done, keeper in enumerate(keepers):
             await context.progress(done, len(keepers))
-            await keeper.purge(user_id)
+            async with self.base.transaction():
+                await self.base.accounts.lock(user_id)
+                await keeper.purge(user_id)
         async with self.base.transaction():
+            await self.base.accounts.lock(user_id)
             await self.base.sessions.delete_all_of(user_id)
             await self.base.accounts.delete_all_of(user_id)
             await context.finish()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from domains.auth.models import SecurityEventKind
-from domains.auth.public import AccountVerified
+from domains.auth.models import Account, AccountStatus, EndReason, SecurityEventKind
+from domains.auth.public import AccountDeleted, AccountVerified
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
 from domains.auth.schemas import Visitor
@@ -13,7 +13,17 @@ from domains.auth.settings import AuthSettings
 from domains.users.public import UserDirectory
 from shared.clock import Clock
 from shared.database import TransactionFactory
+from shared.ids import new_id
 from shared.jobs import Outbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewOwner:
+    """What the person who verifies an address brings with them."""
+
+    password_hash: str
+    name: str | None = None
+    locale: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +39,26 @@ class Foundation:
     sessions: SessionRepository
     trail: Trail
 
-    async def note_verified(self, user_id: UUID, visitor: Visitor) -> None:
-        """Note in the open transaction that somebody reads the mail of their address, and tell who reacts to it."""
-        await self.users.mark_verified(user_id)
-        await self.trail.record(SecurityEventKind.EMAIL_VERIFIED, user_id=user_id, visitor=visitor)
+    async def replace(self, account: Account, new: NewOwner, visitor: Visitor) -> UUID:
+        """Give the address of an account to the person who has verified it; return the new account's id.
+
+        Until then the account is provisional: whoever registered the address may have stored things in it. So the
+        verified account is another one, and the provisional one is erased by the deletion of accounts, whatever a
+        domain keeps. The account must be locked.
+        """
+        now, user_id = self.clock.now(), new_id()
+        account.set_status(AccountStatus.DELETING, now)
+        await self.sessions.end_all(account.user_id, EndReason.ADDRESS_VERIFIED, now)
+        await self.users.replace(account.user_id, by=user_id, name=new.name, locale=new.locale)
+        await self.accounts.add(
+            Account(user_id=user_id, password_hash=new.password_hash, created_at=now, updated_at=now)
+        )
+        await self.trail.record(
+            SecurityEventKind.EMAIL_VERIFIED,
+            user_id=user_id,
+            visitor=visitor,
+            replaces=str(account.user_id),
+        )
+        await self.outbox.publish(AccountDeleted(user_id=account.user_id))
         await self.outbox.publish(AccountVerified(owner_id=user_id, user_id=user_id))
+        return user_id

@@ -42,6 +42,8 @@ class MailService:
         forgot_page = f"{self.links_url}{FORGOT_PATH}"
         prepared = self._prepare("already_registered", person, forgot_url=forgot_page)
         async with self.base.transaction():
+            if not await self._lock_active(person):
+                return
             await self.base.accounts.delete_registrations(person.id)
             await self.mailer.send(prepared)
             await context.finish()
@@ -77,22 +79,28 @@ class MailService:
             lifetime=_readable(lifetime),
         )
         async with self.base.transaction():
+            if not await self._lock_active(person):
+                return
             await self.base.accounts.void_tokens(person.id, TokenPurpose.RESET_PASSWORD, token.created_at)
             await self.base.accounts.add(token)
             await self.mailer.send(prepared)
             await context.finish()
 
     async def tell_password_changed(self, user_id: UUID, context: JobContext) -> None:
-        """Tell a person that their password was changed."""
+        """Tell a person that their password was changed.
+
+        An address that is not verified may be a stranger's: it gets the mails that verify and reset, which are
+        counted, and no others.
+        """
         person = await self._welcome_person(user_id)
-        if person is not None:
+        if person is not None and person.email_verified:
             await self._send("password_changed", person, context, forgot_url=f"{self.links_url}{FORGOT_PATH}")
 
     async def tell_new_sign_in(self, session_id: UUID, context: JobContext) -> None:
-        """Tell a person of a sign-in from somewhere new."""
+        """Tell a person of a sign-in from somewhere new; as `tell_password_changed`."""
         session = await self.base.sessions.find(session_id)
         person = await self._welcome_person(session.user_id) if session else None
-        if session is None or person is None:
+        if session is None or person is None or not person.email_verified:
             return
         await self._send(
             "new_sign_in",
@@ -114,11 +122,14 @@ class MailService:
             "verify_email",
             person,
             secret=True,
+            locale=registration.locale,
             url=self._link(VERIFY_PATH, secret),
             moment=registration.created_at,
             lifetime=_readable(lifetime),
         )
         async with self.base.transaction():
+            if not await self._lock_active(person):
+                return
             await self.base.accounts.add(token)
             await self.mailer.send(prepared)
             await context.finish()
@@ -126,8 +137,15 @@ class MailService:
     async def _send(self, template: str, person: Person, context: JobContext, **variables: Any) -> None:
         prepared = self._prepare(template, person, **variables)
         async with self.base.transaction():
+            if not await self._lock_active(person):
+                return
             await self.mailer.send(prepared)
             await context.finish()
+
+    async def _lock_active(self, person: Person) -> bool:
+        """Lock the account, first in the open transaction; False: since it was read, it was disabled or deleted."""
+        account = await self.base.accounts.lock(person.id)
+        return account is not None and account.status is AccountStatus.ACTIVE
 
     async def _welcome_person(self, user_id: UUID | None) -> Person | None:
         """Return the user, if there is one whose account lets people in."""
@@ -139,15 +157,21 @@ class MailService:
         return await self.base.users.find(user_id)
 
     def _prepare(
-        self, template: str, person: Person, *, secret: bool = False, **variables: Any
+        self,
+        template: str,
+        person: Person,
+        *,
+        secret: bool = False,
+        locale: str | None = None,
+        **variables: Any,
     ) -> PreparedMail:
         return self.mailer.prepare(
             OutgoingMail(
                 template=f"auth/{template}",
                 to=person.email,
-                to_name=person.name if person.email_verified else None,
-                variables={"name": person.name if person.email_verified else None, **variables},
-                locale=person.locale,
+                to_name=person.name,
+                variables={"name": person.name, **variables},
+                locale=locale or person.locale,
                 owner_id=person.id,
                 when_uncertain=WhenUncertain.RESEND,
                 category="security",

@@ -10,7 +10,7 @@ from domains.auth.models import Account, AccountStatus, EndReason, SecurityEvent
 from domains.auth.public import PasswordChanged
 from domains.auth.schemas import ChangePasswordBody, ResetBody, SignInRow, Visitor
 from domains.auth.service.follow_ups import RESET, MailRequest
-from domains.auth.service.foundation import Foundation
+from domains.auth.service.foundation import Foundation, NewOwner
 from domains.auth.service.limits import Limits
 from domains.users.public import Person, key_of_address
 from shared.identity import Principal, SessionEnded
@@ -85,7 +85,9 @@ class PasswordService:
             await self.base.outbox.enqueue(RESET, MailRequest(user_id=user_id))
 
     async def reset(self, body: ResetBody, visitor: Visitor) -> None:
-        """Set a new password with the token of a reset mail. Every session ends; the address is verified by it.
+        """Set a new password with the token of a reset mail. Every session ends.
+
+        An address that was not verified is verified by it, and its account replaced as by the link that verifies.
 
         Raises:
             InvalidToken: unknown, used, expired, or overtaken by a newer one.
@@ -93,17 +95,14 @@ class PasswordService:
         """
         person = await self._look_at(body)
         password_hash = await self.hasher.hash(body.password)
-        now = self.base.clock.now()
         async with self.base.transaction():
-            account = await self._use(body.token)
-            account.set_password(password_hash, now)
-            if not person.email_verified:
-                await self.base.note_verified(account.user_id, visitor)
-            await self.base.accounts.void_tokens(account.user_id, TokenPurpose.VERIFY_EMAIL, now)
-            await self.base.accounts.delete_registrations(account.user_id)
-            await self.base.sessions.end_all(account.user_id, EndReason.PASSWORD_CHANGED, now)
+            account = await self._use(body.token, person.id)
+            if person.email_verified:
+                user_id = await self._set(account, password_hash)
+            else:
+                user_id = await self.base.replace(account, NewOwner(password_hash=password_hash), visitor)
+            await self._tell(user_id, SecurityEventKind.PASSWORD_RESET, visitor)
             await self.limits.forgive_address(person.email)
-            await self._tell(account.user_id, SecurityEventKind.PASSWORD_RESET, visitor)
 
     async def change(self, principal: Principal, body: ChangePasswordBody, visitor: Visitor) -> None:
         """Replace the password; every other session ends, and reset tokens are void.
@@ -142,16 +141,27 @@ class PasswordService:
         check_password(body.password, email=person.email)
         return person
 
-    async def _use(self, token: str) -> Account:
+    async def _use(self, token: str, user_id: UUID) -> Account:
+        """Lock the account and use the token; return the account."""
         now = self.base.clock.now()
+        account = await self.base.accounts.lock(user_id)
+        if account is None or account.status is not AccountStatus.ACTIVE:
+            raise InvalidToken
         found = await self.base.accounts.lock_token(hash_of_token(token), TokenPurpose.RESET_PASSWORD)
         if found is None or not found.is_good(now):
             raise InvalidToken
-        account = await self.base.accounts.lock(found.user_id)
-        if account is None or account.status is not AccountStatus.ACTIVE:
-            raise InvalidToken
         found.used_at = now
         return account
+
+    async def _set(self, account: Account, password_hash: str) -> UUID:
+        """Replace the password, and end all that was begun with the old one; return whose it is."""
+        now = self.base.clock.now()
+        account.set_password(password_hash, now)
+        for purpose in TokenPurpose:
+            await self.base.accounts.void_tokens(account.user_id, purpose, now)
+        await self.base.accounts.delete_registrations(account.user_id)
+        await self.base.sessions.end_all(account.user_id, EndReason.PASSWORD_CHANGED, now)
+        return account.user_id
 
     async def _tell(self, user_id: UUID, event: SecurityEventKind, visitor: Visitor) -> None:
         await self.base.trail.record(event, user_id=user_id, visitor=visitor)

@@ -9,15 +9,13 @@ from domains.auth.gateway.secrets import hash_of_token
 from domains.auth.models import (
     Account,
     AccountStatus,
-    EndReason,
-    OneTimeToken,
     Registration,
     SecurityEventKind,
     TokenPurpose,
 )
 from domains.auth.schemas import RegisterBody, Visitor
 from domains.auth.service.follow_ups import ANSWER_REGISTRATION, VERIFY, MailRequest, RegistrationReceived
-from domains.auth.service.foundation import Foundation
+from domains.auth.service.foundation import Foundation, NewOwner
 from domains.auth.service.limits import Limits
 from domains.auth.service.passwords import check_password
 from domains.users.public import NewPerson
@@ -73,56 +71,46 @@ class RegistrationService:
             await self.base.outbox.enqueue(VERIFY, MailRequest(user_id=person.id if person else None))
 
     async def verify(self, token: str, visitor: Visitor) -> None:
-        """Verify an address with the token of a registration's mail, and let this registration's password be the one.
+        """Verify an address with the token of a registration's mail. Its password, name and language are the account's.
 
-        Every session begun before ends, and every other token is void: they may be those of somebody who registered
-        the address without owning it.
+        The account that was there is replaced: what was stored in it, its sessions, and every other token end with it,
+        since they may be those of a person who registered the address without owning it.
 
         Raises:
             InvalidToken: unknown, used or expired.
         """
-        now = self.base.clock.now()
+        found = await self.base.accounts.find_token(hash_of_token(token), TokenPurpose.VERIFY_EMAIL)
+        if found is None:
+            raise InvalidToken
         async with self.base.transaction():
-            found = await self._use(token, now)
-            account, registration = await self._load(found)
-            if account.registration_id != registration.id:
-                await self._adopt(account, registration, now)
-            await self._void_everything_else(account.user_id, now)
-            await self.base.note_verified(account.user_id, visitor)
+            account = await self.base.accounts.lock(found.user_id)
+            registration = await self._use(token)
+            if account is None or registration is None or account.status is not AccountStatus.ACTIVE:
+                raise InvalidToken
+            await self.base.replace(account, _owner(account, registration), visitor)
 
-    async def _use(self, token: str, now: datetime) -> OneTimeToken:
+    async def _use(self, token: str) -> Registration | None:
+        now = self.base.clock.now()
         found = await self.base.accounts.lock_token(hash_of_token(token), TokenPurpose.VERIFY_EMAIL)
-        if found is None or not found.is_good(now):
+        if found is None or not found.is_good(now) or found.registration_id is None:
             raise InvalidToken
         found.used_at = now
-        return found
-
-    async def _load(self, token: OneTimeToken) -> tuple[Account, Registration]:
-        account = await self.base.accounts.lock(token.user_id)
-        registration = (
-            await self.base.accounts.load_registration(token.registration_id)
-            if token.registration_id
-            else None
-        )
-        if account is None or registration is None or account.status is not AccountStatus.ACTIVE:
-            raise InvalidToken
-        return account, registration
-
-    async def _adopt(self, account: Account, registration: Registration, now: datetime) -> None:
-        account.set_password(registration.password_hash, now)
-        account.registration_id = registration.id
-        await self.base.users.rename(account.user_id, name=registration.name, locale=registration.locale)
-
-    async def _void_everything_else(self, user_id: UUID, now: datetime) -> None:
-        for purpose in TokenPurpose:
-            await self.base.accounts.void_tokens(user_id, purpose, now)
-        await self.base.accounts.delete_registrations(user_id)
-        await self.base.sessions.end_all(user_id, EndReason.ADDRESS_VERIFIED, now)
+        return await self.base.accounts.load_registration(found.registration_id)
 
 
 def _registration(user_id: UUID, body: RegisterBody, password_hash: str, now: datetime) -> Registration:
     return Registration(
         user_id=user_id, password_hash=password_hash, name=body.name, locale=body.locale, created_at=now
+    )
+
+
+def _owner(account: Account, registration: Registration) -> NewOwner:
+    """Return what a registration brings; a password that its account has changed meanwhile stays."""
+    founded = account.registration_id == registration.id
+    return NewOwner(
+        password_hash=account.password_hash if founded else registration.password_hash,
+        name=registration.name,
+        locale=registration.locale,
     )
 
 

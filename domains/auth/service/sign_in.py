@@ -90,8 +90,8 @@ class SessionService:
     async def refresh(self, token: str, visitor: Visitor) -> IssuedTokens:
         """Renew a session's tokens.
 
-        The row's lock lets parallel calls pass one by one, so that there is exactly one successor: the first rotates,
-        the others are its direct parent and get the same one. An old token ends the session, and that is committed.
+        The locks let parallel calls pass one by one, so that there is exactly one successor: the first rotates, the
+        others are its direct parent and get the same one. An old token ends the session, and that is committed.
 
         Raises:
             InvalidRefreshToken: not genuine, or the session is over.
@@ -100,8 +100,8 @@ class SessionService:
         claim = self.key.read_refresh_token(token)
         now = self.base.clock.now()
         async with self.base.transaction(own=True):
-            session = await self.base.sessions.lock(claim.session_id)
-            presented = await self._present(session, claim.counter, now)
+            status, session = await self.base.sessions.lock_with_account(claim.session_id)
+            presented = self._present(status, session, claim.counter, now)
             if session is not None and presented is Presented.CURRENT:
                 session.rotate(now=now, idle=timedelta(days=self.base.settings.auth_refresh_idle_days))
             if session is not None and presented is Presented.OLD:
@@ -118,6 +118,7 @@ class SessionService:
             raise SessionNotFound
         now, user_id = self.base.clock.now(), principal.user_id
         async with self.base.transaction():
+            await self.base.accounts.lock(user_id)
             match scope:
                 case LogoutScope.THIS:
                     await self.base.sessions.end_one(user_id, principal.session_id, EndReason.LOGGED_OUT, now)
@@ -147,6 +148,7 @@ class SessionService:
         """
         now = self.base.clock.now()
         async with self.base.transaction():
+            await self.base.accounts.lock(principal.user_id)
             if not await self.base.sessions.end_one(principal.user_id, session_id, EndReason.REVOKED, now):
                 raise SessionNotFound
             await self.base.trail.record(
@@ -166,11 +168,12 @@ class SessionService:
             return
         now = self.base.clock.now()
         async with self.base.transaction():
-            row = await self.base.sessions.find(session_id)
-            if row and await self.base.sessions.end_one(row.user_id, session_id, EndReason.REVOKED, now):
+            _, session = await self.base.sessions.lock_with_account(session_id)
+            if session is not None and session.ended_at is None:
+                session.end(EndReason.REVOKED, now)
                 await self.base.trail.record(
                     SecurityEventKind.SESSION_REVOKED,
-                    user_id=row.user_id,
+                    user_id=session.user_id,
                     visitor=visitor,
                     session_id=session_id,
                 )
@@ -219,11 +222,10 @@ class SessionService:
         if known.earlier > 0 and known.alike == 0:
             await self.base.outbox.enqueue(NEW_SIGN_IN, NewSignIn(session_id=session.id))
 
-    async def _present(self, session: Session | None, counter: int, now: datetime) -> Presented:
-        if session is None:
-            return Presented.OVER
-        account = await self.base.accounts.find(session.user_id)
-        if account is None or account.status is not AccountStatus.ACTIVE:
+    def _present(
+        self, status: AccountStatus | None, session: Session | None, counter: int, now: datetime
+    ) -> Presented:
+        if session is None or status is not AccountStatus.ACTIVE:
             return Presented.OVER
         return session.present(
             counter, now=now, grace=timedelta(seconds=self.base.settings.auth_refresh_grace)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import some_address
 from tests.mails import mails_to
+from tests.people import PASSWORD, Person, some_email
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,16 @@ def _mail(message: EmailMessage) -> Mail:
 @pytest.fixture
 def inbox(servers, work_off) -> Inbox:
     return Inbox(servers.mails, work_off)
+
+
+@pytest.fixture
+async def verified(client, people, inbox) -> Person:
+    """A person who has registered, verified the address and signed in."""
+    email = some_email()
+    await client.post("/v1/auth/register", json={"email": email, "password": PASSWORD})
+    token = (await inbox.last(email)).token
+    assert (await client.post("/v1/auth/email/verify", json={"token": token})).status_code == 204
+    return await people.sign_in(email)
 
 
 @pytest.fixture

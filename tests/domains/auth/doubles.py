@@ -89,14 +89,12 @@ class Users:
             self.people[new.id] = found
         return found
 
-    async def mark_verified(self, user_id):
-        self.people[user_id] = replace(self.people[user_id], email_verified=True)
+    async def replace(self, user_id, *, by, name, locale):
+        person = self.people.pop(user_id)
+        self.people[by] = replace(person, id=by, name=name, locale=locale, email_verified=True)
 
     async def hold(self, user_id):
         """Nobody else is there."""
-
-    async def rename(self, user_id, *, name, locale):
-        self.people[user_id] = replace(self.people[user_id], name=name, locale=locale)
 
 
 class Accounts:
@@ -154,15 +152,18 @@ class Accounts:
 
 
 class Sessions:
-    def __init__(self):
+    def __init__(self, accounts):
         self.rows = {}
+        self.accounts = accounts
 
     async def add(self, session):
         self.rows[session.id] = session
         return session
 
-    async def lock(self, session_id):
-        return self.rows.get(session_id)
+    async def lock_with_account(self, session_id):
+        session = self.rows.get(session_id)
+        account = self.accounts.accounts.get(session.user_id) if session else None
+        return (account.status if account else None), session
 
     async def find(self, session_id):
         return self.rows.get(session_id)
@@ -275,7 +276,8 @@ class House:
 
     def __init__(self, **settings):
         self.clock, self.transactions = HeldClock(), Transactions()
-        self.users, self.accounts, self.sessions = Users(), Accounts(), Sessions()
+        self.users, self.accounts = Users(), Accounts()
+        self.sessions = Sessions(self.accounts)
         self.trail, self.outbox, self.mailer = Trail(), Outbox(), Mailer()
         self.settings, self.key = AuthSettings(**settings), TokenKey(SEED)
         self.hasher = PlainHasher(self.transactions)

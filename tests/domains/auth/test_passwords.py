@@ -126,7 +126,8 @@ async def test_the_current_password_is_needed_to_change_it(client, user, sign_in
     assert (await sign_in(user.email, user.password)).status_code == 200
 
 
-async def test_a_changed_password_ends_the_other_sessions_only(client, people, user, sign_in, inbox):
+async def test_a_changed_password_ends_the_other_sessions_only(client, people, verified, sign_in, inbox):
+    user = verified
     elsewhere = await people.sign_in(user.email, user.password)
     assert (await _change(client, user, user.password)).status_code == 204
     assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 200

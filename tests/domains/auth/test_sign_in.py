@@ -225,7 +225,8 @@ async def test_anothers_session_can_not_be_told_from_none(client, user, other):
     assert (await client.get("/v1/users/me", headers=other.headers)).status_code == 200
 
 
-async def test_a_sign_in_from_somewhere_new_is_told_by_mail(user, sign_in, inbox, address):
+async def test_a_sign_in_from_somewhere_new_is_told_by_mail(verified, sign_in, inbox, address):
+    user = verified
     before = len(await inbox.of(user.email))
     await sign_in(user.email, user.password, address=address, agent="a new phone")
     mails = await inbox.of(user.email)

@@ -46,6 +46,12 @@ class Rows:
     async def lock(self, user_id):
         return self.users.get(user_id)
 
+    async def replace(self, user_id, *, by, name, locale, now):
+        user = self.users.pop(user_id, None)
+        if user is not None:
+            user.id, user.name, user.locale, user.email_verified_at = by, name, locale, now
+            self.users[by] = user
+
     async def delete(self, user_id):
         self.users.pop(user_id, None)
 
@@ -102,25 +108,27 @@ async def test_nobody_is_found_for_what_is_no_address(directory):
     assert await directory.find(uuid4()) is None
 
 
-async def test_the_first_verification_counts(directory, rows):
-    person = await directory.find_or_add(NewPerson(uuid4(), "ada@example.com"))
-    await directory.mark_verified(person.id)
-    revision = rows.users[person.id].revision
-    await directory.mark_verified(person.id)
-    assert rows.users[person.id].revision == revision == 2
-    assert (await directory.find(person.id)).email_verified
+async def test_the_person_who_verifies_is_a_new_user_with_the_same_address(directory):
+    stranger = await directory.find_or_add(NewPerson(uuid4(), "ada@example.com", name="Mallory"))
+    owner_id = uuid4()
+    await directory.replace(stranger.id, by=owner_id, name="Ada", locale="de")
+    assert await directory.find(stranger.id) is None
+    owner = await directory.find_by_address("ada@example.com")
+    assert (owner.id, owner.name, owner.locale, owner.email_verified) == (owner_id, "Ada", "de", True)
+
+
+async def test_the_name_and_language_of_an_unverified_user_are_told_to_no_other_domain(directory):
+    person = await directory.find_or_add(NewPerson(uuid4(), "ada@example.com", name="Prize", locale="de"))
+    assert (person.name, person.locale) == (None, "en")
 
 
 async def test_commands_about_nobody_do_nothing(directory):
-    await directory.mark_verified(uuid4())
-    await directory.rename(uuid4(), name="Ada", locale=None)
+    await directory.replace(uuid4(), by=uuid4(), name="Ada", locale=None)
     await directory.purge(uuid4())
 
 
 async def test_who_is_purged_is_gone(directory):
     person = await directory.find_or_add(NewPerson(uuid4(), "ada@example.com"))
-    await directory.rename(person.id, name="Ada", locale="de")
-    assert (await directory.find(person.id)).name == "Ada"
     await directory.purge(person.id)
     assert await directory.find(person.id) is None
 
