@@ -29,10 +29,9 @@ async def measure_pictures(place: Workplace, figures: Figures) -> None:
             for number in range(ROUNDS + 1):
                 begun = time.perf_counter()
                 for _ in range(PICTURES):
-                    await sandbox.perform(
+                    await sandbox.make(
                         "render_image",
-                        input=str(given),
-                        output=str(folder / "thumb.webp"),
+                        source=given,
                         size=SIZE,
                         content_type="image/jpeg",
                         max_pixels=40_000_000,

@@ -181,10 +181,15 @@ class WorkNotFinished(AppError):
 
 
 class SandboxUnavailable(Unavailable):
-    """The confined process can't be started here."""
+    """The confined process can't be started here. `reason` is a sentence for operators; clients don't see it."""
 
     code = "files.sandbox_unavailable"
     detail = "Images and documents can't be opened safely on this machine at the moment."
+
+    def __init__(self, *, reason: str = "") -> None:
+        """Keep the reason."""
+        super().__init__()
+        self.reason = reason
 
 
 class StoreUnavailable(Unavailable):

@@ -99,6 +99,20 @@ class FilesSettings(BaseModel):
         " (Linux, x86_64 and aarch64). Where that is impossible nothing is rendered, unless this is `off`,"
         " which production refuses.",
     )
+    files_sandbox_user: int = Field(
+        65533,
+        description="User and group id that this process takes when the worker runs as root. Nothing else should run as"
+        " or belong to it.",
+        ge=1,
+        le=4_294_967_294,
+    )
+    files_sandbox_threads: int = Field(
+        4096,
+        description="Processes and threads that the user of this process may have on the machine in all (RLIMIT_NPROC)"
+        " when it wants another thread.",
+        ge=16,
+        le=1_000_000,
+    )
     files_sandbox_memory_bytes: int = Field(
         512 * _MIB, description="Address space of that process, in bytes.", ge=128 * _MIB, le=16 * _GIB
     )

@@ -96,18 +96,6 @@ class ObjectFiles:
             async for piece in self.read(key, 0, size):
                 await asyncio.to_thread(file.write, piece)
 
-    async def store_file(self, key: str, source: Path) -> int:
-        """Store a local file; return its size in bytes."""
-        size = (await asyncio.to_thread(source.stat)).st_size
-        try:
-            with span("store put", "client", about={"tulou.store.key": key}):
-                await obstore.put_async(
-                    self._store, key, source, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
-                )
-        except (BaseError, OSError) as error:
-            raise _translated(error) from error
-        return size
-
     async def delete(self, key: str) -> None:
         """Delete an object, and what a killed upload of it may have left. One that is gone is no error."""
         try:

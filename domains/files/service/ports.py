@@ -23,10 +23,6 @@ class Store(Protocol):
         """Copy an object of `size` bytes into a local file."""
         ...
 
-    async def store_file(self, key: str, source: Path) -> int:
-        """Store a local file; return its size in bytes."""
-        ...
-
     async def delete(self, key: str) -> None:
         """Delete an object; one that is gone is no error."""
         ...
@@ -36,11 +32,23 @@ class Renderer(Protocol):
     """Opens untrusted files where they can do no harm."""
 
     def workspace(self) -> AbstractAsyncContextManager[Path]:
-        """Return a folder that it can read and write, removed at the end."""
+        """Return an empty folder for a file and what is made of it, removed at the end."""
         ...
 
-    async def perform(self, operation: str, **arguments: str | int) -> dict[str, Any]:
-        """Do one operation; raises ImageTooLarge, BrokenDocument, PasswordRequired, ParserLimit, SandboxUnavailable."""
+    async def perform(self, operation: str, *, source: Path, **arguments: str | int) -> dict[str, Any]:
+        """Do one operation on a file of a workspace, and return the facts that it tells.
+
+        Raises ImageTooLarge, BrokenDocument, PasswordRequired, ParserLimit, SandboxUnavailable.
+        """
+        ...
+
+    async def make(
+        self, operation: str, *, source: Path, **arguments: str | int
+    ) -> tuple[dict[str, Any], bytes]:
+        """Make something of a file of a workspace. Return the facts and what was made.
+
+        Raises the same errors as `perform`.
+        """
         ...
 
 

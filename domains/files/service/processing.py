@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -83,7 +84,9 @@ class ProcessingService:
         async with self.renderer.workspace() as folder:
             source = folder / "source"
             await self.store.fetch(content.storage_key, content.size, source)
-            facts = await self._ask(measure_of(content.content_type), content, source)
+            facts = await self.renderer.perform(
+                measure_of(content.content_type), source=source, **self._bounds(content)
+            )
             for number, recipe in enumerate(recipes, start=1):
                 if context.cancelled:
                     return None
@@ -94,33 +97,32 @@ class ProcessingService:
         return facts
 
     async def _make(self, recipe: Recipe, content: ContentRow, source: Path, owner_id: UUID) -> None:
-        output = source.with_name(recipe.name)
-        facts = await self._ask(recipe.operation, content, source, output=str(output), size=recipe.size)
+        facts, made = await self.renderer.make(
+            recipe.operation, source=source, size=recipe.size, **self._bounds(content)
+        )
         key = recipe.storage_key(content.id)
-        size = await self.store.store_file(key, output)
-        digest = hashlib.sha256(await asyncio.to_thread(output.read_bytes)).hexdigest()
+        await self.store.put(key, _pieces(made))
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(made).hexdigest())
         async with self.transaction():
-            kept = await self.files.rendition_made(content.id, recipe.name, size, digest, facts)
+            kept = await self.files.rendition_made(content.id, recipe.name, len(made), digest, facts)
             if kept and recipe.operation == "extract_text":
-                await self._keep_text(content.id, owner_id, output)
+                await self._keep_text(content.id, owner_id, made.decode())
         if not kept:
             await self.store.delete(key)
 
-    async def _keep_text(self, file_id: UUID, owner_id: UUID, output: Path) -> None:
+    async def _keep_text(self, file_id: UUID, owner_id: UUID, text: str) -> None:
         """Make the text searchable, with the file's present name: it may have changed meanwhile."""
         file = await self.files.lock(file_id, owner_id)
         if file is not None:
-            text = await asyncio.to_thread(output.read_text, encoding="utf-8")
             await self.files.set_text(file_id, owner_id, file.name, text)
 
-    async def _ask(
-        self, operation: str, content: ContentRow, source: Path, **more: str | int
-    ) -> dict[str, Any]:
-        return await self.renderer.perform(
-            operation,
-            input=str(source),
-            content_type=content.content_type,
-            max_pixels=self.settings.files_max_pixels,
-            max_characters=self.settings.files_text_max_characters,
-            **more,
-        )
+    def _bounds(self, content: ContentRow) -> dict[str, str | int]:
+        return {
+            "content_type": content.content_type,
+            "max_pixels": self.settings.files_max_pixels,
+            "max_characters": self.settings.files_text_max_characters,
+        }
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from uuid import UUID
 
 from domains.files.schemas import ContentRow, PurgedRow, RenditionRow
+from domains.files.service.recipes import recipes_for
 from shared.clock import Clock
 from shared.ids import new_id
 
 NOW = Clock().now()
+RECIPES = (*recipes_for("image/png"), *recipes_for("application/pdf"))
 
 
 @asynccontextmanager
@@ -28,10 +30,6 @@ class FakeStore:
 
     async def fetch(self, key: str, size: int, target: Path) -> None:
         target.write_bytes(self.objects[key])  # noqa: ASYNC240  # a fake
-
-    async def store_file(self, key: str, source: Path) -> int:
-        self.objects[key] = source.read_bytes()  # noqa: ASYNC240  # a fake
-        return len(self.objects[key])
 
     async def delete(self, key: str) -> None:
         self.objects.pop(key, None)
@@ -164,7 +162,7 @@ class FakeLibrary:
 
 
 class FakeRenderer:
-    """Writes what it was asked for; raises what it was told to, by operation or by the output's name."""
+    """Makes what it was asked for; raises what it was told to, by operation or by the rendition's name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -177,14 +175,18 @@ class FakeRenderer:
         yield self.folder
 
     async def perform(self, operation: str, **arguments) -> dict:
+        return await self._asked(operation)
+
+    async def make(self, operation: str, *, size: int, **arguments) -> tuple[dict, bytes]:
+        name = next(recipe.name for recipe in RECIPES if (recipe.operation, recipe.size) == (operation, size))
+        return await self._asked(name), f"made {name}".encode()
+
+    async def _asked(self, name: str) -> dict:
         await asyncio.sleep(0)
-        name = Path(str(arguments.get("output", operation))).name
         self.asked.append(name)
         self.on_ask()
         if name in self.errors:
             raise self.errors[name]
-        if "output" in arguments:
-            Path(arguments["output"]).write_text(f"made {name}")  # noqa: ASYNC240  # a fake
         return {"width": 1, "height": 2}
 
 

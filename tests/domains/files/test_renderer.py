@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from domains.files.gateway import confinement, renderer
+from domains.files.gateway import confinement, linux, renderer
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -126,29 +126,48 @@ def test_a_fault_of_the_machine_is_no_refusal(tmp_path, monkeypatch):
     assert perform("measure_image", tmp_path) == {"failed": "PermissionError: Permission denied"}
 
 
+LIMITS = {
+    "confined": True,
+    "parent": 1,
+    "user": 65533,
+    "memory_bytes": 1,
+    "output_bytes": 1,
+    "cpu_seconds": 7,
+    "threads": 1,
+}
+
+
 def test_the_program_confines_itself_before_it_serves(monkeypatch, capsys):
     done = []
-    for name in ("die_with_parent", "restrict_paths", "deny_network_and_processes", "limit_resources"):
-        monkeypatch.setattr(confinement, name, lambda *_, name=name, **__: done.append(name))
-    monkeypatch.setattr(confinement, "grant_cpu_seconds", done.append)
-    limits = {"folder": "/", "confined": True, "memory_bytes": 1, "output_bytes": 1, "cpu_seconds": 7}
-    lines = [
-        limits,
-        {"operation": "measure_image", "input": "/nothing", "content_type": "image/png", "max_pixels": 1},
+    steps = [
+        (confinement, "give_up_files"),
+        (renderer, "_load_libraries"),
+        (confinement, "give_up_capabilities"),
+        (renderer, "_prepare_libraries"),
+        (confinement, "give_up_the_rest"),
     ]
+    for module, name in steps:
+        monkeypatch.setattr(module, name, lambda *_, name=name: done.append(name))
+    request = {
+        "operation": "measure_image",
+        "input": "/nothing",
+        "content_type": "image/png",
+        "max_pixels": 1,
+    }
+    lines = [LIMITS, {"id": "a", **request}]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(map(json.dumps, lines))))
     renderer.main()
     ready, answer = map(json.loads, capsys.readouterr().out.splitlines())
     assert ready == {"ready": True}
-    assert answer["refused"] == "broken_document"
-    assert done == ["die_with_parent", "restrict_paths", "deny_network_and_processes", "limit_resources", 7]
+    assert (answer["id"], answer["refused"]) == ("a", "broken_document")
+    assert done == [name for _, name in steps]
 
 
 def test_the_program_says_why_it_cannot_serve(monkeypatch, capsys):
     def refuse(*_args):
-        raise confinement.ConfinementUnavailableError("no seccomp here")
+        raise linux.ConfinementUnavailableError("no Landlock here")
 
-    monkeypatch.setattr(confinement, "die_with_parent", refuse)
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"confined": True, "folder": "/"})))
+    monkeypatch.setattr(confinement, "give_up_files", refuse)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(LIMITS)))
     renderer.main()
-    assert json.loads(capsys.readouterr().out) == {"unavailable": "no seccomp here"}
+    assert json.loads(capsys.readouterr().out) == {"unavailable": "no Landlock here"}

@@ -33,8 +33,10 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
 
 
 def of(tmp_path: Path, program: str | None = None, **settings) -> Sandbox:
-    chosen = FilesSettings(files_scratch_folder=tmp_path, **settings)
-    return Sandbox(chosen) if program is None else Sandbox(chosen, program=(sys.executable, "-c", program))
+    if program is None:
+        return Sandbox(FilesSettings(files_scratch_folder=tmp_path, **settings))
+    chosen = FilesSettings(files_scratch_folder=tmp_path, files_sandbox="off", **settings)
+    return Sandbox(chosen, program=(sys.executable, "-c", program))
 
 
 def noise(width: int, height: int, kind: str, **options) -> bytes:
@@ -47,17 +49,11 @@ async def render(
     sandbox: Sandbox, data: bytes, content_type: str, *, size: int = 256, max_pixels: int = 40_000_000
 ):
     async with sandbox.workspace() as folder:
-        source, output = folder / "source", folder / "output"
+        source = folder / "source"
         source.write_bytes(data)
-        facts = await sandbox.perform(
-            "render_image",
-            input=str(source),
-            output=str(output),
-            content_type=content_type,
-            size=size,
-            max_pixels=max_pixels,
+        return await sandbox.make(
+            "render_image", source=source, content_type=content_type, size=size, max_pixels=max_pixels
         )
-        return facts, output.read_bytes()
 
 
 async def test_a_photograph_is_turned_upright_and_stripped(sandbox):
@@ -121,18 +117,16 @@ async def test_a_broken_or_mislabelled_image_is_refused(sandbox, data, content_t
 
 async def test_a_document_is_counted_read_and_drawn(sandbox):
     async with sandbox.workspace() as folder:
-        source, output = folder / "source", folder / "output"
+        source = folder / "source"
         source.write_bytes((DATA / "bzip2-manual.pdf").read_bytes())
-        assert (await sandbox.perform("measure_document", input=str(source)))["pages"] > 10
-        drawn = await sandbox.perform("render_document", input=str(source), output=str(output), size=512)
-        with Image.open(output) as picture:
+        assert (await sandbox.perform("measure_document", source=source))["pages"] > 10
+        drawn, preview = await sandbox.make("render_document", source=source, size=512)
+        with Image.open(io.BytesIO(preview)) as picture:
             assert picture.size == (drawn["width"], drawn["height"])
         assert max(drawn.values()) == 512
-        read = await sandbox.perform(
-            "extract_text", input=str(source), output=str(output), max_characters=2000
-        )
+        read, text = await sandbox.make("extract_text", source=source, max_characters=2000)
         assert read == {"characters": 2000, "truncated": True}
-        assert "bzip2" in output.read_text(encoding="utf-8")
+        assert "bzip2" in text.decode()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +136,7 @@ async def test_a_broken_document_is_refused(sandbox, data):
     async with sandbox.workspace() as folder:
         (folder / "source").write_bytes(data)
         with pytest.raises(BrokenDocument):
-            await sandbox.perform("measure_document", input=str(folder / "source"))
+            await sandbox.perform("measure_document", source=folder / "source")
 
 
 async def test_a_document_that_needs_a_password_says_so(sandbox):
@@ -161,26 +155,11 @@ trailer<</Root 1 0 R/Encrypt 3 0 R/ID[<00><00>]>>
     async with sandbox.workspace() as folder:
         (folder / "source").write_bytes(encrypted)
         with pytest.raises(PasswordRequired):
-            await sandbox.perform("measure_document", input=str(folder / "source"))
-
-
-async def test_the_child_has_no_network_no_process_and_no_foreign_file(sandbox, tmp_path):
-    secret = tmp_path / "secret"
-    secret.write_text("of the worker")
-    assert (await sandbox.perform("probe", input=str(secret)))["works"] == []
-
-
-async def test_the_confinement_can_be_switched_off(tmp_path):
-    sandbox = of(tmp_path, files_sandbox="off")
-    secret = tmp_path / "secret"
-    secret.write_text("of the worker")
-    assert "network" in (await sandbox.perform("probe", input=str(secret)))["works"]
-    await sandbox.stop()
+            await sandbox.perform("measure_document", source=folder / "source")
 
 
 async def test_the_child_sees_nothing_of_the_workers_environment(sandbox):
-    await sandbox.perform("probe", input="")
-    environment = psutil.Process(sandbox._child.pid).environ()
+    environment = psutil.Process(await sandbox.check()).environ()
     assert set(environment) == {
         "HOME",
         "LC_ALL",
@@ -188,6 +167,7 @@ async def test_the_child_sees_nothing_of_the_workers_environment(sandbox):
         "TMPDIR",
         "VIPS_BLOCK_UNTRUSTED",
         "VIPS_CONCURRENCY",
+        "VIPS_DISC_THRESHOLD",
     }
 
 
@@ -209,36 +189,81 @@ async def test_a_rendition_larger_than_allowed_is_refused(tmp_path):
     await sandbox.stop()
 
 
-READY = (
-    "import sys, json; limits = json.loads(sys.stdin.readline()); print('{\"ready\": true}', flush=True); "
-)
+READY = """
+import json, sys, time
+sys.stdin.readline()
+print('{"ready": true}', flush=True)
+request = json.loads(sys.stdin.readline())
+def answer(**said):
+    print(json.dumps({"id": request["id"], **said}), flush=True)
+"""
+"""A program that is started well, and has been asked the first time."""
 
 
-async def test_a_parser_that_loops_is_ended_by_its_processor_time(tmp_path):
+async def ask(sandbox: Sandbox) -> dict:
+    """Ask for the size of a picture that may be of any size."""
+    async with sandbox.workspace() as folder:
+        (folder / "source").write_bytes(b"anything")
+        return await sandbox.perform("measure_image", source=folder / "source", max_pixels=100)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+async def test_a_parser_that_loops_is_ended_by_its_processor_time(tmp_path, threads):
     loop = (
-        f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\n{READY}\n"
-        "from domains.files.gateway.confinement import grant_cpu_seconds\n"
-        "sys.stdin.readline(); grant_cpu_seconds(limits['cpu_seconds'])\nwhile True: pass"
+        "import threading\ndef loop():\n    while True: pass\n"
+        f"for _ in range({threads}): threading.Thread(target=loop).start()"
     )
-    sandbox = of(tmp_path, loop, files_sandbox_cpu_seconds=1)
+    sandbox = of(tmp_path, READY + loop, files_sandbox_cpu_seconds=1, files_sandbox_seconds=60)
     started = time.monotonic()
     with pytest.raises(ParserLimit):
-        await sandbox.perform("anything")
-    assert time.monotonic() - started < 10
+        await ask(sandbox)
+    assert time.monotonic() - started < 30
 
 
 async def test_a_parser_that_hangs_is_ended_by_the_clock(tmp_path):
-    sandbox = of(tmp_path, READY + "import time; time.sleep(60)", files_sandbox_seconds=0.3)
+    sandbox = of(tmp_path, READY + "time.sleep(60)", files_sandbox_seconds=0.3)
     with pytest.raises(ParserLimit):
-        await sandbox.perform("anything")
+        await ask(sandbox)
     assert sandbox._child is None
 
 
-@pytest.mark.parametrize("answer", ["nonsense", "[]", '{"ok": 1', ""])
-async def test_a_child_that_talks_nonsense_is_replaced(tmp_path, answer):
-    sandbox = of(tmp_path, READY + f"sys.stdin.readline(); print({answer!r}, flush=True)")
+async def test_an_answer_that_makes_sense_is_taken(tmp_path):
+    sandbox = of(tmp_path, READY + "answer(ok={'width': 10, 'height': 10}); time.sleep(60)")
+    assert await ask(sandbox) == {"width": 10, "height": 10}
+    await sandbox.stop()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param("print('nonsense')", id="no JSON"),
+        pytest.param("print('[]')", id="a list"),
+        pytest.param("print('[' * 16000)", id="nested"),
+        pytest.param("print('{\"ok\": 1')", id="torn"),
+        pytest.param("print('')", id="empty"),
+        pytest.param('print(\'{"ok": {"width": 1, "height": 1}}\')', id="without the request's number"),
+        pytest.param("request['id'] = 'x'; answer(ok={'width': 1, 'height': 1})", id="to another request"),
+        pytest.param("answer(ok={'width': '1', 'height': 1})", id="of the wrong type"),
+        pytest.param("answer(ok={'width': True, 'height': 1})", id="a truth for a number"),
+        pytest.param("answer(ok={'width': 1})", id="incomplete"),
+        pytest.param("answer(ok={'width': 1, 'height': 1, 'owner': 'me'})", id="with more facts"),
+        pytest.param("answer(ok={'width': 1, 'height': 1}, refused='parser_limit')", id="with two outcomes"),
+        pytest.param("answer(ok={'width': -1, 'height': 1})", id="negative"),
+        pytest.param("answer(ok={'width': 11, 'height': 10})", id="more than was allowed"),
+        pytest.param("answer(ok={'width': 10 ** 5000, 'height': 1})", id="a number of 5,000 digits"),
+        pytest.param("answer(refused='other', detail='')", id="an unknown refusal"),
+        pytest.param("answer(refused='parser_limit', detail='a' * 501)", id="a long sentence"),
+        pytest.param("answer(refused='parser_limit', detail='a\\nb')", id="two lines"),
+        pytest.param("answer(ok={'width': 1, 'height': 1}, more='a' * 20000)", id="a long line"),
+        pytest.param("[sys.stdout.write('a' * 65536) for _ in range(1 << 20)]", id="a line without an end"),
+    ],
+)
+async def test_a_child_that_answers_nonsense_is_ended(tmp_path, answer):
+    sandbox = of(tmp_path, f"{READY}\n{answer}\nsys.stdout.flush(); time.sleep(60)", files_sandbox_seconds=20)
+    started = time.monotonic()
     with pytest.raises(ParserLimit):
-        await sandbox.perform("anything")
+        await ask(sandbox)
+    assert time.monotonic() - started < 15
     assert sandbox._child is None
 
 
@@ -247,14 +272,66 @@ async def test_a_child_that_talks_nonsense_is_replaced(tmp_path, answer):
     [
         'import sys; sys.stdin.readline(); print(\'{"unavailable": "no seccomp"}\', flush=True)',
         "raise SystemExit(1)",
-        READY + 'sys.stdin.readline(); print(\'{"failed": "OSError"}\', flush=True)',
+        READY + "answer(failed='OSError'); time.sleep(60)",
     ],
 )
 async def test_a_machine_that_cannot_confine_refuses_loudly_but_not_for_ever(tmp_path, program):
     sandbox = of(tmp_path, program)
     with pytest.raises(SandboxUnavailable) as refused:
-        await sandbox.perform("anything")
+        await ask(sandbox)
+    assert refused.value.reason
+    assert refused.value.reason not in refused.value.detail
     assert not refused.value.permanent
+    await sandbox.stop()
+
+
+async def make(sandbox: Sandbox) -> bytes:
+    async with sandbox.workspace() as folder:
+        (folder / "source").write_bytes(b"anything")
+        return (await sandbox.make("extract_text", source=folder / "source", max_characters=100))[1]
+
+
+MADE = READY + "import os; path = request['output']\n"
+SAID = "\nanswer(ok={'characters': 4, 'truncated': False}); time.sleep(60)"
+
+
+async def test_what_is_made_is_read_from_the_file_that_the_worker_made(tmp_path):
+    sandbox = of(tmp_path, MADE + "open(path, 'w').write('text')" + SAID)
+    assert await make(sandbox) == b"text"
+    await sandbox.stop()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        pytest.param("os.unlink(path); os.symlink({secret!r}, path)", id="a symbolic link"),
+        pytest.param("os.unlink(path); os.link({secret!r}, path)", id="a hard link"),
+        pytest.param("os.unlink(path); os.mkfifo(path)", id="a FIFO"),
+        pytest.param("os.unlink(path); os.mkdir(path)", id="a folder"),
+        pytest.param("os.unlink(path); open(path, 'w').write('text')", id="another file"),
+        pytest.param("open(path, 'w').write('text' * 100_000)", id="too much"),
+        pytest.param("open(path, 'w').truncate(1 << 40)", id="a sparse file"),
+        pytest.param("open(path, 'wb').write(bytes(4))", id="zero bytes"),
+        pytest.param("open(path, 'wb').write(b'\\xff' * 4)", id="no UTF-8"),
+        pytest.param("open(path, 'w').write('other')", id="other than it says"),
+    ],
+)
+async def test_the_worker_follows_nothing_that_the_child_leaves(tmp_path, leave):
+    secret = tmp_path / "secret"
+    secret.write_text("text")
+    program = MADE + leave.format(secret=str(secret)) + SAID
+    sandbox = of(tmp_path, program, files_sandbox_output_bytes=65536)
+    with pytest.raises(ParserLimit):
+        await make(sandbox)
+    assert secret.read_text() == "text"
+    await sandbox.stop()
+
+
+async def test_a_rendition_that_is_no_webp_is_refused(tmp_path):
+    made = "open(path, 'w').write('<html>'); answer(ok={'width': 1, 'height': 1}); time.sleep(60)"
+    sandbox = of(tmp_path, MADE + made)
+    with pytest.raises(ParserLimit):
+        await render(sandbox, b"anything", "image/png")
     await sandbox.stop()
 
 
@@ -262,21 +339,23 @@ async def test_the_child_stays_warm_and_is_replaced_after_its_share_of_work(tmp_
     sandbox = of(tmp_path, files_sandbox_operations=2)
     children = []
     for _ in range(3):
-        await sandbox.perform("probe", input="")
+        await render(sandbox, noise(40, 30, "PNG"), "image/png")
         children.append(sandbox._child.pid)
     assert children[0] == children[1] != children[2]
     await sandbox.stop()
 
 
 async def test_the_child_ends_with_the_task_that_waits_for_it(tmp_path):
-    sandbox = of(tmp_path, READY + "import time; time.sleep(60)")
-    task = asyncio.ensure_future(sandbox.perform("anything"))
-    await asyncio.sleep(0.5)
+    sandbox = of(tmp_path, READY + "time.sleep(60)")
+    task = asyncio.ensure_future(ask(sandbox))
+    while sandbox._child is None:
+        await asyncio.sleep(0.01)
     pid = sandbox._child.pid
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not psutil.pid_exists(pid)
+    await sandbox.stop()
 
 
 async def test_the_child_dies_when_its_worker_is_killed(tmp_path):
@@ -286,15 +365,14 @@ async def test_the_child_dies_when_its_worker_is_killed(tmp_path):
         "from domains.files.gateway.sandbox import Sandbox\nfrom domains.files.settings import FilesSettings\n"
         f"sandbox = Sandbox(FilesSettings(files_scratch_folder=Path({str(tmp_path)!r})))\n"
         "async def main():\n"
-        "    await sandbox.perform('probe', input='')\n"
-        "    print(sandbox._child.pid, flush=True)\n"
+        "    print(await sandbox.check(), flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", worker, stdout=asyncio.subprocess.PIPE
     )
-    child = int(await process.stdout.readline())
+    child = int((await process.stdout.readline()).decode())
     assert psutil.pid_exists(child)
     process.kill()
     await process.wait()

@@ -101,10 +101,9 @@ async def test_deleting_is_safe_to_repeat_and_takes_unfinished_parts_along(store
     assert kept(tmp_path) == []
 
 
-async def test_a_file_goes_in_and_out(store, tmp_path):
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.write_bytes(b"words")
-    assert await store.store_file("renditions/a", source) == 5
+async def test_an_object_is_copied_into_a_file(store, tmp_path):
+    target = tmp_path / "target"
+    await store.put("renditions/a", chunks(b"words"))
     await store.fetch("renditions/a", 5, target)
     assert target.read_bytes() == b"words"
 
@@ -121,8 +120,6 @@ async def test_a_full_disk_has_a_name(store, monkeypatch):
     monkeypatch.setattr("domains.files.gateway.store.obstore.put_async", full)
     with pytest.raises(StoreFull):
         await store.put("blobs/a", chunks(b"x"))
-    with pytest.raises(StoreFull):
-        await store.store_file("blobs/a", Path(__file__))
 
 
 async def test_the_store_can_be_chosen_by_its_address(tmp_path):

@@ -30,9 +30,12 @@ def prepare() -> None:
 def _open_document(request: Request) -> Any:  # pypdfium2 has few types
     import pypdfium2  # noqa: PLC0415
 
+    # An open file, since pypdfium2 resolves a path, and folders above this one may be closed to this process.
+    source = Path(request["input"]).open("rb")  # noqa: SIM115  # the document closes it
     try:
-        return pypdfium2.PdfDocument(request["input"])
+        return pypdfium2.PdfDocument(source, autoclose=True)
     except pypdfium2.PdfiumError as error:
+        source.close()
         if "password" in str(error).lower():
             raise Refused("password_required", "It can only be read with a password.") from error
         raise

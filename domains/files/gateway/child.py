@@ -1,0 +1,183 @@
+"""One confined process: started, verified, asked one thing at a time, ended."""
+
+import asyncio
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from domains.files.errors import ParserLimit, SandboxUnavailable
+from domains.files.gateway.protocol import (
+    ANSWERED,
+    LONGEST_LINE,
+    STARTED,
+    Done,
+    Failed,
+    Refused,
+    Unavailable,
+    encoded,
+)
+from domains.files.gateway.verification import unconfined_because
+from shared.logging import get_logger
+
+_START_SECONDS = 30
+_LOOK_SECONDS = 0.5
+"""How often the processor time of an operation is looked at."""
+_log = get_logger(__name__)
+
+
+class Child:
+    """A running process, of the event loop that started it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        """Take a process that has just been started."""
+        self._process = process
+        self._loop = asyncio.get_running_loop()
+        self.operations = 0
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def usable(self) -> bool:
+        """Whether it runs, and can be asked from the running event loop."""
+        return self._process.returncode is None and self._loop is asyncio.get_running_loop()
+
+    @classmethod
+    async def start(
+        cls, program: Sequence[str], folder: Path, limits: dict[str, Any], *, memory: int
+    ) -> "Child":
+        """Start a process in `folder` and wait until it is confined. Raises SandboxUnavailable."""
+        child = cls(
+            await asyncio.create_subprocess_exec(
+                *program,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                cwd=folder,
+                env=_environment(folder, memory),
+                limit=LONGEST_LINE,
+                # A signal to the worker's group, as Ctrl-C sends, must not pass for a parser's crash.
+                start_new_session=True,
+            )
+        )
+        try:
+            await child._begin(limits)
+        except BaseException:
+            await child.end()
+            raise
+        return child
+
+    async def ask(
+        self, request: dict[str, Any], *, seconds: float, cpu_seconds: float
+    ) -> Done | Refused | Failed:
+        """Have one operation done.
+
+        Raises TimeoutError past one of the limits, ConnectionError when the process is gone, ValueError for an answer
+        that makes no sense. The process must be ended then.
+        """
+        self.operations += 1
+        number = secrets.token_hex(8)
+        line = await self._within(
+            self._exchange({"id": number, **request}), seconds=seconds, cpu_seconds=cpu_seconds
+        )
+        answer = ANSWERED.validate_json(line)
+        if answer.id != number:
+            raise ValueError("an answer to another request")
+        return answer
+
+    async def end(self) -> None:
+        """Kill it. Safe to call at any time."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        if self._loop is asyncio.get_running_loop():
+            await asyncio.shield(self._gone())
+
+    async def _gone(self) -> None:
+        """Wait for its end. A pipe that is full and unread would keep asyncio from seeing it."""
+        if self._process.stdout is not None:
+            while await self._process.stdout.read(LONGEST_LINE):
+                pass
+        await self._process.wait()
+
+    async def _begin(self, limits: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                answer = STARTED.validate_json(await self._exchange(limits))
+        except (TimeoutError, ConnectionError, ValueError) as error:
+            raise unavailable(f"the process does not start ({type(error).__name__})") from error
+        if isinstance(answer, Unavailable):
+            raise unavailable(answer.unavailable)
+        if not limits["confined"]:
+            return
+        reason = await asyncio.to_thread(unconfined_because, self.pid, was_root=os.geteuid() == 0)
+        if reason is not None:
+            raise unavailable(f"The process is not confined: {reason}.")
+
+    async def _exchange(self, message: dict[str, Any]) -> bytes:
+        if self._process.stdin is None or self._process.stdout is None:
+            raise ConnectionError
+        self._process.stdin.write(encoded(message))
+        await self._process.stdin.drain()
+        line = await self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise ConnectionResetError
+        return line
+
+    async def _within(self, exchange: Any, *, seconds: float, cpu_seconds: float) -> bytes:
+        """Wait for an exchange; look at the processor time from outside, where the process can't change it."""
+        waiting = asyncio.ensure_future(exchange)
+        deadline = time.monotonic() + seconds
+        allowed = self._cpu_seconds() + cpu_seconds
+        try:
+            while True:
+                left = deadline - time.monotonic()
+                done, _ = await asyncio.wait({waiting}, timeout=max(0, min(left, _LOOK_SECONDS)))
+                if done:
+                    return bytes(waiting.result())
+                if left <= 0 or self._cpu_seconds() > allowed:
+                    raise TimeoutError
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    def _cpu_seconds(self) -> float:
+        """Return the processor time of all its threads so far (clock_getcpuclockid(3)); 0 where that is unknown."""
+        if sys.platform != "linux":
+            return 0
+        try:
+            return time.clock_gettime((~self.pid << 3) | 2)
+        except OSError:
+            return 0
+
+
+def unavailable(reason: str) -> SandboxUnavailable:
+    """Return the error for the caller; the reason is for operators, in the log and on the error."""
+    _log.error("sandbox_unavailable", reason=reason)
+    return SandboxUnavailable(reason=reason)
+
+
+def broken(reason: str) -> ParserLimit:
+    """Return the error of a process that was ended, for a limit or for nonsense."""
+    _log.warning("sandbox_process_ended", reason=reason)
+    return ParserLimit()
+
+
+def _environment(folder: Path, memory: int) -> dict[str, str]:
+    """Return the whole environment: none of the worker's secrets, one arena and one thread at a time."""
+    return {
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LC_ALL": "C.UTF-8",
+        "MALLOC_ARENA_MAX": "1",
+        "VIPS_BLOCK_UNTRUSTED": "1",
+        "VIPS_CONCURRENCY": "1",
+        # It can create no files: what libvips would put on the disk stays in memory, which is bounded.
+        "VIPS_DISC_THRESHOLD": str(memory),
+    }

@@ -1,0 +1,138 @@
+"""What the confined process may answer. It may be taken over: an answer that does not fit is refused."""
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+
+from domains.files.errors import BrokenDocument, ImageTooLarge, ParserLimit, PasswordRequired
+from shared.errors import AppError
+
+LONGEST_LINE = 16_384
+"""Bytes of one answer."""
+REFUSALS: dict[str, type[AppError]] = {
+    "image_too_large": ImageTooLarge,
+    "broken_document": BrokenDocument,
+    "password_required": PasswordRequired,
+    "parser_limit": ParserLimit,
+}
+_MOST = 1_000_000_000
+_ROUNDING = 1
+"""Pixels by which a page may exceed the size that was asked for."""
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("not printable")
+    return text
+
+
+Sentence = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Ready(_Strict):
+    """The process is confined and its libraries are loaded."""
+
+    ready: Literal[True]
+
+
+class Unavailable(_Strict):
+    """The process can't be confined; the sentence says why."""
+
+    unavailable: Sentence
+
+
+class Done(_Strict):
+    """The operation ended well."""
+
+    id: str
+    ok: dict[str, Any]
+
+
+class Refused(_Strict):
+    """The input can't be used."""
+
+    id: str
+    refused: Literal["image_too_large", "broken_document", "password_required", "parser_limit"]
+    detail: Sentence
+
+
+class Failed(_Strict):
+    """The machine, not the input, is at fault."""
+
+    id: str
+    failed: Sentence
+
+
+class _Size(_Strict):
+    width: int = Field(ge=1, le=_MOST)
+    height: int = Field(ge=1, le=_MOST)
+
+
+class _Pages(_Strict):
+    pages: int = Field(ge=1, le=_MOST)
+
+
+class _Text(_Strict):
+    characters: int = Field(ge=0, le=_MOST)
+    truncated: bool
+
+
+FACTS: dict[str, type[_Strict]] = {
+    "measure_image": _Size,
+    "render_image": _Size,
+    "measure_document": _Pages,
+    "render_document": _Size,
+    "extract_text": _Text,
+}
+"""The facts of each operation, by its name."""
+
+STARTED: TypeAdapter[Ready | Unavailable] = TypeAdapter(Ready | Unavailable)
+ANSWERED: TypeAdapter[Done | Refused | Failed] = TypeAdapter(Done | Refused | Failed)
+
+
+def checked_facts(request: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of a request if they are of its operation and within its bounds. Raises ValueError."""
+    found = FACTS[request["operation"]].model_validate(facts).model_dump()
+    largest = request.get("size", _MOST) + _ROUNDING
+    within = (
+        max(found.get("width", 0), found.get("height", 0)) <= largest,
+        found.get("width", 0) * found.get("height", 0) <= request.get("max_pixels", _MOST),
+        found.get("characters", 0) <= request.get("max_characters", _MOST),
+    )
+    if not all(within):
+        raise ValueError("facts outside of the request's bounds")
+    return found
+
+
+def check_content(operation: str, content: bytes, facts: dict[str, Any]) -> None:
+    """Raise ValueError if what was made is not of the kind that the operation makes."""
+    check = _CONTENT.get(operation)
+    if check is not None and not check(content, facts):
+        raise ValueError("content of another kind")
+
+
+def encoded(message: dict[str, Any]) -> bytes:
+    """Return a message as a line."""
+    return json.dumps(message).encode() + b"\n"
+
+
+def _is_webp(content: bytes, _facts: dict[str, Any]) -> bool:
+    return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
+
+
+def _is_text(content: bytes, facts: dict[str, Any]) -> bool:
+    text = content.decode()  # a UnicodeDecodeError is a ValueError
+    return "\0" not in text and len(text) == facts["characters"]
+
+
+_CONTENT: dict[str, Callable[[bytes, dict[str, Any]], bool]] = {
+    "render_image": _is_webp,
+    "render_document": _is_webp,
+    "extract_text": _is_text,
+}

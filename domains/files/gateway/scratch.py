@@ -1,0 +1,137 @@
+"""The folder that a worker shares with its confined process: copies of files to read, and empty files to fill."""
+
+import asyncio
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from shutil import rmtree
+
+from shared.ids import new_id
+
+_YOUNG_SECONDS = 60
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_EXISTING_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Scratch:
+    """One folder of this worker alone, with a folder of its own for each piece of work.
+
+    `user` is the user and group id of the confined process, if that is another one than the worker's: it may then enter
+    the folders and own the files to fill, and can create nothing. Nobody else may enter.
+    """
+
+    def __init__(self, base: Path | None, *, user: int | None) -> None:
+        """Make nothing yet: the first use does."""
+        self._base = base
+        self._user = user
+        self._folder: Path | None = None
+        self._lock = -1
+
+    @property
+    def folder(self) -> Path:
+        """The folder, made if it is not there."""
+        if self._folder is None or not self._folder.exists():
+            if self._base is not None:
+                self._base.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix="tulou-files-", dir=self._base)).resolve()
+            self._let_enter(self._folder)
+            self._lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            _remove_orphans(self._folder.parent)
+        return self._folder
+
+    @asynccontextmanager
+    async def workspace(self) -> AsyncIterator[Path]:
+        """Yield an empty folder, removed at the end."""
+        workspace = self.folder / str(new_id())
+        workspace.mkdir(mode=0o700)
+        self._let_enter(workspace)
+        try:
+            yield workspace
+        finally:
+            await asyncio.to_thread(rmtree, workspace, ignore_errors=True)
+
+    def lend(self, path: Path) -> str:
+        """Let the confined process read a file, not write it. Return its path inside the folder.
+
+        Raises FileNotFoundError, and ValueError for a path outside of the folder.
+        """
+        relative = path.relative_to(self.folder)
+        opened = os.open(path, _EXISTING_FILE)
+        try:
+            if self._user is not None:
+                os.fchown(opened, -1, self._user)
+            os.fchmod(opened, 0o440)
+        finally:
+            os.close(opened)
+        return str(relative)
+
+    @contextmanager
+    def output_in(self, workspace: Path) -> Iterator["Output"]:
+        """Make an empty file for the confined process to fill; it is removed at the end."""
+        path = workspace / f"made-{new_id()}"
+        opened = os.open(path, _NEW_FILE, 0o600)
+        try:
+            if self._user is not None:
+                os.fchown(opened, self._user, self._user)
+            yield Output(str(path.relative_to(self.folder)), opened)
+        finally:
+            os.close(opened)
+            with suppress(OSError):
+                path.unlink()
+
+    def remove(self) -> None:
+        """Remove the folder and all that is in it."""
+        if self._folder is not None:
+            rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
+            self._folder = None
+
+    def _let_enter(self, folder: Path) -> None:
+        if self._user is not None:
+            os.chown(folder, -1, self._user)
+            folder.chmod(0o710)
+
+
+class Output:
+    """A file that the worker made, for another process to fill.
+
+    It is read through the descriptor that made it: a name could lead elsewhere by then.
+    """
+
+    def __init__(self, name: str, descriptor: int) -> None:
+        """Take the path inside the scratch folder and the open file."""
+        self.name = name
+        self._descriptor = descriptor
+
+    def read(self, most: int) -> bytes:
+        """Return the content. Raises ValueError if it is larger than `most` bytes."""
+        facts = os.fstat(self._descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > most:
+            raise ValueError("not a file of the size that is allowed")
+        content = os.pread(self._descriptor, most + 1, 0)
+        if len(content) > most:
+            raise ValueError("a file that grows")
+        return content
+
+
+def _remove_orphans(base: Path) -> None:
+    """Remove the folders of workers that were killed: the kernel has released the lock that a live one holds."""
+    for folder in base.glob("tulou-files-*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
+                _remove_if_unlocked(folder)
+
+
+def _remove_if_unlocked(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)

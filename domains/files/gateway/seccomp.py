@@ -1,0 +1,179 @@
+"""A seccomp filter that allows the system calls of a decoder and refuses all others.
+
+See seccomp(2) and Documentation/userspace-api/seccomp_filter.rst of the kernel.
+"""
+
+import ctypes
+import errno
+import platform
+import struct
+from dataclasses import dataclass
+
+from domains.files.gateway import linux
+from domains.files.gateway.linux import ConfinementUnavailableError
+from domains.files.gateway.system_calls import ALLOWED, ALLOWED_BY_ARGUMENT, ARCHITECTURES, REFUSED
+
+_SECCOMP_CALL = {"x86_64": 317, "aarch64": 277}
+_SET_MODE_FILTER, _FLAG_TSYNC = 1, 1
+
+ALLOW = 0x7FFF0000
+KILL_PROCESS = 0x80000000
+EPERM = 0x00050000 | errno.EPERM
+ENOSYS = 0x00050000 | errno.ENOSYS
+_X32_CALLS = 0x40000000
+_INT = 0xFFFFFFFF
+_LONG = 0xFFFFFFFFFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A condition: the argument of this index, from 0, has the value `value` in the bits of `mask`."""
+
+    argument: int
+    mask: int
+    value: int
+
+
+Alternatives = tuple[tuple[Masked, ...], ...]
+"""A call is allowed if all conditions of one alternative hold."""
+
+
+def _one_of(argument: int, *values: int) -> Alternatives:
+    return tuple((Masked(argument, _INT, value),) for value in values)
+
+
+# CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, DETACHED and CHILD_CLEARTID: the flags of a
+# thread, as glibc and musl set them. No other flag, and no exit signal; VM and THREAD are required.
+_CLONE_OF_THREADS, _CLONE_REQUIRED = 0x007D0F00, 0x00010100
+_ACCESS, _WRITE_ONLY, _READ_WRITE, _TRUNCATE, _UNNAMED_FILE = 0o3, 0o1, 0o2, 0o1000, 0o20000000
+
+
+def _opening(flags: int) -> Alternatives:
+    """Allow no unnamed file, and O_TRUNC only with the right to write, which Landlock then checks in all versions."""
+    return (
+        (Masked(flags, _TRUNCATE | _UNNAMED_FILE, 0),),
+        (Masked(flags, _ACCESS | _UNNAMED_FILE, _WRITE_ONLY),),
+        (Masked(flags, _ACCESS | _UNNAMED_FILE, _READ_WRITE),),
+    )
+
+
+RULES: dict[str, Alternatives] = {
+    "open": _opening(1),
+    "openat": _opening(2),
+    "clone": ((Masked(0, _INT & ~_CLONE_OF_THREADS | _CLONE_REQUIRED, _CLONE_REQUIRED),),),
+    # Of this process, reading only.
+    "prlimit64": ((Masked(0, _INT, 0), Masked(2, _LONG, 0)),),
+    # PR_SET_NAME, PR_GET_NAME
+    "prctl": _one_of(0, 15, 16),
+    # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
+    "fcntl": _one_of(1, 0, 1, 2, 3, 4, 1030),
+    # MADV_NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP
+    "madvise": _one_of(2, 0, 1, 2, 3, 4, 8, 14, 15, 16, 17),
+    # TCGETS, FIONCLEX, FIOCLEX
+    "ioctl": _one_of(1, 0x5401, 0x5450, 0x5451),
+}
+
+
+def filter_all_threads() -> None:
+    """Put every thread of this process, and all that they start, under the filter.
+
+    The process must have given up new privileges before. Raises ConfinementUnavailableError.
+    """
+    machine = platform.machine()
+    if machine not in ARCHITECTURES:
+        message = (
+            f"There is no list of system calls for the architecture {machine!r}."
+            " Run the workers of the queue `files` on x86_64 or aarch64."
+        )
+        raise ConfinementUnavailableError(message)
+    program = filter_program(machine)
+    buffer = ctypes.create_string_buffer(program)
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+    wanted = Program(len(program) // 8, ctypes.addressof(buffer))
+    try:
+        stranger = linux.call(_SECCOMP_CALL[machine], _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(wanted))
+    except OSError as error:
+        message = (
+            f"seccomp refuses a filter ({error.strerror}). Use a kernel with CONFIG_SECCOMP_FILTER, and a container"
+            " profile that allows seccomp(2)."
+        )
+        raise ConfinementUnavailableError(message) from error
+    if stranger:
+        message = f"seccomp could not confine the thread {stranger}."
+        raise ConfinementUnavailableError(message)
+
+
+def filter_program(machine: str) -> bytes:
+    """Return the BPF program (linux/filter.h) of an architecture, as instructions of 8 bytes."""
+    column = list(ARCHITECTURES).index(machine)
+    program = [
+        *_unless_equal(_load(4), ARCHITECTURES[machine], _return(KILL_PROCESS)),
+        _load(0),
+        *((_jump(0x35, _X32_CALLS, 0, 1), _return(KILL_PROCESS)) if machine == "x86_64" else ()),
+    ]
+    for name, numbers in ALLOWED.items():
+        program += _on_call(numbers[column], [_return(ALLOW)], name)
+    for name, numbers in ALLOWED_BY_ARGUMENT.items():
+        program += _on_call(numbers[column], _checked(RULES[name]), name)
+    for name, numbers in REFUSED.items():
+        program += _on_call(numbers[column], [_return(EPERM)], name)
+    return b"".join([*program, _return(ENOSYS)])
+
+
+def _on_call(number: int | None, block: list[bytes], name: str) -> list[bytes]:
+    if number is None:
+        return []
+    if len(block) > 0xFF:  # noqa: PLR2004  # the reach of a jump
+        message = f"the rule of {name} is too long"
+        raise ValueError(message)
+    return [_jump(0x15, number, 0, len(block)), *block]
+
+
+def _checked(alternatives: Alternatives) -> list[bytes]:
+    """Return instructions that allow the call if one alternative holds, and refuse it otherwise."""
+    block: list[bytes] = []
+    for conditions in alternatives:
+        checks = [half for condition in conditions for half in _halves(condition)]
+        for position, (offset, mask, value) in enumerate(checks, start=1):
+            to_next_alternative = 3 * (len(checks) - position) + 1
+            block += [_load(offset), _and(mask), _jump(0x15, value, 0, to_next_alternative)]
+        block.append(_return(ALLOW))
+    return [*block, _return(EPERM)]
+
+
+def _halves(condition: Masked) -> list[tuple[int, int, int]]:
+    """Return offset, mask and value of the 32-bit halves that matter; both architectures are little-endian."""
+    start = 16 + 8 * condition.argument
+    halves = (
+        (start, condition.mask & _INT, condition.value & _INT),
+        (start + 4, condition.mask >> 32, condition.value >> 32),
+    )
+    return [half for half in halves if half[1]]
+
+
+def _unless_equal(loaded: bytes, value: int, verdict: bytes) -> tuple[bytes, ...]:
+    return (loaded, _jump(0x15, value, 1, 0), verdict)
+
+
+def _load(offset: int) -> bytes:
+    return _instruction(0x20, offset, 0, 0)
+
+
+def _and(mask: int) -> bytes:
+    return _instruction(0x54, mask, 0, 0)
+
+
+def _jump(kind: int, value: int, then: int, otherwise: int) -> bytes:
+    """Skip `then` or `otherwise` instructions; of the kind 0x15 if equal, 0x35 if at least."""
+    return _instruction(kind, value, then, otherwise)
+
+
+def _return(action: int) -> bytes:
+    return _instruction(0x06, action, 0, 0)
+
+
+def _instruction(code: int, value: int, then: int, otherwise: int) -> bytes:
+    return struct.pack("=HBBI", code, then, otherwise, value)
