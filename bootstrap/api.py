@@ -23,6 +23,7 @@ from bootstrap.settings import Settings
 from shared.errors import AppError
 from shared.http import catalogue
 from shared.http.access_log import AccessLog
+from shared.http.compression import Compression
 from shared.http.cross_origin import CrossOrigin
 from shared.http.frame import Frame
 from shared.http.gate import Gate, Rules
@@ -65,6 +66,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.authenticator = container.auth.authenticator()
     app.state.answers = container.idempotency.service()
     app.state.united = container.database().united
+    app.state.compression = Compression(min_bytes=settings.compression_min_bytes)
     app.state.readiness = health.Readiness()
     app.state.journal = Journal(AccessLog(settings.logs_as))
     app.state.metrics = metrics.exposition(container, app.state.journal)

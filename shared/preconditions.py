@@ -19,6 +19,17 @@ class PreconditionFailed(AppError):
     )
 
 
+class WeakCondition(AppError):
+    """If-Match names weak tags alone, which match nothing (RFC 9110, section 13.1.1). They don't come from here."""
+
+    code = "request.weak_condition"
+    status, title = 412, "A precondition failed"
+    detail = (
+        "Every tag of If-Match is weak (W/), so none can match. Answers have strong tags here: a proxy on the way"
+        " that compresses answers makes them weak. Switch that off there. Nothing was changed."
+    )
+
+
 class Revised(Protocol):
     """A row with a number that each write raises."""
 
@@ -38,20 +49,28 @@ class Precondition:
     wanted: frozenset[int] | None
     unwanted: frozenset[int] | None
     checked: bool = False
+    is_weak: bool = False
+    """Whether the client names weak tags alone, so that nothing is wanted."""
 
     def check(self, revision: int) -> None:
         """Compare the first row that an operation changes; what it changes besides was not meant.
 
         Raises:
             PreconditionFailed: it isn't what the client believes.
+            WeakCondition: the client names weak tags alone.
         """
         if self.checked:
             return
         self.checked = True
         if self.wanted is not None and revision not in self.wanted:
-            raise PreconditionFailed
+            raise self.failure
         if self.unwanted is None or revision in self.unwanted:
             raise PreconditionFailed
+
+    @property
+    def failure(self) -> AppError:
+        """What a client is told that names no tag of the present state."""
+        return WeakCondition() if self.is_weak else PreconditionFailed()
 
     @property
     def is_open(self) -> bool:

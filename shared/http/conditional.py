@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.errors import BadRequest
-from shared.preconditions import Precondition, PreconditionFailed
+from shared.http.compression import GZIP, tag_without
+from shared.preconditions import Precondition, PreconditionFailed, WeakCondition
 
 _SAFE = frozenset({"GET", "HEAD"})
 _TAG = re.compile(r'[ \t]*(?:,[ \t]*)*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?=,|$)')
 _REST = re.compile(r"[ \t,]*")
-_OURS = re.compile(r"(\d{1,18})-[0-9a-f]{16}")
+_OURS = re.compile(rf"(\d{{1,18}})-[0-9a-f]{{16}}(?:-{GZIP})?")
 _KEPT_BY_304 = frozenset(
     {b"cache-control", b"etag", b"expires", b"link", b"location", b"retry-after", b"vary"}
 )
@@ -49,26 +50,45 @@ def precondition_of(request: Request) -> Precondition | None:
     return Precondition(
         wanted=None if match in (None, _ANY) else frozenset(_revisions(match, weak=False)),
         unwanted=None if none_match == _ANY else frozenset(_revisions(none_match, weak=True)),
+        is_weak=_is_weak(match),
     )
 
 
 def as_asked(request: Request, response: Response) -> Response:
-    """Return the answer to a read that has an ETag, or 304 if the client has it already.
+    """Return the answer to a read that has an ETag, or 304 if the client has it already, in whichever coding.
 
     Raises:
         PreconditionFailed: If-Match names another state.
+        WeakCondition: If-Match names weak tags alone.
         MalformedCondition: the headers can't be read.
     """
     tag = response.headers["etag"]
     match = _condition(request, "if-match")
-    if match not in (None, _ANY) and (False, tag) not in _tags(match):
-        raise PreconditionFailed
+    if match not in (None, _ANY) and not any(
+        tag_without(text) == tag for is_weak, text in _tags(match) if not is_weak
+    ):
+        raise WeakCondition if _is_weak(match) else PreconditionFailed
     known = _condition(request, "if-none-match")
-    if known is None or not (known == _ANY or tag in {text for _, text in _tags(known)}):
+    if known is None:
         return response
+    same = (
+        tag if known == _ANY else next((text for _, text in _tags(known) if tag_without(text) == tag), None)
+    )
+    return response if same is None else _unchanged(response, same)
+
+
+def _unchanged(response: Response, tag: str) -> Response:
+    """Return 304 with the tag of what the client has, be it in another coding than the one it would get now."""
     unchanged = Response(status_code=304, background=response.background)
     unchanged.raw_headers = [pair for pair in response.raw_headers if pair[0] in _KEPT_BY_304]
+    unchanged.headers["etag"] = tag
     return unchanged
+
+
+def _is_weak(match: str | None) -> bool:
+    """Whether all the tags of a list are weak, so that none of them can match (RFC 9110, section 13.1.1)."""
+    weak = [] if match in (None, _ANY) else [is_weak for is_weak, _ in _tags(match)]
+    return bool(weak) and all(weak)
 
 
 def _condition(request: Request, name: str) -> str | None:

@@ -12,7 +12,7 @@ from shared.http.conditional import MalformedCondition
 from shared.http.idempotency import REPLAYED, needs_key, takes_key
 from shared.idempotency import AnswerNotKept, InProgress, KeyRequired, KeyReused, MalformedKey
 from shared.pagination import BadCursor, Page
-from shared.preconditions import PreconditionFailed
+from shared.preconditions import PreconditionFailed, WeakCondition
 from shared.schemas import RevisedBody
 
 ERRORS = "x-errors"
@@ -94,7 +94,7 @@ def _describe_reading(operation: dict[str, Any]) -> None:
 def _describe_changing(operation: dict[str, Any]) -> None:
     said = "Answers 412 unless one of these ETags is the present one, so that nobody's change is overwritten unseen."
     _parameter(operation, "If-Match", said, **_TAG)
-    add_problem(operation, PreconditionFailed, MalformedCondition)
+    add_problem(operation, PreconditionFailed, WeakCondition, MalformedCondition)
 
 
 def _parameter(

@@ -15,10 +15,11 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shared.http.compression import Compression
 from shared.http.conditional import as_asked, etag_of, precondition_of
 from shared.http.idempotency import Once, needs_key, takes_key
 from shared.idempotency import KeyRequired
-from shared.preconditions import Precondition, PreconditionFailed, under
+from shared.preconditions import Precondition, under
 from shared.schemas import RevisedBody
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -75,10 +76,13 @@ def exchanging(handler: Handler, *, route: APIRoute, streams: bool) -> Handler:
         token = _current.set(begun)
         try:
             if not required and not any(name in _ASKING for name, _ in request.scope["headers"]):
-                return _tagged(await handler(request), begun.revision)
-            if request.method in {"GET", "HEAD"}:
                 response = _tagged(await handler(request), begun.revision)
-                return response if begun.revision is None else as_asked(request, response)
+                compression: Compression = request.app.state.compression
+                if compression.concerns(request, response):
+                    await compression.apply(request, response)
+                return response
+            if request.method in {"GET", "HEAD"}:
+                return await _read(handler, request, begun)
             if takes and "idempotency-key" in request.headers:
                 if not streams:
                     await request.body()  # kept by the request: a form is read as a stream, once
@@ -90,6 +94,20 @@ def exchanging(handler: Handler, *, route: APIRoute, streams: bool) -> Handler:
             _current.reset(token)
 
     return exchange
+
+
+async def _read(handler: Handler, request: Request, exchange: _Exchange) -> Response:
+    """Answer a read under conditions: 304 if the client has it already, in whichever coding."""
+    response = _tagged(await handler(request), exchange.revision)
+    compression: Compression = request.app.state.compression
+    is_compressible = compression.concerns(request, response)
+    if exchange.revision is not None:
+        asked = as_asked(request, response)
+        if asked is not response:
+            return asked
+    if is_compressible:
+        await compression.apply(request, response)
+    return response
 
 
 async def _carefully(handler: Handler, request: Request, exchange: _Exchange) -> Response:
@@ -118,7 +136,7 @@ async def _settle(response: Response, once: Once | None, precondition: Precondit
     if once is not None and not once.is_ours:
         return
     if precondition is not None and precondition.is_open:
-        raise PreconditionFailed
+        raise precondition.failure
     if once is not None:
         await once.keep(response)
 

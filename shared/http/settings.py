@@ -58,6 +58,12 @@ class HttpSettings(BaseModel):
     rate_limit_settle: float = Field(
         1, gt=0, le=30, description="Between two exchanges of counts with the other processes, through Redis."
     )
+    compression_min_bytes: int = Field(
+        1024,
+        ge=256,
+        le=1 << 30,
+        description="JSON answers of at least so many bytes are compressed for clients that accept gzip.",
+    )
     head_timeout: float = Field(30, gt=0, le=600, description="For the head of a request to arrive whole.")
     body_timeout: float = Field(
         60,

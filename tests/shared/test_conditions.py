@@ -10,7 +10,7 @@ from shared.errors import CATALOGUE
 
 ME = "/v1/users/me"
 PHOTO = (Path(__file__).parents[1] / "data/astronaut.jpg").read_bytes()
-STRONG = re.compile(r'"\d+-[0-9a-f]{16}"')
+STRONG = re.compile(r'"\d+-[0-9a-f]{16}(-gzip)?"')
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from shared.errors import CATALOGUE
 from shared.http import catalogue, routing
 from shared.http.access_log import AccessLog
+from shared.http.compression import Compression
 from shared.http.frame import Frame
 from shared.http.gate import Gate, Rules
 from shared.http.hosts import Hosts
@@ -76,6 +77,7 @@ async def small() -> AsyncIterator[httpx.AsyncClient]:
         return {"request_id": current_trace().request_id, "traceparent": current_trace().traceparent}
 
     app = FastAPI()
+    app.state.compression = Compression(min_bytes=1024)
     writer = ProblemWriter(public_url="https://api.example.com/")
     writer.install(app)
     app.include_router(router)

@@ -8,6 +8,7 @@ from email.utils import format_datetime
 
 from domains.files.errors import PreconditionFailed, RangeNotSatisfiable
 from shared.http.dates import read_date
+from shared.preconditions import WeakCondition
 
 _RANGE = re.compile(r"(\d{0,18})-(\d{0,18})")
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
@@ -50,7 +51,7 @@ class Validators:
         """Tell whether the client has it already (304).
 
         Raises:
-            PreconditionFailed: If-Match or If-Unmodified-Since don't hold (412).
+            PreconditionFailed, WeakCondition: If-Match or If-Unmodified-Since don't hold (412).
         """
         self._check_match(headers)
         if (known := headers.get("if-none-match")) is not None:
@@ -69,7 +70,7 @@ class Validators:
         wanted = headers.get("if-match")
         if wanted is not None:
             if not self._is_among(wanted, weakly=False):
-                raise PreconditionFailed
+                raise WeakCondition if _are_weak(wanted) else PreconditionFailed
             return
         since = read_date(headers.get("if-unmodified-since"))
         if since is not None and self._second > since:
@@ -81,6 +82,11 @@ class Validators:
         return any(
             f'"{found[2]}"' == self.etag and (weakly or not found[1]) for found in _ETAG.finditer(header)
         )
+
+
+def _are_weak(header: str) -> bool:
+    tags = _ETAG.findall(header)
+    return bool(tags) and all(weak for weak, *_ in tags)
 
 
 def ranges_of(header: str | None, size: int, *, at_most: int) -> list[ByteRange]:

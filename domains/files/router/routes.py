@@ -39,6 +39,7 @@ from shared.http.answer_headers import sends
 from shared.http.routing import Router, problems, streams_body
 from shared.identity import Caller
 from shared.pagination import Page, PageRequest, link_next, page_request
+from shared.preconditions import WeakCondition
 from shared.text import composed
 from shared.wiring import accessor
 
@@ -82,6 +83,7 @@ _DOWNLOAD_PROBLEMS = (
     FileInTrash,
     FileNotComplete,
     PreconditionFailed,
+    WeakCondition,
     RangeNotSatisfiable,
     StoreUnavailable,
 )

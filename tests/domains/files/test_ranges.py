@@ -5,6 +5,7 @@ import pytest
 
 from domains.files.errors import PreconditionFailed, RangeNotSatisfiable
 from domains.files.router.ranges import ByteRange, Validators, ranges_of
+from shared.preconditions import WeakCondition
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 BEFORE, SAME, AFTER = (f"Fri, 01 May 2026 {time} GMT" for time in ("11:59:59", "12:00:00", "12:00:01"))
@@ -82,10 +83,16 @@ def test_a_client_that_has_it_is_told_so(headers, not_modified):
 
 
 @pytest.mark.parametrize(
-    "headers", [{"if-match": '"x"'}, {"if-match": 'W/"abc"'}, {"if-unmodified-since": BEFORE}]
+    ("headers", "error"),
+    [
+        ({"if-match": '"x"'}, PreconditionFailed),
+        ({"if-match": 'W/"abc"'}, WeakCondition),
+        ({"if-match": 'W/"abc", "x"'}, PreconditionFailed),
+        ({"if-unmodified-since": BEFORE}, PreconditionFailed),
+    ],
 )
-def test_a_precondition_that_does_not_hold_fails(headers):
-    with pytest.raises(PreconditionFailed):
+def test_a_precondition_that_does_not_hold_fails(headers, error):
+    with pytest.raises(error):
         VALIDATORS.is_not_modified(headers)
 
 
