@@ -78,7 +78,8 @@ class Listing(Generic[RowT]):
         into: the row model; it must have the fields `id` and each sort's name.
         key: the unique column that settles ties.
         sorts: sort names and their columns, none of which may be null.
-        filters: filter names and their conditions, each with a `bindparam` of the filter's name.
+        filters: filter names and their conditions, each with a `bindparam` of the filter's name, which begins with no
+            underscore: those are parameters of the list itself, and no client may set them.
         may_be_stale: pages may be some seconds old: not for a list in which people look for what they just did.
     """
 
@@ -92,6 +93,9 @@ class Listing(Generic[RowT]):
         filters: Mapping[str, ColumnElement[bool]] | None = None,
         may_be_stale: bool = False,
     ) -> None:
+        if any(name.startswith("_") for name in filters or {}):
+            message = f"a filter's name begins with no underscore: {sorted(filters or {})}"
+            raise TypeError(message)
         self._base = base
         self._may_be_stale = may_be_stale
         self._into = into
@@ -108,12 +112,12 @@ class Listing(Generic[RowT]):
     def position(self, request: PageRequest) -> dict[str, Any]:
         """Return the parameters that say where the page begins and how long it is: one more shows a next."""
         if request.cursor is None:
-            return {"page_limit": request.limit + 1}
+            return {"_page_limit": request.limit + 1}
         value, key = _decode(request.cursor, request.sort)
         return {
-            "page_limit": request.limit + 1,
-            "page_value": self._typed(request.key, value),
-            "page_key": self._typed("id", key),
+            "_page_limit": request.limit + 1,
+            "_page_value": self._typed(request.key, value),
+            "_page_key": self._typed("id", key),
         }
 
     def page(self, rows: list[RowT], request: PageRequest, total: int | None) -> Page[RowT]:
@@ -131,12 +135,12 @@ class Listing(Generic[RowT]):
         if after:
             here = tuple_(column, self._key)
             there = tuple_(
-                bindparam("page_value", type_=column.type), bindparam("page_key", type_=self._key.type)
+                bindparam("_page_value", type_=column.type), bindparam("_page_key", type_=self._key.type)
             )
             clause = clause.where(here < there if descending else here > there)
         order = (column.desc(), self._key.desc()) if descending else (column.asc(), self._key.asc())
         return Statement(
-            clause.order_by(*order).limit(bindparam("page_limit")),
+            clause.order_by(*order).limit(bindparam("_page_limit")),
             self._into,
             may_be_stale=self._may_be_stale,
         )

@@ -48,7 +48,7 @@ def conditions(table: type[RevisedTable], wanted: type[BaseModel]) -> dict[str, 
 
 
 class TableStatements(Generic[TableT, BodyT]):
-    """The statements about one table; of an `OwnedTable` all of them ask for the owner's rows alone.
+    """The statements about one table. Of an `OwnedTable`, rows are changed, deleted and purged by their owner alone.
 
     Each is compiled when it is first needed: a start waits for none of them, however many domains there are.
 
@@ -59,6 +59,9 @@ class TableStatements(Generic[TableT, BodyT]):
         taken: the error of each unique index, by the index's name.
         sorts: the columns that lists are sorted by, none of which may be null.
         filters: as in `Listing`.
+        readable: which rows of an `OwnedTable` a caller finds and lists (`_owner`: the caller); by default their own.
+            It widens or narrows nothing else: what is shared with somebody is not purged with them, and what is
+            hidden from an owner is.
     """
 
     def __init__(
@@ -70,17 +73,26 @@ class TableStatements(Generic[TableT, BodyT]):
         taken: Conflicts = _NONE,
         sorts: Sequence[str],
         filters: Mapping[str, ColumnElement[bool]],
+        readable: ColumnElement[bool] | None = None,
     ) -> None:
         self.table, self.body = table, body
         self.missing, self.taken = missing, taken
-        self.scope = [col(table.owner_id) == bindparam("owner")] if issubclass(table, OwnedTable) else []
+        self.readable = readable
         self.sorts, self.filters = sorts, filters
+
+    @property
+    def of_owner(self) -> ColumnElement[bool]:
+        """The condition that a row is `_owner`'s. Raises TypeError: rows of this table have no owner."""
+        if not issubclass(self.table, OwnedTable):
+            message = f"rows of {self.table.__name__} belong to no owner"
+            raise TypeError(message)
+        return col(self.table.owner_id) == bindparam("_owner")
 
     @cached_property
     def listing(self) -> Listing[BodyT]:
-        """The statements that read pages: `owner`."""
+        """The statements that read pages: `_owner`, of an `OwnedTable`."""
         return Listing(
-            select(*columns(self.table, self.body)).where(*self.scope),
+            select(*columns(self.table, self.body)).where(*self._found()),
             self.body,
             key=col(self.table.id),
             sorts={name: getattr(self.table, name) for name in self.sorts},
@@ -89,14 +101,19 @@ class TableStatements(Generic[TableT, BodyT]):
 
     @cached_property
     def find(self) -> Statement[BodyT]:
-        """The statement that reads one row: `its_id`, `owner`."""
+        """The statement that reads one row: `its_id`, and `_owner` of an `OwnedTable`."""
         its_id = col(self.table.id) == bindparam("its_id")
-        return Statement(select(*columns(self.table, self.body)).where(its_id, *self.scope), self.body)
+        return Statement(select(*columns(self.table, self.body)).where(its_id, *self._found()), self.body)
 
     @cached_property
     def purge(self) -> Statement[Nothing]:
-        """The statement that deletes all rows of an owner: `owner`."""
-        return Statement(delete(self.table).where(*self.scope), Nothing)
+        """The statement that deletes all rows of an owner, and no others: `_owner`. Raises TypeError as `of_owner`."""
+        return Statement(delete(self.table).where(self.of_owner), Nothing)
+
+    def _found(self) -> list[ColumnElement[bool]]:
+        if self.readable is not None:
+            return [self.readable]
+        return [self.of_owner] if issubclass(self.table, OwnedTable) else []
 
 
 class _Writing(Repository, Generic[TableT, BodyT]):
@@ -132,7 +149,7 @@ class OwnedRepository(_Writing[OwnedT, BodyT]):
 
     async def find(self, its_id: UUID, owner_id: UUID) -> BodyT | None:
         """Return a row of this owner."""
-        return await self.database.fetch_one(self.statements.find, its_id=its_id, owner=owner_id)
+        return await self.database.fetch_one(self.statements.find, its_id=its_id, _owner=owner_id)
 
     async def read(self, its_id: UUID, owner_id: UUID) -> BodyT:
         """Return a row of this owner. Raises `missing`."""
@@ -140,7 +157,7 @@ class OwnedRepository(_Writing[OwnedT, BodyT]):
 
     async def page(self, owner_id: UUID, request: PageRequest, wanted: BaseModel) -> Page[BodyT]:
         """Return a page of this owner's rows."""
-        return await self.fetch_page(self.statements.listing, request, wanted.model_dump(), owner=owner_id)
+        return await self.fetch_page(self.statements.listing, request, wanted.model_dump(), _owner=owner_id)
 
     async def find_locked(self, its_id: UUID, owner_id: UUID) -> OwnedT | None:
         """Return a row of this owner that the open transaction is going to change. Raises PreconditionFailed."""
@@ -153,7 +170,7 @@ class OwnedRepository(_Writing[OwnedT, BodyT]):
 
     async def purge(self, owner_id: UUID) -> None:
         """Delete all rows of an owner."""
-        await self.database.execute(self.statements.purge, owner=owner_id)
+        await self.database.execute(self.statements.purge, _owner=owner_id)
 
 
 class CommonRepository(_Writing[TableT, BodyT]):

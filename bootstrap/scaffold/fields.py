@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from bootstrap.scaffold.names import DomainName, camel, words
 from shared.models import RevisedTable
+from shared.schemas import RequestBody, StoredBody
 
 OPTIONS = ("unique", "optional", "index")
 OWN = {"id", "owner_id", "created_at", "updated_at", "checked_at", "revision"}
-TAKEN = {"limit", "cursor", "sort", "include_total", "date", "datetime"}
+TAKEN = {"limit", "cursor", "sort", "include_total", "date", "datetime", "registry", "self"}
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST = 40
 LONGEST_CHOICE = 32
@@ -189,11 +190,20 @@ def columns_of(
         FieldRefused: a sentence about the first one that can't be understood.
     """
     columns = [column for text in given for column in _read(text, domain, reference)]
+    _check_together(columns)
+    return columns
+
+
+def _check_together(columns: Sequence[Column]) -> None:
     names = [column.name for column in columns]
     for name in names:
         if names.count(name) > 1:
             raise FieldRefused(f"Two fields are called {name}.")
-    return columns
+    filters: dict[str, Column] = {}
+    for name, column in filters_of(columns):
+        first = filters.setdefault(name, column)
+        if first is not column:
+            raise FieldRefused(f"{first.name} and {column.name} would both be the filter {name}.")
 
 
 def _read(text: str, domain: DomainName, reference: Callable[[str, str], Kind]) -> list[Column]:
@@ -211,8 +221,12 @@ def _read(text: str, domain: DomainName, reference: Callable[[str, str], Kind]) 
         target, *options = options
     chosen = _options(text, type_, options)
     if target:
-        return [Column(f"{name}_id", reference(name, target), domain, chosen, reference=target)]
-    return _columns(text, name, type_, domain, chosen)
+        columns = [Column(f"{name}_id", reference(name, target), domain, chosen, reference=target)]
+    else:
+        columns = _columns(text, name, type_, domain, chosen)
+    for column in columns:
+        _check_column(name, column.name)
+    return columns
 
 
 def _options(text: str, type_: str, options: Sequence[str]) -> frozenset[str]:
@@ -243,14 +257,31 @@ def _check_name(name: str) -> None:
         raise FieldRefused(
             f"{name} is no field name: small letters, digits and single underscores, as in due_on."
         )
-    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+    if keyword.iskeyword(name):
         raise FieldRefused(f"{name} is a word of Python; call the field otherwise.")
     if name in OWN:
         raise FieldRefused(f"{name} is there already: every domain has it.")
-    if hasattr(RevisedTable, name) or name.startswith("model_") or name in TAKEN:
+    if _means_something_else(name):
         raise FieldRefused(f"{name} means something else here; call the field otherwise.")
     if hasattr(builtins, name) and name not in {"type", "format", "range", "hash", "filter"}:
         raise FieldRefused(f"{name} is a name that Python has built in; call the field otherwise.")
+
+
+def _check_column(name: str, column: str) -> None:
+    """Refuse a field whose type makes another name of its own: `owner:ref:users` would be set by clients."""
+    if column in OWN:
+        raise FieldRefused(
+            f"{name} would be the column {column}, which every domain has; call the field otherwise, as in recipient."
+        )
+    if _means_something_else(column):
+        raise FieldRefused(
+            f"{name} would be the column {column}, which means something else here; call the field otherwise."
+        )
+
+
+def _means_something_else(name: str) -> bool:
+    is_inherited = any(hasattr(base, name) for base in (RevisedTable, StoredBody, RequestBody))
+    return is_inherited or name.startswith("model_") or name in TAKEN
 
 
 def _choices(text: str, type_: str) -> tuple[str, ...]:

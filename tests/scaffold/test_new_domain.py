@@ -55,6 +55,42 @@ def test_a_domain_with_five_fields_is_small_passes_its_own_tests_and_goes_withou
         (["movie", "--field", "a:str"], "movie looks like no plural"),
         (["events", "--field", "a:str"], "event is no good name"),
         (["things"], "A domain needs a field"),
+        (
+            ["things", "--field", "owner:ref:users"],
+            "owner would be the column owner_id, which every domain has",
+        ),
+        (["things", "--field", "owner:file"], "owner would be the column owner_id, which every domain has"),
+        (["things", "--field", "owner_id:uuid"], "owner_id is there already"),
+        (
+            ["things", "--field", "model:ref:users"],
+            "model would be the column model_id, which means something else",
+        ),
+        *(
+            (["things", "--field", f"{name}:str"], f"{name} is there already")
+            for name in ("owner_id", "created_at", "updated_at", "checked_at", "revision")
+        ),
+        *(
+            (["things", "--field", f"{name}:str"], f"{name} means something else here")
+            for name in (
+                "metadata",
+                "registry",
+                "copy",
+                "dict",
+                "schema",
+                "model_fields",
+                "self",
+                "differences",
+                "cursor",
+            )
+        ),
+        *(
+            (["things", "--field", f"{name}:str"], f"{name} is a word of Python")
+            for name in ("class", "from", "lambda", "async")
+        ),
+        (
+            ["things", "--field", "due:date", "--field", "due_from:str"],
+            "due and due_from would both be the filter due_from",
+        ),
         (["things", "--field", "a"], "a has no type"),
         (["things", "--field", "a:blob"], "blob is no type"),
         (["things", "--field", "a:str:big"], "big is no option"),
@@ -155,6 +191,47 @@ def test_every_type_with_every_option_works(new_checkout) -> None:
     checked = checkout.run(".venv/bin/mypy")
     assert "domains/countries" not in checked.stdout
     assert "domains/purchase_orders" not in checked.stdout
+
+
+WORDS = (
+    "type",
+    "order",
+    "user",
+    "group",
+    "select",
+    "table",
+    "owner",
+    "its_id",
+    "page_limit",
+    "page_key",
+    "statement",
+)
+MORE_WORDS = (
+    "filters",
+    "flags",
+    "primary",
+    "default",
+    "column",
+    "row",
+    "request",
+    "value",
+    "count",
+    "match",
+)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_fields_called_like_words_of_the_code_or_of_sql_plant_nothing_and_hide_nothing(new_checkout) -> None:
+    checkout = new_checkout()
+    fields = [f"{name}:str" for name in (*WORDS, *MORE_WORDS)] + ["recipient:ref:users:optional"]
+    written = checkout.tulou("new", "domain", "parcels", *options(fields), "--owned")
+    assert written.returncode == 0, written.stderr
+    shutil.copy(
+        PROJECT / "tests/scaffold/more_of_parcels.py", checkout.folder / "tests/domains/parcels/test_more.py"
+    )
+    tested = checkout.run(".venv/bin/python", "-m", "pytest", "-q", "tests/domains/parcels")
+    assert tested.returncode == 0, tested.stdout
 
 
 @pytest.mark.long

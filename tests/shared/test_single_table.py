@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import Index, MetaData, bindparam, func
+from sqlalchemy import Index, MetaData, bindparam, func, or_
 from sqlmodel import col
 
 from shared.database import Database
@@ -181,6 +181,49 @@ async def test_a_purge_leaves_what_belongs_to_others(pets, pet) -> None:
         await pets.purge(pet.owner_id)
     assert await pets.find(pet.id, pet.owner_id) is None
     assert await pets.find(kept.id, kept.owner_id) is not None
+
+
+class SharingRepository(OwnedRepository[Pet, NamedBody]):
+    own = PetRepository.statements
+    statements = TableStatements(
+        Pet,
+        NamedBody,
+        missing=NoSuchThing,
+        sorts=("name",),
+        filters={},
+        readable=or_(own.of_owner, col(Pet.name) == "Shared") & (col(Pet.name) != "Hidden"),
+    )
+
+
+async def test_what_is_readable_neither_widens_nor_narrows_what_is_purged_or_locked(database) -> None:
+    sharing, reader, other = SharingRepository(database), new_id(), new_id()
+    made = {
+        name: await inserted(sharing, Pet(owner_id=owner, name=name, created_at=NOW, updated_at=NOW))
+        for name, owner in (("Mine", reader), ("Hidden", reader), ("Shared", other))
+    }
+    page = await sharing.page(reader, PageRequest(sort="name"), Wanted())
+    assert {"Mine", "Shared"} <= {pet.name for pet in page.data}
+    assert await sharing.find(made["Hidden"].id, reader) is None
+    async with database.transaction():
+        assert await sharing.find_locked(made["Shared"].id, reader) is None
+    async with database.transaction():
+        await sharing.purge(reader)
+    async with database.transaction():
+        left = [name for name, pet in made.items() if await sharing.find_locked(pet.id, pet.owner_id)]
+    assert left == ["Shared"]
+
+
+def test_rows_without_an_owner_can_not_be_purged() -> None:
+    with pytest.raises(TypeError, match="no owner"):
+        _ = KindRepository.statements.purge
+
+
+def test_a_filter_can_not_be_called_like_a_parameter_of_the_list() -> None:
+    own = PetRepository.statements
+    with pytest.raises(TypeError, match="underscore"):
+        _ = TableStatements(
+            Pet, NamedBody, missing=NoSuchThing, sorts=("name",), filters={"_owner": own.of_owner}
+        ).listing
 
 
 async def test_what_is_nobodys_is_everybodys(kinds) -> None:
