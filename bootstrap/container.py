@@ -54,6 +54,11 @@ def _personal_data(container: Any) -> list[Any]:
     return list(offers(container, "personal_data").values())
 
 
+def _account_lock(container: Any) -> Any:
+    (lock,) = offers(container, "account_lock").values()
+    return lock
+
+
 def _templates(container: Any) -> dict[str, Any]:
     return offers(container, "templates")
 
@@ -83,6 +88,7 @@ class TulouContainer(DeclarativeContainer):
     provide = Factory(partial, provided_by, __self__)
     urls = Callable(_resource_urls, __self__)
     personal_data = Callable(_personal_data, __self__)
+    account_lock = Callable(_account_lock, __self__)
     template_folders = Callable(_templates, __self__)
 
     idempotency = Container(
@@ -111,6 +117,7 @@ class TulouContainer(DeclarativeContainer):
         transaction=database.provided.transaction,
         clock=clock,
         outbox=jobs.outbox,
+        accounts=account_lock,
         jobs=jobs.service,
         data_dir=settings.provided.data_dir,
     )

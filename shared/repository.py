@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import asyncpg
+from sqlalchemy import Tuple, select
 from sqlmodel import SQLModel
 
 from shared.conflicts import Conflicts
@@ -16,6 +17,16 @@ from shared.transactions import Insertion, require_transaction
 
 ModelT = TypeVar("ModelT", bound=SQLModel)
 _NONE: Conflicts = MappingProxyType({})
+
+
+def unlocked(key: Any, *conditions: Any) -> Any:
+    """Return the condition that a sweep deletes by: rows that match and that no transaction has locked.
+
+    A sweep meets rows in any order. It takes what it needs not wait for, so it can't be part of a deadlock; the next
+    one takes the rest. `key`: the table's primary key, or its columns as `tuple_(...)`.
+    """
+    columns = key.clauses if isinstance(key, Tuple) else [key]
+    return key.in_(select(*columns).where(*conditions).with_for_update(skip_locked=True))
 
 
 class Repository:

@@ -7,6 +7,7 @@ from domains.auth.service.accounts import AccountService, Housekeeping
 from domains.auth.service.follow_ups import (
     ANSWER_REGISTRATION,
     NEW_SIGN_IN,
+    PURGE,
     RESET,
     VERIFY,
     MailRequest,
@@ -50,7 +51,7 @@ async def tell_new_sign_in(payload: NewSignIn, context: JobContext) -> None:
 
 
 # An account that was deleted must be erased, however long something is down: a day of attempts.
-@job("auth.purge_account", on=AccountDeleted, max_attempts=20, timeout=600)
+@job(PURGE, on=AccountDeleted, max_attempts=20, timeout=600)
 async def purge_account(payload: AccountDeleted, context: JobContext) -> None:
     """Erase what a deleted account leaves behind."""
     await context.provide("auth.accounts", AccountService).purge(payload.user_id, context)

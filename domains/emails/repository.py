@@ -15,7 +15,7 @@ from domains.emails.schemas import EmailRead, NumberRow, StatusCount
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.preconditions import as_expected
-from shared.repository import Repository
+from shared.repository import Repository, unlocked
 from shared.schemas import Row
 from shared.statements import Nothing, Statement
 
@@ -97,7 +97,14 @@ class OwnedEmail(Row):
 _UNTOUCHED = (_WAITS, col(Email.updated_at) < bindparam("untouched_since"))
 _EXPIRE = Statement(
     update(Email)
-    .where(*_UNTOUCHED, col(Email.created_at) < bindparam("created_before"), col(Email.phase) != Phase.DATA)
+    .where(
+        unlocked(
+            col(Email.id),
+            *_UNTOUCHED,
+            col(Email.created_at) < bindparam("created_before"),
+            col(Email.phase) != Phase.DATA,
+        )
+    )
     .values(
         status=EmailStatus.FAILED,
         phase=Phase.IDLE,
@@ -110,7 +117,7 @@ _EXPIRE = Statement(
 )
 _STRAND = Statement(
     update(Email)
-    .where(*_UNTOUCHED, col(Email.phase) == Phase.DATA)
+    .where(unlocked(col(Email.id), *_UNTOUCHED, col(Email.phase) == Phase.DATA))
     .values(status=EmailStatus.UNCERTAIN, **_CHANGED),
     Nothing,
 )

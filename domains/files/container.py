@@ -24,6 +24,7 @@ from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs
 from shared.clock import Clock
 from shared.database import Database, TransactionFactory
+from shared.identity import AccountLock
 from shared.jobs import Outbox
 
 
@@ -36,6 +37,7 @@ class FilesContainer(DeclarativeContainer):
     transaction: Dependency[TransactionFactory] = Dependency()
     clock = Dependency(instance_of=Clock)
     outbox = Dependency(instance_of=Outbox)
+    accounts: Dependency[AccountLock] = Dependency()
     jobs: Dependency[Jobs] = Dependency()
 
     files = ThreadSafeSingleton(FileRepository, database)
@@ -62,6 +64,7 @@ class FilesContainer(DeclarativeContainer):
         outbox=outbox,
         sniff=Object(sniff),
         library=library,
+        accounts=accounts,
     )
     processing = ThreadSafeSingleton(
         ProcessingService,

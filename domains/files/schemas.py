@@ -184,6 +184,12 @@ class IdRow(Row):
     id: UUID
 
 
+class OwnerRow(Row):
+    """Whose a file is."""
+
+    owner_id: UUID
+
+
 class ObjectRow(Row):
     """An object that must be in the store."""
 

@@ -63,7 +63,10 @@ _GIVE_UP = Statement(delete(Key).where(_mine), Nothing)
 _PRUNE = Statement(
     delete(Key).where(
         col(Key.identity).in_(
-            select(col(Key.identity)).where(_is_over).limit(bindparam("batch", type_=Integer()))
+            select(col(Key.identity))
+            .where(_is_over)
+            .limit(bindparam("batch", type_=Integer()))
+            .with_for_update(skip_locked=True)
         )
     ),
     Nothing,

@@ -100,7 +100,13 @@ def _describe_changing(operation: dict[str, Any]) -> None:
 def _parameter(
     operation: dict[str, Any], name: str, description: str, *, required: bool = False, **how: Any
 ) -> None:
-    parameter = {"name": name, "in": "header", "required": required, "description": description, **deepcopy(how)}
+    parameter = {
+        "name": name,
+        "in": "header",
+        "required": required,
+        "description": description,
+        **deepcopy(how),
+    }
     operation.setdefault("parameters", []).append(parameter)
 
 

@@ -11,7 +11,7 @@ from sqlmodel import select as select_model
 from domains.auth.models import Account, AccountStatus, OneTimeToken, Registration, Session, TokenPurpose
 from domains.auth.schemas import HeldRow, RegistrationRow, SignInRow, TokenRow
 from shared.models import columns
-from shared.repository import Repository
+from shared.repository import Repository, unlocked
 from shared.statements import Nothing, Statement
 from shared.transactions import current_session, lock_account_first, require_locked_account
 
@@ -58,7 +58,10 @@ _DELETE_REGISTRATIONS = Statement(
     delete(Registration).where(col(Registration.user_id) == bindparam("its_user")), Nothing
 )
 _SWEEP_REGISTRATIONS = Statement(
-    delete(Registration).where(col(Registration.created_at) < bindparam("before")), Nothing
+    delete(Registration).where(
+        unlocked(col(Registration.id), col(Registration.created_at) < bindparam("before"))
+    ),
+    Nothing,
 )
 
 _TOKEN = Statement(
@@ -85,7 +88,10 @@ _DELETE_TOKENS = Statement(
     delete(OneTimeToken).where(col(OneTimeToken.user_id) == bindparam("its_user")), Nothing
 )
 _SWEEP_TOKENS = Statement(
-    delete(OneTimeToken).where(col(OneTimeToken.expires_at) < bindparam("before")), Nothing
+    delete(OneTimeToken).where(
+        unlocked(col(OneTimeToken.id), col(OneTimeToken.expires_at) < bindparam("before"))
+    ),
+    Nothing,
 )
 
 

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from sqlalchemy import Integer, bindparam, case, delete, func, update
+from sqlalchemy import Integer, bindparam, case, delete, func, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from domains.auth.models import AttemptKind, Attempts
 from domains.auth.schemas import AttemptsRow
-from shared.repository import Repository
+from shared.repository import Repository, unlocked
 from shared.statements import Nothing, Statement
 
 _CEILING = 1_000_000
@@ -51,7 +51,14 @@ _END = Statement(
     Nothing,
 )
 _RESET = Statement(update(Attempts).where(*_this).values(count=0), Nothing)
-_SWEEP = Statement(delete(Attempts).where(col(Attempts.expires_at) < bindparam("before")), Nothing)
+_SWEEP = Statement(
+    delete(Attempts).where(
+        unlocked(
+            tuple_(col(Attempts.kind), col(Attempts.key_hash)), col(Attempts.expires_at) < bindparam("before")
+        )
+    ),
+    Nothing,
+)
 
 
 class AttemptRepository(Repository):

@@ -11,7 +11,7 @@ from domains.auth.models import Account, AccountStatus, EndReason, Session
 from domains.auth.schemas import CallerRow, FamiliarityRow, SessionRow
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
-from shared.repository import Repository
+from shared.repository import Repository, unlocked
 from shared.statements import Nothing, Statement
 from shared.transactions import current_session, lock_account_first, require_locked_account
 
@@ -63,10 +63,16 @@ _STAMP = Statement(
     Nothing,
 )
 _DELETE = Statement(delete(Session).where(col(Session.user_id) == bindparam("its_user")), Nothing)
-_SWEEP_ENDED = Statement(delete(Session).where(col(Session.ended_at) < bindparam("before")), Nothing)
+_SWEEP_ENDED = Statement(
+    delete(Session).where(unlocked(col(Session.id), col(Session.ended_at) < bindparam("before"))), Nothing
+)
 _SWEEP_EXPIRED = Statement(
     delete(Session).where(
-        col(Session.idle_expires_at) < bindparam("before"), col(Session.ended_at).is_(None)
+        unlocked(
+            col(Session.id),
+            col(Session.idle_expires_at) < bindparam("before"),
+            col(Session.ended_at).is_(None),
+        )
     ),
     Nothing,
 )

@@ -11,15 +11,18 @@ from domains.auth.public import AccountDeleted
 from domains.auth.repository.attempts import AttemptRepository
 from domains.auth.repository.events import EventRepository
 from domains.auth.schemas import MAX_PASSWORD, Visitor
+from domains.auth.service.follow_ups import PURGE
 from domains.auth.service.foundation import Foundation
 from domains.auth.service.passwords import PasswordCheck, check_password
 from domains.users.public import NewPerson, normalised_address
 from shared.identity import Principal
 from shared.ids import new_id
-from shared.jobs import JobContext
+from shared.jobs import JobContext, JobOptions
 from shared.personal_data import PersonalData
 
 _MIN_PASSWORD = 8
+_SECOND_PURGE = timedelta(hours=1)
+"""After the first purge: longer than any request takes, unless it looks at its account again (`AccountLock`)."""
 
 
 class AccountService:
@@ -118,10 +121,11 @@ class AccountService:
     async def purge(self, user_id: UUID, context: JobContext) -> None:
         """Erase a deleted account and all that its owner left, domain by domain; safe to begin again.
 
-        The account's own row goes last: as long as anything is left, the address can't come back to life.
+        The account's own row goes last: as long as anything is left, the address can't come back to life. A request
+        that was authenticated just before may store something just after; a second purge finds it an hour later.
         """
         account = await self.base.accounts.find(user_id)
-        if account is None or account.status is not AccountStatus.DELETING:
+        if account is not None and account.status is not AccountStatus.DELETING:
             return
         keepers = self.keepers()
         for done, keeper in enumerate(keepers):
@@ -133,6 +137,9 @@ class AccountService:
             await self.base.accounts.lock(user_id)
             await self.base.sessions.delete_all_of(user_id)
             await self.base.accounts.delete_all_of(user_id)
+            if account is not None:
+                later = JobOptions(run_at=self.base.clock.now() + _SECOND_PURGE)
+                await self.base.outbox.enqueue(PURGE, AccountDeleted(user_id=user_id), later)
             await context.finish()
 
     async def _set_status(self, user_id: UUID, status: AccountStatus) -> None:

@@ -8,6 +8,7 @@ ANSWER_REGISTRATION = "auth.answer_registration"
 VERIFY = "auth.send_verification"
 RESET = "auth.send_password_reset"
 NEW_SIGN_IN = "auth.tell_new_sign_in"
+PURGE = "auth.purge_account"
 
 
 class RegistrationReceived(BaseModel):

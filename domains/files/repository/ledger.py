@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, delete, func, select, update
+from sqlalchemy import BigInteger, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from domains.files.models import Blob, File, FileStatus, FileText, Rendition, Usage
-from domains.files.schemas import BlobRow, IdRow, KeyRow, PurgedRow, UploadRow, UsageRow
+from domains.files.schemas import BlobRow, IdRow, KeyRow, OwnerRow, PurgedRow, UploadRow, UsageRow
 from shared.models import columns
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
@@ -53,6 +53,15 @@ _SETTLE = Statement(
     Nothing,
 )
 _USAGE = Statement(select(*columns(Usage, UsageRow)).where(_OF_OWNER), UsageRow)
+
+_LOCK_USAGE = Statement(select(*columns(Usage, UsageRow)).where(_OF_OWNER).with_for_update(), UsageRow)
+_BYTES_AT = select(col(Blob.sha256)).where(col(Blob.storage_key) == bindparam("key")).scalar_subquery()
+_NAMES = Statement(
+    select(col(File.id))
+    .where(or_(col(File.id) == bindparam("file"), col(File.sha256) == _BYTES_AT))
+    .limit(1),
+    IdRow,
+)
 
 _STORE = Statement(
     update(File)
@@ -104,6 +113,14 @@ _PURGE_RENDITIONS = Statement(
     KeyRow,
 )
 _OWN_FILES = select(col(File.id)).where(col(File.owner_id) == bindparam("owner"))
+_LOCK_OWNER_FILES = Statement(
+    select(col(File.id))
+    .where(col(File.owner_id) == bindparam("owner"))
+    .order_by(col(File.id))
+    .with_for_update(),
+    IdRow,
+)
+_LOCK_FILE = Statement(select(col(File.id)).where(col(File.id) == bindparam("file")).with_for_update(), IdRow)
 _PURGE_OWNER_RENDITIONS = Statement(
     delete(Rendition).where(col(Rendition.file_id).in_(_OWN_FILES)).returning(col(Rendition.storage_key)),
     KeyRow,
@@ -120,6 +137,7 @@ _ABANDONED = Statement(
     .limit(_BATCH),
     UploadRow,
 )
+_OWNER_OF = Statement(select(col(File.owner_id)).where(col(File.id) == bindparam("file")), OwnerRow)
 _EXPIRED = Statement(
     select(col(File.id))
     .where(col(File.deleted_at) < bindparam("before"))
@@ -153,6 +171,14 @@ class LedgerRepository(Repository):
         """Count `added` bytes (negative when they went), `released` promised bytes and `removed` files."""
         await self.database.execute(_SETTLE, owner=owner_id, added=added, released=released, removed=removed)
 
+    async def lock_usage(self, owner_id: UUID) -> None:
+        """Lock what a person keeps before any file of theirs: the first lock of whatever changes both."""
+        await self.database.fetch_one(_LOCK_USAGE, owner=owner_id)
+
+    async def names(self, file_id: UUID, key: str) -> bool:
+        """Tell whether there is this file, or a file whose bytes are at this key."""
+        return await self.database.fetch_one(_NAMES, file=file_id, key=key) is not None
+
     async def usage(self, owner_id: UUID) -> UsageRow:
         """Return what a person keeps."""
         return await self.database.fetch_one(_USAGE, owner=owner_id) or UsageRow(bytes=0, reserved=0, count=0)
@@ -181,12 +207,15 @@ class LedgerRepository(Repository):
 
     async def purge(self, file_id: UUID) -> tuple[PurgedRow | None, list[str]]:
         """Delete a file for good; return what it had, and the keys of its renditions."""
+        await self.database.fetch_one(_LOCK_FILE, file=file_id)
         renditions = await self.database.fetch_all(_PURGE_RENDITIONS, file=file_id)
         purged = await self.database.fetch_one(_PURGE, file=file_id)
         return purged, [row.storage_key for row in renditions]
 
     async def purge_owner(self, owner_id: UUID) -> list[str]:
         """Delete all files of a person and the count; return the keys of bytes that nobody has any more."""
+        await self.lock_usage(owner_id)
+        await self.database.fetch_all(_LOCK_OWNER_FILES, owner=owner_id)
         keys = [
             row.storage_key for row in await self.database.fetch_all(_PURGE_OWNER_RENDITIONS, owner=owner_id)
         ]
@@ -208,3 +237,8 @@ class LedgerRepository(Repository):
     async def expired(self, before: datetime) -> Sequence[UUID]:
         """Return some files that went to the trash before that moment."""
         return [row.id for row in await self.database.fetch_all(_EXPIRED, before=before)]
+
+    async def owner_of(self, file_id: UUID) -> UUID | None:
+        """Return whose a file is."""
+        found = await self.database.fetch_one(_OWNER_OF, file=file_id)
+        return found.owner_id if found else None

@@ -4,7 +4,6 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncIterator
-from uuid import UUID
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -23,6 +22,7 @@ from domains.files.service.details import check_details
 from domains.files.service.uploads import Incoming
 from domains.files.settings import FilesSettings
 from shared.http.strict_json import MalformedJson, parse
+from shared.identity import Principal
 from shared.text import as_line
 
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=([^,]*)", re.IGNORECASE)
@@ -30,7 +30,7 @@ _DIGEST_BYTES = 32
 _MAX_TYPE = 255
 
 
-async def incoming_of(request: Request, owner_id: UUID, settings: FilesSettings) -> Incoming:
+async def incoming_of(request: Request, caller: Principal, settings: FilesSettings) -> Incoming:
     """Return the upload that a request carries; its bytes are still to come.
 
     Raises:
@@ -43,11 +43,11 @@ async def incoming_of(request: Request, owner_id: UUID, settings: FilesSettings)
         raise NothingSent
     digest = _digest_of(request)
     if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
-        return _raw(request, owner_id, digest)
+        return _raw(request, caller, digest)
     upload = MultipartUpload(_whole(request), content_type, settings)
     await upload.open()
     return Incoming(
-        owner_id=owner_id,
+        caller=caller,
         name=clean_name(upload.file_name),
         declared_content_type=_shown_type(upload.content_type),
         length=None,
@@ -58,10 +58,10 @@ async def incoming_of(request: Request, owner_id: UUID, settings: FilesSettings)
     )
 
 
-def _raw(request: Request, owner_id: UUID, digest: bytes | None) -> Incoming:
+def _raw(request: Request, caller: Principal, digest: bytes | None) -> Incoming:
     length = _content_length(request)
     return Incoming(
-        owner_id=owner_id,
+        caller=caller,
         name=_raw_name(request),
         declared_content_type=_shown_type(request.headers.get("content-type")),
         length=length,

@@ -102,7 +102,7 @@ async def upload_file(request: Request, response: Response, caller: Caller, uplo
 
     The type is told from the bytes. Renditions are made in the background: follow the `jobs` in the answer.
     """
-    incoming = await incoming_of(request, caller.user_id, uploads.settings)
+    incoming = await incoming_of(request, caller, uploads.settings)
     file = await uploads.receive(incoming)
     response.headers["Location"] = f"/v1/files/{file.id}"
     return file

@@ -83,7 +83,7 @@ class CleaningService:
         """Remove what was abandoned or has been in the trash long enough; settle files whose work just stopped."""
         now = self.clock.now()
         for upload in await self.ledger.abandoned(now - timedelta(hours=self.settings.files_abandoned_hours)):
-            await self._remove_upload(upload.id)
+            await self._remove_upload(upload.id, upload.owner_id)
         for file_id in await self.ledger.expired(now - timedelta(days=self.settings.files_trash_days)):
             await self.remove(file_id)
         after = _FIRST
@@ -105,7 +105,11 @@ class CleaningService:
 
     async def remove(self, file_id: UUID) -> None:
         """Delete a file for good; its bytes go when it was the last that had them."""
+        owner_id = await self.ledger.owner_of(file_id)
+        if owner_id is None:
+            return
         async with self.transaction():
+            await self.ledger.lock_usage(owner_id)
             purged, keys = await self.ledger.purge(file_id)
             if purged is None:
                 return
@@ -115,8 +119,9 @@ class CleaningService:
             await self.ledger.settle(purged.owner_id, added=-purged.size, removed=1)
             await erase_later(self.outbox, keys)
 
-    async def _remove_upload(self, file_id: UUID) -> None:
+    async def _remove_upload(self, file_id: UUID, owner_id: UUID) -> None:
         async with self.transaction():
+            await self.ledger.lock_usage(owner_id)
             gone = await self.ledger.abandon(file_id)
             if gone is None or gone.upload_key is None:
                 return

@@ -64,14 +64,14 @@ class ProcessingService:
         async with self.transaction():
             content = await self.files.content(file_id)
             if content is not None:
-                await self.files.begin_renditions(file_id)
                 await self.files.set_status(file_id, FileStatus.PROCESSING)
+                await self.files.begin_renditions(file_id)
         return content
 
     async def _give_up(self, file_id: UUID, error: AppError) -> None:
         async with self.transaction():
-            await self.files.renditions_failed(file_id, problem_of(error))
             await self.files.set_status(file_id, FileStatus.READY)
+            await self.files.renditions_failed(file_id, problem_of(error))
 
     async def _make_all(
         self, content: ContentRow, owner_id: UUID, context: JobContext
@@ -104,17 +104,13 @@ class ProcessingService:
         await self.store.put(key, _pieces(made))
         digest = await asyncio.to_thread(lambda: hashlib.sha256(made).hexdigest())
         async with self.transaction():
+            file = await self.files.lock(content.id, owner_id)
             kept = await self.files.rendition_made(content.id, recipe.name, len(made), digest, facts)
-            if kept and recipe.operation == "extract_text":
-                await self._keep_text(content.id, owner_id, made.decode())
+            if file is not None and kept and recipe.operation == "extract_text":
+                # With the present name: it may have changed meanwhile.
+                await self.files.set_text(content.id, owner_id, file.name, made.decode())
         if not kept:
             await self.store.delete(key)
-
-    async def _keep_text(self, file_id: UUID, owner_id: UUID, text: str) -> None:
-        """Make the text searchable, with the file's present name: it may have changed meanwhile."""
-        file = await self.files.lock(file_id, owner_id)
-        if file is not None:
-            await self.files.set_text(file_id, owner_id, file.name, text)
 
     def _bounds(self, content: ContentRow) -> dict[str, str | int]:
         return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from domains.files.errors import FileTooLarge, QuotaExceeded, UploadTorn
+from domains.files.errors import FileTooLarge, QuotaExceeded, StoreUnavailable, UploadTorn
 from domains.files.models import File, FileStatus, Rendition
 from domains.files.public import RESOURCE_TYPE, FileStored
 from domains.files.repository.files import FileRepository
@@ -21,6 +21,7 @@ from domains.files.service.recipes import recipes_for
 from domains.files.settings import FilesSettings
 from shared.database import TransactionFactory
 from shared.events import Resource
+from shared.identity import AccountLock, Principal
 from shared.ids import new_id
 from shared.jobs import JobOptions, Outbox
 from shared.logging import get_logger
@@ -37,7 +38,7 @@ _FORM_ROOM = 2 << 20
 class Incoming:
     """An upload as it arrives. `details` is asked when all chunks were read: fields may follow the file."""
 
-    owner_id: UUID
+    caller: Principal
     name: str
     declared_content_type: str | None
     length: int | None
@@ -64,6 +65,7 @@ class UploadService:
         outbox: Outbox,
         sniff: Sniffer,
         library: LibraryService,
+        accounts: AccountLock,
     ) -> None:
         self.settings = settings
         self.transaction = transaction
@@ -73,11 +75,13 @@ class UploadService:
         self.outbox = outbox
         self.sniff = sniff
         self.library = library
+        self.accounts = accounts
 
     async def receive(self, incoming: Incoming) -> FileBody:
         """Stream an upload into the store and keep it. No connection is held while the bytes arrive.
 
         Raises:
+            NotAuthenticated: meanwhile the caller's session has ended, or the account may not act any more.
             FileTooLarge, QuotaExceeded: past a limit.
             TypeRefused: the bytes are of a type that isn't accepted.
             DigestMismatch: they are not those that the client meant to send.
@@ -92,17 +96,27 @@ class UploadService:
                 make_room=_Promise(self, upload).cover,
                 expected_digest=incoming.digest,
             )
-            await self.store.put(upload.key, intake.passing())
-            upload.stored = True
+            await self._store(upload, intake)
             ordered = await self._keep(upload, intake, incoming.details())
             after_rollback(partial(self._abandon, upload))
-        return await self.library.get(upload.file_id, incoming.owner_id, ordered=ordered)
+        return await self.library.get(upload.file_id, incoming.caller.user_id, ordered=ordered)
+
+    async def _store(self, upload: "_Upload", intake: Intake) -> None:
+        try:
+            await self.store.put(upload.key, intake.passing())
+        except StoreUnavailable:
+            # The bytes of an owner who is erased vanish while they arrive: then the store is not to blame.
+            async with self.transaction(own=True):
+                await self.accounts.lock_caller(upload.caller)
+            raise
+        upload.stored = True
 
     async def _begin(self, incoming: Incoming) -> "_Upload":
         """Commit the row and the promise before the first byte, so that a sweep finds what a crash leaves."""
         self._refuse_too_long(incoming)
-        upload = _Upload(new_id(), incoming.owner_id, f"blobs/{new_id()}", incoming.name)
+        upload = _Upload(new_id(), incoming.caller, f"blobs/{new_id()}", incoming.name)
         async with self.transaction(own=True):
+            await self.accounts.lock_caller(incoming.caller)
             await self.ledger.open_account(upload.owner_id)
             upload.reserved = await self._reserve_first(incoming)
             await self.files.add(
@@ -126,13 +140,13 @@ class UploadService:
     async def _reserve_first(self, incoming: Incoming) -> int:
         """Promise all at once where the length is known; else a guess, or nothing yet when that doesn't fit."""
         if incoming.length is not None:
-            await self._reserve(incoming.owner_id, incoming.length, files=1)
+            await self._reserve(incoming.caller.user_id, incoming.length, files=1)
             return incoming.length
         guess = min(incoming.at_most or _STEP, _STEP)
         try:
-            await self._reserve(incoming.owner_id, guess, files=1)
+            await self._reserve(incoming.caller.user_id, guess, files=1)
         except QuotaExceeded:
-            await self._reserve(incoming.owner_id, 0, files=1)
+            await self._reserve(incoming.caller.user_id, 0, files=1)
             return 0
         return guess
 
@@ -144,6 +158,7 @@ class UploadService:
     async def reserve_more(self, upload: "_Upload", amount: int) -> None:
         """Promise more bytes to an upload under way."""
         async with self.transaction(own=True):
+            await self.accounts.lock_caller(upload.caller)
             await self._reserve(upload.owner_id, amount)
             if not await self.ledger.reserved_more(upload.file_id, amount):
                 raise UploadTorn
@@ -156,6 +171,8 @@ class UploadService:
         """
         recipes = recipes_for(intake.content_type)
         async with self.transaction():
+            await self.accounts.lock_caller(upload.caller)
+            await self.ledger.settle(upload.owner_id, added=intake.size, released=upload.reserved)
             is_new = await self.ledger.keep_blob(intake.sha256, intake.size, upload.key)
             if not is_new:
                 await erase_later(self.outbox, [upload.key])
@@ -171,7 +188,6 @@ class UploadService:
             )
             if not kept:
                 raise UploadTorn
-            await self.ledger.settle(upload.owner_id, added=intake.size, released=upload.reserved)
             await self.files.add_renditions(
                 [
                     Rendition(
@@ -207,11 +223,12 @@ class UploadService:
     async def _abandon(self, upload: "_Upload") -> None:
         try:
             async with self.transaction(own=True):
+                await self.ledger.lock_usage(upload.owner_id)
                 gone = await self.ledger.abandon(upload.file_id)
-                if gone is None:
-                    return
-                await self.ledger.settle(gone.owner_id, released=gone.reserved, removed=1)
-                if upload.stored:
+                if gone is not None:
+                    await self.ledger.settle(gone.owner_id, released=gone.reserved, removed=1)
+                # No row: it was kept after all, or erased with its owner, perhaps before its bytes were stored.
+                if upload.stored and not await self.ledger.names(upload.file_id, upload.key):
                     await erase_later(self.outbox, [upload.key])
         except Exception:
             # The sweep finds the row: the first failure is the one that the client must see.
@@ -221,12 +238,17 @@ class UploadService:
 @dataclass(slots=True)
 class _Upload:
     file_id: UUID
-    owner_id: UUID
+    caller: Principal
     key: str
     name: str
     reserved: int = 0
     """Bytes promised so far."""
     stored: bool = False
+
+    @property
+    def owner_id(self) -> UUID:
+        """Whose it is."""
+        return self.caller.user_id
 
 
 class _Promise:

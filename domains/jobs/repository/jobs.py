@@ -172,7 +172,12 @@ _RETRY = Statement(
     JobRow,
 )
 _PURGE_OWNER = Statement(delete(Job).where(col(Job.owner_id) == _owner, ~running), Nothing)
-_DISOWN = Statement(update(Job).where(col(Job.owner_id) == _owner, running).values(owner_id=None), Nothing)
+_DISOWN = Statement(
+    update(Job)
+    .where(col(Job.owner_id) == _owner, running)
+    .values(owner_id=None, cancel_requested_at=func.coalesce(Job.cancel_requested_at, now)),
+    Nothing,
+)
 _PRUNE = Statement(
     delete(Job).where(
         col(Job.id).in_(
@@ -182,6 +187,7 @@ _PRUNE = Statement(
                 col(Job.finished_at) < now - bindparam("age", type_=Interval()),
             )
             .limit(bindparam("batch", type_=Integer()))
+            .with_for_update(skip_locked=True)
         )
     ),
     Nothing,
@@ -258,7 +264,7 @@ class JobRepository(Repository):
         return None if changed is None else as_it_was_expected(changed)
 
     async def purge_owner(self, owner_id: UUID) -> None:
-        """Forget somebody's jobs; those that run lose their owner."""
+        """Forget somebody's jobs; those that run lose their owner, are asked to stop, and leave no result."""
         await self.database.execute(_PURGE_OWNER, owner=owner_id)
         await self.database.execute(_DISOWN, owner=owner_id)
 

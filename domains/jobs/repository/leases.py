@@ -17,6 +17,7 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    null,
     or_,
     select,
     update,
@@ -94,12 +95,15 @@ _BEAT = Statement(
 )
 _CONFIRM = Statement(select(col(Job.id)).where(leased_by_me).with_for_update(), JobId)
 _let_go = {"lease_token": None, "lease_expires_at": None, "revision": Job.revision + 1}
+_erased = col(Job.owner_id).is_(None) & col(Job.cancel_requested_at).is_not(None)
+"""The owner was erased meanwhile (`JobRepository.purge_owner`), and so must be what the job tells of them."""
+
 _finish = (
     update(Job)
     .where(leased_by_me)
     .values(
         state=bindparam("outcome", type_=Job.__table__.c.state.type),  # type: ignore[attr-defined]
-        result=bindparam("answer", type_=JSONB(none_as_null=True)),
+        result=case((_erased, null()), else_=bindparam("answer", type_=JSONB(none_as_null=True))),
         error=bindparam("problem", type_=JSONB(none_as_null=True)),
         **_progress,
         finished_at=now,

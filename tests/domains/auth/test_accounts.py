@@ -113,6 +113,22 @@ async def test_erasing_begins_again_where_it_failed(client, user, composition, w
     assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1", user.id) == []
 
 
+async def test_what_a_request_stored_while_its_account_was_erased_is_erased_an_hour_later(
+    client, user, work_off, rows
+):
+    await client.request("DELETE", "/v1/users/me", json={"password": user.password}, headers=user.headers)
+    await work_off()
+    await rows("INSERT INTO files.usage (owner_id, bytes, reserved, count) VALUES ($1, 0, 0, 0)", user.id)
+    scheduled = await rows(
+        "UPDATE jobs.jobs SET run_at = now() WHERE kind = 'auth.purge_account' AND state = 'scheduled'"
+        " AND payload->>'user_id' = $1 RETURNING id",
+        str(user.id),
+    )
+    await work_off()
+    assert len(scheduled) == 1
+    assert await rows("SELECT 1 FROM files.usage WHERE owner_id = $1", user.id) == []
+
+
 async def test_an_administrator_is_made_once(composition):
     accounts, email = composition.auth.accounts(), some_email()
     await accounts.create_admin(email, PASSWORD)

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from domains.auth.models import EndReason
@@ -175,3 +177,24 @@ async def test_an_account_is_never_locked_after_anything_else(composition, user)
     with pytest.raises(TransactionMisusedError):
         async with database.transaction():
             await auth.session_repository().end_all(user.id, EndReason.REVOKED, now)
+
+
+async def test_a_sweep_waits_for_no_lock(composition, user, rows, servers):
+    long_ago = composition.clock().now() + timedelta(days=400)
+    other = await asyncpg.connect(servers.environment["TULOU_DATABASE_OWNER_URL"])
+    transaction = other.transaction()
+    await transaction.start()
+    try:
+        for table in ("sessions", "registrations"):
+            await other.execute(f"SELECT 1 FROM auth.{table} WHERE user_id = $1 FOR UPDATE", user.id)
+        await other.execute("SELECT 1 FROM auth.attempts FOR UPDATE")
+        async with asyncio.timeout(5), composition.database().transaction():
+            await composition.auth.session_repository().sweep(long_ago)
+            await composition.auth.account_repository().sweep(
+                tokens_before=long_ago, registrations_before=long_ago
+            )
+            await composition.auth.attempt_repository().sweep(long_ago)
+    finally:
+        await transaction.rollback()
+        await other.close()
+    assert await rows("SELECT 1 FROM auth.sessions WHERE user_id = $1", user.id)

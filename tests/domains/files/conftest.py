@@ -1,5 +1,6 @@
 """Files of people over HTTP, with real bytes."""
 
+import asyncpg
 import httpx
 import pytest
 
@@ -22,6 +23,14 @@ def limits(composition: TulouContainer, monkeypatch):
             monkeypatch.setattr(service, "settings", changed)
 
     return change
+
+
+@pytest.fixture
+async def rows(servers, settings):
+    """Read the database as an operator would: `await rows("SELECT ...", argument)`."""
+    connection = await asyncpg.connect(servers.environment["TULOU_DATABASE_OWNER_URL"])
+    yield connection.fetch
+    await connection.close()
 
 
 @pytest.fixture

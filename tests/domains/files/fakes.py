@@ -70,6 +70,12 @@ class FakeLedger:
         self.reserved -= released
         self.count -= removed
 
+    async def lock_usage(self, owner_id: UUID) -> None:
+        """Nobody else is there."""
+
+    async def names(self, file_id: UUID, key: str) -> bool:
+        return file_id in self.stored
+
     async def mark_stored(self, file_id: UUID, **values: object) -> bool:
         if self.uploads.pop(file_id, None) is None:
             return False
@@ -154,6 +160,11 @@ class FakeOutbox:
 
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.jobs]
+
+
+class FakeAccounts:
+    async def lock_caller(self, principal) -> None:
+        """Everybody may act."""
 
 
 class FakeLibrary:

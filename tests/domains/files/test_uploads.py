@@ -17,8 +17,17 @@ from domains.files.gateway.sniffing import sniff
 from domains.files.schemas import Details
 from domains.files.service.uploads import Incoming, UploadService
 from domains.files.settings import FilesSettings
+from shared.identity import Principal
 from shared.ids import new_id
-from tests.domains.files.fakes import FakeFiles, FakeLedger, FakeLibrary, FakeOutbox, FakeStore, transaction
+from tests.domains.files.fakes import (
+    FakeAccounts,
+    FakeFiles,
+    FakeLedger,
+    FakeLibrary,
+    FakeOutbox,
+    FakeStore,
+    transaction,
+)
 
 OWNER = new_id()
 MIB = 1 << 20
@@ -40,6 +49,7 @@ class House:
             outbox=self.outbox,
             sniff=sniff,
             library=FakeLibrary(),
+            accounts=FakeAccounts(),
         )
 
     async def receive(self, *chunks: bytes, error: BaseException | None = None, **details):
@@ -50,7 +60,7 @@ class House:
                 raise error
 
         given = {
-            "owner_id": OWNER,
+            "caller": Principal(OWNER, new_id(), frozenset()),
             "name": "a.txt",
             "declared_content_type": None,
             "length": None,
