@@ -14,7 +14,6 @@ from datetime import timedelta
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
-from uuid import UUID
 
 import uvloop
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning, WorkerTerminate
@@ -92,9 +91,9 @@ class WorkerChild:
         # A mail's job is waiting for the mail server, most of its time.
         self.runner.lanes = {"mail": container.settings().worker_mails}
 
-    def follow_hint(self, job_id: UUID, queue: str) -> int:
-        """Run the hinted job and due ones after it; return how many."""
-        return self._loop.run(self.runner.follow_hint(job_id, queue))
+    def drain(self, queue: str) -> int:
+        """Run due jobs of a queue; return how many."""
+        return self._loop.run(self.runner.drain(queue))
 
     def stop(self) -> None:
         """Close what the child holds."""
@@ -157,20 +156,21 @@ class Worker:
 
     def _declare_task(self) -> None:
         @self.celery.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]  # Celery's
-        def follow(task: Any, job_id: str) -> None:
-            self._follow(job_id, task.request.delivery_info.get("routing_key") or self._queues[0])
+        def follow(task: Any, _job_id: str) -> None:
+            self._follow(task.request.delivery_info.get("routing_key") or self._queues[0])
 
-    def _follow(self, job_id: str, queue: str) -> None:
-        """Follow one hint. Nothing that goes wrong here loses a job: its row is found again."""
+    def _follow(self, queue: str) -> None:
+        """Follow one hint, which only wakes: the job that it names is taken in its turn, like every other.
+
+        Nothing that goes wrong here loses a job: its row is found again.
+        """
         if self._ending.ends_at() is not None:
             return
         self._ending.work(1)
         try:
-            self._current_child().follow_hint(UUID(job_id), queue)
+            self._current_child().drain(queue)
         except DatabaseUnavailable:
             logger.warning("hint_dropped", reason="the database is away")
-        except ValueError:
-            logger.warning("hint_dropped", reason="it names no job")
         finally:
             self._ending.work(-1)
 

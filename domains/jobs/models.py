@@ -44,7 +44,10 @@ _IS_LIVING = text("state IN ('scheduled', 'queued', 'running', 'retrying')")
 
 
 class Job(Table, table=True):
-    """One accepted piece of work. `turn` is its place among its owner's: a queue serves the lowest turns first."""
+    """One accepted piece of work. `turn` is its place among its owner's: a queue serves the lowest turns first.
+
+    It is given each time the job becomes queued (`repository/turns.py`).
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -54,12 +57,28 @@ class Job(Table, table=True):
             name="over_is_finished",
         ),
         Index(
-            "ix_jobs_due",
+            "ix_jobs_in_turn",
             "queue",
-            "priority",
             "turn",
+            "priority",
             "id",
             postgresql_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_jobs_turns_of_owner",
+            "owner_id",
+            "queue",
+            "turn",
+            "priority",
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index(
+            "ix_jobs_turns_of_kind",
+            "kind",
+            "queue",
+            "turn",
+            "priority",
+            postgresql_where=text("state = 'queued' AND owner_id IS NULL"),
         ),
         Index("ix_jobs_turns", "owner_id", "queue", "turn", postgresql_where=_IS_WAITING),
         Index("ix_jobs_waiting", "run_at", postgresql_where=text("state IN ('scheduled', 'retrying')")),

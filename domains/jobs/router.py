@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable
+from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable, TooManyJobs
 from domains.jobs.schemas import JobBody, JobRow, JobStatus
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.watcher import JobWatcher
@@ -113,10 +113,10 @@ async def cancel_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Respons
     "/{job_id}/retry",
     status_code=202,
     summary="Start a job again",
-    responses=_ACCEPTED | problems(JobNotFound, JobNotRetryable),
+    responses=_ACCEPTED | problems(JobNotFound, JobNotRetryable, TooManyJobs),
 )
 async def retry_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Response) -> JobBody:
-    """Queue a failed or cancelled job anew, with all its attempts."""
+    """Queue a failed or cancelled job anew, with all its attempts. It waits for its turn like a new one."""
     return _accepted(jobs.body(await jobs.retry(caller, job_id)), response)
 
 

@@ -69,6 +69,11 @@ class ClaimedJob(Row):
     traceparent: str | None
     created_at: datetime
 
+    @property
+    def participant(self) -> str:
+        """Whose turn it is: the owner's, or the kind's where there is none (as in `repository/turns.py`)."""
+        return str(self.owner_id or self.kind)
+
 
 class SuccessionRow(Row):
     """What became of a job that should end, and the one that was taken after it."""

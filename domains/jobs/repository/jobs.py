@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    ColumnElement,
     DateTime,
     Integer,
     Interval,
@@ -30,6 +31,7 @@ from sqlmodel import col
 from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import WAITING, Job, JobState
 from domains.jobs.repository.conditions import in_state, living, now, running
+from domains.jobs.repository.turns import next_turn
 from domains.jobs.schemas import JobId, JobRow
 from shared.conflicts import conflicts_translated
 from shared.jobs import NewJob
@@ -45,41 +47,35 @@ _owner = bindparam("owner", type_=Uuid())
 _shown = columns(Job, JobRow)
 
 _queue = bindparam("new_queue", type_=Text())
+_kind = bindparam("new_kind", type_=Text())
 _priority = bindparam("new_priority", type_=Integer())
+_most = bindparam("most", type_=Integer())
 _other: Any = aliased(Job, name="other")
 _others_waiting = in_state(*WAITING, table="other")
-_after_ones_own: Any = (
-    select(func.max(_other.turn) + 1)
-    .where(_other.owner_id == _owner, _other.queue == _queue, _others_waiting)
-    .scalar_subquery()
-)
-_served_now = (
-    select(_other.turn)
-    .where(_other.queue == _queue, in_state(JobState.QUEUED, table="other"), _other.priority == _priority)
-    .order_by(_other.turn)
-    .limit(literal_column("1"))
-    .scalar_subquery()
-)
-_ones_own = (
-    select(literal_column("1"))
-    .where(_other.owner_id == _owner, _others_waiting)
-    .limit(bindparam("most", type_=Integer()))
-    .subquery()
-)
-_room_left: Any = or_(
-    _owner.is_(None),
-    select(func.count()).select_from(_ones_own).scalar_subquery() < bindparam("most", type_=Integer()),
-)
+
+
+def _has_room(owner: Any) -> ColumnElement[bool]:
+    """Return whether an owner has fewer than `most` jobs waiting; always without an owner, or without a limit."""
+    waiting = (
+        select(literal_column("1"))
+        .where(_other.owner_id == owner, _others_waiting)
+        .limit(_most)
+        .correlate_except(_other)
+        .subquery()
+    )
+    number = select(func.count()).select_from(waiting).scalar_subquery()
+    return or_(owner.is_(None), _most.is_(None), number < _most)
+
+
 _new: dict[str, Any] = {
     "id": bindparam("new_id", type_=Uuid()),
-    "kind": bindparam("new_kind", type_=Text()),
+    "kind": _kind,
     "queue": _queue,
     "payload": bindparam("new_payload", type_=JSONB),
     "payload_version": bindparam("new_version", type_=Integer()),
     "state": case((_due > now, literal_column("'scheduled'")), else_=literal_column("'queued'")),
     "priority": _priority,
-    # Behind one's own jobs, and not in front of the turn that is served now: owners with few jobs pass those with many.
-    "turn": func.greatest(func.coalesce(_after_ones_own, 0), func.coalesce(_served_now, 0)),
+    "turn": next_turn(queue=_queue, owner=_owner, kind=_kind, priority=_priority),
     "run_at": func.coalesce(_due, now),
     "attempt": literal_column("0"),
     "max_attempts": bindparam("attempts", type_=Integer()),
@@ -96,7 +92,9 @@ _new: dict[str, Any] = {
 }
 _ADD = Statement(
     insert(Job)
-    .from_select([*_new], select(*(value.label(name) for name, value in _new.items())).where(_room_left))
+    .from_select(
+        [*_new], select(*(value.label(name) for name, value in _new.items())).where(_has_room(_owner))
+    )
     .on_conflict_do_nothing(
         index_elements=["kind", "unique_key"],
         index_where=text("state IN ('scheduled', 'queued', 'running', 'retrying')"),
@@ -163,11 +161,20 @@ BEGUN_ANEW: dict[str, Any] = {
     "published_at": None,
     "revision": Job.revision + 1,
 }
-"""What a retry by hand makes of a job that is over."""
+"""What a retry by hand makes of a job that is over. It gets a new turn too, behind those that wait."""
 _RETRY = Statement(
     update(Job)
-    .where(col(Job.id) == bindparam("job_id"), in_state(JobState.FAILED, JobState.CANCELLED))
-    .values(**BEGUN_ANEW)
+    .where(
+        col(Job.id) == bindparam("job_id"),
+        in_state(JobState.FAILED, JobState.CANCELLED),
+        _has_room(col(Job.owner_id)),
+    )
+    .values(
+        **BEGUN_ANEW,
+        turn=next_turn(
+            queue=col(Job.queue), owner=col(Job.owner_id), kind=col(Job.kind), priority=col(Job.priority)
+        ),
+    )
     .returning(*_shown),
     JobRow,
 )
@@ -253,14 +260,14 @@ class JobRepository(Repository):
         changed = await self.database.fetch_one(_CANCEL, job_id=job_id)
         return None if changed is None else as_it_was_expected(changed)
 
-    async def retry(self, job_id: UUID) -> JobRow | None:
-        """Queue a failed or cancelled job anew; None in any other state.
+    async def retry(self, job_id: UUID, *, most: int | None) -> JobRow | None:
+        """Queue a failed or cancelled job anew; None in any other state, or if its owner has `most` jobs waiting.
 
         Raises:
             JobNotRetryable: a living job has the same unique key.
         """
         with conflicts_translated({"uq_jobs_unique_key": JobNotRetryable}):
-            changed = await self.database.fetch_one(_RETRY, job_id=job_id)
+            changed = await self.database.fetch_one(_RETRY, job_id=job_id, most=most)
         return None if changed is None else as_it_was_expected(changed)
 
     async def purge_owner(self, owner_id: UUID) -> None:

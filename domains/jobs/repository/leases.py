@@ -9,9 +9,12 @@ import asyncpg
 from sqlalchemy import (
     ARRAY,
     Boolean,
+    ColumnElement,
     Integer,
     Interval,
+    Select,
     Text,
+    and_,
     any_,
     bindparam,
     case,
@@ -24,16 +27,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from domains.jobs.models import Attempt, AttemptOutcome, Job, JobState
-from domains.jobs.repository.conditions import claimable, ended_attempt, leased_by_me, now
+from domains.jobs.repository.conditions import claimable, ended_attempt, in_state, leased_by_me, now, queued
+from domains.jobs.repository.turns import participant
 from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, ProgressTold, SuccessionRow
 from shared.models import columns
 from shared.repository import Repository
 from shared.statements import Statement
 
+LOOK_AHEAD = 256
+"""Jobs among which a fair claim chooses: more than may share a turn because they were accepted at the same moment."""
+
 _lease = bindparam("lease", type_=Interval())
+_taken: Any = aliased(Job, name="taken")
 _without_waiting_for_the_disk: Any = (
     select(func.set_config("synchronous_commit", "off", literal_column("true"))).scalar_subquery() == "off"
 )
@@ -55,27 +64,63 @@ _claim = (
     )
     .returning(*columns(Job, ClaimedJob))
 )
-_CLAIM_THIS = Statement(_claim.where(col(Job.id) == bindparam("job_id"), claimable), ClaimedJob)
-_first = (
-    select(col(Job.id))
-    .where(
-        col(Job.queue) == bindparam("from_queue"),
-        claimable,
-        or_(col(Job.crashes) == 0, bindparam("alone", type_=Boolean())),
-    )
-    .order_by(col(Job.priority), col(Job.turn), col(Job.id))
-    .limit(literal_column("1"))
-    .with_for_update(skip_locked=True)
+_claimable_here = and_(
+    col(Job.queue) == bindparam("from_queue"),
+    claimable,
+    or_(col(Job.crashes) == 0, bindparam("alone", type_=Boolean())),
 )
+_in_turn = (col(Job.turn), col(Job.priority), col(Job.id))
 _of_kinds = col(Job.kind) == any_(bindparam("kinds", type_=ARRAY(Text)))
-_claim_next = _claim.where(col(Job.id) == _first.scalar_subquery())
+
+
+def _first(*more: ColumnElement[bool]) -> Select[Any]:
+    """Return the job whose turn it is."""
+    return (
+        select(col(Job.id))
+        .where(_claimable_here, *more)
+        .order_by(*_in_turn)
+        .limit(literal_column("1"))
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _fair(*more: ColumnElement[bool]) -> Select[Any]:
+    """Return, of the next `LOOK_AHEAD` jobs, that of the participant of which the fewest run."""
+    ahead = (
+        select(col(Job.id), *_in_turn[:2], participant().label("whose"))
+        .where(_claimable_here, *more)
+        .order_by(*_in_turn)
+        .limit(literal_column(str(LOOK_AHEAD)))
+        .subquery("ahead")
+    )
+    busy = (
+        select(participant(_taken).label("whose"), func.count().label("number"))
+        .where(_taken.queue == bindparam("from_queue"), in_state(JobState.RUNNING, table="taken"))
+        .group_by(literal_column("1"))
+        .subquery("busy")
+    )
+    just_served = case((ahead.c.whose == bindparam("just_served", type_=Text()), 1), else_=0)
+    return (
+        select(col(Job.id))
+        .join(ahead, ahead.c.id == Job.id)
+        .outerjoin(busy, busy.c.whose == ahead.c.whose)
+        # Once more: a job that another worker claimed while we waited for its lock stays where it is.
+        .where(queued)
+        .order_by(func.coalesce(busy.c.number, 0) + just_served, ahead.c.turn, ahead.c.priority, ahead.c.id)
+        .limit(literal_column("1"))
+        .with_for_update(of=Job, skip_locked=True)
+    )
+
+
+def _claiming(chosen: Select[Any]) -> Statement[ClaimedJob]:
+    return Statement(_claim.where(col(Job.id) == chosen.scalar_subquery()), ClaimedJob)
+
+
+_claim_next = _claim.where(col(Job.id) == _first().scalar_subquery())
 _CLAIM_NEXT = Statement(_claim_next, ClaimedJob)
-_CLAIM_THIS_OF_KINDS = Statement(
-    _claim.where(col(Job.id) == bindparam("job_id"), claimable, _of_kinds), ClaimedJob
-)
-_CLAIM_NEXT_OF_KINDS = Statement(
-    _claim.where(col(Job.id) == _first.where(_of_kinds).scalar_subquery()), ClaimedJob
-)
+_CLAIM_FAIRLY = _claiming(_fair())
+_CLAIM_NEXT_OF_KINDS = _claiming(_first(_of_kinds))
+_CLAIM_FAIRLY_OF_KINDS = _claiming(_fair(_of_kinds))
 _progress: dict[str, Any] = {
     "progress_current": bindparam("steps"),
     "progress_total": bindparam("steps_in_all"),
@@ -158,29 +203,37 @@ class LeaseRepository(Repository):
 
     async def claim(
         self,
+        queue: str,
         *,
         token: UUID,
         worker: str,
         lease: timedelta,
-        job_id: UUID | None = None,
-        queue: str = "",
         alone: bool = True,
         kinds: Collection[str] | None = None,
+        fairly: bool = False,
+        just_served: str | None = None,
     ) -> ClaimedJob | None:
-        """Take the job with this id, or the next due one of a queue, of these kinds; None if there is none to take.
+        """Take the due job of a queue whose turn it is, of these kinds; None if there is none to take.
 
-        Of a queue jobs that crashed are only taken by who will run them `alone`.
+        Jobs that crashed are only taken to be run `alone`. `fairly`: look past jobs of participants that have more
+        jobs running than others; that of `just_served` counts as one more.
         """
-        who: dict[str, Any] = {"next_token": token, "worker": worker, "lease": lease}
+        given: dict[str, Any] = {
+            "from_queue": queue,
+            "next_token": token,
+            "worker": worker,
+            "lease": lease,
+            "alone": alone,
+        }
         if kinds is not None:
-            who["kinds"] = list(kinds)
-        this, following = (
-            (_CLAIM_THIS, _CLAIM_NEXT) if kinds is None else (_CLAIM_THIS_OF_KINDS, _CLAIM_NEXT_OF_KINDS)
+            given["kinds"] = list(kinds)
+        if fairly:
+            given["just_served"] = just_served
+        statements = (
+            (_CLAIM_NEXT, _CLAIM_FAIRLY) if kinds is None else (_CLAIM_NEXT_OF_KINDS, _CLAIM_FAIRLY_OF_KINDS)
         )
         try:
-            if job_id is not None:
-                return await self.database.fetch_one(this, job_id=job_id, **who)
-            return await self.database.fetch_one(following, from_queue=queue, alone=alone, **who)
+            return await self.database.fetch_one(statements[fairly], **given)
         except (asyncpg.UniqueViolationError, IntegrityError):
             return None  # another worker took a job with the same concurrency key in this moment
 

@@ -39,6 +39,7 @@ from domains.jobs.repository.reports import (
     Tally,
     WorkerRow,
 )
+from domains.jobs.repository.turns import columns_to_place, placed
 from domains.jobs.schemas import JobId, JobRow
 from shared.conflicts import conflicts_translated
 from shared.models import columns
@@ -98,17 +99,18 @@ _has_twin = (
 )
 _sameness = func.coalesce(Job.unique_key, cast(col(Job.id), Text))
 _latest_of_the_same = (
-    select(col(Job.id))
+    select(*columns_to_place())
     .ext(distinct_on(col(Job.kind), _sameness))
     .where(_matches, col(Job.finished_at) <= bindparam("until", type_=DateTime(timezone=True)), ~_has_twin)
     .order_by(col(Job.kind), _sameness, col(Job.finished_at).desc())
     .limit(literal_column(str(RETRY_BATCH)))
 )
+_begun_anew = placed(_latest_of_the_same)
 _RETRY_FAILED = Statement(
     update(Job)
-    # `_failed` once more: a job that somebody else retried while we waited for its lock stays as it is.
-    .where(col(Job.id).in_(_latest_of_the_same), _failed)
-    .values(**BEGUN_ANEW)
+    # `_failed` once more: a job that another operator retried while we waited for its lock stays as it is.
+    .where(col(Job.id) == _begun_anew.c.id, _failed)
+    .values(**BEGUN_ANEW, turn=_begun_anew.c.turn)
     .returning(col(Job.id)),
     JobId,
 )

@@ -1,16 +1,19 @@
 """The SQL about jobs that come out of a backup: whoever ran them is gone, and so is every hint."""
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlmodel import col
 
 from domains.jobs.models import Job, JobState, Worker
+from domains.jobs.repository.turns import columns_to_place, placed
 from shared.repository import Repository
 from shared.statements import Nothing, Statement
 
+_interrupted = placed(select(*columns_to_place()).where(col(Job.state) == JobState.RUNNING).with_for_update())
 _TAKE_BACK = Statement(
     update(Job)
-    .where(col(Job.state) == JobState.RUNNING)
+    .where(col(Job.id) == _interrupted.c.id)
     .values(
+        turn=_interrupted.c.turn,
         state=JobState.QUEUED,
         attempt=Job.attempt - 1,
         lease_token=None,

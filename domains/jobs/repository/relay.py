@@ -23,6 +23,7 @@ from sqlmodel import col
 from domains.jobs.errors import WorkerDied
 from domains.jobs.models import Attempt, Job, Schedule
 from domains.jobs.repository.conditions import ended_attempt, now, queued, running, waiting
+from domains.jobs.repository.turns import columns_to_place, placed
 from domains.jobs.schemas import FireRow, HintRow, Lateness, LostRow
 from shared.errors import problem_of
 from shared.repository import Repository
@@ -30,8 +31,8 @@ from shared.statements import Nothing, Statement
 
 BATCH = 500
 
-_lost = (
-    select(col(Job.id))
+_lost = placed(
+    select(*columns_to_place())
     .where(running, col(Job.lease_expires_at) < now)
     .limit(BATCH)
     .with_for_update(skip_locked=True)
@@ -40,8 +41,9 @@ _cancelled = col(Job.cancel_requested_at).is_not(None)
 _exhausted = Job.crashes + 1 >= bindparam("max_crashes", type_=Integer())
 _recovered = (
     update(Job)
-    .where(col(Job.id).in_(_lost))
+    .where(col(Job.id) == _lost.c.id)
     .values(
+        turn=_lost.c.turn,
         state=case(
             (_cancelled, literal_column("'cancelled'")),
             (_exhausted, literal_column("'failed'")),
@@ -87,17 +89,17 @@ _RECOVER = Statement(
     select(*(_recovered.c[name] for name in LostRow.model_fields)).add_cte(_noted),
     LostRow,
 )
+_due = placed(
+    select(*columns_to_place())
+    .where(waiting, col(Job.run_at) <= now)
+    .order_by(col(Job.run_at))
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
 _RIPEN = Statement(
     update(Job)
-    .where(
-        col(Job.id).in_(
-            select(col(Job.id))
-            .where(waiting, col(Job.run_at) <= now)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
-        )
-    )
-    .values(state=literal_column("'queued'"), published_at=None, revision=Job.revision + 1),
+    .where(col(Job.id) == _due.c.id)
+    .values(state=literal_column("'queued'"), turn=_due.c.turn, published_at=None, revision=Job.revision + 1),
     Nothing,
 )
 _HINT = Statement(
@@ -115,7 +117,7 @@ _HINT = Statement(
                     & (col(Job.created_at) < now - bindparam("grace", type_=Interval())),
                 ),
             )
-            .order_by(col(Job.priority), col(Job.turn), col(Job.id))
+            .order_by(col(Job.turn), col(Job.priority), col(Job.id))
             .limit(bindparam("room", type_=Integer()))
             .with_for_update(skip_locked=True)
         )
@@ -160,8 +162,13 @@ class RelayRepository(Repository):
         )
 
     async def ripen(self) -> int:
-        """Queue the scheduled and retrying jobs that are due; return how many."""
-        return await self.database.execute(_RIPEN)
+        """Queue the scheduled and retrying jobs that are due, those first that are due longest; return how many."""
+        queued = 0
+        while True:
+            batch = await self.database.execute(_RIPEN)
+            queued += batch
+            if batch < BATCH:
+                return queued
 
     async def take_hints(
         self, queue: str, *, room: int, grace: timedelta, repeat: timedelta

@@ -5,15 +5,16 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable
+from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable, TooManyJobs
 from domains.jobs.models import JobState
 from domains.jobs.public import JobSummary
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.schemas import JobBody, JobRow, Retention, body_of
 from domains.jobs.service.abandoning import JobCanceller
-from domains.jobs.service.store import HintSender
+from domains.jobs.service.store import TOO_MANY_PAUSE, HintSender
 from domains.jobs.settings import JobsSettings
 from shared.database import TransactionFactory
+from shared.errors import AppError
 from shared.identity import Principal
 from shared.pagination import Page, PageRequest
 from shared.transactions import after_commit
@@ -38,6 +39,7 @@ class JobService:
         self.transaction = transaction
         self._hints = hints
         self._canceller = canceller
+        self._most = settings.jobs_owner_waiting
         self._resource_urls = dict(resource_urls)
         self._retention = Retention(
             succeeded=timedelta(days=settings.jobs_keep_succeeded_days),
@@ -88,14 +90,22 @@ class JobService:
         Raises:
             JobNotFound: no such job, or another's.
             JobNotRetryable: it is in another state, or a twin is under way.
+            TooManyJobs: its owner has `jobs_owner_waiting` jobs waiting already.
         """
         await self.read(caller, job_id)
         async with self.transaction():
-            queued = await self._jobs.retry(job_id)
+            queued = await self._jobs.retry(job_id, most=self._most)
             if queued is None:
-                raise JobNotRetryable
+                raise await self._refusal(caller, job_id)
             after_commit(partial(self._hints.send_soon, queued.queue, queued.id))
         return queued
+
+    async def _refusal(self, caller: Principal, job_id: UUID) -> AppError:
+        """Return why a job was not started again."""
+        job = await self.read(caller, job_id)
+        if job.state in {JobState.FAILED, JobState.CANCELLED}:
+            return TooManyJobs(limit=self._most, retry_after=TOO_MANY_PAUSE)
+        return JobNotRetryable()
 
     def body(self, job: JobRow) -> JobBody:
         """Return what clients see of a job."""

@@ -206,7 +206,7 @@ class OperationsService:
 
     async def _retry(self, job_id: UUID) -> JobRow:
         try:
-            queued = await self._jobs.retry(job_id)
+            queued = await self._jobs.retry(job_id, most=None)
         except JobNotRetryable as error:
             message = f"Another job does the work of job {job_id}: it has the same unique key."
             raise JobNotRetryable(message) from error

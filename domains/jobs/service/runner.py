@@ -16,6 +16,7 @@ from domains.jobs.errors import BadPayload, JobFailed, JobTimedOut, UnknownKind
 from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.schemas import ClaimedJob
 from domains.jobs.service.draining import Drain
+from domains.jobs.service.fair_shares import FairShares
 from domains.jobs.service.running import Leases, Provide, RunningJob
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
@@ -36,16 +37,17 @@ class ClaimingLeases(Leases, Protocol):
 
     async def claim(
         self,
+        queue: str,
         *,
         token: UUID,
         worker: str,
         lease: timedelta,
-        job_id: UUID | None = None,
-        queue: str = "",
         alone: bool = True,
         kinds: Collection[str] | None = None,
+        fairly: bool = False,
+        just_served: str | None = None,
     ) -> ClaimedJob | None:
-        """Take a job."""
+        """Take the job of a queue whose turn it is."""
         ...
 
 
@@ -77,15 +79,13 @@ class JobRunner:
         self._clock = clock
         self._provide = provide
         self._worker_id = worker_id
+        self._shares = FairShares()
         self.ends_at: Callable[[], float | None] = lambda: None
         self.kinds: Collection[str] | None = None
         self.lanes: Mapping[str, int] = {}
 
-    async def follow_hint(self, job_id: UUID, queue: str) -> int:
-        """Run the hinted job, then due ones of its queue for a while; return how many were run.
-
-        Where the hinted job is taken already, another due one of its queue stands in.
-        """
+    async def drain(self, queue: str) -> int:
+        """Run due jobs of a queue for a while, each in its turn; return how many were run."""
         until = time.monotonic() + self._settings.jobs_drain_seconds
 
         def goes_on(taken: int) -> bool:
@@ -93,18 +93,26 @@ class JobRunner:
             return may and self.ends_at() is None
 
         drain = Drain(self, queue, lanes=self.lanes.get(queue, 1), goes_on=goes_on)
-        return await drain.run(await self.claim_this(job_id) or await self.claim_next(queue))
-
-    async def claim_this(self, job_id: UUID) -> ClaimedJob | None:
-        """Take a job that is due, if nobody else has."""
-        return await self._claim(job_id=job_id)
+        return await drain.run(await self.claim_next(queue))
 
     async def claim_next(self, queue: str, *, alone: bool = True) -> ClaimedJob | None:
-        """Take the job of a queue that is due first, if there is one.
+        """Take the job of a queue whose turn it is, if there is one.
 
         Not `alone`: others run in this process, so none is taken that a process has died of, or with.
         """
-        return await self._claim(queue=queue, alone=alone)
+        fairly = self._shares.is_look_due(queue)
+        claimed = await self._leases.claim(
+            queue,
+            token=new_id(),
+            worker=self._worker_id,
+            lease=timedelta(seconds=self._settings.jobs_lease),
+            alone=alone,
+            kinds=self.kinds,
+            fairly=fairly,
+            just_served=self._shares.just_served(queue),
+        )
+        self._shares.note(queue, claimed, looked=fairly)
+        return claimed
 
     async def run(self, job: ClaimedJob, *, then_from: str | None = None) -> ClaimedJob | None:
         """Run a claimed job to one of its ends. Never raises, but for cancellation.
@@ -200,8 +208,10 @@ class JobRunner:
         if running.cancelled:
             await running.end(JobState.CANCELLED)
             return None
-        if then_from is not None:
-            return await running.finish_and_claim(then_from, self._worker_id)
+        if then_from is not None and not self._shares.is_look_due(then_from):
+            following = await running.finish_and_claim(then_from, self._worker_id)
+            self._shares.note(then_from, following)
+            return following
         await running.end(JobState.SUCCEEDED)
         return None
 
@@ -250,20 +260,6 @@ class JobRunner:
             return
         logger.warning("unknown_job", version=job.payload_version)
         await running.postpone(UNKNOWN_PAUSE, outcome=AttemptOutcome.SNOOZED, error=problem)
-
-    async def _claim(
-        self, *, job_id: UUID | None = None, queue: str = "", alone: bool = True
-    ) -> ClaimedJob | None:
-        lease = timedelta(seconds=self._settings.jobs_lease)
-        return await self._leases.claim(
-            token=new_id(),
-            worker=self._worker_id,
-            lease=lease,
-            job_id=job_id,
-            queue=queue,
-            alone=alone,
-            kinds=self.kinds,
-        )
 
     def _backoff(self, attempt: int) -> float:
         """Return the seconds until the next attempt: doubled each time, with jitter so that a crowd spreads out."""

@@ -1,20 +1,18 @@
 """Which job is taken next, and by whom."""
 
 import asyncio
-from uuid import UUID
 
 import pytest
 
 from domains.jobs.service.runner import JobRunner
 from shared.ids import new_id
-from shared.jobs import JobOptions
-from tests.domains.jobs.conftest import RAN, Ask, Enqueue
-from tests.domains.jobs.seeing import look, run_once, run_sql
+from tests.domains.jobs.conftest import RAN, Enqueue
+from tests.domains.jobs.seeing import claim, look, run_once, run_sql
 
 
 async def test_a_job_can_be_claimed_once(enqueue: Enqueue, runner: JobRunner) -> None:
     job_id = await enqueue()
-    claims = await asyncio.gather(*(runner.claim_this(job_id) for _ in range(8)))
+    claims = await asyncio.gather(*(claim(runner, job_id) for _ in range(8)))
     assert len([claim for claim in claims if claim]) == 1
 
 
@@ -29,27 +27,30 @@ async def test_one_living_job_for_a_unique_key(enqueue: Enqueue, runner, composi
 async def test_one_running_job_for_a_concurrency_key(enqueue: Enqueue, runner) -> None:
     key = str(new_id())
     first, second = await enqueue(concurrency_key=key), await enqueue(concurrency_key=key)
-    held = await runner.claim_this(first)
+    held = await claim(runner, first)
     assert held is not None
-    assert await runner.claim_this(second) is None
+    assert await claim(runner, second) is None
     await runner.run(held)
-    assert await runner.claim_this(second) is not None
+    assert await claim(runner, second) is not None
 
 
 async def test_two_claims_under_one_concurrency_key_at_the_same_moment(enqueue: Enqueue, runner) -> None:
     key = str(new_id())
     jobs = [await enqueue(concurrency_key=key) for _ in range(6)]
-    claims = await asyncio.gather(*(runner.claim_this(job_id) for job_id in jobs))
+    claims = await asyncio.gather(*(claim(runner, job_id) for job_id in jobs))
     assert len([claim for claim in claims if claim]) == 1
 
 
-async def test_a_hint_lets_the_worker_drain_the_queue(enqueue: Enqueue, runner, composition) -> None:
+async def test_a_wake_up_lets_the_worker_drain_the_queue_in_turn(
+    enqueue: Enqueue, runner, composition
+) -> None:
     while await runner.claim_next("tests"):
         pass
-    jobs = [await enqueue(number=900 + number) for number in range(5)]
-    assert await runner.follow_hint(jobs[2], "tests") == 5
-    assert await runner.follow_hint(jobs[2], "tests") == 0
-    assert [ask.number for ask in RAN[-5:]] == [902, 900, 901, 903, 904]
+    for number in range(5):
+        await enqueue(number=900 + number)
+    assert await runner.drain("tests") == 5
+    assert await runner.drain("tests") == 0
+    assert [ask.number for ask in RAN[-5:]] == [900, 901, 902, 903, 904]
 
 
 async def test_a_chain_of_one_at_a_time_is_drained_without_new_hints(
@@ -59,7 +60,7 @@ async def test_a_chain_of_one_at_a_time_is_drained_without_new_hints(
         pass
     key = str(new_id())
     jobs = [await enqueue("return", concurrency_key=key) for _ in range(4)]
-    assert await runner.follow_hint(jobs[0], "tests") == 4
+    assert await runner.drain("tests") == 4
     assert [(await look(composition, job_id)).status for job_id in jobs] == ["succeeded"] * 4
 
 
@@ -70,7 +71,7 @@ async def test_a_job_that_only_returns_succeeds_once_and_the_next_follows(
         pass
     first, second = await enqueue("return"), await enqueue("return")
     await run_sql(composition, "UPDATE jobs.jobs SET created_at = created_at WHERE id = :id", id=first)
-    sleeper = await runner.claim_this(first)
+    sleeper = await claim(runner, first)
     await run_sql(
         composition, "UPDATE jobs.jobs SET lease_token = gen_random_uuid() WHERE id = :id", id=first
     )
@@ -78,28 +79,6 @@ async def test_a_job_that_only_returns_succeeds_once_and_the_next_follows(
     assert (await look(composition, first)).status == "running"
     assert following is not None
     assert following.id == second
-
-
-async def test_owners_take_turns(composition, declared: None, app, runner) -> None:
-    """One owner's many jobs don't delay another's few."""
-    while await runner.claim_next("tests"):
-        pass
-    many, few = new_id(), new_id()
-    outbox = composition.jobs.outbox()
-
-    async def accept(owner) -> UUID:
-        async with composition.database().transaction():
-            return await outbox.enqueue("tests.obey", Ask(), JobOptions(owner_id=owner))
-
-    first = [await accept(many) for _ in range(20)]
-    assert (await runner.claim_next("tests")).id == first[0]
-    later = [await accept(few) for _ in range(3)]
-    order = [(await runner.claim_next("tests")).id for _ in range(6)]
-    assert [order.index(job_id) for job_id in later] == sorted(order.index(job_id) for job_id in later)
-    assert set(later) <= set(order)
-    again = await accept(many)
-    rest = [(await runner.claim_next("tests")).id for _ in range(17)]
-    assert rest[-1] == again
 
 
 async def test_an_owner_has_a_limit_of_waiting_jobs(composition, declared: None, app) -> None:
@@ -128,16 +107,6 @@ async def test_an_owner_has_a_limit_of_waiting_jobs(composition, declared: None,
         assert "Retry-After" in refused.value.headers
     await add(other)
     await add(None)
-
-
-async def test_lower_priority_numbers_come_first(enqueue: Enqueue, runner) -> None:
-    while await runner.claim_next("tests"):
-        pass
-    await enqueue()
-    urgent = await enqueue(priority=1)
-    claimed = await runner.claim_next("tests")
-    assert claimed is not None
-    assert claimed.id == urgent
 
 
 async def test_a_job_that_crashed_is_taken_by_who_runs_nothing_else(

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from domains.jobs.gateway.hints import ROOM_AT_A_TIME, RedisHints
 from shared.ids import new_id
-from tests.domains.jobs.seeing import look, run_sql
+from tests.domains.jobs.seeing import claim, look, run_sql
 
 WINDOW = 20
 SOME_AHEAD = ROOM_AT_A_TIME
@@ -63,6 +63,6 @@ async def test_a_hint_to_a_job_that_is_done_serves_another_of_its_queue(enqueue,
         composition, "UPDATE jobs.jobs SET state = 'cancelled', finished_at = now() WHERE state = 'queued'"
     )
     first, second = await enqueue(), await enqueue()
-    await runner.run(await runner.claim_this(first))
-    assert await runner.follow_hint(first, "tests") == 1
+    await runner.run(await claim(runner, first))
+    assert await runner.drain("tests") == 1
     assert (await look(composition, second)).status == "succeeded"

@@ -12,7 +12,7 @@ from domains.jobs.repository.reports import JobFilter, QueueLoad
 from domains.jobs.service.operations import OperationsService, relay_lag
 from shared.ids import new_id
 from shared.jobs import NewJob
-from tests.domains.jobs.seeing import look, run_sql
+from tests.domains.jobs.seeing import claim, look, run_sql
 
 FAILED = {"state": "failed", "finished_at": "now()"}
 LEASED = {
@@ -218,7 +218,7 @@ async def test_a_cancel_that_comes_late_in_an_attempt_is_not_forgotten(
     operations, composition, enqueue, runner
 ) -> None:
     job_id = await enqueue("snooze")
-    claimed = await runner.claim_this(job_id)
+    claimed = await claim(runner, job_id)
     assert [answer.status for answer in await operations.cancel([job_id])] == ["cancelling"]
     await runner.run(claimed)
     job = await look(composition, job_id)

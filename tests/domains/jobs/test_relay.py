@@ -14,7 +14,7 @@ from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
 from shared.jobs import Cron, Every, JobRegistry, NoPayload, Outbox
 from tests.domains.jobs.conftest import Enqueue, definition
-from tests.domains.jobs.seeing import look, run_once, run_sql
+from tests.domains.jobs.seeing import claim, look, run_once, run_sql
 
 
 class Sent:
@@ -141,7 +141,7 @@ async def test_a_scheduled_job_becomes_due(enqueue: Enqueue, composition, runner
     job_id = await enqueue(run_at=soon)
     assert (await look(composition, job_id)).status == "scheduled"
     await composition.jobs.relay_rows().ripen()
-    assert await runner.claim_this(job_id) is None
+    assert await claim(runner, job_id) is None
     await asyncio.sleep(0.5)
     await composition.jobs.relay_rows().ripen()
     await run_once(runner, job_id)

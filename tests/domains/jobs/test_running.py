@@ -12,7 +12,7 @@ from domains.jobs.service.runner import JobRunner
 from shared.jobs import LeaseLost
 from shared.transactions import current_session
 from tests.domains.jobs.conftest import GATES, Ask, Enqueue, a_runner
-from tests.domains.jobs.seeing import look, run_once, run_sql
+from tests.domains.jobs.seeing import claim, look, run_once, run_sql, set_apart
 
 
 async def test_a_job_succeeds_with_its_result(enqueue: Enqueue, runner: JobRunner, composition) -> None:
@@ -55,7 +55,7 @@ async def test_a_retry_waits_for_its_time(enqueue: Enqueue, composition) -> None
     job = await look(composition, job_id)
     assert job.status == "retrying"
     assert job.run_at > job.created_at + timedelta(seconds=45)
-    assert await patient.claim_this(job_id) is None
+    assert await claim(patient, job_id) is None
 
 
 @pytest.mark.parametrize(("do", "code"), [("give up", "jobs.failed"), ("meet a fact", "tests.unfit")])
@@ -93,7 +93,7 @@ async def test_a_job_that_cancels_itself_is_a_failure(enqueue: Enqueue, runner, 
 async def test_a_waiting_job_is_cancelled_at_once(enqueue: Enqueue, runner, composition) -> None:
     job_id = await enqueue()
     assert (await composition.jobs.rows().cancel(job_id)).status == "cancelled"
-    assert await runner.claim_this(job_id) is None
+    assert await claim(runner, job_id) is None
 
 
 @pytest.mark.parametrize("do", ["wait", "stop when asked"])
@@ -119,14 +119,14 @@ async def test_a_worker_that_is_stopped_gives_its_job_back_unburnt(enqueue, runn
 
 async def test_a_worker_that_lost_its_lease_changes_nothing(enqueue: Enqueue, composition, runner) -> None:
     job_id = await enqueue()
-    sleeper = await runner.claim_this(job_id)
+    sleeper = await claim(runner, job_id)
     await run_sql(
         composition,
         "UPDATE jobs.jobs SET lease_expires_at = now() - interval '1 s' WHERE id = :id",
         id=job_id,
     )
     await composition.jobs.relay().recover()
-    again = await runner.claim_this(job_id)
+    again = await claim(runner, job_id)
     assert again is not None
     assert sleeper is not None
     await runner.run(sleeper)
@@ -137,7 +137,7 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(enqueue: Enqueue, co
 
 async def test_the_effect_of_a_lost_lease_rolls_back(enqueue: Enqueue, composition, runner) -> None:
     job_id = await enqueue()
-    claimed = await runner.claim_this(job_id)
+    claimed = await claim(runner, job_id)
     await run_sql(
         composition, "UPDATE jobs.jobs SET lease_token = gen_random_uuid() WHERE id = :id", id=job_id
     )
@@ -164,7 +164,7 @@ async def test_the_effect_of_a_lost_lease_rolls_back(enqueue: Enqueue, compositi
 async def test_three_deaths_of_its_worker_fail_a_job(enqueue: Enqueue, composition, runner) -> None:
     job_id = await enqueue()
     for crashes in (1, 2, 3):
-        assert await runner.claim_this(job_id) is not None
+        assert await claim(runner, job_id) is not None
         await run_sql(
             composition,
             "UPDATE jobs.jobs SET lease_expires_at = now() - interval '1 s' WHERE id = :id",
@@ -247,9 +247,10 @@ async def test_a_payload_past_its_limit_is_refused(composition, declared: None, 
 
 
 async def test_a_draining_worker_ends_after_its_job(enqueue: Enqueue, runner) -> None:
-    jobs = [await enqueue() for _ in range(3)]
+    for _ in range(3):
+        await enqueue()
     runner.ends_at = lambda: time.monotonic() + 60
-    assert await runner.follow_hint(jobs[0], "tests") == 1
+    assert await runner.drain("tests") == 1
 
 
 async def test_a_worker_that_must_end_gives_its_job_back_unburnt(
@@ -258,7 +259,7 @@ async def test_a_worker_that_must_end_gives_its_job_back_unburnt(
     job_id = await enqueue("wait")
     ends_at = time.monotonic() + 0.5
     runner.ends_at = lambda: ends_at
-    await asyncio.wait_for(runner.follow_hint(job_id, "tests"), 10)
+    await asyncio.wait_for(runner.drain(await set_apart(runner, job_id)), 10)
     job = await look(composition, job_id)
     assert (job.status, job.attempt, job.error) == ("retrying", 0, None)
 
@@ -269,7 +270,7 @@ async def test_every_attempt_that_did_not_end_its_job_is_kept(enqueue: Enqueue, 
     await run_sql(
         composition, "UPDATE jobs.jobs SET state = 'queued', run_at = now() WHERE id = :id", id=job_id
     )
-    assert await runner.claim_this(job_id) is not None
+    assert await claim(runner, job_id) is not None
     await run_sql(
         composition,
         "UPDATE jobs.jobs SET lease_expires_at = now() - interval '1 s' WHERE id = :id",

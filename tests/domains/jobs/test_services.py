@@ -49,7 +49,7 @@ class Leases:
         self.waiting, self.ended, self.postponed = waiting, [], []
         self.claims, self.away = 0, away
 
-    async def claim(self, *, token, worker, lease, job_id=None, queue="", alone=True, kinds=None):
+    async def claim(self, queue, *, alone=True, kinds=None, **_more):
         self.claims += 1
         if self.claims in self.away:
             raise DatabaseUnavailable
@@ -65,9 +65,9 @@ class Leases:
         self.ended.append((outcome, (error or {}).get("code")))
         return True
 
-    async def finish_and_claim(self, job_id, token, *, next_token, worker, lease, queue, progress):
+    async def finish_and_claim(self, job_id, token, *, queue, **_more):
         self.ended.append((JobState.SUCCEEDED, None))
-        following = await self.claim(token=next_token, worker=worker, lease=lease, queue=queue)
+        following = await self.claim(queue)
         return SuccessionRow(finished_id=job_id, claimed=following)
 
     async def postpone(self, job_id, token, *, delay, outcome, error):
@@ -130,7 +130,7 @@ def runner_of(leases):
 )
 async def test_every_way_of_ending(waiting, ended, postponed):
     leases = Leases(list(waiting))
-    assert await runner_of(leases).follow_hint(new_id(), "default") == len(waiting)
+    assert await runner_of(leases).drain("default") == len(waiting)
     assert (leases.ended, leases.postponed) == (ended, postponed)
 
 
@@ -138,7 +138,7 @@ async def test_a_runner_of_some_kinds_leaves_the_others():
     leases = Leases([claimed("work", kind="test.another"), claimed("work"), claimed("work")])
     runner = runner_of(leases)
     runner.kinds = {"test.obey"}
-    assert await runner.follow_hint(new_id(), "default") == 2
+    assert await runner.drain("default") == 2
     assert [job.kind for job in leases.waiting] == ["test.another"]
 
 
@@ -147,7 +147,7 @@ async def test_jobs_of_a_queue_with_lanes_run_at_a_time_and_the_others_follow():
     runner = runner_of(leases)
     runner.lanes = {"default": 3}
     async with asyncio.timeout(5):
-        assert await runner.follow_hint(new_id(), "default") == 7
+        assert await runner.drain("default") == 7
     assert leases.ended == [(JobState.SUCCEEDED, None)] * 7
 
 
@@ -169,7 +169,7 @@ async def test_a_job_whose_process_died_runs_alone(suspects):
 
     runner.run = noted
     async with asyncio.timeout(5):
-        assert await runner.follow_hint(new_id(), "default") == 6
+        assert await runner.drain("default") == 6
     assert leases.waiting == []
     assert all(beside[job.id] == {job.id} for job in jobs if job.crashes)
     assert suspects or any(len(others) > 1 for others in beside.values())
@@ -181,7 +181,7 @@ async def test_a_queue_without_lanes_runs_one_job_at_a_time():
     runner.lanes = {"another": 3}
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
-            await runner.follow_hint(new_id(), "default")
+            await runner.drain("default")
     assert len(leases.waiting) == 2
 
 
@@ -189,7 +189,7 @@ async def test_an_empty_queue_is_not_looked_at_by_lanes_that_nothing_opened():
     leases = Leases([claimed("work")])
     runner = runner_of(leases)
     runner.lanes = {"default": 8}
-    assert await runner.follow_hint(new_id(), "default") == 1
+    assert await runner.drain("default") == 1
     # The hinted job; beside it; after it.
     assert leases.claims == 3
 
@@ -199,6 +199,6 @@ async def test_a_lane_that_finds_the_database_away_cuts_off_no_other():
     runner = runner_of(leases)
     runner.lanes = {"default": 4}
     with pytest.raises(DatabaseUnavailable):
-        await runner.follow_hint(new_id(), "default")
+        await runner.drain("default")
     assert leases.ended == [(JobState.SUCCEEDED, None)] * 3
     assert leases.postponed == []

@@ -1,0 +1,67 @@
+"""Fair share: the turn that a queued job gets. A queue serves the lowest turns first.
+
+Start-time fair queueing (Goyal, Vin and Cheng 1996) with jobs of equal length. An owner is one participant; jobs
+without an owner take part by their kind. A turn is a virtual start time: each queued job is one turn behind the last
+one of its participant, and none is ahead of the turn that the queue serves at present.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Text, cast, func, literal_column, select
+from sqlalchemy.orm import aliased
+from sqlmodel import col
+
+from domains.jobs.models import Job, JobState
+from domains.jobs.repository.conditions import in_state
+
+_other: Any = aliased(Job, name="other")
+_queued = in_state(JobState.QUEUED, table="other")
+
+
+def participant(job: Any = Job) -> ColumnElement[str]:
+    """Return the key under which a job takes part: its owner, or its kind where it has none."""
+    return func.coalesce(cast(job.owner_id, Text), job.kind)
+
+
+def next_turn(*, queue: Any, owner: Any, kind: Any, priority: Any) -> ColumnElement[int]:
+    """Return the turn of a job that becomes queued now: parameters or columns tell whose it is.
+
+    A job of a lower priority number goes ahead of its participant's other jobs, never ahead of another participant's.
+    """
+    owners = _last(queue, priority, _other.owner_id == owner)
+    kinds = _last(queue, priority, _other.owner_id.is_(None), owner.is_(None), _other.kind == kind)
+    present = _first_of(select(_other.turn).where(_other.queue == queue, _queued).order_by(_other.turn))
+    return func.greatest(
+        func.coalesce(owners, -1) + 1, func.coalesce(kinds, -1) + 1, func.coalesce(present, 0)
+    )
+
+
+def placed(chosen: Select[Any]) -> Any:
+    """Return the ids of `chosen` rows of `Job`, each with the `turn` that it gets when all become queued at once.
+
+    `chosen` selects `columns_to_place()`, and locks the rows.
+    """
+    rows = chosen.subquery("chosen")
+    turn = next_turn(queue=rows.c.queue, owner=rows.c.owner_id, kind=rows.c.kind, priority=rows.c.priority)
+    whose = func.coalesce(cast(rows.c.owner_id, Text), rows.c.kind)
+    place = func.row_number().over(
+        partition_by=[rows.c.queue, whose], order_by=[rows.c.priority, rows.c.turn, rows.c.id]
+    )
+    return select(rows.c.id, (turn + place - 1).label("turn")).subquery("placed")
+
+
+def columns_to_place() -> tuple[Any, ...]:
+    """Return what `placed` needs to know of a job."""
+    return (col(Job.id), col(Job.queue), col(Job.owner_id), col(Job.kind), col(Job.priority), col(Job.turn))
+
+
+def _last(queue: Any, priority: Any, *whose: ColumnElement[bool]) -> Any:
+    return _first_of(
+        select(_other.turn)
+        .where(*whose, _other.queue == queue, _queued, _other.priority <= priority)
+        .order_by(_other.turn.desc())
+    )
+
+
+def _first_of(turns: Select[Any]) -> Any:
+    return turns.limit(literal_column("1")).correlate_except(_other).scalar_subquery()
