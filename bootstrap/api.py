@@ -54,6 +54,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         title="Tulou",
         version="0.1.0",
         openapi_tags=_tags(container),
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -74,7 +75,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     writer.install(app)
     for router in routers_of(container):
         app.include_router(router)
-    install_documentation(app, public_url=settings.public_url)
+    install_documentation(app, public_url=settings.public_url, is_served=settings.serves_docs)
     app.router.routes.insert(0, RouteTable(routes_of(container)))
     app.state.rate_limits = (
         RateLimits(settings.rate_limit, callers=settings.rate_limit_callers) if settings.rate_limit else None

@@ -26,6 +26,8 @@ _OF_TULOU = """\
 TULOU_ENV=dev
 TULOU_PUBLIC_URL=http://127.0.0.1:8000
 SMTP_URL=smtp://mail:1025
+# Production has to say which proxies' X-Forwarded-For is believed: their addresses or networks, or none.
+# TULOU_TRUSTED_PROXIES=172.16.0.0/12
 """
 
 

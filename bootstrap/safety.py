@@ -16,6 +16,9 @@ SHORTEST_PASSWORD = 12
 FEWEST_BYTES = 16
 """Different bytes among the 32 of a key: random ones have about 30, a phrase or a sample has few."""
 
+NARROWEST_PREFIX = 8
+"""The largest private network, 10.0.0.0/8; larger ones hold addresses of strangers."""
+
 LARGEST_BODY = 64 << 20
 MOST_WRONG_PASSWORDS = 100
 LEAST_MEMORY_KIB, LEAST_PASSES = 19_456, 2
@@ -59,7 +62,15 @@ def _unsafe_addresses(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield name, "is a sample; name where it really is"
     if any(not origin.startswith("https://") for origin in settings.cors_origins):
         yield "cors_origins", "trusts pages that anybody on the way can change; name https:// origins alone"
-    if any(_is_everybody(proxy) for proxy in settings.trusted_proxies):
+    if settings.trusted_proxies is None:
+        yield (
+            "trusted_proxies",
+            (
+                "is not set: behind a proxy all clients would share the limits of its address. Name the addresses or"
+                " networks of the proxies, or say none"
+            ),
+        )
+    elif any(_is_everybody(proxy) for proxy in settings.trusted_proxies):
         yield "trusted_proxies", "believes everybody's X-Forwarded-For; name the proxies"
 
 
@@ -168,4 +179,4 @@ def _is_below(host: str, name: str) -> bool:
 
 
 def _is_everybody(proxy: str) -> bool:
-    return proxy == "*" or proxy.endswith("/0")
+    return proxy == "*" or ipaddress.ip_network(proxy, strict=False).prefixlen < NARROWEST_PREFIX

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -81,6 +82,29 @@ Keys = Annotated[tuple[Key, ...], NoDecode, BeforeValidator(_split)]
 P256Keys = Annotated[
     tuple[Annotated[Key, AfterValidator(_is_scalar)], ...], NoDecode, BeforeValidator(_split)
 ]
+
+
+def _are_proxies(value: object) -> object:
+    """Read a list of addresses and networks; `none` is an empty one."""
+    if not isinstance(value, str):
+        return value
+    given = [part.strip() for part in value.split(",") if part.strip()]
+    proxies = [] if given == ["none"] else given
+    for proxy in proxies:
+        if proxy != "*" and not _is_network(proxy):
+            raise ValueError(f"{proxy} is no address or network: write 10.0.0.0/8, 192.0.2.7, or none alone")
+    return tuple(proxies)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+Proxies = Annotated[tuple[str, ...] | None, NoDecode, BeforeValidator(_are_proxies)]
 
 
 class Settings(
@@ -180,8 +204,14 @@ class Settings(
     mail_keys: Keys = Field(
         (), description="Encrypt stored mails: 32 bytes in base64url, comma-separated; the first encrypts."
     )
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
-        (), description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated."
+    trusted_proxies: Proxies = Field(
+        None,
+        description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated, or `none`;"
+        " production has to say.",
+    )
+    docs: Literal["on", "off"] | None = Field(
+        None,
+        description="Whether `/docs` and `/openapi.json` are served; by default everywhere but in production.",
     )
     max_body_bytes: int = Field(1 << 20, ge=1024, le=1 << 30, description="Largest body that isn't a file.")
     shutdown_grace: float = Field(
@@ -209,6 +239,11 @@ class Settings(
     pulse_file: Path | None = Field(
         None, description="File that a worker or relay touches every 10 s; `tulou-alive` looks at its age."
     )
+
+    @property
+    def serves_docs(self) -> bool:
+        """Whether `/docs` and `/openapi.json` are served."""
+        return self.docs == "on" or (self.docs is None and self.env != "production")
 
     @property
     def links_url(self) -> str:

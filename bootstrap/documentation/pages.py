@@ -6,10 +6,12 @@ from typing import Any
 import fastapi_offline
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from bootstrap.documentation.document import document_of
+from shared.http.compression import Compression
 
 _POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline';"
@@ -17,10 +19,8 @@ _POLICY = (
 )
 
 
-def install_documentation(app: FastAPI, *, public_url: str) -> None:
-    """Serve `/docs` with its files, and make the OpenAPI document complete. It is made when it is first asked for."""
-    files = Path(fastapi_offline.__file__).parent / "static"
-    app.mount("/docs/static", StaticFiles(directory=files), name="docs-static")
+def install_documentation(app: FastAPI, *, public_url: str, is_served: bool) -> None:
+    """Make the OpenAPI document complete, when it is first asked for, and serve it and `/docs` where that is wanted."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -28,6 +28,22 @@ def install_documentation(app: FastAPI, *, public_url: str) -> None:
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+
+    if is_served:
+        _serve(app)
+
+
+def _serve(app: FastAPI) -> None:
+    files = Path(fastapi_offline.__file__).parent / "static"
+    app.mount("/docs/static", StaticFiles(directory=files), name="docs-static")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi(request: Request) -> JSONResponse:
+        response = JSONResponse(app.openapi())
+        compression: Compression = app.state.compression
+        if compression.concerns(request, response):
+            await compression.apply(request, response)
+        return response
 
     @app.get("/", include_in_schema=False)
     async def front_door() -> RedirectResponse:

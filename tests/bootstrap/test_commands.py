@@ -77,6 +77,7 @@ def test_production_names_every_unsafe_value_at_once(servers, settings) -> None:
         "MAIL_KEYS",
         "SMTP_URL",
         "PUBLIC_URL",
+        "TRUSTED_PROXIES",
     ):
         assert name in result.stderr
     assert "Traceback" not in result.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from bootstrap.compose import require
 from bootstrap.configuration import load_settings
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.settings_page import settings_page
@@ -29,6 +30,7 @@ def production(monkeypatch) -> dict[str, str]:
     environment = {
         "TULOU_ENV": "production",
         "TULOU_PUBLIC_URL": "https://tulou.internal",
+        "TULOU_TRUSTED_PROXIES": "10.0.0.0/8",
         "TULOU_DATABASE_URL": f"postgresql://app:{password()}@db:5432/tulou",
         "TULOU_REDIS_URL": f"redis://:{password()}@redis:6379/0",
         "TULOU_EMAILS_SMTP_URL": f"smtps://user:{password()}@mail.test",
@@ -63,6 +65,8 @@ UNSAFE = [
     ({"TULOU_TRUSTED_PROXIES": "*"}, "TULOU_TRUSTED_PROXIES"),
     ({"TULOU_TRUSTED_PROXIES": "10.0.0.1, 0.0.0.0/0"}, "TULOU_TRUSTED_PROXIES"),
     ({"TULOU_TRUSTED_PROXIES": "::/0"}, "TULOU_TRUSTED_PROXIES"),
+    ({"TULOU_TRUSTED_PROXIES": "0.0.0.0/1,128.0.0.0/1"}, "TULOU_TRUSTED_PROXIES"),
+    ({"TULOU_TRUSTED_PROXIES": ""}, "TULOU_TRUSTED_PROXIES"),
     ({"TULOU_DATABASE_URL": ""}, "TULOU_DATABASE_URL"),
     ({"TULOU_DATABASE_URL": "postgresql://app@db/tulou"}, "TULOU_DATABASE_URL"),
     ({"TULOU_DATABASE_URL": "postgresql://app:tulou@db/tulou"}, "TULOU_DATABASE_URL"),
@@ -115,6 +119,8 @@ def test_one_key_for_two_purposes_is_refused(production, monkeypatch) -> None:
         {"TULOU_DATABASE_URL": "postgresql:///tulou?host=/run/postgresql"},
         {"TULOU_REDIS_URL": "unix:///run/valkey.sock"},
         {"TULOU_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7"},
+        {"TULOU_TRUSTED_PROXIES": "2001:db8::/32"},
+        {"TULOU_TRUSTED_PROXIES": "none"},
         {"TULOU_PUBLIC_URL": "https://no-example.com", "TULOU_FRONTEND_URL": "https://contest"},
         {"TULOU_EMAILS_SENDER": "Test <test@example.com.internal>"},
     ],
@@ -130,6 +136,24 @@ def test_elsewhere_the_same_is_taken(change, named: str, production, monkeypatch
     for name, value in (change | {"TULOU_ENV": "dev"}).items():
         monkeypatch.setenv(name, value)
     assert load_settings().env == "dev"
+
+
+@pytest.mark.parametrize("value", ["proxy.internal", "10.0.0.0/8, none", "10.0.0.0/33", "yes"])
+def test_a_proxy_is_an_address_or_a_network(value: str, production, monkeypatch) -> None:
+    monkeypatch.setenv("TULOU_TRUSTED_PROXIES", value)
+    with pytest.raises(SettingsError, match=r"TULOU_TRUSTED_PROXIES: .* is no address or network"):
+        load_settings()
+
+
+def test_es256_needs_a_key_of_its_curve(production, monkeypatch) -> None:
+    monkeypatch.setenv("TULOU_AUTH_SIGNING_ALGORITHM", "ES256")
+    with pytest.raises(SettingsError, match="Not set: TULOU_SIGNING_KEYS_ES256"):
+        require(load_settings())
+    monkeypatch.setenv("TULOU_SIGNING_KEYS_ES256", base64.urlsafe_b64encode(b"\xff" * 32).decode())
+    with pytest.raises(SettingsError, match="TULOU_SIGNING_KEYS_ES256: must be a private key of the curve"):
+        load_settings()
+    monkeypatch.setenv("TULOU_SIGNING_KEYS_ES256", key())
+    require(load_settings())
 
 
 def test_everything_that_is_wrong_is_said_at_once(production, monkeypatch) -> None:

@@ -170,6 +170,7 @@ def test_what_is_written_will_do_for_production(tmp_path, monkeypatch) -> None:
     production = {
         "TULOU_ENV": "production",
         "TULOU_PUBLIC_URL": "https://api.tulou.internal",
+        "TULOU_TRUSTED_PROXIES": "172.16.0.0/12",
         "SMTP_URL": f"smtps://user:{passwords['REDIS_PASSWORD']}@mail.test",
     }
     for name in ("DATABASE_URL", "REDIS_URL"):
