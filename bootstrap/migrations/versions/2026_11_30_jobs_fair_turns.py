@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "5b1f0c7d2a9e"
-down_revision = "4f1d6c0b92ae"
+down_revision = "6d0f5a3c9b21"
 branch_labels = None
 depends_on = None
 
