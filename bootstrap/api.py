@@ -86,7 +86,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         problems=writer,
         journal=app.state.journal,
         headers=security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds),
-        cross_origin=CrossOrigin(settings.cors_origins),
+        cross_origin=CrossOrigin(settings.cors_origins, settings.cors_headers),
     )
     if settings.trusted_proxies:
         app.add_middleware(believe_proxies, trusted=settings.trusted_proxies)
@@ -193,7 +193,7 @@ def _rules(settings: Settings, container: TulouContainer, *, limits: RateLimits 
     routes = routes_of(container)
     return Rules(
         max_body=settings.max_body_bytes,
-        hosts=Hosts(_names(settings)),
+        hosts=Hosts(_names(settings), own=(_public_name(settings),)),
         limits=limits,
         streams=_leads_to([route for route in routes if does_stream_body(route.endpoint)]),
         cost=_costs([route for route in routes if cost_of(route.endpoint) != 1]),
@@ -206,8 +206,12 @@ def _names(settings: Settings) -> tuple[str, ...]:
     """Return the names that the API answers to; none means any."""
     if settings.trusted_hosts or settings.env != "production":
         return settings.trusted_hosts
+    return (_public_name(settings),)
+
+
+def _public_name(settings: Settings) -> str:
     name = urlsplit(settings.public_url).hostname or ""
-    return (f"[{name}]" if ":" in name else name,)
+    return f"[{name}]" if ":" in name else name
 
 
 def _leads_to(routes: list[APIRoute]) -> Callable[[Scope], bool]:

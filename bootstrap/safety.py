@@ -60,8 +60,8 @@ def _unsafe_addresses(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield name, "leads to this machine itself"
         elif _is_sample(urlsplit(value).hostname):
             yield name, "is a sample; name where it really is"
-    if any(not origin.startswith("https://") for origin in settings.cors_origins):
-        yield "cors_origins", "trusts pages that anybody on the way can change; name https:// origins alone"
+    if any(origin.startswith("http://") for origin in settings.cors_origins):
+        yield "cors_origins", "trusts pages that anybody on the way can change; name no http:// origin"
     if settings.trusted_proxies is None:
         yield (
             "trusted_proxies",

@@ -22,6 +22,7 @@ from bootstrap.protocol.patient import Patience, PatientProtocol, Refused
 from bootstrap.protocol.turns import Turns
 from bootstrap.settings import Settings
 from shared.http.answer import Refusal
+from shared.http.cross_origin import CrossOrigin
 from shared.http.journal import REFUSED, Journal
 from shared.http.problems import ProblemWriter
 from shared.http.security_headers import security_headers
@@ -126,13 +127,15 @@ def _refusals(settings: Settings, journal: Journal) -> Callable[[Refused], bytes
     """
     writer = ProblemWriter(public_url=settings.public_url)
     to_browsers = security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds)
+    cross_origin = CrossOrigin(settings.cors_origins)
 
     def refusal(refused: Refused) -> bytes:
         error = refused.error
         request_id = str(new_id())
         with tracing(Trace(request_id, None)):
             response = writer.response(error, "")
-        headers = dict([*to_browsers, *response.raw_headers])
+        granted = cross_origin.headers(dict(refused.headers).get(b"origin", b""))
+        headers = dict([*to_browsers, *response.raw_headers, *granted])
         headers |= {b"x-request-id": request_id.encode(), b"connection": b"close"}
         lines = b"".join(b"%b: %b\r\n" % header for header in headers.items())
         given = Refusal(error.status, request_id, len(response.body), perf_counter())

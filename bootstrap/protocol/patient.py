@@ -1,7 +1,7 @@
 """Deadlines for heads, bodies and readers, and limits of heads, which uvicorn lacks."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from bootstrap.protocol.behind import parser_behind
 from bootstrap.protocol.bounded import BoundedProtocol, Reading
+from bootstrap.protocol.targets import in_origin_form, is_origin_form
 from shared.errors import AppError
 from shared.http.journal import GIVEN_UP
 from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, UnknownMethod
@@ -40,10 +41,14 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """A request that is answered here, and what is known of it. `asked` is its scope, if the application has it."""
+    """A request that is answered here, and what is known of it. `asked` is its scope, if the application has it.
+
+    `headers` are those that were read before it was refused.
+    """
 
     error: AppError
     asked: Scope | None
+    headers: Sequence[tuple[bytes, bytes]]
     method: str
     client: tuple[str, int] | None
     started: float
@@ -131,6 +136,8 @@ class PatientProtocol(BoundedProtocol):
         if len(self.headers) > self._patience.max_headers or self._is_head_too_long():
             self._fact = HeadTooLarge()
             raise self._fact
+        if not is_origin_form(self.url):
+            self.url = in_origin_form(self.url, self.parser.get_method(), self.scope)
         super().on_headers_complete()
         # Trailers, which the parser takes for fields too, are none that anybody has looked at.
         self.headers = _NOTHING_MORE  # type: ignore[assignment]  # only appended to
@@ -277,9 +284,12 @@ class PatientProtocol(BoundedProtocol):
 
     def _known_of(self, error: AppError) -> Refused:
         is_head = self._reading is Reading.HEAD
+        asked = self._asked if self._is_answering() else None
+        read = self.scope if is_head else asked
         return Refused(
             error=error,
-            asked=self._asked if self._is_answering() else None,
+            asked=asked,
+            headers=() if read is None else list(read["headers"]),
             # The parser names some method before it has read one; the address comes after it.
             method=self.parser.get_method().decode("ascii") if is_head and self.url else "",
             client=self.client,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter
 
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import AppError, InternalError
@@ -23,6 +24,9 @@ logger = get_logger(__name__)
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _SERVER_ERROR = 500
+_SERVER_WIDE = "*"
+"""The target of OPTIONS that asks about the server as a whole (RFC 9110, section 9.3.7)."""
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 Fields = Mapping[bytes, bytes]
 
@@ -87,10 +91,11 @@ class Frame:
         Starlette's own handler of errors stands outside of every layer, where the request has no id.
         """
         try:
-            if self._cross_origin.is_preflight(scope["method"], fields):
-                await self._cross_origin.grant(answer.send)
-                return
             try:
+                if scope["method"] == "OPTIONS" and await self._answers_options(
+                    scope, fields, receive, answer
+                ):
+                    return
                 self._gate.admit(scope, fields, answer)
                 receive = await self._gate.body(scope, fields, receive) if has_body(fields) else receive
             except AppError as error:
@@ -114,6 +119,17 @@ class Frame:
             if answer.status:
                 raise  # half an answer can only be cut off
             await self._problems.response(InternalError(), scope["path"])(scope, receive, answer.send)
+
+    async def _answers_options(self, scope: Scope, fields: Fields, receive: Receive, answer: Answer) -> bool:
+        """Answer what a browser asks for a page, and what is asked of the server as a whole; no other OPTIONS."""
+        if self._cross_origin.is_preflight(fields):
+            await self._cross_origin.answer(fields, answer.send)
+            return True
+        if scope["path"] != _SERVER_WIDE:
+            return False
+        self._gate.admit(scope, fields, answer)
+        await Response(status_code=204, headers={"Allow": _METHODS})(scope, receive, answer.send)
+        return True
 
     async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as GET does, without the body (RFC 9110, section 9.3.2). A stream ends where it would begin."""

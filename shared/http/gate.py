@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Message, Receive, Scope
 
 from shared.http.answer import Answer
-from shared.http.hosts import Hosts, UnknownHost
+from shared.http.hosts import ABSOLUTE, Hosts, UnknownHost
 from shared.http.journal import PROBES
 from shared.http.rate_limits import Key, RateLimits, network_of
 from shared.http.refusals import (
@@ -87,7 +87,7 @@ class Gate:
             _check_repeated(scope)
         host = fields.get(b"host")
         if host is not None:
-            rules.hosts.check(host, any_name=is_probe)
+            rules.hosts.check(host, any_name=is_probe, is_absolute=ABSOLUTE in scope)
         elif not is_probe or scope.get("http_version") != "1.0":
             raise UnknownHost
         # The house itself asks probes, often and by address: no limit and no name are theirs.

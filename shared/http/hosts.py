@@ -11,6 +11,10 @@ _LONGEST = 255
 _REMEMBERED = 256
 
 
+ABSOLUTE = "tulou.absolute_target"
+"""What the scope of a request has whose target named the host: Host says what the target said."""
+
+
 class UnknownHost(BadRequest):
     """The request is meant for another server, or its Host is no host at all."""
 
@@ -19,22 +23,31 @@ class UnknownHost(BadRequest):
 
 
 class Hosts:
-    """Which Host headers are accepted. Without names any that is well-formed."""
+    """Which Host headers are accepted. Without names any that is well-formed.
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    An absolute target always names the server that is meant, as a proxy does that was asked for another one: without
+    names only `own` is accepted there.
+    """
+
+    def __init__(self, names: Iterable[str] = (), *, own: Iterable[str] = ()) -> None:
         self._names = frozenset(name.lower().encode() for name in names)
+        self._own = self._names or frozenset(name.lower().encode() for name in own)
         self._verdict = lru_cache(_REMEMBERED)(self._look)
 
-    def check(self, host: bytes, *, any_name: bool) -> None:
-        """Check a Host header; `any_name`: it only has to be well-formed.
+    def check(self, host: bytes, *, any_name: bool, is_absolute: bool = False) -> None:
+        """Check a Host header; `any_name`: it only has to be well-formed. `is_absolute`: the target said it.
 
         Raises:
             UnknownHost: it isn't accepted.
         """
-        well_formed, known = self._verdict(host) if len(host) <= _LONGEST else (False, False)
-        if not (known or (any_name and well_formed)):
+        name = self._verdict(host) if len(host) <= _LONGEST else None
+        if name is None:
             raise UnknownHost
+        if name in self._own if is_absolute else (any_name or not self._names or name in self._names):
+            return
+        raise UnknownHost
 
-    def _look(self, host: bytes) -> tuple[bool, bool]:
+    def _look(self, host: bytes) -> bytes | None:
+        """Return the name in a well-formed header."""
         match = _HOST.fullmatch(host)
-        return match is not None, match is not None and (not self._names or match[1].lower() in self._names)
+        return match and match[1].lower()

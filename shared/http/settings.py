@@ -6,7 +6,10 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+# Those of apps have schemes of their own: capacitor://localhost, tauri://localhost.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_ORIGINS = re.compile(r"https?://\*(\.[a-z0-9-]+){2,}(:[0-9]{1,5})?")
+_FIELD_NAME = re.compile(r"[!#$%&'+.^_`|~0-9A-Za-z-]+")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 
 
@@ -18,9 +21,19 @@ def _split(value: object) -> object:
 
 def _are_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin} is no origin: write https://app.example.com, without a path")
+        if not (_ORIGIN.fullmatch(origin.lower()) or _ORIGINS.fullmatch(origin.lower())):
+            raise ValueError(
+                f"{origin} is no origin: write https://app.example.com, without a path, or https://*.preview.example.com"
+                " for each host one label below preview.example.com"
+            )
     return tuple(origin.lower() for origin in origins)
+
+
+def _are_field_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not _FIELD_NAME.fullmatch(name):
+            raise ValueError(f"{name} is no name of a header field: write X-Client-Version")
+    return names
 
 
 def _are_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
@@ -42,7 +55,17 @@ class HttpSettings(BaseModel):
     )
     cors_origins: Annotated[
         tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_are_origins)
-    ] = Field((), description="Origins whose pages may call the API from a browser, comma-separated.")
+    ] = Field(
+        (),
+        description="Origins whose pages may call the API from a browser, comma-separated: `https://app.example.com`,"
+        " `capacitor://localhost`, `https://*.preview.example.com` (exactly one label in place of `*`).",
+    )
+    cors_headers: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_are_field_names)
+    ] = Field(
+        (),
+        description="Request headers that such pages may send beside those that operations read, comma-separated.",
+    )
     hsts_seconds: int = Field(
         31_536_000,
         ge=0,

@@ -86,6 +86,7 @@ UNSAFE = [
     ({"TULOU_TOKEN_KEY": base64.urlsafe_b64encode(b"tulou" * 6 + b"xx").decode()}, "TULOU_TOKEN_KEY"),
     ({"TULOU_MAIL_KEYS": ""}, "TULOU_MAIL_KEYS"),
     ({"TULOU_CORS_ORIGINS": "https://a.test,http://b.test"}, "TULOU_CORS_ORIGINS"),
+    ({"TULOU_CORS_ORIGINS": "http://*.preview.app.test"}, "TULOU_CORS_ORIGINS"),
     ({"TULOU_RATE_LIMIT": "0"}, "TULOU_RATE_LIMIT"),
     ({"TULOU_MAX_BODY_BYTES": str(1 << 30)}, "TULOU_MAX_BODY_BYTES"),
     ({"TULOU_AUTH_LOGIN_LIMIT": "10000"}, "TULOU_AUTH_LOGIN_LIMIT"),
@@ -123,6 +124,7 @@ def test_one_key_for_two_purposes_is_refused(production, monkeypatch) -> None:
         {"TULOU_TRUSTED_PROXIES": "none"},
         {"TULOU_PUBLIC_URL": "https://no-example.com", "TULOU_FRONTEND_URL": "https://contest"},
         {"TULOU_EMAILS_SENDER": "Test <test@example.com.internal>"},
+        {"TULOU_CORS_ORIGINS": "https://app.test,https://*.preview.app.test,capacitor://localhost"},
     ],
 )
 def test_production_takes_what_is_safe_by_its_place(change, production, monkeypatch) -> None:

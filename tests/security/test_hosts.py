@@ -145,6 +145,16 @@ async def test_nobody_is_believed_about_the_name(named: FastAPI) -> None:
         ("TULOU_CORS_ORIGINS", "app.example.com"),
         ("TULOU_CORS_ORIGINS", "https://app.example.com/"),
         ("TULOU_CORS_ORIGINS", "null"),
+        ("TULOU_CORS_ORIGINS", "https://*"),
+        ("TULOU_CORS_ORIGINS", "https://*.com"),
+        ("TULOU_CORS_ORIGINS", "https://a.*.example.com"),
+        ("TULOU_CORS_ORIGINS", "https://pr-*.example.com"),
+        ("TULOU_CORS_ORIGINS", "https://*.*.example.com"),
+        ("TULOU_CORS_ORIGINS", "*://localhost"),
+        ("TULOU_CORS_ORIGINS", "capacitor://"),
+        ("TULOU_CORS_ORIGINS", "file:///"),
+        ("TULOU_CORS_HEADERS", "*"),
+        ("TULOU_CORS_HEADERS", "X Client"),
     ],
 )
 def test_names_and_origins_are_exact(name: str, value: str, settings: Settings, monkeypatch) -> None:
