@@ -76,6 +76,24 @@ class NothingSent(BadRequest):
     )
 
 
+class NothingChosen(Unprocessable):
+    """A form that was sent without a file having been chosen (HTML standard, section 4.10.22.4)."""
+
+    code = "files.nothing_chosen"
+    detail = "No file was chosen: the part `file` of the form has neither a name nor bytes. Choose a file and send it."
+
+
+class NoFileInBody(AppError):
+    """A body of a type that clients make of parameters. A file of this type comes with a name."""
+
+    code = "files.no_file_in_body"
+    status, title = 415, "Unsupported type"
+    detail = (
+        "The body holds parameters and no file. Send a form (multipart/form-data) with the file in the part `file`, or"
+        " the bytes of the file as the body, with its name in Content-Disposition."
+    )
+
+
 class MalformedDisposition(BadRequest):
     """A Content-Disposition that can't be read (RFC 6266)."""
 

@@ -12,6 +12,8 @@ from domains.files.errors import (
     DetailsRefused,
     MalformedDigest,
     MalformedDisposition,
+    NoFileInBody,
+    NothingChosen,
     NothingSent,
     UploadTorn,
 )
@@ -28,6 +30,8 @@ from shared.text import as_line
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=([^,]*)", re.IGNORECASE)
 _DIGEST_BYTES = 32
 _MAX_TYPE = 255
+_PARAMETERS = frozenset({"application/json", "application/x-www-form-urlencoded"})
+"""Types of bodies that clients send to other operations."""
 
 
 async def incoming_of(request: Request, caller: Principal, settings: FilesSettings) -> Incoming:
@@ -35,17 +39,23 @@ async def incoming_of(request: Request, caller: Principal, settings: FilesSettin
 
     Raises:
         MalformedMultipart, MalformedDisposition, MalformedDigest: it can't be read.
-        NothingSent: there is no body, and no type that would say that it is empty.
+        NothingSent, NothingChosen, NoFileInBody: there is no file.
         UploadTorn: the client went away.
     """
     content_type = request.headers.get("content-type", "")
     if not content_type and not _content_length(request) and "transfer-encoding" not in request.headers:
         raise NothingSent
-    digest = _digest_of(request)
-    if content_type.partition(";")[0].strip().lower() != "multipart/form-data":
+    digest, media_type = _digest_of(request), content_type.partition(";")[0].strip().lower()
+    if media_type in _PARAMETERS and "content-disposition" not in request.headers:
+        raise NoFileInBody
+    if media_type != "multipart/form-data":
         return _raw(request, caller, digest)
     upload = MultipartUpload(_whole(request), content_type, settings)
     await upload.open()
+    chunks = upload.chunks()
+    first = await anext(chunks, b"")
+    if not first and not upload.file_name:
+        raise NothingChosen
     return Incoming(
         caller=caller,
         name=clean_name(upload.file_name),
@@ -53,7 +63,7 @@ async def incoming_of(request: Request, caller: Principal, settings: FilesSettin
         length=None,
         at_most=_content_length(request),
         digest=digest,
-        chunks=upload.chunks(),
+        chunks=_all_of(first, chunks),
         details=lambda: _details(upload.fields, settings),
     )
 
@@ -70,6 +80,13 @@ def _raw(request: Request, caller: Principal, digest: bytes | None) -> Incoming:
         chunks=_whole(request),
         details=Details,
     )
+
+
+async def _all_of(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for chunk in others:
+        yield chunk
 
 
 async def _whole(request: Request) -> AsyncIterator[bytes]:

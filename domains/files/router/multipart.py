@@ -1,6 +1,7 @@
 """A multipart/form-data body as it arrives (RFC 7578): small fields, and one file as a stream."""
 
 import logging
+import re
 from collections.abc import AsyncIterator
 
 from python_multipart.exceptions import MultipartParseError
@@ -8,12 +9,15 @@ from python_multipart.multipart import MultipartParser
 
 from domains.files.errors import MalformedMultipart
 from domains.files.router.disposition import parse_parameters
+from domains.files.router.preamble import MAX_STRAY_BYTES, Preamble
 from domains.files.settings import FilesSettings
 
 FILE_FIELD = "file"
 _MAX_HEADERS = 8
-_MAX_STRAY_BYTES = 1024
-_MAX_BOUNDARY = 70  # RFC 2046, section 5.1.1
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, section 5.1.1
+_PLAIN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
+_CHARSETS = frozenset({"utf-8", "us-ascii"})
+_LONGEST_SHOWN = 50
 
 # It logs each malformed body as a warning; the client is told instead.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
@@ -30,7 +34,7 @@ class MultipartUpload:
         self._stream = stream
         self._settings = settings
         self._parts = 0
-        self._before = self._after = 0
+        self._after = 0
         self._ended = False
         self._has_file = False
         self._in_file = False
@@ -38,14 +42,16 @@ class MultipartUpload:
         self._header_name, self._header_value = bytearray(), bytearray()
         self._field_name, self._field_value = "", bytearray()
         self._arrived: list[bytes] = []
-        self._parser = self._new_parser(_boundary_of(content_type))
+        boundary = _boundary_of(content_type)
+        self._preamble = Preamble(boundary)
+        self._parser = self._new_parser(boundary)
 
     async def open(self) -> None:
         """Read until the file begins. Raises MalformedMultipart when there is none."""
         while not self._has_file:
             if not await self._feed():
                 self._check_end()
-                raise MalformedMultipart(f"The body has no part named `{FILE_FIELD}`.")
+                raise MalformedMultipart(f"The form has no part named `{FILE_FIELD}`.")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the file's bytes, then read the body to its end. Raises MalformedMultipart when that is missing."""
@@ -64,12 +70,10 @@ class MultipartUpload:
         if self._ended:
             self._after += len(chunk)
         try:
-            self._parser.write(chunk)
+            self._parser.write(self._preamble.behind(chunk))
         except MultipartParseError as error:
             raise MalformedMultipart from error
-        if self._parts == 0:
-            self._before += len(chunk)
-        if max(self._before, self._after) > _MAX_STRAY_BYTES:
+        if self._after > MAX_STRAY_BYTES:
             raise MalformedMultipart("There is too much before the first or after the last part.")
         return True
 
@@ -115,9 +119,10 @@ class MultipartUpload:
 
     def _end_headers(self) -> None:
         parameters = self._disposition()
+        self._check_encoding()
         self._in_file = parameters["name"] == FILE_FIELD
         if not self._in_file:
-            self._field_name, self._field_value = parameters["name"], bytearray()
+            self._begin_field(parameters)
             return
         if self._has_file:
             raise MalformedMultipart("The body has more than one file.")
@@ -125,6 +130,18 @@ class MultipartUpload:
         # RFC 7578, section 4.2 forbids `filename*` here: two readers could see two names.
         self.file_name = parameters.get("filename")
         self.content_type = self._headers.get("content-type")
+
+    def _begin_field(self, parameters: dict[str, str]) -> None:
+        name = parameters["name"]
+        if "filename" in parameters:
+            shown = "".join(filter(str.isprintable, name))[:_LONGEST_SHOWN]
+            raise MalformedMultipart(f"The part with the file must be named `{FILE_FIELD}`, not `{shown}`.")
+        self._field_name, self._field_value = name, bytearray()
+
+    def _check_encoding(self) -> None:
+        """Take bytes as they are: what is encoded once more would be kept so (RFC 7578, sections 4.5 and 4.7)."""
+        if self._headers.get("content-transfer-encoding", "").strip().lower() not in _PLAIN_ENCODINGS:
+            raise MalformedMultipart("A part has a Content-Transfer-Encoding; send its bytes as they are.")
 
     def _disposition(self) -> dict[str, str]:
         try:
@@ -147,6 +164,8 @@ class MultipartUpload:
         if self._in_file:
             self._in_file = False
             return
+        if _charset_of(self._headers.get("content-type", "")) not in _CHARSETS:
+            raise MalformedMultipart("A field beside the file is not UTF-8.")
         try:
             value = self._field_value.decode()
         except UnicodeDecodeError as error:
@@ -159,9 +178,16 @@ class MultipartUpload:
 
 def _boundary_of(content_type: str) -> bytes:
     try:
-        boundary = parse_parameters(content_type)["boundary"].encode("ascii")
+        boundary = parse_parameters(content_type)["boundary"]
     except (KeyError, ValueError) as error:
         raise MalformedMultipart("Content-Type names no boundary.") from error
-    if not 0 < len(boundary) <= _MAX_BOUNDARY:
-        raise MalformedMultipart("The boundary must have 1 to 70 characters.")
-    return boundary
+    if not _BOUNDARY.fullmatch(boundary):
+        raise MalformedMultipart("The boundary must be 1 to 70 of the characters that RFC 2046 allows in it.")
+    return boundary.encode("ascii")
+
+
+def _charset_of(content_type: str) -> str:
+    try:
+        return parse_parameters(content_type).get("charset", "utf-8").lower()
+    except ValueError:
+        return ""

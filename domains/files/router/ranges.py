@@ -92,7 +92,8 @@ def _are_weak(header: str) -> bool:
 def ranges_of(header: str | None, size: int, *, at_most: int) -> list[ByteRange]:
     """Return the ranges asked for in a representation of `size` bytes, overlapping ones joined; none: all of it.
 
-    A malformed header or an unknown unit is ignored, as the RFC wants.
+    A malformed header or an unknown unit is ignored, as the RFC wants. So is a suffix of what is empty: it is
+    satisfied by all of it (section 14.1.2), of which no Content-Range can tell.
 
     Raises:
         RangeNotSatisfiable: more than `at_most` ranges, or none that the representation has.
@@ -104,6 +105,8 @@ def ranges_of(header: str | None, size: int, *, at_most: int) -> list[ByteRange]
         raise RangeNotSatisfiable(size=size)
     found = [_RANGE.fullmatch(part.strip()) for part in listed.split(",")]
     if any(part is None or part[0] == "-" or _is_backwards(part) for part in found):
+        return []
+    if size == 0 and any(part is not None and not part[1] and int(part[2]) for part in found):
         return []
     present = [here for part in found if part is not None and (here := _within(part, size))]
     if not present:

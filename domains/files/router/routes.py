@@ -17,6 +17,8 @@ from domains.files.errors import (
     MalformedDigest,
     MalformedDisposition,
     MalformedMultipart,
+    NoFileInBody,
+    NothingChosen,
     NothingSent,
     PreconditionFailed,
     QuotaExceeded,
@@ -66,6 +68,8 @@ MediaType = Annotated[
 RenditionName = Annotated[str, Path(description="Which of the renditions.", examples=["thumb"])]
 _UPLOAD_PROBLEMS = (
     NothingSent,
+    NothingChosen,
+    NoFileInBody,
     MalformedMultipart,
     MalformedDisposition,
     MalformedDigest,

@@ -52,6 +52,78 @@ async def test_an_empty_file_is_a_file():
     assert data == b""
 
 
+FILE = part('name="file"; filename="a"', b"x")
+
+
+@pytest.mark.parametrize("size", [1, 3, 65536])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"This is a multi-part message in MIME format.\r\n" + form(FILE),
+        b"A preamble that says --frontier and\r\n--frontie\r\n" + form(FILE),
+        b"\r\n" + form(FILE),
+        form(FILE) + b"An epilogue.\r\n--frontier\r\n",
+        form(FILE)[:-2],
+        form(FILE).replace(b"--frontier\r\n", b"--frontier \t\r\n"),
+        form(part('name="tags"', b"one"), FILE).replace(b"--frontier\r\n", b"--frontier  \r\n"),
+        form(FILE).replace(b"--frontier--", b"--frontier-- \t"),
+    ],
+    ids=[
+        "preamble",
+        "like a boundary",
+        "empty line",
+        "epilogue",
+        "no last line end",
+        "padding",
+        "paddings",
+        "last",
+    ],
+)
+async def test_what_stands_around_parts_is_left_out(body, size):
+    upload, data = await read(body, size=size)
+    assert (upload.file_name, data) == ("a", b"x")
+
+
+@pytest.mark.parametrize("boundary", ["a b", "a:b?c=d/e", "'()+_,-./:=?", "x" * 70, "0"])
+async def test_a_boundary_may_be_quoted(boundary):
+    body = form(FILE).replace(b"frontier", boundary.encode())
+    header = f'multipart/form-data; charset=utf-8; boundary="{boundary}"'
+    upload = MultipartUpload(stream(body, 7), header, SETTINGS)
+    await upload.open()
+    assert b"".join([chunk async for chunk in upload.chunks()]) == b"x"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (form(FILE).replace(b"\r\n", b"\n"), "CR and LF"),
+        (form(FILE).replace(b'"a"\r\n', b'"a"\n'), "can't be read"),
+        (form(FILE).replace(b"form-data; ", b"form-data;\r\n "), "can't be read"),
+        (form(FILE).replace(b"--frontier\r\n", b"--frontier x\r\n"), "no part named"),
+        (b"--frontier" + b" " * 5000 + b"\r\n" + form(FILE), "too much before"),
+        (form(b"--frontier\r\nContent-Type: text/plain\r\n\r\nx\r\n"), "Content-Disposition"),
+        (form(part('name="photo"; filename="a.jpg"', b"x" * 100_000)), "must be named `file`, not `photo`"),
+        (form(FILE, part('name="other"; filename="b.jpg"', b"x")), "must be named `file`, not `other`"),
+        (form(part('name="photo"', b"x")), "no part named `file`"),
+        (
+            form(part('name="file"; filename="a"\r\nContent-Transfer-Encoding: base64', b"eA==")),
+            "Content-Transfer-Encoding",
+        ),
+        (form(part('name="tags"\r\nContent-Type: text/plain; charset=iso-8859-1', b"\xe9"), FILE), "UTF-8"),
+        (form(part('name="tags"\r\nContent-Type: text/plain; charset="', b"e"), FILE), "UTF-8"),
+    ],
+)
+async def test_a_refusal_says_what_is_wrong(body, said):
+    with pytest.raises(MalformedMultipart, match=said):
+        await read(body)
+
+
+async def test_fields_may_say_that_they_are_utf_8():
+    tags = part('name="tags"\r\nContent-Type: text/plain; charset="UTF-8"', "räum".encode())
+    upload, _ = await read(form(tags, FILE))
+    assert upload.fields == {"tags": ["räum"]}
+
+
 async def test_an_extended_name_is_ignored_because_forms_have_none():
     upload, _ = await read(form(part('name="file"; filename="a.txt"; filename*=UTF-8\'\'b.html', b"x")))
     assert upload.file_name == "a.txt"
@@ -90,7 +162,17 @@ async def test_a_malformed_body_is_refused_quickly(body):
 
 @pytest.mark.parametrize(
     "header",
-    ["multipart/form-data", "multipart/form-data; boundary=", f"multipart/form-data; boundary={'x' * 71}"],
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        f"multipart/form-data; boundary={'x' * 71}",
+        'multipart/form-data; boundary="ends with "',
+        'multipart/form-data; boundary="a\\\\b"',
+        'multipart/form-data; boundary="a;b"',
+        "multipart/form-data; boundary=a@b",
+        "multipart/form-data; boundary=\u00e9",
+        "multipart/form-data; boundary=a; boundary=b",
+    ],
 )
 def test_a_header_without_a_sane_boundary_is_refused(header):
     with pytest.raises(MalformedMultipart):

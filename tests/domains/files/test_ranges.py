@@ -45,6 +45,18 @@ def test_bytes_that_are_not_there_are_not_satisfiable(header, size):
     assert refused.value.headers == {"Content-Range": f"bytes */{size}"}
 
 
+@pytest.mark.parametrize("header", ["bytes=-1", "bytes=-500", "bytes=0-0,-1"])
+def test_the_end_of_nothing_is_all_of_it(header):
+    assert ranges_of(header, 0, at_most=10) == []
+
+
+@pytest.mark.parametrize("header", ["bytes=0-", "bytes=0-0", "bytes=-0", "bytes=5-9"])
+def test_nothing_has_no_first_byte(header):
+    with pytest.raises(RangeNotSatisfiable) as refused:
+        ranges_of(header, 0, at_most=10)
+    assert refused.value.headers == {"Content-Range": "bytes */0"}
+
+
 def test_ten_thousand_ranges_are_refused_at_once():
     header = "bytes=" + ",".join(f"0-{number}" for number in range(10_000))
     started = time.process_time()

@@ -68,6 +68,53 @@ async def test_a_malformed_upload_is_refused_and_leaves_nothing(
     assert await usage_of(client, user) == (0, 0, 0)
 
 
+async def test_a_form_without_a_chosen_file_says_so(client, user, stored):
+    before = stored()
+    for name in ('filename=""', None):
+        head = b'--x\r\nContent-Disposition: form-data; name="file"'
+        head += b"" if name is None else b"; " + name.encode()
+        body = head + b"\r\nContent-Type: application/octet-stream\r\n\r\n\r\n--x--\r\n"
+        headers = user.headers | {"Content-Type": "multipart/form-data; boundary=x"}
+        answer = await client.post("/v1/files", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "files.nothing_chosen")
+        assert "`file`" in answer.json()["detail"]
+    assert stored() == before
+
+
+async def test_an_empty_file_with_a_name_is_a_file(client, user):
+    answer = await client.post("/v1/files", files={"file": ("empty.txt", b"")}, headers=user.headers)
+    assert (answer.status_code, answer.json()["size"]) == (201, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b'{"file": "aGVsbG8=", "name": "a.txt"}'),
+        ("Application/JSON; charset=utf-8", b"{}"),
+        ("application/x-www-form-urlencoded", b"file=hello&name=a.txt"),
+    ],
+)
+async def test_parameters_in_place_of_a_file_are_told_how_to_send_one(client, user, stored, kind, body):
+    before = stored()
+    answer = await client.post("/v1/files", content=body, headers=user.headers | {"Content-Type": kind})
+    assert (answer.status_code, answer.json()["code"]) == (415, "files.no_file_in_body")
+    assert "part `file`" in answer.json()["detail"]
+    assert "bytes of the file as the body" in answer.json()["detail"]
+    assert stored() == before
+
+
+async def test_json_with_a_name_is_a_file(client, user):
+    named = {"Content-Type": "application/json", "Content-Disposition": "attachment; filename=a.json"}
+    answer = await client.post("/v1/files", content=b'{"a": 1}', headers=user.headers | named)
+    assert (answer.status_code, answer.json()["name"]) == (201, "a.json")
+
+
+async def test_the_part_with_the_file_is_named_file(client, user):
+    answer = await client.post("/v1/files", files={"photo": ("a.jpg", b"x" * 50_000)}, headers=user.headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "files.malformed_multipart")
+    assert answer.json()["detail"] == "The part with the file must be named `file`, not `photo`."
+
+
 async def test_a_form_whose_fields_were_left_empty_is_taken(client, user):
     form = {"tags": [""], "metadata": ""}
     answer = await client.post("/v1/files", files={"file": ("a.txt", b"x")}, data=form, headers=user.headers)
