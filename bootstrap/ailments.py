@@ -16,6 +16,7 @@ from sqlalchemy import table as sql_table
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.migrate import FOLDER
 from domains.emails.settings import parse_smtp_url
+from domains.files.errors import SandboxUnavailable
 from domains.jobs.repository.operations import SILENT_AFTER
 from domains.jobs.service.operations import OperationsService
 from shared.ids import new_id
@@ -194,6 +195,21 @@ async def _store(container: TulouContainer) -> str:
     return "writes, reads, deletes"
 
 
+async def _sandbox(container: TulouContainer) -> str:
+    settings = container.settings()
+    if settings.files_sandbox == "off":
+        return "off: files are opened without confinement (fine outside production)"
+    renderer = container.files.renderer()
+    try:
+        await renderer.check()
+    except SandboxUnavailable as error:
+        cure = "Until then no image and no document is opened on this machine; uploads and downloads go on."
+        raise Ailment(error.reason, cure) from error
+    finally:
+        await renderer.stop()
+    return "every thread is confined"
+
+
 async def _disk(container: TulouContainer) -> str:
     settings = container.settings()
     if not settings.data_dir.exists():
@@ -246,6 +262,7 @@ CHECKS = (
     Check(
         "file store", "Look at TULOU_FILES_STORE_URL, its credentials, and the space that is left.", _store
     ),
+    Check("sandbox", "Look at the log for `sandbox_unavailable`.", _sandbox),
     Check("disk", "Look at TULOU_DATA_DIR.", _disk),
     Check("workers", "See above.", _workers),
     Check("relay", "See above.", _relay),

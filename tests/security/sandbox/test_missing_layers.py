@@ -1,0 +1,97 @@
+"""Where a layer of the confinement is missing, nothing is opened, all else goes on, and operators are told which."""
+
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bootstrap.migrate import migrate
+from domains.files.gateway.seccomp import _SECCOMP_CALL
+from domains.files.gateway.system_calls import REFUSED
+from domains.files.gateway.verification import unconfined_because
+from tests.domains.files.asking import PHOTO, get
+from tests.installations import settings_of_its_own
+from tests.security.sandbox import hostile
+from tests.security.sandbox.conftest import LAUNCH
+
+LANDLOCK = (444, 445, 446)
+CHANGE_USER = REFUSED["setresuid"][("x86_64", "aarch64").index(platform.machine())]
+
+
+@pytest.mark.parametrize(
+    ("calls", "sentence"),
+    [
+        pytest.param(LANDLOCK, "no Landlock here (Function not implemented). Use Linux 5.13", id="Landlock"),
+        pytest.param((_SECCOMP_CALL[platform.machine()],), "seccomp refuses a filter", id="seccomp"),
+    ],
+)
+def test_a_kernel_without_a_layer_opens_nothing(place, calls, sentence) -> None:
+    assert sentence in place.attacked("main", missing=calls)["main"]["unavailable"]
+
+
+def test_root_that_cannot_change_its_user_opens_nothing(root_place) -> None:
+    refused = root_place.attacked("main", missing=[CHANGE_USER])["main"]["unavailable"]
+    assert "can't become user 64321" in refused
+    assert "as another user" in refused
+
+
+@pytest.mark.parametrize(
+    ("without", "sentence"),
+    [
+        ("architecture", "architecture 'vax'"),
+        ("one thread", "has 2 threads before it is confined"),
+        ("parent", "The worker that started this process is gone"),
+    ],
+)
+def test_a_process_that_cannot_be_confined_opens_nothing(place, without, sentence) -> None:
+    assert sentence in place.attacked("main", without=without)["main"]["unavailable"]
+
+
+def test_the_worker_sees_what_is_missing_from_outside() -> None:
+    sleeping = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    assert "has no seccomp filter" in str(unconfined_because(sleeping.pid, was_root=False))
+    sleeping.communicate()
+    assert "can't be read from /proc" in str(unconfined_because(sleeping.pid, was_root=False))
+
+
+async def test_uploads_and_downloads_go_on_and_the_job_waits(
+    client, user, composition, work_off, only_here, monkeypatch, caplog
+) -> None:
+    renderer = composition.files.renderer()
+    await renderer.stop()
+    monkeypatch.setattr(renderer, "program", hostile.program("main", "architecture"))
+    files = {"file": ("me.jpg", PHOTO, "image/jpeg")}
+    file = (await client.post("/v1/files", files=files, headers=user.headers)).json()
+    await work_off()
+    job = (await get(client, user, file["jobs"][0]["url"])).json()
+    assert (job["status"], job["error"]["code"]) == ("retrying", "files.sandbox_unavailable")
+    assert "vax" not in str(job)
+    assert "vax" in caplog.text
+    content = await get(client, user, f"/v1/files/{file['id']}/content")
+    assert content.content == PHOTO
+    await renderer.stop()
+
+
+async def test_the_doctor_says_which_layer_is_missing(servers, settings, tmp_path: Path) -> None:
+    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
+    await asyncio.to_thread(migrate, own)
+    environment = {**os.environ, **servers.environment, "DATABASE_URL": own.database_url.get_secret_value()}
+    doctor = (sys.executable, "-m", "bootstrap.cli", "doctor", "--json")
+
+    async def examined(*launched: str) -> dict:
+        process = await asyncio.create_subprocess_exec(
+            *launched, *doctor, env=environment, cwd=hostile.PROJECT, stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await process.communicate()
+        return next(check for check in json.loads(said)["checks"] if check["name"] == "sandbox")
+
+    assert (await examined())["state"] == "well"
+    missing = await examined(sys.executable, "-I", str(LAUNCH), json.dumps({"missing": LANDLOCK}))
+    assert missing["state"] == "ill"
+    assert "no Landlock here" in missing["finding"]
+    assert "uploads and downloads go on" in missing["cure"]

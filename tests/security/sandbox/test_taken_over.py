@@ -1,0 +1,60 @@
+"""A parser that was taken over attacks from inside the confined process, on every kind of thread that runs in it.
+
+Each layer is needed: without it, attempts succeed, or the worker sees what is missing and hands over nothing.
+"""
+
+import pytest
+
+from tests.security.sandbox.attacks import WORKED
+
+KINDS = ("main", "pool", "pdfium")
+
+
+def worked(outcomes: dict[str, str]) -> set[str]:
+    return {name for name, outcome in outcomes.items() if outcome.startswith(WORKED)}
+
+
+def test_every_attempt_is_refused_on_every_thread(place) -> None:
+    before = place.state()
+    told = place.attacked(*KINDS)
+    for kind in KINDS:
+        assert worked(told[kind]["outcomes"]) == set(), kind
+        assert len(told[kind]["outcomes"]) > 120
+        assert told[kind]["main"] == (kind != "pool"), "not on a thread of this kind"
+        assert told[kind]["left"] == ["source"]
+    assert place.state() == before
+
+
+def test_what_an_older_landlock_does_not_know_is_refused_by_the_other_layers(place) -> None:
+    before = place.state()
+    told = place.attacked("pool", without="newer Landlock")
+    assert worked(told["pool"]["outcomes"]) == set()
+    assert place.state() == before
+
+
+@pytest.mark.parametrize(
+    ("without", "needed_for"),
+    [
+        (
+            "landlock",
+            {"read victim", "list the project", "write a foreign file", "truncate by opening to write"},
+        ),
+        ("allow list", {"F_SETSIG", "set an attribute", "shared memory", "fork"}),
+        ("limits", {"exhaust memory", "exhaust descriptors", "exhaust threads", "write a huge file"}),
+    ],
+)
+def test_without_one_layer_attempts_succeed(place, without, needed_for) -> None:
+    outcomes = place.attacked("main", without=without)["main"]["outcomes"]
+    assert needed_for - worked(outcomes) == set()
+
+
+def test_in_the_old_order_the_threads_that_decode_are_free(place) -> None:
+    refused = place.attacked("pool", without="order")["pool"]["unavailable"]
+    assert "has no seccomp filter" in refused or "has capabilities" in refused
+    told = place.attacked("main", "pool", without="order", verified=False)
+    assert {"read database", "fork", "open a socket of TCP"} & worked(told["main"]["outcomes"]) == set()
+    assert {"list the root", "fork", "open a socket of TCP"} <= worked(told["pool"]["outcomes"])
+
+
+def test_a_process_that_stays_root_is_handed_nothing(root_place) -> None:
+    assert "is root" in root_place.attacked("main", without="user")["main"]["unavailable"]

@@ -1,0 +1,83 @@
+"""A worker, as a process of its own, whose renderer is hostile. It prints what the renderer's attempts came to.
+
+python -m tests.security.sandbox.worker '{"folder": ..., "kinds": [...], "without": ..., "verified": true}'
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from domains.files.errors import SandboxUnavailable
+from domains.files.gateway import child
+from domains.files.gateway.sandbox import Sandbox
+from domains.files.settings import FilesSettings
+from tests.security.sandbox import hostile
+
+USER = 64_321
+"""The renderer's user where the worker is root: no other program of these tests has it."""
+THREADS, OUTPUT_BYTES = 40, 1 << 20
+
+
+async def main(order: dict[str, Any]) -> None:
+    outside = Path(order["folder"]) / "outside"
+    if not order["verified"]:
+        child.unconfined_because = lambda *_arguments, **_named: None
+    inherited = os.open(outside / "secret", os.O_RDONLY)
+    os.set_inheritable(inherited, True)  # the function's signature
+    # Signals and the like would reach it if they were let through: it belongs to the renderer's user.
+    user = USER if os.geteuid() == 0 else None
+    victim = subprocess.Popen(["/bin/sleep", "100"], user=user, group=user, extra_groups=[] if user else None)  # noqa: ASYNC220
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        facts = os.fstat(inherited)
+        target = {
+            "parent": os.getpid(),
+            "victim_process": victim.pid,
+            "port": server.getsockname()[1],
+            "project": str(hostile.PROJECT),
+            "secret": os.environ["TULOU_TEST_SECRET"],
+            "secrets": {path.name: str(path) for path in outside.iterdir()},
+            "inherited": [facts.st_dev, facts.st_ino],
+            "outside": str(outside),
+            "victim": str(outside / "victim"),
+            "host": socket.gethostname(),
+            "threads": THREADS,
+            "output_bytes": OUTPUT_BYTES,
+        }
+        try:
+            told = {kind: await attacked(order, kind, target) for kind in order["kinds"]}
+        finally:
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+    sys.stdout.write(json.dumps(told))
+
+
+async def attacked(order: dict[str, Any], kind: str, target: dict[str, Any]) -> dict[str, Any]:
+    settings = FilesSettings(
+        files_scratch_folder=Path(order["folder"]) / "scratch",
+        files_sandbox_user=USER,
+        files_sandbox_threads=THREADS,
+        files_sandbox_output_bytes=OUTPUT_BYTES,
+    )
+    sandbox = Sandbox(settings, program=hostile.program(kind, order["without"]))
+    try:
+        async with sandbox.workspace() as workspace:
+            source = workspace / "source"
+            source.write_text(json.dumps(target))
+            _, made = await sandbox.make("extract_text", source=source, max_characters=1 << 20)
+            left = sorted(path.name for path in workspace.iterdir())
+            left_beside = sorted(path.name for path in workspace.parent.iterdir() if path != workspace)
+            return {**json.loads(made), "left": left + left_beside}
+    except SandboxUnavailable as error:
+        return {"unavailable": error.reason}
+    finally:
+        await sandbox.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))
