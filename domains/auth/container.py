@@ -21,9 +21,10 @@ from domains.auth.router import registration as registration_routes
 from domains.auth.router import sign_in as sign_in_routes
 from domains.auth.router import tokens as tokens_routes
 from domains.auth.service.account_lock import RowAccountLock
-from domains.auth.service.accounts import AccountService, Housekeeping
+from domains.auth.service.accounts import AccountService
 from domains.auth.service.authenticator import TokenAuthenticator
 from domains.auth.service.foundation import Foundation
+from domains.auth.service.housekeeping import Housekeeping
 from domains.auth.service.limits import Limits
 from domains.auth.service.mails import MailService
 from domains.auth.service.passwords import PasswordCheck, PasswordService

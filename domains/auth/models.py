@@ -51,9 +51,11 @@ class AttemptKind(StrEnum):
     """What is counted."""
 
     LOGIN_ADDRESS = "login_address"
+    LOGIN_PAIR = "login_pair"
     LOGIN_NETWORK = "login_network"
     PASSWORD_CHECK = "password_check"  # noqa: S105  # a kind
     MAIL = "mail"
+    MAIL_NETWORK = "mail_network"
 
 
 class SecurityEventKind(StrEnum):
@@ -207,9 +209,9 @@ class OneTimeToken(Table, table=True):
 
 
 class Attempts(Table, table=True):
-    """How often something that could be guessing happened in the present window. `key_hash` hides what is counted.
+    """How often something that is limited happened in the present window. `key_hash` hides what is counted.
 
-    `under_way` counts the sign-ins whose password is being checked: until then nobody knows whether they failed.
+    `under_way` is not used any more; the version before reads it.
     """
 
     __tablename__ = "attempts"

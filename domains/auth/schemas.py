@@ -106,6 +106,12 @@ class SignInRow(Row):
         return self.password_hash if self.status is AccountStatus.ACTIVE else None
 
 
+class LogInRow(SignInRow):
+    """The same, and whether the account has had a session in the network that somebody signs in from."""
+
+    is_known: bool
+
+
 class CallerRow(Row):
     """What is read of a session and its account to authenticate a request."""
 
@@ -146,7 +152,6 @@ class AttemptsRow(Row):
     """A counter after it was raised."""
 
     count: int
-    under_way: int
     expires_at: UtcDatetime
 
 

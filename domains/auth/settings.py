@@ -51,25 +51,49 @@ class AuthSettings(BaseModel):
     )
     auth_login_limit: int = Field(
         10,
-        description="Wrong passwords for one address within the window, whether it exists or not.",
+        description=(
+            "Wrong passwords for one address within the window, whether it exists or not; and as many again from each"
+            " network that the account has signed in from before."
+        ),
         ge=1,
         le=10_000,
     )
     auth_login_window: int = Field(900, description="That window.", ge=1, le=_DAY)
     auth_network_limit: int = Field(
         100,
-        description="Wrong passwords from one network (/24 or /64) within its window.",
+        description=(
+            "Wrong passwords from one network (/24 or /64) within its window, for addresses that have not signed in"
+            " from it before."
+        ),
         ge=1,
         le=1_000_000,
     )
-    auth_network_window: int = Field(3600, description="That window.", ge=1, le=_DAY)
+    auth_network_window: int = Field(300, description="That window.", ge=1, le=_DAY)
     auth_mail_limit: int = Field(
         5,
-        description="Registrations and mails that anybody can ask for, of one address within the window.",
+        description=(
+            "Registrations and mails that anybody can ask for, of one mailbox (whatever its +tag) within the window."
+        ),
         ge=1,
         le=10_000,
     )
     auth_mail_window: int = Field(3600, description="That window.", ge=1, le=_DAY)
+    auth_mail_network_limit: int = Field(
+        100,
+        description="Registrations and mails that one network (/24 or /64) can ask for within its window.",
+        ge=1,
+        le=1_000_000,
+    )
+    auth_mail_network_window: int = Field(3600, description="That window.", ge=1, le=_DAY)
+    auth_login_waiting: int = Field(
+        20,
+        description="Sign-ins of one address that may wait for each other in a process; more are refused with 429.",
+        ge=1,
+        le=10_000,
+    )
+    auth_login_wait: float = Field(
+        10, description="How long a sign-in waits for others of the same address.", gt=0, le=60
+    )
     auth_hash_time_cost: int = Field(2, description="Argon2id: passes.", ge=1, le=20)
     auth_hash_memory_kib: int = Field(
         19_456, description="Argon2id: memory of one hash, in KiB.", ge=8, le=1 << 20
@@ -94,6 +118,15 @@ class AuthSettings(BaseModel):
         60,
         description="Days that a registration whose address was never verified can be verified anew.",
         ge=31,
+        le=3650,
+    )
+    auth_keep_unverified_days: int = Field(
+        30,
+        description=(
+            "Days after which an account is deleted whose address was never verified, unless it is in use: no session"
+            " of it was used within these days either."
+        ),
+        ge=1,
         le=3650,
     )
     auth_keep_events_days: int = Field(

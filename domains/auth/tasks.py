@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from domains.auth.public import AccountDeleted, PasswordChanged
-from domains.auth.service.accounts import AccountService, Housekeeping
+from domains.auth.service.accounts import AccountService
 from domains.auth.service.follow_ups import (
     ANSWER_REGISTRATION,
     NEW_SIGN_IN,
@@ -14,6 +14,7 @@ from domains.auth.service.follow_ups import (
     NewSignIn,
     RegistrationReceived,
 )
+from domains.auth.service.housekeeping import Housekeeping
 from domains.auth.service.mails import MailService
 from shared.jobs import JobContext, NoPayload, job
 
@@ -61,3 +62,9 @@ async def purge_account(payload: AccountDeleted, context: JobContext) -> None:
 async def sweep(_payload: NoPayload, context: JobContext) -> None:
     """Delete sessions, tokens and counters that nobody can use any more."""
     await context.provide("auth.housekeeping", Housekeeping).sweep(context)
+
+
+@job("auth.close_unverified", every=timedelta(hours=1), timeout=300)
+async def close_unverified(_payload: NoPayload, context: JobContext) -> None:
+    """Delete accounts whose address was never verified."""
+    await context.provide("auth.housekeeping", Housekeeping).close_unverified()

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import Index, text
 from sqlmodel import Field
 
 from shared.ids import new_id
@@ -18,6 +18,7 @@ class User(Table, table=True):
         Index("uq_users_email_normalised", "email_normalised", unique=True),
         Index("ix_users_created_at", "created_at", "id"),
         Index("ix_users_email", "email", "id"),
+        Index("ix_users_unverified", "id", postgresql_where=text("email_verified_at IS NULL")),
         {"schema": "users"},
     )
 

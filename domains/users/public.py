@@ -68,8 +68,11 @@ class UserDirectory(Protocol):
         """
         ...
 
-    async def unverified(self, *, before: datetime, most: int) -> list[UUID]:
-        """Return up to `most` users who registered before a moment and never verified their address."""
+    async def unverified(self, *, before: datetime, after: UUID, most: int) -> list[UUID]:
+        """Return up to `most` users with greater ids than `after`, least first, who have not verified their address.
+
+        Only those who registered before a moment.
+        """
         ...
 
     async def hold(self, user_id: UUID) -> None:
@@ -98,6 +101,15 @@ def key_of_address(text: str) -> str:
         return normalised_address(text)
     except ValueError:
         return unicodedata.normalize("NFC", text[:MAX_ADDRESS]).strip().casefold()
+
+
+def key_of_mailbox(text: str) -> str:
+    """Return `key_of_address` without the `+tag` of the local part: mail to all of them arrives in one mailbox.
+
+    For counting alone. Some providers also ignore dots; those would be other mailboxes elsewhere.
+    """
+    local, at, domain = key_of_address(text).rpartition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"
 
 
 def _as_given(text: str) -> str:

@@ -46,8 +46,12 @@ _REPLACE = Statement(
 )
 _UNVERIFIED = Statement(
     select(col(User.id))
-    .where(col(User.email_verified_at).is_(None), col(User.created_at) < bindparam("before"))
-    .order_by(col(User.created_at))
+    .where(
+        col(User.email_verified_at).is_(None),
+        col(User.created_at) < bindparam("before"),
+        col(User.id) > bindparam("after"),
+    )
+    .order_by(col(User.id))
     .limit(bindparam("most", type_=Integer())),
     UserId,
 )
@@ -97,9 +101,10 @@ class UserRepository(Repository):
             _REPLACE, its_id=user_id, new_id=by, new_name=name, new_locale=locale, now=now
         )
 
-    async def unverified(self, before: datetime, most: int) -> list[UUID]:
-        """Return up to `most` users, oldest first, who were added before a moment and have not verified."""
-        return [row.id for row in await self.database.fetch_all(_UNVERIFIED, before=before, most=most)]
+    async def unverified(self, before: datetime, after: UUID, most: int) -> list[UUID]:
+        """Return up to `most` users with greater ids, added before a moment, whose address is not verified."""
+        found = await self.database.fetch_all(_UNVERIFIED, before=before, after=after, most=most)
+        return [row.id for row in found]
 
     async def page(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
         """Return a page of users; `wanted.email` is a normalised address."""

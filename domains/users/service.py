@@ -105,9 +105,9 @@ class Directory:
         async with self.transaction():
             await self.repository.replace(user_id, by=by, name=name, locale=locale, now=self.clock.now())
 
-    async def unverified(self, *, before: datetime, most: int) -> list[UUID]:
-        """Return up to `most` users who registered before a moment and never verified their address."""
-        return await self.repository.unverified(before, most)
+    async def unverified(self, *, before: datetime, after: UUID, most: int) -> list[UUID]:
+        """Return some users who registered before a moment and have not verified their address, least id first."""
+        return await self.repository.unverified(before, after, most)
 
     async def hold(self, user_id: UUID) -> None:
         """Let nobody change this person before the open transaction ends. Raises PreconditionFailed."""

@@ -3,13 +3,13 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 from sqlmodel import select as select_model
 
 from domains.auth.models import Account, AccountStatus, OneTimeToken, Registration, Session, TokenPurpose
-from domains.auth.schemas import HeldRow, RegistrationRow, SignInRow, TokenRow
+from domains.auth.schemas import HeldRow, LogInRow, RegistrationRow, SignInRow, TokenRow
 from shared.models import columns
 from shared.repository import Repository, unlocked
 from shared.statements import Nothing, Statement
@@ -17,6 +17,15 @@ from shared.transactions import current_session, lock_account_first, require_loc
 
 _SIGN_IN = Statement(
     select(*columns(Account, SignInRow)).where(col(Account.user_id) == bindparam("its_user")), SignInRow
+)
+_has_been_there = exists().where(
+    col(Session.user_id) == col(Account.user_id), col(Session.network) == bindparam("its_network")
+)
+_LOG_IN = Statement(
+    select(*columns(Account, SignInRow), _has_been_there.label("is_known")).where(
+        col(Account.user_id) == bindparam("its_user")
+    ),
+    LogInRow,
 )
 _ADD_ACCOUNT = Statement(
     insert(Account)
@@ -101,6 +110,10 @@ class AccountRepository(Repository):
     async def find(self, user_id: UUID) -> SignInRow | None:
         """Return what is needed to check a password."""
         return await self.database.fetch_one(_SIGN_IN, its_user=user_id)
+
+    async def find_to_log_in(self, user_id: UUID, network: str) -> LogInRow | None:
+        """Return what is needed to check a password that comes from a network."""
+        return await self.database.fetch_one(_LOG_IN, its_user=user_id, its_network=network)
 
     async def add_unless_known(self, account: Account) -> None:
         """Insert an account, or nothing if the user has one."""

@@ -15,40 +15,29 @@ _CEILING = 1_000_000
 """Counting further tells nothing, and would end at the column's largest number."""
 
 _over = col(Attempts.expires_at) <= bindparam("now")
-_counted = bindparam("counted", type_=Integer())
-_begun = bindparam("begun", type_=Integer())
+_by = bindparam("by", type_=Integer())
 _RAISE = Statement(
     insert(Attempts)
     .values(
         kind=bindparam("its_kind"),
         key_hash=bindparam("its_key"),
-        count=_counted,
-        under_way=_begun,
+        count=_by,
+        under_way=0,
         expires_at=bindparam("new_expires_at"),
     )
     .on_conflict_do_update(
         index_elements=["kind", "key_hash"],
         set_={
-            "count": case((_over, _counted), else_=func.least(col(Attempts.count) + _counted, _CEILING)),
-            "under_way": case((_over, _begun), else_=col(Attempts.under_way) + _begun),
+            "count": case((_over, _by), else_=func.least(col(Attempts.count) + _by, _CEILING)),
             "expires_at": case((_over, bindparam("new_expires_at")), else_=col(Attempts.expires_at)),
         },
     )
-    .returning(col(Attempts.count), col(Attempts.under_way), col(Attempts.expires_at)),
+    .returning(col(Attempts.count), col(Attempts.expires_at)),
     AttemptsRow,
 )
 _this = (col(Attempts.kind) == bindparam("its_kind"), col(Attempts.key_hash) == bindparam("its_key"))
 _TAKE_BACK = Statement(
     update(Attempts).where(*_this, col(Attempts.count) > 0).values(count=col(Attempts.count) - 1), Nothing
-)
-_END = Statement(
-    update(Attempts)
-    .where(*_this)
-    .values(
-        count=func.least(col(Attempts.count) + _counted, _CEILING),
-        under_way=func.greatest(col(Attempts.under_way) - 1, 0),
-    ),
-    Nothing,
 )
 _RESET = Statement(update(Attempts).where(*_this).values(count=0), Nothing)
 _SWEEP = Statement(
@@ -65,32 +54,11 @@ class AttemptRepository(Repository):
     """Raises and lowers counters. One row each, so that parallel attempts are all counted."""
 
     async def count_one(
-        self, kind: AttemptKind, key: bytes, *, now: datetime, expires_at: datetime
+        self, kind: AttemptKind, key: bytes, *, by: int = 1, now: datetime, expires_at: datetime
     ) -> AttemptsRow:
-        """Count an attempt; `expires_at` is when the window ends if it begins now."""
-        return await self._raise(kind, key, now=now, expires_at=expires_at, counted=1, begun=0)
-
-    async def begin_one(
-        self, kind: AttemptKind, key: bytes, *, now: datetime, expires_at: datetime
-    ) -> AttemptsRow:
-        """Note that an attempt is under way; `end_one` tells how it ended."""
-        return await self._raise(kind, key, now=now, expires_at=expires_at, counted=0, begun=1)
-
-    async def end_one(self, kind: AttemptKind, key: bytes, *, failed: bool) -> None:
-        """Note that an attempt is over; count it if it failed."""
-        await self.database.execute(_END, its_kind=kind.value, its_key=key, counted=int(failed))
-
-    async def _raise(
-        self, kind: AttemptKind, key: bytes, *, now: datetime, expires_at: datetime, counted: int, begun: int
-    ) -> AttemptsRow:
+        """Count an attempt; `expires_at` is when the window ends if it begins now. `by` 0: look, as costly as it is."""
         row = await self.database.fetch_one(
-            _RAISE,
-            its_kind=kind.value,
-            its_key=key,
-            now=now,
-            new_expires_at=expires_at,
-            counted=counted,
-            begun=begun,
+            _RAISE, its_kind=kind.value, its_key=key, by=by, now=now, new_expires_at=expires_at
         )
         assert row is not None  # noqa: S101  # an upsert returns its row
         return row

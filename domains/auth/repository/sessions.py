@@ -8,7 +8,7 @@ from sqlmodel import col
 from sqlmodel import select as select_model
 
 from domains.auth.models import Account, AccountStatus, EndReason, Session
-from domains.auth.schemas import CallerRow, FamiliarityRow, SessionRow
+from domains.auth.schemas import CallerRow, FamiliarityRow, HeldRow, SessionRow
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.repository import Repository, unlocked
@@ -61,6 +61,12 @@ _STAMP = Statement(
     .where(col(Session.id) == bindparam("its_id"), col(Session.last_used_at) < bindparam("before"))
     .values(last_used_at=bindparam("now")),
     Nothing,
+)
+_USED_SINCE = Statement(
+    select(col(Session.user_id))
+    .where(col(Session.user_id) == bindparam("its_user"), col(Session.last_used_at) > bindparam("moment"))
+    .limit(1),
+    HeldRow,
 )
 _DELETE = Statement(delete(Session).where(col(Session.user_id) == bindparam("its_user")), Nothing)
 _SWEEP_ENDED = Statement(
@@ -157,6 +163,10 @@ class SessionRepository(Repository):
     async def stamp(self, session_id: UUID, *, now: datetime, before: datetime) -> None:
         """Note that a session is used, unless that was noted after `before`."""
         await self.database.execute(_STAMP, its_id=session_id, now=now, before=before)
+
+    async def was_used_since(self, user_id: UUID, moment: datetime) -> bool:
+        """Tell whether a session of a person was used since a moment."""
+        return await self.database.fetch_one(_USED_SINCE, its_user=user_id, moment=moment) is not None
 
     async def delete_all_of(self, user_id: UUID) -> None:
         """Delete a person's sessions."""

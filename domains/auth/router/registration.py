@@ -39,7 +39,7 @@ async def verify_email(body: TokenBody, registrations: Registrations, visitor: F
     status_code=202,
     responses=problems(TooManyAttempts),
 )
-async def resend_verification(body: AddressBody, registrations: Registrations) -> AcceptedBody:
+async def resend_verification(body: AddressBody, registrations: Registrations, visitor: From) -> AcceptedBody:
     """Have the link sent again. The answer is the same for every address."""
-    await registrations.resend(body.email)
+    await registrations.resend(body.email, visitor)
     return AcceptedBody()

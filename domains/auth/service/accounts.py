@@ -8,8 +8,6 @@ from domains.auth.errors import AccountNotFound, AddressRefused, AddressTaken, O
 from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind
 from domains.auth.public import AccountDeleted
-from domains.auth.repository.attempts import AttemptRepository
-from domains.auth.repository.events import EventRepository
 from domains.auth.schemas import MAX_PASSWORD, Visitor
 from domains.auth.service.follow_ups import PURGE
 from domains.auth.service.foundation import Foundation
@@ -150,28 +148,6 @@ class AccountService:
         account.set_status(status, now)
         if status is AccountStatus.DISABLED:
             await self.base.sessions.end_all(user_id, EndReason.ACCOUNT_DISABLED, now)
-
-
-class Housekeeping:
-    """Deletes what nobody can use any more, in the settings' time."""
-
-    def __init__(self, base: Foundation, *, attempts: AttemptRepository, events: EventRepository) -> None:
-        self.base = base
-        self.attempts = attempts
-        self.events = events
-
-    async def sweep(self, context: JobContext) -> None:
-        """Delete old sessions, tokens, registrations, counters and lines of the trail."""
-        now, settings = self.base.clock.now(), self.base.settings
-        async with self.base.transaction():
-            await self.base.sessions.sweep(now - timedelta(days=settings.auth_keep_sessions_days))
-            await self.base.accounts.sweep(
-                tokens_before=now - timedelta(days=1),
-                registrations_before=now - timedelta(days=settings.auth_keep_registrations_days),
-            )
-            await self.attempts.sweep(now)
-            await self.events.sweep(now - timedelta(days=settings.auth_keep_events_days))
-            await context.finish()
 
 
 def _check(email: str, password: str) -> None:

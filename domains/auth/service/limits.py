@@ -1,12 +1,9 @@
 """Limits that protect secrets: rows that are counted before the secret is looked at, and that survive the refusal."""
 
-import asyncio
-import random
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from operator import itemgetter
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 from domains.auth.errors import TooManyAttempts
@@ -14,32 +11,36 @@ from domains.auth.gateway.secrets import TokenKey
 from domains.auth.models import AttemptKind
 from domains.auth.repository.attempts import AttemptRepository
 from domains.auth.schemas import Visitor
+from domains.auth.service.turns import Turns
 from domains.auth.settings import AuthSettings
-from domains.users.public import key_of_address
+from domains.users.public import key_of_address, key_of_mailbox
 from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import Quota
 
-TURN_SECONDS = 10.0
-"""How long a sign-in waits for others of the same address to end."""
-
-TURN_PAUSE = (0.02, 0.08)
-"""Seconds between two looks whether they have."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """At most `most` attempts of a kind in `window` seconds for one text."""
+    """At most `most` attempts of a kind in `window` seconds for one text. `by` 0: takes the same work, and no part."""
 
     kind: AttemptKind
     text: str
     most: int
     window: int
+    by: int = 1
 
     @property
     def quota(self) -> Quota:
         """What clients are told of it."""
         return Quota(self.kind, self.most, self.window)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAttempt:
+    """What a sign-in was counted by: its account, and its network unless the account is known there."""
+
+    account: _Limit
+    network: _Limit
 
 
 class Limits:
@@ -59,39 +60,41 @@ class Limits:
         self.settings = settings
         self.transaction = transaction
         self.clock = clock
+        self._turns = Turns(waiting=settings.auth_login_waiting, seconds=settings.auth_login_wait)
 
-    async def begin_login(self, username: str, visitor: Visitor) -> None:
-        """Take one of the attempts that the address (known or not) and the visitor's network have left.
-
-        While all that are left are under way, it waits for how they end: many correct sign-ins at once are no guessing.
+    def turn(self, username: str) -> AbstractAsyncContextManager[None]:
+        """Wait until no other sign-in of this address, known or not, is being checked in this process.
 
         Raises:
-            TooManyAttempts: one of the two has no more attempts in its window.
+            TooManyAttempts: too many wait already, or it took too long.
         """
-        await self._count([self._of_network(visitor)])
-        address = self._of_address(username)
-        until = time.monotonic() + TURN_SECONDS
-        while not await self._take_turn(address):
-            if time.monotonic() > until:
-                raise TooManyAttempts(retry_after=TURN_SECONDS, quota=address.quota)
-            await asyncio.sleep(random.uniform(*TURN_PAUSE))  # noqa: S311  # jitter, not a secret
+        return self._turns.turn(self._key(self._of_address(username)))
 
-    async def fail_login(self, username: str) -> None:
-        """The sign-in was wrong: count it."""
-        await self._end_turn(username, failed=True)
+    async def count_login(self, username: str, visitor: Visitor, *, is_known: bool) -> LoginAttempt:
+        """Count a sign-in as wrong; `forgive_login` takes it back when it is right.
 
-    async def release_login(self, username: str) -> None:
+        From a network that the account has signed in from before (`is_known`) only the account's wrong passwords
+        from this network count: a stranger can lock out neither the account there, nor a network's known people.
+
+        Raises:
+            TooManyAttempts: no more attempts in the window.
+        """
+        account = self._of_pair(username, visitor) if is_known else self._of_address(username)
+        attempt = LoginAttempt(account, replace(self._of_network(visitor), by=0 if is_known else 1))
+        await self._count([attempt.account, attempt.network])
+        return attempt
+
+    async def release_login(self, attempt: LoginAttempt) -> None:
         """The sign-in ended without a verdict on the password."""
         async with self.transaction(own=True):
-            await self._end_turn(username, failed=False)
+            await self.attempts.take_back(attempt.account.kind, self._key(attempt.account))
+            await self._take_back_network(attempt)
 
-    async def forgive_login(self, username: str, visitor: Visitor) -> None:
-        """The sign-in was right: forget the address's failures, and that this one was counted for the network."""
+    async def forgive_login(self, attempt: LoginAttempt) -> None:
+        """The sign-in was right: forget the account's failures, and that this one was counted for the network."""
         async with self.transaction():
-            address, network = self._of_address(username), self._of_network(visitor)
-            await self._end_turn(username, failed=False)
-            await self.attempts.reset(address.kind, self._key(address))
-            await self.attempts.take_back(network.kind, self._key(network))
+            await self.attempts.reset(attempt.account.kind, self._key(attempt.account))
+            await self._take_back_network(attempt)
 
     async def forgive_address(self, email: str) -> None:
         """The owner has shown who they are in another way: let them sign in again."""
@@ -99,21 +102,27 @@ class Limits:
         async with self.transaction():
             await self.attempts.reset(limit.kind, self._key(limit))
 
-    async def count_mail(self, email: str) -> None:
-        """Count a mail that anybody can ask for, by its address (known or not).
+    async def count_mail(self, email: str, visitor: Visitor) -> None:
+        """Count a mail that anybody can ask for, by the network that asks and by the mailbox (known or not).
 
         Raises:
-            TooManyAttempts: no more in this window.
+            TooManyAttempts: no more in this window. What a network has no more of doesn't count for the mailbox.
         """
         settings = self.settings
         await self._count(
             [
                 _Limit(
+                    AttemptKind.MAIL_NETWORK,
+                    visitor.network,
+                    settings.auth_mail_network_limit,
+                    settings.auth_mail_network_window,
+                ),
+                _Limit(
                     AttemptKind.MAIL,
-                    key_of_address(email),
+                    key_of_mailbox(email),
                     settings.auth_mail_limit,
                     settings.auth_mail_window,
-                )
+                ),
             ]
         )
 
@@ -132,36 +141,27 @@ class Limits:
         async with self.transaction(own=True):
             await self.attempts.reset(limit.kind, self._key(limit))
 
-    async def _take_turn(self, limit: _Limit) -> bool:
-        now, key = self.clock.now(), self._key(limit)
-        async with self.transaction(own=True):
-            row = await self.attempts.begin_one(
-                limit.kind, key, now=now, expires_at=now + timedelta(seconds=limit.window)
-            )
-            mine = row.count + row.under_way <= limit.most
-            if not mine:
-                await self.attempts.end_one(limit.kind, key, failed=False)
-        if row.count >= limit.most:
-            raise TooManyAttempts(retry_after=(row.expires_at - now).total_seconds(), quota=limit.quota)
-        return mine
-
-    async def _end_turn(self, username: str, *, failed: bool) -> None:
-        limit = self._of_address(username)
-        await self.attempts.end_one(limit.kind, self._key(limit), failed=failed)
+    async def _take_back_network(self, attempt: LoginAttempt) -> None:
+        if attempt.network.by:
+            await self.attempts.take_back(attempt.network.kind, self._key(attempt.network))
 
     async def _count(self, limits: Sequence[_Limit]) -> None:
+        """Count one after the other, up to the first that has no more."""
         now = self.clock.now()
-        over: list[tuple[datetime, _Limit]] = []
         async with self.transaction(own=True):
             for limit in limits:
                 row = await self.attempts.count_one(
-                    limit.kind, self._key(limit), now=now, expires_at=now + timedelta(seconds=limit.window)
+                    limit.kind,
+                    self._key(limit),
+                    by=limit.by,
+                    now=now,
+                    expires_at=now + timedelta(seconds=limit.window),
                 )
-                if row.count > limit.most:
-                    over.append((row.expires_at, limit))
-        if over:
-            until, reached = max(over, key=itemgetter(0))
-            raise TooManyAttempts(retry_after=(until - now).total_seconds(), quota=reached.quota)
+                is_over = bool(limit.by) and row.count > limit.most
+                if is_over:
+                    break
+        if is_over:
+            raise TooManyAttempts(retry_after=(row.expires_at - now).total_seconds(), quota=limit.quota)
 
     def _of_address(self, username: str) -> _Limit:
         return _Limit(
@@ -169,6 +169,13 @@ class Limits:
             key_of_address(username),
             self.settings.auth_login_limit,
             self.settings.auth_login_window,
+        )
+
+    def _of_pair(self, username: str, visitor: Visitor) -> _Limit:
+        return replace(
+            self._of_address(username),
+            kind=AttemptKind.LOGIN_PAIR,
+            text=f"{visitor.network} {key_of_address(username)}",
         )
 
     def _of_network(self, visitor: Visitor) -> _Limit:

@@ -73,9 +73,9 @@ class PasswordService:
         """Have a reset mail sent, if the address has an account; the same work whether it has one or not.
 
         Raises:
-            TooManyAttempts: too many mails to this address.
+            TooManyAttempts: too many mails to this mailbox, or asked for from this network.
         """
-        await self.limits.count_mail(email)
+        await self.limits.count_mail(email, visitor)
         person = await self.base.users.find_by_address(email)
         user_id = person.id if person else None
         async with self.base.transaction():

@@ -39,10 +39,10 @@ class RegistrationService:
 
         Raises:
             PasswordRefused: the password is easily guessed.
-            TooManyAttempts: too many registrations of this address.
+            TooManyAttempts: too many registrations of this mailbox, or from this network.
         """
         check_password(body.password, email=body.email)
-        await self.limits.count_mail(body.email)
+        await self.limits.count_mail(body.email, visitor)
         password_hash = await self.hasher.hash(body.password)
         now = self.base.clock.now()
         async with self.base.transaction():
@@ -59,13 +59,13 @@ class RegistrationService:
                 ANSWER_REGISTRATION, RegistrationReceived(registration_id=registration.id)
             )
 
-    async def resend(self, email: str) -> None:
+    async def resend(self, email: str, visitor: Visitor) -> None:
         """Have the verification mail sent again, if the address waits for one; the same work whether it does or not.
 
         Raises:
-            TooManyAttempts: too many mails to this address.
+            TooManyAttempts: too many mails to this mailbox, or asked for from this network.
         """
-        await self.limits.count_mail(email)
+        await self.limits.count_mail(email, visitor)
         person = await self.base.users.find_by_address(email)
         async with self.base.transaction():
             await self.base.outbox.enqueue(VERIFY, MailRequest(user_id=person.id if person else None))

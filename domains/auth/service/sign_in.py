@@ -25,7 +25,8 @@ from domains.auth.models import (
 from domains.auth.schemas import IssuedTokens, SessionRow, SignInRow, Visitor
 from domains.auth.service.follow_ups import NEW_SIGN_IN, NewSignIn
 from domains.auth.service.foundation import Foundation
-from domains.auth.service.limits import Limits
+from domains.auth.service.limits import Limits, LoginAttempt
+from domains.users.public import Person
 from shared.identity import NotAuthenticated, Principal
 from shared.ids import new_id
 from shared.pagination import Page, PageRequest
@@ -68,24 +69,37 @@ class SessionService:
             AddressNotVerified: the password is right, but this installation wants verified addresses.
             TooManyAttempts: too many failures for this address or from this network.
         """
-        await self.limits.begin_login(username, visitor)
-        settled = False
-        try:
+        async with self.limits.turn(username):
             person = await self.base.users.find_by_address(username)
-            account = await self.base.accounts.find(person.id if person else _NOBODY)
-            verification = await self.hasher.verify(password, account.usable_hash if account else None)
-            if account is None or not verification.matches:
-                await self._refuse(username, account.user_id if account else None, visitor)
-                settled = True
-                raise InvalidCredentials
-            if self.base.settings.auth_require_verified_email and not (person and person.email_verified):
-                raise AddressNotVerified
-            tokens = await self._begin(username, account, verification, visitor)
-            settled = True
-        finally:
-            if not settled:
-                await self.limits.release_login(username)
-        return tokens
+            account = await self.base.accounts.find_to_log_in(
+                person.id if person else _NOBODY, visitor.network
+            )
+            attempt = await self.limits.count_login(
+                username, visitor, is_known=account is not None and account.is_known
+            )
+            try:
+                return await self._log_in(person, account, password, attempt, visitor)
+            except InvalidCredentials:
+                raise
+            except BaseException:
+                await self.limits.release_login(attempt)
+                raise
+
+    async def _log_in(
+        self,
+        person: Person | None,
+        account: SignInRow | None,
+        password: str,
+        attempt: LoginAttempt,
+        visitor: Visitor,
+    ) -> IssuedTokens:
+        verification = await self.hasher.verify(password, account.usable_hash if account else None)
+        if account is None or not verification.matches:
+            await self._note_failure(account.user_id if account else None, visitor)
+            raise InvalidCredentials
+        if self.base.settings.auth_require_verified_email and not (person and person.email_verified):
+            raise AddressNotVerified
+        return await self._begin(account, verification, attempt, visitor)
 
     async def refresh(self, token: str, visitor: Visitor) -> IssuedTokens:
         """Renew a session's tokens.
@@ -186,7 +200,7 @@ class SessionService:
         return None
 
     async def _begin(
-        self, username: str, seen: SignInRow, verification: Verification, visitor: Visitor
+        self, seen: SignInRow, verification: Verification, attempt: LoginAttempt, visitor: Visitor
     ) -> IssuedTokens:
         now = self.base.clock.now()
         async with self.base.transaction():
@@ -208,12 +222,11 @@ class SessionService:
                 session_id=session.id,
             )
             # Last, because a whole network shares a counter, which stays locked until the commit.
-            await self.limits.forgive_login(username, visitor)
+            await self.limits.forgive_login(attempt)
         return self._issue(session)
 
-    async def _refuse(self, username: str, user_id: UUID | None, visitor: Visitor) -> None:
+    async def _note_failure(self, user_id: UUID | None, visitor: Visitor) -> None:
         async with self.base.transaction(own=True):
-            await self.limits.fail_login(username)
             await self.base.trail.record(SecurityEventKind.LOGIN_FAILED, user_id=user_id, visitor=visitor)
 
     async def _tell_if_unfamiliar(self, session: Session) -> None:

@@ -9,7 +9,15 @@ from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.passwords import Verification
 from domains.auth.gateway.secrets import TokenKey
 from domains.auth.gateway.signing_keys import SigningKey
-from domains.auth.schemas import AttemptsRow, FamiliarityRow, RegistrationRow, SignInRow, TokenRow, Visitor
+from domains.auth.schemas import (
+    AttemptsRow,
+    FamiliarityRow,
+    LogInRow,
+    RegistrationRow,
+    SignInRow,
+    TokenRow,
+    Visitor,
+)
 from domains.auth.service.accounts import AccountService
 from domains.auth.service.foundation import Foundation
 from domains.auth.service.limits import Limits
@@ -100,10 +108,16 @@ class Users:
 class Accounts:
     def __init__(self):
         self.accounts, self.registrations, self.tokens = {}, {}, {}
+        self.known = set()
 
     async def find(self, user_id):
         found = self.accounts.get(user_id)
         return None if found is None else SignInRow.model_validate(found)
+
+    async def find_to_log_in(self, user_id, network):
+        found = self.accounts.get(user_id)
+        is_known = (user_id, network) in self.known
+        return None if found is None else LogInRow(**vars(SignInRow.model_validate(found)), is_known=is_known)
 
     async def add_unless_known(self, account):
         self.accounts.setdefault(account.user_id, account)
@@ -198,32 +212,21 @@ class Attempts:
     def __init__(self):
         self.counts = {}
 
-    async def count_one(self, kind, key, *, now, expires_at):
-        return self._raise(kind, key, now, expires_at, counted=1, begun=0)
-
-    async def begin_one(self, kind, key, *, now, expires_at):
-        return self._raise(kind, key, now, expires_at, counted=0, begun=1)
-
-    async def end_one(self, kind, key, *, failed):
-        self._change(kind, key, counted=int(failed), begun=-1)
-
-    async def take_back(self, kind, key):
-        self._change(kind, key, counted=-1, begun=0)
-
-    async def reset(self, kind, key):
-        self._change(kind, key, counted=-self.counts[kind, key].count, begun=0)
-
-    def _raise(self, kind, key, now, expires_at, *, counted, begun):
+    async def count_one(self, kind, key, *, by=1, now, expires_at):
         row = self.counts.get((kind, key))
         if row is None or row.expires_at <= now:
-            self.counts[kind, key] = AttemptsRow(count=0, under_way=0, expires_at=expires_at)
-        return self._change(kind, key, counted=counted, begun=begun)
+            self.counts[kind, key] = AttemptsRow(count=0, expires_at=expires_at)
+        return self._change(kind, key, by)
 
-    def _change(self, kind, key, *, counted, begun):
+    async def take_back(self, kind, key):
+        self._change(kind, key, -1)
+
+    async def reset(self, kind, key):
+        self._change(kind, key, -self.counts[kind, key].count)
+
+    def _change(self, kind, key, by):
         row = self.counts[kind, key]
-        self.counts[kind, key] = row.model_copy(
-            update={"count": row.count + counted, "under_way": row.under_way + begun}
-        )
+        self.counts[kind, key] = row.model_copy(update={"count": row.count + by})
         return self.counts[kind, key]
 
 

@@ -6,7 +6,7 @@ STRANGER = "the password of a stranger"
 OWN = "a password of the true owner"
 
 
-async def _plant(client, people, email):
+async def _plant(client, people, inbox, email):
     """Register another's address, sign in, and store what a person can store."""
     stranger = await people.register(email=email, password=STRANGER)
     change = {"name": "Win a prize at evil.example", "locale": "de"}
@@ -15,6 +15,7 @@ async def _plant(client, people, email):
     headers = {**stranger.headers, "Idempotency-Key": "planted"}
     uploaded = await client.post("/v1/files", files=planted, headers=headers)
     assert uploaded.status_code == 201
+    await inbox.of(email)
     return stranger
 
 
@@ -48,7 +49,7 @@ async def test_a_reset_that_verifies_leaves_nothing_that_a_stranger_planted(
     client, people, inbox, work_off, rows
 ):
     email = some_email()
-    stranger = await _plant(client, people, email)
+    stranger = await _plant(client, people, inbox, email)
     await client.post("/v1/auth/password/forgot", json={"email": email})
     mail = await inbox.last(email)
     assert "prize" not in mail.text + mail.html + mail.subject
@@ -62,7 +63,7 @@ async def test_a_link_that_verifies_leaves_nothing_that_a_stranger_planted(
     client, people, inbox, work_off, rows
 ):
     email = some_email()
-    stranger = await _plant(client, people, email)
+    stranger = await _plant(client, people, inbox, email)
     body = {"email": email, "password": OWN, "name": "Ada"}
     assert (await client.post("/v1/auth/register", json=body)).status_code == 202
     token = (await inbox.last(email)).token
@@ -75,7 +76,7 @@ async def test_the_link_of_a_strangers_registration_keeps_nothing_of_theirs_eith
     client, people, inbox, work_off, rows
 ):
     email = some_email()
-    stranger = await _plant(client, people, email)
+    stranger = await _plant(client, people, inbox, email)
     token = (await inbox.last(email)).token
     assert (await client.post("/v1/auth/email/verify", json={"token": token})).status_code == 204
     await work_off()
@@ -103,7 +104,7 @@ async def test_an_unverified_address_is_sent_no_text_that_a_stranger_chose(
     client, people, inbox, sign_in, address
 ):
     email = some_email()
-    stranger = await _plant(client, people, email)
+    stranger = await _plant(client, people, inbox, email)
     await sign_in(email, STRANGER, address=address, agent="Win a prize at evil.example")
     change = {"current_password": STRANGER, "new_password": "another password of theirs"}
     await client.post("/v1/auth/password/change", json=change, headers=stranger.headers)

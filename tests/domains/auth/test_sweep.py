@@ -1,0 +1,61 @@
+"""Accounts whose address was never verified are deleted in time, and nothing of others is touched."""
+
+from datetime import timedelta
+
+import pytest
+
+
+@pytest.fixture
+def aged(rows):
+    """Let an account have been registered, and its sessions used, so many days ago."""
+
+    async def age(person, *, registered, used):
+        await rows(
+            "UPDATE users.users SET created_at = created_at - $2::interval WHERE id = $1",
+            person.id,
+            timedelta(days=registered),
+        )
+        await rows(
+            "UPDATE auth.sessions SET last_used_at = last_used_at - $2::interval WHERE user_id = $1",
+            person.id,
+            timedelta(days=used),
+        )
+
+    return age
+
+
+async def test_an_account_that_was_never_verified_is_deleted_after_thirty_days(
+    client, people, user, other, verified, admin, aged, composition, work_off, rows, sign_in
+):
+    in_use, disabled = await people.register(), await people.register()
+    await client.post(f"/v1/users/{disabled.id}/disable", headers=admin.headers)
+    files = {"file": ("a.txt", b"stored before the address was verified", "text/plain")}
+    assert (await client.post("/v1/files", files=files, headers=user.headers)).status_code == 201
+    await aged(user, registered=31, used=31)
+    await aged(other, registered=29, used=29)
+    await aged(in_use, registered=31, used=2)
+    await aged(verified, registered=400, used=400)
+    await aged(disabled, registered=31, used=31)
+
+    await composition.auth.housekeeping().close_unverified()
+    await work_off()
+
+    there = {row["id"] for row in await rows("SELECT id FROM users.users")}
+    assert user.id not in there
+    assert {other.id, in_use.id, verified.id, disabled.id} <= there
+    for table in ("files.files", "files.usage", "files.texts"):
+        assert await rows(f"SELECT 1 FROM {table} WHERE owner_id = $1", user.id) == []
+    assert await rows("SELECT 1 FROM auth.registrations WHERE user_id = $1", user.id) == []
+    assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1", user.id) == []
+    trail = await rows(
+        "SELECT details->>'reason' AS reason FROM auth.security_events WHERE user_id = $1"
+        " AND event = 'account_deleted'",
+        user.id,
+    )
+    assert [row["reason"] for row in trail] == ["never verified"]
+    assert (await people.register(email=user.email)).id != user.id
+    assert (await sign_in(in_use.email, in_use.password)).status_code == 200
+
+
+async def test_unverified_accounts_are_swept_by_the_clock(composition):
+    assert composition.registry().find("auth.close_unverified").schedule is not None
