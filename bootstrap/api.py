@@ -24,6 +24,7 @@ from shared.errors import AppError
 from shared.http import catalogue
 from shared.http.access_log import AccessLog
 from shared.http.compression import Compression
+from shared.http.concurrency import Concurrency, allowances
 from shared.http.cross_origin import CrossOrigin
 from shared.http.frame import Frame
 from shared.http.gate import Gate, Rules
@@ -68,6 +69,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.answers = container.idempotency.service()
     app.state.united = container.database().united
     app.state.compression = Compression(min_bytes=settings.compression_min_bytes)
+    app.state.concurrency = Concurrency(allowances(settings))
     app.state.readiness = health.Readiness()
     app.state.journal = Journal(AccessLog(settings.logs_as))
     app.state.metrics = metrics.exposition(container, app.state.journal)
@@ -82,7 +84,9 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     )
     app.add_middleware(
         Frame,
-        gate=Gate(_rules(settings, container, limits=app.state.rate_limits)),
+        gate=Gate(
+            _rules(settings, container, limits=app.state.rate_limits, concurrency=app.state.concurrency)
+        ),
         problems=writer,
         journal=app.state.journal,
         headers=security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds),
@@ -189,12 +193,15 @@ def _methods_at(container: TulouContainer) -> Callable[[str], set[str]]:
     return methods_at
 
 
-def _rules(settings: Settings, container: TulouContainer, *, limits: RateLimits | None) -> Rules:
+def _rules(
+    settings: Settings, container: TulouContainer, *, limits: RateLimits | None, concurrency: Concurrency
+) -> Rules:
     routes = routes_of(container)
     return Rules(
         max_body=settings.max_body_bytes,
         hosts=Hosts(_names(settings), own=(_public_name(settings),)),
         limits=limits,
+        concurrency=concurrency,
         streams=_leads_to([route for route in routes if does_stream_body(route.endpoint)]),
         cost=_costs([route for route in routes if cost_of(route.endpoint) != 1]),
         has_head=_leads_to([route for route in routes if "HEAD" in (route.methods or ())]),

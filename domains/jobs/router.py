@@ -12,6 +12,7 @@ from domains.jobs.schemas import JobBody, JobRow, JobStatus
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.watcher import JobWatcher
 from shared.http.answer_headers import sends
+from shared.http.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
 from shared.http.routing import Router, problems
 from shared.identity import Caller, while_admitted
 from shared.pagination import Page, PageRequest, link_next, page_request
@@ -34,6 +35,7 @@ async def _own_job(caller: Caller, jobs: Jobs, job_id: UUID) -> JobRow:
 
 
 OwnJob = Annotated[JobRow, Depends(_own_job)]
+RoomForStream = Annotated[Room, Depends(room_for(Activity.STREAM))]
 
 
 @router.get("", summary="List your jobs")
@@ -73,11 +75,12 @@ async def read_job(job: OwnJob, jobs: Jobs, response: Response) -> JobBody:
     response_class=EventSourceResponse,
     responses={
         200: {"content": {"text/event-stream": {"example": _EVENT}}},
-        **problems(JobNotFound),
+        **problems(JobNotFound, TooManyInProgress, Busy),
     },
 )
 async def follow_job(
     job: OwnJob,
+    room: RoomForStream,  # noqa: ARG001  # held until the stream has ended
     jobs: Jobs,
     watcher: Watcher,
     request: Request,

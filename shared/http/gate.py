@@ -7,6 +7,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Message, Receive, Scope
 
 from shared.http.answer import Answer
+from shared.http.concurrency import Activity, Concurrency, Slot, address_of
 from shared.http.hosts import ABSOLUTE, Hosts, UnknownHost
 from shared.http.journal import PROBES
 from shared.http.rate_limits import Key, RateLimits, network_of
@@ -34,6 +35,9 @@ _HAVE_ONE_VALUE = (
     b"range",
     b"transfer-encoding",
 )
+
+LARGE_BODY = 65_536
+"""Bytes: of larger bodies a limited number is read at a time, since they are held until they are whole."""
 
 MAX_QUERY = 8192
 """Bytes of a query string."""
@@ -63,6 +67,7 @@ class Rules:
     max_body: int
     hosts: Hosts
     limits: RateLimits | None = None
+    concurrency: Concurrency | None = None
     streams: Callable[[Scope], bool] = _never
     cost: Callable[[Scope], int] = _one
     has_head: Callable[[Scope], bool] = _never
@@ -102,7 +107,7 @@ class Gate:
             AppError: it may not come in.
         """
         _check_body(fields)
-        return receive if self._rules.streams(scope) else await self._read(fields, receive)
+        return receive if self._rules.streams(scope) else await self._read(scope, fields, receive)
 
     def _caller(self, scope: Scope, fields: Fields) -> Key:
         authorization = fields.get(b"authorization", b"")
@@ -113,21 +118,33 @@ class Gate:
         client = scope.get("client")
         return network_of(client[0]) if client else ""
 
-    async def _read(self, fields: Fields, receive: Receive) -> Receive:
+    async def _read(self, scope: Scope, fields: Fields, receive: Receive) -> Receive:
         declared, limit = fields.get(b"content-length", b"0"), self._rules.max_body
         if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:  # noqa: PLR2004  # digits of 2**63
             raise BodyTooLarge(limit=limit)
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return _replay([message], receive)
-            body += message.get("body", b"")
-            if len(body) > limit:
-                raise BodyTooLarge(limit=limit)
-            if not message.get("more_body", False):
-                whole = {"type": "http.request", "body": bytes(body), "more_body": False}
-                return _replay([whole], receive)
+        body, slot = bytearray(), self._large(scope) if int(declared) > LARGE_BODY else None
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return _replay([message], receive)
+                body += message.get("body", b"")
+                if len(body) > limit:
+                    raise BodyTooLarge(limit=limit)
+                if not message.get("more_body", False):
+                    whole = {"type": "http.request", "body": bytes(body), "more_body": False}
+                    return _replay([whole], receive)
+                if slot is None and len(body) > LARGE_BODY:
+                    slot = self._large(scope)
+        finally:
+            if slot is not None:
+                slot.release()
+
+    def _large(self, scope: Scope) -> Slot | None:
+        """Count a large body while it is read. Raises TooManyInProgress, Busy."""
+        if self._rules.concurrency is None:
+            return None
+        return self._rules.concurrency.enter(Activity.BODY, account=None, address=address_of(scope))
 
 
 def has_body(fields: Fields) -> bool:

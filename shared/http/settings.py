@@ -95,16 +95,84 @@ class HttpSettings(BaseModel):
         description="In each of which at least TULOU_BODY_MIN_BYTES of a body have to arrive.",
     )
     body_min_bytes: int = Field(
-        16_384,
+        65_536,
         ge=1,
         le=1 << 30,
-        description="Bytes of a body, unless it ends, that have to arrive in TULOU_BODY_TIMEOUT.",
+        description="Bytes of a body, unless it ends, that have to arrive in TULOU_BODY_TIMEOUT: a kilobyte a second.",
+    )
+    body_max_time: float = Field(
+        10_800,
+        gt=0,
+        le=604_800,
+        description="For the whole of a body, however large: 1 GiB at 100 kB a second.",
     )
     write_timeout: float = Field(
         60, gt=0, le=600, description="For a client to take in some more of an answer that waits for it."
     )
     keep_alive_timeout: int = Field(
         65, ge=1, le=3600, description="For the next request on a connection; more than the proxy's own."
+    )
+    max_connections: int = Field(
+        4096,
+        ge=8,
+        le=1_000_000,
+        description="Connections that a process holds; fewer where the descriptors that it may open don't suffice.",
+    )
+    max_connections_per_address: int = Field(
+        512,
+        ge=1,
+        le=1_000_000,
+        description="Connections from an address (of IPv6 the /64) that is no trusted proxy, at most half of all; its"
+        " oldest idle one makes room for the next, and without an idle one the next is 429.",
+    )
+    uploads_per_account: int = Field(
+        16,
+        ge=1,
+        le=10_000,
+        description="Uploads of an account that a process takes in at a time; more are 429.",
+    )
+    uploads_per_address: int = Field(
+        32, ge=1, le=10_000, description="Uploads from an address (of IPv6 the /64) at a time; more are 429."
+    )
+    uploads_at_once: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        description="Uploads that a process takes in at a time, of 2 MiB of memory each, 16 MiB where the store is in"
+        " the network; more are 503.",
+    )
+    downloads_per_account: int = Field(
+        32, ge=1, le=100_000, description="Downloads over 128 KiB of an account at a time; more are 429."
+    )
+    downloads_per_address: int = Field(
+        128, ge=1, le=100_000, description="Downloads over 128 KiB to an address at a time; more are 429."
+    )
+    downloads_at_once: int = Field(
+        512,
+        ge=1,
+        le=100_000,
+        description="Downloads over 128 KiB that a process sends at a time, of 256 KiB of memory each; more are 503.",
+    )
+    streams_per_account: int = Field(
+        64, ge=1, le=100_000, description="Event streams of an account at a time; more are 429."
+    )
+    streams_per_address: int = Field(
+        256, ge=1, le=100_000, description="Event streams to an address at a time; more are 429."
+    )
+    streams_at_once: int = Field(
+        2000, ge=1, le=100_000, description="Event streams that a process sends at a time; more are 503."
+    )
+    bodies_per_address: int = Field(
+        16,
+        ge=1,
+        le=100_000,
+        description="Request bodies over 64 KiB, uploads aside, that are read from an address at a time; more are 429.",
+    )
+    bodies_at_once: int = Field(
+        128,
+        ge=1,
+        le=100_000,
+        description="Request bodies over 64 KiB, uploads aside, that a process reads at a time; more are 503.",
     )
     max_pipelined: int = Field(
         8,

@@ -80,7 +80,8 @@ def serving(programs: Callable[..., Program]) -> Callable[..., Live]:
     def start(**environment: str) -> Live:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        program = programs("serve", TULOU_PORT=str(port), TULOU_PUBLIC_URL=url, **(SHORT | environment))
+        settings = {"TULOU_PUBLIC_URL": url} | SHORT | environment
+        program = programs("serve", TULOU_PORT=str(port), **settings)
         program.wait_until_it_answers(f"{url}/health/live")
         return Live(program, port)
 

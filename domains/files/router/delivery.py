@@ -2,18 +2,24 @@
 
 import base64
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from domains.files.router.disposition import Disposition, content_disposition
 from domains.files.router.ranges import ByteRange, Validators, ranges_of
 from domains.files.service.library import LibraryService
 from domains.files.service.recipes import INLINE_TYPES
+from shared.http.concurrency import Room
 from shared.streams import Chunk
+
+SMALL = 1 << 17
+"""Bytes: what is no longer than this is no download that is worth counting, whoever reads it."""
 
 _HARMLESS = {
     "X-Content-Type-Options": "nosniff",
@@ -57,10 +63,16 @@ async def deliver(
     library: LibraryService,
     what: Representation,
     *,
+    room: Room,
     disposition: Disposition,
     max_ranges: int,
 ) -> Response:
-    """Return 200, 206, 304, or the headers alone for HEAD. Raises PreconditionFailed, RangeNotSatisfiable."""
+    """Return 200, 206, 304, or the headers alone for HEAD. A long one counts as in progress until it has ended.
+
+    Raises:
+        PreconditionFailed, RangeNotSatisfiable: it isn't what is asked for.
+        TooManyInProgress, Busy: no more downloads may be in progress.
+    """
     headers = what.headers(disposition)
     if what.validators.is_not_modified(request.headers):
         return Response(status_code=304, headers={name: headers[name] for name in ("ETag", "Cache-Control")})
@@ -70,6 +82,8 @@ async def deliver(
     ranges = []
     if what.validators.continues(request.headers):
         ranges = ranges_of(request.headers.get("range"), what.size, at_most=max_ranges)
+    if sum(part.length for part in ranges) > SMALL or (not ranges and what.size > SMALL):
+        room.enter()
     if len(ranges) > 1:
         return await _several(library, what, ranges, headers)
     return await _one(library, what, ranges, headers)
@@ -83,7 +97,7 @@ async def _one(
     if ranges:
         extra["Content-Range"] = part.content_range(what.size)
     body = await _begun(library.read(what.storage_key, part.start, part.end))
-    return StreamingResponse(
+    return _Streamed(
         body, status_code=206 if ranges else 200, headers={**headers, **extra}, media_type=what.content_type
     )
 
@@ -101,14 +115,15 @@ async def _several(
     end = f"\r\n--{boundary}--\r\n".encode()
     length = sum(map(len, heads)) + sum(part.length for part in ranges) + len(end)
 
-    async def body() -> AsyncIterator[Chunk]:
+    async def body() -> AsyncGenerator[Chunk]:
         for head, part in zip(heads, ranges, strict=True):
             yield head
-            async for piece in library.read(what.storage_key, part.start, part.end):
-                yield piece
+            async with aclosing(library.read(what.storage_key, part.start, part.end)) as pieces:
+                async for piece in pieces:
+                    yield piece
         yield end
 
-    return StreamingResponse(
+    return _Streamed(
         await _begun(body()),
         status_code=206,
         headers={**headers, "Content-Length": str(length)},
@@ -116,13 +131,26 @@ async def _several(
     )
 
 
-async def _begun(stream: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
+class _Streamed(StreamingResponse):
+    """Closes its body on every way out, so that what it holds is free at once."""
+
+    body_iterator: AsyncGenerator[Chunk]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self.body_iterator):
+            await super().__call__(scope, receive, send)
+
+
+async def _begun(stream: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
     """Read the first piece before the answer begins: a store that is away must still become a 503."""
     first = await anext(stream, b"")
 
-    async def whole() -> AsyncIterator[Chunk]:
-        yield first
-        async for piece in stream:
-            yield piece
+    async def whole() -> AsyncGenerator[Chunk]:
+        nonlocal first
+        async with aclosing(stream):
+            yield first
+            first = b""
+            async for piece in stream:
+                yield piece
 
     return whole()

@@ -38,6 +38,7 @@ from domains.files.schemas import FileBody, FileChanges, RenditionBody, Renditio
 from domains.files.service.library import LibraryService
 from domains.files.service.uploads import UploadService
 from shared.http.answer_headers import sends
+from shared.http.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
 from shared.http.routing import Router, problems, streams_body
 from shared.identity import Caller
 from shared.pagination import Page, PageRequest, link_next, page_request
@@ -49,6 +50,8 @@ router = Router(prefix="/v1/files", tags=["files"])
 
 Library = Annotated[LibraryService, Depends(accessor("files.library", LibraryService))]
 Uploads = Annotated[UploadService, Depends(accessor("files.uploads", UploadService))]
+RoomForUpload = Annotated[Room, Depends(room_for(Activity.UPLOAD))]
+RoomForDownload = Annotated[Room, Depends(room_for(Activity.DOWNLOAD, at_once=False))]
 Shown = Annotated[
     Disposition,
     Query(
@@ -81,6 +84,8 @@ _UPLOAD_PROBLEMS = (
     DetailsRefused,
     StoreUnavailable,
     StoreFull,
+    TooManyInProgress,
+    Busy,
 )
 _DOWNLOAD_PROBLEMS = (
     FileNotFound,
@@ -90,6 +95,8 @@ _DOWNLOAD_PROBLEMS = (
     WeakCondition,
     RangeNotSatisfiable,
     StoreUnavailable,
+    TooManyInProgress,
+    Busy,
 )
 
 
@@ -101,7 +108,13 @@ _DOWNLOAD_PROBLEMS = (
     responses={201: {"headers": sends("Location")}, **problems(*_UPLOAD_PROBLEMS)},
 )
 @streams_body
-async def upload_file(request: Request, response: Response, caller: Caller, uploads: Uploads) -> FileBody:
+async def upload_file(
+    request: Request,
+    response: Response,
+    caller: Caller,
+    uploads: Uploads,
+    room: RoomForUpload,  # noqa: ARG001  # held until the upload has ended
+) -> FileBody:
     """Store a file: as the part `file` of a form, or as the raw body.
 
     The type is told from the bytes. Renditions are made in the background: follow the `jobs` in the answer.
@@ -202,7 +215,12 @@ async def restore_file(file_id: UUID, caller: Caller, library: Library) -> FileB
     responses={**DOWNLOAD, **problems(*_DOWNLOAD_PROBLEMS)},
 )
 async def download_file(
-    request: Request, file_id: UUID, caller: Caller, library: Library, disposition: Shown = "attachment"
+    request: Request,
+    file_id: UUID,
+    caller: Caller,
+    library: Library,
+    room: RoomForDownload,
+    disposition: Shown = "attachment",
 ) -> Response:
     """Download a file's bytes: all, or the ranges that `Range` asks for."""
     content = await library.content(file_id, caller.user_id)
@@ -215,7 +233,12 @@ async def download_file(
         content.created_at,
     )
     return await deliver(
-        request, library, what, disposition=disposition, max_ranges=library.settings.files_max_ranges
+        request,
+        library,
+        what,
+        room=room,
+        disposition=disposition,
+        max_ranges=library.settings.files_max_ranges,
     )
 
 
@@ -231,10 +254,15 @@ async def download_file(
     },
 )
 async def head_file_content(
-    request: Request, file_id: UUID, caller: Caller, library: Library, disposition: Shown = "attachment"
+    request: Request,
+    file_id: UUID,
+    caller: Caller,
+    library: Library,
+    room: RoomForDownload,
+    disposition: Shown = "attachment",
 ) -> Response:
     """Return the headers that a download would have."""
-    return await download_file(request, file_id, caller, library, disposition)
+    return await download_file(request, file_id, caller, library, room, disposition)
 
 
 @router.get(
@@ -268,6 +296,7 @@ async def download_rendition(  # FastAPI names them
     name: RenditionName,
     caller: Caller,
     library: Library,
+    room: RoomForDownload,
     disposition: Shown = "attachment",
 ) -> Response:
     """Download a rendition: `thumb`, `small` and `large` of images, `preview` and `text` of PDFs."""
@@ -280,5 +309,10 @@ async def download_rendition(  # FastAPI names them
         row.storage_key, row.size, row.sha256, row.content_type, f"{row.name}.{ending}", row.updated_at
     )
     return await deliver(
-        request, library, what, disposition=disposition, max_ranges=library.settings.files_max_ranges
+        request,
+        library,
+        what,
+        room=room,
+        disposition=disposition,
+        max_ranges=library.settings.files_max_ranges,
     )

@@ -1,0 +1,215 @@
+"""How much of what takes long a caller may have in progress: uploads, downloads, streams of events, large bodies.
+
+Each process counts for itself: the limits protect its memory and its descriptors, of which no other process has a part.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from shared.errors import AppError, TooManyRequests, Unavailable
+from shared.http.rate_limits import network_of
+from shared.http.settings import HttpSettings
+from shared.identity import Caller
+
+RETRY_AFTER = 5.0
+"""Seconds after which to try again: what is in progress ends when it does, so this is a guess."""
+
+
+_Key = tuple["Activity", str, UUID | str]
+"""An activity, the level at which it is counted, and whose it is."""
+
+
+class Activity(StrEnum):
+    """What takes long, in the words of a refusal."""
+
+    UPLOAD = "uploads"
+    DOWNLOAD = "downloads"
+    STREAM = "event streams"
+    BODY = "large request bodies"
+
+
+class TooManyInProgress(TooManyRequests):
+    """The account or the address has as much in progress as one may have."""
+
+    code = "request.too_many_in_progress"
+    detail = "You have too much in progress at once. Let some of it end, then try again."
+
+
+class Busy(Unavailable):
+    """The process has as much in progress as it can hold."""
+
+    code = "server.busy"
+    detail = "This server has too much in progress at the moment. Try again after `Retry-After` seconds."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """How many of one activity may be in progress: of an account, of an address (of IPv6 the /64), in the process."""
+
+    account: int
+    address: int
+    process: int
+
+
+class Concurrency:
+    """Counts what is in progress in this process. For one event loop: it locks nothing."""
+
+    def __init__(self, allowances: Mapping[Activity, Allowance]) -> None:
+        self._allowances = allowances
+        self._counts: dict[_Key, int] = {}
+
+    def enter(self, activity: Activity, *, account: UUID | None, address: str) -> "Slot":
+        """Count one more, until its slot is released.
+
+        Raises:
+            TooManyInProgress: the account or the address has as many as it may have.
+            Busy: the process has.
+        """
+        allowance = self._allowances[activity]
+        limits: dict[_Key, int] = (
+            {} if account is None else {(activity, "account", account): allowance.account}
+        )
+        limits[(activity, "address", address)] = allowance.address
+        limits[(activity, "process", "")] = allowance.process
+        for key, limit in limits.items():
+            if self._counts.get(key, 0) >= limit:
+                raise _refusal(activity, key[1], limit)
+        for key in limits:
+            self._counts[key] = self._counts.get(key, 0) + 1
+        return Slot(self, list(limits))
+
+    def in_progress(self, activity: Activity) -> int:
+        """Return how many there are in this process."""
+        return self._counts.get((activity, "process", ""), 0)
+
+    def leave(self, keys: list[_Key]) -> None:
+        """Count one less."""
+        for key in keys:
+            left = self._counts[key] - 1
+            if left:
+                self._counts[key] = left
+            else:
+                del self._counts[key]
+
+
+class Slot:
+    """One thing in progress. Released once, on whatever way out."""
+
+    def __init__(self, concurrency: Concurrency, keys: list[_Key]) -> None:
+        self._concurrency = concurrency
+        self._keys = keys
+
+    def release(self) -> None:
+        """Count it no more. Again is fine."""
+        keys, self._keys = self._keys, []
+        self._concurrency.leave(keys)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class Room:
+    """The slot of one request, which its endpoint may still have to `enter`."""
+
+    def __init__(self, concurrency: Concurrency, activity: Activity, account: UUID, address: str) -> None:
+        self._concurrency = concurrency
+        self._activity = activity
+        self._account = account
+        self._address = address
+        self._slot: Slot | None = None
+
+    def enter(self) -> None:
+        """Count this request until its answer has ended. Raises TooManyInProgress, Busy."""
+        if self._slot is None:
+            self._slot = self._concurrency.enter(self._activity, account=self._account, address=self._address)
+
+    def leave(self) -> None:
+        """Count it no more."""
+        if self._slot is not None:
+            self._slot.release()
+
+
+def room_for(
+    activity: Activity, *, at_once: bool = True
+) -> Callable[[HTTPConnection, Caller], AsyncIterator[Room]]:
+    """Return a dependency that counts a request as long as it takes, the sending of its answer included.
+
+    `at_once=False` leaves it to the endpoint whether it counts: it calls `enter`.
+    """
+
+    async def room(connection: HTTPConnection, caller: Caller) -> AsyncIterator[Room]:
+        concurrency: Concurrency = connection.app.state.concurrency
+        found = Room(concurrency, activity, caller.user_id, address_of(connection.scope))
+        if at_once:
+            found.enter()
+        try:
+            yield found
+        finally:
+            found.leave()
+
+    return room
+
+
+def address_of(scope: Scope) -> str:
+    """Return the address that a request is counted under; a trusted proxy's word is in the scope already."""
+    client = scope.get("client")
+    return network_of(client[0]) if client else ""
+
+
+def allowances(settings: HttpSettings) -> dict[Activity, Allowance]:
+    """Return what the settings allow."""
+    return {
+        Activity.UPLOAD: Allowance(
+            account=settings.uploads_per_account,
+            address=settings.uploads_per_address,
+            process=settings.uploads_at_once,
+        ),
+        Activity.DOWNLOAD: Allowance(
+            account=settings.downloads_per_account,
+            address=settings.downloads_per_address,
+            process=settings.downloads_at_once,
+        ),
+        Activity.STREAM: Allowance(
+            account=settings.streams_per_account,
+            address=settings.streams_per_address,
+            process=settings.streams_at_once,
+        ),
+        Activity.BODY: Allowance(
+            account=settings.bodies_per_address,
+            address=settings.bodies_per_address,
+            process=settings.bodies_at_once,
+        ),
+    }
+
+
+_WHO = {"account": "Your account", "address": "Your address"}
+
+
+def _refusal(activity: Activity, level: str, limit: int) -> AppError:
+    told: dict[str, Any] = {"activity": activity.value, "limit": limit, "level": level}
+    if level == "process":
+        return Busy(
+            f"This server has {limit} {activity.value} in progress, as many as it takes. Try again in a moment.",
+            retry_after=RETRY_AFTER,
+            **told,
+        )
+    return TooManyInProgress(
+        f"{_WHO[level]} has {limit} {activity.value} in progress, as many as it may have. Let one of them end first.",
+        retry_after=RETRY_AFTER,
+        **told,
+    )
