@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -21,13 +21,18 @@ from shared.errors import AppError
 from shared.streams import Chunk
 from shared.trace import span
 
-SMALLEST_PIECE, LARGEST_PIECE = 1 << 18, 1 << 22
-"""Bytes that are read at once: few for who takes them slowly, since there may be many of those at a time."""
+SMALLEST_PIECE, LARGEST_PIECE = 1 << 17, 1 << 22
+"""Bytes that are read at once: few for who takes them slowly, since there may be many of those at a time. Of a download
+two pieces are in memory, one that is being sent and one that is next."""
+
+ROOM_FOR_LARGE_PIECES = 64 << 20
+"""Bytes that all downloads of a process together may hold beyond two of the smallest pieces each. A client that takes
+nothing looks quick until the buffers between are full, so its pieces grow too; this is all that such clients get."""
 _QUICKLY = 0.05
 """Seconds: who has taken a piece by then gets a larger one. Of a store in the network it is read meanwhile."""
 
-# Together what one upload may hold in memory; S3 wants parts of at least 5 MiB.
-_PART = 5 << 20
+# Together what one upload may hold in memory. S3 wants parts of at least 5 MiB; a folder is written to as bytes come.
+_PART, _LOCAL_PART = 5 << 20, 1 << 19
 _PARTS_AT_ONCE = 2
 _CONNECT = timedelta(seconds=5)
 _TRANSFER = timedelta(seconds=60)
@@ -45,6 +50,7 @@ class ObjectFiles:
         self._network = _network_options(settings)
         self._folder = data_folder / "files"
         self._opened: ObjectStore | None = None
+        self._room = ROOM_FOR_LARGE_PIECES
 
     async def put(self, key: str, chunks: AsyncIterator[Chunk]) -> None:
         """Store a stream. What `chunks` raises comes through, and nothing is kept then.
@@ -57,31 +63,52 @@ class ObjectFiles:
         try:
             with span("store put", "client", about={"tulou.store.key": key}):
                 await obstore.put_async(
-                    self._store, key, faults.chunks(), chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+                    self._store,
+                    key,
+                    faults.chunks(),
+                    chunk_size=_PART if self._is_far else _LOCAL_PART,
+                    max_concurrency=_PARTS_AT_ONCE,
                 )
         except (BaseError, OSError, ValueError) as error:
             if faults.raised is not None:
                 raise faults.raised from error
             raise _translated(error) from error
 
-    async def read(self, key: str, start: int, end: int) -> AsyncIterator[Chunk]:
+    async def read(self, key: str, start: int, end: int) -> AsyncGenerator[Chunk]:
         """Yield the bytes from `start` up to, not including, `end`, in pieces that whoever takes them keeps up with."""
-        is_far = not isinstance(self._store, LocalStore)
         size, following = SMALLEST_PIECE, None
         try:
             while start < end:
                 piece = await (following or self._piece(key, start, min(start + size, end)))
                 start += len(piece)
                 following = None
-                if is_far and size > SMALLEST_PIECE and start < end:
+                if self._is_far and size > SMALLEST_PIECE and start < end:
                     following = asyncio.create_task(self._piece(key, start, min(start + size, end)))
                 given = time.monotonic()
                 yield piece
-                quickly = time.monotonic() - given < _QUICKLY
-                size = min(2 * size, LARGEST_PIECE) if quickly else max(size // 4, SMALLEST_PIECE)
+                del piece
+                size = self._next_size(size, quickly=time.monotonic() - given < _QUICKLY)
         finally:
+            self._room += self._beyond(size)
             if following is not None:
                 following.cancel()
+
+    def _next_size(self, size: int, *, quickly: bool) -> int:
+        """Return the size of the next piece: larger if there is room for it, smaller for who is slow."""
+        self._room += self._beyond(size)
+        wanted = min(2 * size, LARGEST_PIECE) if quickly else max(size // 4, SMALLEST_PIECE)
+        if self._beyond(wanted) > self._room:
+            wanted = SMALLEST_PIECE
+        self._room -= self._beyond(wanted)
+        return wanted
+
+    def _beyond(self, size: int) -> int:
+        """Return what a download with pieces of this size holds beyond one with the smallest."""
+        return (size - SMALLEST_PIECE) * (3 if self._is_far else 2)
+
+    @property
+    def _is_far(self) -> bool:
+        return not isinstance(self._store, LocalStore)
 
     async def _piece(self, key: str, start: int, end: int) -> memoryview:
         try:

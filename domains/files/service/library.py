@@ -1,6 +1,6 @@
 """What a person can do with the files they have."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from uuid import UUID
 
 from domains.files.errors import (
@@ -146,7 +146,7 @@ class LibraryService:
             raise RenditionFailed(problem=row.problem)
         return row
 
-    def read(self, storage_key: str, start: int, end: int) -> AsyncIterator[Chunk]:
+    def read(self, storage_key: str, start: int, end: int) -> AsyncGenerator[Chunk]:
         """Yield stored bytes from `start` up to, not including, `end`; no connection is held."""
         return self.store.read(storage_key, start, end)
 

@@ -1,6 +1,6 @@
 """What the services of files need from outside, and what was made for them to make."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ class Store(Protocol):
         """Store a stream atomically; what the stream raises comes through and nothing is kept."""
         ...
 
-    def read(self, key: str, start: int, end: int) -> AsyncIterator[Chunk]:
+    def read(self, key: str, start: int, end: int) -> AsyncGenerator[Chunk]:
         """Yield bytes from `start` up to, not including, `end`."""
         ...
 

@@ -6,7 +6,7 @@ import pytest
 from obstore.exceptions import GenericError
 
 from domains.files.errors import StoreFull, StoreUnavailable
-from domains.files.gateway.store import LARGEST_PIECE, SMALLEST_PIECE, ObjectFiles
+from domains.files.gateway.store import LARGEST_PIECE, ROOM_FOR_LARGE_PIECES, SMALLEST_PIECE, ObjectFiles
 from domains.files.settings import FilesSettings
 
 MIB = 1 << 20
@@ -49,7 +49,19 @@ async def test_who_takes_them_quickly_gets_large_pieces_and_who_is_slow_small_on
         slow.append(len(piece))
         await asyncio.sleep(0.06)
     assert (pieces[0], max(pieces), sum(pieces)) == (SMALLEST_PIECE, LARGEST_PIECE, 24 * MIB)
-    assert slow == [SMALLEST_PIECE] * 16
+    assert slow == [SMALLEST_PIECE] * 32
+
+
+async def test_readers_share_the_room_for_large_pieces_and_give_it_back(store):
+    await store.put("blobs/a", chunks(*[b"x" * MIB] * 16))
+    readers = [store.read("blobs/a", 0, 16 * MIB) for _ in range(30)]
+    for _ in range(7):
+        held = [len(await anext(reader)) for reader in readers]
+    assert 2 * sum(held) <= ROOM_FOR_LARGE_PIECES + 2 * 30 * SMALLEST_PIECE
+    assert min(held) == SMALLEST_PIECE
+    for reader in readers:
+        await reader.aclose()
+    assert LARGEST_PIECE in [len(piece) async for piece in store.read("blobs/a", 0, 16 * MIB)]
 
 
 async def test_a_reader_that_becomes_slow_is_given_less(store):
