@@ -174,16 +174,20 @@ class PassingBody:
 
     async def _receive(self) -> Message:
         message = await self._source()
-        *parts, rest = self._split(self._rest + message.get("body", b""))
-        for part in parts:
-            self._update(part + b"\x00")
-        begun = max(0, len(rest) - max(0, len(self._boundary) - 1))
-        self._update(rest[:begun])
-        self._rest = rest[begun:]
+        self._digested(self._rest + message.get("body", b""))
         return message
 
-    def _split(self, chunk: bytes) -> list[bytes]:
-        return chunk.split(self._boundary) if self._boundary else [chunk]
+    def _digested(self, data: bytes) -> None:
+        """Digest `data` with each boundary as a NUL, but for its end, where one may have begun."""
+        width = len(self._boundary)
+        if width == 1:  # it may be every second byte: no part of it is looked at alone
+            data = data.replace(self._boundary, b"\x00")
+        elif width and self._boundary in data:
+            *parts, data = data.split(self._boundary)
+            self._update(b"\x00".join([*parts, b""]))
+        begun = max(0, len(data) - max(0, width - 1))
+        self._update(data[:begun])
+        self._rest = data[begun:]
 
     def _update(self, piece: bytes) -> None:
         self._digest.update(piece)

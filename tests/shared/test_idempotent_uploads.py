@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import httpx
 import pytest
+from starlette.requests import Request
 
 from shared.http.idempotency import PassingBody
 
@@ -159,8 +160,6 @@ async def test_a_digest_does_not_depend_on_how_the_bytes_arrive(size: int) -> No
             return next(waiting)
 
         headers = [(b"content-type", f'multipart/form-data; boundary="{boundary}"'.encode())]
-        from starlette.requests import Request
-
         passing = PassingBody(Request({"type": "http", "headers": headers}, receive))
         return await passing.to_its_end(at_most=10_000)
 
@@ -168,3 +167,25 @@ async def test_a_digest_does_not_depend_on_how_the_bytes_arrive(size: int) -> No
     two = one.replace(b"--aaa", b"--xyzxyz")
     assert await digest(one, "aaa", size) == await digest(two, "xyzxyz", 4)
     assert await digest(one, "aaa", size) != await digest(two.replace(b"aabaa", b"aacaa"), "xyzxyz", 4)
+
+
+class CountedDigest:
+    """Counts how often it is given something."""
+
+    def __init__(self) -> None:
+        self.updates = 0
+
+    def update(self, _piece: bytes) -> None:
+        self.updates += 1
+
+
+@pytest.mark.parametrize("boundary", ["b", "bb", "b" * 70])
+async def test_a_body_full_of_its_boundary_is_digested_in_few_steps(boundary: str) -> None:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"b" * 70_000, "more_body": False}
+
+    headers = [(b"content-type", f"multipart/form-data; boundary={boundary}".encode())]
+    passing = PassingBody(Request({"type": "http", "headers": headers}, receive))
+    passing._digest = counted = CountedDigest()
+    await passing._receive()
+    assert counted.updates <= 2
