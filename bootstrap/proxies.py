@@ -1,10 +1,11 @@
 """Whom a request comes from, where a trusted proxy says it."""
 
 import ipaddress
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware, _TrustedHosts
 
 _PEER = "tulou.peer"
 
@@ -25,6 +26,12 @@ def believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
         await proxies(scope, receive, send)
 
     return noted
+
+
+def proxies_of(trusted: tuple[str, ...]) -> Callable[[str], bool]:
+    """Return what tells whether a peer is a trusted proxy, which brings the connections of many clients."""
+    hosts = _TrustedHosts(list(trusted))
+    return lambda address: address in hosts
 
 
 def _is_address(text: str) -> bool:

@@ -18,8 +18,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from bootstrap.api import create_api
 from bootstrap.garbage import set_garbage_collection
+from bootstrap.protocol.connections import Connections, most_connections
 from bootstrap.protocol.patient import Patience, PatientProtocol, Refused
 from bootstrap.protocol.turns import Turns
+from bootstrap.proxies import proxies_of
 from bootstrap.settings import Settings
 from shared.http.answer import Refusal
 from shared.http.cross_origin import CrossOrigin
@@ -31,6 +33,10 @@ from shared.trace import Trace, tracing
 
 _HALF_SENT = 0.75
 """Share of the time of requests, at a stop, after which a body that is still half-sent is given up."""
+
+_BACKLOG = 2048
+_UNSENT = 1 << 17
+"""Bytes that the kernel takes in of an answer beyond what is on its way: what a client doesn't read stays bounded."""
 
 _OVERTIME = 4.0
 """Seconds past the time of a stop after which the process ends whatever holds it up, and tells what did."""
@@ -71,8 +77,15 @@ def serve_api(settings: Settings) -> None:
     """Serve until SIGTERM. A port that is taken is one clear sentence and exit code 1."""
     api = create_api(settings)
     refusal = _refusals(settings, api.state.journal)
+    pooled = 2 * settings.database_pool * (1 + len(settings.database_replica_urls))
+    most = most_connections(settings.max_connections, pooled=pooled)
     protocol: Any = partial(
         PatientProtocol,
+        connections=Connections(
+            most=most,
+            per_address=min(settings.max_connections_per_address, most // 2),
+            is_proxy=proxies_of(settings.trusted_proxies),
+        ),
         most_waiting=settings.max_pipelined,
         turns=Turns(),
         patience=_patience(settings),
@@ -90,6 +103,7 @@ def serve_api(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         date_header=True,
+        backlog=min(_BACKLOG, most // 2),  # as many may be accepted before the first of them is counted
         proxy_headers=False,  # create_api believes the proxies that the settings name
         timeout_keep_alive=settings.keep_alive_timeout,
         # For what goes on although it was given up.
@@ -113,6 +127,7 @@ def _patience(settings: Settings) -> Patience:
         head=settings.head_timeout,
         body=settings.body_timeout,
         body_bytes=settings.body_min_bytes,
+        whole_body=settings.body_max_time,
         write=settings.write_timeout,
         stop=_time_of_requests(settings.shutdown_grace) * _HALF_SENT,
         max_headers=settings.max_headers,
@@ -139,7 +154,9 @@ def _refusals(settings: Settings, journal: Journal) -> Callable[[Refused], bytes
         headers |= {b"x-request-id": request_id.encode(), b"connection": b"close"}
         lines = b"".join(b"%b: %b\r\n" % header for header in headers.items())
         given = Refusal(error.status, request_id, len(response.body), perf_counter())
-        if refused.asked is None:
+        if not refused.is_request:
+            pass
+        elif refused.asked is None:
             known = {"method": refused.method, "path": "", "client": refused.client}
             journal.note(known, given, refused.started)
         else:
@@ -153,6 +170,8 @@ def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
     try:
         listening.bind((host, port))
     except OSError as error:

@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from bootstrap.protocol.behind import parser_behind
 from bootstrap.protocol.bounded import BoundedProtocol, Reading
+from bootstrap.protocol.connections import Connections
 from bootstrap.protocol.targets import in_origin_form, is_origin_form
 from shared.errors import AppError
 from shared.http.journal import GIVEN_UP
@@ -26,12 +27,13 @@ _FIELD_OVERHEAD = 4  # ": " and the end of the line
 class Patience:
     """How long a client is waited for, in seconds, and how much of a head is read.
 
-    In each `body` seconds at least `body_bytes` of a body have to arrive. `stop` is what half-sent bodies have left
-    when the process is told to end.
+    In each `body` seconds at least `body_bytes` of a body have to arrive, and all of it in `whole_body`. `stop` is
+    what half-sent bodies have left when the process is told to end.
     """
 
     head: float
     body: float
+    whole_body: float
     body_bytes: int
     write: float
     stop: float
@@ -44,6 +46,7 @@ class Refused:
     """A request that is answered here, and what is known of it. `asked` is its scope, if the application has it.
 
     `headers` are those that were read before it was refused.
+    `is_request` is false of a connection that is refused before it has asked anything.
     """
 
     error: AppError
@@ -52,6 +55,7 @@ class Refused:
     method: str
     client: tuple[str, int] | None
     started: float
+    is_request: bool = True
 
 
 class _NothingMore:
@@ -70,12 +74,14 @@ class PatientProtocol(BoundedProtocol):
     def __init__(
         self,
         *args: Any,
+        connections: Connections,
         patience: Patience,
         refusal: Callable[[Refused], bytes],
         is_endless: Callable[[Scope], bool],
         **keywords: Any,
     ) -> None:
         super().__init__(*args, **keywords)
+        self._open_connections = connections
         self._patience = patience
         self._refusal = refusal
         self._is_endless = is_endless
@@ -91,15 +97,32 @@ class PatientProtocol(BoundedProtocol):
         self._started = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Wait for the first head."""
+        """Wait for the first head, if there is room for one more connection."""
         super().connection_made(transport)
-        self._await(Reading.HEAD)
+        refused = self._open_connections.enter(self, self._address)
+        if refused is None:
+            self._await(Reading.HEAD)
+        elif self._open_connections.may_tell(self):
+            self._answer_with(refused, linger=LINGER, is_request=False)
+        else:
+            self._refused = True
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
+        self._open_connections.leave(self, self._address)
         self._await(Reading.NOTHING)
         self._unset_stalled()
         super().connection_lost(exc)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being answered or received but, perhaps, a head."""
+        return not self._is_answering() and self._reading is not Reading.BODY
+
+    def close_idle(self) -> None:
+        """Close: another connection needs the place of this one."""
+        self.transport.close()
 
     def feed(self, data: bytes | memoryview) -> bool:
         """Read on, and wait for what is missing."""
@@ -239,7 +262,8 @@ class PatientProtocol(BoundedProtocol):
     def _body_is_late(self) -> None:
         arrived, self._body_bytes = self._body_bytes, 0
         is_ours = self.flow.read_paused or self.cycle.waiting_for_100_continue
-        if is_ours or arrived >= self._patience.body_bytes:
+        is_in_time = perf_counter() - self._started < self._patience.whole_body
+        if is_ours or (is_in_time and arrived >= self._patience.body_bytes):
             self._deadline = self.loop.call_later(self._patience.body, self._body_is_late)
         else:
             self._refuse(Late())
@@ -261,9 +285,9 @@ class PatientProtocol(BoundedProtocol):
             return
         self._answer_with(error, linger=LINGER)
 
-    def _answer_with(self, error: AppError, *, linger: float) -> None:
+    def _answer_with(self, error: AppError, *, linger: float, is_request: bool = True) -> None:
         self._refused = True
-        self.transport.write(self._refusal(self._known_of(error)))
+        self.transport.write(self._refusal(self._known_of(error, is_request=is_request)))
         self._disconnect()
         self._unparsed = b""
         self.flow.release()
@@ -282,7 +306,11 @@ class PatientProtocol(BoundedProtocol):
         """The scope of the request that the application has."""
         return self.cycle.scope
 
-    def _known_of(self, error: AppError) -> Refused:
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
+
+    def _known_of(self, error: AppError, *, is_request: bool) -> Refused:
         is_head = self._reading is Reading.HEAD
         asked = self._asked if self._is_answering() else None
         read = self.scope if is_head else asked
@@ -294,6 +322,7 @@ class PatientProtocol(BoundedProtocol):
             method=self.parser.get_method().decode("ascii") if is_head and self.url else "",
             client=self.client,
             started=self._started if is_head else perf_counter(),
+            is_request=is_request,
         )
 
     def _watch_writing(self) -> None:

@@ -267,3 +267,18 @@ async def _arrived(live: Live, number: int) -> None:
         while _connections_to(live) < number:
             await asyncio.sleep(0.05)
         await client.get("/health/live")
+
+
+async def test_a_body_that_goes_on_for_ever_is_given_up(serving: Callable[..., Live]) -> None:
+    live = serving(TULOU_BODY_MAX_TIME="2", TULOU_BODY_MIN_BYTES="1")
+    async with live.connection() as connection:
+
+        async def trickle() -> None:
+            await connection.say(HEAD + b"Content-Length: 100000\r\n\r\n")
+            while True:
+                await connection.say(b" " * 20)
+                await asyncio.sleep(0.05)
+
+        task = asyncio.create_task(trickle())
+        refused(await connection.everything(), 408, "request.timed_out")
+        task.cancel()

@@ -1,0 +1,161 @@
+"""How many connections a process holds: of one address, and all together as its descriptors allow."""
+
+import asyncio
+import heapq
+import resource
+from collections.abc import Callable
+from typing import Protocol
+
+from shared.errors import AppError, TooManyRequests, Unavailable
+from shared.http.rate_limits import network_of
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+RETRY_AFTER = 5.0
+BETWEEN_LINES = 60.0
+"""Seconds between two lines of the log about connections that were closed or refused."""
+
+_FIRST_LINE = 1.0
+_TURNED_AWAY = 16
+"""Refused connections that may be told why at a time; each stays for a moment. Further ones are cut off."""
+
+_OF_THE_PROGRAM = 64
+"""Descriptors that the program needs beside connections: logs, the event loop, Redis, libraries, a margin."""
+
+_LEAST = 8
+_GREEDIEST = 8
+"""Addresses that are looked through for an idle connection, those with the most connections first."""
+
+
+class TooManyConnections(TooManyRequests):
+    """The address has as many connections as one may have, and none of them is idle."""
+
+    code = "request.too_many_connections"
+    detail = (
+        "Your address has too many connections open. Close some, or wait until their requests have ended."
+    )
+
+
+class NoConnectionFree(Unavailable):
+    """The process holds as many connections as it can, and none of them is idle."""
+
+    code = "server.no_connection_free"
+    detail = "This server holds as many connections as it can. Try again after `Retry-After` seconds."
+
+
+class Connection(Protocol):
+    """A connection as it is counted."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being answered or received on it but, perhaps, a head."""
+
+    def close_idle(self) -> None:
+        """Close it: another needs its place."""
+
+
+class Connections:
+    """The open connections of this process by address (of IPv6 the /64). For one event loop: it locks nothing.
+
+    When an address has `per_address`, its oldest idle one makes room for the next; when the process has `most`, one of
+    the address that has most of them does. An address for which `is_proxy` is true stands for many clients: it may
+    have all.
+    """
+
+    def __init__(self, *, most: int, per_address: int, is_proxy: Callable[[str], bool]) -> None:
+        self._most = most
+        self._per_address = per_address
+        self._is_proxy = is_proxy
+        self._held: dict[str, dict[Connection, None]] = {}
+        self._count = 0
+        self._turned_away: set[Connection] = set()
+        self._closed = self._refused = 0
+        self._log_timer: asyncio.TimerHandle | None = None
+        self._logged_at = float("-inf")
+
+    def enter(self, connection: Connection, address: str) -> AppError | None:
+        """Count a new connection; return why it can't be held, if so."""
+        network = network_of(address)
+        is_one_too_many = len(self._held.get(network, ())) >= self._per_address and not self._is_proxy(
+            address
+        )
+        if is_one_too_many and not self._close_idle_of([network]):
+            error = TooManyConnections(retry_after=RETRY_AFTER, limit=self._per_address)
+            return self._refuse(connection, error)
+        if self._count >= self._most and not self._close_idle_of(self._greediest()):
+            return self._refuse(connection, NoConnectionFree(retry_after=RETRY_AFTER))
+        self._held.setdefault(network, {})[connection] = None
+        self._count += 1
+        return None
+
+    def leave(self, connection: Connection, address: str) -> None:
+        """Count it no more. Again is fine."""
+        self._turned_away.discard(connection)
+        network = network_of(address)
+        own = self._held.get(network, {})
+        if connection not in own:
+            return
+        del own[connection]
+        self._count -= 1
+        if not own:
+            del self._held[network]
+
+    def may_tell(self, connection: Connection) -> bool:
+        """Tell whether a refused connection may stay until it was told why."""
+        return connection in self._turned_away
+
+    def _greediest(self) -> list[str]:
+        return heapq.nlargest(_GREEDIEST, self._held, key=lambda network: len(self._held[network]))
+
+    def _close_idle_of(self, networks: list[str]) -> bool:
+        for network in networks:
+            idle = next((each for each in self._held[network] if each.is_idle), None)
+            if idle is not None:
+                self._closed += 1
+                self._log_soon()
+                self.leave(idle, network)
+                idle.close_idle()
+                return True
+        return False
+
+    def _refuse(self, connection: Connection, error: AppError) -> AppError:
+        if len(self._turned_away) < _TURNED_AWAY:
+            self._turned_away.add(connection)
+        self._refused += 1
+        self._log_soon()
+        return error
+
+    def _log_soon(self) -> None:
+        if self._log_timer is None:
+            loop = asyncio.get_running_loop()
+            wait = max(_FIRST_LINE, self._logged_at + BETWEEN_LINES - loop.time())
+            self._log_timer = loop.call_later(wait, self._log)
+
+    def _log(self) -> None:
+        self._log_timer, self._logged_at = None, asyncio.get_running_loop().time()
+        most = self._greediest()[:1]
+        logger.warning(
+            "connections_limited",
+            held=self._count,
+            most=self._most,
+            idle_closed=self._closed,
+            refused=self._refused,
+            greediest=most[0] if most else None,
+            its_connections=len(self._held[most[0]]) if most else 0,
+        )
+        self._closed = self._refused = 0
+
+
+def most_connections(wanted: int, *, pooled: int) -> int:
+    """Return how many connections this process can hold: `wanted`, or as many as its descriptors allow.
+
+    It may open as many files as the system lets it: the soft limit is raised to the hard one. Of what is left beside
+    `pooled` connections to servers, half is for clients: an upload or a download opens a file, and new connections
+    arrive before old ones are closed.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY:
+        return wanted
+    return max(_LEAST, min(wanted, (hard - pooled - _OF_THE_PROGRAM) // 2))
