@@ -84,7 +84,7 @@ def serve_api(settings: Settings) -> None:
         connections=Connections(
             most=most,
             per_address=min(settings.max_connections_per_address, most // 2),
-            is_proxy=proxies_of(settings.trusted_proxies),
+            is_proxy=proxies_of(settings.trusted_proxies or ()),
         ),
         most_waiting=settings.max_pipelined,
         turns=Turns(),
