@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from bootstrap.protocol.turns import Turns
 
-_END_OF_HEAD = b"\r\n\r\n"
+END_OF_HEAD = b"\r\n\r\n"
 _OF_UNKNOWN_LENGTH = 128
 """Bytes of a chunked body that are parsed at least in one go. A few requests may hide behind its end."""
 
@@ -166,10 +166,10 @@ class BoundedProtocol(HttpToolsProtocol):
             return line + 1  # the end of a head may have begun in the data before
         end = start
         for _ in range(self._most_waiting - len(self.pipeline)):
-            found = data.find(_END_OF_HEAD, end)
+            found = data.find(END_OF_HEAD, end)
             if found < 0:
                 return len(data)
-            end = found + len(_END_OF_HEAD)
+            end = found + len(END_OF_HEAD)
         if self._reading is Reading.BODY:
             return min(max(end, start + _OF_UNKNOWN_LENGTH), len(data))
         return end

@@ -10,7 +10,7 @@ import httptools
 from starlette.types import Scope
 
 from bootstrap.protocol.behind import parser_behind
-from bootstrap.protocol.bounded import BoundedProtocol, Reading
+from bootstrap.protocol.bounded import END_OF_HEAD, BoundedProtocol, Reading
 from bootstrap.protocol.connections import Connections
 from bootstrap.protocol.targets import in_origin_form, is_origin_form
 from shared.errors import AppError
@@ -137,11 +137,9 @@ class PatientProtocol(BoundedProtocol):
         except httptools.HttpParserError:
             self._refuse(self._fact or Malformed())
             return False
-        if self._reading is before is not Reading.BODY and not self._began:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._patience.max_head_bytes:
-                self._refuse(HeadTooLarge())
-                return False
+        if not self._count_head(data, before):
+            self._refuse(HeadTooLarge())
+            return False
         self._await(self._missing())
         return True
 
@@ -213,6 +211,14 @@ class PatientProtocol(BoundedProtocol):
         """The client reads."""
         self._unset_stalled()
         super().resume_writing()
+
+    def _count_head(self, data: bytes | memoryview, before: Reading) -> bool:
+        """Count what belongs to a head that isn't whole yet; return whether it may go on."""
+        if self._reading is Reading.HEAD and self._began:
+            self._head_bytes = len(bytes(data).rpartition(END_OF_HEAD)[2])
+        elif self._reading is before is not Reading.BODY:
+            self._head_bytes += len(data)
+        return self._head_bytes <= self._patience.max_head_bytes
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Parse what arrived. Nobody is followed into another protocol: the request goes on (RFC 9110, section 7.8)."""

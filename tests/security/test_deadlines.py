@@ -153,13 +153,19 @@ async def test_a_head_that_is_too_large_is_refused(fields: bytes, server: Live) 
         refused(await connection.everything(), 431, "request.head_too_large")
 
 
-async def test_a_head_that_never_ends_is_refused_before_its_deadline(serving: Callable[..., Live]) -> None:
-    patient = serving(TULOU_HEAD_TIMEOUT="600")
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_head_that_never_ends_is_refused_before_its_deadline(patient: Live, *, at_once: bool) -> None:
+    lines = [b"X-%d: %b\r\n" % (number, b"y" * 100) for number in range(200)]
     async with patient.connection() as connection:
-        await connection.say(b"GET /health/live HTTP/1.1\r\nHost: x\r\n")
-        for number in range(200):
-            await connection.say(b"X-%d: %b\r\n" % (number, b"y" * 100))
+        await connection.say(b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + lines[0] * at_once * 100)
+        for line in lines[:0] if at_once else lines:
+            await connection.say(line)
         refused(await connection.everything(), 431, "request.head_too_large")
+
+
+@pytest.fixture(scope="module")
+def patient(serving: Callable[..., Live]) -> Live:
+    return serving(TULOU_HEAD_TIMEOUT="600")
 
 
 async def test_requests_may_follow_each_other_without_waiting(server: Live) -> None:

@@ -58,7 +58,6 @@ async def test_readers_share_the_room_for_large_pieces_and_give_it_back(store):
     for _ in range(7):
         held = [len(await anext(reader)) for reader in readers]
     assert 2 * sum(held) <= ROOM_FOR_LARGE_PIECES + 2 * 30 * SMALLEST_PIECE
-    assert min(held) == SMALLEST_PIECE
     for reader in readers:
         await reader.aclose()
     assert LARGEST_PIECE in [len(piece) async for piece in store.read("blobs/a", 0, 16 * MIB)]
