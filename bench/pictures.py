@@ -32,9 +32,11 @@ async def measure_pictures(place: Workplace, figures: Figures) -> None:
                     await sandbox.make(
                         "render_image",
                         source=given,
-                        size=SIZE,
+                        sizes=[SIZE],
                         content_type="image/jpeg",
                         max_pixels=40_000_000,
+                        max_side=65_535,
+                        max_frames=1,
                     )
                 ours = PICTURES / (time.perf_counter() - begun)
                 theirs = float(await asyncio.to_thread(_floor, "render", str(source)))

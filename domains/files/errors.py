@@ -156,10 +156,17 @@ class RenditionFailed(Conflict):
 
 
 class ImageTooLarge(Unprocessable):
-    """More pixels than are opened."""
+    """More pixels, longer sides, more frames or more memory than the limits allow, told from the header."""
 
     code = "files.image_too_large"
-    detail = "The image has more pixels than this server opens."
+    detail = "The image is larger than this server opens."
+
+
+class UnsupportedCodec(Unprocessable):
+    """The container is known, the codec inside has no decoder in this build of the libraries."""
+
+    code = "files.unsupported_codec"
+    detail = "This server has no decoder for how its content is coded. The file itself can be downloaded."
 
 
 class BrokenDocument(Unprocessable):
@@ -167,6 +174,13 @@ class BrokenDocument(Unprocessable):
 
     code = "files.broken_document"
     detail = "Its content is damaged or isn't what its type says."
+
+
+class NoPages(Unprocessable):
+    """A document that can be read and has nothing to show."""
+
+    code = "files.no_pages"
+    detail = "The document has no pages."
 
 
 class PasswordRequired(Unprocessable):

@@ -219,7 +219,8 @@ class RenditionBody(ResponseBody):
     size: int | None = Field(None, description="In bytes, once it is ready.", examples=[5120])
     facts: dict[str, Any] = Field(
         {},
-        description="`width` and `height` of pictures, `characters` of text.",
+        description="`width` and `height` of pictures, and `damaged` if some of their data could not be decoded;"
+        " `characters` of text, and whether it was `truncated`.",
         examples=[{"width": 256, "height": 192}],
     )
     problem: dict[str, Any] | None = Field(

@@ -90,6 +90,21 @@ class FilesSettings(BaseModel):
     files_max_pixels: int = Field(
         40_000_000, description="The largest image that is opened, in pixels.", gt=0, le=1_000_000_000
     )
+    files_max_side: int = Field(
+        65_535,
+        description="The longest side of an image that is opened, in pixels. 65,535 is the most that JPEG has.",
+        gt=0,
+        le=1_000_000,
+    )
+    files_max_frames: int = Field(
+        1000,
+        description="Pages or frames of an image that is opened; the first is shown.",
+        gt=0,
+        le=1_000_000,
+    )
+    files_text_max_pages: int = Field(
+        2000, description="Pages of a document of which the text is kept.", gt=0, le=1_000_000
+    )
     files_text_max_characters: int = Field(
         _MIB, description="Text kept of a document, in characters.", gt=0, le=64 * _MIB
     )
@@ -117,7 +132,7 @@ class FilesSettings(BaseModel):
         512 * _MIB, description="Address space of that process, in bytes.", ge=128 * _MIB, le=16 * _GIB
     )
     files_sandbox_cpu_seconds: int = Field(
-        30, description="Processor time of one rendition, in seconds.", ge=1, le=3600
+        10, description="Processor time of one operation on a file, in seconds.", ge=1, le=3600
     )
     files_sandbox_seconds: float = Field(60, description="Time of one rendition, in seconds.", gt=0, le=3600)
     files_sandbox_output_bytes: int = Field(

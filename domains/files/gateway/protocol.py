@@ -6,7 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from domains.files.errors import BrokenDocument, ImageTooLarge, ParserLimit, PasswordRequired
+from domains.files.errors import (
+    BrokenDocument,
+    ImageTooLarge,
+    NoPages,
+    ParserLimit,
+    PasswordRequired,
+    UnsupportedCodec,
+)
 from shared.errors import AppError
 
 LONGEST_LINE = 16_384
@@ -16,6 +23,8 @@ REFUSALS: dict[str, type[AppError]] = {
     "broken_document": BrokenDocument,
     "password_required": PasswordRequired,
     "parser_limit": ParserLimit,
+    "unsupported_codec": UnsupportedCodec,
+    "no_pages": NoPages,
 }
 _MOST = 1_000_000_000
 _ROUNDING = 1
@@ -58,7 +67,14 @@ class Refused(_Strict):
     """The input can't be used."""
 
     id: str
-    refused: Literal["image_too_large", "broken_document", "password_required", "parser_limit"]
+    refused: Literal[
+        "image_too_large",
+        "broken_document",
+        "password_required",
+        "parser_limit",
+        "unsupported_codec",
+        "no_pages",
+    ]
     detail: Sentence
 
 
@@ -74,6 +90,15 @@ class _Size(_Strict):
     height: int = Field(ge=1, le=_MOST)
 
 
+class _Picture(_Size):
+    bytes: int = Field(ge=1, le=_MOST)
+
+
+class _Pictures(_Strict):
+    pictures: list[_Picture]
+    damaged: bool
+
+
 class _Pages(_Strict):
     pages: int = Field(ge=1, le=_MOST)
 
@@ -85,7 +110,7 @@ class _Text(_Strict):
 
 FACTS: dict[str, type[_Strict]] = {
     "measure_image": _Size,
-    "render_image": _Size,
+    "render_image": _Pictures,
     "measure_document": _Pages,
     "render_document": _Size,
     "extract_text": _Text,
@@ -99,9 +124,14 @@ ANSWERED: TypeAdapter[Done | Refused | Failed] = TypeAdapter(Done | Refused | Fa
 def checked_facts(request: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """Return the facts of a request if they are of its operation and within its bounds. Raises ValueError."""
     found = FACTS[request["operation"]].model_validate(facts).model_dump()
-    largest = request.get("size", _MOST) + _ROUNDING
+    sizes = request.get("sizes", [request.get("size", _MOST)])
+    pictures = found.get("pictures", [found])
     within = (
-        max(found.get("width", 0), found.get("height", 0)) <= largest,
+        len(pictures) == len(sizes),
+        all(
+            max(each.get("width", 0), each.get("height", 0)) <= size + _ROUNDING
+            for each, size in zip(pictures, sizes, strict=False)
+        ),
         found.get("width", 0) * found.get("height", 0) <= request.get("max_pixels", _MOST),
         found.get("characters", 0) <= request.get("max_characters", _MOST),
     )
@@ -122,6 +152,15 @@ def encoded(message: dict[str, Any]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
+def _are_webps(content: bytes, facts: dict[str, Any]) -> bool:
+    start = 0
+    for picture in facts["pictures"]:
+        if not _is_webp(content[start : start + picture["bytes"]], picture):
+            return False
+        start += picture["bytes"]
+    return start == len(content)
+
+
 def _is_webp(content: bytes, _facts: dict[str, Any]) -> bool:
     return content[:4] == b"RIFF" and content[8:12] == b"WEBP"
 
@@ -132,7 +171,7 @@ def _is_text(content: bytes, facts: dict[str, Any]) -> bool:
 
 
 _CONTENT: dict[str, Callable[[bytes, dict[str, Any]], bool]] = {
-    "render_image": _is_webp,
+    "render_image": _are_webps,
     "render_document": _is_webp,
     "extract_text": _is_text,
 }

@@ -46,16 +46,18 @@ class Sandbox:
         """Return a context manager of an empty folder for a file and what is made of it, removed at the end."""
         return self._scratch.workspace()
 
-    async def perform(self, operation: str, *, source: Path, **arguments: str | int) -> dict[str, Any]:
+    async def perform(
+        self, operation: str, *, source: Path, **arguments: str | int | list[int]
+    ) -> dict[str, Any]:
         """Have the child do one operation on a file of a workspace, and return the facts that it tells.
 
-        Raises ImageTooLarge, BrokenDocument, PasswordRequired, ParserLimit, which are final, and SandboxUnavailable.
+        Raises SandboxUnavailable, and the errors of `protocol.REFUSALS`, which are final.
         """
         async with self._turn:
             return await self._perform(source, {"operation": operation, **arguments})
 
     async def make(
-        self, operation: str, *, source: Path, **arguments: str | int
+        self, operation: str, *, source: Path, **arguments: str | int | list[int]
     ) -> tuple[dict[str, Any], bytes]:
         """Have the child make something of a file of a workspace. Return the facts and what was made.
 

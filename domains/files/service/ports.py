@@ -35,15 +35,18 @@ class Renderer(Protocol):
         """Return an empty folder for a file and what is made of it, removed at the end."""
         ...
 
-    async def perform(self, operation: str, *, source: Path, **arguments: str | int) -> dict[str, Any]:
+    async def perform(
+        self, operation: str, *, source: Path, **arguments: str | int | list[int]
+    ) -> dict[str, Any]:
         """Do one operation on a file of a workspace, and return the facts that it tells.
 
-        Raises ImageTooLarge, BrokenDocument, PasswordRequired, ParserLimit, SandboxUnavailable.
+        Raises ImageTooLarge, UnsupportedCodec, BrokenDocument, NoPages, PasswordRequired, ParserLimit,
+        SandboxUnavailable.
         """
         ...
 
     async def make(
-        self, operation: str, *, source: Path, **arguments: str | int
+        self, operation: str, *, source: Path, **arguments: str | int | list[int]
     ) -> tuple[dict[str, Any], bytes]:
         """Make something of a file of a workspace. Return the facts and what was made.
 

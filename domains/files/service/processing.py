@@ -1,8 +1,8 @@
-"""Making the renditions of a file, one by one, in the confined process."""
+"""Making the renditions of a file in the confined process."""
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from domains.files.models import FileStatus, RenditionStatus
 from domains.files.repository.files import FileRepository
 from domains.files.schemas import ContentRow
 from domains.files.service.ports import Renderer, Store
-from domains.files.service.recipes import Recipe, measure_of, recipes_for
+from domains.files.service.recipes import SEVERAL_AT_ONCE, Recipe, measure_of, steps_for
 from domains.files.settings import FilesSettings
 from shared.database import TransactionFactory
 from shared.errors import AppError, problem_of
@@ -41,8 +41,8 @@ class ProcessingService:
         """Make every rendition of a file and, at the end, mark it ready.
 
         Raises:
-            ImageTooLarge, BrokenDocument, PasswordRequired, ParserLimit: final; the renditions that are missing carry
-                the problem, and the file itself stays ready to be downloaded.
+            ImageTooLarge, UnsupportedCodec, BrokenDocument, NoPages, PasswordRequired, ParserLimit: final; the
+                renditions that are missing carry the problem, and the file itself stays ready to be downloaded.
         """
         content = await self._begin(file_id)
         if content is None:
@@ -77,38 +77,51 @@ class ProcessingService:
         self, content: ContentRow, owner_id: UUID, context: JobContext
     ) -> dict[str, Any] | None:
         """Return the file's facts; None when somebody asked to stop."""
-        recipes = recipes_for(content.content_type)
         rows = (await self.files.renditions([content.id]))[content.id]
         done = {row.name for row in rows if row.status == RenditionStatus.READY}
-        await context.progress(0, len(recipes) + 1, "reading the file")
+        steps = steps_for(content.content_type, without=done)
+        await context.progress(0, len(steps) + 1, "reading the file")
         async with self.renderer.workspace() as folder:
             source = folder / "source"
             await self.store.fetch(content.storage_key, content.size, source)
-            facts = await self.renderer.perform(
-                measure_of(content.content_type), source=source, **self._bounds(content)
-            )
-            for number, recipe in enumerate(recipes, start=1):
+            facts = await self._measure(content, source)
+            for number, step in enumerate(steps, start=1):
                 if context.cancelled:
                     return None
-                await context.progress(number, len(recipes) + 1, f"making {recipe.name}")
-                if recipe.name not in done:
-                    await self._make(recipe, content, source, owner_id)
-        await context.progress(len(recipes) + 1, len(recipes) + 1, "done")
+                names = ", ".join(recipe.name for recipe in step)
+                await context.progress(number, len(steps) + 1, f"making {names}")
+                await self._make(step, content, source, owner_id)
+        await context.progress(len(steps) + 1, len(steps) + 1, "done")
         return facts
 
-    async def _make(self, recipe: Recipe, content: ContentRow, source: Path, owner_id: UUID) -> None:
+    async def _measure(self, content: ContentRow, source: Path) -> dict[str, Any]:
+        """Keep the file's facts and return them: they stay also if nothing can be made of it."""
+        operation = measure_of(content.content_type)
+        facts = await self.renderer.perform(operation, source=source, **self._bounds(content))
+        async with self.transaction():
+            await self.files.set_status(content.id, FileStatus.PROCESSING, facts)
+        return facts
+
+    async def _make(self, step: Sequence[Recipe], content: ContentRow, source: Path, owner_id: UUID) -> None:
+        """Have one request to the confined process make all of a step, and keep each."""
         facts, made = await self.renderer.make(
-            recipe.operation, source=source, size=recipe.size, **self._bounds(content)
+            step[0].operation, source=source, **_sizes(step), **self._bounds(content)
         )
-        key = recipe.storage_key(content.id)
-        await self.store.put(key, _pieces(made))
+        for recipe, piece, piece_facts in _pieces_of(step, made, facts):
+            await self._keep(recipe, content.id, owner_id, piece, piece_facts)
+
+    async def _keep(
+        self, recipe: Recipe, file_id: UUID, owner_id: UUID, made: bytes, facts: dict[str, Any]
+    ) -> None:
+        key = recipe.storage_key(file_id)
+        await self.store.put(key, _stream_of(made))
         digest = await asyncio.to_thread(lambda: hashlib.sha256(made).hexdigest())
         async with self.transaction():
-            file = await self.files.lock(content.id, owner_id)
-            kept = await self.files.rendition_made(content.id, recipe.name, len(made), digest, facts)
+            file = await self.files.lock(file_id, owner_id)
+            kept = await self.files.rendition_made(file_id, recipe.name, len(made), digest, facts)
             if file is not None and kept and recipe.operation == "extract_text":
                 # With the present name: it may have changed meanwhile.
-                await self.files.set_text(content.id, owner_id, file.name, made.decode())
+                await self.files.set_text(file_id, owner_id, file.name, made.decode())
         if not kept:
             await self.store.delete(key)
 
@@ -116,9 +129,32 @@ class ProcessingService:
         return {
             "content_type": content.content_type,
             "max_pixels": self.settings.files_max_pixels,
+            "max_side": self.settings.files_max_side,
+            "max_frames": self.settings.files_max_frames,
             "max_characters": self.settings.files_text_max_characters,
+            "max_pages": self.settings.files_text_max_pages,
         }
 
 
-async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+def _sizes(step: Sequence[Recipe]) -> dict[str, Any]:
+    """Return the argument of a request that makes one picture, or several of one decoding."""
+    sizes = [recipe.size for recipe in step]
+    return {"sizes": sizes} if step[0].operation in SEVERAL_AT_ONCE else {"size": sizes[0]}
+
+
+def _pieces_of(
+    step: Sequence[Recipe], made: bytes, facts: dict[str, Any]
+) -> Iterator[tuple[Recipe, bytes, dict[str, Any]]]:
+    """Part what one request made: the pictures lie behind each other, each with facts of its own."""
+    if step[0].operation not in SEVERAL_AT_ONCE:
+        yield step[0], made, facts
+        return
+    start, note = 0, {"damaged": True} if facts["damaged"] else {}
+    for recipe, picture in zip(step, facts["pictures"], strict=True):
+        end = start + picture["bytes"]
+        yield recipe, made[start:end], {"width": picture["width"], "height": picture["height"], **note}
+        start = end
+
+
+async def _stream_of(content: bytes) -> AsyncIterator[bytes]:
     yield content

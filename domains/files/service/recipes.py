@@ -1,6 +1,8 @@
 """What is made of which type of file."""
 
+from collections.abc import Container
 from dataclasses import dataclass
+from itertools import groupby
 from uuid import UUID
 
 IMAGES = frozenset(
@@ -27,6 +29,8 @@ class Recipe:
         return f"renditions/{file_id}/{self.name}"
 
 
+SEVERAL_AT_ONCE = frozenset({"render_image"})
+"""Operations that make all sizes of one decoding."""
 _OF_IMAGES = (
     Recipe("thumb", "render_image", WEBP, 256),
     Recipe("small", "render_image", WEBP, 1024),
@@ -43,6 +47,19 @@ def recipes_for(content_type: str | None) -> tuple[Recipe, ...]:
     if content_type in IMAGES:
         return _OF_IMAGES
     return _OF_DOCUMENTS if content_type in DOCUMENTS else ()
+
+
+def steps_for(content_type: str, *, without: Container[str]) -> tuple[tuple[Recipe, ...], ...]:
+    """Return the recipes whose names are not in `without`, those together that one request makes."""
+    missing = [recipe for recipe in recipes_for(content_type) if recipe.name not in without]
+    groups = (
+        tuple(group)
+        for _, group in groupby(
+            missing,
+            key=lambda recipe: recipe.operation if recipe.operation in SEVERAL_AT_ONCE else recipe.name,
+        )
+    )
+    return tuple(groups)
 
 
 def measure_of(content_type: str) -> str:

@@ -99,6 +99,7 @@ class FakeFiles:
         self.added: list = []
         self.texts: dict[UUID, str] = {}
         self.statuses: list[str] = []
+        self.facts: dict = {}
 
     async def add(self, file) -> None:
         self.ledger.uploads[file.id] = PurgedRow(
@@ -137,6 +138,7 @@ class FakeFiles:
 
     async def set_status(self, file_id: UUID, status: str, facts=None) -> bool:
         self.statuses.append(status)
+        self.facts |= facts or {}
         return True
 
     async def _set(self, file_id: UUID, present: str, **changes) -> None:
@@ -180,6 +182,7 @@ class FakeRenderer:
         self.asked: list[str] = []
         self.errors: dict[str, Exception] = {}
         self.on_ask = lambda: None
+        self.damaged = False
 
     @asynccontextmanager
     async def workspace(self) -> AsyncIterator[Path]:
@@ -188,9 +191,16 @@ class FakeRenderer:
     async def perform(self, operation: str, **arguments) -> dict:
         return await self._asked(operation)
 
-    async def make(self, operation: str, *, size: int, **arguments) -> tuple[dict, bytes]:
-        name = next(recipe.name for recipe in RECIPES if (recipe.operation, recipe.size) == (operation, size))
-        return await self._asked(name), f"made {name}".encode()
+    async def make(
+        self, operation: str, *, size: int = 0, sizes: list[int] | None = None, **arguments
+    ) -> tuple[dict, bytes]:
+        wanted = {(operation, each) for each in sizes or [size]}
+        names = [recipe.name for recipe in RECIPES if (recipe.operation, recipe.size) in wanted]
+        told = await self._asked(",".join(names))
+        made = [f"made {name}".encode() for name in names]
+        if sizes is not None:
+            told = {"pictures": [{**told, "bytes": len(each)} for each in made], "damaged": self.damaged}
+        return told, b"".join(made)
 
     async def _asked(self, name: str) -> dict:
         await asyncio.sleep(0)

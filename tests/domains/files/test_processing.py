@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from domains.files.errors import BrokenDocument, SandboxUnavailable
+from domains.files.errors import BrokenDocument, SandboxUnavailable, UnsupportedCodec
 from domains.files.schemas import ContentRow, RenditionRow
 from domains.files.service.processing import ProcessingService
 from domains.files.service.recipes import recipes_for
@@ -66,9 +66,33 @@ async def test_each_rendition_is_made_stored_and_told_of(tmp_path):
     context = await shop.process()
     assert shop.states() == {"thumb": "ready", "small": "ready", "large": "ready"}
     assert shop.store.objects[f"renditions/{shop.file_id}/thumb"] == b"made thumb"
-    assert shop.files.statuses == ["processing", "ready"]
+    assert shop.store.objects[f"renditions/{shop.file_id}/large"] == b"made large"
+    assert shop.files.made[shop.file_id, "small"].facts == {"width": 1, "height": 2}
+    assert shop.files.statuses[-1] == "ready"
     assert context.result == {"file_id": str(shop.file_id), "width": 1, "height": 2}
-    assert [step[0] for step in context.steps] == [0, 1, 2, 3, 4]
+    assert [step[0] for step in context.steps] == [0, 1, 2]
+
+
+async def test_a_picture_is_decoded_once_for_all_its_renditions(tmp_path):
+    shop = Workshop(tmp_path, "image/png")
+    await shop.process()
+    assert shop.renderer.asked == ["measure_image", "thumb,small,large"]
+
+
+async def test_renditions_of_damaged_data_say_so(tmp_path):
+    shop = Workshop(tmp_path, "image/jpeg")
+    shop.renderer.damaged = True
+    await shop.process()
+    assert shop.files.made[shop.file_id, "thumb"].facts == {"width": 1, "height": 2, "damaged": True}
+
+
+async def test_facts_stay_when_nothing_can_be_made(tmp_path):
+    shop = Workshop(tmp_path, "image/heic")
+    shop.renderer.errors["thumb,small,large"] = UnsupportedCodec()
+    with pytest.raises(UnsupportedCodec):
+        await shop.process()
+    assert shop.files.facts == {"width": 1, "height": 2}
+    assert shop.files.made[shop.file_id, "large"].problem["code"] == "files.unsupported_codec"
 
 
 async def test_the_text_of_a_document_becomes_searchable(tmp_path):
@@ -78,15 +102,15 @@ async def test_the_text_of_a_document_becomes_searchable(tmp_path):
 
 
 async def test_run_again_it_only_makes_what_is_missing(tmp_path):
-    shop = Workshop(tmp_path, "image/png")
-    shop.renderer.errors["large"] = SandboxUnavailable()
+    shop = Workshop(tmp_path, "application/pdf")
+    shop.renderer.errors["text"] = SandboxUnavailable()
     with pytest.raises(SandboxUnavailable):
         await shop.process()
-    assert shop.states() == {"thumb": "ready", "small": "ready", "large": "pending"}
+    assert shop.states() == {"preview": "ready", "text": "pending"}
     shop.renderer.errors.clear()
     shop.renderer.asked.clear()
     await shop.process(FakeContext(attempt=2))
-    assert shop.renderer.asked == ["measure_image", "large"]
+    assert shop.renderer.asked == ["measure_document", "text"]
     assert set(shop.states().values()) == {"ready"}
 
 
@@ -120,12 +144,12 @@ async def test_the_last_attempt_settles_the_file_whatever_failed(tmp_path):
 
 
 async def test_a_cancelled_job_stops_before_the_next_rendition(tmp_path):
-    shop = Workshop(tmp_path, "image/png")
+    shop = Workshop(tmp_path, "application/pdf")
     context = FakeContext()
-    shop.renderer.on_ask = lambda: setattr(context, "cancelled", "thumb" in shop.renderer.asked)
+    shop.renderer.on_ask = lambda: setattr(context, "cancelled", "preview" in shop.renderer.asked)
     await shop.process(context)
-    assert shop.states() == {"thumb": "ready", "small": "failed", "large": "failed"}
-    assert shop.files.made[shop.file_id, "small"].problem["code"] == "files.work_cancelled"
+    assert shop.states() == {"preview": "ready", "text": "failed"}
+    assert shop.files.made[shop.file_id, "text"].problem["code"] == "files.work_cancelled"
     assert context.result is None
 
 

@@ -2,12 +2,15 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from domains.files.gateway import confinement, linux, renderer
+from tests.domains.files.corpus import pdfs
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -28,6 +31,10 @@ def perform(operation: str, source: Path, **arguments):
         "output": str(source.with_name("output")),
         "content_type": "image/png",
         "max_pixels": 1_000_000,
+        "max_side": 65_535,
+        "max_frames": 1000,
+        "max_pages": 100,
+        "sizes": [64],
         "max_characters": 1_000_000,
         "size": 64,
     }
@@ -49,7 +56,9 @@ def test_an_image_is_measured_as_a_person_sees_it(tmp_path):
 
 
 def test_an_image_is_rendered_to_fit(tmp_path):
-    assert perform("render_image", picture(tmp_path)) == {"ok": {"width": 64, "height": 32}}
+    made = perform("render_image", picture(tmp_path))["ok"]
+    assert [(each["width"], each["height"]) for each in made["pictures"]] == [(64, 32)]
+    assert not made["damaged"]
     with Image.open(tmp_path / "output") as made:
         assert (made.format, made.size) == ("WEBP", (64, 32))
 
@@ -62,7 +71,8 @@ def test_transparency_and_other_colours_are_kept_or_converted(tmp_path):
         ("L", "PNG", "image/png"),
     ):
         Image.new(mode, (80, 80)).save(path, kind)
-        assert perform("render_image", path, content_type=content_type) == {"ok": {"width": 64, "height": 64}}
+        (made,) = perform("render_image", path, content_type=content_type)["ok"]["pictures"]
+        assert (made["width"], made["height"]) == (64, 64)
 
 
 def test_too_many_pixels_are_refused(tmp_path):
@@ -91,13 +101,44 @@ def test_a_document_is_measured_read_and_drawn(tmp_path):
     assert max(drawn.values()) == 64
 
 
-def test_a_document_without_pages_is_broken(tmp_path):
+def test_a_document_without_pages_says_so(tmp_path):
     source = tmp_path / "source"
-    source.write_bytes(
-        b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n"
-        b"2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n"
+    source.write_bytes(pdfs.no_pages())
+    assert perform("measure_document", source)["refused"] == "no_pages"
+
+
+ENCRYPTED = pdfs.page(
+    b"",
+    more={5: b"<</Filter/Standard/V 1/R 2/O<%s>/U<%s>/P -4>>" % (b"00" * 32, b"11" * 32)},
+    trailer=b"/Encrypt 5 0 R/ID[<00><00>]",
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "its_error"), [(ENCRYPTED, "password_required"), (b"%PDF-1.7 nothing", "broken_document")]
+)
+def test_the_error_of_one_document_is_never_told_of_the_next(tmp_path, before, its_error):
+    source = tmp_path / "source"
+    for data, reason in (
+        (before, its_error),
+        (pdfs.no_pages(), "no_pages"),
+        (b"%PDF-1.7", "broken_document"),
+    ):
+        source.write_bytes(data)
+        for operation in ("measure_document", "extract_text", "render_document"):
+            assert perform(operation, source)["refused"] == reason
+
+
+def test_the_program_imports_nothing_else_of_tulou():
+    code = (
+        "import sys; from domains.files.gateway import renderer;"
+        "print(*sorted(name for name in sys.modules if name.split('.')[0] in ('bootstrap', 'domains', 'shared')))"
     )
-    assert perform("measure_document", source)["refused"] == "broken_document"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    allowed = "domains.files.gateway"
+    assert {name for name in printed.split() if not allowed.startswith(name)} == {
+        name for name in printed.split() if name.startswith(f"{allowed}.")
+    }
 
 
 @pytest.mark.parametrize(
@@ -108,6 +149,11 @@ def test_a_document_without_pages_is_broken(tmp_path):
         (RuntimeError("unable to write: File too large"), "parser_limit"),
         (OSError(27, "File too large"), "parser_limit"),
         (RuntimeError("not a known format"), "broken_document"),
+        (
+            RuntimeError("heif: Support for this compression format has not been built in: HEVC"),
+            "unsupported_codec",
+        ),
+        (RuntimeError("tiff2vips: LZMA compression support is not configured"), "unsupported_codec"),
     ],
 )
 def test_what_a_parser_says_becomes_an_answer(tmp_path, monkeypatch, error, answer):

@@ -10,6 +10,16 @@ Operation = Callable[[Request], Answer]
 
 # What the parsers say when they meet the limits of this process.
 _LIMIT_SIGNS = ("memory", "allocat", "file too large")
+# What libheif, libtiff and libjpeg say of a codec that they were built without: it depends on the wheel.
+_CODEC_SIGNS = (
+    "has not been built in",
+    "no decoding plugin",
+    "unsupported codec",
+    "unsupported compression",
+    "is not configured",
+    "is not implemented",
+    "unsupported jpeg process",
+)
 
 
 class Refused(Exception):  # an answer, not a mistake
@@ -33,7 +43,13 @@ def answer_to(operation: Operation, request: Request) -> Answer:
 
 
 def _refusal_of(error: Exception) -> Answer:
-    text = str(error).lower()
+    # Of pyvips, `str` also has the name of the operation, which may hold the word "memory".
+    text = str(getattr(error, "detail", None) or error).lower()
+    if any(sign in text for sign in _CODEC_SIGNS):
+        return {
+            "refused": "unsupported_codec",
+            "detail": "This server has no decoder for how its content is coded.",
+        }
     if any(sign in text for sign in _LIMIT_SIGNS):
         return {"refused": "parser_limit", "detail": "Reading it takes more memory than allowed."}
     return {"refused": "broken_document", "detail": "Its content is damaged or isn't what its type says."}

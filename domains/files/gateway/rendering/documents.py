@@ -5,6 +5,7 @@ from typing import Any
 
 from domains.files.gateway.rendering.answers import Answer, Operation, Refused, Request
 from domains.files.gateway.rendering.pictures import save_webp
+from domains.files.gateway.rendering.text import readable
 
 _TINY_DOCUMENT = b"""%PDF-1.4
 1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
@@ -16,75 +17,109 @@ endstream endobj
 5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj
 trailer<</Root 1 0 R>>
 """
+_BROKEN = ("broken_document", "Its content is damaged or isn't what its type says.")
+# By FPDF_ERR_*.
+_REFUSALS = {
+    4: ("password_required", "It can only be read with a password."),
+    5: ("unsupported_codec", "This server can't read how it is encrypted."),
+}
 
 
 def prepare() -> None:
     """Import and use pdfium once: what it loads later it could not find any more."""
     import pypdfium2  # noqa: PLC0415  # only the renderer's process may load it
 
-    document = pypdfium2.PdfDocument(_TINY_DOCUMENT)
-    _page_text(document, 0)
-    document[0].render(scale=1, prefer_bgrx=True, rev_byteorder=True)
-
-
-def _open_document(request: Request) -> Any:  # pypdfium2 has few types
-    import pypdfium2  # noqa: PLC0415
-
-    # An open file, since pypdfium2 resolves a path, and folders above this one may be closed to this process.
-    source = Path(request["input"]).open("rb")  # noqa: SIM115  # the document closes it
-    try:
-        return pypdfium2.PdfDocument(source, autoclose=True)
-    except pypdfium2.PdfiumError as error:
-        source.close()
-        if "password" in str(error).lower():
-            raise Refused("password_required", "It can only be read with a password.") from error
-        raise
+    with pypdfium2.PdfDocument(_TINY_DOCUMENT) as document:
+        _show_forms(document)
+        _page_text(document, 0)
+        document[0].render(scale=1, prefer_bgrx=True, rev_byteorder=True)
 
 
 def _measure_document(request: Request) -> Answer:
-    pages = len(_open_document(request))
-    if pages == 0:
-        raise Refused("broken_document", "It has no pages.")
-    return {"pages": pages}
+    with _opened(request) as document:
+        return {"pages": len(document)}
 
 
 def _extract_text(request: Request) -> Answer:
     """Write the document's text in UTF-8, at most `max_characters` of it; pages are parted by form feeds."""
-    document = _open_document(request)
-    left, truncated, pieces = request["max_characters"], False, []
-    for number in range(len(document)):
-        text = _page_text(document, number)
-        truncated = len(text) > left
-        pieces.append(text[:left])
-        left -= len(pieces[-1]) + 1
-        if truncated or left <= 0:
-            break
+    left, pieces = request["max_characters"], []
+    with _opened(request) as document:
+        pages = min(len(document), request["max_pages"])
+        truncated = pages < len(document)
+        for number in range(pages):
+            text = _page_text(document, number)
+            pieces.append(text[:left])
+            truncated = truncated or len(text) > left
+            left -= len(pieces[-1]) + 1
+            if left <= 0:
+                truncated = truncated or number + 1 < pages
+                break
     whole = "\f".join(pieces)
     Path(request["output"]).write_text(whole, encoding="utf-8", newline="\n")
     return {"characters": len(whole), "truncated": truncated}
-
-
-def _page_text(document: Any, number: int) -> str:  # pypdfium2 has few types
-    page = document[number]
-    text_page = page.get_textpage()
-    text: str = text_page.get_text_range()
-    text_page.close()
-    page.close()
-    # PostgreSQL can't keep NUL, and UTF-8 has no lone surrogates.
-    return text.replace("\0", "").replace("\r\n", "\n").encode("utf-8", "ignore").decode()
 
 
 def _render_document(request: Request) -> Answer:
     """Write a WebP of the first page that fits into a square of `size` pixels."""
     import pyvips  # noqa: PLC0415
 
-    page = _open_document(request)[0]
-    longest = max(page.get_size())
-    if longest <= 0:
-        raise Refused("broken_document", "Its first page has no size.")
-    bitmap = page.render(scale=request["size"] / longest, prefer_bgrx=True, rev_byteorder=True)
-    pixels = pyvips.Image.new_from_memory(bytes(bitmap.buffer), bitmap.width, bitmap.height, 4, "uchar")
+    with _opened(request) as document:
+        page = document[0]
+        longest = max(page.get_size())
+        if longest <= 0:
+            raise Refused("broken_document", "Its first page has no size.")
+        bitmap = page.render(scale=request["size"] / longest, prefer_bgrx=True, rev_byteorder=True)
+        pixels = pyvips.Image.new_from_memory(bytes(bitmap.buffer), bitmap.width, bitmap.height, 4, "uchar")
     return save_webp(pixels.extract_band(0, n=3).copy(interpretation="srgb"), request["output"])
+
+
+def _opened(request: Request) -> Any:  # pypdfium2 has few types
+    """Return an open document with at least one page, to be used in a `with`.
+
+    pypdfium2 itself would ask pdfium for its last error also of a document that has no pages, where pdfium has none:
+    it would tell the error of the document before.
+    """
+    import pypdfium2  # noqa: PLC0415
+    from pypdfium2 import raw  # noqa: PLC0415
+
+    raw.FPDF_LoadMemDocument64(b"", 0, None)  # fails, so the last error is of this request from here on
+    handle = raw.FPDF_LoadDocument(request["input"].encode() + b"\0", None)
+    if not handle:
+        raise Refused(*_REFUSALS.get(raw.FPDF_GetLastError(), _BROKEN))
+    document = pypdfium2.PdfDocument(handle)
+    _show_forms(document)
+    if len(document) > 0:
+        return document
+    document.close()
+    raise Refused("no_pages", "The document has no pages.")
+
+
+def _show_forms(document: Any) -> None:
+    """Have what was filled into forms shown. Their scripts and actions never run: there is no platform for them."""
+    from pypdfium2 import raw  # noqa: PLC0415
+
+    document.init_forms(raw.FPDF_FORMFILLINFO(version=2, m_pJsPlatform=None, xfa_disabled=True))
+
+
+def _page_text(document: Any, number: int) -> str:
+    page = document[number]
+    if document.formenv:
+        page = _with_fields(document, page, number)
+    text_page = page.get_textpage()
+    text: str = text_page.get_text_range()
+    text_page.close()
+    page.close()
+    return readable(text)
+
+
+def _with_fields(document: Any, page: Any, number: int) -> Any:
+    """Return the page with what its fields show made part of its content, in memory, so that it is part of the text."""
+    from pypdfium2 import raw  # noqa: PLC0415
+
+    if raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY) != raw.FLATTEN_SUCCESS:
+        return page
+    page.close()
+    return document[number]
 
 
 OPERATIONS: dict[str, Operation] = {

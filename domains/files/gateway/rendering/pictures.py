@@ -1,21 +1,17 @@
 """Opening untrusted pictures with libvips. Only the renderer's process may call this."""
 
+from pathlib import Path
 from typing import Any
 
-from domains.files.gateway.rendering.answers import Answer, Operation, Refused, Request
+from domains.files.gateway.rendering.answers import Answer, Operation, Request
+from domains.files.gateway.rendering.budgets import check_file, check_header
+from domains.files.gateway.rendering.kinds import KINDS, Kind
 
-# By content type: the only loader that may open it. libvips would otherwise choose among some forty.
-LOADERS = {
-    "image/jpeg": "jpegload",
-    "image/png": "pngload",
-    "image/webp": "webpload",
-    "image/gif": "gifload",
-    "image/tiff": "tiffload",
-    "image/avif": "heifload",
-    "image/heic": "heifload",
-}
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")
 _WEBP_QUALITY = 80
+_LARGEST_MENDED = 64 << 20
+"""Bytes of a JPEG that are read into memory to add the end marker that it lacks."""
+_END_OF_JPEG = b"\xff\xd9"
 
 
 def prepare() -> None:
@@ -31,44 +27,102 @@ def prepare() -> None:
     pyvips.Image.webpload_buffer(picture.webpsave_buffer()).thumbnail_image(4).avg()
 
 
-def _open_image(request: Request) -> Any:  # pyvips has no types
-    """Read the header alone and refuse too many pixels before any is decoded."""
-    import pyvips  # noqa: PLC0415
-
-    loader = getattr(pyvips.Image, LOADERS[request["content_type"]])
-    image = loader(request["input"], access="sequential", fail_on="error")
-    if image.width * image.height > request["max_pixels"]:
-        detail = (
-            f"It has {image.width} x {image.height} pixels, more than the {request['max_pixels']:,} allowed."
-        )
-        raise Refused("image_too_large", detail)
-    return image
+def save_webp(picture: Any, path: str) -> Answer:  # pyvips has no types
+    """Write an image of libvips as a WebP without metadata; return its size in pixels."""
+    Path(path).write_bytes(_webp(picture))
+    return {"width": picture.width, "height": picture.height}
 
 
 def _measure_image(request: Request) -> Answer:
     """Return the size in pixels as a person sees it, after the orientation was applied."""
-    image = _open_image(request)
+    image = _open(request, fail_on="none")
     turned = image.get("orientation") >= 5 if image.get_typeof("orientation") else False  # noqa: PLR2004  # EXIF: 5 to 8 lie on their side
     width, height = (image.height, image.width) if turned else (image.width, image.height)
     return {"width": width, "height": height}
 
 
 def _render_image(request: Request) -> Answer:
-    """Write a WebP that fits into a square of `size` pixels, upright, in sRGB, without any metadata."""
+    """Write WebPs, one after the other, that fit into squares of `sizes` pixels: upright, in sRGB, without metadata.
+
+    The picture is decoded once, for the largest of them. `damaged` says that some of its data could not be decoded;
+    what is missing is grey or transparent then.
+    """
+    picture, damaged = _decoded(request, max(request["sizes"]))
+    made, told = [], []
+    for size in request["sizes"]:
+        smaller = picture.thumbnail_image(size, height=size, size="down").copy_memory()
+        made.append(_webp(smaller))
+        told.append({"width": smaller.width, "height": smaller.height, "bytes": len(made[-1])})
+    Path(request["output"]).write_bytes(b"".join(made))
+    return {"pictures": told, "damaged": damaged}
+
+
+def _decoded(request: Request, size: int) -> tuple[Any, bool]:
+    """Return the picture in memory, at most `size` pixels wide and high, and whether data was damaged."""
+    whole = _undamaged(request, size)
+    if whole is None and _may_lack_its_end(request):
+        # What every browser shows: a JPEG of which only the end marker is missing.
+        whole = _undamaged(request, size, content=Path(request["input"]).read_bytes() + _END_OF_JPEG)
+    return (whole, False) if whole is not None else (_shrunk(request, size, fail_on="none"), True)
+
+
+def _may_lack_its_end(request: Request) -> bool:
+    path = Path(request["input"])
+    return KINDS[request["content_type"]].loader == "jpegload" and path.stat().st_size <= _LARGEST_MENDED
+
+
+def _undamaged(request: Request, size: int, *, content: bytes | None = None) -> Any | None:
+    """Return the picture, or None if some of its data can't be decoded.
+
+    None rather than an error: its traceback would keep the first decoder's memory while another one works.
+    """
     import pyvips  # noqa: PLC0415
 
-    _open_image(request)
-    size = request["size"]
-    picture = pyvips.Image.thumbnail(
-        request["input"], size, height=size, size="down", output_profile="srgb", fail_on="error"
-    )
-    return save_webp(picture, request["output"])
+    try:
+        return _shrunk(request, size, fail_on=KINDS[request["content_type"]].strict, content=content)
+    except pyvips.Error:
+        return None
 
 
-def save_webp(picture: Any, path: str) -> Answer:  # pyvips has no types
-    """Write an image of libvips as a WebP without metadata; return its size in pixels."""
-    picture.webpsave(path, Q=_WEBP_QUALITY, keep="none")
-    return {"width": picture.width, "height": picture.height}
+def _shrunk(request: Request, size: int, *, fail_on: str, content: bytes | None = None) -> Any:
+    image = _open(request, fail_on=fail_on, content=content)
+    options = _shrink_on_load(KINDS[request["content_type"]], max(image.width, image.height) / size)
+    if options:
+        image = _load(request, fail_on=fail_on, content=content, **options)
+    return image.thumbnail_image(size, height=size, size="down", output_profile="srgb").copy_memory()
+
+
+def _shrink_on_load(kind: Kind, shrink: float) -> dict[str, float]:
+    """Return what has the decoder itself make a smaller picture, as `vips_thumbnail` does.
+
+    JPEG leaves a factor of at least two for the better filter that comes after it.
+    """
+    if kind.loader == "jpegload":
+        factor = next((each for each in (8, 4, 2) if shrink >= 2 * each), 1)
+        return {"shrink": factor} if factor > 1 else {}
+    return {"scale": 1 / shrink} if kind.loader == "webpload" and shrink > 1 else {}
+
+
+def _open(request: Request, *, fail_on: str, content: bytes | None = None) -> Any:
+    """Read the header alone, and refuse what would take too much before any pixel is decoded."""
+    check_file(request)
+    image = _load(request, fail_on=fail_on, content=content)
+    check_header(image, request)
+    return image
+
+
+def _load(request: Request, *, fail_on: str, content: bytes | None = None, **options: float) -> Any:
+    import pyvips  # noqa: PLC0415
+
+    name = KINDS[request["content_type"]].loader
+    loader = getattr(pyvips.Image, name if content is None else f"{name}_buffer")
+    source = request["input"] if content is None else content
+    return loader(source, access="sequential", fail_on=fail_on, **options)
+
+
+def _webp(picture: Any) -> bytes:
+    content: bytes = picture.webpsave_buffer(Q=_WEBP_QUALITY, keep="none")
+    return content
 
 
 OPERATIONS: dict[str, Operation] = {"measure_image": _measure_image, "render_image": _render_image}
