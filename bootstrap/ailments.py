@@ -15,6 +15,7 @@ from sqlalchemy import table as sql_table
 
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.migrate import FOLDER
+from bootstrap.migrations.grants import NEEDED, WITHHELD
 from domains.emails.settings import parse_smtp_url
 from domains.files.errors import SandboxUnavailable
 from domains.jobs.repository.operations import SILENT_AFTER
@@ -49,8 +50,17 @@ class _Revision(Row):
     version_num: str
 
 
-class _Missing(Row):
+class _Rights(Row):
     name: str
+    select: bool
+    insert: bool
+    update: bool
+    delete: bool
+
+    def differ(self, *, has: bool) -> bool:
+        """Tell whether a right is there that should not be (`has`), or is not there that should be."""
+        withheld = WITHHELD.get(self.name, ())
+        return any(getattr(self, right.lower()) is has and (right in withheld) is has for right in NEEDED)
 
 
 _SERVER = Statement(
@@ -66,19 +76,19 @@ _REVISION = Statement(
     select(literal_column("version_num").label("version_num")).select_from(sql_table("alembic_version")),
     _Revision,
 )
-_NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE")
-_lacks = " OR ".join(f"NOT has_table_privilege(oid, '{right}')" for right in _NEEDED)
 _schema = "relnamespace::regnamespace::text"
-_WITHOUT_RIGHTS = Statement(
-    select(literal_column("oid::regclass::text").label("name"))
+_RIGHTS = Statement(
+    select(
+        literal_column("oid::regclass::text").label("name"),
+        *(literal_column(f"has_table_privilege(oid, '{right}')").label(right.lower()) for right in NEEDED),
+    )
     .select_from(sql_table("pg_class", schema="pg_catalog"))
     .where(
         literal_column("relkind IN ('r', 'p')"),
         literal_column(_schema) == any_(bindparam("schemas", type_=ARRAY(Text()))),
-        literal_column(f"({_lacks})"),
     )
     .order_by(literal_column("1")),
-    _Missing,
+    _Rights,
 )
 
 
@@ -112,13 +122,15 @@ async def _role(container: TulouContainer) -> str:
 
 async def _rights(container: TulouContainer) -> str:
     schemas = list(domains_of(container))
-    missing = await container.database().fetch_all(_WITHOUT_RIGHTS, schemas=schemas)
-    if missing:
-        names = ", ".join(row.name for row in missing)
-        raise Ailment(
-            f"The application may not read and write {names}.",
-            "Run `tulou migrate`, with TULOU_DATABASE_URL and TULOU_DATABASE_OWNER_URL set: it grants the rights.",
-        )
+    rights = await container.database().fetch_all(_RIGHTS, schemas=schemas)
+    cure = (
+        "Run `tulou migrate`, with TULOU_DATABASE_URL and TULOU_DATABASE_OWNER_URL set: it grants the rights."
+    )
+    if missing := ", ".join(row.name for row in rights if row.differ(has=False)):
+        raise Ailment(f"The application may not read and write {missing}.", cure)
+    is_owner = (await _asked(container)).may_create
+    if not is_owner and (changeable := ", ".join(row.name for row in rights if row.differ(has=True))):
+        raise Ailment(f"The application may change what is only to be added to: {changeable}.", cure)
     return "reads and writes every table"
 
 

@@ -23,18 +23,21 @@ _DIALECT: Any = asyncpg_dialect()  # type: ignore[no-untyped-call]  # untyped in
 class Statement(Generic[RowT]):
     """One statement with named `bindparam`s, whose rows become `into` (a pydantic model with the columns' names).
 
+    `changes`: whether it writes; to be said of a SELECT that calls a function which does.
     `may_be_stale`: the answer may be some seconds old, so that a replica can give it.
     `in_()` can't be compiled ahead: write `column == any_(bindparam("ids", type_=ARRAY(Uuid)))`.
     """
 
-    def __init__(self, clause: Clause, into: type[RowT], *, may_be_stale: bool = False) -> None:
+    def __init__(
+        self, clause: Clause, into: type[RowT], *, changes: bool = False, may_be_stale: bool = False
+    ) -> None:
         if not hasattr(into, "model_fields"):
             message = f"rows become a pydantic model with a field for each column (a `Row`), not {into!r}"
             raise TypeError(message)
         self.clause = clause
         self.may_be_stale = may_be_stale
         self.into = into
-        self.changes = not isinstance(clause, Select)
+        self.changes = changes or not isinstance(clause, Select)
         compiled = clause.compile(dialect=_DIALECT)
         self.sql = str(compiled)
         if "__[POSTCOMPILE" in self.sql:

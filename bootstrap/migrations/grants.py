@@ -1,10 +1,23 @@
-"""What the application's role may do: read and write rows, in every domain's schema, nothing more."""
+"""What the application's role may do: read and write rows, in every domain's schema, but not change the audit trail."""
 
 from sqlalchemy import Connection, text
+
+NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE")
+WITHHELD: dict[str, tuple[str, ...]] = {
+    "auth.security_events": ("UPDATE", "DELETE"),
+    "emails.attempts": ("UPDATE", "DELETE"),
+    "emails.emails": ("DELETE",),
+}
+"""Rights that the application's role lacks: what happened stays as it was written down. (Who deletes a mail deletes its
+attempts.) Pruning and erasure have functions of the owner's, which can do nothing else."""
 
 _SCHEMAS = text(
     "SELECT nspname FROM pg_namespace WHERE nspowner = current_user::regrole"
     " AND nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
+)
+_TABLE_RIGHTS = text(
+    "SELECT DISTINCT privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END"
+    " FROM pg_class, aclexplode(relacl) WHERE pg_class.oid = to_regclass(:table) AND grantee <> relowner"
 )
 
 
@@ -17,6 +30,14 @@ def grant_to_application(connection: Connection, role: str | None) -> None:
     for (schema,) in connection.execute(_SCHEMAS).all():
         name = connection.dialect.identifier_preparer.quote(schema)
         connection.execute(text(f"GRANT USAGE ON SCHEMA {name} TO {quoted}"))
-        connection.execute(
-            text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {quoted}")
-        )
+        connection.execute(text(f"GRANT {', '.join(NEEDED)} ON ALL TABLES IN SCHEMA {name} TO {quoted}"))
+        connection.execute(text(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {name} TO {quoted}"))
+    for table, rights in WITHHELD.items():
+        _withhold(connection, table, rights)
+
+
+def _withhold(connection: Connection, table: str, rights: tuple[str, ...]) -> None:
+    """Take rights away from whichever role has them, also from one that was the application's before."""
+    for right, grantee in connection.execute(_TABLE_RIGHTS, {"table": table}).all():
+        if right in rights:
+            connection.execute(text(f"REVOKE {right} ON {table} FROM {grantee}"))

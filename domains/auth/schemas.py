@@ -173,6 +173,12 @@ class RegistrationRow(Row):
     created_at: UtcDatetime
 
 
+class PrunedRow(Row):
+    """How many security events were deleted."""
+
+    number: int
+
+
 class RegisterBody(RequestBody):
     """Somebody who wants an account."""
 

@@ -130,5 +130,5 @@ class AuthSettings(BaseModel):
         le=3650,
     )
     auth_keep_events_days: int = Field(
-        365, description="Days that the trail of security events is kept.", ge=1, le=36_500
+        365, description="Days that the trail of security events is kept.", ge=90, le=36_500
     )

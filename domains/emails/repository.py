@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, bindparam, case, func, literal_column, or_, select, union_all, update
+from sqlalchemy import Boolean, Uuid, bindparam, case, func, literal_column, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
-from domains.emails.models import WAITING, Attempt, Email, Phase
+from domains.emails.models import WAITING, Email, Phase
 from domains.emails.public import EmailStatus
 from domains.emails.schemas import EmailRead, NumberRow, StatusCount
 from shared.models import columns
@@ -60,11 +60,11 @@ _ENTER = Statement(
     .values(phase=bindparam("entered"), **_CHANGED),
     Nothing,
 )
+# The application's role can't change attempts: bootstrap/migrations/grants.py.
 _ERASE_REPLIES = Statement(
-    update(Attempt)
-    .where(col(Attempt.email_id) == col(Email.id), col(Email.owner_id) == bindparam("owner"))
-    .values(reply=None),
-    Nothing,
+    select(func.emails.erase_replies(bindparam("owner", type_=Uuid())).label("number")),
+    NumberRow,
+    changes=True,
 )
 _ERASE = Statement(
     update(Email)

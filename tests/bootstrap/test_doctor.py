@@ -110,6 +110,20 @@ async def test_a_role_with_too_few_rights(examination: Examine, installation: Se
         await owner.close()
 
 
+async def test_a_role_that_may_change_the_audit_trail(examination: Examine, installation: Settings) -> None:
+    assert installation.database_owner_url is not None
+    owner = await asyncpg.connect(installation.database_owner_url.get_secret_value())
+    try:
+        await owner.execute("GRANT DELETE ON auth.security_events TO tulou_app")
+        found = (await examination())["database rights"]
+        assert "auth.security_events" in found.finding
+        assert "tulou migrate" in found.cure
+        await asyncio.to_thread(migrate, installation)
+        assert (await examination())["database rights"].state == "well"
+    finally:
+        await owner.close()
+
+
 async def test_a_database_that_is_not_up_to_date(examination: Examine, installation: Settings) -> None:
     assert installation.database_owner_url is not None
     owner = await asyncpg.connect(installation.database_owner_url.get_secret_value())
