@@ -3,6 +3,7 @@
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from domains.auth.errors import (
@@ -98,8 +99,13 @@ class SessionService:
             await self._note_failure(account.user_id if account else None, visitor)
             raise InvalidCredentials
         if self.base.settings.auth_require_verified_email and not (person and person.email_verified):
+            await self._note_failure(account.user_id, visitor, reason="address not verified")
             raise AddressNotVerified
-        return await self._begin(account, verification, attempt, visitor)
+        try:
+            return await self._begin(account, verification, attempt, visitor)
+        except InvalidCredentials:
+            await self._note_failure(account.user_id, visitor, reason="account changed meanwhile")
+            raise
 
     async def refresh(self, token: str, visitor: Visitor) -> IssuedTokens:
         """Renew a session's tokens.
@@ -225,9 +231,11 @@ class SessionService:
             await self.limits.forgive_login(attempt)
         return self._issue(session)
 
-    async def _note_failure(self, user_id: UUID | None, visitor: Visitor) -> None:
+    async def _note_failure(self, user_id: UUID | None, visitor: Visitor, **details: Any) -> None:
         async with self.base.transaction(own=True):
-            await self.base.trail.record(SecurityEventKind.LOGIN_FAILED, user_id=user_id, visitor=visitor)
+            await self.base.trail.record(
+                SecurityEventKind.LOGIN_FAILED, user_id=user_id, visitor=visitor, **details
+            )
 
     async def _tell_if_unfamiliar(self, session: Session) -> None:
         """Tell by mail of a sign-in from a network or with a program that is new, unless it is the first ever."""

@@ -1,5 +1,6 @@
 """The trail of security events: who did what from where, kept also when the account is gone."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from domains.auth.schemas import Visitor
 from shared.clock import Clock
 from shared.logging import get_logger
 from shared.trace import current_trace
+from shared.transactions import after_commit
 
 logger = get_logger(__name__)
 
@@ -42,4 +44,8 @@ class Trail:
                 created_at=self.clock.now(),
             )
         )
-        logger.info("security_event", kind=event.value, user_id=str(user_id) if user_id else None)
+        told = partial(
+            logger.info, "security_event", kind=event.value, user_id=str(user_id) if user_id else None
+        )
+        # What is rolled back did not happen.
+        after_commit(told)

@@ -44,17 +44,6 @@ async def test_a_taken_address_gets_the_same_answer_and_its_owner_a_notice(clien
     assert "token=" not in notice.text
 
 
-async def test_registering_runs_the_same_statements_whether_the_address_is_known_or_not(
-    client, composition, user, monkeypatch
-):
-    ran = _recorded_statements(composition, monkeypatch)
-    await _register(client, some_email())
-    unknown, ran[:] = list(ran), []
-    await _register(client, user.email, OTHER_PASSWORD)
-    assert ran == unknown
-    assert len(ran) > 4
-
-
 async def test_the_password_of_a_registration_counts_only_after_its_own_link(client, inbox, sign_in):
     email = some_email()
     await _register(client, email, "the password of a stranger", name="Mallory")
@@ -274,20 +263,6 @@ async def test_a_name_is_not_put_into_mails_before_its_owner_is_known(client, in
     await _register(client, email, name="Win a prize at evil.example")
     mail = await inbox.last(email)
     assert "prize" not in mail.text + mail.html + mail.subject
-
-
-def _recorded_statements(composition, monkeypatch):
-    """Record what is run, with another database's eyes: the SQL of each statement, without its values."""
-    database, ran = composition.database(), []
-    for name in ("fetch_all", "fetch_one", "execute"):
-        original = getattr(database, name)
-
-        async def recorded(statement, original=original, /, **parameters):
-            ran.append(statement.sql)
-            return await original(statement, **parameters)
-
-        monkeypatch.setattr(database, name, recorded)
-    return ran
 
 
 def _counted(hasher, name, monkeypatch):
