@@ -14,6 +14,8 @@ from shared.transactions import TransactionMisusedError
 from tests.people import PASSWORD, some_email
 
 NEXT_PASSWORD = "another long enough password"
+SAME_BYTES = b"the same bytes for everybody"
+_OF_A_FILE = [("DELETE", ""), ("POST", "/restore"), ("DELETE", "")]
 
 
 async def _verification_tokens(client, inbox, email, count):
@@ -38,8 +40,8 @@ async def test_of_four_links_followed_at_once_one_verifies(attempt, client, inbo
 class _Account:
     """Everything that can be done to one account, by its person, by strangers who know the address, and by others."""
 
-    def __init__(self, client, admin, person, verify, reset):
-        self.client, self.admin, self.person = client, admin, person
+    def __init__(self, client, admin, person, file, verify, reset):
+        self.client, self.admin, self.person, self.file = client, admin, person, file
         self.verify, self.reset = verify, reset
 
     def operations(self):
@@ -62,6 +64,7 @@ class _Account:
             self._as_person("DELETE", f"/v1/auth/sessions/{self.person.session_id}"),
             *(self._as_person("PATCH", "/v1/users/me", json={"name": f"Ada {n}"}) for n in range(6)),
             *(self._upload(keyed=n % 2 == 0) for n in range(6)),
+            *(self._as_person(method, f"/v1/files/{self.file}{path}") for method, path in _OF_A_FILE),
             *(self._by_admin(action) for action in ("disable", "enable", "disable", "enable")),
             self._as_person("DELETE", "/v1/users/me", json={"password": self.person.password}),
         ]
@@ -93,33 +96,45 @@ class _Account:
 
     async def _upload(self, *, keyed):
         keys = {"Idempotency-Key": new_id().hex} if keyed else {}
-        files = {"file": ("a.txt", b"the same bytes for everybody", "text/plain")}
+        files = {"file": ("a.txt", SAME_BYTES, "text/plain")}
         return await self.client.post("/v1/files", files=files, headers={**self.person.headers, **keys})
 
 
-async def _account_of(client, admin, people, inbox):
+async def _account_of(client, admin, people, inbox, *, is_verified):
     person = await people.register()
+    if is_verified:
+        token = (await inbox.last(person.email)).token
+        await client.post("/v1/auth/email/verify", json={"token": token})
+        person = await people.sign_in(person.email)
+    files = {"file": ("a.txt", SAME_BYTES, "text/plain")}
+    file = (await client.post("/v1/files", files=files, headers=person.headers)).json()
     for _ in range(2):
         await client.post("/v1/auth/register", json={"email": person.email, "password": PASSWORD})
     await client.post("/v1/auth/password/forgot", json={"email": person.email})
     mails = await inbox.of(person.email)
-    verify = [mail.token for mail in mails if "verify-email" in mail.link]
+    # The link that has verified is used.
+    verify = [mail.token for mail in mails if "verify-email" in mail.link][is_verified:]
     reset = [mail.token for mail in mails if "reset-password" in mail.link]
-    return _Account(client, admin, person, verify, reset)
+    return _Account(client, admin, person, file["id"], verify, reset)
 
 
+@pytest.mark.parametrize("is_verified", [False, True], ids=["unverified", "verified"])
 @pytest.mark.parametrize("accounts", [1, 3], ids=["one_account", "several_accounts"])
 async def test_many_operations_at_once_end_without_deadlock_and_leave_a_consistent_state(
-    accounts, client, admin, people, inbox, work_off, rows, composition, monkeypatch
+    accounts, is_verified, client, admin, people, inbox, work_off, rows, composition, monkeypatch
 ):
     busy = _noted_deadlocks(monkeypatch)
-    crowd = [await _account_of(client, admin, people, inbox) for _ in range(accounts)]
+    crowd = [
+        await _account_of(client, admin, people, inbox, is_verified=is_verified) for _ in range(accounts)
+    ]
+    cleaning = composition.files.cleaning()
     for seed in range(3 if accounts == 1 else 1):
         operations = [operation for account in crowd for operation in account.operations()]
         random.Random(seed).shuffle(operations)
         assert len(operations) >= 40
-        answers = await asyncio.gather(*operations, work_off())
-        statuses = {answer.status_code: answer for answer in answers[:-1]}
+        removals = [cleaning.remove(account.file) for account in crowd]
+        answers = await asyncio.gather(*operations, work_off(), cleaning.sweep(), *removals)
+        statuses = {answer.status_code: answer for answer in answers[: len(operations)]}
         assert not [answer.text for status, answer in statuses.items() if status >= 500]
     await work_off()
     assert busy == []

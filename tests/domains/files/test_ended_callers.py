@@ -115,3 +115,43 @@ async def test_the_result_of_a_job_is_not_kept_for_an_owner_who_was_erased_meanw
     (job,) = await rows("SELECT owner_id, result FROM jobs.jobs WHERE id = $1", job_id)
     assert (job["owner_id"], job["result"]) == (None, None)
     assert await rows("SELECT 1 FROM files.files WHERE owner_id = $1", user.id) == []
+
+
+async def test_an_erasure_waits_for_the_end_of_an_upload_and_finds_all_of_it(
+    client, user, upload, composition, rows, work_off, stored, monkeypatch
+):
+    await upload(user, b"bytes that two files have")
+    ledger, holds_blob, proceed = composition.files.ledger(), asyncio.Event(), asyncio.Event()
+    keep_blob = ledger.keep_blob
+
+    async def kept_slowly(*arguments):
+        is_new = await keep_blob(*arguments)
+        holds_blob.set()
+        await proceed.wait()
+        return is_new
+
+    async def erase():
+        await _delete(client, None, user)
+        await work_off()
+
+    monkeypatch.setattr(ledger, "keep_blob", kept_slowly)
+    uploading = asyncio.create_task(upload(user, b"bytes that two files have"))
+    await asyncio.wait_for(holds_blob.wait(), 10)
+    erasing = asyncio.create_task(erase())
+    await _until_somebody_waits_for_a_lock(rows)
+    proceed.set()
+    await asyncio.gather(uploading, erasing)
+    await work_off()
+    for table in ("files.files", "files.usage", "files.texts"):
+        assert await rows(f"SELECT 1 FROM {table} WHERE owner_id = $1", user.id) == [], table
+    assert not [path for path in stored() if path.read_bytes() == b"bytes that two files have"]
+
+
+async def _until_somebody_waits_for_a_lock(rows):
+    async with asyncio.timeout(10):
+        while not await rows(
+            "SELECT 1 FROM pg_locks WHERE NOT granted AND database IN"
+            " (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
+            " UNION ALL SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+        ):
+            await asyncio.sleep(0.02)
