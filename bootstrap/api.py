@@ -20,6 +20,7 @@ from bootstrap.observation.processes import check_observation, observed
 from bootstrap.proxies import believe_proxies
 from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
+from shared.admissions import Admissions
 from shared.errors import AppError
 from shared.http import catalogue
 from shared.http.access_log import AccessLog
@@ -66,6 +67,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.container = container
     app.state.domains = served_domains(container)
     app.state.authenticator = container.auth.authenticator()
+    app.state.admissions = Admissions(app.state.authenticator)
     app.state.answers = container.idempotency.service()
     app.state.united = container.database().united
     app.state.compression = Compression(min_bytes=settings.compression_min_bytes)
@@ -134,6 +136,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
     finally:
         app.state.journal.settle()
+        await app.state.admissions.stop()
         # At the same time: each may have to wait for a server that doesn't answer.
         await asyncio.gather(_close(app), _end(observation))
 

@@ -1,9 +1,9 @@
 """Who is calling: known to every domain, decided by whoever implements `Authenticator`."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol, TypeVar
+from datetime import datetime
+from typing import Annotated, ClassVar, Protocol
 from uuid import UUID
 
 from fastapi import BackgroundTasks, Depends, Security
@@ -11,11 +11,7 @@ from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
-from shared.errors import AppError, DatabaseUnavailable, Forbidden
-
-T = TypeVar("T")
-ADMITTED_SECONDS = 2.0
-"""How long an answer that is under way goes on after its caller was shut out, at the most."""
+from shared.errors import AppError, Forbidden
 
 ADMIN_SCOPE = "admin"
 SCOPES = {ADMIN_SCOPE: "Everything that an administrator may do."}
@@ -23,11 +19,12 @@ SCOPES = {ADMIN_SCOPE: "Everything that an administrator may do."}
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller of an operation."""
+    """The caller of an operation. `expires_at`: when the token does; None: never."""
 
     user_id: UUID
     session_id: UUID | None
     scopes: frozenset[str]
+    expires_at: datetime | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -46,6 +43,10 @@ class Authenticator(Protocol):
             ExpiredAccessToken: its time is over.
             SessionEnded: its session has ended, or its account is disabled.
         """
+        ...
+
+    async def still_admitted(self, principals: Collection[Principal]) -> set[Principal]:
+        """Return those of these callers whose token and session go on, with one statement for all."""
         ...
 
     def is_use_new(self, principal: Principal) -> bool:
@@ -203,44 +204,3 @@ Caller = Annotated[Principal, Security(_caller)]
 
 Admin = Annotated[Principal, Security(_with_scope(ADMIN_SCOPE), scopes=[ADMIN_SCOPE])]
 """An administrator."""
-
-
-async def while_admitted(request: Request, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
-    """Pass on the items of an answer that takes long, until the caller's token is no good any more.
-
-    It ends like one that has no more items: what follows is told to whoever asks again.
-    """
-    loop, authenticator, token = (
-        asyncio.get_running_loop(),
-        request.app.state.authenticator,
-        _token_of(request),
-    )
-    admitted_at, following = loop.time(), asyncio.ensure_future(anext(items, None))
-    try:
-        while True:
-            await asyncio.wait({following}, timeout=ADMITTED_SECONDS)
-            if loop.time() - admitted_at >= ADMITTED_SECONDS:
-                if not await _is_admitted(authenticator, token):
-                    return
-                admitted_at = loop.time()
-            if not following.done():
-                continue
-            item = following.result()
-            if item is None:
-                return
-            yield item
-            following = asyncio.ensure_future(anext(items, None))
-    finally:
-        following.cancel()
-        await asyncio.wait({following})
-        await items.aclose()
-
-
-async def _is_admitted(authenticator: Authenticator, token: str) -> bool:
-    try:
-        await authenticator.authenticate(token)
-    except NotAuthenticated:
-        return False
-    except DatabaseUnavailable:
-        return True  # nobody can tell now
-    return True

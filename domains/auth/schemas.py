@@ -115,6 +115,7 @@ class LogInRow(SignInRow):
 class CallerRow(Row):
     """What is read of a session and its account to authenticate a request."""
 
+    id: UUID
     user_id: UUID
     ended_at: UtcDatetime | None
     absolute_expires_at: UtcDatetime

@@ -11,10 +11,11 @@ from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable, TooMany
 from domains.jobs.schemas import JobBody, JobRow, JobStatus
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.watcher import JobWatcher
+from shared.admissions import while_admitted
 from shared.http.answer_headers import sends
 from shared.http.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
 from shared.http.routing import Router, problems
-from shared.identity import Caller, while_admitted
+from shared.identity import Caller
 from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
@@ -22,8 +23,13 @@ router = Router(prefix="/v1/jobs", tags=["jobs"])
 Jobs = Annotated[JobService, Depends(accessor("jobs.service", JobService))]
 Watcher = Annotated[JobWatcher, Depends(accessor("jobs.watcher", JobWatcher))]
 RETRY_AFTER = "1"
+NOTHING_MORE = 204
+RECONNECT_MILLISECONDS = 2000
+"""Pause of a client before it reconnects: a process that is replaced has stopped listening by then."""
+
 _EVENT = (
-    'event: job\ndata: {"id":"0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42","kind":"files.process","status":"running",'
+    "retry: 2000\n\nevent: job\n"
+    'data: {"id":"0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42","kind":"files.process","status":"running",'
     '"progress":{"current":1,"total":4,"percent":25,"message":"small"},"attempt":1,"max_attempts":5}\nid: 4\n\n'
 )
 _ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"headers": sends("Location", "Retry-After")}}
@@ -69,12 +75,33 @@ async def read_job(job: OwnJob, jobs: Jobs, response: Response) -> JobBody:
     return jobs.body(job)
 
 
+async def _seen_revision(
+    job: OwnJob,
+    response: Response,
+    last_event_id: Annotated[
+        str | None,
+        Header(pattern=r"^\d{1,18}$", description="`id` of the last event that was seen.", examples=["4"]),
+    ] = None,
+) -> int:
+    """Return up to which revision the client knows the job; 204 if there is nothing more to tell.
+
+    An `id` from the future was given before the database was restored: the client knows another past.
+    """
+    seen = int(last_event_id or 0)
+    if job.is_over and seen == job.revision:
+        response.status_code = NOTHING_MORE
+    return seen if seen <= job.revision else 0
+
+
 @router.get(
     "/{job_id}/events",
     summary="Follow a job",
     response_class=EventSourceResponse,
     responses={
         200: {"content": {"text/event-stream": {"example": _EVENT}}},
+        NOTHING_MORE: {
+            "description": "The job has ended, and `Last-Event-ID` is its last event: do not reconnect."
+        },
         **problems(JobNotFound, TooManyInProgress, Busy),
     },
 )
@@ -84,20 +111,21 @@ async def follow_job(
     jobs: Jobs,
     watcher: Watcher,
     request: Request,
-    last_event_id: Annotated[
-        str | None,
-        Header(pattern=r"^\d{1,18}$", description="`id` of the last event that was seen.", examples=["4"]),
-    ] = None,
+    seen: Annotated[int, Depends(_seen_revision)],
 ) -> AsyncIterator[ServerSentEvent]:
-    """Send server-sent events: the job as it is now, then each change, until it is over. Comments keep the line open.
+    """Send server-sent events named `job`: the job as it is now, then each change, until it has ended.
 
-    The `data` of each event is what `GET /v1/jobs/{job_id}` shows.
+    The `data` of each event is what `GET /v1/jobs/{job_id}` shows. A comment every 15 seconds keeps the connection
+    open; `retry` says after how many milliseconds to reconnect.
 
-    After a broken line send the last `id` as `Last-Event-ID`: the present state follows if it is newer. The line ends
-    too when the access token does, or its session.
+    A client that reconnects sends the last `id` as `Last-Event-ID`: the present state follows if it is newer. Once the
+    job has ended and its last event was seen the answer is 204, which ends the reconnections of an `EventSource`.
+    The stream ends, too, when the access token or its session does: then the answer is 401.
     """
-    states = watcher.follow(job, after_revision=int(last_event_id or 0))
-    async for state in while_admitted(request, states):
+    if job.is_over and seen == job.revision:
+        return
+    yield ServerSentEvent(retry=RECONNECT_MILLISECONDS)
+    async for state in while_admitted(request, watcher.follow(job, after_revision=seen)):
         yield ServerSentEvent(data=jobs.body(state), event="job", id=str(state.revision))
 
 

@@ -1,9 +1,10 @@
 """SQL about sessions."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, select, update
 from sqlmodel import col
 from sqlmodel import select as select_model
 
@@ -15,18 +16,18 @@ from shared.repository import Repository, unlocked
 from shared.statements import Nothing, Statement
 from shared.transactions import current_session, lock_account_first, require_locked_account
 
-_CALLER = Statement(
-    select(
-        col(Session.user_id),
-        col(Session.ended_at),
-        col(Session.absolute_expires_at),
-        col(Account.status),
-        col(Account.role),
-        col(Account.scopes),
-    )
-    .join(Account, col(Account.user_id) == col(Session.user_id))
-    .where(col(Session.id) == bindparam("its_id")),
-    CallerRow,
+_callers = select(
+    col(Session.id),
+    col(Session.user_id),
+    col(Session.ended_at),
+    col(Session.absolute_expires_at),
+    col(Account.status),
+    col(Account.role),
+    col(Account.scopes),
+).join(Account, col(Account.user_id) == col(Session.user_id))
+_CALLER = Statement(_callers.where(col(Session.id) == bindparam("its_id")), CallerRow)
+_CALLERS = Statement(
+    _callers.where(col(Session.id) == any_(bindparam("their_ids", type_=ARRAY(Uuid())))), CallerRow
 )
 _BY_ID = Statement(
     select(*columns(Session, SessionRow)).where(col(Session.id) == bindparam("its_id")), SessionRow
@@ -100,6 +101,10 @@ class SessionRepository(Repository):
     async def caller(self, session_id: UUID) -> CallerRow | None:
         """Return what authenticates a request: the session and its account, in one statement."""
         return await self.database.fetch_one(_CALLER, its_id=session_id)
+
+    async def callers(self, session_ids: Collection[UUID]) -> list[CallerRow]:
+        """Return the same of several sessions; those that are gone are left out."""
+        return await self.database.fetch_all(_CALLERS, their_ids=list(session_ids))
 
     async def find(self, session_id: UUID) -> SessionRow | None:
         """Return a session."""

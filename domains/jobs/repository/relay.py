@@ -92,7 +92,7 @@ _RECOVER = Statement(
 _due = placed(
     select(*columns_to_place())
     .where(waiting, col(Job.run_at) <= now)
-    .order_by(col(Job.run_at))
+    .order_by(col(Job.run_at), col(Job.turn), col(Job.id))
     .limit(BATCH)
     .with_for_update(skip_locked=True)
 )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from contextvars import Context
 from typing import Protocol
 from uuid import UUID
 
@@ -14,6 +15,9 @@ from shared.logging import get_logger
 logger = get_logger(__name__)
 PAUSE = 0.3
 """Seconds between two looks at the watched jobs."""
+
+OUTAGE_PAUSE = 5.0
+"""Seconds until the next look after one that failed."""
 
 
 class JobReader(Protocol):
@@ -31,7 +35,7 @@ class JobWatcher:
         self._jobs = jobs
         self._watched: Counter[UUID] = Counter()
         self._latest: dict[UUID, JobRow | None] = {}
-        self._looked = asyncio.Condition()
+        self._changes: dict[UUID, asyncio.Event] = {}
         self._poller: asyncio.Task[None] | None = None
 
     async def follow(self, job: JobRow, *, after_revision: int = 0) -> AsyncGenerator[JobRow]:
@@ -53,22 +57,22 @@ class JobWatcher:
             self._leave(job.id)
 
     async def _changed(self, job_id: UUID, seen: int) -> JobRow | None:
-        async with self._looked:
-            while True:
-                latest = self._latest.get(job_id)
-                if latest is None or latest.revision > seen or latest.is_over:
-                    return latest
-                await self._looked.wait()
+        while True:
+            latest = self._latest.get(job_id)
+            if latest is None or latest.revision > seen or latest.is_over:
+                return latest
+            await self._changes.setdefault(job_id, asyncio.Event()).wait()
 
     def _leave(self, job_id: UUID) -> None:
         self._watched[job_id] -= 1
         if self._watched[job_id] <= 0:
             del self._watched[job_id]
             self._latest.pop(job_id, None)
+            self._changes.pop(job_id, None)
 
     def _ensure_poller(self) -> None:
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll())
+            self._poller = asyncio.create_task(self._poll(), context=Context())
 
     async def _poll(self) -> None:
         while self._watched:
@@ -76,16 +80,17 @@ class JobWatcher:
             try:
                 await self._look()
             except DatabaseUnavailable:
-                logger.warning("watcher_waits_for_the_database")
-                await asyncio.sleep(1)
+                logger.warning("watcher_waits_for_the_database", watched=len(self._watched))
+                await asyncio.sleep(OUTAGE_PAUSE)
+            except Exception:
+                logger.exception("watcher_look_failed")
+                await asyncio.sleep(OUTAGE_PAUSE)
 
     async def _look(self) -> None:
         watched = list(self._watched)
         found = {job.id: job for job in await self._jobs.find_many(watched)}
-        async with self._looked:
-            for job_id in watched:
-                self._learn(job_id, found.get(job_id))
-            self._looked.notify_all()
+        for job_id in watched:
+            self._learn(job_id, found.get(job_id))
 
     def _learn(self, job_id: UUID, job: JobRow | None) -> None:
         """Remember what was read of a job; None: it is gone.
@@ -94,8 +99,12 @@ class JobWatcher:
         """
         known = self._latest.get(job_id)
         is_older = job is not None and known is not None and job.revision < known.revision
-        if job_id in self._watched and not is_older:
-            self._latest[job_id] = job
+        if job_id not in self._watched or is_older:
+            return
+        self._latest[job_id] = job
+        is_changed = job is None or known is None or job.revision > known.revision
+        if is_changed and job_id in self._changes:
+            self._changes.pop(job_id).set()  # only the streams of this job wake up
 
     async def stop(self) -> None:
         """End the poller."""
