@@ -89,13 +89,10 @@ async def test_execute_works_for_every_operation_as_it_is_filled_in(
     registering = document["paths"]["/v1/auth/register"]["post"]["requestBody"]
     example = registering["content"]["application/json"]["example"]
     await visitors.arrive(example, email=example["email"])
-    waiting = list(operations(document))
-    shown = without_refusals(document)
     refused: list[str] = []
 
-    async def work(page: DocsPage) -> None:
-        while waiting:
-            name, operation = waiting.pop()
+    async def work(page: DocsPage, shown: dict) -> None:
+        for name, operation in operations(shown):
             method, _, path = name.partition(" ")
             is_admin = any(scopes for scheme in operation["security"] for scopes in scheme.values())
             person = await visitors.arrive(example, is_admin=is_admin)
@@ -110,19 +107,22 @@ async def test_execute_works_for_every_operation_as_it_is_filled_in(
             refused.extend(f"{name}: {said}" for said in complaints(answer, operation, path, ids))
 
     async with running_browser(BROWSER) as browser:
-        pages = [await DocsPage.open(await browser.new_context(), api, shown) for _ in range(PAGES)]
-        await asyncio.gather(*[work(page) for page in pages])
+        shares = [share_of(document, number) for number in range(PAGES)]
+        pages = [await DocsPage.open(await browser.new_context(), api, share) for share in shares]
+        await asyncio.gather(*[work(page, share) for page, share in zip(pages, shares, strict=True)])
     assert refused == []
     assert [offence for page in pages for offence in page.offences] == []
 
 
-def without_refusals(document: dict) -> dict:
-    """Return the document without the answers that are errors: drawing them takes most of a page's time."""
-    kept = copy.deepcopy(document)
-    for _, operation in operations(kept):
+def share_of(document: dict, number: int) -> dict:
+    """Return the document with the operations of one page, without their errors: drawing takes most of the time."""
+    share = copy.deepcopy(document)
+    paths = list(share["paths"].items())[number::PAGES]
+    share["paths"] = dict(paths)
+    for _, operation in operations(share):
         for status in [status for status in operation["responses"] if status[0] in "45"]:
             del operation["responses"][status]
-    return kept
+    return share
 
 
 def complaints(answer: Answer, operation: dict, path: str, ids: dict[str, str]) -> list[str]:
