@@ -1,0 +1,120 @@
+"""Requests that are made to break a server: each gets a coded refusal, and costs little to answer."""
+
+import json
+import time
+
+import httpx
+import pytest
+
+REGISTER, TOKEN, FILES = "/v1/auth/register", "/v1/auth/token", "/v1/files"
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+QUICK = 1.0
+"""Seconds of this process's own time, with much to spare: what is quadratic takes minutes."""
+
+
+async def refused(client: httpx.AsyncClient, method: str, path: str, **how: object) -> tuple[int, str]:
+    """Send a request; return status and code of its problem document, which is UTF-8 whatever was sent."""
+    began = time.process_time()
+    answer = await client.request(method, path, **how)
+    assert time.process_time() - began < QUICK
+    problem = json.loads(answer.content.decode("utf-8"))
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["status"] == answer.status_code
+    return answer.status_code, problem["code"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 100_000, 400),
+        (b"[" * 100_000 + b"]" * 100_000, 400),
+        (b'{"a":' * 201 + b"1" + b"}" * 201, 400),
+        (b"{" + b",".join(b'"k%d":1' % number for number in range(100_000)) + b"}", 413),
+        (b"{" + b",".join(b'"k%d":1' % number for number in range(50_000)) + b"}", 400),
+        (b'{"email":' + b"9" * 5000 + b"}", 400),
+        (b'{"email":1' + b"0" * 4000 + b"}", 422),
+        (b'{"email":"\\ud800"}', 400),
+        (b'{"email":"\\u0000"}', 400),
+        (b'{"email":NaN}', 400),
+        (b'{"email":1e999}', 400),
+        (b'{"email":"a","email":"b"}', 400),
+        (b"\xef\xbb\xbf{}", 400),
+        ('{"email":"a"}'.encode("utf-16"), 400),
+        (b'{"email":"\xff"}', 400),
+    ],
+    ids=lambda value: None if isinstance(value, int) else repr(value[:24]),
+)
+async def test_no_body_breaks_the_reader_of_json(body: bytes, status: int, client: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    answered, _ = await refused(client, "POST", REGISTER, content=body, headers=headers)
+    assert answered == status
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"a;" * 100_000, 422),
+        (b"a=1&" * 20_000, 422),
+        (b"&" * 200_000, 422),
+        (b"%" * 100_000, 422),
+        (b"=" * 100_000, 422),
+    ],
+    ids=["semicolons", "fields", "ampersands", "percents", "equals"],
+)
+async def test_no_form_breaks_its_reader(body: bytes, status: int, client: httpx.AsyncClient) -> None:
+    answered, _ = await refused(client, "POST", TOKEN, content=body, headers=FORM)
+    assert answered in {400, 413, status}
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("&".join(f"p{number}=1" for number in range(5000)), 400),
+        ("limit=1&" * 900, 422),
+        ("&" * 8000 + "limit=0", 422),
+        ("q=%ff", 400),
+        ("q=%00", 400),
+        (f"limit={10**30}", 422),
+        ("limit=1e3", 422),
+        ("cursor=WyItY3JlYXRlZF9hdCJd", 400),
+        ("cursor=%F0%9F%98%80", 400),
+        ("sort=storage_key", 422),
+        ("sort=-sha256", 422),
+        ("sort=created_at;drop", 422),
+        ("owner_id=0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42", 422),
+        ("tag[]=a", 422),
+        ("__proto__=a", 422),
+    ],
+)
+async def test_no_query_breaks_a_list(query: str, status: int, client: httpx.AsyncClient, user) -> None:
+    answered, _ = await refused(client, "GET", f"{FILES}?{query}", headers=user.headers)
+    assert answered == status
+
+
+@pytest.mark.parametrize("q", ["-" * 30, '"' * 199, "or " * 60, "-a" * 99, "(" * 200, "!" * 200, "a:*&" * 40])
+async def test_a_search_for_signs_alone_finds_nothing(q: str, client: httpx.AsyncClient, user) -> None:
+    answer = await client.get(FILES, params={"q": q}, headers=user.headers)
+    assert answer.status_code in {200, 422}, answer.text
+    assert answer.json().get("data", []) == []
+
+
+async def test_ten_thousand_ranges_are_refused_at_once(client: httpx.AsyncClient, user) -> None:
+    files = {"file": ("a.txt", b"0123456789", "text/plain")}
+    file = (await client.post(FILES, files=files, headers=user.headers)).json()
+    ranges = "bytes=" + ",".join(f"0-{number}" for number in range(10_000))
+    path, headers = f"{FILES}/{file['id']}/content", user.headers | {"Range": ranges}
+    assert await refused(client, "GET", path, headers=headers) == (416, "files.range_not_satisfiable")
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "one"}])
+async def test_a_boundary_of_one_character_costs_no_more(
+    key: dict[str, str], client: httpx.AsyncClient, user
+) -> None:
+    head = b'--a\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+    body = head + b"a\n" * 500_000 + b"\r\n--a--\r\n"
+    headers = user.headers | key | {"Content-Type": "multipart/form-data; boundary=a"}
+    began = time.process_time()
+    answer = await client.post(FILES, content=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["size"] == 1_000_000
+    assert time.process_time() - began < QUICK
