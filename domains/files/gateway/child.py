@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from domains.files.errors import ParserLimit, SandboxUnavailable
+from domains.files.gateway.failures import unavailable
 from domains.files.gateway.protocol import (
     ANSWERED,
     LONGEST_LINE,
@@ -22,12 +22,10 @@ from domains.files.gateway.protocol import (
     encoded,
 )
 from domains.files.gateway.verification import unconfined_because
-from shared.logging import get_logger
 
 _START_SECONDS = 30
 _LOOK_SECONDS = 0.5
 """How often the processor time of an operation is looked at."""
-_log = get_logger(__name__)
 
 
 class Child:
@@ -94,8 +92,10 @@ class Child:
 
     async def end(self) -> None:
         """Kill it. Safe to call at any time."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             self._process.kill()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         if self._loop is asyncio.get_running_loop():
             await asyncio.shield(self._gone())
 
@@ -119,6 +119,17 @@ class Child:
         reason = await asyncio.to_thread(unconfined_because, self.pid, was_root=os.geteuid() == 0)
         if reason is not None:
             raise unavailable(f"The process is not confined: {reason}.")
+        self._require_right_to_end()
+
+    def _require_right_to_end(self) -> None:
+        try:
+            os.kill(self.pid, 0)
+        except PermissionError as error:
+            message = (
+                "The worker runs as root and may not end the process. Run the workers of the queue `files` as another"
+                " user, or give them CAP_KILL."
+            )
+            raise unavailable(message) from error
 
     async def _exchange(self, message: dict[str, Any]) -> bytes:
         if self._process.stdin is None or self._process.stdout is None:
@@ -155,18 +166,6 @@ class Child:
             return time.clock_gettime((~self.pid << 3) | 2)
         except OSError:
             return 0
-
-
-def unavailable(reason: str) -> SandboxUnavailable:
-    """Return the error for the caller; the reason is for operators, in the log and on the error."""
-    _log.error("sandbox_unavailable", reason=reason)
-    return SandboxUnavailable(reason=reason)
-
-
-def broken(reason: str) -> ParserLimit:
-    """Return the error of a process that was ended, for a limit or for nonsense."""
-    _log.warning("sandbox_process_ended", reason=reason)
-    return ParserLimit()
 
 
 def _environment(folder: Path, memory: int) -> dict[str, str]:

@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from domains.files.gateway.child import Child, broken, unavailable
+from domains.files.gateway.child import Child
+from domains.files.gateway.failures import broken, unavailable
 from domains.files.gateway.protocol import REFUSALS, Done, Failed, Refused, check_content, checked_facts
 from domains.files.gateway.scratch import Scratch
 from domains.files.settings import FilesSettings

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 
+from domains.files.gateway.failures import unavailable
 from shared.ids import new_id
 
 _YOUNG_SECONDS = 60
@@ -36,13 +37,7 @@ class Scratch:
     def folder(self) -> Path:
         """The folder, made if it is not there."""
         if self._folder is None or not self._folder.exists():
-            if self._base is not None:
-                self._base.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix="tulou-files-", dir=self._base)).resolve()
-            self._let_enter(self._folder)
-            self._lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            _remove_orphans(self._folder.parent)
+            self._folder = self._made()
         return self._folder
 
     @asynccontextmanager
@@ -64,8 +59,7 @@ class Scratch:
         relative = path.relative_to(self.folder)
         opened = os.open(path, _EXISTING_FILE)
         try:
-            if self._user is not None:
-                os.fchown(opened, -1, self._user)
+            self._give(opened)
             os.fchmod(opened, 0o440)
         finally:
             os.close(opened)
@@ -77,8 +71,7 @@ class Scratch:
         path = workspace / f"made-{new_id()}"
         opened = os.open(path, _NEW_FILE, 0o600)
         try:
-            if self._user is not None:
-                os.fchown(opened, self._user, self._user)
+            self._give(opened, owner=self._user)
             yield Output(str(path.relative_to(self.folder)), opened)
         finally:
             os.close(opened)
@@ -92,10 +85,37 @@ class Scratch:
             os.close(self._lock)
             self._folder = None
 
+    def _made(self) -> Path:
+        if self._base is not None:
+            self._base.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="tulou-files-", dir=self._base)).resolve()
+        try:
+            self._let_enter(folder)
+        except BaseException:
+            folder.rmdir()
+            raise
+        self._lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        _remove_orphans(folder.parent)
+        return folder
+
     def _let_enter(self, folder: Path) -> None:
         if self._user is not None:
-            os.chown(folder, -1, self._user)
+            self._give(folder)
             folder.chmod(0o710)
+
+    def _give(self, what: int | Path, *, owner: int | None = None) -> None:
+        """Change the group, and the owner if one is given, to the confined process's, if it has a user of its own."""
+        if self._user is None:
+            return
+        try:
+            os.chown(what, -1 if owner is None else owner, self._user)
+        except PermissionError as error:
+            message = (
+                "The worker runs as root and may not give files to the process. Run the workers of the queue `files`"
+                " as another user, or give them CAP_CHOWN."
+            )
+            raise unavailable(message) from error
 
 
 class Output:

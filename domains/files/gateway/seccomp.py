@@ -67,8 +67,9 @@ RULES: dict[str, Alternatives] = {
     "prctl": _one_of(0, 15, 16),
     # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
     "fcntl": _one_of(1, 0, 1, 2, 3, 4, 1030),
-    # MADV_NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP
-    "madvise": _one_of(2, 0, 1, 2, 3, 4, 8, 14, 15, 16, 17),
+    # MADV_NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP, GUARD_INSTALL
+    # and GUARD_REMOVE, with which newer C libraries guard the stacks of threads
+    "madvise": _one_of(2, 0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 102, 103),
     # TCGETS, FIONCLEX, FIOCLEX
     "ioctl": _one_of(1, 0x5401, 0x5450, 0x5451),
 }

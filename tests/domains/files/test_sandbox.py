@@ -19,6 +19,7 @@ from domains.files.errors import (
 )
 from domains.files.gateway.rendering.kinds import KINDS
 from domains.files.gateway.sandbox import Sandbox
+from domains.files.gateway.scratch import Output
 from domains.files.settings import FilesSettings
 
 DATA = Path(__file__).parents[2] / "data"
@@ -347,6 +348,16 @@ async def test_the_worker_follows_nothing_that_the_child_leaves(tmp_path, leave)
     with pytest.raises(ParserLimit):
         await make(sandbox)
     assert secret.read_text() == "text"
+    await sandbox.stop()
+
+
+async def test_a_worker_that_read_the_output_by_its_name_would_follow_a_link(tmp_path, monkeypatch):
+    secret = tmp_path / "secret"
+    secret.write_text("text")
+    sandbox = of(tmp_path, MADE + f"os.unlink(path); os.symlink({str(secret)!r}, path)" + SAID)
+    by_name = lambda output, _most: (sandbox._scratch.folder / output.name).read_bytes()  # noqa: E731
+    monkeypatch.setattr(Output, "read", by_name)
+    assert await make(sandbox) == b"text"
     await sandbox.stop()
 
 

@@ -35,14 +35,20 @@ class Place:
                 os.chown(path, self.user, self.user)
 
     def attacked(
-        self, *kinds: str, without: str = "nothing", verified: bool = True, missing: Sequence[int] = ()
+        self,
+        *kinds: str,
+        without: str = "nothing",
+        verified: bool = True,
+        missing: Sequence[int] = (),
+        capabilities: Sequence[int] = (),
     ) -> dict[str, dict]:
         """Have the worker's renderer attack; return what came of it, by kind of thread.
 
-        It lacks the layer `without`; the worker looks at its threads if `verified`; the kernel lacks `missing` calls.
+        It lacks the layer `without`; the worker looks at its threads if `verified`; the kernel lacks the calls
+        `missing`, and the worker the `capabilities`.
         """
         order = {"folder": str(self.folder), "kinds": kinds, "without": without, "verified": verified}
-        launch = json.dumps({"user": self.user, "missing": list(missing)})
+        launch = json.dumps({"user": self.user, "missing": missing, "without_capabilities": capabilities})
         done = subprocess.run(
             [
                 *(sys.executable, "-I", str(LAUNCH), launch),

@@ -1,4 +1,4 @@
-"""Start a program as a plain user, or on a kernel that seems to lack some system calls.
+"""Start a program as a plain user, without some capabilities, or on a kernel that seems to lack some system calls.
 
     python -I launch.py '{"user": 61234, "missing": [444, 445, 446]}' PROGRAM ARGUMENTS...
 
@@ -12,7 +12,7 @@ import os
 import struct
 import sys
 
-_KEEP_CAPABILITIES, _NO_NEW_PRIVILEGES, _SECCOMP, _AMBIENT = 8, 38, 22, 47
+_DROP_FROM_BOUNDING_SET, _KEEP_CAPABILITIES, _NO_NEW_PRIVILEGES, _SECCOMP, _AMBIENT = 24, 8, 38, 22, 47
 _READ_SEARCH = 2
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -55,6 +55,8 @@ if __name__ == "__main__":
     wanted = json.loads(sys.argv[1])
     if wanted.get("user") is not None and os.geteuid() == 0:
         become(wanted["user"])
+    for capability in wanted.get("without_capabilities", []):
+        checked(libc.prctl(_DROP_FROM_BOUNDING_SET, capability, 0, 0, 0))
     if wanted.get("missing"):
         lack(wanted["missing"])
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606  # that is what this is for

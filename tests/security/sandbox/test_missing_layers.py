@@ -18,6 +18,7 @@ from tests.domains.files.asking import PHOTO, get
 from tests.installations import settings_of_its_own
 from tests.security.sandbox import hostile
 from tests.security.sandbox.conftest import LAUNCH
+from tests.security.sandbox.test_taken_over import worked
 
 LANDLOCK = (444, 445, 446)
 CHANGE_USER = REFUSED["setresuid"][("x86_64", "aarch64").index(platform.machine())]
@@ -32,6 +33,26 @@ CHANGE_USER = REFUSED["setresuid"][("x86_64", "aarch64").index(platform.machine(
 )
 def test_a_kernel_without_a_layer_opens_nothing(place, calls, sentence) -> None:
     assert sentence in place.attacked("main", missing=calls)["main"]["unavailable"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "sentence"),
+    [
+        pytest.param(0, "or give them CAP_CHOWN", id="CAP_CHOWN"),
+        pytest.param(5, "or give them CAP_KILL", id="CAP_KILL"),
+        pytest.param(6, "give them CAP_SETUID and CAP_SETGID", id="CAP_SETGID"),
+        pytest.param(7, "give them CAP_SETUID and CAP_SETGID", id="CAP_SETUID"),
+    ],
+)
+def test_root_without_a_capability_that_it_needs_opens_nothing(root_place, capability, sentence) -> None:
+    told = root_place.attacked("main", capabilities=[capability])
+    assert sentence in told["main"]["unavailable"]
+
+
+def test_root_needs_no_more_than_these_capabilities(root_place) -> None:
+    others = set(range(40)) - {0, 2, 5, 6, 7}  # and the one to read this interpreter, which only root may
+    outcomes = root_place.attacked("main", capabilities=sorted(others))["main"]["outcomes"]
+    assert worked(outcomes) == set()
 
 
 def test_root_that_cannot_change_its_user_opens_nothing(root_place) -> None:

@@ -6,7 +6,6 @@ python -m tests.security.sandbox.worker '{"folder": ..., "kinds": [...], "withou
 import asyncio
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -30,9 +29,7 @@ async def main(order: dict[str, Any]) -> None:
         child.unconfined_because = lambda *_arguments, **_named: None
     inherited = os.open(outside / "secret", os.O_RDONLY)
     os.set_inheritable(inherited, True)  # the function's signature
-    # Signals and the like would reach it if they were let through: it belongs to the renderer's user.
-    user = USER if os.geteuid() == 0 else None
-    victim = subprocess.Popen(["/bin/sleep", "100"], user=user, group=user, extra_groups=[] if user else None)  # noqa: ASYNC220
+    victim = started_victim()
     with socket.create_server(("127.0.0.1", 0)) as server:
         facts = os.fstat(inherited)
         target = {
@@ -52,9 +49,20 @@ async def main(order: dict[str, Any]) -> None:
         try:
             told = {kind: await attacked(order, kind, target) for kind in order["kinds"]}
         finally:
-            victim.send_signal(signal.SIGKILL)
-            victim.wait()
+            victim.communicate()
     sys.stdout.write(json.dumps(told))
+
+
+def started_victim() -> subprocess.Popen[bytes]:
+    """Start a process of the renderer's user, whom signals and the like would reach if they were let through.
+
+    It ends with its standard input.
+    """
+    own = {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
+    try:
+        return subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, **own)
+    except PermissionError:
+        return subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE)
 
 
 async def attacked(order: dict[str, Any], kind: str, target: dict[str, Any]) -> dict[str, Any]:
