@@ -132,9 +132,16 @@ class ContentRow(Row):
     content_type: str
     sha256: str
     status: str
+    facts: dict[str, Any]
     created_at: datetime
     deleted_at: datetime | None
     storage_key: str
+
+    @property
+    def media_type(self) -> str:
+        """The value of Content-Type: with the encoding if it is known."""
+        charset = self.facts.get("charset")
+        return self.content_type if charset is None else f"{self.content_type}; charset={charset}"
 
 
 class UsageRow(Row):
@@ -282,7 +289,7 @@ class FileBody(RevisedBody):
     )
     tags: list[str] = Field(description="What to find it by.", examples=[["2026", "family"]])
     facts: dict[str, Any] = Field(
-        description="`width` and `height` of images, `pages` of documents.",
+        description="`width` and `height` of images, `pages` of documents, `charset` of text that is Unicode.",
         examples=[{"width": 1024, "height": 768}],
     )
     renditions: list[RenditionBody] = Field(description="What is made of it.")

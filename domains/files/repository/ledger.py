@@ -70,6 +70,7 @@ _STORE = Statement(
         name=bindparam("new_name"),
         size=_number("new_size"),
         content_type=bindparam("new_type"),
+        facts=bindparam("new_facts"),
         sha256=bindparam("new_sha256"),
         client_metadata=bindparam("new_metadata"),
         tags=bindparam("new_tags"),

@@ -30,7 +30,11 @@ _HARMLESS = {
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """Stored bytes that a client may download. `size` in bytes, `sha256` hexadecimal."""
+    """Stored bytes that a client may download. `size` in bytes, `sha256` hexadecimal.
+
+    `encoded_here` is for what this server made: only that may be shown inside a page. The bytes that were uploaded
+    never are, whatever their type.
+    """
 
     storage_key: str
     size: int
@@ -38,6 +42,7 @@ class Representation:
     content_type: str
     name: str
     modified_at: datetime
+    encoded_here: bool = False
 
     @property
     def validators(self) -> Validators:
@@ -45,13 +50,15 @@ class Representation:
         return Validators(f'"{self.sha256}"', self.modified_at)
 
     def headers(self, disposition: Disposition) -> dict[str, str]:
-        """Return the headers of every answer about it; only what we encoded ourselves is shown inline."""
-        kind: Disposition = disposition if self.content_type in INLINE_TYPES else "attachment"
+        """Return the headers of every answer about it."""
+        shown = self.encoded_here and self.content_type in INLINE_TYPES
+        kind: Disposition = disposition if shown else "attachment"
         return {
             **_HARMLESS,
             "Accept-Ranges": "bytes",
             "Cache-Control": "private, no-cache",
             "Content-Disposition": content_disposition(kind, self.name),
+            "Content-Type": self.content_type,
             "ETag": self.validators.etag,
             "Last-Modified": self.validators.last_modified,
             "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(self.sha256)).decode()}:",
@@ -77,8 +84,7 @@ async def deliver(
     if what.validators.is_not_modified(request.headers):
         return Response(status_code=304, headers={name: headers[name] for name in ("ETag", "Cache-Control")})
     if request.method == "HEAD":
-        headers |= {"Content-Length": str(what.size), "Content-Type": what.content_type}
-        return Response(headers=headers)
+        return Response(headers=headers | {"Content-Length": str(what.size)})
     ranges = []
     if what.validators.continues(request.headers):
         ranges = ranges_of(request.headers.get("range"), what.size, at_most=max_ranges)
@@ -97,9 +103,7 @@ async def _one(
     if ranges:
         extra["Content-Range"] = part.content_range(what.size)
     body = await _begun(library.read(what.storage_key, part.start, part.end))
-    return _Streamed(
-        body, status_code=206 if ranges else 200, headers={**headers, **extra}, media_type=what.content_type
-    )
+    return _Streamed(body, status_code=206 if ranges else 200, headers={**headers, **extra})
 
 
 async def _several(
@@ -126,8 +130,11 @@ async def _several(
     return _Streamed(
         await _begun(body()),
         status_code=206,
-        headers={**headers, "Content-Length": str(length)},
-        media_type=f"multipart/byteranges; boundary={boundary}",
+        headers={
+            **headers,
+            "Content-Length": str(length),
+            "Content-Type": f"multipart/byteranges; boundary={boundary}",
+        },
     )
 
 

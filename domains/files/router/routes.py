@@ -228,7 +228,7 @@ async def download_file(
         content.storage_key,
         content.size,
         content.sha256,
-        content.content_type,
+        content.media_type,
         content.name,
         content.created_at,
     )
@@ -306,7 +306,13 @@ async def download_rendition(  # FastAPI names them
         return JSONResponse(body, status_code=202, headers={"Retry-After": "1", "Cache-Control": "no-store"})
     ending = "webp" if row.content_type == "image/webp" else "txt"
     what = Representation(
-        row.storage_key, row.size, row.sha256, row.content_type, f"{row.name}.{ending}", row.updated_at
+        row.storage_key,
+        row.size,
+        row.sha256,
+        row.content_type,
+        f"{row.name}.{ending}",
+        row.updated_at,
+        encoded_here=True,
     )
     return await deliver(
         request,

@@ -58,6 +58,6 @@ class Renderer(Protocol):
 class Sniffer(Protocol):
     """Tells a content type from the first bytes."""
 
-    def __call__(self, head: bytes, *, complete: bool) -> str:
-        """Return the content type; `complete` when `head` is the whole file."""
+    def __call__(self, head: bytes, *, complete: bool) -> tuple[str, str | None]:
+        """Return content type, and encoding if it is Unicode text; `complete` when `head` is the whole file."""
         ...

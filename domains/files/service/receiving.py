@@ -1,6 +1,7 @@
 """The bytes of one upload on their way into the store: counted, hashed, looked at and refused in passing."""
 
 import asyncio
+import codecs
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from fnmatch import fnmatchcase
@@ -15,7 +16,9 @@ _NEVER = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml"})
 
 
 class Intake:
-    """Passes an upload through; afterwards `size`, `sha256` and `content_type` are known.
+    """Passes an upload through; afterwards `size`, `sha256`, `content_type` and `charset` are known.
+
+    `charset` is the encoding of text if all of it is Unicode: what isn't can't be told.
 
     `make_room(size)` is called before bytes beyond what was promised are let through.
     """
@@ -31,12 +34,14 @@ class Intake:
     ) -> None:
         self.size = 0
         self.content_type = ""
+        self.charset: str | None = None
         self._chunks = chunks
         self._settings = settings
         self._sniff = sniff
         self._make_room = make_room
         self._expected = expected_digest
         self._digest = hashlib.sha256()
+        self._utf_8 = codecs.getincrementaldecoder("utf-8")()
 
     @property
     def sha256(self) -> str:
@@ -60,13 +65,23 @@ class Intake:
             if hashing is not None:
                 await hashing
             # In a thread, while the piece before is being stored and the next arrives.
-            hashing = asyncio.ensure_future(asyncio.to_thread(self._digest.update, piece))
+            hashing = asyncio.ensure_future(asyncio.to_thread(self._look_at, piece))
             yield piece
             piece = await anext(pieces, b"")
         if hashing is not None:
             await hashing
+        self._look_at(b"", final=True)
         if self._expected is not None and self._digest.digest() != self._expected:
             raise DigestMismatch
+
+    def _look_at(self, piece: bytes, *, final: bool = False) -> None:
+        """Hash the next piece. Only the first was looked at before the text was taken for UTF-8: look at all."""
+        self._digest.update(piece)
+        if self.charset == "utf-8":
+            try:
+                self._utf_8.decode(piece, final=final)
+            except UnicodeDecodeError:
+                self.charset = None
 
     async def _count(self, arrived: int) -> None:
         self.size += arrived
@@ -75,7 +90,7 @@ class Intake:
         await self._make_room(self.size)
 
     def _accept_type(self, first_piece: bytes) -> None:
-        self.content_type = self._sniff(first_piece[:_HEAD], complete=len(first_piece) <= _HEAD)
+        self.content_type, self.charset = self._sniff(first_piece[:_HEAD], complete=len(first_piece) <= _HEAD)
         allowed = self._settings.files_allowed_types
         if self.content_type in _NEVER or not any(
             fnmatchcase(self.content_type, pattern) for pattern in allowed

@@ -12,7 +12,7 @@ DOCUMENTS = frozenset({"application/pdf"})
 WEBP = "image/webp"
 TEXT = "text/plain; charset=utf-8"
 INLINE_TYPES = frozenset({WEBP})
-"""What we encoded ourselves may be shown inside a page; nothing else may."""
+"""What is encoded here and may be shown inside a page."""
 
 
 @dataclass(frozen=True, slots=True)

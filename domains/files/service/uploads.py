@@ -181,6 +181,7 @@ class UploadService:
                 name=upload.name,
                 size=intake.size,
                 type=intake.content_type,
+                facts={"charset": intake.charset} if intake.charset else {},
                 sha256=intake.sha256,
                 metadata=details.metadata,
                 tags=details.tags,

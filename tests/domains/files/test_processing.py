@@ -27,6 +27,7 @@ class Workshop:
             content_type=content_type,
             sha256="00",
             status="processing",
+            facts={},
             created_at=NOW,
             deleted_at=None,
             storage_key="blobs/a",
