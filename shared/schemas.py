@@ -1,7 +1,7 @@
 """Bases of request and response bodies, and of the rows that repositories read."""
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -17,7 +17,17 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # the first day of the year 1 or the last of 9999, somewhere else
+        message = "must lie in the years 1 to 9999 in UTC"
+        raise ValueError(message) from error
+
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment with a time zone, kept in UTC (RFC 3339)."""
 
 

@@ -39,6 +39,54 @@ def test_what_is_stored_is_shown_in_one_form(type_, given, expected):
     assert shown(type_, expected) == expected
 
 
+ODD = (
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59",
+    "2016-12-31T23:59:60Z",
+    "9999999999-01-01T00:00:00Z",
+    "2026-02-31T00:00:00Z",
+    "2026-01-01T00:00:00+99:99",
+    "2026-02-31",
+    "0000-01-01",
+    "\u0661",
+    "9" * 5000,
+    "NaN",
+    "sNaN",
+    "1E+400",
+    float("nan"),
+    2**70,
+    [],
+    None,
+    b"\xff",
+    "a@" + "b" * 300,
+    "a@[::1]",
+    "https://[",
+    "https://\x00",
+    "http://xn--" + "9" * 70,
+    "\ud800",
+)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        field_types.WholeNumber,
+        field_types.WholeNumberInAddress,
+        field_types.CalendarDate,
+        field_types.Moment,
+        field_types.ExactNumber,
+        field_types.MoneyAmount,
+        field_types.CurrencyCode,
+        field_types.MailAddress,
+        field_types.WebAddress,
+    ],
+)
+@pytest.mark.parametrize("given", ODD, ids=lambda given: repr(given)[:30])
+def test_no_type_fails_otherwise_than_by_refusing(type_, given):
+    with pytest.raises(ValidationError):
+        TypeAdapter(type_).validate_python(given)
+
+
 @pytest.mark.parametrize(
     ("type_", "given"),
     [
