@@ -31,8 +31,9 @@ class _Limit:
 
     @property
     def quota(self) -> Quota:
-        """What clients are told of it."""
-        return Quota(self.kind, self.most, self.window)
+        """What clients are told of it: not whether the account is known in their network."""
+        kind = AttemptKind.LOGIN_ADDRESS if self.kind is AttemptKind.LOGIN_PAIR else self.kind
+        return Quota(kind, self.most, self.window)
 
 
 @dataclass(frozen=True, slots=True)

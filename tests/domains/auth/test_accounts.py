@@ -27,6 +27,34 @@ async def test_disabling_works_on_the_next_request(client, user, admin, sign_in,
     assert (await sign_in(user.email, user.password)).status_code == 200
 
 
+async def test_a_disabled_account_keeps_its_files_and_can_do_nothing(
+    client, user, admin, inbox, sign_in, refresh
+):
+    files = {"file": ("a.txt", b"kept", "text/plain")}
+    file = (await client.post("/v1/files", files=files, headers=user.headers)).json()
+    await client.post("/v1/auth/password/forgot", json={"email": user.email})
+    mails = await inbox.of(user.email)
+    links = {mail.link.partition("?")[0].rpartition("/")[2]: mail.token for mail in mails}
+    await client.post(f"/v1/users/{user.id}/disable", headers=admin.headers)
+
+    verified = await client.post("/v1/auth/email/verify", json={"token": links["verify-email"]})
+    body = {"token": links["reset-password"], "password": "a password of my own choice"}
+    reset = await client.post("/v1/auth/password/reset", json=body)
+    assert (verified.status_code, reset.status_code) == (400, 400)
+    assert (await refresh(user.refresh_token)).status_code == 400
+    assert (await sign_in(user.email, user.password)).status_code == 400
+    assert (await client.get(f"/v1/files/{file['id']}", headers=user.headers)).status_code == 401
+    for path in ("/v1/auth/password/forgot", "/v1/auth/email/verify/resend"):
+        assert (await client.post(path, json={"email": user.email})).status_code == 202
+    assert await inbox.of(user.email) == mails
+
+    await client.post(f"/v1/users/{user.id}/enable", headers=admin.headers)
+    tokens = (await sign_in(user.email, user.password)).json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    content = await client.get(f"/v1/files/{file['id']}/content", headers=headers)
+    assert content.content == b"kept"
+
+
 async def test_a_disabled_administrator_is_nobody(client, people, admin):
     second = await people.administrator()
     await client.post(f"/v1/users/{second.id}/disable", headers=admin.headers)
