@@ -16,6 +16,7 @@ from domains.files.repository.objects import ObjectRepository
 from domains.files.repository.totals import TotalsRepository
 from domains.files.router import routes
 from domains.files.service.cleaning import CleaningService
+from domains.files.service.indexing import IndexingService
 from domains.files.service.library import LibraryService
 from domains.files.service.measuring import FileMeasures
 from domains.files.service.processing import ProcessingService
@@ -74,6 +75,7 @@ class FilesContainer(DeclarativeContainer):
         store=store,
         renderer=renderer,
     )
+    indexing = ThreadSafeSingleton(IndexingService, transaction=transaction, files=files, clock=clock)
     cleaning = ThreadSafeSingleton(
         CleaningService,
         settings=settings,

@@ -10,6 +10,13 @@ class FileNotFound(NotFound):
     detail = "There is no such file."
 
 
+class SearchTooLong(Unprocessable):
+    """More terms than one search may have: each is looked up by itself."""
+
+    code = "files.search_too_long"
+    detail = "The search has too many words and phrases; `limit` says how many it may have."
+
+
 class FileInTrash(Conflict):
     """Trashed files can be looked at and restored, nothing else."""
 

@@ -105,15 +105,18 @@ class Rendition(Table, table=True):
 
 
 class FileText(Table, table=True):
-    """A piece of what a search looks through: the file's name and a part of its text.
+    """A piece of what a search looks through: the file's name (`part` 0) or a part of its text.
 
-    In pieces, because PostgreSQL's search vectors end at 1 MiB.
+    In pieces, because PostgreSQL's search vectors have ends (`shared/fulltext.py`, which makes `terms`). Where `terms`
+    is null the version before has written it: it looks through `search`, and `files.index` makes its pieces anew.
     """
 
     __tablename__ = "texts"
     __table_args__ = (
         Index("ix_texts_search", "search", postgresql_using="gin"),
         Index("ix_texts_owner", "owner_id"),
+        Index("ix_texts_terms", "terms", postgresql_using="gin"),
+        Index("ix_texts_not_indexed", "owner_id", postgresql_where=text("terms IS NULL")),
         {"schema": "files"},
     )
 
@@ -122,6 +125,7 @@ class FileText(Table, table=True):
     owner_id: UUID
     name: str
     body: str = ""
+    terms: Any = Field(default=None, sa_type=TSVECTOR, nullable=True)
     search: Any = Field(
         default=None,
         sa_column=Column(

@@ -211,6 +211,20 @@ class MayEraseRow(Row):
     may_erase: bool
 
 
+class TextOwnerRow(Row):
+    """A file whose text is to be indexed."""
+
+    file_id: UUID
+    owner_id: UUID
+
+
+class OldTextRow(Row):
+    """A piece of text."""
+
+    body: str
+    is_indexed: bool
+
+
 class KeyRow(Row):
     """A storage key."""
 

@@ -77,6 +77,9 @@ class FilesSettings(BaseModel):
     files_max_metadata_bytes: int = Field(
         8192, description="Metadata of one file, in bytes of JSON.", ge=2, le=65536
     )
+    files_search_terms: int = Field(
+        16, description="Words and phrases that one search may look for.", ge=1, le=100
+    )
     files_max_ranges: int = Field(
         10, description="Ranges that one download request may ask for.", ge=1, le=100
     )

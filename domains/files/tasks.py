@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from domains.files.public import RESOURCE_TYPE, FileStored
 from domains.files.service.cleaning import CleaningService, KeysToErase
+from domains.files.service.indexing import IndexingService
 from domains.files.service.processing import ProcessingService
 from domains.jobs.public import JobAbandoned
 from shared.jobs import JobContext, NoPayload, PermanentError, job
@@ -30,6 +31,12 @@ async def settle(payload: JobAbandoned, context: JobContext) -> None:
     """Let a file be ready whose work was given up."""
     if payload.resource_type == RESOURCE_TYPE and payload.resource_id is not None:
         await context.provide("files.cleaning", CleaningService).settle(payload.resource_id)
+
+
+@job("files.index", every=timedelta(minutes=5), queue="default", timeout=300)
+async def index(payload: NoPayload, context: JobContext) -> None:  # noqa: ARG001  # every job is given a payload
+    """Make texts searchable that a version before has kept."""
+    await context.provide("files.indexing", IndexingService).run(context)
 
 
 @job("files.sweep", every=timedelta(minutes=5), queue="default", timeout=300)

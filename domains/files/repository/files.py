@@ -5,35 +5,27 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, any_, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import Text, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import col
 
-from domains.files.models import Blob, File, FileStatus, FileText, Rendition, RenditionStatus
+from domains.files.models import Blob, File, FileStatus, Rendition, RenditionStatus
+from domains.files.repository.texts import FOUND, FileTexts, found_by
 from domains.files.schemas import ContentRow, FileChanges, FileRow, IdRow, RenditionRow
+from shared.fulltext import Search
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.preconditions import as_expected
-from shared.repository import Repository
 from shared.statements import Nothing, Statement
 from shared.transactions import current_session
 
-_PART_CHARACTERS = 200_000
-"""Text in one search vector: even words of the costliest characters stay below PostgreSQL's 1 MiB."""
-
 _OF_OWNER = col(File.owner_id) == bindparam("owner")
 _BY_ID = col(File.id) == bindparam("file")
-_FOUND = select(col(FileText.file_id)).where(
-    col(FileText.owner_id) == bindparam("owner"),
-    col(FileText.search).op("@@")(
-        func.websearch_to_tsquery(literal_column("'simple'"), bindparam("q", type_=Text))
-    ),
-)
 _FILTERS = {
     "content_type": col(File.content_type) == bindparam("content_type"),
     "kind": func.split_part(File.content_type, "/", 1) == bindparam("kind", type_=Text),
     "tag": bindparam("tag", type_=Text) == any_(col(File.tags)),
-    "q": col(File.id).in_(_FOUND),
+    "q": FOUND,
 }
 _SORTS = {"created_at": col(File.created_at), "name": col(File.name), "size": col(File.size)}
 _FILES = select(*columns(File, FileRow))
@@ -66,10 +58,6 @@ _CHANGE = Statement(
         revision=File.revision + 1,
         updated_at=func.now(),
     ),
-    Nothing,
-)
-_RENAME_TEXTS = Statement(
-    update(FileText).where(col(FileText.file_id) == bindparam("file")).values(name=bindparam("new_name")),
     Nothing,
 )
 _TOUCHED = {"revision": File.revision + 1, "updated_at": func.now()}
@@ -122,7 +110,6 @@ _RENDITIONS_BEGIN = Statement(
     .values(status=RenditionStatus.PENDING, problem=None, updated_at=func.now()),
     Nothing,
 )
-_FORGET_TEXT = Statement(delete(FileText).where(col(FileText.file_id) == bindparam("file")), Nothing)
 _PROCESSING = select(col(File.id)).where(col(File.status) == FileStatus.PROCESSING)
 _LOCK_PROCESSING = Statement(_PROCESSING.where(_BY_ID).with_for_update(), IdRow)
 _STUCK = Statement(
@@ -133,7 +120,7 @@ _STUCK = Statement(
 )
 
 
-class FileRepository(Repository):
+class FileRepository(FileTexts):
     """Reads and changes files, renditions and texts."""
 
     async def find(self, file_id: UUID, owner_id: UUID) -> FileRow | None:
@@ -149,10 +136,17 @@ class FileRepository(Repository):
         return None if found is None else as_expected(found)
 
     async def listed(
-        self, owner_id: UUID, request: PageRequest, filters: dict[str, str | None], *, trashed: bool
+        self,
+        owner_id: UUID,
+        request: PageRequest,
+        filters: dict[str, str | None],
+        *,
+        search: Search | None,
+        trashed: bool,
     ) -> Page[FileRow]:
-        """Return a page of an owner's files; filters: content_type, kind, tag, q."""
-        return await self.fetch_page(_TRASH if trashed else _LIST, request, filters, owner=owner_id)
+        """Return a page of an owner's files; filters: content_type, kind, tag."""
+        wanted = {**filters, "q": None if search is None else found_by(search)}
+        return await self.fetch_page(_TRASH if trashed else _LIST, request, wanted, owner=owner_id)
 
     async def content(self, file_id: UUID, owner_id: UUID | None = None) -> ContentRow | None:
         """Return what is needed to read a file's bytes; without an owner for work that is done for any."""
@@ -170,7 +164,7 @@ class FileRepository(Repository):
             new_metadata=file.client_metadata if changes.metadata is None else changes.metadata,
         )
         if changes.name is not None:
-            await self.database.execute(_RENAME_TEXTS, file=file.id, new_name=searchable(changes.name))
+            await self.rename_text(file.id, changes.name)
 
     async def trash(self, file_id: UUID) -> None:
         """Put a file into the trash, once."""
@@ -219,25 +213,6 @@ class FileRepository(Repository):
         """Mark every rendition that isn't ready as failed."""
         await self.database.execute(_RENDITIONS_FAIL, file=file_id, new_problem=problem)
 
-    async def set_text(self, file_id: UUID, owner_id: UUID, name: str, text: str) -> None:
-        """Replace what a search finds this file by."""
-        await self.database.execute(_FORGET_TEXT, file=file_id)
-        pieces = [text[start : start + _PART_CHARACTERS] for start in range(0, len(text), _PART_CHARACTERS)]
-        connection = await (await current_session()).connection()
-        await connection.execute(
-            insert(FileText),
-            [
-                {
-                    "file_id": file_id,
-                    "part": part,
-                    "owner_id": owner_id,
-                    "name": searchable(name),
-                    "body": piece,
-                }
-                for part, piece in enumerate(pieces or [""])
-            ],
-        )
-
     async def stuck(self, before: datetime, *, after: UUID) -> Sequence[UUID]:
         """Return a hundred files with greater ids whose processing nothing has moved since that moment."""
         return [row.id for row in await self.database.fetch_all(_STUCK, before=before, after=after)]
@@ -245,8 +220,3 @@ class FileRepository(Repository):
     async def lock_processing(self, file_id: UUID) -> bool:
         """Lock a file that waits for work; False: it is gone, or ready."""
         return await self.database.fetch_one(_LOCK_PROCESSING, file=file_id) is not None
-
-
-def searchable(name: str) -> str:
-    """Return a name with its words apart: PostgreSQL would take `holiday-2026.jpg` for one."""
-    return name + " " + "".join(character if character.isalnum() else " " for character in name)

@@ -25,6 +25,7 @@ from domains.files.errors import (
     RangeNotSatisfiable,
     RenditionFailed,
     RenditionNotFound,
+    SearchTooLong,
     StoreFull,
     StoreUnavailable,
     TypeRefused,
@@ -125,7 +126,7 @@ async def upload_file(
     return file
 
 
-@router.get("", summary="List your files")
+@router.get("", summary="List your files", responses=problems(SearchTooLong))
 async def list_files(  # FastAPI names them
     request: Request,
     response: Response,
@@ -153,9 +154,8 @@ async def list_files(  # FastAPI names them
         "content_type": type if subtype not in {"", "*"} else None,
         "kind": kind if kind and subtype in {"", "*"} else None,
         "tag": tag and composed(tag),
-        "q": q,
     }
-    found = await library.listed(caller.user_id, page, filters, trashed=deleted)
+    found = await library.listed(caller.user_id, page, filters, looked_for=q, trashed=deleted)
     link_next(request, response, found)
     return found
 

@@ -9,6 +9,7 @@ from domains.files.errors import (
     FileNotFound,
     RenditionFailed,
     RenditionNotFound,
+    SearchTooLong,
 )
 from domains.files.models import FileStatus, RenditionStatus
 from domains.files.repository.files import FileRepository
@@ -28,6 +29,7 @@ from domains.files.service.ports import Store
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs, JobSummary
 from shared.database import TransactionFactory
+from shared.fulltext import search_of
 from shared.pagination import Page, PageRequest
 from shared.schemas import validator_of
 from shared.streams import Chunk
@@ -56,10 +58,22 @@ class LibraryService:
         self.jobs = jobs
 
     async def listed(
-        self, owner_id: UUID, request: PageRequest, filters: dict[str, str | None], *, trashed: bool = False
+        self,
+        owner_id: UUID,
+        request: PageRequest,
+        filters: dict[str, str | None],
+        *,
+        looked_for: str | None = None,
+        trashed: bool = False,
     ) -> Page[FileBody]:
-        """Return a page of files; filters: content_type, kind, tag, q."""
-        page = await self.files.listed(owner_id, request, filters, trashed=trashed)
+        """Return a page of files; filters: content_type, kind, tag. `looked_for`: see `search_of`.
+
+        Raises SearchTooLong.
+        """
+        search = None if looked_for is None else search_of(looked_for)
+        if search is not None and search.terms > self.settings.files_search_terms:
+            raise SearchTooLong(limit=self.settings.files_search_terms)
+        page = await self.files.listed(owner_id, request, filters, search=search, trashed=trashed)
         return Page(data=await self._described(page.data), next_cursor=page.next_cursor, total=page.total)
 
     async def get(self, file_id: UUID, owner_id: UUID, *, ordered: Sequence[UUID] = ()) -> FileBody:

@@ -11,6 +11,7 @@ from domains.files.errors import WorkCancelled
 from domains.files.models import FileStatus, RenditionStatus
 from domains.files.repository.files import FileRepository
 from domains.files.schemas import ContentRow
+from domains.files.service.indexing import indexed
 from domains.files.service.ports import Renderer, Store
 from domains.files.service.recipes import SEVERAL_AT_ONCE, Recipe, measure_of, steps_for
 from domains.files.settings import FilesSettings
@@ -116,12 +117,13 @@ class ProcessingService:
         key = recipe.storage_key(file_id)
         await self.store.put(key, _stream_of(made))
         digest = await asyncio.to_thread(lambda: hashlib.sha256(made).hexdigest())
+        pieces = await indexed(made.decode()) if recipe.operation == "extract_text" else None
         async with self.transaction():
             file = await self.files.lock(file_id, owner_id)
             kept = await self.files.rendition_made(file_id, recipe.name, len(made), digest, facts)
-            if file is not None and kept and recipe.operation == "extract_text":
+            if file is not None and kept and pieces is not None:
                 # With the present name: it may have changed meanwhile.
-                await self.files.set_text(file_id, owner_id, file.name, made.decode())
+                await self.files.set_text(file_id, owner_id, file.name, pieces)
         if not kept:
             await self.store.delete(key)
 

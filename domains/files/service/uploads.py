@@ -200,7 +200,7 @@ class UploadService:
                     for recipe in recipes
                 ]
             )
-            await self.files.set_text(upload.file_id, upload.owner_id, upload.name, "")
+            await self.files.set_text(upload.file_id, upload.owner_id, upload.name, [])
             return await self._announce(upload, has_work=bool(recipes))
 
     async def _announce(self, upload: "_Upload", *, has_work: bool) -> list[UUID]:

@@ -1,7 +1,7 @@
 """Stand-ins for what the services of files are given: five lines each, in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +10,7 @@ from uuid import UUID
 from domains.files.schemas import ContentRow, PurgedRow, RenditionRow
 from domains.files.service.recipes import recipes_for
 from shared.clock import Clock
+from shared.fulltext import Piece
 from shared.ids import new_id
 
 NOW = Clock().now()
@@ -109,8 +110,8 @@ class FakeFiles:
     async def add_renditions(self, renditions) -> None:
         self.added += renditions
 
-    async def set_text(self, file_id: UUID, owner_id: UUID, name: str, text: str) -> None:
-        self.texts[file_id] = text
+    async def set_text(self, file_id: UUID, owner_id: UUID, name: str, pieces: Sequence[Piece]) -> None:
+        self.texts[file_id] = "".join(piece.body for piece in pieces)
 
     async def content(self, file_id: UUID) -> ContentRow | None:
         return self.contents.get(file_id)

@@ -1,0 +1,183 @@
+"""Full text in every script: from text to PostgreSQL's search vectors, and from what people type to queries of them.
+
+PostgreSQL's parsers take a run of Chinese, Japanese or Thai for one word, and its folding depends on the locale of the
+database. So words are made here, for texts and queries alike:
+
+- text is folded: NFKC and case folding, so `Straße` is `strasse`; an i is an i with a dot and without, large and small;
+  digits of all scripts are ASCII; joiners, variation selectors, tatweel, and the vowel marks of Arabic and Hebrew are
+  left out,
+- a word is what stands between spaces and punctuation,
+- scripts that are written without spaces, and Korean with its endings, become pairs of characters: `数据库` is `数据`,
+  `据库`, and `库`, so that any part of a run is found. A line break inside such a run doesn't end it.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+_LONGEST = 50
+"""Characters of a word that count: PostgreSQL takes up to 2,046 octets."""
+_PIECE, _OVERLAP = 8_000, 300
+"""Characters of a piece, and those that it shares with the one before, so that a phrase across them is found.
+
+A vector has up to 16,383 positions, 256 of a word, and 1 MiB.
+"""
+
+_UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f"  # Thai to Balinese
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303b\u3040-\u30ff\u3100-\u31bf\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua9ff\uaa60-\uaa7f\uac00-\ud7ff\uf900-\ufaff"
+    "\U00016fe0-\U00018cff\U0001aff0-\U0001b2ff\U00020000-\U0003ffff"
+)
+_RUNS = re.compile(f"([{_UNSPACED}]+)|[^ {_UNSPACED}]+")
+_BROKEN_RUN = re.compile(f"(?<=[{_UNSPACED}])[ \t]*\r?\n[ \t]*(?=[{_UNSPACED}])")
+_CHUNK = re.compile(r'(?P<minus>-*)(?:"(?P<phrase>[^"]*)"?|(?P<words>[^\s"]+))')
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word where it stands.
+
+    `is_end`: the last character of a run of several. `is_alone`: a run of one; looked for, it may begin a longer one.
+    """
+
+    text: str
+    position: int
+    is_end: bool = False
+    is_alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a text; all bodies together are the text. `vector` is its `tsvector`."""
+
+    body: str
+    vector: str
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What a text must hold, or must not: words one after the other. `plain` is how it was typed."""
+
+    words: Sequence[Word]
+    plain: str
+    is_excluded: bool = False
+
+    @property
+    def query(self) -> str:
+        """The `tsquery`."""
+        parts = []
+        for before, word in zip((None, *self.words), self.words, strict=False):
+            if before is not None:
+                parts.append(f"<{word.position - before.position}>")
+            parts.append(f"'{word.text}'{':*' if word.is_alone else ''}")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What somebody looks for: one of the alternatives, of each all terms."""
+
+    alternatives: Sequence[Sequence[Term]] = field(default_factory=list)
+
+    @property
+    def terms(self) -> int:
+        """How many terms there are."""
+        return sum(map(len, self.alternatives))
+
+
+class _Folding(dict[int, int | str | None]):
+    """What becomes of each code point; each is looked at once."""
+
+    def __missing__(self, point: int) -> int | str | None:
+        self[point] = self._folded(chr(point))
+        return self[point]
+
+    @staticmethod
+    def _folded(character: str) -> int | str | None:
+        category = unicodedata.category(character)
+        if category == "Cf" or character in _LEFT_OUT or _is_vowel_mark(character, category):
+            return None
+        if category == "Nd":
+            return str(unicodedata.decimal(character))
+        if category == "So" or (category == "Cn" and ord(character) >= _PICTURES):
+            return f" {character} "  # an emoji is a word, also one that is newer than this Python
+        is_between = category[0] in "ZPSC" and category not in {"Cn", "Co"}
+        return " " if is_between else ord(character)
+
+
+def _is_vowel_mark(character: str, category: str) -> bool:
+    return category == "Mn" and any(first <= character <= last for first, last in _VOWEL_MARKS)
+
+
+_VOWEL_MARKS = (("\u0591", "\u05c7"), ("\u0610", "\u061a"), ("\u064b", "\u0670"))
+_LEFT_OUT = {"\u0640", "\u034f", "\u115f", "\u1160", "\u3164", "\uffa0", *map(chr, range(0xFE00, 0xFE10))}
+_PICTURES = 0x1F000
+_FOLDING = _Folding({0x131: "i"})  # the dotless one
+
+
+def folded(text: str) -> str:
+    """Return text as it is compared, with spaces where words end."""
+    joined = _BROKEN_RUN.sub("", text)
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", joined).casefold())
+    return plain.translate(_FOLDING).replace("i\u0307", "i")
+
+
+def words_of(text: str) -> Iterator[Word]:
+    """Yield the words of a text: of runs without spaces each pair of characters, and the last one alone."""
+    position = 0
+    for run in _RUNS.finditer(folded(text)):
+        if run[1] is None:
+            position += 1
+            yield Word(run[0][:_LONGEST], position)
+            continue
+        last = len(run[1]) - 1
+        for start in range(last + 1):
+            position += 1
+            at_end = start == last
+            yield Word(run[1][start : start + 2], position, is_end=at_end and last > 0, is_alone=last == 0)
+
+
+def vector_of(text: str) -> str:
+    """Return the `tsvector` of a text of at most some 16,000 words."""
+    positions: dict[str, list[str]] = {}
+    for word in words_of(text):
+        positions.setdefault(word.text, []).append(str(word.position))
+    return " ".join(f"'{word}':{','.join(where)}" for word, where in positions.items())
+
+
+def pieces_of(text: str) -> Iterator[Piece]:
+    """Yield a text in pieces that PostgreSQL can keep the vectors of; none of an empty one."""
+    start = 0
+    while start < len(text):
+        end = _gap_before(text, start + _PIECE, at_least=start + _PIECE - _OVERLAP)
+        before = text[max(0, start - _OVERLAP) : start]
+        shared = before.partition(" ")[2] or before
+        yield Piece(text[start:end], vector_of(shared + text[start:end]))
+        start = end
+
+
+def _gap_before(text: str, end: int, *, at_least: int) -> int:
+    """Return where a piece ends: behind a space, so that no word is cut, or just there."""
+    return len(text) if end >= len(text) else max(text.rfind(" ", at_least, end) + 1, 0) or end
+
+
+def search_of(text: str) -> Search:
+    """Read what somebody typed: words, `"exact phrases"`, `or` between alternatives, `-` before what must not be there.
+
+    Whatever it is, it is a search: a quote that isn't closed ends with the text, signs alone look for nothing.
+    """
+    alternatives: list[list[Term]] = [[]]
+    for chunk in _CHUNK.finditer(text):
+        plain = chunk["words"] if chunk["phrase"] is None else chunk["phrase"]
+        if plain.lower() == "or" and chunk["phrase"] is None and not chunk["minus"]:
+            alternatives.append([])
+        elif words := _looked_for(plain):
+            alternatives[-1].append(Term(words, plain, is_excluded=bool(chunk["minus"])))
+    return Search([terms for terms in alternatives if terms])
+
+
+def _looked_for(text: str) -> list[Word]:
+    """Return the words of a term, without the ends of runs: in the text, the run may go on."""
+    return [word for word in words_of(text) if not word.is_end]
