@@ -96,7 +96,7 @@ def _upgraded(config: Config, revision: str) -> bool:
 def knows(settings: Settings, revision: str) -> bool:
     """Tell whether this version has that migration."""
     try:
-        return ScriptDirectory.from_config(_config(settings)).get_revision(revision) is not None
+        return ScriptDirectory.from_config(_config(settings)).get_revision(revision).revision == revision
     except CommandError:
         return False
 

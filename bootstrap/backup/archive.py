@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from bootstrap.backup.errors import BackupRefused
-from bootstrap.backup.manifest import NAME, Manifest, Part
+from bootstrap.backup.manifest import LARGEST, NAME, Manifest, Part, read_manifest
 from bootstrap.settings import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
@@ -59,17 +57,26 @@ class Archive:
         return Part(bytes=size, sha256=digest.hexdigest())
 
     async def unpack(self, key: str, part: Part) -> AsyncIterator[bytes]:
-        """Yield what was packed. Call `verify` first."""
-        inflate = zlib.decompressobj(_GZIP)
-        async for piece in self.objects.read(key, 0, part.bytes):
-            data = inflate.decompress(piece, _OUT_AT_ONCE)
-            while data:
-                yield data
-                data = inflate.decompress(inflate.unconsumed_tail, _OUT_AT_ONCE)
-        yield inflate.flush()
+        """Yield what was packed. Call `verify` first.
 
-    async def verify(self, key: str, part: Part) -> None:
-        """Read a packed stream from end to end; refuse it when it isn't what was stored."""
+        Raises:
+            BackupRefused: it is not one whole gzip stream.
+        """
+        inflate = zlib.decompressobj(_GZIP)
+        try:
+            async for piece in self.objects.read(key, 0, part.bytes):
+                data = inflate.decompress(piece, _OUT_AT_ONCE)
+                while data:
+                    yield data
+                    data = inflate.decompress(inflate.unconsumed_tail, _OUT_AT_ONCE)
+            yield inflate.flush()
+        except zlib.error as error:
+            raise _not_gzip(key) from error
+        if not inflate.eof or inflate.unused_data:
+            raise _not_gzip(key)
+
+    async def verify(self, key: str, part: Part, *, lines: int | None = None) -> None:
+        """Read a packed stream from end to end; refuse it when it isn't what was stored, or has not so many lines."""
         if await self.objects.size(key) != part.bytes:
             raise BackupRefused(f"The backup is damaged: {key} is missing or torn. Nothing was changed.")
         digest = hashlib.sha256()
@@ -78,6 +85,13 @@ class Archive:
         if digest.hexdigest() != part.sha256:
             raise BackupRefused(
                 f"The backup is damaged: {key} has other bytes than were stored. Nothing was changed."
+            )
+        found = 0
+        async for data in self.unpack(key, part):
+            found += data.count(b"\n")
+        if lines is not None and found != lines:
+            raise BackupRefused(
+                f"The backup is damaged: {key} has {found} rows instead of {lines}. Nothing was changed."
             )
 
     async def seal(self, manifest: Manifest) -> None:
@@ -101,16 +115,27 @@ class Archive:
 
     async def manifest(self) -> Manifest:
         """Read the manifest."""
-        size = await self.objects.size(NAME)
+        try:
+            size = await self.objects.size(NAME)
+        except (StoreUnavailable, ValueError) as error:
+            raise BackupRefused(
+                f"{self.place} can't be read: name the folder or the URL of a backup."
+            ) from error
         if size is None:
             raise BackupRefused(f"No backup is in {self.place}, or it was never finished: it has no {NAME}.")
+        if size > LARGEST:
+            raise BackupRefused(f"{NAME} in {self.place} has {size} bytes: it is no manifest of a backup.")
         text = b"".join([piece async for piece in self.objects.read(NAME, 0, size)])
         try:
-            return Manifest.model_validate_json(text)
-        except ValidationError as error:
+            return read_manifest(text)
+        except (ValueError, RecursionError) as error:
             raise BackupRefused(
                 f"{NAME} in {self.place} can't be read: a newer version made it, or it is damaged."
             ) from error
+
+
+def _not_gzip(key: str) -> BackupRefused:
+    return BackupRefused(f"The backup is damaged: {key} is not one whole gzip stream. Nothing was changed.")
 
 
 async def _compressed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

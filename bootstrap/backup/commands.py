@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.keeping import delete_old
 from bootstrap.backup.manifest import Manifest
-from bootstrap.backup.restoring import restore, verify
+from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
+from bootstrap.backup.verifying import verify
 from bootstrap.settings import Settings
 from bootstrap.terminal import run, stop, told
 

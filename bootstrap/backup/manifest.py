@@ -1,58 +1,130 @@
-"""What a backup says about itself. It is written last: without it a folder is no backup."""
+"""What a backup says about itself. It is written last: without it a folder is no backup.
+
+Whoever can write to the place of a backup can write these, so nothing is believed that could lead elsewhere: names are
+names of tables, keys stay inside the backup, numbers are ones that PostgreSQL and the store can have.
+"""
 
 import hashlib
+import json
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bootstrap.settings import Settings
 
 NAME = "manifest.json"
+LARGEST = 64 << 20
+"""Bytes of a manifest: what is lost of a store is listed in it."""
+
+_BIGGEST = (1 << 63) - 1
+_KEY = r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"
 
 
-class Part(BaseModel):
+def _is_inside(key: str) -> str:
+    if ".." in key:
+        message = "a key has no .."
+        raise ValueError(message)
+    return key
+
+
+SqlName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+SequenceName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}\.[a-z_][a-z0-9_]{0,62}$")]
+Key = Annotated[str, Field(max_length=500, pattern=rf"^{_KEY}$"), AfterValidator(_is_inside)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=_BIGGEST)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Part(_Strict):
     """One object of the backup, as it is stored (compressed)."""
 
-    bytes: int
-    sha256: str
+    bytes: Count
+    sha256: Digest
 
 
 class TablePart(Part):
     """The rows of one table, in the text format of COPY."""
 
-    schema_name: str
-    name: str
-    columns: list[str]
-    rows: int
+    schema_name: SqlName
+    name: SqlName
+    columns: list[SqlName]
+    rows: Count
+
+    @property
+    def full_name(self) -> str:
+        """Schema and name."""
+        return f"{self.schema_name}.{self.name}"
 
     @property
     def key(self) -> str:
         """Where it is in the backup."""
-        return f"database/{self.schema_name}.{self.name}.copy.gz"
+        return f"database/{self.full_name}.copy.gz"
 
 
-class FilesPart(BaseModel):
+class FilesPart(_Strict):
     """The objects of the store that the database names. `absent` ones are named, but the store has lost them."""
 
-    count: int
-    bytes: int
-    absent: list[str]
+    count: Count
+    bytes: Count
+    absent: list[Key]
     listing: Part
 
 
-class Manifest(BaseModel):
+class ListedObject(_Strict):
+    """A line of the listing: one object that the database names."""
+
+    storage_key: Key
+    size: Count
+    sha256: Digest | None
+
+    @property
+    def key(self) -> str:
+        """Where it is in the backup."""
+        return f"files/{self.storage_key}"
+
+
+def _are_different(tables: list[TablePart]) -> list[TablePart]:
+    if len({table.full_name for table in tables}) < len(tables):
+        message = "a table comes twice"
+        raise ValueError(message)
+    return tables
+
+
+class Manifest(_Strict):
     """Everything that a restore needs to know before it changes anything."""
 
     format: Literal[1] = 1
-    program: str
-    revision: str
-    postgres: int
+    program: str = Field(pattern=r"^[0-9A-Za-z.+!_-]{1,64}$")
+    revision: str = Field(pattern=r"^[0-9A-Za-z_]{1,64}$")
+    postgres: int = Field(ge=1, le=1000)
     taken_at: datetime
-    tables: list[TablePart]
-    sequences: dict[str, int]
+    tables: Annotated[list[TablePart], AfterValidator(_are_different)]
+    sequences: dict[SequenceName, Annotated[int, Field(ge=-_BIGGEST - 1, le=_BIGGEST)]]
     files: FilesPart | None
-    secrets: dict[str, str]
+    secrets: dict[Annotated[str, Field(pattern=r"^TULOU_[A-Z0-9_]{1,64}$")], str]
+
+
+def read_manifest(text: bytes) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        ValueError: it is none, or a member comes twice.
+        RecursionError: it is nested too deeply.
+    """
+    json.loads(text, object_pairs_hook=_once_each)
+    return Manifest.model_validate_json(text)
+
+
+def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        message = "a member comes twice"
+        raise ValueError(message)
+    return found
 
 
 def fingerprints(settings: Settings) -> dict[str, str]:

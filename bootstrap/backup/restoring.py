@@ -1,4 +1,4 @@
-"""Restoring a backup: into an empty database, all rows or none, every byte checked before it counts."""
+"""Restoring a backup: into an empty database, all rows or none, verified before anything is thrown away."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,14 +9,15 @@ import asyncpg
 from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.manifest import Manifest, fingerprints
-from bootstrap.backup.saving import LISTING, OtherBytes, at_once, checked, file_key, objects_in, owner_url
+from bootstrap.backup.objects import BackedUpObjects
+from bootstrap.backup.saving import owner_url
 from bootstrap.backup.tables import connect, load, quoted, schemas_of, tables_of
+from bootstrap.backup.verifying import verify
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import offers
 from bootstrap.migrate import knows, migrate
 from bootstrap.settings import Settings
 from domains.files.gateway.store import ObjectFiles
-from domains.files.schemas import ObjectRow
 
 _RUNNING = """
     SELECT count(*) FROM pg_stat_activity
@@ -33,19 +34,6 @@ class Restored:
     warnings: list[str] = field(default_factory=list)
 
 
-async def verify(settings: Settings, place: str) -> Manifest:
-    """Read a backup from end to end and check every digest; touch nothing else.
-
-    Raises:
-        BackupRefused: it is none, or it is damaged.
-    """
-    archive = Archive(settings, place)
-    manifest = await archive.manifest()
-    await _verify_tables(archive, manifest)
-    await _Objects(archive, manifest, None).all()
-    return manifest
-
-
 async def restore(settings: Settings, place: str, *, replace: bool) -> Restored:
     """Put a backup's rows and objects in place. The program must not run meanwhile.
 
@@ -59,7 +47,8 @@ async def restore(settings: Settings, place: str, *, replace: bool) -> Restored:
             f"The backup was taken by another version of the program ({manifest.program}, migration"
             f" {manifest.revision}), which this one doesn't know. Restore it with that version or a newer one."
         )
-    await _verify_tables(archive, manifest)
+    await _check_room(settings, replace=replace)
+    await verify(settings, place)
     await _make_room(settings, replace=replace)
     await asyncio.to_thread(migrate, settings, revision=manifest.revision, grants=False)
     await _load(settings, archive, manifest)
@@ -70,25 +59,31 @@ async def restore(settings: Settings, place: str, *, replace: bool) -> Restored:
     return restored
 
 
-async def _verify_tables(archive: Archive, manifest: Manifest) -> None:
-    for part in manifest.tables:
-        await archive.verify(part.key, part)
-    if manifest.files is not None:
-        await archive.verify(LISTING, manifest.files.listing)
+async def _check_room(settings: Settings, *, replace: bool) -> None:
+    """Say at once what would be found out after reading the whole backup."""
+    connection = await connect(owner_url(settings), name="tulou-restore")
+    try:
+        await _refuse_unless_free(connection, replace=replace)
+    finally:
+        await connection.close()
+
+
+async def _refuse_unless_free(connection: Any, *, replace: bool) -> None:
+    if running := await connection.fetchval(_RUNNING):
+        raise BackupRefused(
+            f"The program runs on this database ({running} connections): stop it everywhere first."
+        )
+    if not replace and await _has_rows(connection):
+        raise BackupRefused(
+            "The database is not empty. Pass --replace to delete its contents and restore the backup."
+        )
 
 
 async def _make_room(settings: Settings, *, replace: bool) -> None:
-    """Leave a database without our schemas; refuse to, when there is anything in them."""
+    """Leave a database without our schemas."""
     connection = await connect(owner_url(settings), name="tulou-restore")
     try:
-        if running := await connection.fetchval(_RUNNING):
-            raise BackupRefused(
-                f"The program runs on this database ({running} connections): stop it everywhere first."
-            )
-        if not replace and await _has_rows(connection):
-            raise BackupRefused(
-                "There is something in this database already. --replace throws it away for what the backup has."
-            )
+        await _refuse_unless_free(connection, replace=replace)
         await connection.execute("BEGIN")
         for schema in await schemas_of(connection):
             await connection.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
@@ -110,11 +105,14 @@ async def _load(settings: Settings, archive: Archive, manifest: Manifest) -> Non
     connection = await connect(owner_url(settings), name="tulou-restore")
     try:
         await connection.execute("BEGIN")
-        parts = {f"{part.schema_name}.{part.name}": part for part in manifest.tables}
+        parts = {part.full_name: part for part in manifest.tables}
         tables = await tables_of(connection)
-        if {table.full_name for table in tables} != parts.keys():
+        if {table.full_name: table.columns for table in tables} != {
+            name: part.columns for name, part in parts.items()
+        }:
             raise BackupRefused(
-                "The backup's tables are not those of its migration: somebody changed them by hand."
+                "The backup's tables are not those of its migration: they were changed by hand."
+                " The database was left empty."
             )
         for table in tables:
             part = parts[table.full_name]
@@ -124,47 +122,12 @@ async def _load(settings: Settings, archive: Archive, manifest: Manifest) -> Non
                 )
         for name, value in manifest.sequences.items():
             await connection.execute("SELECT setval($1::text::regclass, $2)", name, value)
-        await _Objects(archive, manifest, ObjectFiles(settings, settings.data_dir)).all()
+        await BackedUpObjects(archive, manifest.files).copy_to(ObjectFiles(settings, settings.data_dir))
         await connection.execute("COMMIT")
     except asyncpg.PostgresError as error:
         raise BackupRefused(f"PostgreSQL refused the rows: {error}. The database was left empty.") from error
     finally:
         connection.terminate()
-
-
-class _Objects:
-    """Copies objects from a backup into a store, or only looks at them when there is none."""
-
-    def __init__(self, archive: Archive, manifest: Manifest, store: ObjectFiles | None) -> None:
-        self._archive = archive
-        self._files = manifest.files
-        self._absent = set(manifest.files.absent) if manifest.files is not None else set()
-        self._store = store
-
-    async def all(self) -> None:
-        """Do it for all that the backup lists."""
-        if self._files is not None:
-            await at_once(objects_in(self._archive, self._files.listing), self._one)
-
-    async def _one(self, named: ObjectRow) -> None:
-        if named.storage_key in self._absent:
-            return
-        key = file_key(named)
-        if await self._archive.objects.size(key) != named.size:
-            raise BackupRefused(
-                f"The backup is damaged: {key} is missing or torn. The database was left empty."
-            )
-        pieces = checked(self._archive.objects.read(key, 0, named.size), named)
-        try:
-            if self._store is not None:
-                await self._store.put(named.storage_key, pieces)
-            else:
-                async for _ in pieces:
-                    pass
-        except OtherBytes as error:
-            raise BackupRefused(
-                f"The backup is damaged: {key} has other bytes than were stored. The database was left empty."
-            ) from error
 
 
 async def _recover(settings: Settings) -> list[str]:

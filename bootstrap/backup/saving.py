@@ -1,8 +1,5 @@
 """Taking a backup: one snapshot of the database, then every object that it names, then the manifest."""
 
-import asyncio
-import hashlib
-import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,24 +9,17 @@ import asyncpg
 
 from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused
-from bootstrap.backup.manifest import FilesPart, Manifest, Part, TablePart, fingerprints
+from bootstrap.backup.manifest import FilesPart, ListedObject, Manifest, Part, TablePart, fingerprints
+from bootstrap.backup.objects import LISTING, OtherBytes, at_once, checked, objects_in
 from bootstrap.backup.tables import Rows, SqlTable, connect, sequences_of, tables_of
 from bootstrap.settings import Settings
 from domains.files.gateway.store import ObjectFiles
 from domains.files.public import ERASING
 from domains.files.repository.objects import NAMED_OBJECTS
-from domains.files.schemas import ObjectRow
-from shared.errors import AppError
-from shared.streams import Chunk
 
-LISTING = "files.jsonl.gz"
-AT_ONCE = 4
-"""Objects that are copied at the same time; each holds a few MiB."""
 _PATIENCE = "10s"
-
-
-class OtherBytes(Exception):
-    """An object has other bytes than were stored under its key."""
+_NO_PART = Part(bytes=0, sha256="0" * 64)
+"""What stands for a part until it is written."""
 
 
 async def save(settings: Settings, place: str, *, with_files: bool) -> Manifest:
@@ -99,7 +89,7 @@ async def _save_database(connection: Any, settings: Settings, archive: Archive) 
 async def _save_table(connection: Any, archive: Archive, table: SqlTable) -> TablePart:
     rows = Rows(connection, table)
     saved = TablePart(
-        bytes=0, sha256="", schema_name=table.schema, name=table.name, columns=table.columns, rows=0
+        **_NO_PART.model_dump(), schema_name=table.schema, name=table.name, columns=table.columns, rows=0
     )
     packed = await archive.pack(saved.key, rows.passing())
     return saved.model_copy(update={"rows": rows.count, **packed.model_dump()})
@@ -112,74 +102,28 @@ async def _named(connection: Any) -> AsyncIterator[bytes]:
             yield statement.row(record).model_dump_json().encode() + b"\n"
 
 
-async def objects_in(archive: Archive, listing: Part) -> AsyncIterator[ObjectRow]:
-    """Yield the objects that a backup lists."""
-    rest = b""
-    async for chunk in archive.unpack(LISTING, listing):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield ObjectRow(**json.loads(line))
-
-
 class _Copy:
     """Copies objects into the backup, checking each against its digest."""
 
     def __init__(self, archive: Archive, store: ObjectFiles) -> None:
         self._archive = archive
         self._store = store
-        self._done = FilesPart(count=0, bytes=0, absent=[], listing=Part(bytes=0, sha256=""))
+        self._done = FilesPart(count=0, bytes=0, absent=[], listing=_NO_PART)
 
     async def all(self, listing: Part) -> FilesPart:
         """Copy what the backup lists."""
         await at_once(objects_in(self._archive, listing), self._one)
         return self._done.model_copy(update={"listing": listing})
 
-    async def _one(self, named: ObjectRow) -> None:
+    async def _one(self, named: ListedObject) -> None:
         if await self._store.size(named.storage_key) != named.size:
             self._done.absent.append(named.storage_key)
             return
         try:
-            pieces = checked(self._store.read(named.storage_key, 0, named.size), named)
-            await self._archive.objects.put(file_key(named), pieces)
+            pieces = checked(self._store.read(named.storage_key, 0, named.size), named.sha256)
+            await self._archive.objects.put(named.key, pieces)
         except OtherBytes:
             self._done.absent.append(named.storage_key)
             return
         self._done.count += 1
         self._done.bytes += named.size
-
-
-def file_key(named: ObjectRow) -> str:
-    """Return where an object is in a backup."""
-    return f"files/{named.storage_key}"
-
-
-async def checked(pieces: AsyncIterator[Chunk], named: ObjectRow) -> AsyncIterator[Chunk]:
-    """Pass an object through; refuse its end when these are not the bytes that were once stored.
-
-    Raises OtherBytes.
-    """
-    digest = hashlib.sha256()
-    async for piece in pieces:
-        digest.update(piece)
-        yield piece
-    if named.sha256 is not None and digest.hexdigest() != named.sha256:
-        raise OtherBytes
-
-
-async def at_once(items: AsyncIterator[ObjectRow], work: Any) -> None:
-    """Do `work` for each item, a few at the same time; the first failure ends all."""
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(item: ObjectRow) -> None:
-        try:
-            await work(item)
-        finally:
-            slots.release()
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            async for item in items:
-                await slots.acquire()
-                group.create_task(one(item))
-    except* (AppError, BackupRefused) as failures:
-        raise failures.exceptions[0] from None

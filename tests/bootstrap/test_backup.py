@@ -2,19 +2,22 @@
 
 import asyncio
 import gzip
+import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from bootstrap.backup.errors import BackupRefused
-from bootstrap.backup.restoring import restore, verify
+from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
+from bootstrap.backup.verifying import verify
 from bootstrap.migrate import migrate
 from shared.jobs import Snooze
 from tests.installations import Installation, running, settings_of_its_own
@@ -174,23 +177,40 @@ async def test_a_flipped_byte_of_a_table_is_found_before_anything_changes(source
     assert await rows(source, "SELECT FROM users.users")
 
 
-async def test_a_flipped_byte_of_a_file_leaves_the_database_empty(target, backup) -> None:
+async def test_a_flipped_byte_of_a_file_is_found_before_anything_changes(source, target, backup) -> None:
     assert (await verify(target, str(backup))).files.count >= 1
     (blob,) = (backup / "files" / "blobs").iterdir()
     blob.write_bytes(b"bytes of 4 file")
-    for attempt in (verify(target, str(backup)), restore(target, str(backup), replace=False)):
-        with pytest.raises(BackupRefused, match="other bytes"):
+    for attempt in (verify(target, str(backup)), restore(source, str(backup), replace=True)):
+        with pytest.raises(BackupRefused, match=r"other bytes than were stored\. Nothing was changed"):
             await attempt
-    assert await rows(target, "SELECT FROM users.users") == []
+    assert await rows(source, "SELECT FROM users.users")
     blob.write_bytes(b"bytes of a file")
     await restore(target, str(backup), replace=False)
     assert await rows(target, "SELECT FROM users.users")
 
 
+def forge(backup: Path, change: Callable[[dict], object]) -> None:
+    """Change the manifest as somebody would who can write to the place of a backup."""
+    path = backup / "manifest.json"
+    manifest = json.loads(path.read_text())
+    changed = change(manifest)
+    path.write_text(json.dumps(manifest if changed is None else changed))
+
+
+def resealed(manifest: dict, name: str, packed: Path) -> None:
+    """Give a table the digest of what it has now."""
+    (table,) = (table for table in manifest["tables"] if f"{table['schema_name']}.{table['name']}" == name)
+    content = packed.read_bytes()
+    table |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 async def test_the_application_sees_nothing_of_a_restore_that_failed(target, backup) -> None:
-    (blob,) = (backup / "files" / "blobs").iterdir()
-    blob.unlink()
-    with pytest.raises(BackupRefused, match="missing"):
+    table = backup / "database" / "users.users.copy.gz"
+    rows = gzip.decompress(table.read_bytes())
+    table.write_bytes(gzip.compress(re.sub(rb"(?m)^[0-9a-f-]{36}\t", b"no id\t", rows)))
+    forge(backup, lambda manifest: resealed(manifest, "users.users", table))
+    with pytest.raises(BackupRefused, match=r"refused the rows: .* The database was left empty"):
         await restore(target, str(backup), replace=False)
     connection = await asyncpg.connect(target.database_url.get_secret_value())
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
