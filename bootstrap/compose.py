@@ -11,7 +11,7 @@ from bootstrap.settings import Settings, SettingsError
 with loading():
     from bootstrap.container import TulouContainer, domains_of, offers
     from domains.auth.gateway.signing_keys import ES256
-    from shared.jobs import jobs_in
+    from shared.jobs import JobRefused, jobs_in
 
 Role = Literal["api", "worker", "relay", "command"]
 _RELAY_POOL = 2
@@ -21,7 +21,7 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
     """Return the composed program. Starts nothing: `container.database().start()` is the caller's.
 
     Raises:
-        SettingsError: something without which nothing can run is not set.
+        SettingsError: something without which nothing can run is not set, or a job's timeout is too long.
     """
     require(settings)
     container = TulouContainer(
@@ -34,9 +34,16 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
     )
     container.check_dependencies()
     _refuse_unknown_domains(container)
-    for tasks in offers(container, "tasks").values():
-        container.registry().add(jobs_in(tasks))
+    _enter_jobs(container)
     return container
+
+
+def _enter_jobs(container: TulouContainer) -> None:
+    try:
+        for tasks in offers(container, "tasks").values():
+            container.registry().add(jobs_in(tasks))
+    except JobRefused as refused:
+        raise SettingsError(str(refused)) from refused
 
 
 def require(settings: Settings) -> None:

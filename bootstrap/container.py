@@ -84,7 +84,7 @@ class TulouContainer(DeclarativeContainer):
         replica_urls=replica_urls,
         replica_lag=settings.provided.database_replica_lag,
     )
-    registry = ThreadSafeSingleton(JobRegistry)
+    registry = ThreadSafeSingleton(JobRegistry, longest_timeout=settings.provided.jobs_longest_timeout)
     provide = Factory(partial, provided_by, __self__)
     urls = Callable(_resource_urls, __self__)
     personal_data = Callable(_personal_data, __self__)

@@ -36,9 +36,6 @@ from shared.errors import DatabaseUnavailable
 from shared.logging import configure_logging, get_logger
 
 logger = get_logger(__name__)
-HARD_LIMITS = {"mail": 150, "files": 960}
-"""Seconds after which Celery kills a child. A job's own limit ends it long before, unless it blocks the loop."""
-
 ANNOUNCE_PAUSE = 10.0
 GONE_AFTER = timedelta(days=1)
 GIVE_BACK_TIME = 2.0
@@ -121,7 +118,7 @@ class Worker:
         self._ending = Ending()
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
         self.celery = create_celery(redis_url, queues=self._queues)
-        self.celery.conf.task_time_limit = max(HARD_LIMITS.get(queue, 900) for queue in self._queues)
+        self.celery.conf.task_time_limit = self._hard_limit()
         self.celery.conf.worker_max_tasks_per_child = settings.jobs_child_hints
         self.celery.conf.worker_max_memory_per_child = settings.jobs_child_memory_bytes // _KIB
         self._declare_task()
@@ -153,6 +150,16 @@ class Worker:
             self.celery.worker_main(arguments)
         finally:
             self._leave()
+
+    def _hard_limit(self) -> float:
+        """Return the seconds after which Celery kills a child that follows a wake-up.
+
+        Longer than anything that ends by itself: the last job begins while the child still drains, times out, has its
+        grace, and writes how it ended for as long as its lease may hold. Only what blocks the loop is killed.
+        """
+        given = self._settings
+        longest = self._compose(given).registry().longest_timeout(self._queues)
+        return longest + given.jobs_drain_seconds + given.jobs_cancel_grace + given.jobs_lease
 
     def _declare_task(self) -> None:
         @self.celery.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]  # Celery's

@@ -1,18 +1,18 @@
 """How a domain declares its jobs, and what a job may do while it runs. The jobs domain keeps the promise."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from math import inf
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
 from pydantic import BaseModel
 
 from shared.events import Event, Resource
 from shared.ids import new_id
+from shared.recurrence import Cron, Every, Recurrence
 
 T = TypeVar("T")
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
@@ -67,6 +67,10 @@ class LeaseLost(Exception):  # a fact, not a mistake
     """Another worker has this job now. Whatever the present one did in its transaction must roll back."""
 
 
+class JobRefused(ValueError):
+    """A declaration that this installation can't keep. The text says which job, and what to do."""
+
+
 class PermanentError(Exception):
     """Raised by a job that no further attempt can save."""
 
@@ -94,7 +98,7 @@ class JobDefinition:
     max_attempts: int
     timeout: float
     on: type[Event] | None
-    schedule: "Recurrence | None"
+    schedule: Recurrence | None
     version: int
 
 
@@ -102,45 +106,9 @@ class NoPayload(BaseModel):
     """The payload of a job that needs none (those that recur)."""
 
 
-class Recurrence(Protocol):
-    """When a job recurs."""
-
-    def latest(self, moment: datetime) -> datetime:
-        """Return the latest fire time up to and including `moment`, in UTC."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """At each multiple of an interval since the epoch."""
-
-    interval: timedelta
-
-    def latest(self, moment: datetime) -> datetime:
-        """Return the latest multiple."""
-        seconds = self.interval.total_seconds()
-        return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Cron:
-    """At the times of a crontab(5) expression in a zone; what a change of the clock skips or repeats fires once."""
-
-    expression: str
-    timezone: str
-
-    def latest(self, moment: datetime) -> datetime:
-        """Return the latest time that matches."""
-        local = moment.astimezone(ZoneInfo(self.timezone)) + timedelta(minutes=1)
-        fires = CronSim(self.expression, local, reverse=True)
-        return next(fire for fire in (found.astimezone(UTC) for found in fires) if fire <= moment)
-
-
 def _recurrence(every: timedelta | None, cron: str | None, timezone: str) -> Recurrence | None:
     if cron is not None:
-        schedule = Cron(cron, timezone)
-        schedule.latest(datetime.now(UTC))  # a mistake in the expression is met when the program starts
-        return schedule
+        return Cron(cron, timezone)
     return None if every is None else Every(every)
 
 
@@ -166,9 +134,15 @@ def job(
         timezone: the IANA name of the zone that `cron` is meant in.
         queue: `default`, `mail` or `files`: each has workers of its own.
         max_attempts: how often it is tried before it is failed.
-        timeout: seconds that one attempt may take.
+        timeout: seconds that one attempt may take, TULOU_JOBS_LONGEST_TIMEOUT at most.
         version: of the payload's shape; a worker leaves jobs of a version it doesn't know to newer ones.
+
+    Raises:
+        ValueError: the schedule, `timeout` or `max_attempts` can't be meant.
     """
+    if timeout <= 0 or max_attempts < 1:
+        message = f"the job {kind} needs a timeout above 0 and max_attempts of 1 or more"
+        raise ValueError(message)
     schedule = _recurrence(every, cron, timezone)
 
     def declare(handler: Handler) -> Handler:
@@ -188,18 +162,38 @@ def jobs_in(module: ModuleType) -> list[JobDefinition]:
 
 
 class JobRegistry:
-    """Every declared job of every domain, in every process, whichever routes or queues it serves."""
+    """Every declared job of every domain, in every process, whichever routes or queues it serves.
 
-    def __init__(self) -> None:
+    `longest_timeout`: seconds that an attempt may be allowed at most; workers kill what goes on long after it.
+    """
+
+    def __init__(self, *, longest_timeout: float = inf) -> None:
+        self._longest_timeout = longest_timeout
         self._by_kind: dict[str, JobDefinition] = {}
 
     def add(self, definitions: Sequence[JobDefinition]) -> None:
-        """Enter a domain's jobs; a kind can be declared once."""
+        """Enter a domain's jobs.
+
+        Raises:
+            JobRefused: a kind is declared twice, or its timeout is past the longest that is allowed.
+        """
         for definition in definitions:
             if definition.kind in self._by_kind:
-                message = f"the job {definition.kind} is declared twice"
-                raise ValueError(message)
+                message = f"The job {definition.kind} is declared twice."
+                raise JobRefused(message)
+            if definition.timeout > self._longest_timeout:
+                message = (
+                    f"The job {definition.kind} has a timeout of {definition.timeout:g} s, and"
+                    f" TULOU_JOBS_LONGEST_TIMEOUT allows {self._longest_timeout:g} s."
+                    " Lower its timeout, or raise the setting."
+                )
+                raise JobRefused(message)
             self._by_kind[definition.kind] = definition
+
+    def longest_timeout(self, queues: Collection[str]) -> float:
+        """Return the seconds that an attempt of a job of these queues may take at most."""
+        timeouts = [each.timeout for each in self._by_kind.values() if each.queue in queues]
+        return max(timeouts, default=self._longest_timeout)
 
     def find(self, kind: str) -> JobDefinition | None:
         """Return a job's declaration, or None: a newer deployment may know it."""

@@ -7,6 +7,12 @@ class JobsSettings(BaseModel):
     """Times in seconds."""
 
     jobs_lease: float = Field(60, ge=2, le=3600, description="How long a silent worker keeps a job.")
+    jobs_longest_timeout: float = Field(
+        900,
+        ge=1,
+        le=86_400,
+        description="Longest timeout that a job may declare; the program refuses to start with a longer one.",
+    )
     jobs_heartbeat: float = Field(15, ge=0.5, le=600, description="How often a worker renews its lease.")
     jobs_max_crashes: int = Field(
         3, ge=1, le=10, description="Deaths of a worker in a job until it is failed."

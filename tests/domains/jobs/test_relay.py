@@ -12,7 +12,8 @@ from domains.jobs.models import JobState
 from domains.jobs.service.relay import Relay
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
-from shared.jobs import Cron, Every, JobRegistry, NoPayload, Outbox
+from shared.jobs import JobRegistry, NoPayload, Outbox
+from shared.recurrence import Cron, Every
 from tests.domains.jobs.conftest import Enqueue, definition
 from tests.domains.jobs.seeing import claim, look, run_once, run_sql
 
