@@ -3,10 +3,11 @@
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from domains.files.gateway.child import Child
 from domains.files.gateway.failures import broken, unavailable
@@ -27,8 +28,8 @@ _PROGRAM = (
 class Sandbox:
     """Keeps one warm child process for this worker slot and asks it one thing at a time.
 
-    The child is replaced after a number of operations and whenever it took too long, died or answered nonsense; it is
-    ended when the operation's task is cancelled. docs/files.md says what it can't do.
+    The child is replaced for another person's file, after a number of operations, and whenever it took too long, died
+    or answered nonsense; it is ended when the operation's task is cancelled. docs/files.md says what it can't do.
     """
 
     def __init__(self, settings: FilesSettings, *, program: Sequence[str] = _PROGRAM) -> None:
@@ -40,12 +41,20 @@ class Sandbox:
         self._scratch = Scratch(
             settings.files_scratch_folder, user=settings.files_sandbox_user if changes_user else None
         )
+        self._owners: dict[Path, UUID | None] = {}
         self._child: Child | None = None
+        self._served: UUID | None = None
         self._turn = asyncio.Lock()
 
-    def workspace(self) -> AbstractAsyncContextManager[Path]:
-        """Return a context manager of an empty folder for a file and what is made of it, removed at the end."""
-        return self._scratch.workspace()
+    @asynccontextmanager
+    async def workspace(self, owner_id: UUID | None = None) -> AsyncIterator[Path]:
+        """Yield an empty folder for a file of this person and what is made of it; it is removed at the end."""
+        async with self._scratch.workspace() as folder:
+            self._owners[folder] = owner_id
+            try:
+                yield folder
+            finally:
+                del self._owners[folder]
 
     async def perform(
         self, operation: str, *, source: Path, **arguments: str | int | list[int]
@@ -79,7 +88,7 @@ class Sandbox:
     async def check(self) -> int:
         """Start the child if there is none, and return its process id. Raises SandboxUnavailable."""
         async with self._turn:
-            return (await self._ready_child()).pid
+            return (await self._ready_child(self._served)).pid
 
     async def stop(self) -> None:
         """End the child and remove the folder. Safe to call at any time."""
@@ -87,7 +96,7 @@ class Sandbox:
         await asyncio.to_thread(self._scratch.remove)
 
     async def _perform(self, source: Path, request: dict[str, Any]) -> dict[str, Any]:
-        child = await self._ready_child()
+        child = await self._ready_child(self._owners[source.parent])
         try:
             lent = await asyncio.to_thread(self._scratch.lend, source)
             answer = await child.ask(
@@ -118,11 +127,10 @@ class Sandbox:
             case Failed(failed=reason):
                 raise unavailable(f"The confined process failed: {reason}")
 
-    async def _ready_child(self) -> Child:
-        if self._child is not None and (
-            not self._child.usable or self._child.operations >= self.settings.files_sandbox_operations
-        ):
+    async def _ready_child(self, owner_id: UUID | None) -> Child:
+        if self._child is not None and not self._may_serve(self._child, owner_id):
             await self._end_child()
+        self._served = owner_id
         if self._child is None:
             self._child = await Child.start(
                 self.program,
@@ -131,6 +139,12 @@ class Sandbox:
                 memory=self.settings.files_sandbox_memory_bytes,
             )
         return self._child
+
+    def _may_serve(self, child: Child, owner_id: UUID | None) -> bool:
+        """Tell whether a child may open the next file: one that was taken over must not see another person's."""
+        settings = self.settings
+        is_theirs = owner_id == self._served or settings.files_sandbox_shared == "on"
+        return child.usable and is_theirs and child.operations < settings.files_sandbox_operations
 
     def _limits(self) -> dict[str, object]:
         settings = self.settings

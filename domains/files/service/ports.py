@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 from shared.streams import Chunk
 
@@ -31,8 +32,8 @@ class Store(Protocol):
 class Renderer(Protocol):
     """Opens untrusted files where they can do no harm."""
 
-    def workspace(self) -> AbstractAsyncContextManager[Path]:
-        """Return an empty folder for a file and what is made of it, removed at the end."""
+    def workspace(self, owner_id: UUID) -> AbstractAsyncContextManager[Path]:
+        """Return an empty folder for a file of this person and what is made of it, removed at the end."""
         ...
 
     async def perform(

@@ -82,7 +82,7 @@ class ProcessingService:
         done = {row.name for row in rows if row.status == RenditionStatus.READY}
         steps = steps_for(content.content_type, without=done)
         await context.progress(0, len(steps) + 1, "reading the file")
-        async with self.renderer.workspace() as folder:
+        async with self.renderer.workspace(owner_id) as folder:
             source = folder / "source"
             await self.store.fetch(content.storage_key, content.size, source)
             facts = await self._measure(content, source)

@@ -186,7 +186,7 @@ class FakeRenderer:
         self.damaged = False
 
     @asynccontextmanager
-    async def workspace(self) -> AsyncIterator[Path]:
+    async def workspace(self, owner_id: UUID) -> AsyncIterator[Path]:
         yield self.folder
 
     async def perform(self, operation: str, **arguments) -> dict:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import pytest
@@ -376,6 +377,22 @@ async def test_the_child_stays_warm_and_is_replaced_after_its_share_of_work(tmp_
         await render(sandbox, noise(40, 30, "PNG"), "image/png")
         children.append(sandbox._child.pid)
     assert children[0] == children[1] != children[2]
+    await sandbox.stop()
+
+
+@pytest.mark.parametrize(("shared", "children"), [("off", 3), ("on", 1)])
+async def test_no_process_opens_the_files_of_two_people(tmp_path, shared, children):
+    sandbox = of(tmp_path, files_sandbox_shared=shared)
+    used = []
+    for owner in ("a", "a", "b", "a"):
+        async with sandbox.workspace(UUID(owner * 32)) as folder:
+            (folder / "source").write_bytes(noise(40, 30, "PNG"))
+            await sandbox.perform(
+                "measure_image", source=folder / "source", content_type="image/png", **BOUNDS
+            )
+            used.append(sandbox._child.pid)
+    assert used[0] == used[1]
+    assert len(set(used)) == children
     await sandbox.stop()
 
 

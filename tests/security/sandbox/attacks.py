@@ -87,6 +87,7 @@ def reading(target: dict) -> Attempts:
         "read its own environment as a file": "/proc/self/environ",
         "list the root": "/",
         "list the project": target["project"],
+        "read a file of the project": f"{target['project']}/pyproject.toml",
         "read a device": "/dev/zero",
     }
     attempts: Attempts = {name: lambda path=path: opened(path) for name, path in paths.items()}

@@ -6,16 +6,13 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from bootstrap.migrate import migrate
 from domains.files.gateway.seccomp import _SECCOMP_CALL
 from domains.files.gateway.system_calls import REFUSED
 from domains.files.gateway.verification import unconfined_because
 from tests.domains.files.asking import PHOTO, get
-from tests.installations import settings_of_its_own
 from tests.security.sandbox import hostile
 from tests.security.sandbox.conftest import LAUNCH
 from tests.security.sandbox.test_taken_over import worked
@@ -98,21 +95,16 @@ async def test_uploads_and_downloads_go_on_and_the_job_waits(
     await renderer.stop()
 
 
-async def test_the_doctor_says_which_layer_is_missing(servers, settings, tmp_path: Path) -> None:
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
-    await asyncio.to_thread(migrate, own)
-    environment = {**os.environ, **servers.environment, "DATABASE_URL": own.database_url.get_secret_value()}
-    doctor = (sys.executable, "-m", "bootstrap.cli", "doctor", "--json")
-
-    async def examined(*launched: str) -> dict:
-        process = await asyncio.create_subprocess_exec(
-            *launched, *doctor, env=environment, cwd=hostile.PROJECT, stdout=asyncio.subprocess.PIPE
-        )
-        said, _ = await process.communicate()
-        return next(check for check in json.loads(said)["checks"] if check["name"] == "sandbox")
-
-    assert (await examined())["state"] == "well"
-    missing = await examined(sys.executable, "-I", str(LAUNCH), json.dumps({"missing": LANDLOCK}))
-    assert missing["state"] == "ill"
-    assert "no Landlock here" in missing["finding"]
-    assert "uploads and downloads go on" in missing["cure"]
+async def test_the_doctor_says_which_layer_is_missing(servers, settings) -> None:
+    launch = (sys.executable, "-I", str(LAUNCH), json.dumps({"missing": LANDLOCK}))
+    process = await asyncio.create_subprocess_exec(
+        *(*launch, sys.executable, "-m", "bootstrap.cli", "doctor", "--json"),
+        env={**os.environ, **servers.environment},
+        cwd=hostile.PROJECT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    found = next(check for check in json.loads(said)["checks"] if check["name"] == "sandbox")
+    assert found["state"] == "ill"
+    assert "no Landlock here" in found["finding"]
+    assert "uploads and downloads go on" in found["cure"]
