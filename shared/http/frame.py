@@ -113,9 +113,9 @@ class Frame:
                 raise
         except ClientDisconnect:
             # Nobody is there to be answered, and nothing of ours is wrong.
-            logger.info("client_went_away", path=scope["path"])
+            logger.info("client_went_away", route=route_of(scope.get("route")))
         except Exception:
-            logger.exception("unexpected_error", path=scope["path"])
+            logger.exception("unexpected_error", method=method_of(scope), route=route_of(scope.get("route")))
             if answer.status:
                 raise  # half an answer can only be cut off
             await self._problems.response(InternalError(), scope["path"])(scope, receive, answer.send)

@@ -121,6 +121,20 @@ def init_files_are_empty(path: str, tree: ast.Module) -> Iterator[str]:
         yield f"{path} is not empty: move it into a module with a name"
 
 
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+
+
+def log_lines_name_routes(path: str, tree: ast.Module) -> Iterator[str]:
+    """Paths and queries can hold tokens and ids."""
+    for node in nodes(tree):
+        if not (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS
+        ):
+            continue
+        if {keyword.arg for keyword in node.keywords} & {"path", "url", "query", "raw_path", "target"}:
+            yield f"{path}:{node.lineno} logs a path: log the route's template, `route_of(scope.get('route'))`"
+
+
 RULES: list[tuple[Rule, str, str]] = [
     (only_services_open_transactions, "domains/jobs/router.py", "async with database.transaction(): pass"),
     (only_services_open_transactions, "domains/jobs/repository/jobs.py", "self.transaction()"),
@@ -139,6 +153,7 @@ RULES: list[tuple[Rule, str, str]] = [
     (no_drawers, "shared/helpers.py", ""),
     (no_drawers, "shared/utils/text.py", ""),
     (init_files_are_empty, "domains/jobs/__init__.py", "x = 1"),
+    (log_lines_name_routes, "shared/http/frame.py", "logger.exception('failed', path=scope['path'])"),
 ]
 
 

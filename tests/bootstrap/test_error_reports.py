@@ -8,11 +8,13 @@ import pytest
 from pydantic import SecretStr
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
+from structlog.testing import capture_logs
 
 from bootstrap.observation.error_reports import reported
 from bootstrap.observation.processes import check_observation
 from bootstrap.settings import SettingsError
 from domains.emails.service.delivery import DeliveryService
+from domains.files.service.library import LibraryService
 from domains.jobs.service.running import RunningJob
 from domains.users.service import UserService
 
@@ -66,6 +68,23 @@ async def test_an_unexpected_error_arrives_once_with_its_request(client, user, p
     for secret in (SECRET, user.access_token, user.email, user.password):
         assert secret not in told
     assert all("vars" not in frame for frame in frames)
+
+
+async def test_a_report_and_a_log_line_name_the_route_and_never_the_path(
+    client, user, post, monkeypatch
+) -> None:
+    monkeypatch.setattr(LibraryService, "get", _surprise)
+    file_id = "0199e0d6-0000-7000-8000-0123456789ab"
+    with capture_logs() as lines:
+        answer = await client.get(f"/v1/files/{file_id}?", headers=user.headers)
+    assert answer.status_code == 500
+    (line,) = (line for line in lines if line["event"] == "unexpected_error")
+    assert (line["method"], line["route"]) == ("GET", "/v1/files/{file_id}")
+    assert file_id not in json.dumps({name: said for name, said in line.items() if name != "exc_info"})
+    await client.get(f"/v1/files/{file_id}", headers=user.headers)
+    (event,) = post.events
+    assert event["tags"]["route"] == "/v1/files/{file_id}"
+    assert file_id not in json.dumps(event)
 
 
 async def test_a_job_that_is_given_up_arrives_with_its_kind(
