@@ -66,7 +66,7 @@ def give_up_the_rest(limits: Limits) -> None:
     """
     limit_resources(limits)
     seccomp.filter_all_threads()
-    _require_refusals()
+    _require_refusals(limits.threads)
 
 
 def limit_resources(limits: Limits) -> None:
@@ -121,11 +121,18 @@ def _leave_root(user: int) -> None:
         raise ConfinementUnavailableError(message) from error
 
 
-def _require_refusals() -> None:
+def _require_refusals(threads: int) -> None:
     """Try what must be impossible on this thread and on another one. Raises ConfinementUnavailableError."""
     worked = set(_what_works())
     other = threading.Thread(target=lambda: worked.update(_what_works()))
-    other.start()
+    try:
+        other.start()
+    except RuntimeError as error:
+        message = (
+            f"The user of the process has {threads} processes and threads on this machine and may have no more."
+            " Raise TULOU_FILES_SANDBOX_THREADS, or give the workers of the queue `files` a user of their own."
+        )
+        raise ConfinementUnavailableError(message) from error
     other.join()
     if worked:
         message = f"The confined process can still {', '.join(sorted(worked))}."

@@ -134,9 +134,9 @@ class Output:
         facts = os.fstat(self._descriptor)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > most:
             raise ValueError("not a file of the size that is allowed")
-        content = os.pread(self._descriptor, most + 1, 0)
-        if len(content) > most:
-            raise ValueError("a file that grows")
+        content = os.pread(self._descriptor, facts.st_size + 1, 0)
+        if len(content) != facts.st_size:
+            raise ValueError("a file whose size changes")
         return content
 
 

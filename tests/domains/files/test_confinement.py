@@ -156,3 +156,13 @@ def test_a_process_with_two_threads_is_not_confined(monkeypatch):
     monkeypatch.setattr(Path, "iterdir", lambda _folder: iter(["1", "2"]))
     with pytest.raises(linux.ConfinementUnavailableError, match="2 threads"):
         confinement._require_one_thread()
+
+
+def test_a_user_with_too_many_threads_is_told_which_setting_to_raise(monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(confinement, "_what_works", list)
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    with pytest.raises(linux.ConfinementUnavailableError, match="TULOU_FILES_SANDBOX_THREADS"):
+        confinement._require_refusals(64)

@@ -66,17 +66,15 @@ def started_victim() -> subprocess.Popen[bytes]:
 
 
 async def attacked(order: dict[str, Any], kind: str, target: dict[str, Any]) -> dict[str, Any]:
-    settings = FilesSettings(
-        files_scratch_folder=Path(order["folder"]) / "scratch",
-        files_sandbox_user=USER,
-        files_sandbox_threads=THREADS,
-        files_sandbox_output_bytes=OUTPUT_BYTES,
-    )
-    sandbox = Sandbox(settings, program=hostile.program(kind, order["without"]))
+    settings = settings_of(order)
+    sandbox, neighbour = Sandbox(settings, program=hostile.program(kind, order["without"])), Sandbox(settings)
     try:
-        async with sandbox.workspace() as workspace:
+        async with sandbox.workspace() as workspace, neighbour.workspace() as other:
+            (other / "source").write_text("of another worker slot")
+            neighbour._scratch.lend(other / "source")
+            secrets = target["secrets"] | {"another slot's file": str(other / "source")}
             source = workspace / "source"
-            source.write_text(json.dumps(target))
+            source.write_text(json.dumps(target | {"secrets": secrets}))
             _, made = await sandbox.make("extract_text", source=source, max_characters=1 << 20)
             left = sorted(path.name for path in workspace.iterdir())
             left_beside = sorted(path.name for path in workspace.parent.iterdir() if path != workspace)
@@ -85,6 +83,16 @@ async def attacked(order: dict[str, Any], kind: str, target: dict[str, Any]) -> 
         return {"unavailable": error.reason}
     finally:
         await sandbox.stop()
+        await neighbour.stop()
+
+
+def settings_of(order: dict[str, Any]) -> FilesSettings:
+    return FilesSettings(
+        files_scratch_folder=Path(order["folder"]) / "scratch",
+        files_sandbox_user=USER,
+        files_sandbox_threads=THREADS,
+        files_sandbox_output_bytes=OUTPUT_BYTES,
+    )
 
 
 if __name__ == "__main__":
