@@ -8,7 +8,7 @@ from domains.auth.errors import AccountNotFound, AddressRefused, AddressTaken, O
 from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind
 from domains.auth.public import AccountDeleted
-from domains.auth.schemas import MAX_PASSWORD, Visitor
+from domains.auth.schemas import MAX_PASSWORD, SignInRow, Visitor
 from domains.auth.service.follow_ups import PURGE
 from domains.auth.service.foundation import Foundation
 from domains.auth.service.passwords import PasswordCheck, check_password
@@ -123,7 +123,7 @@ class AccountService:
         that was authenticated just before may store something just after; a second purge finds it an hour later.
         """
         account = await self.base.accounts.find(user_id)
-        if account is not None and account.status is not AccountStatus.DELETING:
+        if account is not None and not await self._is_to_be_erased(account):
             return
         keepers = self.keepers()
         for done, keeper in enumerate(keepers):
@@ -139,6 +139,10 @@ class AccountService:
                 later = JobOptions(run_at=self.base.clock.now() + _SECOND_PURGE)
                 await self.base.outbox.enqueue(PURGE, AccountDeleted(user_id=user_id), later)
             await context.finish()
+
+    async def _is_to_be_erased(self, account: SignInRow) -> bool:
+        """Whether an account is being deleted, or was written for a user who has been erased in that moment."""
+        return account.status is AccountStatus.DELETING or await self.base.users.find(account.user_id) is None
 
     async def _set_status(self, user_id: UUID, status: AccountStatus) -> None:
         now = self.base.clock.now()

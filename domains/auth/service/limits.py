@@ -97,11 +97,11 @@ class Limits:
             await self.attempts.reset(attempt.account.kind, self._key(attempt.account))
             await self._take_back_network(attempt)
 
-    async def forgive_address(self, email: str) -> None:
+    async def forgive_address(self, email: str, visitor: Visitor) -> None:
         """The owner has shown who they are in another way: let them sign in again."""
-        limit = self._of_address(email)
         async with self.transaction():
-            await self.attempts.reset(limit.kind, self._key(limit))
+            for limit in (self._of_address(email), self._of_pair(email, visitor)):
+                await self.attempts.reset(limit.kind, self._key(limit))
 
     async def count_mail(self, email: str, visitor: Visitor) -> None:
         """Count a mail that anybody can ask for, by the network that asks and by the mailbox (known or not).

@@ -102,7 +102,7 @@ class PasswordService:
             else:
                 user_id = await self.base.replace(account, NewOwner(password_hash=password_hash), visitor)
             await self._tell(user_id, SecurityEventKind.PASSWORD_RESET, visitor)
-            await self.limits.forgive_address(person.email)
+            await self.limits.forgive_address(person.email, visitor)
 
     async def change(self, principal: Principal, body: ChangePasswordBody, visitor: Visitor) -> None:
         """Replace the password; every other session ends, and reset tokens are void.

@@ -44,8 +44,9 @@ class Inbox:
         await self.work_off()
         return [_mail(message) for message in await asyncio.to_thread(mails_to, self.folder, address)]
 
-    async def last(self, address: str) -> Mail:
-        return (await self.of(address))[-1]
+    async def last(self, address: str, subject: str = "") -> Mail:
+        """Return the last mail with this in its subject; jobs of different kinds may overtake each other."""
+        return [mail for mail in await self.of(address) if subject in mail.subject][-1]
 
 
 def _mail(message: EmailMessage) -> Mail:

@@ -222,7 +222,8 @@ class Attempts:
         self._change(kind, key, -1)
 
     async def reset(self, kind, key):
-        self._change(kind, key, -self.counts[kind, key].count)
+        if (kind, key) in self.counts:
+            self._change(kind, key, -self.counts[kind, key].count)
 
     def _change(self, kind, key, by):
         row = self.counts[kind, key]

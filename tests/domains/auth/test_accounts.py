@@ -157,6 +157,23 @@ async def test_what_a_request_stored_while_its_account_was_erased_is_erased_an_h
     assert await rows("SELECT 1 FROM files.usage WHERE owner_id = $1", user.id) == []
 
 
+async def test_an_account_that_a_registration_wrote_for_an_erased_user_goes_with_the_second_purge(
+    client, user, work_off, rows
+):
+    await client.request("DELETE", "/v1/users/me", json={"password": user.password}, headers=user.headers)
+    await work_off()
+    await rows(
+        "INSERT INTO auth.accounts (user_id, password_hash, credentials_version, status, role, scopes,"
+        " created_at, updated_at) VALUES ($1, 'x', 1, 'active', 'user', '[]', now(), now())",
+        user.id,
+    )
+    await rows(
+        "UPDATE jobs.jobs SET run_at = now() WHERE kind = 'auth.purge_account' AND state = 'scheduled'"
+    )
+    await work_off()
+    assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1", user.id) == []
+
+
 async def test_an_administrator_is_made_once(composition):
     accounts, email = composition.auth.accounts(), some_email()
     await accounts.create_admin(email, PASSWORD)

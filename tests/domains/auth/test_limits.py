@@ -45,6 +45,16 @@ async def test_in_a_network_that_the_account_knows_passwords_can_not_be_guessed_
     assert 0 < int(answer.headers["Retry-After"]) <= 900
 
 
+async def test_a_reset_lets_the_owner_sign_in_again_where_they_are(client, verified, sign_in, inbox):
+    for _ in range(10):
+        await sign_in(verified.email, WRONG)
+    assert (await sign_in(verified.email, verified.password)).status_code == 429
+    await client.post("/v1/auth/password/forgot", json={"email": verified.email})
+    reset = {"token": (await inbox.last(verified.email)).token, "password": "a password of my own choice"}
+    assert (await client.post("/v1/auth/password/reset", json=reset)).status_code == 204
+    assert (await sign_in(verified.email, reset["password"])).status_code == 200
+
+
 async def test_one_person_in_an_office_locks_nobody_else_out_of_their_account(user, sign_in, limits, later):
     office = _network()
     assert (await sign_in(user.email, user.password, address=f"{office}.7")).status_code == 200

@@ -52,7 +52,7 @@ async def test_a_password_is_reset_on_the_page_and_a_refused_one_can_be_correcte
     client, inbox, user, sign_in
 ):
     await client.post("/forgot-password", data={"email": user.email})
-    token = (await inbox.last(user.email)).token
+    token = (await inbox.last(user.email, "Choose a new password")).token
     for password in ("short", "password1"):
         refused = await client.post("/reset-password", data={"token": token, "password": password})
         assert refused.status_code == 422

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from tests.people import some_email
 
 NEW = "a new and long password"
+RESET = "Choose a new password"
 
 
 async def _forgot(client, email):
@@ -26,7 +27,7 @@ def _is_invalid_token(answer):
 
 async def test_a_forgotten_password_is_reset_by_mail(client, inbox, user, sign_in, refresh):
     assert (await _forgot(client, user.email)).status_code == 202
-    mail = await inbox.last(user.email)
+    mail = await inbox.last(user.email, RESET)
     assert mail.subject == "Choose a new password"
     assert urlsplit(mail.link).path == "/reset-password"
 
@@ -54,30 +55,30 @@ async def test_forgetting_an_unknown_address_gets_the_same_answer_for_the_same_w
 
 async def test_a_reset_token_works_once(client, inbox, user):
     await _forgot(client, user.email)
-    token = (await inbox.last(user.email)).token
+    token = (await inbox.last(user.email, RESET)).token
     assert (await _reset(client, token)).status_code == 204
     assert _is_invalid_token(await _reset(client, token))
 
 
 async def test_a_reset_token_expires(client, inbox, user, later):
     await _forgot(client, user.email)
-    token = (await inbox.last(user.email)).token
+    token = (await inbox.last(user.email, RESET)).token
     later(minutes=31)
     assert _is_invalid_token(await _reset(client, token))
 
 
 async def test_a_new_request_voids_the_older_token(client, inbox, user):
     await _forgot(client, user.email)
-    older = (await inbox.last(user.email)).token
+    older = (await inbox.last(user.email, RESET)).token
     await _forgot(client, user.email)
-    newer = (await inbox.last(user.email)).token
+    newer = (await inbox.last(user.email, RESET)).token
     assert _is_invalid_token(await _reset(client, older))
     assert (await _reset(client, newer)).status_code == 204
 
 
 async def test_changing_the_password_voids_a_reset_token(client, inbox, user):
     await _forgot(client, user.email)
-    token = (await inbox.last(user.email)).token
+    token = (await inbox.last(user.email, RESET)).token
     assert (await _change(client, user, user.password)).status_code == 204
     assert _is_invalid_token(await _reset(client, token, "yet another long password"))
 
@@ -89,7 +90,7 @@ async def test_a_verification_token_resets_nothing(client, inbox, user):
 
 async def test_a_refused_password_does_not_use_the_token_up(client, inbox, user):
     await _forgot(client, user.email)
-    token = (await inbox.last(user.email)).token
+    token = (await inbox.last(user.email, RESET)).token
     for password in ("password1", user.email, "short"):
         assert (await _reset(client, token, password)).status_code == 422
     assert (await _reset(client, token)).status_code == 204
@@ -100,7 +101,7 @@ async def test_a_reset_lets_in_who_had_run_out_of_attempts(client, inbox, user, 
         answer = await sign_in(user.email, "wrong wrong wrong")
     assert answer.status_code == 429
     await _forgot(client, user.email)
-    await _reset(client, (await inbox.last(user.email)).token)
+    await _reset(client, (await inbox.last(user.email, RESET)).token)
     assert (await sign_in(user.email, NEW)).status_code == 200
 
 
