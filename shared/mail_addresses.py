@@ -22,6 +22,11 @@ def read_address(text: str, *, local_letters: bool = False, special_domains: boo
     if "=?" in text:
         message = "The email address holds an encoded word."
         raise ValueError(message)
+    if not local_letters and not text.rpartition("@")[0].isascii():
+        message = (
+            "The part before the @ must be in ASCII: few mail servers take other letters there (RFC 6531)."
+        )
+        raise ValueError(message)
     try:
         return validate_email(
             text,

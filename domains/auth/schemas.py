@@ -12,7 +12,7 @@ from domains.users.public import EmailText, NameText
 from shared.identity import SCOPES
 from shared.languages import LanguageTag
 from shared.schemas import RequestBody, ResponseBody, Row, UtcDatetime
-from shared.text import as_line
+from shared.text import COMPOSED, as_line
 
 MAX_PASSWORD = 256
 MAX_AGENT = 300
@@ -26,6 +26,7 @@ NewPassword = Annotated[
         examples=["correct horse battery staple"],
         json_schema_extra={"format": "password"},
     ),
+    COMPOSED,
 ]
 GivenPassword = Annotated[
     str,
@@ -36,6 +37,7 @@ GivenPassword = Annotated[
         examples=["correct horse battery staple"],
         json_schema_extra={"format": "password"},
     ),
+    COMPOSED,
 ]
 OneTimeTokenText = Annotated[
     str,
@@ -62,6 +64,7 @@ ClientSecretText = Annotated[
         examples=[""],
         json_schema_extra={"format": "password"},
     ),
+    COMPOSED,
 ]
 
 

@@ -13,6 +13,7 @@ from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import DatabaseBusy
 from shared.pagination import Page, PageRequest
+from shared.text import composed
 
 
 class UserService:
@@ -53,6 +54,8 @@ class UserService:
         """Return a page of all users."""
         if wanted.email is not None:
             wanted = wanted.model_copy(update={"email": key_of_address(wanted.email)})
+        if wanted.q is not None:
+            wanted = wanted.model_copy(update={"q": composed(wanted.q)})
         return await self.repository.page(request, wanted)
 
 

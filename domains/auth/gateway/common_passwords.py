@@ -1,6 +1,7 @@
 """The bundled list of common passwords, lower-cased, eight characters and more (its licence lies beside it)."""
 
 import gzip
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -8,8 +9,8 @@ _LIST = Path(__file__).with_name("common_passwords.txt.gz")
 
 
 def is_common(password: str) -> bool:
-    """Tell whether a password is on the list, in whatever capitals."""
-    return password.casefold() in _common()
+    """Tell whether a password is on the list, in whatever capitals and width."""
+    return unicodedata.normalize("NFKC", password).casefold() in _common()
 
 
 @cache

@@ -274,3 +274,47 @@ def _counted(hasher, name, monkeypatch):
 
     monkeypatch.setattr(hasher, name, counted)
     return calls
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "e\u0301" * 4 + "xyz",
+        "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44\uff11\uff12\uff13",
+        "\u00e9" * 257,
+    ],
+    ids=["seven when composed", "common in full width", "too long"],
+)
+async def test_a_password_is_measured_and_looked_up_as_it_is_composed(client, password):
+    answer = await _register(client, some_email(), password)
+    assert (answer.status_code, answer.json()["code"].partition(".")[0]) in {(422, "request"), (422, "auth")}
+
+
+async def test_a_long_password_is_the_same_in_every_form(client, sign_in):
+    email, password = some_email(), "\u00e9" * 256
+    assert (await _register(client, email, "e\u0301" * 256)).status_code == 202
+    for form in (password, "e\u0301" * 256, "e\u0301" * 100 + "\u00e9" * 156):
+        assert (await sign_in(email, form)).status_code == 200
+    assert (await sign_in(email, "e\u0301" * 255 + "e")).status_code == 400
+
+
+@pytest.mark.parametrize("email", ["用户@例え.jp", "änn@example.com", "ann\u0301@example.com"])
+async def test_an_address_with_letters_outside_ascii_before_the_at_says_what_to_do(client, email):
+    answer = await _register(client, email, PASSWORD)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["pointer"] == "#/email"
+    assert "before the @" in error["detail"]
+    assert "ASCII" in error["detail"]
+
+
+async def test_an_address_of_an_international_domain_is_one_in_every_form(client, sign_in):
+    name = some_email().partition("@")[0]
+    assert (await _register(client, f"{name}@BÜCHER.example.com", PASSWORD)).status_code == 202
+    for domain in (
+        "bücher.example.com",
+        "bu\u0308cher.example.com",
+        "xn--bcher-kva.example.com",
+        "BÜCHER.Example.COM",
+    ):
+        assert (await sign_in(f"{name.upper()}@{domain}", PASSWORD)).status_code == 200

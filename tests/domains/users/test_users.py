@@ -171,3 +171,11 @@ async def test_what_is_no_language_is_refused(client, user, locale):
 async def test_a_name_that_is_blank_or_steers_is_refused(client, user, name):
     answer = await client.patch("/v1/users/me", json={"name": name}, headers=user.headers)
     assert answer.status_code in {400, 422}
+
+
+async def test_administrators_find_a_name_in_whatever_form_they_type_it(client, user, admin):
+    name = f"Zo\u00eb \uac00\ub098 {user.id}"
+    await client.patch("/v1/users/me", json={"name": name}, headers=user.headers)
+    for typed in (f"zo\u00eb \uac00\ub098 {user.id}", f"Zoe\u0308 \u1100\u1161\u1102\u1161 {user.id}"):
+        found = (await client.get("/v1/users", params={"q": typed}, headers=admin.headers)).json()["data"]
+        assert [each["id"] for each in found] == [str(user.id)]
