@@ -106,6 +106,7 @@ class _Pages(_Strict):
 class _Text(_Strict):
     characters: int = Field(ge=0, le=_MOST)
     truncated: bool
+    damaged: bool
 
 
 FACTS: dict[str, type[_Strict]] = {

@@ -148,10 +148,11 @@ def _pieces_of(
     step: Sequence[Recipe], made: bytes, facts: dict[str, Any]
 ) -> Iterator[tuple[Recipe, bytes, dict[str, Any]]]:
     """Part what one request made: the pictures lie behind each other, each with facts of its own."""
+    note = {"damaged": True} if facts.get("damaged") else {}
     if step[0].operation not in SEVERAL_AT_ONCE:
-        yield step[0], made, facts
+        yield step[0], made, {name: fact for name, fact in facts.items() if name != "damaged"} | note
         return
-    start, note = 0, {"damaged": True} if facts["damaged"] else {}
+    start = 0
     for recipe, picture in zip(step, facts["pictures"], strict=True):
         end = start + picture["bytes"]
         yield recipe, made[start:end], {"width": picture["width"], "height": picture["height"], **note}

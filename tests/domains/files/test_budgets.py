@@ -9,7 +9,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from domains.files.errors import ImageTooLarge, ParserLimit
+from domains.files.errors import BrokenDocument, ImageTooLarge, ParserLimit
 from domains.files.gateway.sandbox import Sandbox
 from domains.files.settings import FilesSettings
 from tests.domains.files.corpus import pdfs
@@ -138,6 +138,13 @@ async def test_a_chain_of_pages_that_leads_back_to_itself_is_refused(sandbox):
     circle = tiff(1)[:-4] + struct.pack("<I", 8)
     with pytest.raises(ImageTooLarge):
         await opened(sandbox, circle, "image/tiff")
+
+
+@pytest.mark.parametrize("offset", [(1 << 63) + 8, (1 << 64) - 1, 1 << 40])
+async def test_a_page_of_a_picture_that_lies_nowhere_is_damage(sandbox, offset):
+    nowhere = struct.pack("<2sHHHQ", b"II", 43, 8, 0, offset) + bytes(100)
+    with pytest.raises(BrokenDocument):
+        await opened(sandbox, nowhere, "image/tiff")
 
 
 def test_an_operation_has_ten_seconds_of_processor_time_by_default():

@@ -43,7 +43,8 @@ class Opened:
             self.sandbox.perform, "measure_document" if is_document else "measure_image"
         )
         if is_document:
-            _, made = await self.ask(self.sandbox.make, "extract_text")
+            told, made = await self.ask(self.sandbox.make, "extract_text")
+            self.damaged = told["damaged"]
             self.text = made.decode()
             _, made = await self.ask(self.sandbox.make, "render_document", size=EDGE)
         else:

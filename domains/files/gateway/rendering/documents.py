@@ -41,13 +41,17 @@ def _measure_document(request: Request) -> Answer:
 
 
 def _extract_text(request: Request) -> Answer:
-    """Write the document's text in UTF-8, at most `max_characters` of it; pages are parted by form feeds."""
-    left, pieces = request["max_characters"], []
+    """Write the document's text in UTF-8, at most `max_characters` of it; pages are parted by form feeds.
+
+    `damaged` says that there are pages that can't be read: their text is empty.
+    """
+    left, damaged, pieces = request["max_characters"], False, []
     with _opened(request) as document:
         pages = min(len(document), request["max_pages"])
         truncated = pages < len(document)
         for number in range(pages):
-            text = _page_text(document, number)
+            found = _page_text(document, number)
+            text, damaged = found or "", damaged or found is None
             pieces.append(text[:left])
             truncated = truncated or len(text) > left
             left -= len(pieces[-1]) + 1
@@ -56,7 +60,7 @@ def _extract_text(request: Request) -> Answer:
                 break
     whole = "\f".join(pieces)
     Path(request["output"]).write_text(whole, encoding="utf-8", newline="\n")
-    return {"characters": len(whole), "truncated": truncated}
+    return {"characters": len(whole), "truncated": truncated, "damaged": damaged}
 
 
 def _render_document(request: Request) -> Answer:
@@ -101,10 +105,16 @@ def _show_forms(document: Any) -> None:
     document.init_forms(raw.FPDF_FORMFILLINFO(version=2, m_pJsPlatform=None, xfa_disabled=True))
 
 
-def _page_text(document: Any, number: int) -> str:
-    page = document[number]
-    if document.formenv:
-        page = _with_fields(document, page, number)
+def _page_text(document: Any, number: int) -> str | None:
+    """Return the text of a page, or None if the page can't be read."""
+    import pypdfium2  # noqa: PLC0415
+
+    try:
+        page = document[number]
+        if document.formenv:
+            page = _with_fields(document, page, number)
+    except pypdfium2.PdfiumError:
+        return None
     text_page = page.get_textpage()
     text: str = text_page.get_text_range()
     text_page.close()

@@ -1,5 +1,6 @@
 """Counting the pages of a TIFF (TIFF 6.0, section 2; BigTIFF) without libtiff, which reads every one of them."""
 
+import os
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -15,21 +16,22 @@ def has_more_pages(path: Path, most: int) -> bool:
         if order is None:
             return False
         big = _number(file, f"{order}H") == _BIG
+        size = file.seek(0, os.SEEK_END)
         file.seek(8 if big else 4)
-        return _follow(file, order, big=big, most=most)
+        return _follow(file, size, order, big=big, most=most)
 
 
-def _follow(file: BinaryIO, order: str, *, big: bool, most: int) -> bool:
+def _follow(file: BinaryIO, size: int, order: str, *, big: bool, most: int) -> bool:
     count, entry, link = (f"{order}Q", 20, f"{order}Q") if big else (f"{order}H", 12, f"{order}I")
     for _ in range(most + 1):
         offset = _number(file, link)
-        if not offset:
+        if not offset or offset >= size:
             return False
-        file.seek(min(offset, 1 << 62))
+        file.seek(offset)
         entries = _number(file, count)
-        if entries is None:
+        if entries is None or file.tell() + entries * entry >= size:
             return False
-        file.seek(min(entries * entry, 1 << 62), 1)
+        file.seek(entries * entry, os.SEEK_CUR)
     return bool(_number(file, link))
 
 

@@ -72,6 +72,11 @@ def white() -> Image.Image:
     return Image.new("RGB", (300, 400), "white")
 
 
+def lying(count: int) -> bytes:
+    """Return a document of one page that claims to have more."""
+    return words().replace(b"/Count 1>>", b"/Count %d>>" % count)
+
+
 def red() -> Image.Image:
     return Image.new("RGB", (300, 400), "red")
 
@@ -133,6 +138,9 @@ DOCUMENTS = (
         lambda: pdfs.pages([WORDS, b"", WORDS], FONTS, HELVETICA),
         facts={"pages": 3},
         text="some words\f\fsome words",
+    ),
+    row(
+        "a page that is not there", lambda: lying(3), facts={"pages": 3}, text="some words\f\f", damaged=True
     ),
     row("empty page", lambda: pdfs.page(b""), text="", shown=white),
     row("corner", lambda: pdfs.page(_RED_CORNER), text="", shown=corner),

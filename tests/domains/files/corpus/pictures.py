@@ -77,6 +77,14 @@ def deep_grey() -> Image.Image:
     )
 
 
+def red_pixel() -> Image.Image:
+    return Image.new("RGB", (1, 1), "red")
+
+
+def one_pixel() -> bytes:
+    return saved("JPEG", picture=red_pixel(), quality=95)
+
+
 def with_bad_note(data: bytes) -> bytes:
     """Return a PNG with a comment whose checksum is wrong, behind its header."""
     note = bytearray(chunk(b"tEXt", b"Comment\0x"))
@@ -153,7 +161,10 @@ PICTURES = (
         turned(number, lambda number=number: oriented(number, "JPEG", quality=95), "jpeg")
         for number in range(1, 9)
     ),
-    *(turned(6, lambda kind=kind: oriented(6, kind), kind.lower()) for kind in ("PNG", "WEBP", "TIFF")),
+    *(
+        turned(6, lambda kind=kind: oriented(6, kind), kind.lower())
+        for kind in ("PNG", "WEBP", "TIFF", "AVIF")
+    ),
     row("jpeg grey", lambda: saved("JPEG", "L"), "jpeg", shown=grey),
     # Without a profile the colours of CMYK are a matter of taste: those of libvips are less bright than Pillow's.
     row("jpeg cmyk", lambda: saved("JPEG", "CMYK"), "jpeg", allowed=45),
@@ -171,6 +182,13 @@ PICTURES = (
         "jpeg",
         damaged=True,
         shown=None,
+    ),
+    row(
+        "jpeg one pixel",
+        one_pixel,
+        "jpeg",
+        facts={"width": 1, "height": 1},
+        shown=red_pixel,
     ),
     row("jpeg header alone", lambda: saved("JPEG")[:200], "jpeg", **NO_FACTS),
     row("png", lambda: saved("PNG"), "png"),
