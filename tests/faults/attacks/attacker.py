@@ -84,7 +84,71 @@ async def pipelining(attacker: Attacker, *, connections: int, requests: int) -> 
     await asyncio.gather(*(one() for _ in range(connections)))
 
 
-ATTACKS: dict[str, Callable[..., Awaitable[None]]] = {"pipelining": pipelining}
+async def holding(attacker: Attacker, *, connections: int, path: str) -> None:
+    """Ask for something on each connection, and read no more of the answer than its first line."""
+    head = f"GET {path} HTTP/1.1\r\n".encode() + _HOST + attacker.authorization + b"\r\n"
+    await _all(attacker, connections, head)
+
+
+async def sending(attacker: Attacker, *, connections: int, head: str, begin: str, size: int) -> None:
+    """Send a request's head and the first `size` bytes of its body on each connection, and then nothing."""
+    fields = head.encode() + _HOST + attacker.authorization + b"\r\n"
+    body = begin.encode() + b"a line of text\n" * (size // 15)
+    await _all(attacker, connections, fields + body)
+
+
+async def connecting(attacker: Attacker, *, connections: int) -> None:
+    """Open connections and say nothing."""
+    await _all(attacker, connections, b"")
+
+
+async def _all(attacker: Attacker, connections: int, data: bytes) -> None:
+    await asyncio.gather(*(_hold(attacker, data) for _ in range(connections)))
+
+
+async def _hold(attacker: Attacker, data: bytes) -> None:
+    """Send, count what is answered, and hold the connection until the time is over."""
+    connection = await attacker.connect()
+    if connection is None:
+        return
+    saying = asyncio.create_task(attacker.say(connection, data))
+    try:
+        line = await connection[0].readline()
+        attacker.answers[line[9:12].decode() or "closed"] += 1
+        await asyncio.sleep(attacker.seconds)
+    except ConnectionError:
+        attacker.answers["cut off"] += 1
+    except asyncio.CancelledError:
+        attacker.answers["held"] += 1
+        raise
+    finally:
+        saying.cancel()
+
+
+async def uploading(attacker: Attacker, *, connections: int, boundary: str, size: int) -> None:
+    """Upload forms that are full of their boundary, with an Idempotency-Key each, again and again."""
+    begin = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n'
+    body = begin.encode() + boundary.encode() * size + f"\r\n--{boundary}--\r\n".encode()
+    head = b"POST /v1/files HTTP/1.1\r\n" + _HOST + attacker.authorization
+    head += f"Content-Type: multipart/form-data; boundary={boundary}\r\n".encode()
+
+    async def one(number: int) -> None:
+        for turn in range(1000):
+            connection = await attacker.connect()
+            if connection is None:
+                return
+            key = f"Idempotency-Key: {number}-{turn}-{attacker.seconds}\r\nConnection: close\r\n"
+            length = f"Content-Length: {len(body)}\r\n\r\n"
+            data = head + key.encode() + length.encode() + body
+            await asyncio.gather(attacker.say(connection, data), attacker.listen(connection))
+            connection[1].close()
+
+    await asyncio.gather(*(one(number) for number in range(connections)))
+
+
+ATTACKS: dict[str, Callable[..., Awaitable[None]]] = {
+    each.__name__: each for each in (pipelining, holding, sending, connecting, uploading)
+}
 
 
 async def _attack(name: str, *, port: int, seconds: float, token: str, **arguments: Any) -> Counter[str]:

@@ -1,5 +1,5 @@
 """Every attack: importing this enters them all."""
 
-from tests.faults.attacks import connections
+from tests.faults.attacks import connections, transfers
 
-__all__ = ["connections"]
+__all__ = ["connections", "transfers"]

@@ -18,3 +18,14 @@ async def requests_are_pipelined(house: House) -> Finding:
             connections=house.count(150, least=50),
             requests=3000,
         )
+
+
+@attack(
+    "sockets",
+    "300 idle connections to a process that may open 256 descriptors",
+    expected="idle ones make room, others are let in at once",
+)
+async def sockets_are_held(house: House) -> Finding:
+    few = ["sh", "-c", 'ulimit -n 256; exec "$0" "$@"']
+    async with under_attack(house, inside=few) as scene:
+        return await scene.two_rounds("connecting", seconds=house.seconds(15), connections=300)

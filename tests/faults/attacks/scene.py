@@ -5,7 +5,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,15 +17,12 @@ from tests.faults.attacks.register import Finding, Memory
 from tests.faults.house import House, System
 from tests.people import People, Person
 
-ATTACKER, BYSTANDER = "127.0.0.9", "127.0.0.2"
-"""Addresses that clients come from."""
-
 BYSTANDERS = 5
 _PAUSE = 0.12
 """Seconds between two requests of a bystander, whose rate limit holds too."""
 
 _LOOK = 0.02
-_CALM = 4.0
+_CALM = 8.0
 """Seconds after a round in which what it left is closed and freed."""
 
 
@@ -108,11 +105,14 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def under_attack(house: House, **environment: str) -> AsyncIterator[Scene]:
-    """Run one API process with the limits that it has by default."""
+async def under_attack(
+    house: House, *, inside: Sequence[str] = (), **environment: str
+) -> AsyncIterator[Scene]:
+    """Run one API process with the limits that it has by default, `inside` a command that becomes it."""
     settings = {"TULOU_TRUSTED_PROXIES": "", "TULOU_RATE_LIMIT": "600"} | environment
-    async with house.system(workers=0, relays=0, **settings) as system:
-        transport = httpx.AsyncHTTPTransport(local_address=BYSTANDER)
+    async with house.system(workers=0, relays=0, api_inside=inside, **settings) as system:
+        # A network of its own for each attack: so many may register from one.
+        transport = httpx.AsyncHTTPTransport(local_address=f"127.{house.number() % 200 + 20}.0.2")
         async with httpx.AsyncClient(transport=transport, base_url=system.url, timeout=30) as client:
             people = People(client, None)
             persons = [await people.register() for _ in range(BYSTANDERS + 1)]
