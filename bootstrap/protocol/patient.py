@@ -1,8 +1,7 @@
 """Deadlines for heads, bodies and readers, and limits of heads, which uvicorn lacks."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -10,8 +9,10 @@ import httptools
 from starlette.types import Scope
 
 from bootstrap.protocol.behind import parser_behind
-from bootstrap.protocol.bounded import END_OF_HEAD, BoundedProtocol, Reading
+from bootstrap.protocol.bounded import END_OF_HEAD, Reading
 from bootstrap.protocol.connections import Connections
+from bootstrap.protocol.patience import Patience, Refused
+from bootstrap.protocol.readers import ReadProtocol
 from bootstrap.protocol.targets import in_origin_form, is_origin_form
 from shared.errors import AppError
 from shared.http.journal import GIVEN_UP
@@ -21,41 +22,6 @@ LINGER = 1.0
 """Seconds for which a refused client may still send: closing at once would take the answer away from it."""
 
 _FIELD_OVERHEAD = 4  # ": " and the end of the line
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long a client is waited for, in seconds, and how much of a head is read.
-
-    In each `body` seconds at least `body_bytes` of a body have to arrive, and all of it in `whole_body`. `stop` is
-    what half-sent bodies have left when the process is told to end.
-    """
-
-    head: float
-    body: float
-    whole_body: float
-    body_bytes: int
-    write: float
-    stop: float
-    max_headers: int
-    max_head_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """A request that is answered here, and what is known of it. `asked` is its scope, if the application has it.
-
-    `headers` are those that were read before it was refused.
-    `is_request` is false of a connection that is refused before it has asked anything.
-    """
-
-    error: AppError
-    asked: Scope | None
-    headers: Sequence[tuple[bytes, bytes]]
-    method: str
-    client: tuple[str, int] | None
-    started: float
-    is_request: bool = True
 
 
 class _NothingMore:
@@ -68,7 +34,7 @@ class _NothingMore:
 _NOTHING_MORE = _NothingMore()
 
 
-class PatientProtocol(BoundedProtocol):
+class PatientProtocol(ReadProtocol):
     """One connection. A request that arrives in one piece starts no timer."""
 
     def __init__(
@@ -80,14 +46,13 @@ class PatientProtocol(BoundedProtocol):
         is_endless: Callable[[Scope], bool],
         **keywords: Any,
     ) -> None:
-        super().__init__(*args, **keywords)
+        super().__init__(*args, write_timeout=patience.write, **keywords)
         self._open_connections = connections
         self._patience = patience
         self._refusal = refusal
         self._is_endless = is_endless
         self._awaited = Reading.NOTHING
         self._deadline: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
         self._refused = False
         self._fact: AppError | None = None
         self._packet = 0
@@ -112,7 +77,6 @@ class PatientProtocol(BoundedProtocol):
         """Wait for nothing any more."""
         self._open_connections.leave(self, self._address)
         self._await(Reading.NOTHING)
-        self._unset_stalled()
         super().connection_lost(exc)
 
     @property
@@ -176,10 +140,12 @@ class PatientProtocol(BoundedProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Leave a head that has begun to its own deadline."""
+        """Leave a head that has begun to its own deadline, and read no body that was answered before it was whole."""
         super().on_response_complete()
         if self._reading is Reading.HEAD:
             self._unset_keepalive_if_required()
+        elif self._reading is Reading.BODY and not self.pipeline and not self.transport.is_closing():
+            self._hang_up(linger=LINGER)
 
     def shutdown(self) -> None:
         """Let answers that have no end break off, and give a half-sent body most of the time that is left."""
@@ -201,16 +167,6 @@ class PatientProtocol(BoundedProtocol):
             self.transport.abort()
         else:
             self._answer_with(Stopping(), linger=LINGER / 2)
-
-    def pause_writing(self) -> None:
-        """Wait for the client to read."""
-        super().pause_writing()
-        self._watch_writing()
-
-    def resume_writing(self) -> None:
-        """The client reads."""
-        self._unset_stalled()
-        super().resume_writing()
 
     def _count_head(self, data: bytes | memoryview, before: Reading) -> bool:
         """Count what belongs to a head that isn't whole yet; return whether it may go on."""
@@ -292,10 +248,15 @@ class PatientProtocol(BoundedProtocol):
         self._answer_with(error, linger=LINGER)
 
     def _answer_with(self, error: AppError, *, linger: float, is_request: bool = True) -> None:
-        self._refused = True
         self.transport.write(self._refusal(self._known_of(error, is_request=is_request)))
         self._disconnect()
-        self._unparsed = b""
+        self._hang_up(linger=linger)
+
+    def _hang_up(self, *, linger: float) -> None:
+        """Close when the client has had time to read: at once would take the answer away (RFC 9112, section 9.6)."""
+        self._refused, self._unparsed = True, b""
+        self._unset_deadline()
+        self._unset_keepalive_if_required()
         self.flow.release()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -331,22 +292,7 @@ class PatientProtocol(BoundedProtocol):
             is_request=is_request,
         )
 
-    def _watch_writing(self) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        self._stalled = self.loop.call_later(self._patience.write, self._look_at_reader, waiting)
-
-    def _look_at_reader(self, before: int) -> None:
-        if self.transport.get_write_buffer_size() < before:
-            self._watch_writing()
-        else:
-            self.transport.abort()
-
     def _unset_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-    def _unset_stalled(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
