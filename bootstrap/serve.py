@@ -17,9 +17,11 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from bootstrap.api import create_api
+from bootstrap.freed_memory import FreedMemory
 from bootstrap.garbage import set_garbage_collection
 from bootstrap.protocol.connections import Connections, most_connections
-from bootstrap.protocol.patient import Patience, PatientProtocol, Refused
+from bootstrap.protocol.patience import Patience, Refused
+from bootstrap.protocol.patient import PatientProtocol
 from bootstrap.protocol.turns import Turns
 from bootstrap.proxies import proxies_of
 from bootstrap.settings import Settings
@@ -33,6 +35,9 @@ from shared.trace import Trace, tracing
 
 _HALF_SENT = 0.75
 """Share of the time of requests, at a stop, after which a body that is still half-sent is given up."""
+
+_TICKS = 50
+"""Tenths of a second between two looks at what memory can be given back."""
 
 _BACKLOG = 2048
 _UNSENT = 1 << 17
@@ -48,11 +53,19 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, *, grace: float) -> None:
         super().__init__(config)
         self._grace = grace
+        self._freed: FreedMemory | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
         await super().startup(sockets)
         set_garbage_collection()
+        self._freed = FreedMemory()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after what has to be done now and then; return whether to end."""
+        if counter % _TICKS == 0 and self._freed is not None:
+            await self._freed.give_back()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop. From now on a watch of the interpreter's own runs, which asks neither event loop nor lock."""
