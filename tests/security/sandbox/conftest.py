@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -11,9 +12,13 @@ from shutil import rmtree
 
 import pytest
 
-from tests.security.sandbox.hostile import PROJECT
+if platform.machine() not in {"x86_64", "aarch64"} or not sys.platform.startswith("linux"):
+    collect_ignore_glob = ["test_*.py"]  # nothing is opened there
 
-PLAIN_USER = 61_234
+PROJECT = Path(__file__).parents[3]
+NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PLAIN_USER, RENDERER_USER = 61_000 + NUMBER, 62_000 + NUMBER
+"""No other program has them, nor another process that shares these tests: threads are counted by user."""
 SECRET = "the-secret-of-the-worker"
 LAUNCH = Path(__file__).with_name("launch.py")
 
@@ -47,7 +52,13 @@ class Place:
         It lacks the layer `without`; the worker looks at its threads if `verified`; the kernel lacks the calls
         `missing`, and the worker the `capabilities`.
         """
-        order = {"folder": str(self.folder), "kinds": kinds, "without": without, "verified": verified}
+        order = {
+            "folder": str(self.folder),
+            "user": RENDERER_USER,
+            "kinds": kinds,
+            "without": without,
+            "verified": verified,
+        }
         launch = json.dumps({"user": self.user, "missing": missing, "without_capabilities": capabilities})
         done = subprocess.run(
             [
@@ -83,6 +94,12 @@ class Place:
 @pytest.fixture(params=["root", "plain"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     yield from made(plain=request.param == "plain")
+
+
+@pytest.fixture
+def plain_place() -> Iterator[Place]:
+    """One whose worker is a plain user."""
+    yield from made(plain=True)
 
 
 @pytest.fixture

@@ -123,6 +123,11 @@ def _in_the_old_order() -> None:
     renderer._confine = confine
 
 
+def _for_one_thread() -> None:
+    """Filter the system calls of the thread that asks for it, and of those that it starts."""
+    seccomp._FLAG_TSYNC = 0
+
+
 def _without_the_allow_list() -> None:
     seccomp.filter_program = lambda _machine: seccomp._return(seccomp.ALLOW)
     confinement._require_refusals = _nothing
@@ -156,6 +161,7 @@ WEAKENED: dict[str, Callable[[], None]] = {
     "nothing": _nothing,
     "landlock": _without_landlock,
     "order": _in_the_old_order,
+    "TSYNC": _for_one_thread,
     "newer Landlock": _with_an_old_landlock,
     "allow list": _without_the_allow_list,
     "limits": _without_limits,

@@ -14,7 +14,7 @@ from domains.files.gateway.system_calls import REFUSED
 from domains.files.gateway.verification import unconfined_because
 from tests.domains.files.asking import PHOTO, get
 from tests.security.sandbox import hostile
-from tests.security.sandbox.conftest import LAUNCH
+from tests.security.sandbox.conftest import LAUNCH, RENDERER_USER
 from tests.security.sandbox.test_taken_over import worked
 
 LANDLOCK = (444, 445, 446)
@@ -28,8 +28,8 @@ CHANGE_USER = REFUSED["setresuid"][("x86_64", "aarch64").index(platform.machine(
         pytest.param((_SECCOMP_CALL[platform.machine()],), "seccomp refuses a filter", id="seccomp"),
     ],
 )
-def test_a_kernel_without_a_layer_opens_nothing(place, calls, sentence) -> None:
-    assert sentence in place.attacked("main", missing=calls)["main"]["unavailable"]
+def test_a_kernel_without_a_layer_opens_nothing(plain_place, calls, sentence) -> None:
+    assert sentence in plain_place.attacked("main", missing=calls)["main"]["unavailable"]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_root_needs_no_more_than_these_capabilities(root_place) -> None:
 
 def test_root_that_cannot_change_its_user_opens_nothing(root_place) -> None:
     refused = root_place.attacked("main", missing=[CHANGE_USER])["main"]["unavailable"]
-    assert "can't become user 64321" in refused
+    assert f"can't become user {RENDERER_USER}" in refused
     assert "as another user" in refused
 
 
@@ -66,8 +66,8 @@ def test_root_that_cannot_change_its_user_opens_nothing(root_place) -> None:
         ("parent", "The worker that started this process is gone"),
     ],
 )
-def test_a_process_that_cannot_be_confined_opens_nothing(place, without, sentence) -> None:
-    assert sentence in place.attacked("main", without=without)["main"]["unavailable"]
+def test_a_process_that_cannot_be_confined_opens_nothing(plain_place, without, sentence) -> None:
+    assert sentence in plain_place.attacked("main", without=without)["main"]["unavailable"]
 
 
 def test_the_worker_sees_what_is_missing_from_outside() -> None:

@@ -25,11 +25,11 @@ def test_every_attempt_is_refused_on_every_thread(place) -> None:
     assert place.state() == before
 
 
-def test_what_an_older_landlock_does_not_know_is_refused_by_the_other_layers(place) -> None:
-    before = place.state()
-    told = place.attacked("pool", without="newer Landlock")
+def test_what_an_older_landlock_does_not_know_is_refused_by_the_other_layers(plain_place) -> None:
+    before = plain_place.state()
+    told = plain_place.attacked("pool", without="newer Landlock")
     assert worked(told["pool"]["outcomes"]) == set()
-    assert place.state() == before
+    assert plain_place.state() == before
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,23 @@ def test_what_an_older_landlock_does_not_know_is_refused_by_the_other_layers(pla
         ("limits", {"exhaust memory", "exhaust descriptors", "exhaust threads", "write a huge file"}),
     ],
 )
-def test_without_one_layer_attempts_succeed(place, without, needed_for) -> None:
-    outcomes = place.attacked("main", without=without)["main"]["outcomes"]
+def test_without_one_layer_attempts_succeed(plain_place, without, needed_for) -> None:
+    outcomes = plain_place.attacked("main", without=without)["main"]["outcomes"]
     assert needed_for - worked(outcomes) == set()
 
 
-def test_in_the_old_order_the_threads_that_decode_are_free(place) -> None:
-    refused = place.attacked("pool", without="order")["pool"]["unavailable"]
+def test_in_the_old_order_the_threads_that_decode_are_free(plain_place) -> None:
+    refused = plain_place.attacked("pool", without="order")["pool"]["unavailable"]
     assert "has no seccomp filter" in refused or "has capabilities" in refused
-    told = place.attacked("main", "pool", without="order", verified=False)
+    told = plain_place.attacked("main", "pool", without="order", verified=False)
     assert {"read database", "fork", "open a socket of TCP"} & worked(told["main"]["outcomes"]) == set()
     assert {"list the root", "fork", "open a socket of TCP"} <= worked(told["pool"]["outcomes"])
+
+
+def test_a_filter_of_one_thread_leaves_those_that_decode_without_one(plain_place) -> None:
+    assert "has no seccomp filter" in plain_place.attacked("pool", without="TSYNC")["pool"]["unavailable"]
+    outcomes = plain_place.attacked("pool", without="TSYNC", verified=False)["pool"]["outcomes"]
+    assert {"fork", "open a socket of TCP", "outlive the worker"} <= worked(outcomes)
 
 
 def test_a_process_that_stays_root_is_handed_nothing(root_place) -> None:

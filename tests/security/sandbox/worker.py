@@ -18,8 +18,6 @@ from domains.files.gateway.sandbox import Sandbox
 from domains.files.settings import FilesSettings
 from tests.security.sandbox import hostile
 
-USER = 64_321
-"""The renderer's user where the worker is root: no other program of these tests has it."""
 THREADS, OUTPUT_BYTES = 40, 1 << 20
 
 
@@ -29,7 +27,7 @@ async def main(order: dict[str, Any]) -> None:
         child.unconfined_because = lambda *_arguments, **_named: None
     inherited = os.open(outside / "secret", os.O_RDONLY)
     os.set_inheritable(inherited, True)  # the function's signature
-    victim = started_victim()
+    victim = started_victim(order["user"])
     with socket.create_server(("127.0.0.1", 0)) as server:
         facts = os.fstat(inherited)
         target = {
@@ -53,12 +51,12 @@ async def main(order: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(told))
 
 
-def started_victim() -> subprocess.Popen[bytes]:
+def started_victim(user: int) -> subprocess.Popen[bytes]:
     """Start a process of the renderer's user, whom signals and the like would reach if they were let through.
 
     It ends with its standard input.
     """
-    own = {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
+    own = {"user": user, "group": user, "extra_groups": []} if os.geteuid() == 0 else {}
     try:
         return subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, **own)
     except PermissionError:
@@ -89,7 +87,7 @@ async def attacked(order: dict[str, Any], kind: str, target: dict[str, Any]) -> 
 def settings_of(order: dict[str, Any]) -> FilesSettings:
     return FilesSettings(
         files_scratch_folder=Path(order["folder"]) / "scratch",
-        files_sandbox_user=USER,
+        files_sandbox_user=order["user"],
         files_sandbox_threads=THREADS,
         files_sandbox_output_bytes=OUTPUT_BYTES,
     )
