@@ -67,9 +67,9 @@ class Authenticator(Protocol):
 class AccountLock(Protocol):
     """Keeps an account as it is while something is stored for it.
 
-    A request is authenticated when it begins. What takes long after that (an upload, a job) may end when its caller has
-    logged out, or when the account is disabled, deleted or erased. So the transaction that stores what came of it
-    begins with one of these; until it ends, no session of the account ends and the account is not erased.
+    A request is authenticated when it begins. What takes long after that, as an upload does, may end when its caller
+    has logged out, or when the account is disabled, deleted or erased. So the transaction that stores what came of it
+    begins with `lock_caller`; until it ends, no session of the account ends and the account is not erased.
     """
 
     async def lock_caller(self, principal: Principal) -> None:
@@ -77,13 +77,6 @@ class AccountLock(Protocol):
 
         Raises:
             NotAuthenticated: the session has ended, or its account is disabled, being deleted or gone.
-        """
-        ...
-
-    async def lock_owner(self, owner_id: UUID) -> bool:
-        """Tell, by the first statement of the open transaction, whether there is an account to store something for.
-
-        False: it is being deleted, or gone. One that is disabled keeps what it has, and what its jobs still make.
         """
         ...
 

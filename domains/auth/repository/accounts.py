@@ -33,12 +33,6 @@ _ADD_ACCOUNT = Statement(
     .on_conflict_do_nothing(index_elements=["user_id"]),
     Nothing,
 )
-_LOCK_OWNER = Statement(
-    select(col(Account.user_id))
-    .where(col(Account.user_id) == bindparam("its_user"), col(Account.status) != AccountStatus.DELETING)
-    .with_for_update(read=True),
-    HeldRow,
-)
 # In this order: the account, then its session.
 _LOCK_CALLER = Statement(
     select(col(Account.user_id))
@@ -130,11 +124,6 @@ class AccountRepository(Repository):
         return await (await current_session()).get(
             Account, user_id, with_for_update=True, populate_existing=True
         )
-
-    async def lock_owner(self, user_id: UUID) -> bool:
-        """Keep an account from being changed until the open transaction ends; False: deleted, or being deleted."""
-        lock_account_first(user_id)
-        return await self.database.fetch_one(_LOCK_OWNER, its_user=user_id) is not None
 
     async def lock_caller(self, user_id: UUID, session_id: UUID, now: datetime) -> bool:
         """Keep an account and its session as they are until the open transaction ends; False: they may not act."""

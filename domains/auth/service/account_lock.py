@@ -1,6 +1,4 @@
-"""Whether an account may still act or be stored for, in the transaction that depends on it."""
-
-from uuid import UUID
+"""Whether a caller may still act, in the transaction that depends on it."""
 
 from domains.auth.repository.accounts import AccountRepository
 from shared.clock import Clock
@@ -21,7 +19,3 @@ class RowAccountLock:
             principal.user_id, session_id, self.clock.now()
         ):
             raise NotAuthenticated
-
-    async def lock_owner(self, owner_id: UUID) -> bool:
-        """Tell whether the account is there and not being deleted."""
-        return await self.accounts.lock_owner(owner_id)

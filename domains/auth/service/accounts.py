@@ -10,7 +10,7 @@ from domains.auth.models import Account, AccountStatus, EndReason, Role, Securit
 from domains.auth.public import AccountDeleted
 from domains.auth.schemas import MAX_PASSWORD, SignInRow, Visitor
 from domains.auth.service.follow_ups import PURGE
-from domains.auth.service.foundation import Foundation
+from domains.auth.service.foundation import Foundation, NewOwner
 from domains.auth.service.passwords import PasswordCheck, check_password
 from domains.users.public import NewPerson, normalised_address
 from shared.identity import Principal
@@ -45,11 +45,28 @@ class AccountService:
 
         Raises:
             AddressRefused: not a mail address.
-            AddressTaken: the address has an account already.
+            AddressTaken: the address has an account already, which was verified.
             PasswordRefused: the password is too short, too long or easily guessed.
         """
         _check(email, password)
         password_hash = await self.hasher.hash(password)
+        provisional = await self.base.users.find_by_address(email)
+        if provisional is not None and not provisional.email_verified:
+            return await self._replace_by_admin(provisional.id, password_hash)
+        return await self._add_admin(email, password_hash)
+
+    async def _replace_by_admin(self, user_id: UUID, password_hash: str) -> UUID:
+        """Take the address from an account that nobody has verified: a stranger may have registered it first."""
+        async with self.base.transaction():
+            account = await self.base.accounts.lock(user_id)
+            if account is None or account.status is AccountStatus.DELETING:
+                raise AddressTaken
+            new = NewOwner(password_hash=password_hash, role=Role.ADMIN)
+            admin_id = await self.base.replace(account, new)
+            await self.base.trail.record(SecurityEventKind.ADMIN_CREATED, user_id=admin_id)
+        return admin_id
+
+    async def _add_admin(self, email: str, password_hash: str) -> UUID:
         now, user_id = self.base.clock.now(), new_id()
         async with self.base.transaction():
             person = await self.base.users.find_or_add(

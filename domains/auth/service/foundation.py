@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from domains.auth.models import Account, AccountStatus, EndReason, SecurityEventKind
+from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind
 from domains.auth.public import AccountDeleted, AccountVerified
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
@@ -24,6 +24,7 @@ class NewOwner:
     password_hash: str
     name: str | None = None
     locale: str | None = None
+    role: Role = Role.USER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Foundation:
     sessions: SessionRepository
     trail: Trail
 
-    async def replace(self, account: Account, new: NewOwner, visitor: Visitor) -> UUID:
+    async def replace(self, account: Account, new: NewOwner, visitor: Visitor | None = None) -> UUID:
         """Give the address of an account to the person who has verified it; return the new account's id.
 
         Until then the account is provisional: whoever registered the address may have stored things in it. So the
@@ -51,7 +52,13 @@ class Foundation:
         await self.sessions.end_all(account.user_id, EndReason.ADDRESS_VERIFIED, now)
         await self.users.replace(account.user_id, by=user_id, name=new.name, locale=new.locale)
         await self.accounts.add(
-            Account(user_id=user_id, password_hash=new.password_hash, created_at=now, updated_at=now)
+            Account(
+                user_id=user_id,
+                password_hash=new.password_hash,
+                role=new.role,
+                created_at=now,
+                updated_at=now,
+            )
         )
         await self.trail.record(
             SecurityEventKind.EMAIL_VERIFIED,

@@ -181,6 +181,21 @@ async def test_an_administrator_is_made_once(composition):
         await accounts.create_admin(email.upper(), PASSWORD)
 
 
+async def test_no_stranger_keeps_an_operator_from_the_address_of_an_administrator(
+    client, user, composition, people, work_off
+):
+    files = {"file": ("a.txt", b"planted", "text/plain")}
+    await client.post("/v1/files", files=files, headers=user.headers)
+    password = "a password of the operator"
+    admin_id = await composition.auth.accounts().create_admin(user.email, password)
+    await work_off()
+    admin = await people.sign_in(user.email, password)
+    assert admin.id == admin_id != user.id
+    assert (await client.get("/v1/users", headers=admin.headers)).status_code == 200
+    assert (await client.get("/v1/files", headers=admin.headers)).json()["data"] == []
+    assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 401
+
+
 @pytest.mark.parametrize(
     ("email", "password", "error"),
     [
