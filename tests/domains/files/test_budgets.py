@@ -151,12 +151,25 @@ def test_an_operation_has_ten_seconds_of_processor_time_by_default():
     assert FilesSettings().files_sandbox_cpu_seconds == 10
 
 
-@pytest.mark.parametrize("operation", ["render_document"])
-async def test_a_small_document_that_draws_for_minutes_is_ended(tmp_path, operation):
+@pytest.mark.parametrize(
+    ("data", "operation"),
+    [
+        pytest.param(pdfs.tiles(b"0.005"), "render_document", id="tiles"),
+        pytest.param(pdfs.multiplied(20), "render_document", id="drawings in drawings"),
+        pytest.param(pdfs.multiplied(20), "extract_text", id="text of drawings in drawings"),
+        pytest.param(pdfs.inflated(60), "extract_text", id="text that unpacks"),
+    ],
+)
+async def test_a_small_document_that_would_take_minutes_is_ended(tmp_path, data, operation):
     sandbox = Sandbox(FilesSettings(files_scratch_folder=tmp_path, files_sandbox_cpu_seconds=1))
     with pytest.raises(ParserLimit):
-        await opened(sandbox, pdfs.tiles(b"0.005"), "application/pdf", operation)
+        await opened(sandbox, data, "application/pdf", operation)
     await sandbox.stop()
+
+
+async def test_a_page_that_lies_too_deep_is_damage(sandbox):
+    with pytest.raises(BrokenDocument):
+        await opened(sandbox, pdfs.deep(20_000), "application/pdf", "render_document")
 
 
 @pytest.mark.parametrize(

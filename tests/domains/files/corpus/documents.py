@@ -107,6 +107,16 @@ def words(**more: object) -> bytes:
     return pdfs.page(WORDS, resources=FONTS, more=HELVETICA, **more)
 
 
+FIELD_SCRIPTS = b"/AA<<%s>>" % b"".join(
+    b"/%s<</S/JavaScript/JS(event.value='evil'; while\\(true\\){})>>" % event
+    for event in (b"F", b"C", b"V", b"PO", b"PV")
+)
+
+
+def form_with(**more: bytes) -> bytes:
+    return pdfs.form(b"FILLED quagga", appearance=True, **more)
+
+
 def script_of(action: bytes) -> bytes:
     catalog = b"<</Type/Catalog/Pages 2 0 R/OpenAction<</S/JavaScript/JS(%s)>>>>" % action
     return pdfs.page(_RED_CORNER, catalog=catalog)
@@ -168,6 +178,8 @@ DOCUMENTS = (
     row(
         "form without appearance", lambda: pdfs.form(b"FILLED quagga", appearance=False), text="FILLED quagga"
     ),
+    row("form with XFA", lambda: form_with(entries=b"/XFA 8 0 R"), text="FILLED quagga"),
+    row("form with scripts", lambda: form_with(actions=FIELD_SCRIPTS), text="FILLED quagga"),
     row("script", lambda: script_of(b"app.alert\\(1\\); while\\(true\\){}"), text="", shown=corner),
     row("owner password", lambda: encrypted(user=b"", owner=b"secret"), text="some words"),
     row(

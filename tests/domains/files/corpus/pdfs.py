@@ -1,5 +1,6 @@
 """PDFs written by hand: objects by number, a table of them, and fonts that have no shapes but tell their text."""
 
+import zlib
 from collections.abc import Mapping
 
 CATALOG = b"<</Type/Catalog/Pages 2 0 R>>"
@@ -96,20 +97,24 @@ def font(characters: Mapping[int, str]) -> dict[int, bytes]:
     }
 
 
-def form(value: bytes, *, appearance: bool) -> bytes:
-    """Return a PDF whose one text field was filled in, with or without a stream that draws it."""
+def form(value: bytes, *, appearance: bool, actions: bytes = b"", entries: bytes = b"") -> bytes:
+    """Return a PDF whose one text field was filled in, with or without a stream that draws it.
+
+    `actions` are entries of the field, `entries` those of the document's form. Object 8 is an XFA form.
+    """
     fonts = b"/Resources<</Font<</Helv 7 0 R>>>>"
     drawing = b"/Tx BMC q BT /Helv 40 Tf 4 30 Td (%s) Tj ET Q EMC" % value
     shown = b"/AP<</N 6 0 R>>" if appearance else b""
     more = {
         5: b"<</Type/Annot/Subtype/Widget/FT/Tx/F 4/T(name)/V(%s)/DA(/Helv 40 Tf 0 g)/P 3 0 R/Rect[50 100 350 200]%s>>"
-        % (value, shown),
+        % (value, shown + actions),
         6: stream(drawing, b"/Type/XObject/Subtype/Form/BBox[0 0 300 100]" + fonts),
         7: b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+        8: stream(b"<xdp:xdp xmlns:xdp='http://ns.adobe.com/xdp/'><template/></xdp:xdp>"),
     }
     fields = (
-        b"/AcroForm<</DA(/Helv 40 Tf 0 g)/DR<</Font<</Helv 7 0 R>>>>/Fields[5 0 R]/NeedAppearances %s>>"
-        % (b"false" if appearance else b"true")
+        b"/AcroForm<</DA(/Helv 40 Tf 0 g)/DR<</Font<</Helv 7 0 R>>>>/Fields[5 0 R]/NeedAppearances %s%s>>"
+        % (b"false" if appearance else b"true", entries)
     )
     catalog = b"<</Type/Catalog/Pages 2 0 R%s>>" % fields
     return page(b"", box=b"0 0 400 300", entries=b"/Annots[5 0 R]", catalog=catalog, more=more)
@@ -118,6 +123,35 @@ def form(value: bytes, *, appearance: bool) -> bytes:
 def no_pages() -> bytes:
     """Return a sound PDF with nothing in it."""
     return pdf({1: CATALOG, 2: b"<</Type/Pages/Kids[]/Count 0>>"})
+
+
+def deep(levels: int) -> bytes:
+    """Return a PDF whose only page lies this many folders deep."""
+    objects = {1: CATALOG}
+    for number in range(2, levels + 2):
+        objects[number] = b"<</Type/Pages/Kids[%d 0 R]/Count 1/Parent %d 0 R>>" % (number + 1, number - 1)
+    objects[levels + 2] = b"<</Type/Page/Parent %d 0 R/MediaBox[0 0 10 10]>>" % (levels + 1)
+    return pdf(objects)
+
+
+def multiplied(levels: int) -> bytes:
+    """Return a PDF that draws a drawing ten times, each of which draws another one ten times, and so on."""
+    drawing = b"/Type/XObject/Subtype/Form/BBox[0 0 600 800]"
+    drawings = {
+        number: stream(b"/F Do " * 10, drawing + b"/Resources<</XObject<</F %d 0 R>>>>" % (number + 1))
+        for number in range(5, 5 + levels)
+    }
+    last = {5 + levels: stream(b"0 0 1 1 re f", drawing)}
+    return page(b"/F Do", resources=b"/XObject<</F 5 0 R>>", more=drawings | last)
+
+
+def inflated(megabytes: int) -> bytes:
+    """Return a PDF whose compressed page writes so much text."""
+    packer = zlib.compressobj(9)
+    piece = b"BT /F 9 Tf 1 1 Td (x) Tj ET " * 37_000
+    content = b"".join(packer.compress(piece) for _ in range(megabytes)) + packer.flush()
+    more = {4: stream(content, b"/Filter/FlateDecode"), 5: b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"}
+    return page(b"", resources=b"/Font<</F 5 0 R>>", more=more)
 
 
 def tiles(step: bytes) -> bytes:
