@@ -170,8 +170,9 @@ class PatientProtocol(ReadProtocol):
 
     def _count_head(self, data: bytes | memoryview, before: Reading) -> bool:
         """Count what belongs to a head that isn't whole yet; return whether it may go on."""
-        if self._reading is Reading.HEAD and self._began:
-            self._head_bytes = len(bytes(data).rpartition(END_OF_HEAD)[2])
+        if self._began:
+            is_unfinished = self._reading is Reading.HEAD
+            self._head_bytes = len(bytes(data).rpartition(END_OF_HEAD)[2]) if is_unfinished else 0
         elif self._reading is before is not Reading.BODY:
             self._head_bytes += len(data)
         return self._head_bytes <= self._patience.max_head_bytes

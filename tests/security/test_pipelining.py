@@ -82,6 +82,16 @@ async def test_bodies_of_either_kind_may_lie_between_pipelined_requests(server: 
                 await connection.heard(OK)
 
 
+async def test_a_body_is_not_taken_for_a_head_however_it_arrives(server: Live) -> None:
+    head = b"POST /v1/auth/register HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n"
+    async with server.connection() as connection:
+        for _ in range(3):  # heads have 4 KiB here
+            await connection.say(head + b"x" * 20_000)
+            await connection.heard(b"HTTP/1.1 415 ")
+        await connection.say(GET)
+        await connection.heard(OK)
+
+
 async def test_a_client_that_is_not_read_misses_no_deadline(server: Live, slow: bytes) -> None:
     async with server.connection() as connection:
         await connection.say(slow + GET * 8 + b"POST /v1/auth/register HTTP/1.1\r\nHost: x\r\n")
