@@ -111,7 +111,7 @@ class Child:
             async with asyncio.timeout(_START_SECONDS):
                 answer = STARTED.validate_json(await self._exchange(limits))
         except (TimeoutError, ConnectionError, ValueError) as error:
-            raise unavailable(f"the process does not start ({type(error).__name__})") from error
+            raise unavailable(f"The confined process does not start ({type(error).__name__}).") from error
         if isinstance(answer, Unavailable):
             raise unavailable(answer.unavailable)
         if not limits["confined"]:
@@ -130,6 +130,8 @@ class Child:
                 " user, or give them CAP_KILL."
             )
             raise unavailable(message) from error
+        except ProcessLookupError as error:
+            raise unavailable("The confined process ended as soon as it was confined.") from error
 
     async def _exchange(self, message: dict[str, Any]) -> bytes:
         if self._process.stdin is None or self._process.stdout is None:

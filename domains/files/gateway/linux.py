@@ -10,7 +10,7 @@ PR_SET_KEEPCAPS = 8
 PR_SET_NO_NEW_PRIVS = 38
 
 CAP_DAC_READ_SEARCH = 1 << 2
-"""The right to read every file and to enter every folder, whoever owns it (capabilities(7))."""
+"""The right to read every file and to enter every folder (capabilities(7))."""
 _CAPABILITIES_VERSION = 0x20080522
 
 

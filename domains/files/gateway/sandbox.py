@@ -107,7 +107,7 @@ class Sandbox:
             return await self._facts_of(answer, source, request)
         except (TimeoutError, ConnectionError, ValueError) as error:
             await self._end_child()
-            raise broken(f"{type(error).__name__}: {error}"[:300]) from error
+            raise broken(f"{type(error).__name__}: {error}".splitlines()[0][:300]) from error
         except FileNotFoundError as error:
             raise unavailable("The working copy of the file is gone.") from error
         except asyncio.CancelledError:

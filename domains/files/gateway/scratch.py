@@ -23,7 +23,7 @@ class Scratch:
     """One folder of this worker alone, with a folder of its own for each piece of work.
 
     `user` is the user and group id of the confined process, if that is another one than the worker's: it may then enter
-    the folders and own the files to fill, and can create nothing. Nobody else may enter.
+    the folders and own the files to fill, and can create nothing. No third user may enter.
     """
 
     def __init__(self, base: Path | None, *, user: int | None) -> None:
@@ -149,7 +149,8 @@ def _remove_orphans(base: Path) -> None:
 
 
 def _remove_if_unlocked(folder: Path) -> None:
-    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    # In a shared folder for temporary files, others may have given this name to a link or a FIFO.
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         rmtree(folder, ignore_errors=True)

@@ -317,7 +317,7 @@ async def make(sandbox: Sandbox) -> bytes:
 
 
 MADE = READY + "import os; path = request['output']\n"
-SAID = "\nanswer(ok={'characters': 4, 'truncated': False}); time.sleep(60)"
+SAID = "\nanswer(ok={'characters': 4, 'truncated': False, 'damaged': False}); time.sleep(60)"
 
 
 async def test_what_is_made_is_read_from_the_file_that_the_worker_made(tmp_path):
@@ -432,6 +432,20 @@ async def test_the_child_dies_when_its_worker_is_killed(tmp_path):
             return
         await asyncio.sleep(0.1)
     pytest.fail("the child outlived its worker")
+
+
+async def test_a_fifo_or_link_of_others_in_the_scratch_folder_is_left_alone(tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    os.mkfifo(tmp_path / "tulou-files-fifo")
+    (tmp_path / "tulou-files-link").symlink_to(kept)
+    for name in ("kept", "tulou-files-fifo"):
+        os.utime(tmp_path / name, (1, 1))
+    sandbox = of(tmp_path)
+    async with sandbox.workspace():
+        assert kept.exists()
+    await sandbox.stop()
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 async def test_a_workspace_leaves_nothing_and_only_those_of_dead_workers_are_removed(tmp_path):

@@ -52,7 +52,7 @@ def _take_over(kind: str, request: dict[str, Any]) -> dict[str, Any]:
     THREADS[kind](once)
     text = json.dumps(found)
     Path(request["output"]).write_text(text, encoding="utf-8")
-    return {"characters": len(text), "truncated": False}
+    return {"characters": len(text), "truncated": False, "damaged": False}
 
 
 def _from_pool(attack_once: Callable[[], None]) -> None:
