@@ -5,17 +5,16 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlsplit
 
 from alembic.script import ScriptDirectory
-from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, ResponseError
 from sqlalchemy import ARRAY, Text, any_, bindparam, func, literal_column, select
 from sqlalchemy import table as sql_table
 
+from bootstrap.ailment import Ailment
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.migrate import FOLDER
 from bootstrap.migrations.grants import NEEDED, WITHHELD
+from bootstrap.redis_checks import keeps_hints, may_only_hint, takes_hints
 from domains.emails.settings import parse_smtp_url
 from domains.files.errors import SandboxUnavailable
 from domains.jobs.repository.operations import SILENT_AFTER
@@ -29,14 +28,6 @@ OLDEST_POSTGRES = 160000
 DRIFT = timedelta(seconds=5)
 LONGEST_LAG = 10.0
 """Seconds that a relay may leave something undone."""
-
-
-class Ailment(Exception):
-    """Something is wrong; `cure` says how to mend it."""
-
-    def __init__(self, sentence: str, cure: str) -> None:
-        super().__init__(sentence)
-        self.cure = cure
 
 
 class _Server(Row):
@@ -154,33 +145,6 @@ async def _asked(container: TulouContainer) -> _Server:
     return server
 
 
-async def _redis(container: TulouContainer) -> str:
-    settings = container.settings()
-    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
-    async with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as redis:
-        await redis.ping()
-        policy = (await redis.info("memory")).get("maxmemory_policy")
-    if policy != "noeviction":
-        raise Ailment(f"Redis may drop hints (policy {policy}).", "Set maxmemory-policy to noeviction.")
-    if settings.env == "production" and await _lets_anybody_in(url):
-        raise Ailment(
-            "Redis lets anybody in.", "Set a password (requirepass, or ACLs without a default user)."
-        )
-    return "reachable, noeviction"
-
-
-async def _lets_anybody_in(url: str) -> bool:
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return False
-    stranger = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    try:
-        async with Redis.from_url(stranger, socket_timeout=2, socket_connect_timeout=2) as redis:
-            return bool(await redis.ping())
-    except (AuthenticationError, ResponseError):
-        return False
-
-
 async def _mail(container: TulouContainer) -> str:
     url = container.settings().emails_smtp_url
     if url is None:
@@ -269,7 +233,9 @@ CHECKS = (
     Check("migrations", "Run `tulou migrate`.", _migrations),
     Check("database rights", "See above.", _rights),
     Check("clock", "See above.", _clock),
-    Check("redis", "Start Redis or Valkey, and see to it that TULOU_REDIS_URL leads to it.", _redis),
+    Check("redis", "Start Redis or Valkey, and see to it that TULOU_REDIS_URL leads to it.", keeps_hints),
+    Check("hints", "See above.", takes_hints),
+    Check("redis rights", "See above.", may_only_hint),
     Check("mail server", "See to it that SMTP_URL names a server that lets us in.", _mail),
     Check(
         "file store", "Look at TULOU_FILES_STORE_URL, its credentials, and the space that is left.", _store

@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 
 from shared.http.rate_limits import WINDOW, Key, RateLimits
 from shared.logging import get_logger
+from shared.rare_warnings import RareWarnings
 
 logger = get_logger(__name__)
 AT_ONCE = 500
@@ -39,6 +40,7 @@ class RateExchange:
         self._interval = interval
         self._callers = callers
         self._alone = False
+        self._warnings = RareWarnings(logger)
 
     async def run(self) -> None:
         """Exchange counts until cancelled."""
@@ -48,8 +50,8 @@ class RateExchange:
             await asyncio.sleep(self._interval)
             try:
                 await self.settle()
-            except Exception:
-                logger.exception("rate_exchange_failed")
+            except Exception as error:  # noqa: BLE001  # the next exchange may go well
+                self._warnings.warn("rate_exchange_failed", exc_info=error)
 
     async def settle(self) -> None:
         """Exchange them once."""

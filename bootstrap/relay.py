@@ -15,8 +15,10 @@ from bootstrap.settings import Settings
 from domains.jobs.schemas import WorkerCard
 from shared.errors import DatabaseUnavailable
 from shared.logging import get_logger
+from shared.rare_warnings import RareWarnings
 
 logger = get_logger(__name__)
+_warnings = RareWarnings(logger)
 ANNOUNCE_PAUSE = 10.0
 
 
@@ -48,7 +50,7 @@ async def _announce(container: TulouContainer, stopping: asyncio.Event) -> None:
         try:
             await roster.announce(card)
         except DatabaseUnavailable:
-            logger.warning("relay_not_announced")
+            _warnings.warn("relay_not_announced")
         with suppress(TimeoutError):
             async with asyncio.timeout(ANNOUNCE_PAUSE):
                 await stopping.wait()

@@ -34,8 +34,10 @@ from domains.jobs.schemas import WorkerCard
 from domains.jobs.service.runner import JobRunner
 from shared.errors import DatabaseUnavailable
 from shared.logging import configure_logging, get_logger
+from shared.rare_warnings import RareWarnings
 
 logger = get_logger(__name__)
+_warnings = RareWarnings(logger)
 ANNOUNCE_PAUSE = 10.0
 GONE_AFTER = timedelta(days=1)
 GIVE_BACK_TIME = 2.0
@@ -117,7 +119,12 @@ class Worker:
         self._child: WorkerChild | None = None
         self._ending = Ending()
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
-        self.celery = create_celery(redis_url, queues=self._queues)
+        self.celery = create_celery(
+            redis_url,
+            queues=self._queues,
+            look_interval=settings.jobs_look_interval,
+            looks_at_once=settings.worker_concurrency,
+        )
         self.celery.conf.task_time_limit = self._hard_limit()
         self.celery.conf.worker_max_tasks_per_child = settings.jobs_child_hints
         self.celery.conf.worker_max_memory_per_child = settings.jobs_child_memory_bytes // _KIB
@@ -177,7 +184,7 @@ class Worker:
         try:
             self._current_child().drain(queue)
         except DatabaseUnavailable:
-            logger.warning("hint_dropped", reason="the database is away")
+            _warnings.warn("hint_dropped", reason="the database is away")
         finally:
             self._ending.work(-1)
 
@@ -253,6 +260,6 @@ class Worker:
                 await roster.announce(card)
                 await roster.forget(age=GONE_AFTER)
         except DatabaseUnavailable:
-            logger.warning("worker_not_announced")
+            _warnings.warn("worker_not_announced")
         finally:
             await container.database().stop()

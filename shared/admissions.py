@@ -11,6 +11,7 @@ from starlette.requests import Request
 from shared.errors import DatabaseUnavailable
 from shared.identity import Principal
 from shared.logging import get_logger
+from shared.rare_warnings import RareWarnings
 
 T = TypeVar("T")
 logger = get_logger(__name__)
@@ -35,6 +36,7 @@ class Admissions:
     def __init__(self, admitter: Admitter) -> None:
         self._admitter = admitter
         self._open: dict[asyncio.Future[None], Principal] = {}
+        self._warnings = RareWarnings(logger)
         self._looking: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -64,10 +66,10 @@ class Admissions:
             try:
                 await self._look()
             except DatabaseUnavailable:
-                logger.warning("admissions_wait_for_the_database", open=len(self._open))
+                self._warnings.warn("admissions_wait_for_the_database", open=len(self._open))
                 await asyncio.sleep(OUTAGE_PAUSE)
-            except Exception:
-                logger.exception("admissions_not_checked")
+            except Exception as error:  # noqa: BLE001  # the next look may go well
+                self._warnings.warn("admissions_not_checked", exc_info=error)
                 await asyncio.sleep(OUTAGE_PAUSE)
 
     async def _look(self) -> None:

@@ -34,6 +34,9 @@ class JobsSettings(BaseModel):
     jobs_hint_grace: float = Field(
         1, ge=0, le=60, description="Time that the hint sent after a commit has before the relay sends one."
     )
+    jobs_look_interval: float = Field(
+        10, ge=1, le=600, description="How often an idle worker looks for due jobs without a hint."
+    )
     jobs_hint_repeat: float = Field(30, ge=1, le=3600, description="Age at which a hint is sent again.")
     jobs_hint_window: int = Field(64, ge=1, le=10_000, description="Hints that wait in a queue at a time.")
     jobs_drain_limit: int = Field(

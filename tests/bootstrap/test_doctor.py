@@ -166,6 +166,33 @@ async def test_redis_that_drops_hints(examination: Examine, valkey: EmbeddedValk
     assert "noeviction" in found.cure
 
 
+async def test_redis_whose_user_may_empty_it(examination: Examine, valkey: EmbeddedValkey) -> None:
+    production = {"env": "production", "redis_url": SecretStr(valkey.url)}
+    assert (await examination(redis_url=SecretStr(valkey.url)))["redis rights"].state == "well"
+    found = (await examination(**production))["redis rights"]
+    assert (found.state, "FLUSHALL" in found.finding) == ("warning", True)
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.set("tulou:kept", "still here")
+        await redis.execute_command("ACL", "SETUSER", "default", "-flushall")
+        found = (await examination(**production))["redis rights"]
+        assert found.state == "well"
+        await redis.execute_command("ACL", "SETUSER", "default", "+flushall")
+        await examination(**production)
+        assert await redis.get("tulou:kept") == b"still here"
+
+
+async def test_redis_that_takes_no_hints(examination: Examine, valkey: EmbeddedValkey) -> None:
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.set("tulou:default", "no list")
+        found = (await examination(redis_url=SecretStr(valkey.url)))["hints"]
+        assert (found.state, "tulou:default" in found.finding) == ("warning", True)
+        await redis.delete("tulou:default")
+        assert (await examination(redis_url=SecretStr(valkey.url)))["hints"].state == "well"
+        await redis.execute_command("REPLICAOF", "127.0.0.1", "9")
+        found = (await examination(redis_url=SecretStr(valkey.url)))["hints"]
+        assert (found.state, "ReadOnlyError" in found.finding) == ("warning", True)
+
+
 async def test_redis_without_a_password(examination: Examine, valkey: EmbeddedValkey) -> None:
     production = {"env": "production"}
     assert (await examination(redis_url=SecretStr(valkey.url), **production))["redis"].state == "well"

@@ -75,7 +75,12 @@ async def a_system_works_with(url: str, programs: Callable[..., Program], compos
     """Run API, relay and a worker on that Redis; a hint must reach the worker, and counts the other API."""
     port = free_port()
     # So slow that only a hint can start the job in time.
-    slow = {"TULOU_JOBS_HINT_REPEAT": "600", "TULOU_JOBS_RELAY_INTERVAL": "0.2", "REDIS_URL": url}
+    slow = {
+        "TULOU_JOBS_HINT_REPEAT": "600",
+        "TULOU_JOBS_LOOK_INTERVAL": "600",
+        "TULOU_JOBS_RELAY_INTERVAL": "0.2",
+        "REDIS_URL": url,
+    }
     worker = programs("worker", "--queue", "default", **slow)
     relay = programs("relay", **slow)
     base = f"http://127.0.0.1:{port}"

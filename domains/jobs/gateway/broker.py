@@ -3,6 +3,7 @@
 import base64
 import json
 import ssl
+import time
 from collections.abc import Sequence
 from queue import Empty
 from typing import Any
@@ -11,39 +12,148 @@ from uuid import UUID
 
 from celery import Celery
 from kombu.transport.redis import Channel, Transport
+from kombu.transport.virtual import QoS
+from redis.exceptions import ResponseError
 
-from domains.jobs.gateway.hints import KEY_PREFIX, message_about
+from domains.jobs.gateway.hints import KEY_PREFIX, is_of_wrong_type, message_about, reason_of
+from shared.ids import new_id
 from shared.logging import get_logger
+from shared.rare_warnings import BackOff, RareWarnings
 
 logger = get_logger(__name__)
+_warnings = RareWarnings(logger)
+WAKE_PAUSE = 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds without a try after Redis has answered with an error: after the first one, and at most."""
+
+
+class HintQoS(QoS):
+    """Keeps account of hints in memory alone: they are acknowledged early, and none is ever delivered again.
+
+    kombu writes each message that it delivers to two more keys, and looks through them every ten seconds.
+    """
+
+    restore_at_shutdown = False
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # kombu's signature
+        """Forget a hint."""
+        self.ack(delivery_tag)  # type: ignore[no-untyped-call]  # kombu has no types
+
+    def restore_visible(self, **_options: Any) -> None:
+        """Do nothing."""
 
 
 class HintChannel(Channel):
-    """Reads a queue's list, and goes on when what it has read can't be read as a message."""
+    """Reads the lists of its queues, with BRPOP and nothing else, and goes on whatever Redis answers.
+
+    After an error it pauses, and the worker wakes up by itself meanwhile (`HintTransport.wake`).
+    """
+
+    QoS = HintQoS  # type: ignore[assignment]  # kombu's for Redis writes to it
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]  # kombu has no types
+        self._pause = BackOff(FIRST_PAUSE, LONGEST_PAUSE)
+        self._failure = ""
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last answer of Redis was an error."""
+        return bool(self._failure)
+
+    def _queue_bind(self, *_binding: Any) -> None:
+        """Bind in memory alone: a hint is sent to the list of its queue."""
+
+    def _size(self, _queue: str) -> int:
+        return 0
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        if self._pause.is_over:
+            super()._brpop_start(timeout)  # type: ignore[no-untyped-call]  # kombu has no types
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # kombu has no types
-        except (Empty, *self.connection_errors):
+            found = super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # kombu has no types
+        except Empty:
+            self._recover()
             raise
+        except self.connection_errors:
+            raise
+        except ResponseError as error:
+            self._fail(error)
+            raise Empty from error
         except Exception as error:
             # It has left the list already. Celery would end the worker, and lay it on the list again.
-            logger.warning("hint_refused", error=type(error).__name__)
+            _warnings.warn("hint_refused", error=type(error).__name__)
             raise Empty from error
+        self._recover()
+        return found
+
+    def _fail(self, error: ResponseError) -> None:
+        self._failure = reason_of(error)
+        self._pause.fail()
+        _warnings.warn("hints_unreadable", error=self._failure, queues=sorted(self.active_queues))
+        if is_of_wrong_type(error):
+            self._replace_what_is_no_list()
+
+    def _replace_what_is_no_list(self) -> None:
+        """Delete what stands in the place of a list: it can't be read, and holds only hints."""
+        with self.conn_or_acquire() as client:
+            for queue in self.active_queues:
+                for priority in self.priority_steps:
+                    key = self._q_for_pri(queue, priority)  # type: ignore[no-untyped-call]  # kombu has no types
+                    try:
+                        client.llen(key)
+                    except ResponseError as error:
+                        if is_of_wrong_type(error):
+                            client.delete(key)
+
+    def _recover(self) -> None:
+        if self._failure:
+            self._failure = ""
+            self._pause.succeed()
+            _warnings.settle("hints_unreadable", then="hints_are_read_again")
 
 
 class HintTransport(Transport):
-    """Redis, of whose messages nothing is believed but the id of a job.
+    """Redis, of whose messages nothing is believed but that a queue should be looked at.
 
     Whoever can write to Redis could otherwise end every worker for good, or call any task with any options.
     """
 
     Channel = HintChannel
 
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Wake the worker now and then, too, for what no hint tells of."""
+        super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]  # kombu has no types
+        options = connection.client.transport_options
+        interval, number = options["look_interval"], options["looks_at_once"]
+        self._next_look = time.monotonic() + interval
+        # A connection that follows this one has a transport of its own, and this one no channels then.
+        loop.call_repeatedly(WAKE_PAUSE, self.wake, interval, number)
+
+    def wake(self, interval: float, number: int) -> None:
+        """Let idle children look at their queues: every `interval` seconds, every second while hints can't be read."""
+        cycle: Any = self.cycle
+        channels = [channel for channel in cycle._channels if channel.active_queues]  # noqa: SLF001  # all there is
+        is_due = time.monotonic() >= self._next_look
+        if is_due:
+            self._next_look = time.monotonic() + interval
+        for channel in channels:
+            if is_due or channel.is_failing:
+                self._wake(channel, number)
+
+    def _wake(self, channel: HintChannel, number: int) -> None:
+        for queue in sorted(channel.active_queues):
+            for _ in range(number):
+                if not channel.qos.can_consume():
+                    return
+                super()._deliver(message_about(new_id(), queue), queue)  # type: ignore[no-untyped-call]  # as above
+
     def _deliver(self, message: Any, queue: str) -> None:
         job_id = _job_named_by(message)
         if job_id is None:
-            logger.warning("hint_refused", error="it names no job")
+            _warnings.warn("hint_refused", error="it names no job")
             return
         super()._deliver(message_about(job_id, queue), queue)  # type: ignore[no-untyped-call]  # kombu has no types
 
@@ -56,8 +166,17 @@ def _job_named_by(message: Any) -> UUID | None:
         return None
 
 
-def create_celery(broker_url: str, *, queues: Sequence[str] = ("default",)) -> Celery:
-    """Return the Celery application. A message is only a hint, so it is acknowledged early and never redelivered."""
+def create_celery(
+    broker_url: str,
+    *,
+    queues: Sequence[str] = ("default",),
+    look_interval: float = 10.0,
+    looks_at_once: int = 1,
+) -> Celery:
+    """Return the Celery application. A message is only a hint, so it is acknowledged early and never redelivered.
+
+    Every `look_interval` seconds, `looks_at_once` children that are idle look at their queues without a hint.
+    """
     app = Celery("tulou", broker=broker_url, set_as_current=False)
     app.conf.update(
         broker_transport=f"{__name__}:{HintTransport.__name__}",
@@ -84,9 +203,9 @@ def create_celery(broker_url: str, *, queues: Sequence[str] = ("default",)) -> C
             "socket_connect_timeout": 2,
             "socket_keepalive": True,
             "health_check_interval": 10,
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
             "global_keyprefix": KEY_PREFIX,
+            "look_interval": look_interval,
+            "looks_at_once": looks_at_once,
         },
     )
     if urlsplit(broker_url).scheme == "rediss":

@@ -8,18 +8,19 @@ import asyncio
 import base64
 import json
 import threading
-import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from shared.logging import get_logger
+from shared.rare_warnings import BackOff, RareWarnings
 from shared.trace import Attribute, current_trace, span
 
 logger = get_logger(__name__)
@@ -35,6 +36,9 @@ ROOM_AT_A_TIME = 16
 
 BROKER_PAUSE = 1.0
 """Seconds without a try after the broker has failed; the relay finds the jobs of this time."""
+
+LONGEST_PAUSE = 8.0
+"""The same, after several failures in a row."""
 
 BUFFER = 10_000
 """Hints that wait for the publishing thread; those past it are left to the relay."""
@@ -77,6 +81,16 @@ def message_about(job_id: UUID, queue: str) -> dict[str, Any]:
     }
 
 
+def is_of_wrong_type(error: Exception) -> bool:
+    """Tell whether Redis refused a command because the key holds a value of another type."""
+    return str(error).startswith("WRONGTYPE")
+
+
+def reason_of(error: ResponseError) -> str:
+    """Return what Redis refused a command for: redis-py's name of the error, or its code where that has none."""
+    return str(error).partition(" ")[0] if type(error) is ResponseError else type(error).__name__
+
+
 class RedisHints:
     """Publishes from one background thread, so that no request waits for Redis.
 
@@ -87,7 +101,8 @@ class RedisHints:
         self._url = url
         self._window = window
         self._room: dict[str, int] = {}
-        self._next_try = 0.0
+        self._pause = BackOff(BROKER_PAUSE, LONGEST_PAUSE)
+        self._warnings = RareWarnings(logger)
         self._waiting: deque[tuple[str, UUID, str | None]] = deque(maxlen=BUFFER)
         self._wake = threading.Event()
         self._stopping = False
@@ -114,12 +129,23 @@ class RedisHints:
         """Send all in one round trip."""
         hints = [json.dumps(message_about(job_id, queue)) for job_id in job_ids]
         if hints:
-            self._redis.lpush(KEY_PREFIX + queue, *hints)
+            self._mended(queue, lambda key: self._redis.lpush(key, *hints))
 
     def waiting(self, queue: str) -> int:
         """Ask the broker."""
-        number: Any = self._redis.llen(KEY_PREFIX + queue)
-        return int(number)
+        return int(self._mended(queue, self._redis.llen))
+
+    def _mended(self, queue: str, ask: Callable[[str], Any]) -> Any:
+        """Ask about a queue's list. What is there and is no list is deleted: it can't be read, and holds only hints."""
+        key = KEY_PREFIX + queue
+        try:
+            return ask(key)
+        except ResponseError as error:
+            if not is_of_wrong_type(error):
+                raise
+            self._warnings.warn("hint_queue_replaced", key=key, reason="it was no list")
+            self._redis.delete(key)
+            return ask(key)
 
     async def stop(self) -> None:
         """End the thread once it has sent what waits, or after a second."""
@@ -149,13 +175,15 @@ class RedisHints:
         while self._waiting:
             queue, job_id, traceparent = self._waiting.popleft()
             try:
-                if time.monotonic() >= self._next_try and self._take_room(queue):
+                if self._pause.is_over and self._take_room(queue):
                     about: dict[str, Attribute] = {"tulou.job.id": str(job_id)}
                     with span(f"hint {queue}", "producer", parent=traceparent, about=about):
                         self.send(queue, [job_id])
+                    self._pause.succeed()
+                    self._warnings.settle("hint_not_sent", then="hints_are_sent_again")
             except Exception as error:  # noqa: BLE001  # whatever the broker raises, the relay finds the row
-                logger.warning("hint_not_sent", job_id=str(job_id), error=type(error).__name__)
-                self._next_try = time.monotonic() + BROKER_PAUSE
+                self._warnings.warn("hint_not_sent", job_id=str(job_id), error=type(error).__name__)
+                self._pause.fail()
 
     def _take_room(self, queue: str) -> bool:
         """Tell whether one more hint is of use. Asks the broker once for several hints."""

@@ -1,6 +1,7 @@
 """The relay: takes back lost jobs, queues what is due, fires schedules, and sends the hints that got lost."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -16,10 +17,14 @@ from shared.database import TransactionFactory
 from shared.errors import DatabaseUnavailable
 from shared.jobs import JobOptions, JobRegistry, NoPayload, Outbox
 from shared.logging import get_logger
+from shared.rare_warnings import BackOff, RareWarnings
 from shared.trace import Attribute, span
 
 logger = get_logger(__name__)
 ALARM_PAUSE = 10.0
+LONGEST_PAUSE = 5.0
+"""Seconds until the next round, after several in a row in which the database or the broker failed."""
+
 USED_UP = timedelta(seconds=1)
 """Age at which a hint is sent again when no hint waits."""
 
@@ -59,24 +64,30 @@ class Relay:
         self._clock = clock
         self._fired: dict[str, datetime] = {}
         self._next_alarm = 0.0
+        self._warnings = RareWarnings(logger)
+        self._broker_pause = BackOff(settings.jobs_relay_interval, LONGEST_PAUSE)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. A database or a broker that is away is waited for, and neither for the other."""
         await asyncio.gather(self._repeat(self.keep_books, stop), self._repeat(self.send_hints, stop))
 
     async def _repeat(self, work: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
+        pause = BackOff(self._settings.jobs_relay_interval, LONGEST_PAUSE)
         while not stop.is_set():
+            wait = self._settings.jobs_relay_interval
             try:
                 await work()
             except DatabaseUnavailable:
-                logger.warning("relay_waits_for_the_database")
-            except Exception:
-                logger.exception("relay_round_failed")
-            try:
-                async with asyncio.timeout(self._settings.jobs_relay_interval):
+                self._warnings.warn("relay_waits_for_the_database")
+                wait = pause.fail()
+            except Exception as error:  # noqa: BLE001  # whatever went wrong, the next round may go well
+                self._warnings.warn("relay_round_failed", exc_info=error)
+                wait = pause.fail()
+            else:
+                pause.succeed()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
                     await stop.wait()
-            except TimeoutError:
-                continue
 
     async def keep_books(self) -> None:
         """Take back what is lost, queue what is due, fire schedules, warn of what is late."""
@@ -122,14 +133,19 @@ class Relay:
         A hint makes a worker look at its queue, so a handful serves a backlog of any length.
         """
         sent = 0
+        if not self._broker_pause.is_over:
+            return sent
         for queue in self._registry.queues():
             try:
                 sent += await self._send_some(queue)
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever the broker raises: the rows stay, and are hinted at later
-                logger.warning("broker_unreachable", queue=queue, error=type(error).__name__)
-                break
+                self._warnings.warn("broker_unreachable", queue=queue, error=type(error).__name__)
+                self._broker_pause.fail()
+                return sent
+        self._broker_pause.succeed()
+        self._warnings.settle("broker_unreachable", then="hints_are_sent_again")
         return sent
 
     async def _send_some(self, queue: str) -> int:

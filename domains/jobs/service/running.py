@@ -16,9 +16,11 @@ from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
 from shared.jobs import LeaseLost, Outbox
 from shared.logging import get_logger
+from shared.rare_warnings import RareWarnings
 from shared.transactions import after_commit
 
 logger = get_logger(__name__)
+_warnings = RareWarnings(logger)
 T = TypeVar("T")
 Provide = Callable[[str, type[Any]], Any]
 PROGRESS_PAUSE = 0.25
@@ -238,7 +240,7 @@ class RunningJob:
                 else:
                     row = await self._look()
             except DatabaseUnavailable:
-                logger.warning("heartbeat_missed")
+                _warnings.warn("heartbeat_missed")
                 continue
             if row is None and self._ending:
                 continue  # by ourselves, a moment ago; should that have been rolled back, the fence holds

@@ -11,6 +11,7 @@ from uuid import UUID
 from domains.jobs.schemas import JobRow
 from shared.errors import DatabaseUnavailable
 from shared.logging import get_logger
+from shared.rare_warnings import RareWarnings
 
 logger = get_logger(__name__)
 PAUSE = 0.3
@@ -36,6 +37,7 @@ class JobWatcher:
         self._watched: Counter[UUID] = Counter()
         self._latest: dict[UUID, JobRow | None] = {}
         self._changes: dict[UUID, asyncio.Event] = {}
+        self._warnings = RareWarnings(logger)
         self._poller: asyncio.Task[None] | None = None
 
     async def follow(self, job: JobRow, *, after_revision: int = 0) -> AsyncGenerator[JobRow]:
@@ -80,10 +82,10 @@ class JobWatcher:
             try:
                 await self._look()
             except DatabaseUnavailable:
-                logger.warning("watcher_waits_for_the_database", watched=len(self._watched))
+                self._warnings.warn("watcher_waits_for_the_database", watched=len(self._watched))
                 await asyncio.sleep(OUTAGE_PAUSE)
-            except Exception:
-                logger.exception("watcher_look_failed")
+            except Exception as error:  # noqa: BLE001  # the next look may go well
+                self._warnings.warn("watcher_look_failed", exc_info=error)
                 await asyncio.sleep(OUTAGE_PAUSE)
 
     async def _look(self) -> None:

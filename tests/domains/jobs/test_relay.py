@@ -110,9 +110,10 @@ async def test_a_broker_that_is_down_costs_time_only(enqueue: Enqueue, compositi
     job_id = await enqueue()
     sent = Sent()
     sent.down = True
-    relay = a_relay(composition, sent)
+    relay = a_relay(composition, sent, jobs_relay_interval=0.05)
     assert await relay.send_hints() == 0
     sent.down = False
+    await asyncio.sleep(0.1)  # it pauses after a failure
     await relay.send_hints()
     assert job_id in sent.hints
 
