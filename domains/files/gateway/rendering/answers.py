@@ -20,6 +20,11 @@ _CODEC_SIGNS = (
     "is not implemented",
     "unsupported jpeg process",
 )
+DETAILS = {
+    "parser_limit": "Reading it takes more memory than allowed.",
+    "unsupported_codec": "This server has no decoder for how its content is coded.",
+    "broken_document": "Its content is damaged or isn't what its type says.",
+}
 
 
 class Refused(Exception):  # an answer, not a mistake
@@ -33,23 +38,23 @@ def answer_to(operation: Operation, request: Request) -> Answer:
     except Refused as refusal:
         return {"refused": refusal.args[0], "detail": refusal.args[1]}
     except MemoryError:
-        return {"refused": "parser_limit", "detail": "Reading it takes more memory than allowed."}
+        return _refusal("parser_limit")
     except OSError as error:
         if error.errno == errno.EFBIG:
             return {"refused": "parser_limit", "detail": "What is made of it is larger than allowed."}
         return {"failed": f"{type(error).__name__}: {error.strerror}"}
     except Exception as error:  # noqa: BLE001  # whatever a parser says about broken input is a refusal
-        return _refusal_of(error)
+        return _refusal(reason_of(error))
 
 
-def _refusal_of(error: Exception) -> Answer:
+def _refusal(reason: str) -> Answer:
+    return {"refused": reason, "detail": DETAILS[reason]}
+
+
+def reason_of(error: Exception) -> str:
+    """Return the reason's name for what a parser says: a codec it lacks, a limit it met, or else damage."""
     # Of pyvips, `str` also has the name of the operation, which may hold the word "memory".
     text = str(getattr(error, "detail", None) or error).lower()
     if any(sign in text for sign in _CODEC_SIGNS):
-        return {
-            "refused": "unsupported_codec",
-            "detail": "This server has no decoder for how its content is coded.",
-        }
-    if any(sign in text for sign in _LIMIT_SIGNS):
-        return {"refused": "parser_limit", "detail": "Reading it takes more memory than allowed."}
-    return {"refused": "broken_document", "detail": "Its content is damaged or isn't what its type says."}
+        return "unsupported_codec"
+    return "parser_limit" if any(sign in text for sign in _LIMIT_SIGNS) else "broken_document"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from domains.files.gateway.rendering.answers import Answer, Operation, Refused, Request
+from domains.files.gateway.rendering.answers import DETAILS, Answer, Operation, Refused, Request
 from domains.files.gateway.rendering.pictures import save_webp
 from domains.files.gateway.rendering.text import readable
 
@@ -17,7 +17,7 @@ endstream endobj
 5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj
 trailer<</Root 1 0 R>>
 """
-_BROKEN = ("broken_document", "Its content is damaged or isn't what its type says.")
+_BROKEN = ("broken_document", DETAILS["broken_document"])
 # By FPDF_ERR_*.
 _REFUSALS = {
     4: ("password_required", "It can only be read with a password."),

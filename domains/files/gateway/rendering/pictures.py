@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from domains.files.gateway.rendering.answers import Answer, Operation, Request
+from domains.files.gateway.rendering.answers import Answer, Operation, Request, reason_of
 from domains.files.gateway.rendering.budgets import check_file, check_header
 from domains.files.gateway.rendering.kinds import KINDS, Kind
 
@@ -74,13 +74,16 @@ def _may_lack_its_end(request: Request) -> bool:
 def _undamaged(request: Request, size: int, *, content: bytes | None = None) -> Any | None:
     """Return the picture, or None if some of its data can't be decoded.
 
-    None rather than an error: its traceback would keep the first decoder's memory while another one works.
+    None rather than an error: its traceback would keep the first decoder's memory while another one works. A codec that
+    is not there and a limit are no damage: without `fail_on` the picture would be black.
     """
     import pyvips  # noqa: PLC0415
 
     try:
         return _shrunk(request, size, fail_on=KINDS[request["content_type"]].strict, content=content)
-    except pyvips.Error:
+    except pyvips.Error as error:
+        if reason_of(error) != "broken_document":
+            raise
         return None
 
 

@@ -152,6 +152,10 @@ def bits() -> Image.Image:
     return scene("L").point(lambda value: 255 * (value > 80))
 
 
+def alpha() -> Image.Image:
+    return scene("RGBA")
+
+
 BROKEN = {"facts": SIZE, "shown": None, "problem": "files.broken_document"}
 NO_FACTS = BROKEN | {"facts": {}}
 ICC = swapped_profile()
@@ -251,6 +255,24 @@ PICTURES = (
     ),
     row("tiff profile", lambda: saved("TIFF", icc_profile=ICC), "tiff", shown=swapped, allowed=6),
     row("tiff pages", lambda: animated("TIFF"), "tiff"),
+    row(
+        "tiff codec",
+        lambda: saved("TIFF", compression="lzma"),
+        "tiff",
+        shown=None,
+        problem="files.unsupported_codec",
+    ),
+    row("jpeg bad profile", lambda: saved("JPEG", quality=95, icc_profile=b"no profile" * 20), "jpeg"),
+    row("jpeg profile of another space", lambda: saved("JPEG", "L", icc_profile=ICC), "jpeg", shown=grey),
+    row("jpeg bad notes", lambda: saved("JPEG", quality=95, exif=b"Exif\0\0no notes"), "jpeg"),
+    row(
+        "png palette alpha",
+        lambda: saved("PNG", picture=scene("RGBA").quantize(256)),
+        "png",
+        shown=alpha,
+        allowed=8,
+    ),
+    row("tiff 32 bits", lambda: saved("TIFF", picture=scene("L").convert("F")), "tiff", shown=grey),
     row("tiff cut", lambda: saved("TIFF")[:-2000], "tiff", damaged=True, shown=None),
     row("avif", lambda: saved("AVIF", quality=95), "avif"),
     row("avif alpha", lambda: saved("AVIF", "RGBA", quality=95), "avif", shown=lambda: scene("RGBA")),
