@@ -57,5 +57,9 @@ async def test_an_account_that_was_never_verified_is_deleted_after_thirty_days(
     assert (await sign_in(in_use.email, in_use.password)).status_code == 200
 
 
-async def test_unverified_accounts_are_swept_by_the_clock(composition):
+async def test_unverified_accounts_are_swept_by_the_clock(user, composition, aged, work_off, rows):
     assert composition.registry().find("auth.close_unverified").schedule is not None
+    await aged(user, registered=31, used=31)
+    await composition.jobs.operations().run("auth.close_unverified", {})
+    await work_off()
+    assert await rows("SELECT 1 FROM users.users WHERE id = $1", user.id) == []
