@@ -17,7 +17,7 @@ from tests.faults.attacks.report import as_table as attacks_as_table
 from tests.faults.house import House
 from tests.faults.oracle import Row
 from tests.faults.register import FAULTS, Fault
-from tests.faults.report import Result, as_table, write_page
+from tests.faults.report import Result, as_table, write_attacks, write_page
 
 ALL_ATTACKS = "attacks"
 """What `--only` takes for every attack."""
@@ -105,7 +105,9 @@ def main() -> None:
         console.print(as_table(results))
     if outcomes:
         console.print(attacks_as_table(outcomes))
-    if given.report:
+    if given.report and not results:
+        write_attacks(given.report, outcomes)
+    elif given.report:
         write_page(given.report, results, outcomes, scale=given.scale, seed=given.seed)
     is_green = all(result.row.is_green for result in results)
     sys.exit(0 if is_green and all(outcome.finding.is_green for outcome in outcomes) else 1)

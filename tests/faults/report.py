@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from tests.faults.attacks.report import Outcome, page_lines
+from tests.faults.attacks.report import SECTION, Outcome, page_lines
 from tests.faults.oracle import Row
 from tests.faults.register import Fault
 
@@ -20,6 +20,7 @@ PREFACE = (
     "Valkey, a mail server. Accepted is what a client was told with 2xx, done what is counted where effects are.",
     "[Testing](testing.md) tells how to run it, [Jobs](jobs.md) what is promised. A lease is 4 s here, 60 by default.",
 )
+SEEN = "## What was seen of the faults"
 FIGURES = ("accepted", "done", "lost", "doubled", "uncertain", "longest wait", "seconds")
 
 
@@ -80,13 +81,20 @@ def write_page(
     ]
     lines += ["", "`longest wait`: seconds from acceptance to effect, the fault's own duration included.", ""]
     lines += page_lines(outcomes)
-    lines += ["## What was seen of the faults", ""]
+    lines += [SEEN, ""]
     for result in results:
         lines += [f"**{result.fault.number}. {result.fault.title}.** Expected: {result.fault.expected}.", ""]
         lines += [f"- NOT AS EXPECTED: {text}" for text in result.row.broken]
         lines += [f"- {text}" for text in result.row.notes]
         lines.append("")
     path.write_text("\n".join(lines))
+
+
+def write_attacks(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Put the attacks' section into the page, and leave the faults as they are there."""
+    before, _, seen = path.read_text().partition(SEEN)
+    faults = before.partition(SECTION)[0]
+    path.write_text(faults + "\n".join(page_lines(outcomes)) + "\n" + SEEN + seen)
 
 
 def _commit() -> str:

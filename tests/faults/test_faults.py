@@ -14,7 +14,7 @@ from tests.faults.house import House
 from tests.faults.nudges import nudges_alone
 from tests.faults.oracle import Row
 from tests.faults.register import FAULTS
-from tests.faults.report import Result, as_table, write_page
+from tests.faults.report import Result, as_table, write_attacks, write_page
 
 RISKIEST = (1, 2, 3, 6, 7, 11, 13, 16, 18, 22, 23)
 
@@ -87,4 +87,8 @@ def test_the_page_tells_which_attack_was_not_withstood(tmp_path) -> None:
     for figure in ("memory grew by 160 MiB at most", "a second round added 20 MiB", "300 ms"):
         assert f"NOT AS EXPECTED: {figure}" in page or figure in page
     assert len(worst.broken) == 3
+    write_attacks(tmp_path / "page.md", outcomes[:1])
+    again = (tmp_path / "page.md").read_text()
+    assert "1 of 1 attacks withstood" in again
+    assert again.count("## ") == page.count("## ")
     assert attacks_as_table(outcomes).row_count == 2

@@ -145,6 +145,14 @@ async def test_small_downloads_do_not_count(scene: Scene) -> None:
             assert (await client.head(path, headers=scene.people[0].headers)).status_code == 200
 
 
+async def test_asking_for_the_head_of_a_stream_holds_no_place(scene: Scene) -> None:
+    async with httpx.AsyncClient(base_url=scene.live.url) as client:
+        for _ in range(6):
+            path = scene.paths[0]["event streams"]
+            assert (await client.head(path, headers=scene.people[0].headers)).status_code == 200
+            await asyncio.sleep(0.1)
+
+
 async def test_three_hundred_readers_that_never_read_take_little_memory(
     serving: Callable[..., Live], scene: Scene
 ) -> None:

@@ -1,7 +1,9 @@
 """The attacks as a table, for the terminal and for the page."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from rich.table import Table
 
@@ -14,6 +16,7 @@ from tests.faults.attacks.register import (
 )
 from tests.faults.client import percentile
 
+SECTION = "## One client against all others"
 FIGURES = ("before", "peak", "after", "after a second round", "others' p50", "p99", "seconds")
 
 
@@ -59,13 +62,14 @@ def page_lines(outcomes: Sequence[Outcome]) -> list[str]:
     """Return the section of the page."""
     withstood = sum(outcome.finding.is_green for outcome in outcomes)
     lines = [
-        "## One client against all others",
+        SECTION,
         "",
         "One client attacks one API process, twice, while others ask `GET /v1/users/me`. Sizes are resident memory",
         f"of the process: it may grow by {MOST_GROWTH:.0f} MiB, the second round may add {MOST_GROWTH_AGAIN:.0f} MiB.",
         f"The others' p99 stays under {LONGEST_WAIT * 1000:.0f} ms.",
         "",
         f"- {withstood} of {len(outcomes)} attacks withstood",
+        f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
         "",
         f"| attack | {' | '.join(FIGURES)} | verdict |",
         f"|---|{'---:|' * len(FIGURES)}---|",
