@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, SecretStr
 
-from shared.text import fits_line
+from shared.text import LINE, fits_line
 
 _DEFAULT_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
@@ -138,13 +138,10 @@ class EmailsSettings(BaseModel):
     emails_sender: Annotated[str | None, AfterValidator(_is_sender)] = Field(
         None,
         description="Sender of every mail, `Name <address@domain>`; by default no-reply at the public URL's host.",
+        max_length=250,
     )
-    emails_product_name: str = Field(
-        "Tulou",
-        description="The name that mails show.",
-        min_length=1,
-        max_length=100,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
+    emails_product_name: Annotated[str, LINE] = Field(
+        "Tulou", description="The name that mails show.", min_length=1, max_length=100
     )
     emails_timeout_seconds: float = Field(
         20, description="Patience with one answer of the mail server, in seconds.", gt=0, le=60

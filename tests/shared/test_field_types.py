@@ -39,6 +39,22 @@ def test_what_is_stored_is_shown_in_one_form(type_, given, expected):
     assert shown(type_, expected) == expected
 
 
+@pytest.mark.parametrize(
+    ("type_", "given", "expected"),
+    [
+        (
+            field_types.ShortText,
+            "Zoe\u0308 \u200c👨\u200d👩 \U0001faea",
+            "Zo\u00eb \u200c👨\u200d👩 \U0001faea",
+        ),
+        (field_types.ShortText, "e\u0301" * 200, "\u00e9" * 200),
+        (field_types.LongText, "one\r\n\ttwo \u2067גד\u2069", "one\r\n\ttwo \u2067גד\u2069"),
+    ],
+)
+def test_text_is_composed_before_it_is_measured(type_, given, expected):
+    assert TypeAdapter(type_).validate_python(given) == expected
+
+
 ODD = (
     "0001-01-01T00:00:00+23:59",
     "9999-12-31T23:59:59-23:59",
@@ -92,6 +108,11 @@ def test_no_type_fails_otherwise_than_by_refusing(type_, given):
     [
         (field_types.ShortText, ""),
         (field_types.ShortText, "x" * 201),
+        (field_types.ShortText, "\u200d"),
+        (field_types.ShortText, "a\nb"),
+        (field_types.ShortText, "a\u202eb"),
+        (field_types.ShortText, "\ufb2c" * 100),
+        (field_types.LongText, "a\x1bb"),
         (field_types.LongText, "x" * 20_001),
         (field_types.WholeNumber, 2**53),
         (field_types.WholeNumber, -(2**53)),

@@ -69,11 +69,22 @@ def test_senders(sender):
 
 
 @pytest.mark.parametrize(
-    "sender", ["", "us", "us@", "a@b, c@d", "us@example.com\r\nBcc: x@y", "us@exämple.com", "a b@c"]
+    "sender",
+    [
+        *("", "us", "us@", "a@b, c@d", "us@example.com\r\nBcc: x@y", "us@exämple.com", "a b@c"),
+        *('"u s"@example.com', "a\u202eb <us@example.com>", "x" * 250 + " <us@example.com>"),
+    ],
 )
 def test_a_wrong_sender_is_refused(sender):
     with pytest.raises(ValidationError):
         EmailsSettings(emails_sender=sender)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\u202eb", "\u200d", "x" * 101])
+def test_a_product_has_a_name_that_mails_can_show(name):
+    with pytest.raises(ValidationError):
+        EmailsSettings(emails_product_name=name)
+    assert EmailsSettings(emails_product_name="شب\u200cنم").emails_product_name == "شب\u200cنم"
 
 
 def test_an_empty_address_means_no_mail_server():
