@@ -190,3 +190,25 @@ async def test_what_is_missing_can_be_asked(empty, programs) -> None:
     after = programs("migrate", "--check", **urls)
     assert after.process.wait(30) == 0
     assert "up to date" in after.output
+
+
+async def test_tags_that_are_there_are_composed_and_each_is_kept_once(empty) -> None:
+    config = _config(empty)
+    await asyncio.to_thread(command.upgrade, config, "b1f0c7d24e6a")
+    connection = await asyncpg.connect(empty.database_owner_url.get_secret_value())
+    try:
+        await connection.execute(
+            "INSERT INTO files.blobs (sha256, size, storage_key, copies) VALUES ('0', 1, '0', 1);"
+            "INSERT INTO files.files (id, owner_id, name, size, sha256, reserved, status, facts, client_metadata, tags,"
+            " revision) SELECT gen_random_uuid(), gen_random_uuid(), 'a', 1, '0', 0, 'ready', '{}', '{}',"
+            " CASE WHEN number % 2 = 0 THEN ARRAY['z', U&'cafe\\0301', U&'caf\\00e9', 'a'] ELSE ARRAY['z'] END, 1"
+            " FROM generate_series(1, 2400) AS number"
+        )
+        await asyncio.to_thread(command.upgrade, config, "e3a9d1547c60")
+        rows = await connection.fetch("SELECT tags, revision, count(*) FROM files.files GROUP BY 1, 2")
+    finally:
+        await connection.close()
+    assert {(*row["tags"], row["revision"], row["count"]) for row in rows} == {
+        ("z", "caf\u00e9", "a", 2, 1200),
+        ("z", 1, 1200),
+    }

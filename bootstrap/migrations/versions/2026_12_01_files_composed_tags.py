@@ -1,0 +1,41 @@
+"""files: compose the tags that are there, for a search composes what it looks for."""
+
+from alembic import op
+
+revision = "e3a9d1547c60"
+down_revision = "b1f0c7d24e6a"
+branch_labels = None
+depends_on = None
+
+# In batches that commit, so that nobody waits for more than 500 rows; most tags are composed already.
+COMPOSE = """
+DO $$
+DECLARE changed integer;
+BEGIN
+  LOOP
+    UPDATE files.files
+      SET tags = ARRAY(
+            SELECT normalize(tag, NFC) FROM unnest(tags) WITH ORDINALITY AS given (tag, place)
+            GROUP BY 1 ORDER BY min(place)
+          ),
+          revision = revision + 1
+      WHERE id IN (
+        SELECT id FROM files.files
+        WHERE EXISTS (SELECT FROM unnest(tags) AS given (tag) WHERE tag IS NOT NFC NORMALIZED)
+        ORDER BY id LIMIT 500
+      );
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    EXIT WHEN changed = 0;
+    COMMIT;
+  END LOOP;
+END $$
+"""
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.execute(COMPOSE)
+
+
+def downgrade() -> None:
+    """Composed tags are as good for the version before."""
