@@ -1,4 +1,4 @@
-"""Thumbnails by the confined child process, beside libvips called in a bare loop."""
+"""Renditions by the confined child process, beside libvips called in a bare loop."""
 
 import asyncio
 import json
@@ -6,54 +6,64 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from bench.figures import Figures
 from bench.workplace import Workplace
+from domains.files.gateway.sandbox import Sandbox
 
 ROUNDS = 5
 PICTURES = 12
 WIDTH, HEIGHT = 4000, 3000
 SIZE = 512
+RENDITIONS = [256, 1024, 2048]
+BOUNDS: dict[str, str | int] = {
+    "content_type": "image/jpeg",
+    "max_pixels": 40_000_000,
+    "max_side": 65_535,
+    "max_frames": 1,
+}
 
 
 async def measure_pictures(place: Workplace, figures: Figures) -> None:
-    """Make WebP thumbnails of pictures of 12 megapixels, one after the other, on one thread each."""
+    """Make WebPs of pictures of 12 megapixels, one after the other, on one thread each."""
     source = place.folder / "picture.jpg"
     await asyncio.to_thread(_floor, "make", str(source))
     sandbox = place.container.files.renderer()
-    rates: dict[str, list[float]] = {"ours": [], "floor": []}
     try:
         async with sandbox.workspace() as folder:
             given = folder / "picture.jpg"
             await asyncio.to_thread(given.write_bytes, source.read_bytes())
-            for number in range(ROUNDS + 1):
-                begun = time.perf_counter()
-                for _ in range(PICTURES):
-                    await sandbox.make(
-                        "render_image",
-                        source=given,
-                        sizes=[SIZE],
-                        content_type="image/jpeg",
-                        max_pixels=40_000_000,
-                        max_side=65_535,
-                        max_frames=1,
-                    )
-                ours = PICTURES / (time.perf_counter() - begun)
-                theirs = float(await asyncio.to_thread(_floor, "render", str(source)))
-                if number:
-                    rates["ours"].append(ours)
-                    rates["floor"].append(theirs)
+            for what, sizes in (("thumbnails", [SIZE]), ("all renditions", RENDITIONS)):
+                await _measure(sandbox, given, source, figures, what=what, sizes=sizes)
     finally:
         await sandbox.stop()
-    figures.told("thumbnails", "confined child", rates["ours"], "a second")
-    figures.told("thumbnails", "bare libvips", rates["floor"], "a second")
+
+
+async def _measure(
+    sandbox: Sandbox, given: Path, source: Path, figures: Figures, *, what: str, sizes: list[int]
+) -> None:
+    """Compare one request for all sizes with bare libvips, which decodes the picture for each."""
+    rates: dict[str, list[float]] = {"ours": [], "floor": []}
+    pictures = max(1, PICTURES // len(sizes))
+    for number in range(ROUNDS + 1):
+        begun = time.perf_counter()
+        for _ in range(pictures):
+            await sandbox.make("render_image", source=given, sizes=sizes, **BOUNDS)
+        ours = pictures / (time.perf_counter() - begun)
+        theirs = float(await asyncio.to_thread(_floor, "render", str(source), *map(str, sizes)))
+        if number:
+            rates["ours"].append(ours)
+            rates["floor"].append(theirs)
+    figures.told(what, "confined child", rates["ours"], "a second")
+    figures.told(what, "bare libvips", rates["floor"], "a second")
     ratios = [ours / floor for ours, floor in zip(rates["ours"], rates["floor"], strict=True)]
-    figures.at_least("thumbnails", "to bare libvips", ratios, 0.9)
+    figures.at_least(what, "to bare libvips", ratios, 0.9)
 
 
-def _floor(what: str, path: str) -> str:
+def _floor(what: str, path: str, *sizes: str) -> str:
     done = subprocess.run(  # noqa: S603  # our own module
-        [sys.executable, "-m", "bench.floors.pictures", what, path],
+        [sys.executable, "-m", "bench.floors.pictures", what, path, *sizes],
         env={**os.environ, "VIPS_CONCURRENCY": "1"},
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""libvips in a bare loop, one process, one thread: `make <path>` makes the picture, `render <path>` prints a rate."""
+"""libvips in a bare loop on one thread: `make <path>` makes the picture, `render <path> <size>...` times it."""
 
 import json
 import sys
@@ -7,7 +7,6 @@ import time
 import pyvips
 
 _PICTURES = 12
-_SIZE = 512
 
 
 def make(path: str) -> None:
@@ -18,18 +17,20 @@ def make(path: str) -> None:
     picture.jpegsave(path, Q=88)
 
 
-def render(path: str) -> float:
-    """Return how many thumbnails a second."""
+def render(path: str, sizes: list[int]) -> float:
+    """Return of how many pictures a second all sizes are made."""
     pyvips.cache_set_max(0)
-    _thumbnail(path)
+    _thumbnail(path, sizes[0])
+    pictures = max(1, _PICTURES // len(sizes))
     begun = time.perf_counter()
-    for _ in range(_PICTURES):
-        _thumbnail(path)
-    return _PICTURES / (time.perf_counter() - begun)
+    for _ in range(pictures):
+        for size in sizes:
+            _thumbnail(path, size)
+    return pictures / (time.perf_counter() - begun)
 
 
-def _thumbnail(path: str) -> None:
-    picture = pyvips.Image.thumbnail(path, _SIZE, height=_SIZE, size="down", output_profile="srgb")
+def _thumbnail(path: str, size: int) -> None:
+    picture = pyvips.Image.thumbnail(path, size, height=size, size="down", output_profile="srgb")
     picture.webpsave(path + ".webp", Q=80, keep="none")
 
 
@@ -37,4 +38,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "make":
         make(sys.argv[2])
     else:
-        sys.stdout.write(json.dumps(render(sys.argv[2])))
+        sys.stdout.write(json.dumps(render(sys.argv[2], [int(size) for size in sys.argv[3:]])))
