@@ -39,7 +39,6 @@ class RateExchange:
         self._redis = redis
         self._interval = interval
         self._callers = callers
-        self._alone = False
         self._warnings = RareWarnings(logger)
 
     async def run(self) -> None:
@@ -65,13 +64,10 @@ class RateExchange:
                     del unsettled[key]
         except (RedisError, OSError, TimeoutError) as error:
             self._limits.give_back(window, unsettled)
-            if not self._alone:
-                logger.warning("rate_limits_are_local", reason=type(error).__name__)
-            self._alone = True
+            self._warnings.warn("rate_limits_are_local", reason=type(error).__name__)
             return
-        if waiting and self._alone:
-            self._alone = False
-            logger.info("rate_limits_are_shared")
+        if waiting:
+            self._warnings.settle("rate_limits_are_local", then="rate_limits_are_shared")
 
     async def _exchange(self, window: int, counts: dict[Key, int]) -> dict[Key, int]:
         """Return the totals of those for whom there was room."""

@@ -70,6 +70,7 @@ async def the_relay_dies(house: House) -> Row:
     switches = {"FAULTS_RELAY_DIES": "0.8", "TULOU_JOBS_HINT_WINDOW": "16", "TULOU_JOBS_DRAIN_LIMIT": "1"}
     async with house.system(relays=0, FAULTS_NUDGE="off", **switches) as system, Client(system) as client:
         relay = system.new_relay()
+        await relay.until_it_says("relay_started")
         load = asyncio.create_task(client.load(count, per_second=20))
         while not load.done():
             await asyncio.sleep(0.1)

@@ -7,120 +7,35 @@ from uuid import UUID
 
 import asyncpg
 from sqlalchemy import (
-    ARRAY,
-    Boolean,
-    ColumnElement,
     Integer,
     Interval,
-    Select,
-    Text,
-    and_,
-    any_,
     bindparam,
     case,
     func,
     literal_column,
     null,
-    or_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from domains.jobs.models import Attempt, AttemptOutcome, Job, JobState
-from domains.jobs.repository.conditions import claimable, ended_attempt, in_state, leased_by_me, now, queued
-from domains.jobs.repository.turns import participant
+from domains.jobs.repository.claims import (
+    CLAIM_FAIRLY,
+    CLAIM_FAIRLY_OF_KINDS,
+    CLAIM_NEXT,
+    CLAIM_NEXT_OF_KINDS,
+    claim_next,
+    lease_time,
+    without_waiting_for_the_disk,
+)
+from domains.jobs.repository.conditions import ended_attempt, leased_by_me, now
 from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, ProgressTold, SuccessionRow
-from shared.models import columns
 from shared.repository import Repository
 from shared.statements import Statement
 
-LOOK_AHEAD = 256
-"""Jobs among which a fair claim chooses: more than may share a turn because they were accepted at the same moment."""
-
-_lease = bindparam("lease", type_=Interval())
-_taken: Any = aliased(Job, name="taken")
-_without_waiting_for_the_disk: Any = (
-    select(func.set_config("synchronous_commit", "off", literal_column("true"))).scalar_subquery() == "off"
-)
-"""True, and lets the statement's own commit not wait for the disk, for nothing is promised yet: should PostgreSQL crash
-within a second, the job is as it was before, and is run again under another token."""
-
-_claim = (
-    update(Job)
-    .where(_without_waiting_for_the_disk)
-    .values(
-        state=literal_column("'running'"),
-        attempt=Job.attempt + 1,
-        lease_token=bindparam("next_token"),
-        lease_expires_at=now + _lease,
-        worker_id=bindparam("worker"),
-        started_at=func.coalesce(Job.started_at, now),
-        begun_at=now,
-        revision=Job.revision + 1,
-    )
-    .returning(*columns(Job, ClaimedJob))
-)
-_claimable_here = and_(
-    col(Job.queue) == bindparam("from_queue"),
-    claimable,
-    or_(col(Job.crashes) == 0, bindparam("alone", type_=Boolean())),
-)
-_in_turn = (col(Job.turn), col(Job.priority), col(Job.id))
-_of_kinds = col(Job.kind) == any_(bindparam("kinds", type_=ARRAY(Text)))
-
-
-def _first(*more: ColumnElement[bool]) -> Select[Any]:
-    """Return the job whose turn it is."""
-    return (
-        select(col(Job.id))
-        .where(_claimable_here, *more)
-        .order_by(*_in_turn)
-        .limit(literal_column("1"))
-        .with_for_update(skip_locked=True)
-    )
-
-
-def _fair(*more: ColumnElement[bool]) -> Select[Any]:
-    """Return, of the next `LOOK_AHEAD` jobs, that of the participant of which the fewest run."""
-    ahead = (
-        select(col(Job.id), *_in_turn[:2], participant().label("whose"))
-        .where(_claimable_here, *more)
-        .order_by(*_in_turn)
-        .limit(literal_column(str(LOOK_AHEAD)))
-        .subquery("ahead")
-    )
-    busy = (
-        select(participant(_taken).label("whose"), func.count().label("number"))
-        .where(_taken.queue == bindparam("from_queue"), in_state(JobState.RUNNING, table="taken"))
-        .group_by(literal_column("1"))
-        .subquery("busy")
-    )
-    just_served = case((ahead.c.whose == bindparam("just_served", type_=Text()), 1), else_=0)
-    return (
-        select(col(Job.id))
-        .join(ahead, ahead.c.id == Job.id)
-        .outerjoin(busy, busy.c.whose == ahead.c.whose)
-        # Once more: a job that another worker claimed while we waited for its lock stays where it is.
-        .where(queued)
-        .order_by(func.coalesce(busy.c.number, 0) + just_served, ahead.c.turn, ahead.c.priority, ahead.c.id)
-        .limit(literal_column("1"))
-        .with_for_update(of=Job, skip_locked=True)
-    )
-
-
-def _claiming(chosen: Select[Any]) -> Statement[ClaimedJob]:
-    return Statement(_claim.where(col(Job.id) == chosen.scalar_subquery()), ClaimedJob)
-
-
-_claim_next = _claim.where(col(Job.id) == _first().scalar_subquery())
-_CLAIM_NEXT = Statement(_claim_next, ClaimedJob)
-_CLAIM_FAIRLY = _claiming(_fair())
-_CLAIM_NEXT_OF_KINDS = _claiming(_first(_of_kinds))
-_CLAIM_FAIRLY_OF_KINDS = _claiming(_fair(_of_kinds))
 _progress: dict[str, Any] = {
     "progress_current": bindparam("steps"),
     "progress_total": bindparam("steps_in_all"),
@@ -129,9 +44,9 @@ _progress: dict[str, Any] = {
 _LOOK = Statement(select(col(Job.cancel_requested_at)).where(leased_by_me), LeaseRow)
 _BEAT = Statement(
     update(Job)
-    .where(leased_by_me, _without_waiting_for_the_disk)
+    .where(leased_by_me, without_waiting_for_the_disk)
     .values(
-        lease_expires_at=now + _lease,
+        lease_expires_at=now + lease_time,
         **_progress,
         revision=Job.revision + bindparam("moved", type_=Integer()),
     )
@@ -158,7 +73,7 @@ _finish = (
 )
 _FINISH = Statement(_finish, JobId)
 _finished = _finish.cte("finished")
-_claimed = _claim_next.cte("claimed")
+_claimed = claim_next.cte("claimed")
 _FINISH_AND_CLAIM = Statement(
     select(
         select(_finished.c.id).scalar_subquery().label("finished_id"),
@@ -230,7 +145,7 @@ class LeaseRepository(Repository):
         if fairly:
             given["just_served"] = just_served
         statements = (
-            (_CLAIM_NEXT, _CLAIM_FAIRLY) if kinds is None else (_CLAIM_NEXT_OF_KINDS, _CLAIM_FAIRLY_OF_KINDS)
+            (CLAIM_NEXT, CLAIM_FAIRLY) if kinds is None else (CLAIM_NEXT_OF_KINDS, CLAIM_FAIRLY_OF_KINDS)
         )
         try:
             return await self.database.fetch_one(statements[fairly], **given)

@@ -7,7 +7,7 @@ one of its participant, and none is ahead of the turn that the queue serves at p
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal_column, select
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
@@ -28,31 +28,45 @@ def next_turn(*, queue: Any, owner: Any, kind: Any, priority: Any) -> ColumnElem
 
     A job of a lower priority number goes ahead of its participant's other jobs, never ahead of another participant's.
     """
-    owners = _last(queue, priority, _other.owner_id == owner)
-    kinds = _last(queue, priority, _other.owner_id.is_(None), owner.is_(None), _other.kind == kind)
-    present = _first_of(select(_other.turn).where(_other.queue == queue, _queued).order_by(_other.turn))
-    return func.greatest(
-        func.coalesce(owners, -1) + 1, func.coalesce(kinds, -1) + 1, func.coalesce(present, 0)
-    )
+    return func.greatest(_own(queue, owner, kind, priority), _present(queue))
 
 
 def placed(chosen: Select[Any]) -> Any:
     """Return the ids of `chosen` rows of `Job`, each with the `turn` that it gets when all become queued at once.
 
-    `chosen` selects `columns_to_place()`, and locks the rows.
+    `chosen` selects `columns_to_place()`, and locks the rows. An owner's jobs that come back wait behind those that are
+    queued. Jobs without an owner keep their order, so that mails which waited out an outage go by age.
     """
     rows = chosen.subquery("chosen")
-    turn = next_turn(queue=rows.c.queue, owner=rows.c.owner_id, kind=rows.c.kind, priority=rows.c.priority)
     whose = func.coalesce(cast(rows.c.owner_id, Text), rows.c.kind)
     place = func.row_number().over(
         partition_by=[rows.c.queue, whose], order_by=[rows.c.priority, rows.c.turn, rows.c.id]
     )
-    return select(rows.c.id, (turn + place - 1).label("turn")).subquery("placed")
+    own = _own(rows.c.queue, rows.c.owner_id, rows.c.kind, rows.c.priority)
+    present = _present(rows.c.queue)
+    turn = case(
+        (rows.c.owner_id.is_(None), func.greatest(present, func.least(rows.c.turn, own))),
+        else_=func.greatest(present, own) + place - 1,
+    )
+    return select(rows.c.id, turn.label("turn")).subquery("placed")
 
 
 def columns_to_place() -> tuple[Any, ...]:
     """Return what `placed` needs to know of a job."""
     return (col(Job.id), col(Job.queue), col(Job.owner_id), col(Job.kind), col(Job.priority), col(Job.turn))
+
+
+def _own(queue: Any, owner: Any, kind: Any, priority: Any) -> ColumnElement[int]:
+    """Return the turn behind the last queued job of a participant; 0 if there is none."""
+    owners = _last(queue, priority, _other.owner_id == owner)
+    kinds = _last(queue, priority, _other.owner_id.is_(None), owner.is_(None), _other.kind == kind)
+    return func.coalesce(owners, kinds, -1) + 1
+
+
+def _present(queue: Any) -> ColumnElement[int]:
+    """Return the turn that a queue serves at present; 0 if it is empty."""
+    turns = select(_other.turn).where(_other.queue == queue, _queued).order_by(_other.turn)
+    return func.coalesce(_first_of(turns), 0)
 
 
 def _last(queue: Any, priority: Any, *whose: ColumnElement[bool]) -> Any:

@@ -100,19 +100,11 @@ class JobRunner:
 
         Not `alone`: others run in this process, so none is taken that a process has died of, or with.
         """
-        fairly = self._shares.is_look_due(queue)
-        claimed = await self._leases.claim(
-            queue,
-            token=new_id(),
-            worker=self._worker_id,
-            lease=timedelta(seconds=self._settings.jobs_lease),
-            alone=alone,
-            kinds=self.kinds,
-            fairly=fairly,
-            just_served=self._shares.just_served(queue),
-        )
-        self._shares.note(queue, claimed, looked=fairly)
-        return claimed
+        claimed = None
+        if self._shares.is_look_due(queue):
+            claimed = await self._claim(queue, alone=alone, fairly=True)
+        # Other workers may be claiming at this moment everything that a fair claim chooses from.
+        return claimed or await self._claim(queue, alone=alone, fairly=False)
 
     async def run(self, job: ClaimedJob, *, then_from: str | None = None) -> ClaimedJob | None:
         """Run a claimed job to one of its ends. Never raises, but for cancellation.
@@ -260,6 +252,20 @@ class JobRunner:
             return
         logger.warning("unknown_job", version=job.payload_version)
         await running.postpone(UNKNOWN_PAUSE, outcome=AttemptOutcome.SNOOZED, error=problem)
+
+    async def _claim(self, queue: str, *, alone: bool, fairly: bool) -> ClaimedJob | None:
+        claimed = await self._leases.claim(
+            queue,
+            token=new_id(),
+            worker=self._worker_id,
+            lease=timedelta(seconds=self._settings.jobs_lease),
+            alone=alone,
+            kinds=self.kinds,
+            fairly=fairly,
+            just_served=self._shares.just_served(queue),
+        )
+        self._shares.note(queue, claimed, looked=fairly)
+        return claimed
 
     def _backoff(self, attempt: int) -> float:
         """Return the seconds until the next attempt: doubled each time, with jitter so that a crowd spreads out."""

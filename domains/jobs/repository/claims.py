@@ -1,0 +1,124 @@
+"""Which job a worker takes next: by turn alone, or with regard to what runs (`turns.py` says how turns are given)."""
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Interval,
+    Select,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import aliased
+from sqlmodel import col
+
+from domains.jobs.models import Job, JobState
+from domains.jobs.repository.conditions import claimable, in_state, now, queued
+from domains.jobs.repository.turns import participant
+from domains.jobs.schemas import ClaimedJob
+from shared.models import columns
+from shared.statements import Statement
+
+LOOK_AHEAD = 256
+"""Jobs among which a fair claim chooses: more than may share a turn because they were accepted at the same moment."""
+
+CONTENDERS = 32
+"""Of these the first that no other worker claims at this moment is taken."""
+
+lease_time = bindparam("lease", type_=Interval())
+_taken: Any = aliased(Job, name="taken")
+without_waiting_for_the_disk: Any = (
+    select(func.set_config("synchronous_commit", "off", literal_column("true"))).scalar_subquery() == "off"
+)
+"""True, and lets the statement's own commit not wait for the disk, for nothing is promised yet: should PostgreSQL crash
+within a second, the job is as it was before, and is run again under another token."""
+
+_claim = (
+    update(Job)
+    .where(without_waiting_for_the_disk)
+    .values(
+        state=literal_column("'running'"),
+        attempt=Job.attempt + 1,
+        lease_token=bindparam("next_token"),
+        lease_expires_at=now + lease_time,
+        worker_id=bindparam("worker"),
+        started_at=func.coalesce(Job.started_at, now),
+        begun_at=now,
+        revision=Job.revision + 1,
+    )
+    .returning(*columns(Job, ClaimedJob))
+)
+_claimable_here = and_(
+    col(Job.queue) == bindparam("from_queue"),
+    claimable,
+    or_(col(Job.crashes) == 0, bindparam("alone", type_=Boolean())),
+)
+_in_turn = (col(Job.turn), col(Job.priority), col(Job.id))
+_of_kinds = col(Job.kind) == any_(bindparam("kinds", type_=ARRAY(Text)))
+
+
+def _first(*more: ColumnElement[bool]) -> Select[Any]:
+    """Return the job whose turn it is."""
+    return (
+        select(col(Job.id))
+        .where(_claimable_here, *more)
+        .order_by(*_in_turn)
+        .limit(literal_column("1"))
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _fair(*more: ColumnElement[bool]) -> Select[Any]:
+    """Return, of the next `LOOK_AHEAD` jobs, that of the participant of which the fewest run."""
+    ahead = (
+        select(col(Job.id), *_in_turn[:2], participant().label("whose"))
+        .where(_claimable_here, *more)
+        .order_by(*_in_turn)
+        .limit(literal_column(str(LOOK_AHEAD)))
+        .subquery("ahead")
+    )
+    busy = (
+        select(participant(_taken).label("whose"), func.count().label("number"))
+        .where(_taken.queue == bindparam("from_queue"), in_state(JobState.RUNNING, table="taken"))
+        .group_by(literal_column("1"))
+        .subquery("busy")
+    )
+    just_served = case((ahead.c.whose == bindparam("just_served", type_=Text()), 1), else_=0)
+    order = (func.coalesce(busy.c.number, 0) + just_served, ahead.c.turn, ahead.c.priority, ahead.c.id)
+    first = (
+        select(ahead.c.id, func.row_number().over(order_by=order).label("place"))
+        .outerjoin_from(ahead, busy, busy.c.whose == ahead.c.whose)
+        .order_by(literal_column("place"))
+        .limit(literal_column(str(CONTENDERS)))
+        .subquery("first")
+    )
+    return (
+        select(col(Job.id))
+        .join(first, first.c.id == Job.id)
+        # Once more: a job that another worker claimed while we waited for its lock stays where it is.
+        .where(queued)
+        .order_by(first.c.place)
+        .limit(literal_column("1"))
+        .with_for_update(of=Job, skip_locked=True)
+    )
+
+
+def _claiming(chosen: Select[Any]) -> Statement[ClaimedJob]:
+    return Statement(_claim.where(col(Job.id) == chosen.scalar_subquery()), ClaimedJob)
+
+
+claim_next = _claim.where(col(Job.id) == _first().scalar_subquery())
+CLAIM_NEXT = Statement(claim_next, ClaimedJob)
+CLAIM_FAIRLY = _claiming(_fair())
+CLAIM_NEXT_OF_KINDS = _claiming(_first(_of_kinds))
+CLAIM_FAIRLY_OF_KINDS = _claiming(_fair(_of_kinds))
