@@ -1,5 +1,6 @@
 """Opening untrusted pictures with libvips. Only the renderer's process may call this."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ _WEBP_QUALITY = 80
 _LARGEST_MENDED = 64 << 20
 """Bytes of a JPEG that are read into memory to add the end marker that it lacks."""
 _END_OF_JPEG = b"\xff\xd9"
+# What libjpeg warns of although every pixel is there: many cameras and programs write such files. Bytes in front of a
+# restart marker (0xd0 to 0xd7) are pixels that it could not decode.
+_HARMLESS = re.compile(
+    "invalid sos parameters|unknown jfif revision|extraneous bytes before marker 0x(?!d[0-7])", re.IGNORECASE
+)
 
 
 def prepare() -> None:
@@ -71,7 +77,9 @@ def _may_lack_its_end(request: Request) -> bool:
     return KINDS[request["content_type"]].loader == "jpegload" and path.stat().st_size <= _LARGEST_MENDED
 
 
-def _undamaged(request: Request, size: int, *, content: bytes | None = None) -> Any | None:
+def _undamaged(
+    request: Request, size: int, *, content: bytes | None = None, fail_on: str | None = None
+) -> Any | None:
     """Return the picture, or None if some of its data can't be decoded.
 
     None rather than an error: its traceback would keep the first decoder's memory while another one works. A codec that
@@ -79,12 +87,14 @@ def _undamaged(request: Request, size: int, *, content: bytes | None = None) -> 
     """
     import pyvips  # noqa: PLC0415
 
+    level = fail_on or KINDS[request["content_type"]].strict
     try:
-        return _shrunk(request, size, fail_on=KINDS[request["content_type"]].strict, content=content)
+        return _shrunk(request, size, fail_on=level, content=content)
     except pyvips.Error as error:
         if reason_of(error) != "broken_document":
             raise
-        return None
+        harmless = level == "warning" and _HARMLESS.search(error.detail)
+    return _undamaged(request, size, content=content, fail_on="error") if harmless else None
 
 
 def _shrunk(request: Request, size: int, *, fail_on: str, content: bytes | None = None) -> Any:

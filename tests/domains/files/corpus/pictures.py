@@ -85,6 +85,18 @@ def one_pixel() -> bytes:
     return saved("JPEG", picture=red_pixel(), quality=95)
 
 
+def odd_scan() -> bytes:
+    """Return a JPEG whose scan says that it has one coefficient of each block, as some cameras write it."""
+    data = bytearray(saved("JPEG", quality=95))
+    start = data.index(b"\xff\xda") + 2
+    data[start + int.from_bytes(data[start : start + 2], "big") - 2] = 0
+    return bytes(data)
+
+
+def lost_restart() -> bytes:
+    return saved("JPEG", quality=95, restart_marker_rows=1).replace(b"\xff\xd1", b"", 1)
+
+
 def with_bad_note(data: bytes) -> bytes:
     """Return a PNG with a comment whose checksum is wrong, behind its header."""
     note = bytearray(chunk(b"tEXt", b"Comment\0x"))
@@ -194,6 +206,16 @@ PICTURES = (
         facts={"width": 1, "height": 1},
         shown=red_pixel,
     ),
+    row("jpeg odd scan", odd_scan, "jpeg"),
+    row(
+        "jpeg odd revision", lambda: saved("JPEG", quality=95).replace(b"JFIF\0\1", b"JFIF\0\x09", 1), "jpeg"
+    ),
+    row(
+        "jpeg bytes between",
+        lambda: saved("JPEG", quality=95).replace(b"\xff\xda", b"\0\0\xff\xda", 1),
+        "jpeg",
+    ),
+    row("jpeg lost restart", lost_restart, "jpeg", damaged=True, shown=None),
     row("jpeg header alone", lambda: saved("JPEG")[:200], "jpeg", **NO_FACTS),
     row("png", lambda: saved("PNG"), "png"),
     row("png alpha", lambda: saved("PNG", "RGBA"), "png", shown=lambda: scene("RGBA")),
