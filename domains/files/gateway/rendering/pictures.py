@@ -55,9 +55,13 @@ def _render_image(request: Request) -> Answer:
     """
     picture, damaged = _decoded(request, max(request["sizes"]))
     made, told = [], []
+    encoded: dict[tuple[int, int], bytes] = {}  # what is not enlarged has the same size several times
     for size in request["sizes"]:
         smaller = picture.thumbnail_image(size, height=size, size="down").copy_memory()
-        made.append(_webp(smaller))
+        shape = (smaller.width, smaller.height)
+        if shape not in encoded:
+            encoded[shape] = _webp(smaller)
+        made.append(encoded[shape])
         told.append({"width": smaller.width, "height": smaller.height, "bytes": len(made[-1])})
     Path(request["output"]).write_bytes(b"".join(made))
     return {"pictures": told, "damaged": damaged}
