@@ -73,6 +73,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = HeldFlow(transport)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what waits: each request refers to this connection, and would keep it until a search for garbage."""
+        super().connection_lost(exc)
+        self._unparsed = b""
+        self.pipeline.clear()
+
     def data_received(self, data: bytes) -> None:
         """Parse what there is room for."""
         self._unset_keepalive_if_required()
