@@ -123,11 +123,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.loop.call_soon(self._go_on)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        start = partial(super()._start_asgi_task, cycle, app)
         if self._is_following:
+            start = partial(super()._start_asgi_task, cycle, app)
             self._turns.take(partial(self._start_unless_gone, start))
         else:
-            start()
+            super()._start_asgi_task(cycle, app)
 
     def _start_unless_gone(self, start: "partial[None]") -> None:
         if not self.transport.is_closing():
