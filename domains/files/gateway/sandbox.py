@@ -44,6 +44,7 @@ class Sandbox:
         self._owners: dict[Path, UUID | None] = {}
         self._child: Child | None = None
         self._served: UUID | None = None
+        self._started_in: Path | None = None
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -132,19 +133,24 @@ class Sandbox:
             await self._end_child()
         self._served = owner_id
         if self._child is None:
+            self._started_in = self._scratch.folder
             self._child = await Child.start(
                 self.program,
-                self._scratch.folder,
+                self._started_in,
                 self._limits(),
                 memory=self.settings.files_sandbox_memory_bytes,
             )
         return self._child
 
     def _may_serve(self, child: Child, owner_id: UUID | None) -> bool:
-        """Tell whether a child may open the next file: one that was taken over must not see another person's."""
+        """Tell whether a child may open the next file: one that was taken over must not see another person's.
+
+        A child whose working folder was removed can open nothing in the folder that was made in its place.
+        """
         settings = self.settings
         is_theirs = owner_id == self._served or settings.files_sandbox_shared == "on"
-        return child.usable and is_theirs and child.operations < settings.files_sandbox_operations
+        is_fresh = child.operations < settings.files_sandbox_operations
+        return child.usable and is_theirs and is_fresh and self._scratch.folder == self._started_in
 
     def _limits(self) -> dict[str, object]:
         settings = self.settings

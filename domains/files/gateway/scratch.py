@@ -36,7 +36,9 @@ class Scratch:
     @property
     def folder(self) -> Path:
         """The folder, made if it is not there."""
-        if self._folder is None or not self._folder.exists():
+        if self._folder is not None and not self._folder.exists():
+            self.remove()  # it was removed from outside; its lock is still held
+        if self._folder is None:
             self._folder = self._made()
         return self._folder
 
@@ -56,9 +58,9 @@ class Scratch:
 
         Raises FileNotFoundError, and ValueError for a path outside of the folder.
         """
-        relative = path.relative_to(self.folder)
         opened = os.open(path, _EXISTING_FILE)
         try:
+            relative = path.relative_to(self.folder)
             self._give(opened)
             os.fchmod(opened, 0o440)
         finally:

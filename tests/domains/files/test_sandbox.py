@@ -1,6 +1,7 @@
 import asyncio
 import io
 import os
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -393,6 +394,28 @@ async def test_no_process_opens_the_files_of_two_people(tmp_path, shared, childr
             used.append(sandbox._child.pid)
     assert used[0] == used[1]
     assert len(set(used)) == children
+    await sandbox.stop()
+
+
+async def test_work_goes_on_when_the_scratch_folder_was_removed(tmp_path):
+    sandbox = of(tmp_path)
+    bounds = {"content_type": "image/png", **BOUNDS}
+
+    async def measure(*, remove: bool = False) -> dict:
+        async with sandbox.workspace() as folder:
+            (folder / "source").write_bytes(noise(40, 30, "PNG"))
+            if remove:
+                shutil.rmtree(folder.parent)
+            return await sandbox.perform("measure_image", source=folder / "source", **bounds)
+
+    before = await measure()
+    with pytest.raises(SandboxUnavailable):
+        await measure(remove=True)
+    descriptors = psutil.Process().num_fds()
+    assert await measure() == before
+    shutil.rmtree(sandbox._scratch.folder)
+    assert await measure() == before
+    assert psutil.Process().num_fds() == descriptors
     await sandbox.stop()
 
 

@@ -113,9 +113,9 @@ def _page_text(document: Any, number: int) -> str | None:
         page = document[number]
         if document.formenv:
             page = _with_fields(document, page, number)
+        text_page = page.get_textpage()
     except pypdfium2.PdfiumError:
         return None
-    text_page = page.get_textpage()
     text: str = text_page.get_text_range()
     text_page.close()
     page.close()
