@@ -21,7 +21,9 @@ _LEEWAY = timedelta(seconds=5)
 """By how much the clocks of two processes that issue and check tokens may differ."""
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_REQUIRED = ["iss", "aud", "sub", "client_id", "sid", "jti", "iat", "nbf", "exp"]
+# Without `client_id`, which RFC 9068 requires: the version before did not issue it, and its tokens must be accepted
+# while processes are replaced. The release after this one can require it.
+_REQUIRED = ["iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,12 +92,17 @@ def test_our_own_hand_made_token_is_good_so_the_refusals_below_mean_something():
         {"exp": 10**30},
         {"exp": "tomorrow"},
         {"nbf": [1]},
-        *({name: None} for name in ("iss", "aud", "sub", "client_id", "sid", "jti", "iat", "nbf", "exp")),
+        *({name: None} for name in ("iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp")),
     ],
 )
 def test_wrong_missing_and_strange_claims_are_refused(changed):
     with pytest.raises(NotAuthenticated):
         issuer_of(SEED).read(signed(claims(**changed)))
+
+
+def test_a_token_of_the_version_before_which_had_no_client_id_is_accepted():
+    body = claims(client_id=None)
+    assert str(issuer_of(SEED).read(signed(body)).user_id) == body["sub"]
 
 
 @pytest.mark.parametrize(
