@@ -56,7 +56,8 @@ _UNVERIFIED = Statement(
     UserId,
 )
 _DELETE = Statement(delete(User).where(col(User.id) == bindparam("its_id")), Nothing)
-_SEARCHED = func.lower(col(User.email)) + " " + func.lower(func.coalesce(col(User.name), ""))
+# Composed (NFC) like `q`: the versions before stored names as they were sent.
+_SEARCHED = func.lower(func.normalize(col(User.email) + " " + func.coalesce(col(User.name), "")))
 _LISTING = Listing(
     select(*_COLUMNS),
     UserRow,

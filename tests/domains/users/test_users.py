@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from tests.people import PASSWORD, some_email
@@ -65,6 +66,17 @@ async def test_names_of_all_scripts_are_welcome(client, user):
         answer = await client.patch("/v1/users/me", json={"name": name}, headers=user.headers)
         assert answer.status_code == 200
         assert answer.json()["name"] == name
+
+
+async def test_administrators_find_a_name_that_was_stored_decomposed(client, admin, user, servers):
+    owner = await asyncpg.connect(servers.environment["TULOU_DATABASE_OWNER_URL"])
+    try:
+        await owner.execute("UPDATE users.users SET name = $2 WHERE id = $1", user.id, "Zoe\u0308 Decomposed")
+    finally:
+        await owner.close()
+    for spelling in ("zo\u00eb decomp", "zoe\u0308 decomp"):
+        answer = await client.get("/v1/users", params={"q": spelling}, headers=admin.headers)
+        assert [row["id"] for row in answer.json()["data"]] == [str(user.id)]
 
 
 async def test_administrators_find_people(client, admin, user):
