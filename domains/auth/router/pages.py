@@ -71,9 +71,10 @@ async def submit_verify_email(
 
 
 @router.get("/reset-password", include_in_schema=False)
-async def show_reset_password(token: str = "") -> HTMLResponse:
-    """Ask for the new password."""
-    return _page("reset_password.html", token=token, problem=None)
+async def show_reset_password(passwords: Passwords, token: str = "") -> HTMLResponse:
+    """Ask for the new password; say so if setting it empties the account."""
+    begins_anew = await passwords.begins_anew(token)
+    return _page("reset_password.html", token=token, problem=None, begins_anew=begins_anew)
 
 
 @router.post("/reset-password", include_in_schema=False)
@@ -84,13 +85,15 @@ async def submit_reset_password(
     try:
         body = ResetBody(token=form.token or "-", password=form.password)
         await passwords.reset(body, visitor)
-    except ValidationError:
-        problem = "A password has 8 to 256 characters."
-        return _page("reset_password.html", 422, token=form.token, problem=problem)
     except InvalidToken as error:
         return _refused(error)
-    except AppError as error:
-        return _page("reset_password.html", error.status, token=form.token, problem=error.detail)
+    except (AppError, ValidationError) as error:
+        status = error.status if isinstance(error, AppError) else 422
+        problem = error.detail if isinstance(error, AppError) else "A password has 8 to 256 characters."
+        begins_anew = await passwords.begins_anew(form.token)
+        return _page(
+            "reset_password.html", status, token=form.token, problem=problem, begins_anew=begins_anew
+        )
     text = "Every device was signed out. Sign in with the new password."
     return _page("done.html", title="Your password is changed", text=text)
 

@@ -77,6 +77,7 @@ class MailService:
             secret=True,
             url=self._link(RESET_PATH, secret),
             lifetime=_readable(lifetime),
+            begins_anew=not person.email_verified,
         )
         async with self.base.transaction():
             if not await self._lock_active(person):

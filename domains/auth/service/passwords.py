@@ -84,6 +84,14 @@ class PasswordService:
             )
             await self.base.outbox.enqueue(RESET, MailRequest(user_id=user_id))
 
+    async def begins_anew(self, token: str) -> bool:
+        """Tell whether a reset with this token would delete what the account stores: its address is unverified.
+
+        False also for a token that is unknown, used or expired.
+        """
+        person = await self._find_person(token)
+        return person is not None and not person.email_verified
+
     async def reset(self, body: ResetBody, visitor: Visitor) -> None:
         """Set a new password with the token of a reset mail. Every session ends.
 
@@ -132,14 +140,18 @@ class PasswordService:
 
     async def _look_at(self, body: ResetBody) -> Person:
         """Refuse a bad token or password before any time is spent on hashing; return whose it is."""
-        token = await self.base.accounts.find_token(hash_of_token(body.token), TokenPurpose.RESET_PASSWORD)
-        if token is None or token.used_at is not None or token.expires_at <= self.base.clock.now():
-            raise InvalidToken
-        person = await self.base.users.find(token.user_id)
+        person = await self._find_person(body.token)
         if person is None:
             raise InvalidToken
         check_password(body.password, email=person.email)
         return person
+
+    async def _find_person(self, secret: str) -> Person | None:
+        """Return the user whose reset token this is, if it can be used."""
+        token = await self.base.accounts.find_token(hash_of_token(secret), TokenPurpose.RESET_PASSWORD)
+        if token is None or token.used_at is not None or token.expires_at <= self.base.clock.now():
+            return None
+        return await self.base.users.find(token.user_id)
 
     async def _use(self, token: str, user_id: UUID) -> Account:
         """Lock the account and use the token; return the account."""

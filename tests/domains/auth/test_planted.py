@@ -112,3 +112,25 @@ async def test_an_unverified_address_is_sent_no_text_that_a_stranger_chose(
     for mail in await inbox.of(email):
         assert "prize" not in mail.text + mail.html + mail.subject
         assert mail.token
+
+
+async def test_the_mail_and_the_page_of_a_reset_say_that_an_unverified_account_begins_anew(
+    client, user, inbox
+):
+    await client.post("/v1/auth/password/forgot", json={"email": user.email})
+    mail = await inbox.last(user.email, "Choose a new password")
+    page = await client.get("/reset-password", params={"token": mail.token})
+    again = await client.post("/reset-password", data={"token": mail.token, "password": "short"})
+    assert again.status_code == 422
+    for text in (mail.text, mail.html, page.text, again.text):
+        assert "all files and settings stored in it are deleted" in " ".join(text.split())
+
+
+async def test_the_mail_and_the_page_of_a_reset_say_so_to_nobody_else(client, verified, inbox):
+    await client.post("/v1/auth/password/forgot", json={"email": verified.email})
+    mail = await inbox.last(verified.email, "Choose a new password")
+    for token in (mail.token, "unknown", ""):
+        page = await client.get("/reset-password", params={"token": token})
+        assert page.status_code == 200
+        for text in (mail.text, mail.html, page.text):
+            assert "deleted" not in text
