@@ -87,6 +87,10 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._parse(data)
 
+    def takes_turns(self) -> bool:
+        """Tell whether this connection is one of so many that each of their requests waits for its turn."""
+        return False
+
     def feed(self, data: bytes | memoryview) -> bool:
         """Parse all of this; return whether more may follow."""
         raise NotImplementedError
@@ -123,7 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.loop.call_soon(self._go_on)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        if self._is_following:
+        if self._is_following or self.takes_turns():
             start = partial(super()._start_asgi_task, cycle, app)
             self._turns.take(partial(self._start_unless_gone, start))
         else:

@@ -22,6 +22,9 @@ _TURNED_AWAY = 16
 _OF_THE_PROGRAM = 64
 """Descriptors that the program needs beside connections: logs, the event loop, Redis, libraries, a margin."""
 
+MANY = 48
+"""Connections of an address: beyond these its requests start in turns, so that they don't come all at once."""
+
 _LEAST = 8
 _GREEDIEST = 8
 """Addresses that are looked through for an idle connection, those with the most connections first."""
@@ -99,6 +102,10 @@ class Connections:
         self._count -= 1
         if not own:
             del self._held[network]
+
+    def are_many(self, address: str) -> bool:
+        """Tell whether an address that is no proxy has many connections."""
+        return len(self._held.get(network_of(address), ())) > MANY and not self._is_proxy(address)
 
     def may_tell(self, connection: Connection) -> bool:
         """Tell whether a refused connection may stay until it was told why."""

@@ -21,6 +21,9 @@ from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, Unknow
 LINGER = 1.0
 """Seconds for which a refused client may still send: closing at once would take the answer away from it."""
 
+THROWN_AWAY = 1 << 20
+"""Bytes that are read of a refused body."""
+
 _FIELD_OVERHEAD = 4  # ": " and the end of the line
 
 
@@ -57,6 +60,7 @@ class PatientProtocol(ReadProtocol):
         self._fact: AppError | None = None
         self._packet = 0
         self._head_bytes = 0
+        self._thrown_away = 0
         self._body_bytes = 0
         self._began = False
         self._started = 0.0
@@ -84,6 +88,10 @@ class PatientProtocol(ReadProtocol):
         """Whether nothing is being answered or received but, perhaps, a head."""
         return not self._is_answering() and self._reading is not Reading.BODY
 
+    def takes_turns(self) -> bool:
+        """Tell whether its address has many connections."""
+        return self._open_connections.are_many(self._address)
+
     def close_idle(self) -> None:
         """Close: another connection needs the place of this one."""
         self.transport.close()
@@ -91,6 +99,7 @@ class PatientProtocol(ReadProtocol):
     def feed(self, data: bytes | memoryview) -> bool:
         """Read on, and wait for what is missing."""
         if self._refused:
+            self._throw_away(len(data))
             return False
         before, self._packet, self._began = self._reading, len(data), False
         try:
@@ -252,6 +261,12 @@ class PatientProtocol(ReadProtocol):
         self.transport.write(self._refusal(self._known_of(error, is_request=is_request)))
         self._disconnect()
         self._hang_up(linger=linger)
+
+    def _throw_away(self, size: int) -> None:
+        """Read on for clients that read their answer only when they have sent all, but not without end."""
+        self._thrown_away += size
+        if self._thrown_away > THROWN_AWAY:
+            self.flow.hold()
 
     def _hang_up(self, *, linger: float) -> None:
         """Close when the client has had time to read: at once would take the answer away (RFC 9112, section 9.6)."""
