@@ -25,7 +25,7 @@ SMALLEST_PIECE, LARGEST_PIECE = 1 << 17, 1 << 22
 """Bytes that are read at once: few for who takes them slowly, since there may be many of those at a time. Of a download
 two pieces are in memory, one that is being sent and one that is next."""
 
-ROOM_FOR_LARGE_PIECES = 64 << 20
+ROOM_FOR_LARGE_PIECES = 32 << 20
 """Bytes that all downloads of a process together may hold beyond two of the smallest pieces each. A client that takes
 nothing looks quick until the buffers between are full, so its pieces grow too; this is all that such clients get."""
 _QUICKLY = 0.05
