@@ -87,7 +87,10 @@ class AuthSettings(BaseModel):
     auth_mail_network_window: int = Field(3600, description="That window.", ge=1, le=_DAY)
     auth_login_waiting: int = Field(
         100,
-        description="Sign-ins of one address that may wait for each other in a process; more are refused with 429.",
+        description=(
+            "Sign-ins of one address that may wait for each other in a process, and as many from each network that"
+            " the account has signed in from before; more are refused with 429."
+        ),
         ge=1,
         le=10_000,
     )

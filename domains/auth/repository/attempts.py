@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Integer, bindparam, case, delete, func, tuple_, update
+from sqlalchemy import Integer, bindparam, case, delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
@@ -36,6 +36,12 @@ _RAISE = Statement(
     AttemptsRow,
 )
 _this = (col(Attempts.kind) == bindparam("its_kind"), col(Attempts.key_hash) == bindparam("its_key"))
+_FIND = Statement(
+    select(col(Attempts.count), col(Attempts.expires_at)).where(
+        *_this, col(Attempts.expires_at) > bindparam("now")
+    ),
+    AttemptsRow,
+)
 _TAKE_BACK = Statement(
     update(Attempts).where(*_this, col(Attempts.count) > 0).values(count=col(Attempts.count) - 1), Nothing
 )
@@ -56,12 +62,16 @@ class AttemptRepository(Repository):
     async def count_one(
         self, kind: AttemptKind, key: bytes, *, by: int = 1, now: datetime, expires_at: datetime
     ) -> AttemptsRow:
-        """Count an attempt; `expires_at` is when the window ends if it begins now. `by` 0: look, as costly as it is."""
+        """Count an attempt; `expires_at` is when the window ends if it begins now. `by=0` runs the statement only."""
         row = await self.database.fetch_one(
             _RAISE, its_kind=kind.value, its_key=key, by=by, now=now, new_expires_at=expires_at
         )
         assert row is not None  # noqa: S101  # an upsert returns its row
         return row
+
+    async def find(self, kind: AttemptKind, key: bytes, now: datetime) -> AttemptsRow | None:
+        """Return a counter whose window has not ended."""
+        return await self.database.fetch_one(_FIND, its_kind=kind.value, its_key=key, now=now)
 
     async def take_back(self, kind: AttemptKind, key: bytes) -> None:
         """Uncount an attempt that was none."""

@@ -1,16 +1,16 @@
 """Limits that protect secrets: rows that are counted before the secret is looked at, and that survive the refusal."""
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from domains.auth.errors import TooManyAttempts
 from domains.auth.gateway.secrets import TokenKey
 from domains.auth.models import AttemptKind
 from domains.auth.repository.attempts import AttemptRepository
-from domains.auth.schemas import Visitor
+from domains.auth.schemas import AttemptsRow, Visitor
 from domains.auth.service.turns import Turns
 from domains.auth.settings import AuthSettings
 from domains.users.public import key_of_address, key_of_mailbox
@@ -21,7 +21,10 @@ from shared.errors import Quota
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """At most `most` attempts of a kind in `window` seconds for one text. `by` 0: takes the same work, and no part."""
+    """At most `most` attempts of a kind in `window` seconds for one text.
+
+    With `by=0` the statement runs, so that timing stays equal, but counts nothing.
+    """
 
     kind: AttemptKind
     text: str
@@ -31,14 +34,23 @@ class _Limit:
 
     @property
     def quota(self) -> Quota:
-        """What clients are told of it: not whether the account is known in their network."""
+        """The quota shown to clients. It does not reveal whether the account is known in their network."""
         kind = AttemptKind.LOGIN_ADDRESS if self.kind is AttemptKind.LOGIN_PAIR else self.kind
         return Quota(kind, self.most, self.window)
+
+    def check(self, row: AttemptsRow, now: datetime) -> None:
+        """Raise TooManyAttempts if the counter is above the limit."""
+        if self.is_exceeded(row):
+            raise TooManyAttempts(retry_after=(row.expires_at - now).total_seconds(), quota=self.quota)
+
+    def is_exceeded(self, row: AttemptsRow) -> bool:
+        """Tell whether the counter is above the limit."""
+        return bool(self.by) and row.count > self.most
 
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempt:
-    """What a sign-in was counted by: its account, and its network unless the account is known there."""
+    """The counters of a sign-in. The network's is not raised if the account is known there."""
 
     account: _Limit
     network: _Limit
@@ -63,13 +75,22 @@ class Limits:
         self.clock = clock
         self._turns = Turns(waiting=settings.auth_login_waiting, seconds=settings.auth_login_wait)
 
-    def turn(self, username: str) -> AbstractAsyncContextManager[None]:
-        """Wait until no other sign-in of this address, known or not, is being checked in this process.
+    @asynccontextmanager
+    async def turn(self, username: str, visitor: Visitor, *, is_known: bool) -> AsyncIterator[bool]:
+        """Wait until no other sign-in of the same counter is being checked in this process; yield whether it waited.
+
+        So each network that the account is known in has a queue of its own, which strangers elsewhere can't fill.
 
         Raises:
-            TooManyAttempts: too many wait already, or it took too long.
+            TooManyAttempts: a limit was exceeded before, too many wait already, or it took too long.
         """
-        return self._turns.turn(self._key(self._of_address(username)))
+        attempt = self._of_login(username, visitor, is_known=is_known)
+        key = self._key(attempt.account)
+        must_wait = self._turns.is_busy(key)
+        if must_wait:
+            await self._refuse_if_exceeded([attempt.account, attempt.network])
+        async with self._turns.turn(key):
+            yield must_wait
 
     async def count_login(self, username: str, visitor: Visitor, *, is_known: bool) -> LoginAttempt:
         """Count a sign-in as wrong; `forgive_login` takes it back when it is right.
@@ -80,8 +101,7 @@ class Limits:
         Raises:
             TooManyAttempts: no more attempts in the window.
         """
-        account = self._of_pair(username, visitor) if is_known else self._of_address(username)
-        attempt = LoginAttempt(account, replace(self._of_network(visitor), by=0 if is_known else 1))
+        attempt = self._of_login(username, visitor, is_known=is_known)
         await self._count([attempt.account, attempt.network])
         return attempt
 
@@ -147,7 +167,7 @@ class Limits:
             await self.attempts.take_back(attempt.network.kind, self._key(attempt.network))
 
     async def _count(self, limits: Sequence[_Limit]) -> None:
-        """Count one after the other, up to the first that has no more."""
+        """Count one after the other, up to the first that is exceeded."""
         now = self.clock.now()
         async with self.transaction(own=True):
             for limit in limits:
@@ -158,11 +178,21 @@ class Limits:
                     now=now,
                     expires_at=now + timedelta(seconds=limit.window),
                 )
-                is_over = bool(limit.by) and row.count > limit.most
-                if is_over:
+                if limit.is_exceeded(row):
                     break
-        if is_over:
-            raise TooManyAttempts(retry_after=(row.expires_at - now).total_seconds(), quota=limit.quota)
+        limit.check(row, now)
+
+    async def _refuse_if_exceeded(self, limits: Sequence[_Limit]) -> None:
+        """Refuse what these counters have refused in this window before, without counting it."""
+        now = self.clock.now()
+        rows = [(limit, await self.attempts.find(limit.kind, self._key(limit), now)) for limit in limits]
+        for limit, row in rows:
+            if row is not None:
+                limit.check(row, now)
+
+    def _of_login(self, username: str, visitor: Visitor, *, is_known: bool) -> LoginAttempt:
+        account = self._of_pair(username, visitor) if is_known else self._of_address(username)
+        return LoginAttempt(account, replace(self._of_network(visitor), by=0 if is_known else 1))
 
     def _of_address(self, username: str) -> _Limit:
         return _Limit(

@@ -23,7 +23,7 @@ from domains.auth.models import (
     SecurityEventKind,
     Session,
 )
-from domains.auth.schemas import IssuedTokens, SessionRow, SignInRow, Visitor
+from domains.auth.schemas import IssuedTokens, LogInRow, SessionRow, SignInRow, Visitor
 from domains.auth.service.follow_ups import NEW_SIGN_IN, NewSignIn
 from domains.auth.service.foundation import Foundation
 from domains.auth.service.limits import Limits, LoginAttempt
@@ -70,14 +70,11 @@ class SessionService:
             AddressNotVerified: the password is right, but this installation wants verified addresses.
             TooManyAttempts: too many failures for this address or from this network.
         """
-        async with self.limits.turn(username):
-            person = await self.base.users.find_by_address(username)
-            account = await self.base.accounts.find_to_log_in(
-                person.id if person else _NOBODY, visitor.network
-            )
-            attempt = await self.limits.count_login(
-                username, visitor, is_known=account is not None and account.is_known
-            )
+        person, account = await self._find(username, visitor)
+        async with self.limits.turn(username, visitor, is_known=_is_known(account)) as has_waited:
+            if has_waited:  # the password may have been changed meanwhile
+                person, account = await self._find(username, visitor)
+            attempt = await self.limits.count_login(username, visitor, is_known=_is_known(account))
             try:
                 return await self._log_in(person, account, password, attempt, visitor)
             except InvalidCredentials:
@@ -85,6 +82,11 @@ class SessionService:
             except BaseException:
                 await self.limits.release_login(attempt)
                 raise
+
+    async def _find(self, username: str, visitor: Visitor) -> tuple[Person | None, LogInRow | None]:
+        person = await self.base.users.find_by_address(username)
+        account = await self.base.accounts.find_to_log_in(person.id if person else _NOBODY, visitor.network)
+        return person, account
 
     async def _log_in(
         self,
@@ -285,3 +287,7 @@ class SessionService:
             refresh_token=self.key.refresh_token(RefreshClaim(session.id, session.counter)),
             session_id=session.id,
         )
+
+
+def _is_known(account: LogInRow | None) -> bool:
+    return account is not None and account.is_known

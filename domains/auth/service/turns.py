@@ -1,4 +1,4 @@
-"""One sign-in of an address at a time, so that many correct ones at once are not taken for guessing."""
+"""Sign-ins that share a counter are checked one at a time, so that many correct ones are not taken for guessing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,16 +12,16 @@ _BUSY = "Too many sign-ins of this address are being checked. Try again in a mom
 
 @dataclass(slots=True)
 class _Line:
-    """The sign-ins of one address: the one that holds the lock, and those that wait for it."""
+    """The sign-ins of one counter: the one that holds the lock, and those that wait for it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     present: int = 0
 
 
 class Turns:
-    """Queues of this process, first come, first served. Waiting holds no connection and asks the database nothing.
+    """Queues in this process, first in, first out. A sign-in that waits holds no connection and runs no statement.
 
-    At most `waiting` sign-ins of an address wait, for at most `seconds` each.
+    At most `waiting` sign-ins with the same key wait, for at most `seconds` each.
     """
 
     def __init__(self, *, waiting: int, seconds: float) -> None:
@@ -29,9 +29,13 @@ class Turns:
         self._seconds = seconds
         self._lines: dict[bytes, _Line] = {}
 
+    def is_busy(self, key: bytes) -> bool:
+        """Tell whether a sign-in with this key would have to wait."""
+        return key in self._lines
+
     @asynccontextmanager
     async def turn(self, key: bytes) -> AsyncIterator[None]:
-        """Wait for those with the same key that came before.
+        """Wait until every earlier sign-in with the same key has ended.
 
         Raises:
             TooManyAttempts: too many wait already, or it took too long.

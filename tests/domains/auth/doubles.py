@@ -218,6 +218,10 @@ class Attempts:
             self.counts[kind, key] = AttemptsRow(count=0, expires_at=expires_at)
         return self._change(kind, key, by)
 
+    async def find(self, kind, key, now):
+        row = self.counts.get((kind, key))
+        return row if row is not None and row.expires_at > now else None
+
     async def take_back(self, kind, key):
         self._change(kind, key, -1)
 

@@ -1,7 +1,7 @@
 """Limits of wrong passwords and of mails: who is stopped, who is not, and what waiting costs."""
 
 import asyncio
-from itertools import count
+from itertools import count, islice
 
 import pytest
 
@@ -121,7 +121,7 @@ async def test_a_network_that_is_stopped_uses_up_no_mailbox_of_others(client, li
     assert own.status_code == 202
 
 
-async def test_sign_ins_that_wait_for_each_other_ask_the_database_nothing(
+async def test_sign_ins_run_no_statement_while_they_wait_for_each_other(
     user, sign_in, composition, monkeypatch
 ):
     hasher = composition.auth.hasher()
@@ -139,26 +139,109 @@ async def test_sign_ins_that_wait_for_each_other_ask_the_database_nothing(
     with recorded_statements(composition.database()) as sent:
         answers = await asyncio.gather(*(sign_in(user.email, user.password) for _ in range(15)))
     assert {answer.status_code for answer in answers} == {200}
-    assert len(sent) <= 15 * alone
+    before_and_after = 2 + 2  # two counters before the wait, user and account again after it
+    assert len(sent) <= 15 * (alone + before_and_after)
     assert alone <= 22
 
 
-async def test_more_sign_ins_than_may_wait_are_refused(user, sign_in, composition, monkeypatch):
-    monkeypatch.setattr(composition.auth.limits(), "_turns", Turns(waiting=3, seconds=10))
-    answers = await asyncio.gather(*(sign_in(user.email, user.password) for _ in range(10)))
-    statuses = sorted(answer.status_code for answer in answers)
+@pytest.fixture
+def turns(composition, monkeypatch):
+    """Give sign-ins queues of another length and patience, and return them."""
+
+    def change(*, waiting, seconds=10):
+        queues = Turns(waiting=waiting, seconds=seconds)
+        monkeypatch.setattr(composition.auth.limits(), "_turns", queues)
+        return queues
+
+    return change
+
+
+@pytest.fixture
+def held(composition, monkeypatch):
+    """Hold each check of this password until the event is set."""
+
+    def hold(password):
+        hasher, go_on = composition.auth.hasher(), asyncio.Event()
+        verify = hasher.verify
+
+        async def when_set(given, password_hash):
+            if given == password:
+                await go_on.wait()
+            return await verify(given, password_hash)
+
+        monkeypatch.setattr(hasher, "verify", when_set)
+        return go_on
+
+    return hold
+
+
+async def _are_present(queues, number):
+    """Wait until so many sign-ins are checked or wait to be."""
+    async with asyncio.timeout(5):
+        while sum(line.present for line in queues._lines.values()) < number:
+            await asyncio.sleep(0.005)
+
+
+async def test_more_sign_ins_than_may_wait_are_refused(user, sign_in, turns, held):
+    turns(waiting=3)
+    go_on = held(user.password)
+    tasks = [asyncio.create_task(sign_in(user.email, user.password)) for _ in range(10)]
+    refused = [await next_done for next_done in islice(asyncio.as_completed(tasks), 6)]
+    go_on.set()
+    statuses = sorted([answer.status_code for answer in await asyncio.gather(*tasks)])
     assert statuses == [200] * 4 + [429] * 6
-    refused = next(answer for answer in answers if answer.status_code == 429)
-    assert refused.json()["code"] == "auth.too_many_attempts"
-    assert refused.headers["Retry-After"] == "10"
+    assert {answer.status_code for answer in refused} == {429}
+    assert refused[0].json()["code"] == "auth.too_many_attempts"
+    assert refused[0].headers["Retry-After"] == "10"
     assert (await sign_in(user.email, user.password)).status_code == 200
 
 
-async def test_a_sign_in_waits_for_so_long_only(user, sign_in, composition, monkeypatch):
-    turns = Turns(waiting=3, seconds=0.05)
-    limits = composition.auth.limits()
-    monkeypatch.setattr(limits, "_turns", turns)
-    async with limits.turn(user.email):
-        assert (await sign_in(user.email, user.password)).status_code == 429
+async def test_a_sign_in_waits_for_so_long_only(user, sign_in, turns, held):
+    queues = turns(waiting=3, seconds=0.05)
+    go_on = held(WRONG)
+    first = asyncio.create_task(sign_in(user.email, WRONG))
+    await _are_present(queues, 1)
+    assert (await sign_in(user.email, user.password)).status_code == 429
+    go_on.set()
+    assert (await first).status_code == 400
     assert (await sign_in(user.email, user.password)).status_code == 200
-    assert turns._lines == {}
+    assert queues._lines == {}
+
+
+async def test_strangers_who_fill_their_queue_keep_no_owner_waiting_where_the_account_is_known(
+    user, sign_in, turns, held
+):
+    queues = turns(waiting=1)
+    go_on = held(WRONG)
+    strangers = [asyncio.create_task(sign_in(user.email, WRONG, address=some_address())) for _ in range(2)]
+    await _are_present(queues, 2)
+    assert (await sign_in(user.email, WRONG, address=some_address())).status_code == 429
+    assert (await sign_in(user.email, user.password)).status_code == 200
+    go_on.set()
+    assert {answer.status_code for answer in await asyncio.gather(*strangers)} == {400}
+
+
+async def test_a_sign_in_whose_attempts_are_spent_does_not_join_the_queue(user, sign_in, composition, turns):
+    queues, limits = turns(waiting=3, seconds=0.5), composition.auth.limits()
+    for _ in range(11):
+        last = await sign_in(user.email, WRONG, address=some_address())
+    assert last.status_code == 429
+    async with queues.turn(limits._key(limits._of_address(user.email))):
+        refused = await sign_in(user.email, user.password, address=some_address())
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 60
+    assert "login_address" in refused.headers["RateLimit-Policy"]
+
+
+async def test_a_sign_in_that_has_waited_is_checked_against_the_password_of_then(
+    client, user, sign_in, composition, turns
+):
+    queues, limits = turns(waiting=3), composition.auth.limits()
+    new = "a password of my own choice"
+    async with queues.turn(limits._key(limits._of_address(user.email))):
+        waits = asyncio.create_task(sign_in(user.email, new, address=some_address()))
+        await _are_present(queues, 2)
+        change = {"current_password": user.password, "new_password": new}
+        changed = await client.post("/v1/auth/password/change", json=change, headers=user.headers)
+        assert changed.status_code == 204
+    assert (await waits).status_code == 200

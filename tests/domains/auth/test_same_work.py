@@ -1,7 +1,10 @@
 """Known and unknown addresses take the same statements, in the same transactions, and the same hashing."""
 
+import asyncio
+
 import pytest
 
+from tests.conftest import some_address
 from tests.people import PASSWORD, some_email
 from tests.wire import recorded_statements
 
@@ -27,9 +30,10 @@ async def _resend(client, email):
     return await client.post("/v1/auth/email/verify/resend", json={"email": email})
 
 
-async def _sign_in(client, email):
+async def _sign_in(client, email, *, address=None):
     form = {"grant_type": "password", "username": email, "password": WRONG}
-    return await client.post("/v1/auth/token", data=form)
+    headers = {"X-Forwarded-For": address} if address else {}
+    return await client.post("/v1/auth/token", data=form, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +56,23 @@ async def test_known_and_unknown_addresses_take_the_same_work(
     assert work["unknown"].count("argon2") == hashes
     assert "COMMIT;" in work["unknown"]
     assert len([sql for sql in work["unknown"] if sql.startswith("INSERT")]) >= 2
+
+
+async def test_a_sign_in_that_waits_takes_the_same_statements_for_known_and_unknown_addresses(
+    client, composition, addresses
+):
+    limits, work = composition.auth.limits(), {}
+    await _sign_in(client, some_email())
+    for kind, email in {"unknown": some_email(), **addresses}.items():
+        key = limits._key(limits._of_address(email))
+        with recorded_statements(composition.database()) as sent:
+            async with limits._turns.turn(key), asyncio.timeout(5):
+                stranger = asyncio.create_task(_sign_in(client, email, address=some_address()))
+                while limits._turns._lines[key].present < 2:
+                    await asyncio.sleep(0.005)
+            assert (await stranger).status_code == 400
+        work[kind] = list(sent)
+    assert all(done == work["unknown"] for done in work.values())
 
 
 def _counted_hashes(composition, monkeypatch):
