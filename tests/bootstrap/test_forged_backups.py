@@ -132,7 +132,18 @@ async def test_a_forged_manifest_is_refused(source: Settings, backup: Path, name
         b'{"format": 1, "format": 1}',
         b'{"a":' * 50_000,
         b"9" * 10_000,
-        gzip.compress(b"{}"),
+        gzip.compress(b"{}", mtime=0),
+    ],
+    ids=[
+        "empty",
+        "zeros",
+        "torn",
+        "UTF-16",
+        "nested lists",
+        "twice",
+        "nested objects",
+        "a long number",
+        "gzip",
     ],
 )
 async def test_what_is_no_manifest_is_refused(source: Settings, backup: Path, text: bytes) -> None:
