@@ -128,7 +128,7 @@ class CallerRow(Row):
 
 
 class HeldRow(Row):
-    """The account whose row is locked."""
+    """The id of an account."""
 
     user_id: UUID
 

@@ -126,10 +126,10 @@ class AuthSettings(BaseModel):
     auth_keep_unverified_days: int = Field(
         30,
         description=(
-            "Days after which an account is deleted whose address was never verified, unless it is in use: no session"
-            " of it was used within these days either."
+            "Days after which an account is deleted if its address was never verified and no session of it was used"
+            " within these days. They begin with the upgrade for accounts that existed before it. 0: never."
         ),
-        ge=1,
+        ge=0,
         le=3650,
     )
     auth_keep_events_days: int = Field(

@@ -11,7 +11,7 @@ from shared.models import Table, moment
 
 
 class User(Table, table=True):
-    """A person."""
+    """A person. `unverified_since`: the registration, or the upgrade from a version that kept unverified accounts."""
 
     __tablename__ = "users"
     __table_args__ = (
@@ -28,6 +28,7 @@ class User(Table, table=True):
     email_verified_at: datetime | None = moment(nullable=True)
     name: str | None = None
     locale: str | None = None
+    unverified_since: datetime = moment(default_now=True)
     created_at: datetime = moment()
     updated_at: datetime = moment()
     revision: int = 1

@@ -69,9 +69,10 @@ class UserDirectory(Protocol):
         ...
 
     async def unverified(self, *, before: datetime, after: UUID, most: int) -> list[UUID]:
-        """Return up to `most` users with greater ids than `after`, least first, who have not verified their address.
+        """Return up to `most` users with ids greater than `after` whose address is unverified, in order of their ids.
 
-        Only those who registered before a moment.
+        Only those who registered before a moment. Users who registered with a version that kept unverified accounts
+        count as registered at the upgrade.
         """
         ...
 

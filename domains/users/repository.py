@@ -48,7 +48,7 @@ _UNVERIFIED = Statement(
     select(col(User.id))
     .where(
         col(User.email_verified_at).is_(None),
-        col(User.created_at) < bindparam("before"),
+        col(User.unverified_since) < bindparam("before"),
         col(User.id) > bindparam("after"),
     )
     .order_by(col(User.id))
@@ -103,7 +103,7 @@ class UserRepository(Repository):
         )
 
     async def unverified(self, before: datetime, after: UUID, most: int) -> list[UUID]:
-        """Return up to `most` users with greater ids, added before a moment, whose address is not verified."""
+        """Return up to `most` users with greater ids whose address has been unverified since before a moment."""
         found = await self.database.fetch_all(_UNVERIFIED, before=before, after=after, most=most)
         return [row.id for row in found]
 

@@ -109,7 +109,7 @@ class Directory:
             await self.repository.replace(user_id, by=by, name=name, locale=locale, now=self.clock.now())
 
     async def unverified(self, *, before: datetime, after: UUID, most: int) -> list[UUID]:
-        """Return some users who registered before a moment and have not verified their address, least id first."""
+        """Return users whose address has been unverified since before a moment, in order of their ids."""
         return await self.repository.unverified(before, after, most)
 
     async def hold(self, user_id: UUID) -> None:
@@ -141,6 +141,7 @@ def _user(new: NewPerson, now: datetime) -> User:
         email_verified_at=now if new.email_verified else None,
         name=new.name,
         locale=new.locale,
+        unverified_since=now,
         created_at=now,
         updated_at=now,
     )

@@ -192,6 +192,26 @@ async def test_what_is_missing_can_be_asked(empty, programs) -> None:
     assert "up to date" in after.output
 
 
+async def test_the_days_of_unverified_accounts_that_are_there_are_counted_from_the_upgrade(empty) -> None:
+    config = _config(empty)
+    await asyncio.to_thread(command.upgrade, config, "e3a9d1547c60")
+    connection = await asyncpg.connect(empty.database_owner_url.get_secret_value())
+    insert = (
+        "INSERT INTO users.users (id, email, email_normalised, created_at, updated_at, revision)"
+        " SELECT gen_random_uuid(), $1, $1, now() - interval '400 days', now(), 1"
+    )
+    try:
+        await connection.execute(insert, "there@example.com")
+        before = await connection.fetchval("SELECT now()")
+        await asyncio.to_thread(command.upgrade, config, "d7b52c90e1a4")
+        await connection.execute(insert, "added-by-the-version-before@example.com")
+        rows = await connection.fetch("SELECT unverified_since FROM users.users")
+    finally:
+        await connection.close()
+    assert len(rows) == 2
+    assert all(row["unverified_since"] > before for row in rows)
+
+
 async def test_tags_that_are_there_are_composed_and_each_is_kept_once(empty) -> None:
     config = _config(empty)
     await asyncio.to_thread(command.upgrade, config, "b1f0c7d24e6a")

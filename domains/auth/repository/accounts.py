@@ -1,9 +1,10 @@
 """SQL about accounts, registrations and one-time tokens."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 from sqlmodel import select as select_model
@@ -26,6 +27,16 @@ _LOG_IN = Statement(
         col(Account.user_id) == bindparam("its_user")
     ),
     LogInRow,
+)
+_UNUSED = Statement(
+    select(col(Account.user_id)).where(
+        col(Account.user_id) == any_(bindparam("their_ids", type_=ARRAY(Uuid()))),
+        col(Account.status) == AccountStatus.ACTIVE,
+        ~exists().where(
+            col(Session.user_id) == col(Account.user_id), col(Session.last_used_at) > bindparam("moment")
+        ),
+    ),
+    HeldRow,
 )
 _ADD_ACCOUNT = Statement(
     insert(Account)
@@ -108,6 +119,11 @@ class AccountRepository(Repository):
     async def find_to_log_in(self, user_id: UUID, network: str) -> LogInRow | None:
         """Return what is needed to check a password that comes from a network."""
         return await self.database.fetch_one(_LOG_IN, its_user=user_id, its_network=network)
+
+    async def find_unused(self, user_ids: Collection[UUID], moment: datetime) -> list[UUID]:
+        """Return those of these accounts that are active and have no session that was used since a moment."""
+        found = await self.database.fetch_all(_UNUSED, their_ids=list(user_ids), moment=moment)
+        return [row.user_id for row in found]
 
     async def add_unless_known(self, account: Account) -> None:
         """Insert an account, or nothing if the user has one."""

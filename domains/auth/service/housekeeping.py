@@ -1,4 +1,4 @@
-"""What time takes away: what can't be used any more, and accounts that nobody has shown to be wanted."""
+"""Hourly cleanup: deletes expired sessions, tokens and counters, and closes accounts that were never verified."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,7 +15,7 @@ _FIRST = UUID(int=0)
 
 
 class Housekeeping:
-    """Deletes what nobody can use any more, in the settings' time."""
+    """Deletes what has expired, after the days that the settings say."""
 
     def __init__(self, base: Foundation, *, attempts: AttemptRepository, events: EventRepository) -> None:
         self.base = base
@@ -23,7 +23,7 @@ class Housekeeping:
         self.events = events
 
     async def sweep(self, context: JobContext) -> None:
-        """Delete old sessions, tokens, registrations, counters and lines of the trail."""
+        """Delete old sessions, tokens, registrations, counters and security events."""
         now, settings = self.base.clock.now(), self.base.settings
         async with self.base.transaction():
             await self.base.sessions.sweep(now - timedelta(days=settings.auth_keep_sessions_days))
@@ -36,14 +36,17 @@ class Housekeeping:
             await context.finish()
 
     async def close_unverified(self) -> None:
-        """Delete the accounts whose address was not verified in the settings' time, each in its own transaction.
+        """Close the accounts whose address was not verified in time, each in its own transaction.
 
-        One that is in use stays, and one that is disabled: its address would be free again.
+        An account that is in use stays. So does a disabled one: without it the address could be registered again.
+        Accounts that stay are read in batches, and not locked.
         """
-        before = self.base.clock.now() - timedelta(days=self.base.settings.auth_keep_unverified_days)
-        last = _FIRST
+        days = self.base.settings.auth_keep_unverified_days
+        if not days:
+            return
+        before, last = self.base.clock.now() - timedelta(days=days), _FIRST
         while found := await self.base.users.unverified(before=before, after=last, most=_BATCH):
-            for user_id in found:
+            for user_id in await self.base.accounts.find_unused(found, before):
                 await self._close(user_id, before)
             last = found[-1]
 
@@ -52,7 +55,7 @@ class Housekeeping:
         async with self.base.transaction():
             account = await self.base.accounts.lock(user_id)
             if account is None or account.status is not AccountStatus.ACTIVE:
-                return  # verified in this moment, it is being deleted too: another account has the address
+                return  # disabled, deleted or verified (which replaces the account) after it was listed
             if await self.base.sessions.was_used_since(user_id, before):
                 return
             account.set_status(AccountStatus.DELETING, now)
