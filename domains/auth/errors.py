@@ -87,7 +87,7 @@ class HashingBusy(Unavailable):
 
 
 class InvalidTokenRequest(BadRequest):
-    """The form is not what the grant needs (RFC 6749, section 5.2: `invalid_request`)."""
+    """The form lacks a field that the grant requires (`invalid_request`, RFC 6749, section 5.2)."""
 
     code = "auth.invalid_token_request"
     detail = (
@@ -111,7 +111,7 @@ class UnsupportedGrantType(BadRequest):
 
 
 class InvalidClient(AppError):
-    """A client that isn't this installation's, or a secret, which its client doesn't have (RFC 6749, section 5.2)."""
+    """An unknown client_id, or a client secret: the only client is public and has none (RFC 6749, section 5.2)."""
 
     code = "auth.invalid_client"
     status, title = 401, "Not authenticated"
@@ -124,14 +124,14 @@ class InvalidClient(AppError):
 
 
 class PasswordTooLong(BadRequest):
-    """Longer than any password can be, so it is not even looked at."""
+    """The password is longer than any account's can be, so it is refused before it is hashed."""
 
     code = "auth.password_too_long"
     detail = "A password has at most 256 characters."
 
 
 class InvalidCredentials(BadRequest):
-    """Unknown address, wrong password or disabled account: the answer does not tell which."""
+    """Unknown address, wrong password or disabled account: the response does not reveal which."""
 
     code = "auth.invalid_credentials"
     detail = "Address or password is wrong."

@@ -209,7 +209,7 @@ class OneTimeToken(Table, table=True):
 
 
 class Attempts(Table, table=True):
-    """How often something that is limited happened in the present window. `key_hash` hides what is counted.
+    """A counter of attempts in the current window. `key_hash` is a keyed hash of the address or network.
 
     `under_way` is not used any more; the version before reads it.
     """

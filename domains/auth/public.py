@@ -6,7 +6,7 @@ from shared.events import Event
 
 
 class AccountVerified(Event):
-    """A person has shown that mail to the address is theirs: `user_id` is the new account."""
+    """An address was verified for the first time. `user_id` is the new account."""
 
     about = "user"
     user_id: UUID
@@ -22,9 +22,10 @@ class PasswordChanged(Event):
 
 
 class AccountDeleted(Event):
-    """An account is closed, and what was stored in it is erased now: its owner deleted it, or its address was verified.
+    """An account was closed, and its data is to be erased.
 
-    With the first verification another account takes the address (`AccountVerified`), and the provisional one ends.
+    Its owner deleted it, its address was verified for the first time (`AccountVerified` names the account that replaces
+    it), or it was never verified.
 
     It has no `owner_id`: the jobs that it causes must outlive the erasure of the owner's jobs.
     """

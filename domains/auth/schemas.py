@@ -53,14 +53,14 @@ OneTimeTokenText = Annotated[
 ClientIdText = Annotated[
     str,
     Field(
-        description="May be left out. Another one than that of this installation is refused.",
+        description="Optional. Any other client_id than that of this installation is refused.",
         examples=[""],
     ),
 ]
 ClientSecretText = Annotated[
     str,
     Field(
-        description="Left out: the client is public, and has no secret.",
+        description="Leave it out: the client is public and has no secret.",
         examples=[""],
         json_schema_extra={"format": "password"},
     ),
@@ -110,7 +110,7 @@ class SignInRow(Row):
 
 
 class LogInRow(SignInRow):
-    """The same, and whether the account has had a session in the network that somebody signs in from."""
+    """A `SignInRow`, and whether the account has a session from the network of this sign-in."""
 
     is_known: bool
 
@@ -261,7 +261,7 @@ class TokenForm(BaseModel):
 
 
 class RevocationForm(BaseModel):
-    """The form of RFC 7009, section 2.1."""
+    """A revocation request (RFC 7009, section 2.1)."""
 
     model_config = ConfigDict(json_schema_extra={"required": ["token"]})
 
@@ -270,7 +270,9 @@ class RevocationForm(BaseModel):
         description="A refresh or an access token.",
         examples=["0199c3f07a6e7bd48f2e3d1c5a9b7e42.1.mW3qYp0c"],
     )
-    token_type_hint: str = Field("", description="Ignored: a token is known by its form.", examples=[""])
+    token_type_hint: str = Field(
+        "", description="Ignored: the format of a token shows its type.", examples=[""]
+    )
     client_id: ClientIdText = ""
     client_secret: ClientSecretText = ""
 
@@ -309,7 +311,7 @@ class KeySet(ResponseBody):
     """The public keys that verify access tokens (RFC 7517)."""
 
     keys: list[dict[str, str]] = Field(
-        description="As RFC 8037 and RFC 7518, section 6.2, write them.",
+        description="JSON Web Keys as defined in RFC 8037 and RFC 7518, section 6.2.",
         examples=[
             [
                 {
@@ -329,21 +331,21 @@ class ServerMetadata(ResponseBody):
     """The metadata of RFC 8414, section 2."""
 
     issuer: str = Field(
-        description="The `iss` of access tokens, and the address below which everything is.",
+        description="The `iss` of access tokens, and the base URL of all endpoints.",
         examples=["https://api.example.com"],
     )
     token_endpoint: str = Field(
-        description="Gives tokens.", examples=["https://api.example.com/v1/auth/token"]
+        description="URL that issues tokens.", examples=["https://api.example.com/v1/auth/token"]
     )
     revocation_endpoint: str = Field(
-        description="Revokes tokens (RFC 7009).", examples=["https://api.example.com/v1/auth/revoke"]
+        description="URL that revokes tokens (RFC 7009).", examples=["https://api.example.com/v1/auth/revoke"]
     )
     jwks_uri: str = Field(
-        description="The keys that verify access tokens.",
+        description="URL of the keys that verify access tokens.",
         examples=["https://api.example.com/.well-known/jwks.json"],
     )
     grant_types_supported: list[str] = Field(
-        description="What tokens are given for.", examples=[["password", "refresh_token"]]
+        description="The grant types of the token endpoint.", examples=[["password", "refresh_token"]]
     )
     response_types_supported: list[str] = Field(
         description="None: there is no authorization endpoint.", examples=[[]]
@@ -353,12 +355,12 @@ class ServerMetadata(ResponseBody):
         description="`none`: the client is public.", examples=[["none"]]
     )
     revocation_endpoint_auth_methods_supported: list[str] = Field(
-        description="The same.", examples=[["none"]]
+        description="`none`: the client is public.", examples=[["none"]]
     )
 
     @classmethod
     def of(cls, issuer: str) -> "ServerMetadata":
-        """Describe the server whose access tokens name this issuer."""
+        """Return the metadata of the server with this issuer."""
         url = issuer.rstrip("/")
         return cls(
             issuer=issuer,

@@ -18,14 +18,14 @@ class AuthSettings(BaseModel):
     )
     auth_client_id: str = Field(
         "tulou",
-        description="The `client_id` of access tokens, and the one that the token endpoint accepts.",
+        description="The `client_id` in access tokens, and the only one that the token endpoint accepts.",
         min_length=1,
         max_length=200,
         pattern=r"^[\x21-\x7e]+$",
     )
     auth_signing_algorithm: Literal["EdDSA", "ES256"] = Field(
         "EdDSA",
-        description="How access tokens are signed; ES256 needs TULOU_SIGNING_KEYS_ES256. Both are always verified.",
+        description="Signs access tokens; ES256 needs TULOU_SIGNING_KEYS_ES256. Tokens of both are accepted.",
     )
     auth_access_lifetime: int = Field(900, description="How long an access token is good.", ge=30, le=_DAY)
     auth_refresh_idle_days: int = Field(
@@ -52,8 +52,8 @@ class AuthSettings(BaseModel):
     auth_login_limit: int = Field(
         10,
         description=(
-            "Wrong passwords for one address within the window, whether it exists or not; and as many again from each"
-            " network that the account has signed in from before."
+            "Wrong passwords for one address within the window, whether or not it has an account. Each network that the"
+            " account has signed in from before has a counter of its own."
         ),
         ge=1,
         le=10_000,
@@ -72,7 +72,7 @@ class AuthSettings(BaseModel):
     auth_mail_limit: int = Field(
         5,
         description=(
-            "Registrations and mails that anybody can ask for, of one mailbox (whatever its +tag) within the window."
+            "Registrations and requested mails for one mailbox (ignoring its +tag) within the window."
         ),
         ge=1,
         le=10_000,
@@ -80,7 +80,7 @@ class AuthSettings(BaseModel):
     auth_mail_window: int = Field(3600, description="That window.", ge=1, le=_DAY)
     auth_mail_network_limit: int = Field(
         100,
-        description="Registrations and mails that one network (/24 or /64) can ask for within its window.",
+        description="Registrations and requested mails from one network (/24 or /64) within its window.",
         ge=1,
         le=1_000_000,
     )
@@ -88,14 +88,14 @@ class AuthSettings(BaseModel):
     auth_login_waiting: int = Field(
         100,
         description=(
-            "Sign-ins of one address that may wait for each other in a process, and as many from each network that"
-            " the account has signed in from before; more are refused with 429."
+            "Sign-ins of one address that may wait for each other in a process; more are refused with 429. Each network"
+            " that the account has signed in from before has a queue of its own."
         ),
         ge=1,
         le=10_000,
     )
     auth_login_wait: float = Field(
-        10, description="How long a sign-in waits for others of the same address.", gt=0, le=60
+        10, description="How long a sign-in waits for others in the same queue.", gt=0, le=60
     )
     auth_hash_time_cost: int = Field(2, description="Argon2id: passes.", ge=1, le=20)
     auth_hash_memory_kib: int = Field(

@@ -17,8 +17,8 @@ from shared.text import COMPOSED, LINE, TRIMMED
 class Person:
     """A user, as other domains see one.
 
-    `name` is None and `locale` the default as long as the address is not verified: whoever registered it may have
-    chosen both, and no mail may carry them to the owner of the address.
+    Until the address is verified, `name` is None and `locale` is the default: a stranger may have chosen both, and no
+    mail may carry them to the owner of the address.
     """
 
     id: UUID
@@ -62,9 +62,9 @@ class UserDirectory(Protocol):
         ...
 
     async def replace(self, user_id: UUID, *, by: UUID, name: str | None, locale: str | None) -> None:
-        """Give the address of an unverified user to the person who has verified it: a new user, with a new id.
+        """Replace an unverified user by a verified one with the same address and a new id.
 
-        Whatever is kept under the old id stays with that id, to be erased.
+        Data stored with the old id keeps that id, and is erased.
         """
         ...
 
@@ -105,9 +105,9 @@ def key_of_address(text: str) -> str:
 
 
 def key_of_mailbox(text: str) -> str:
-    """Return `key_of_address` without the `+tag` of the local part: mail to all of them arrives in one mailbox.
+    """Return `key_of_address` without the `+tag` of the local part: one mailbox receives the mail for all tags.
 
-    For counting alone. Some providers also ignore dots; those would be other mailboxes elsewhere.
+    Only for counters. Dots stay, because only some providers ignore them.
     """
     local, at, domain = key_of_address(text).rpartition("@")
     return f"{local.partition('+')[0] or local}{at}{domain}"

@@ -97,7 +97,7 @@ class UserRepository(Repository):
     async def replace(
         self, user_id: UUID, *, by: UUID, name: str | None, locale: str | None, now: datetime
     ) -> None:
-        """Make the row of a user that of another, who has verified the address and begins with it."""
+        """Turn the row of an unverified user into that of a new, verified user with the same address."""
         await self.database.execute(
             _REPLACE, its_id=user_id, new_id=by, new_name=name, new_locale=locale, now=now
         )

@@ -100,11 +100,11 @@ class Directory:
             await self.repository.add_unless_known(user)
             row = await self.repository.find_by_address(user.email_normalised)
         if row is None:
-            raise DatabaseBusy  # the user was erased between the two statements; a retry adds the new one
+            raise DatabaseBusy  # the user was erased between the two statements; a retry adds the user
         return self._person(row)
 
     async def replace(self, user_id: UUID, *, by: UUID, name: str | None, locale: str | None) -> None:
-        """Give the address of an unverified user to a new one, who has verified it."""
+        """Replace an unverified user by a verified one with the same address and a new id."""
         async with self.transaction():
             await self.repository.replace(user_id, by=by, name=name, locale=locale, now=self.clock.now())
 

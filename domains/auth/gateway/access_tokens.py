@@ -82,8 +82,8 @@ class AccessTokens:
         """Return what a token says.
 
         Raises:
-            InvalidAccessToken: malformed, not signed by us, meant for another service, or not valid yet.
-            ExpiredAccessToken: its time is over.
+            InvalidAccessToken: malformed, not signed with our keys, issued for another audience, or not valid yet.
+            ExpiredAccessToken: the token has expired.
         """
         claims = self._known.get(token)
         if claims is None:

@@ -9,7 +9,7 @@ _LIST = Path(__file__).with_name("common_passwords.txt.gz")
 
 
 def is_common(password: str) -> bool:
-    """Tell whether a password is on the list, in whatever capitals and width."""
+    """Tell whether a password is on the list; capitals and full-width forms make no difference."""
     return unicodedata.normalize("NFKC", password).casefold() in _common()
 
 

@@ -1,4 +1,4 @@
-"""Key pairs that sign access tokens: Ed25519 (RFC 8037), and P-256 for verifiers that don't know EdDSA (RFC 7518)."""
+"""Key pairs that sign access tokens: Ed25519 (RFC 8037), and P-256 (RFC 7518) for verifiers without EdDSA."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key pair, and its name in tokens: the thumbprint of its public members (RFC 7638)."""
+    """A key pair. `kid`, its id in tokens, is the thumbprint of its public key (RFC 7638)."""
 
     algorithm: str
     private: Ed25519PrivateKey | ec.EllipticCurvePrivateKey
@@ -26,10 +26,10 @@ class SigningKey:
 
     @classmethod
     def ed25519(cls, seed: str) -> "SigningKey":
-        """Make the pair of a seed of 32 bytes in base64url.
+        """Create a key pair from a seed: 32 bytes in base64url.
 
         Raises:
-            ValueError: the seed has another length.
+            ValueError: the seed is not 32 bytes long.
         """
         private = Ed25519PrivateKey.from_private_bytes(_key_bytes(seed))
         public = private.public_key()
@@ -39,10 +39,10 @@ class SigningKey:
 
     @classmethod
     def p256(cls, scalar: str) -> "SigningKey":
-        """Make the pair of a private scalar of 32 bytes in base64url.
+        """Create a key pair from a private scalar: 32 bytes in base64url.
 
         Raises:
-            ValueError: the scalar has another length, or is not between 1 and the order of the curve.
+            ValueError: the scalar is not 32 bytes long, or not between 1 and the order of the curve.
         """
         private = ec.derive_private_key(int.from_bytes(_key_bytes(scalar), "big"), ec.SECP256R1())
         public = private.public_key()
@@ -57,13 +57,13 @@ class SigningKey:
 
 
 def key_ring(ed25519: Sequence[str], p256: Sequence[str], *, algorithm: str) -> list[SigningKey]:
-    """Return all key pairs; the first one signs, and is the first of `algorithm`."""
+    """Return all key pairs, those of `algorithm` first: the first pair signs."""
     pairs = [*map(SigningKey.ed25519, ed25519), *map(SigningKey.p256, p256)]
     return sorted(pairs, key=lambda pair: pair.algorithm != algorithm)
 
 
 def decoded(part: str) -> bytes:
-    """Return the bytes of base64url without padding; of other text none."""
+    """Decode base64url without padding; return empty bytes for other text."""
     try:
         return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError:
@@ -71,7 +71,7 @@ def decoded(part: str) -> bytes:
 
 
 def encoded(raw: bytes) -> str:
-    """Return base64url without padding."""
+    """Encode as base64url without padding."""
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 

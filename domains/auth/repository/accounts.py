@@ -44,7 +44,7 @@ _ADD_ACCOUNT = Statement(
     .on_conflict_do_nothing(index_elements=["user_id"]),
     Nothing,
 )
-# In this order: the account, then its session.
+# The order of the locks: the account, then its session.
 _LOCK_CALLER = Statement(
     select(col(Account.user_id))
     .join(Session, col(Session.user_id) == col(Account.user_id))
@@ -117,7 +117,7 @@ class AccountRepository(Repository):
         return await self.database.fetch_one(_SIGN_IN, its_user=user_id)
 
     async def find_to_log_in(self, user_id: UUID, network: str) -> LogInRow | None:
-        """Return what is needed to check a password that comes from a network."""
+        """Return what is needed to check a password, and whether the account is known in this network."""
         return await self.database.fetch_one(_LOG_IN, its_user=user_id, its_network=network)
 
     async def find_unused(self, user_ids: Collection[UUID], moment: datetime) -> list[UUID]:
@@ -132,9 +132,9 @@ class AccountRepository(Repository):
         )
 
     async def lock(self, user_id: UUID) -> Account | None:
-        """Return an account that the open transaction is going to change, or whose sessions and tokens it is.
+        """Lock an account before the open transaction changes it, its sessions or its tokens; return it.
 
-        The first statement of its transaction: see `lock_account_first`.
+        Must be the first statement of its transaction: see `lock_account_first`.
         """
         lock_account_first(user_id)
         return await (await current_session()).get(
@@ -142,7 +142,7 @@ class AccountRepository(Repository):
         )
 
     async def lock_caller(self, user_id: UUID, session_id: UUID, now: datetime) -> bool:
-        """Keep an account and its session as they are until the open transaction ends; False: they may not act."""
+        """Lock an account and its session for share; return False if the account is not active or the session ended."""
         lock_account_first(user_id)
         found = await self.database.fetch_one(_LOCK_CALLER, its_user=user_id, its_session=session_id, now=now)
         return found is not None

@@ -62,7 +62,7 @@ class AttemptRepository(Repository):
     async def count_one(
         self, kind: AttemptKind, key: bytes, *, by: int = 1, now: datetime, expires_at: datetime
     ) -> AttemptsRow:
-        """Count an attempt; `expires_at` is when the window ends if it begins now. `by=0` runs the statement only."""
+        """Count an attempt; a new window ends at `expires_at`. `by=0` runs the statement without counting."""
         row = await self.database.fetch_one(
             _RAISE, its_kind=kind.value, its_key=key, by=by, now=now, new_expires_at=expires_at
         )

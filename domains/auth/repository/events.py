@@ -8,7 +8,7 @@ from domains.auth.schemas import PrunedRow
 from shared.repository import Repository
 from shared.statements import Statement
 
-# The application's role can't delete from the trail: bootstrap/migrations/grants.py.
+# The application's role may not delete security events: bootstrap/migrations/grants.py.
 _SWEEP = Statement(
     select(
         func.auth.prune_security_events(bindparam("before", type_=DateTime(timezone=True))).label("number")
@@ -22,5 +22,5 @@ class EventRepository(Repository):
     """Writes the trail (`add`); nothing changes a line of it."""
 
     async def sweep(self, before: datetime) -> None:
-        """Delete events from before a moment; none of the last 90 days, whatever the moment."""
+        """Delete events older than `before`. The database keeps those of the last 90 days in any case."""
         await self.database.execute(_SWEEP, before=before)

@@ -103,7 +103,7 @@ class SessionRepository(Repository):
         return await self.database.fetch_one(_CALLER, its_id=session_id)
 
     async def callers(self, session_ids: Collection[UUID]) -> list[CallerRow]:
-        """Return the same of several sessions; those that are gone are left out."""
+        """Return the same for several sessions; deleted ones are missing from the result."""
         return await self.database.fetch_all(_CALLERS, their_ids=list(session_ids))
 
     async def find(self, session_id: UUID) -> SessionRow | None:
@@ -111,7 +111,7 @@ class SessionRepository(Repository):
         return await self.database.fetch_one(_BY_ID, its_id=session_id)
 
     async def lock_with_account(self, session_id: UUID) -> tuple[AccountStatus | None, Session | None]:
-        """Return a session that the open transaction is going to change, and its account's status; lock both.
+        """Lock a session and its account; return the account's status and the session.
 
         PostgreSQL takes the locks of one statement in the order of its `OF`: the account's, then the session's.
         """
@@ -170,7 +170,7 @@ class SessionRepository(Repository):
         await self.database.execute(_STAMP, its_id=session_id, now=now, before=before)
 
     async def was_used_since(self, user_id: UUID, moment: datetime) -> bool:
-        """Tell whether a session of a person was used since a moment."""
+        """Tell whether a session of the user was used since a moment."""
         return await self.database.fetch_one(_USED_SINCE, its_user=user_id, moment=moment) is not None
 
     async def delete_all_of(self, user_id: UUID) -> None:

@@ -1,4 +1,4 @@
-"""What the OAuth2 endpoints have in common: clients, and errors in the words of RFC 6749, section 5.2."""
+"""Shared by the OAuth2 endpoints: client checks, and error responses (RFC 6749, section 5.2)."""
 
 import base64
 import binascii
@@ -36,7 +36,7 @@ _WORDS_BY_STATUS = {429: "temporarily_unavailable", 503: "temporarily_unavailabl
 
 
 class OAuth2Route(StrictRoute):
-    """Answers 400 where other routes answer 422, and adds `error` and `error_description` to every problem."""
+    """Responds with 400 where other routes respond with 422, and adds `error` and `error_description` to problems."""
 
     invalid_request: type[BadRequest] = InvalidTokenRequest
 
@@ -62,16 +62,16 @@ class OAuth2Route(StrictRoute):
 
 
 class RevocationRoute(OAuth2Route):
-    """The same for RFC 7009."""
+    """`OAuth2Route` for token revocation (RFC 7009)."""
 
     invalid_request = InvalidRevocation
 
 
 def check_client(request: Request, *, client_id: str, client_secret: str, known: str) -> None:
-    """Accept a request that names no client, or the one that this installation has, which is public.
+    """Accept a request that names no client or the only one, which is public and has no secret.
 
     Raises:
-        InvalidClient: another client, or a secret, in the form or in `Authorization: Basic` (RFC 6749, section 2.3).
+        InvalidClient: the form or `Authorization: Basic` has another client or a secret (RFC 6749, section 2.3).
     """
     name, secret = _basic(request.headers.get("authorization", ""))
     if client_secret or secret or any(given not in {"", known} for given in (client_id, name)):
@@ -79,7 +79,7 @@ def check_client(request: Request, *, client_id: str, client_secret: str, known:
 
 
 def _basic(authorization: str) -> tuple[str, str]:
-    """Return name and secret; of another scheme nothing, as many clients send their old access token everywhere."""
+    """Return client id and secret. Other schemes are ignored: many clients send an old access token everywhere."""
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() != "basic":
         return "", ""

@@ -27,7 +27,8 @@ async def forgot_password(body: AddressBody, passwords: Passwords, visitor: From
 async def reset_password(body: ResetBody, passwords: Passwords, visitor: From) -> None:
     """Set a new password with the token from the mail. Every session ends.
 
-    If the address was not verified, it is verified by it, and the account begins anew as with the link that verifies.
+    This also verifies the address. If it was unverified, the account begins anew, with a new user id: its files, name
+    and language are deleted, because a stranger may have stored them.
     """
     await passwords.reset(body, visitor)
 

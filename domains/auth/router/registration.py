@@ -27,8 +27,8 @@ async def register(body: RegisterBody, registrations: Registrations, visitor: Fr
 async def verify_email(body: TokenBody, registrations: Registrations, visitor: From) -> None:
     """Verify an address with the token from its mail.
 
-    The account begins anew, with a new user id: the password, name and language are those of that registration, every
-    session that was begun before ends, and what was stored before is erased, because it may be a stranger's.
+    The account begins anew, with a new user id and the password, name and language of that registration. Earlier
+    sessions end, and data stored earlier is deleted, because a stranger may have stored it.
     """
     await registrations.verify(body.token, visitor)
 

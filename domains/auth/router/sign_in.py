@@ -1,4 +1,4 @@
-"""HTTP routes of sessions: sign out, list them, end one."""
+"""HTTP routes for sessions: sign out, list and end sessions."""
 
 from typing import Annotated
 from uuid import UUID

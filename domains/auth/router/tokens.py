@@ -1,4 +1,4 @@
-"""HTTP routes of OAuth2: get and revoke tokens, and what other services need to verify them."""
+"""HTTP routes for OAuth2: issue and revoke tokens, and publish what other services need to verify them."""
 
 from typing import Annotated
 
@@ -55,8 +55,8 @@ async def issue_tokens(
 ) -> IssuedTokens:
     """Sign in (`grant_type=password`) or renew the tokens of a session (`grant_type=refresh_token`), as OAuth2 does.
 
-    A refresh token is good once; the one before it gets the same answer for ten more seconds, should an answer have
-    been lost. An older one ends the session. Problems also carry `error` and `error_description` for OAuth2 clients.
+    A refresh token can be used once. For ten seconds after that it returns its successor again, in case the response
+    was lost; later its use ends the session. Problems also carry `error` and `error_description` for OAuth2 clients.
     """
     response.headers["Cache-Control"] = "no-store"
     check_client(request, client_id=form.client_id, client_secret=form.client_secret, known=tokens.client_id)
@@ -71,9 +71,9 @@ async def revoke_token(
     visitor: From,
     request: Request,
 ) -> Response:
-    """End the session that a refresh or an access token belongs to (RFC 7009); no other token of it works afterwards.
+    """End the session of a refresh or access token (RFC 7009). All tokens of the session stop working.
 
-    A token that is unknown, expired or revoked already gets the same answer.
+    An unknown, expired or revoked token gets the same response.
     """
     check_client(request, client_id=form.client_id, client_secret=form.client_secret, known=tokens.client_id)
     if not form.token:
@@ -120,7 +120,7 @@ router.add_api_route(
     responses={200: {"headers": sends("Cache-Control")}},
 )
 async def read_keys(tokens: Tokens, response: Response) -> KeySet:
-    """Return the keys that verify access tokens (RFC 7517), so that other services can check them by themselves."""
+    """Return the keys that verify access tokens (RFC 7517), so that other services can verify them."""
     response.headers["Cache-Control"] = _KEPT_BRIEFLY
     return KeySet(keys=tokens.published_keys())
 
@@ -131,7 +131,7 @@ async def read_keys(tokens: Tokens, response: Response) -> KeySet:
     responses={200: {"headers": sends("Cache-Control")}},
 )
 async def read_server_metadata(tokens: Tokens, response: Response) -> ServerMetadata:
-    """Return where the OAuth2 endpoints are and what they offer (RFC 8414)."""
+    """Return the URLs and capabilities of the OAuth2 endpoints (RFC 8414)."""
     response.headers["Cache-Control"] = _KEPT_BRIEFLY
     return ServerMetadata.of(tokens.issuer)
 

@@ -1,4 +1,4 @@
-"""Whether a caller may still act, in the transaction that depends on it."""
+"""Checks inside a transaction that the caller's session and account are still valid."""
 
 from domains.auth.repository.accounts import AccountRepository
 from shared.clock import Clock
@@ -6,14 +6,18 @@ from shared.identity import NotAuthenticated, Principal
 
 
 class RowAccountLock:
-    """`shared.identity.AccountLock`, by share locks on the rows of account and session."""
+    """Implements `shared.identity.AccountLock` with share locks on the rows of account and session."""
 
     def __init__(self, accounts: AccountRepository, *, clock: Clock) -> None:
         self.accounts = accounts
         self.clock = clock
 
     async def lock_caller(self, principal: Principal) -> None:
-        """Make sure that the caller's session lives and its account is active."""
+        """Lock the caller's account and session for share until the open transaction ends.
+
+        Raises:
+            NotAuthenticated: the session has ended, or the account is not active.
+        """
         session_id = principal.session_id
         if session_id is None or not await self.accounts.lock_caller(
             principal.user_id, session_id, self.clock.now()

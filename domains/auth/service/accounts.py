@@ -21,7 +21,7 @@ from shared.text import composed
 
 _MIN_PASSWORD = 8
 _SECOND_PURGE = timedelta(hours=1)
-"""After the first purge: longer than any request takes, unless it looks at its account again (`AccountLock`)."""
+"""Delay after the first purge. Requests that take longer check their account again (`AccountLock`)."""
 
 
 class AccountService:
@@ -45,7 +45,7 @@ class AccountService:
 
         Raises:
             AddressRefused: not a mail address.
-            AddressTaken: the address has an account already, which was verified.
+            AddressTaken: the address has a verified account already.
             PasswordRefused: the password is too short, too long or easily guessed.
         """
         _check(email, password)
@@ -56,7 +56,7 @@ class AccountService:
         return await self._add_admin(email, password_hash)
 
     async def _replace_by_admin(self, user_id: UUID, password_hash: str) -> UUID:
-        """Take the address from an account that nobody has verified: a stranger may have registered it first."""
+        """Replace an unverified account: a stranger may have registered the address first."""
         async with self.base.transaction():
             account = await self.base.accounts.lock(user_id)
             if account is None or account.status is AccountStatus.DELETING:
@@ -137,7 +137,7 @@ class AccountService:
     async def purge(self, user_id: UUID, context: JobContext) -> None:
         """Erase a deleted account and all that its owner left, domain by domain; safe to begin again.
 
-        The account's own row goes last: as long as anything is left, the address can't come back to life. A request
+        The account's own row is deleted last, so that the address can't be registered while data is left. A request
         that was authenticated just before may store something just after; a second purge finds it an hour later.
         """
         account = await self.base.accounts.find(user_id)
@@ -159,7 +159,7 @@ class AccountService:
             await context.finish()
 
     async def _is_to_be_erased(self, account: SignInRow) -> bool:
-        """Whether an account is being deleted, or was written for a user who has been erased in that moment."""
+        """Tell whether the account is being deleted, or was added while its user was being erased."""
         return account.status is AccountStatus.DELETING or await self.base.users.find(account.user_id) is None
 
     async def _set_status(self, user_id: UUID, status: AccountStatus) -> None:

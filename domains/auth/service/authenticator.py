@@ -45,7 +45,7 @@ class TokenAuthenticator:
 
         Raises:
             InvalidAccessToken, ExpiredAccessToken: see `AccessTokens.read`.
-            SessionEnded: its session has ended, or its account is disabled.
+            SessionEnded: the session has ended, or the account is disabled.
         """
         claims = self.access_tokens.read(token)
         row = await self.sessions.caller(claims.session_id)
@@ -54,7 +54,7 @@ class TokenAuthenticator:
         return Principal(row.user_id, claims.session_id, _scopes(row), claims.expires_at)
 
     async def still_admitted(self, principals: Collection[Principal]) -> set[Principal]:
-        """Return those of these callers whose token and session go on, with one statement for all."""
+        """Return the callers whose token and session are still valid. Runs one statement."""
         now = self.clock.now()
         ids = {principal.session_id for principal in principals if principal.session_id is not None}
         rows: dict[UUID | None, CallerRow] = {row.id: row for row in await self.sessions.callers(ids)}

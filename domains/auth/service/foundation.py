@@ -1,4 +1,4 @@
-"""What every use case of this domain stands on."""
+"""Dependencies and operations that all services of this domain share."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -19,7 +19,7 @@ from shared.jobs import Outbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOwner:
-    """What the person who verifies an address brings with them."""
+    """Password, name, language and role of the account created at verification."""
 
     password_hash: str
     name: str | None = None
@@ -29,7 +29,7 @@ class NewOwner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foundation:
-    """Given to each service whole."""
+    """The dependencies that every service of this domain gets."""
 
     settings: AuthSettings
     transaction: TransactionFactory
@@ -41,11 +41,10 @@ class Foundation:
     trail: Trail
 
     async def replace(self, account: Account, new: NewOwner, visitor: Visitor | None = None) -> UUID:
-        """Give the address of an account to the person who has verified it; return the new account's id.
+        """Replace an unverified account by a verified one with a new id; return that id.
 
-        Until then the account is provisional: whoever registered the address may have stored things in it. So the
-        verified account is another one, and the provisional one is erased by the deletion of accounts, whatever a
-        domain keeps. The account must be locked.
+        A stranger may have registered the address and stored data in the unverified account, so it is erased like any
+        deleted account, in every domain. The account must be locked.
         """
         now, user_id = self.clock.now(), new_id()
         account.set_status(AccountStatus.DELETING, now)

@@ -1,4 +1,4 @@
-"""Limits that protect secrets: rows that are counted before the secret is looked at, and that survive the refusal."""
+"""Limits on guessing and on mails. Attempts are counted before the secret is checked; a refusal undoes no count."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -57,7 +57,7 @@ class LoginAttempt:
 
 
 class Limits:
-    """Counts attempts, in transactions of their own: parallel guesses can't pass, and a 401 takes nothing back."""
+    """Counts attempts in separate transactions, so that all parallel guesses count and an error undoes no count."""
 
     def __init__(
         self,
@@ -93,41 +93,42 @@ class Limits:
             yield must_wait
 
     async def count_login(self, username: str, visitor: Visitor, *, is_known: bool) -> LoginAttempt:
-        """Count a sign-in as wrong; `forgive_login` takes it back when it is right.
+        """Count a sign-in as failed; `forgive_login` takes that back if the password is right.
 
-        From a network that the account has signed in from before (`is_known`) only the account's wrong passwords
-        from this network count: a stranger can lock out neither the account there, nor a network's known people.
+        If the account has signed in from this network before (`is_known`), only its failures from this network count.
+        So a stranger can neither lock the owner out there, nor lock out the others who sign in from that network.
 
         Raises:
-            TooManyAttempts: no more attempts in the window.
+            TooManyAttempts: a limit is exceeded.
         """
         attempt = self._of_login(username, visitor, is_known=is_known)
         await self._count([attempt.account, attempt.network])
         return attempt
 
     async def release_login(self, attempt: LoginAttempt) -> None:
-        """The sign-in ended without a verdict on the password."""
+        """Take the count back: the sign-in ended before its password was checked."""
         async with self.transaction(own=True):
             await self.attempts.take_back(attempt.account.kind, self._key(attempt.account))
             await self._take_back_network(attempt)
 
     async def forgive_login(self, attempt: LoginAttempt) -> None:
-        """The sign-in was right: forget the account's failures, and that this one was counted for the network."""
+        """The password was right: reset the account's counter, and take back the count of the network."""
         async with self.transaction():
             await self.attempts.reset(attempt.account.kind, self._key(attempt.account))
             await self._take_back_network(attempt)
 
     async def forgive_address(self, email: str, visitor: Visitor) -> None:
-        """The owner has shown who they are in another way: let them sign in again."""
+        """Reset the counters of an address whose owner has proved their identity in another way."""
         async with self.transaction():
             for limit in (self._of_address(email), self._of_pair(email, visitor)):
                 await self.attempts.reset(limit.kind, self._key(limit))
 
     async def count_mail(self, email: str, visitor: Visitor) -> None:
-        """Count a mail that anybody can ask for, by the network that asks and by the mailbox (known or not).
+        """Count a requested mail by network and by mailbox, whether or not the mailbox has an account.
 
         Raises:
-            TooManyAttempts: no more in this window. What a network has no more of doesn't count for the mailbox.
+            TooManyAttempts: a limit is exceeded. A request refused by the network limit does not count towards the
+                mailbox limit.
         """
         settings = self.settings
         await self._count(
@@ -148,17 +149,17 @@ class Limits:
         )
 
     async def count_password_check(self, user_id: UUID) -> None:
-        """Count a confirmation by password as wrong: a borrowed session must not be a way to guess.
+        """Count a confirming password as wrong, so that a stolen session can't be used to guess it.
 
         Raises:
-            TooManyAttempts: no more in this window.
+            TooManyAttempts: the limit is exceeded.
         """
         await self._count([self._of_checks(user_id)])
 
     async def forgive_password_check(self, user_id: UUID) -> None:
-        """The password was right: forget the wrong ones."""
+        """The password was right: reset the counter."""
         limit = self._of_checks(user_id)
-        # Of its own: a hash follows, and no connection is held meanwhile.
+        # Separate, because a hash follows during which no connection may be held.
         async with self.transaction(own=True):
             await self.attempts.reset(limit.kind, self._key(limit))
 

@@ -90,15 +90,14 @@ class MailService:
     async def tell_password_changed(self, user_id: UUID, context: JobContext) -> None:
         """Tell a person that their password was changed.
 
-        An address that is not verified may be a stranger's: it gets the mails that verify and reset, which are
-        counted, and no others.
+        An unverified address may be another person's, so it gets only the mails that verify and reset (limited).
         """
         person = await self._welcome_person(user_id)
         if person is not None and person.email_verified:
             await self._send("password_changed", person, context, forgot_url=f"{self.links_url}{FORGOT_PATH}")
 
     async def tell_new_sign_in(self, session_id: UUID, context: JobContext) -> None:
-        """Tell a person of a sign-in from somewhere new; as `tell_password_changed`."""
+        """Tell a person of a sign-in from a new network or program. Unverified addresses get no mail."""
         session = await self.base.sessions.find(session_id)
         person = await self._welcome_person(session.user_id) if session else None
         if session is None or person is None or not person.email_verified:

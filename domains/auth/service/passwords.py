@@ -95,7 +95,7 @@ class PasswordService:
     async def reset(self, body: ResetBody, visitor: Visitor) -> None:
         """Set a new password with the token of a reset mail. Every session ends.
 
-        An address that was not verified is verified by it, and its account replaced as by the link that verifies.
+        If the address was unverified, it becomes verified and its account is replaced (`Foundation.replace`).
 
         Raises:
             InvalidToken: unknown, used, expired, or overtaken by a newer one.
@@ -154,7 +154,7 @@ class PasswordService:
         return await self.base.users.find(token.user_id)
 
     async def _use(self, token: str, user_id: UUID) -> Account:
-        """Lock the account and use the token; return the account."""
+        """Lock the account and mark the token as used; return the account."""
         now = self.base.clock.now()
         account = await self.base.accounts.lock(user_id)
         if account is None or account.status is not AccountStatus.ACTIVE:
@@ -166,7 +166,7 @@ class PasswordService:
         return account
 
     async def _set(self, account: Account, password_hash: str) -> UUID:
-        """Replace the password, and end all that was begun with the old one; return whose it is."""
+        """Set the password, end all sessions and void all tokens and registrations; return the user id."""
         now = self.base.clock.now()
         account.set_password(password_hash, now)
         for purpose in TokenPurpose:

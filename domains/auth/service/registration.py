@@ -71,10 +71,10 @@ class RegistrationService:
             await self.base.outbox.enqueue(VERIFY, MailRequest(user_id=person.id if person else None))
 
     async def verify(self, token: str, visitor: Visitor) -> None:
-        """Verify an address with the token of a registration's mail. Its password, name and language are the account's.
+        """Verify an address with the token of a registration's mail.
 
-        The account that was there is replaced: what was stored in it, its sessions, and every other token end with it,
-        since they may be those of a person who registered the address without owning it.
+        A new account with the password, name and language of that registration replaces the unverified one. Its data,
+        sessions and tokens are deleted: a stranger may have registered the address first.
 
         Raises:
             InvalidToken: unknown, used or expired.
@@ -105,7 +105,10 @@ def _registration(user_id: UUID, body: RegisterBody, password_hash: str, now: da
 
 
 def _owner(account: Account, registration: Registration) -> NewOwner:
-    """Return what a registration brings; a password that its account has changed meanwhile stays."""
+    """Return the registration's values, but the account's password if this registration created the account.
+
+    That password may have been changed since.
+    """
     founded = account.registration_id == registration.id
     return NewOwner(
         password_hash=account.password_hash if founded else registration.password_hash,

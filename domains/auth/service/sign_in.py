@@ -63,11 +63,14 @@ class SessionService:
         self.access_tokens = access_tokens
 
     async def log_in(self, username: str, password: str, visitor: Visitor) -> IssuedTokens:
-        """Begin a session. Unknown, wrong and disabled take the same work and end in the same error.
+        """Start a session.
+
+        An unknown address, a wrong password and a disabled account do the same work and raise the same error, so the
+        response does not reveal which it was.
 
         Raises:
-            InvalidCredentials: whatever the reason.
-            AddressNotVerified: the password is right, but this installation wants verified addresses.
+            InvalidCredentials: the address is unknown, the password wrong or the account disabled.
+            AddressNotVerified: the password is right, but this installation requires verified addresses.
             TooManyAttempts: too many failures for this address or from this network.
         """
         person, account = await self._find(username, visitor)
@@ -112,8 +115,9 @@ class SessionService:
     async def refresh(self, token: str, visitor: Visitor) -> IssuedTokens:
         """Renew a session's tokens.
 
-        The locks let parallel calls pass one by one, so that there is exactly one successor: the first rotates, the
-        others are its direct parent and get the same one. An old token ends the session, and that is committed.
+        Locks run parallel calls one after the other, so that there is exactly one successor: the first call rotates
+        the token, the others present its direct parent and get the same successor. An old token ends the session,
+        which is committed before the error is raised.
 
         Raises:
             InvalidRefreshToken: not genuine, or the session is over.
@@ -181,9 +185,9 @@ class SessionService:
             )
 
     async def revoke_token(self, token: str, visitor: Visitor) -> None:
-        """End the session of a refresh or an access token (RFC 7009); of another token there is nothing to end.
+        """End the session of a refresh or access token (RFC 7009). Any other token is ignored.
 
-        A refresh token that was used before is still its holder's proof, so it ends the session too.
+        A refresh token that was used before ends the session too.
         """
         session_id = self._session_id_of(token)
         if session_id is None:
