@@ -64,6 +64,15 @@ class Job(Table, table=True):
             "id",
             postgresql_where=text("state = 'queued'"),
         ),
+        # Workers of the version before claim by it: the version after this one drops it, with a migration.
+        Index(
+            "ix_jobs_due",
+            "queue",
+            "priority",
+            "turn",
+            "id",
+            postgresql_where=text("state = 'queued'"),
+        ),
         Index(
             "ix_jobs_turns_of_owner",
             "owner_id",

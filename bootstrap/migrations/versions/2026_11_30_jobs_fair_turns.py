@@ -20,12 +20,10 @@ def upgrade() -> None:
             ["kind", "queue", "turn", "priority"],
             where=f"{_QUEUED} AND owner_id IS NULL",
         )
-        _drop("ix_jobs_due")
 
 
 def downgrade() -> None:
     with op.get_context().autocommit_block():
-        _index("ix_jobs_due", ["queue", "priority", "turn", "id"], where=_QUEUED)
         for name in ("ix_jobs_turns_of_kind", "ix_jobs_turns_of_owner", "ix_jobs_in_turn"):
             _drop(name)
 
