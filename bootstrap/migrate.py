@@ -14,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from bootstrap.settings import Settings, SettingsError
 
@@ -24,9 +24,21 @@ FILE_NAMES = "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s_%%(rev)s"
 ONE_AT_A_TIME = 7_483_920
 """Key of the advisory lock that keeps two runners apart."""
 
-LOCK_NOT_AVAILABLE = "55P03"
+HELD_UP = {"55P03", "40P01"}
+"""SQLSTATEs of a migration that others held up: it got no lock in time, or it was the one to give way in a deadlock."""
 PAUSE = 1.0
 """Seconds that a migration which got no lock leaves to those who waited behind it."""
+LOOK_AGAIN = 0.2
+"""Seconds between two looks whether another runner has ended."""
+
+
+class AnotherRunner(SettingsError):
+    """Another `tulou migrate` has been running on this database for longer than TULOU_MIGRATION_PATIENCE."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{type(self).__doc__} When it has ended, ask `tulou migrate --check` what is missing."
+        )
 
 
 def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) -> None:
@@ -35,15 +47,15 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
     Raises:
         SettingsError: the database was made by migrations that this version doesn't have, or one of them failed.
     """
-    until = time.monotonic() + settings.migration_patience
     config = _config(settings)
     config.attributes["grants"] = grants
     try:
         while not _upgraded(config, revision):
-            if time.monotonic() > until:
+            if time.monotonic() > config.attributes["until"]:
                 raise SettingsError(
-                    "The database can't be migrated now: somebody else holds a lock all the time. What was applied"
-                    " stays; what is missing can be applied later. Long transactions are in pg_stat_activity."
+                    "The database can't be migrated now: other transactions, which pg_stat_activity lists, held it up"
+                    f" for {settings.migration_patience:g} s (TULOU_MIGRATION_PATIENCE). A backup holds up indexes."
+                    " What was applied stays; run `tulou migrate` again when they have ended."
                 )
             time.sleep(PAUSE)
     except CommandError as error:
@@ -51,11 +63,16 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
             f"The database can't be migrated: {error}. If a newer version made it, use that version;"
             " a development database can be thrown away with its data folder."
         ) from error
+    except PendingRollbackError as error:
+        raise SettingsError(
+            "The database closed the connection of a migration. What was applied stays; run `tulou migrate` again."
+        ) from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) is None:
             raise  # it didn't get as far as a statement
         raise SettingsError(
-            f"Migrating failed: {error.orig}. Each migration is a transaction: the one that failed changed nothing."
+            f"Migrating failed: {error.orig}. The migrations before it stay. When the cause is mended, run `tulou"
+            " migrate` again: it begins with the one that failed, whose finished parts may stay or be done again."
         ) from error
 
 
@@ -83,11 +100,11 @@ def pending(settings: Settings) -> list[str]:
 
 
 def _upgraded(config: Config, revision: str) -> bool:
-    """Tell whether it went through, or had to step back because somebody else holds a lock."""
+    """Tell whether it went through, or had to step back because others held it up."""
     try:
         command.upgrade(config, revision)
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+        if getattr(error.orig, "sqlstate", None) not in HELD_UP:
             raise
         return False
     return True
@@ -174,6 +191,7 @@ def _config(settings: Settings) -> Config:
     config.set_main_option("file_template", FILE_NAMES)
     config.attributes["url"] = owner.get_secret_value().replace("postgresql://", "postgresql+asyncpg://", 1)
     roles = [unquote(urlsplit(url.get_secret_value()).username or "") for url in (application, owner)]
+    config.attributes["until"] = time.monotonic() + settings.migration_patience
     config.attributes["lock_timeout"] = f"{settings.migration_lock_wait}s"
     config.attributes["application_role"] = roles[0] if roles[0] != roles[1] else None
     return config

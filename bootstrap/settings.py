@@ -185,7 +185,11 @@ class Settings(
         5, gt=0, le=60, description="Seconds that a migration holds up others while it waits for a lock."
     )
     migration_patience: float = Field(
-        120, ge=0, le=3600, description="Seconds in which a migration that got no lock is tried again."
+        120,
+        ge=0,
+        le=3600,
+        description="Seconds that migrations wait for others: for locks, by trying again; for another runner; for the"
+        " older transactions that a new index waits for, such as a backup.",
     )
     redis_url: Annotated[SecretStr, AfterValidator(_is_redis)] | None = Field(
         None,

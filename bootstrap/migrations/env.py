@@ -1,6 +1,7 @@
 """Runs migrations as the owner's role, one runner at a time, never waiting long for a lock."""
 
 import asyncio
+import time
 from typing import Any
 
 from alembic import context
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, String, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
 
-from bootstrap.migrate import ONE_AT_A_TIME
+from bootstrap.migrate import LOOK_AGAIN, ONE_AT_A_TIME, AnotherRunner
 from bootstrap.migrations.grants import grant_to_application
 from bootstrap.migrations.rendering import written
 
@@ -45,6 +46,22 @@ def _with_schema(context: Any, _revision: object, directives: list[Any]) -> None
         directives[0].downgrade_ops.ops.append(ExecuteSQLOp(f"DROP SCHEMA {schema}"))
 
 
+def _wait_for_other_runners(connection: Connection) -> None:
+    """Take the lock that keeps runners apart. Between two looks there is no transaction.
+
+    To wait in `pg_advisory_lock` would be a transaction that a concurrent index of the runner before waits for.
+    """
+    take = text("SELECT pg_try_advisory_lock(:key)")
+    while True:
+        taken = connection.scalar(take, {"key": ONE_AT_A_TIME})
+        connection.commit()
+        if taken:
+            return
+        if time.monotonic() > options["until"]:
+            raise AnotherRunner
+        time.sleep(LOOK_AGAIN)
+
+
 def _migrate(connection: Connection) -> None:
     if "asking" in options:
         found = MigrationContext.configure(connection).get_current_revision()
@@ -53,8 +70,7 @@ def _migrate(connection: Connection) -> None:
     connection.execute(
         text("SELECT set_config('lock_timeout', :time, false)"), {"time": options["lock_timeout"]}
     )
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_AT_A_TIME})
-    connection.commit()
+    _wait_for_other_runners(connection)
     context.configure(
         connection=connection,
         target_metadata=options.get("metadata"),
@@ -66,6 +82,7 @@ def _migrate(connection: Connection) -> None:
         transaction_per_migration=True,
         compare_type=_differs,
         compare_server_default=False,
+        until=options["until"],
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from bootstrap.migrations.indexes import create_index_concurrently
+
 revision = "b1f0c7d24e6a"
 down_revision = "c17f60b5e284"
 branch_labels = None
@@ -14,26 +16,17 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("texts", sa.Column("terms", postgresql.TSVECTOR(), nullable=True), schema="files")
-    with op.get_context().autocommit_block():
-        op.create_index(
-            "ix_texts_terms",
-            "texts",
-            ["terms"],
-            schema="files",
-            postgresql_using="gin",
-            if_not_exists=True,
-            postgresql_concurrently=True,
-        )
-        op.create_index(
-            "ix_texts_not_indexed",
-            "texts",
-            ["owner_id"],
-            schema="files",
-            postgresql_where=sa.text("terms IS NULL"),
-            if_not_exists=True,
-            postgresql_concurrently=True,
-        )
+    op.add_column(
+        "texts", sa.Column("terms", postgresql.TSVECTOR(), nullable=True), schema="files", if_not_exists=True
+    )
+    create_index_concurrently("ix_texts_terms", "texts", ["terms"], schema="files", postgresql_using="gin")
+    create_index_concurrently(
+        "ix_texts_not_indexed",
+        "texts",
+        ["owner_id"],
+        schema="files",
+        postgresql_where=sa.text("terms IS NULL"),
+    )
 
 
 def downgrade() -> None:

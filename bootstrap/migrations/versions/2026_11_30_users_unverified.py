@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from bootstrap.migrations.indexes import create_index_concurrently
+
 revision = "a1c47e0d93f2"
 down_revision = "5b1f0c7d2a9e"
 branch_labels = None
@@ -10,16 +12,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.get_context().autocommit_block():
-        op.create_index(
-            "ix_users_unverified",
-            "users",
-            ["id"],
-            schema="users",
-            postgresql_where=sa.text("email_verified_at IS NULL"),
-            if_not_exists=True,
-            postgresql_concurrently=True,
-        )
+    create_index_concurrently(
+        "ix_users_unverified",
+        "users",
+        ["id"],
+        schema="users",
+        postgresql_where=sa.text("email_verified_at IS NULL"),
+    )
 
 
 def downgrade() -> None:

@@ -1,0 +1,79 @@
+"""Indexes of tables in use, which no migration makes or drops in another way.
+
+PostgreSQL builds them without stopping writers, but not in a transaction: an attempt that ended early leaves an index
+that is invalid (it costs writes and no query uses it), and everything that the migration did before it stays.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from alembic import op
+from sqlalchemy import text
+
+_IS_VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)")
+_SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :time, false)")
+
+
+def create_index_concurrently(
+    name: str, table: str, columns: list[str], *, schema: str, **options: Any
+) -> None:
+    """Build an index, anew if an attempt before left it invalid. `options` are those of `op.create_index`.
+
+    It commits what the migration did before, so that must be fit to be done twice (`if_not_exists=True`).
+
+    Raises:
+        RuntimeError: PostgreSQL says that the index is not valid.
+    """
+    with _waiting_for_transactions():
+        if _is_valid(schema, name) is False:
+            _drop(name, table, schema)
+        op.create_index(
+            name,
+            table,
+            columns,
+            schema=schema,
+            if_not_exists=True,
+            postgresql_concurrently=True,
+            **options,
+        )
+        if _is_valid(schema, name) is False:
+            message = f"The index {schema}.{name} is not valid: something else builds it. Migrate again."
+            raise RuntimeError(message)
+
+
+def drop_index_concurrently(name: str, table: str, *, schema: str) -> None:
+    """Drop an index if it is there, without stopping those who use its table."""
+    with _waiting_for_transactions():
+        _drop(name, table, schema)
+
+
+def _drop(name: str, table: str, schema: str) -> None:
+    op.drop_index(name, table_name=table, schema=schema, if_exists=True, postgresql_concurrently=True)
+
+
+def _is_valid(schema: str, name: str) -> bool | None:
+    """Tell whether an index is valid; None if there is none, or if the SQL is only written down."""
+    if op.get_context().as_sql:
+        return None
+    found: bool | None = op.get_bind().scalar(_IS_VALID, {"index": f"{schema}.{name}"})
+    return found
+
+
+@contextmanager
+def _waiting_for_transactions() -> Iterator[None]:
+    """Wait for locks as long as the whole run may take: unlike other changes, this one stops nobody while it waits.
+
+    It waits for every transaction that is older than it, also for one that only reads, such as a backup.
+    """
+    context = op.get_context()
+    with context.autocommit_block():
+        if context.as_sql:
+            yield
+            return
+        usual = op.get_bind().scalar(text("SHOW lock_timeout"))
+        left = context.opts.get("until", 0.0) - time.monotonic()
+        op.get_bind().execute(_SET_LOCK_TIMEOUT, {"time": f"{max(left, 1.0):.3f}s"})
+        yield
+        op.get_bind().execute(_SET_LOCK_TIMEOUT, {"time": usual})
