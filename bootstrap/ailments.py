@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import ARRAY, Text, any_, bindparam, func, literal_column, select
 from sqlalchemy import table as sql_table
 
-from bootstrap.ailment import Ailment
+from bootstrap.ailment import Ailment, Risk
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.migrate import FOLDER
 from bootstrap.migrations.grants import NEEDED, WITHHELD
@@ -39,6 +39,10 @@ class _Server(Row):
 
 class _Revision(Row):
     version_num: str
+
+
+class _Index(Row):
+    name: str
 
 
 class _Rights(Row):
@@ -80,6 +84,16 @@ _RIGHTS = Statement(
     )
     .order_by(literal_column("1")),
     _Rights,
+)
+_INVALID_INDEXES = Statement(
+    select(literal_column("oid::regclass::text").label("name"))
+    .select_from(sql_table("pg_class", schema="pg_catalog"))
+    .where(
+        literal_column("oid IN (SELECT indexrelid FROM pg_catalog.pg_index WHERE NOT indisvalid)"),
+        literal_column(_schema) == any_(bindparam("schemas", type_=ARRAY(Text()))),
+    )
+    .order_by(literal_column("1")),
+    _Index,
 )
 
 
@@ -131,6 +145,20 @@ async def _migrations(container: TulouContainer) -> str:
     if current is None or current.version_num != head:
         raise Ailment("The database is not up to date.", "Run `tulou migrate`.")
     return f"up to date ({head})"
+
+
+async def _indexes(container: TulouContainer) -> str:
+    schemas = list(domains_of(container))
+    rows = await container.database().fetch_all(_INVALID_INDEXES, schemas=schemas)
+    if rows:
+        names = ", ".join(row.name for row in rows)
+        statements = " ".join(f"REINDEX INDEX CONCURRENTLY {row.name};" for row in rows)
+        raise Risk(
+            f"No query uses these indexes, because building them has not ended: {names}.",
+            "If `tulou migrate` is running, wait for its end; if it failed, run it again. Else, as the owner:"
+            f" {statements}",
+        )
+    return "all valid"
 
 
 async def _clock(container: TulouContainer) -> str:
@@ -231,6 +259,7 @@ CHECKS = (
     Check("database", "Start PostgreSQL, and see to it that TULOU_DATABASE_URL leads to it.", _database),
     Check("database role", "See above.", _role),
     Check("migrations", "Run `tulou migrate`.", _migrations),
+    Check("indexes", "See above.", _indexes),
     Check("database rights", "See above.", _rights),
     Check("clock", "See above.", _clock),
     Check("redis", "Start Redis or Valkey, and see to it that TULOU_REDIS_URL leads to it.", keeps_hints),

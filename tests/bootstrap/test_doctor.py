@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -22,7 +23,7 @@ from bootstrap.settings import Settings
 from domains.jobs.schemas import WorkerCard
 from shared.clock import Clock
 from tests.bootstrap.test_commands import run
-from tests.installations import settings_of_its_own
+from tests.installations import database_at, settings_of_its_own
 
 NOWHERE = "127.0.0.1:9"
 Examine = Callable[..., Awaitable[dict[str, Finding]]]
@@ -133,6 +134,28 @@ async def test_a_database_that_is_not_up_to_date(examination: Examine, installat
         assert (await examination())["migrations"].cure == "Run `tulou migrate`."
     finally:
         await owner.execute("UPDATE alembic_version SET version_num = $1", current)
+        await owner.close()
+
+
+async def test_an_index_that_was_not_built_to_its_end(
+    examination: Examine, installation: Settings, servers
+) -> None:
+    assert installation.database_owner_url is not None
+    owner_url = installation.database_owner_url.get_secret_value()
+    owner = await asyncpg.connect(owner_url)
+    superuser = await asyncpg.connect(database_at(servers.superuser_url, urlsplit(owner_url).path[1:]))
+    try:
+        assert (await examination())["indexes"].state == "well"
+        await superuser.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'files.ix_texts_terms'::regclass"
+        )
+        found = (await examination())["indexes"]
+        assert (found.state, "files.ix_texts_terms" in found.finding) == ("warning", True)
+        assert "`tulou migrate`" in found.cure
+        await owner.execute(found.cure.rpartition("as the owner: ")[2])
+        assert (await examination())["indexes"].state == "well"
+    finally:
+        await superuser.close()
         await owner.close()
 
 
