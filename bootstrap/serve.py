@@ -22,6 +22,7 @@ from bootstrap.garbage import set_garbage_collection
 from bootstrap.protocol.connections import Connections, most_connections
 from bootstrap.protocol.patience import Patience, Refused
 from bootstrap.protocol.patient import PatientProtocol
+from bootstrap.protocol.readers import LOOKS
 from bootstrap.protocol.turns import Turns
 from bootstrap.proxies import proxies_of
 from bootstrap.settings import Settings
@@ -36,8 +37,11 @@ from shared.trace import Trace, tracing
 _HALF_SENT = 0.75
 """Share of the time of requests, at a stop, after which a body that is still half-sent is given up."""
 
+_TICK = 0.1
+"""Seconds between two ticks of uvicorn."""
+
 _TICKS = 50
-"""Tenths of a second between two looks at what memory can be given back."""
+"""Ticks between two looks at what memory can be given back."""
 
 _BACKLOG = 2048
 _UNSENT = 1 << 17
@@ -50,9 +54,10 @@ _OVERTIME = 4.0
 class _Server(uvicorn.Server):
     """Stops in time."""
 
-    def __init__(self, config: uvicorn.Config, *, grace: float) -> None:
+    def __init__(self, config: uvicorn.Config, *, grace: float, write_timeout: float) -> None:
         super().__init__(config)
         self._grace = grace
+        self._ticks_between_looks = max(1, int(write_timeout / LOOKS / _TICK))
         self._freed: FreedMemory | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -65,6 +70,8 @@ class _Server(uvicorn.Server):
         """Look after what has to be done now and then; return whether to end."""
         if counter % _TICKS == 0 and self._freed is not None:
             await self._freed.give_back()
+        if counter % self._ticks_between_looks == 0:
+            self._look_at_readers()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -78,12 +85,19 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
         giving_up.cancel()
 
+    def _look_at_readers(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in self._held():
+            connection.look_at_reader(now)
+
     def _give_up(self) -> None:
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, PatientProtocol):
-                connection.give_up()
+        for connection in self._held():
+            connection.give_up()
         for task in self.server_state.tasks:
             task.cancel()
+
+    def _held(self) -> list[PatientProtocol]:
+        return [each for each in self.server_state.connections if isinstance(each, PatientProtocol)]
 
 
 def serve_api(settings: Settings) -> None:
@@ -122,7 +136,8 @@ def serve_api(settings: Settings) -> None:
         # For what goes on although it was given up.
         timeout_graceful_shutdown=ceil(_time_of_requests(settings.shutdown_grace)) + 1,
     )
-    _Server(config, grace=settings.shutdown_grace).run(sockets=[_bind(settings.host, settings.port)])
+    server = _Server(config, grace=settings.shutdown_grace, write_timeout=settings.write_timeout)
+    server.run(sockets=[_bind(settings.host, settings.port)])
 
 
 def _time_of_requests(grace: float) -> float:

@@ -1,4 +1,4 @@
-"""How many connections a process holds: of one address, and all together as its descriptors allow."""
+"""Limits on the connections of an address and of a process."""
 
 import asyncio
 import heapq
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from shared.errors import AppError, TooManyRequests, Unavailable
+from shared.http.fair_share import has_fair_share
 from shared.http.rate_limits import network_of
 from shared.logging import get_logger
 
@@ -51,18 +52,22 @@ class Connection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being answered or received on it but, perhaps, a head."""
+        """Whether nothing is being answered or received on it except, perhaps, a head."""
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether a part of its answers still waits to be sent."""
 
     def close_idle(self) -> None:
-        """Close it: another needs its place."""
+        """Free its descriptor at once: another connection needs it."""
 
 
 class Connections:
     """The open connections of this process by address (of IPv6 the /64). For one event loop: it locks nothing.
 
-    When an address has `per_address`, its oldest idle one makes room for the next; when the process has `most`, one of
-    the address that has most of them does. An address for which `is_proxy` is true stands for many clients: it may
-    have all.
+    A new connection takes the place of an idle one: of its own address when that has `per_address`, and of the
+    address with the most connections when the process has `most` or the address has its fair share. A trusted proxy
+    carries many clients' connections, so no per-address limit applies where `is_proxy` is true.
     """
 
     def __init__(self, *, most: int, per_address: int, is_proxy: Callable[[str], bool]) -> None:
@@ -71,6 +76,8 @@ class Connections:
         self._is_proxy = is_proxy
         self._held: dict[str, dict[Connection, None]] = {}
         self._count = 0
+        self._proxies: set[str] = set()
+        self._closing: set[Connection] = set()
         self._turned_away: set[Connection] = set()
         self._closed = self._refused = 0
         self._log_timer: asyncio.TimerHandle | None = None
@@ -78,30 +85,21 @@ class Connections:
 
     def enter(self, connection: Connection, address: str) -> AppError | None:
         """Count a new connection; return why it can't be held, if so."""
-        network = network_of(address)
-        is_one_too_many = len(self._held.get(network, ())) >= self._per_address and not self._is_proxy(
-            address
-        )
-        if is_one_too_many and not self._close_idle_of([network]):
-            error = TooManyConnections(retry_after=RETRY_AFTER, limit=self._per_address)
+        network, is_proxy = network_of(address), self._is_proxy(address)
+        error = self._error_for(network, len(self._held.get(network, ())), is_proxy=is_proxy)
+        if error is not None:
             return self._refuse(connection, error)
-        if self._count >= self._most and not self._close_idle_of(self._greediest()):
-            return self._refuse(connection, NoConnectionFree(retry_after=RETRY_AFTER))
+        if is_proxy:
+            self._proxies.add(network)
         self._held.setdefault(network, {})[connection] = None
         self._count += 1
         return None
 
     def leave(self, connection: Connection, address: str) -> None:
-        """Count it no more. Again is fine."""
+        """Stop counting a connection whose descriptor is closed. May be called again."""
         self._turned_away.discard(connection)
-        network = network_of(address)
-        own = self._held.get(network, {})
-        if connection not in own:
-            return
-        del own[connection]
-        self._count -= 1
-        if not own:
-            del self._held[network]
+        self._closing.discard(connection)
+        self._remove(connection, network_of(address))
 
     def are_many(self, address: str) -> bool:
         """Tell whether an address that is no proxy has many connections."""
@@ -111,19 +109,66 @@ class Connections:
         """Tell whether a refused connection may stay until it was told why."""
         return connection in self._turned_away
 
+    def _error_for(self, network: str, own: int, *, is_proxy: bool) -> AppError | None:
+        """Make room for one more where a limit is reached; return the error if that fails."""
+        free = self._most - self._count
+        if own >= self._per_address and not is_proxy:
+            if not self._close_idle_of([network]):
+                return TooManyConnections(retry_after=RETRY_AFTER, limit=self._per_address)
+        elif free <= 0:
+            if not self._close_idle_of(self._greediest()):
+                return NoConnectionFree(retry_after=RETRY_AFTER)
+        elif (
+            has_fair_share(own, free=free)
+            and not is_proxy
+            and not self._close_idle_of(self._greedier(network))
+        ):
+            return TooManyConnections(
+                f"Your address has {own} connections open, and only {free} are free for all addresses."
+                " Close some, or wait until their requests have ended.",
+                retry_after=RETRY_AFTER,
+                limit=own,
+            )
+        return None
+
+    def _remove(self, connection: Connection, network: str) -> None:
+        own = self._held.get(network, {})
+        if connection not in own:
+            return
+        del own[connection]
+        self._count -= 1
+        if not own:
+            del self._held[network]
+            self._proxies.discard(network)
+
     def _greediest(self) -> list[str]:
         return heapq.nlargest(_GREEDIEST, self._held, key=lambda network: len(self._held[network]))
 
+    def _greedier(self, network: str) -> list[str]:
+        """Return the addresses, proxies aside, with more connections than this one, which comes last."""
+        own = len(self._held[network])
+        others = [each for each in self._greediest() if len(self._held[each]) > own]
+        return [*(each for each in others if each not in self._proxies), network]
+
     def _close_idle_of(self, networks: list[str]) -> bool:
+        """Close an idle connection of the first of these that has one; return whether its place is free."""
+        if len(self._closing) >= max(1, self._most // 2):  # their descriptors are still open
+            return False
         for network in networks:
-            idle = next((each for each in self._held[network] if each.is_idle), None)
+            idle = self._idle_of(network)
             if idle is not None:
                 self._closed += 1
                 self._log_soon()
-                self.leave(idle, network)
+                self._remove(idle, network)
+                self._closing.add(idle)
                 idle.close_idle()
                 return True
         return False
+
+    def _idle_of(self, network: str) -> Connection | None:
+        """Return the oldest idle connection, if possible one whose answers are all sent."""
+        idle = [each for each in self._held[network] if each.is_idle]
+        return next((each for each in idle if not each.has_unread), idle[0] if idle else None)
 
     def _refuse(self, connection: Connection, error: AppError) -> AppError:
         if len(self._turned_away) < _TURNED_AWAY:

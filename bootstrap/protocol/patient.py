@@ -85,7 +85,7 @@ class PatientProtocol(ReadProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being answered or received but, perhaps, a head."""
+        """Whether nothing is being answered or received except, perhaps, a head."""
         return not self._is_answering() and self._reading is not Reading.BODY
 
     def takes_turns(self) -> bool:
@@ -93,8 +93,11 @@ class PatientProtocol(ReadProtocol):
         return self._open_connections.are_many(self._address)
 
     def close_idle(self) -> None:
-        """Close: another connection needs the place of this one."""
-        self.transport.close()
+        """Free the descriptor at once: another connection needs it. What the client has not read is lost."""
+        if self.has_unread:
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def feed(self, data: bytes | memoryview) -> bool:
         """Read on, and wait for what is missing."""
