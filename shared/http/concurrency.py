@@ -1,6 +1,6 @@
-"""How much of what takes long a caller may have in progress: uploads, downloads, streams of events, large bodies.
+"""Limits on concurrent uploads, downloads, event streams and large bodies.
 
-Each process counts for itself: the limits protect its memory and its descriptors, of which no other process has a part.
+Each process counts for itself, because the limits protect its own memory and descriptors.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from shared.errors import AppError, TooManyRequests, Unavailable
+from shared.http.fair_share import has_fair_share
 from shared.http.rate_limits import network_of
 from shared.http.settings import HttpSettings
 from shared.identity import Caller
@@ -69,8 +70,8 @@ class Concurrency:
         """Count one more, until its slot is released.
 
         Raises:
-            TooManyInProgress: the account or the address has as many as it may have.
-            Busy: the process has.
+            TooManyInProgress: the account or the address has as many as it may have, or the address its fair share.
+            Busy: the process has as many as it may have.
         """
         allowance = self._allowances[activity]
         limits: dict[_Key, int] = (
@@ -81,6 +82,7 @@ class Concurrency:
         for key, limit in limits.items():
             if self._counts.get(key, 0) >= limit:
                 raise _refusal(activity, key[1], limit)
+        self._check_share(activity, address)
         for key in limits:
             self._counts[key] = self._counts.get(key, 0) + 1
         return Slot(self, list(limits))
@@ -98,9 +100,22 @@ class Concurrency:
             else:
                 del self._counts[key]
 
+    def _check_share(self, activity: Activity, address: str) -> None:
+        own = self._counts.get((activity, "address", address), 0)
+        free = self._allowances[activity].process - self.in_progress(activity)
+        if has_fair_share(own, free=free):
+            raise TooManyInProgress(
+                f"Your address has {own} {activity.value} in progress, and only {free} more are free for all addresses."
+                " Let one of yours end first.",
+                retry_after=RETRY_AFTER,
+                activity=activity.value,
+                limit=own,
+                level="address",
+            )
+
 
 class Slot:
-    """One thing in progress. Released once, on whatever way out."""
+    """One activity in progress, until `release`. A context manager releases it at its end."""
 
     def __init__(self, concurrency: Concurrency, keys: list[_Key]) -> None:
         self._concurrency = concurrency

@@ -17,15 +17,15 @@ from tests.security.test_pipelining import PICTURE
 FEW = {
     "TULOU_UPLOADS_PER_ACCOUNT": "2",
     "TULOU_UPLOADS_PER_ADDRESS": "3",
-    "TULOU_UPLOADS_AT_ONCE": "4",
+    "TULOU_UPLOADS_AT_ONCE": "8",
     "TULOU_DOWNLOADS_PER_ACCOUNT": "2",
     "TULOU_DOWNLOADS_PER_ADDRESS": "3",
-    "TULOU_DOWNLOADS_AT_ONCE": "4",
+    "TULOU_DOWNLOADS_AT_ONCE": "8",
     "TULOU_STREAMS_PER_ACCOUNT": "2",
     "TULOU_STREAMS_PER_ADDRESS": "3",
-    "TULOU_STREAMS_AT_ONCE": "4",
+    "TULOU_STREAMS_AT_ONCE": "8",
     "TULOU_BODIES_PER_ADDRESS": "2",
-    "TULOU_BODIES_AT_ONCE": "3",
+    "TULOU_BODIES_AT_ONCE": "6",
     "TULOU_BODY_TIMEOUT": "30",
     "TULOU_WRITE_TIMEOUT": "30",
     "TULOU_TRUSTED_PROXIES": "127.0.0.1",
@@ -121,6 +121,19 @@ async def test_a_process_has_so_much_in_progress(serving: Callable[..., Live], s
         await _held(stack, crowded, scene.request("downloads", 0, "203.0.113.1"))
         request = scene.request("downloads", 1, "203.0.113.9")
         await _refused(crowded, request, status=503, level="process")
+
+
+async def test_an_address_has_less_than_is_free(serving: Callable[..., Live], scene: Scene) -> None:
+    live = serving(**(FEW | {"TULOU_DOWNLOADS_AT_ONCE": "4", "TULOU_PUBLIC_URL": scene.live.url}))
+    crowded = Scene(live, scene.people, scene.paths)
+    async with AsyncExitStack() as stack:
+        for who in (0, 1):
+            await _held(stack, crowded, scene.request("downloads", who, "203.0.113.1"))
+        problem = await _refused(
+            crowded, scene.request("downloads", 0, "203.0.113.1"), status=429, level="address"
+        )
+        assert "only 2 more are free" in str(problem["detail"])
+        await _held(stack, crowded, scene.request("downloads", 0, "203.0.113.9"))
 
 
 async def test_an_address_sends_so_many_large_bodies_at_a_time(scene: Scene) -> None:
