@@ -60,7 +60,7 @@ class CrossOrigin:
         self._allowed = {
             name.lower() for name in self._request_headers.decode().split(", ")
         } | _ALWAYS_ALLOWED
-        self._told: set[tuple[str, str]] = set()
+        self._told: dict[tuple[str, str], None] = {}
 
     def headers(self, origin: bytes) -> tuple[Header, ...]:
         """Return what an answer to a request of this origin (empty: none) carries."""
@@ -106,11 +106,14 @@ class CrossOrigin:
         return origin in self._exact or any(pattern.fullmatch(origin) for pattern in self._patterns)
 
     def _tell(self, error: type[Forbidden], what: str) -> None:
-        """Write each refusal to the log once: its reader is who can change the setting. Browsers hide the body."""
+        """Log a refusal, unless it is among the last `_TOLD`: browsers hide the body, and the operator has to know."""
         refusal = (error.code, "".join(filter(str.isprintable, what))[:_LONGEST_TOLD])
-        if refusal not in self._told and len(self._told) < _TOLD:
-            self._told.add(refusal)
-            logger.warning("cross_origin_refused", code=error.code, refused=refusal[1], hint=error.detail)
+        if refusal in self._told:
+            return
+        self._told[refusal] = None
+        if len(self._told) > _TOLD:
+            del self._told[next(iter(self._told))]
+        logger.warning("cross_origin_refused", code=error.code, refused=refusal[1], hint=error.detail)
 
 
 def _grant(origin: bytes) -> tuple[Header, ...]:

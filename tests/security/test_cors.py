@@ -182,6 +182,15 @@ async def test_the_log_tells_once_which_setting_refuses(settings: Settings, capl
     assert "TULOU_CORS_ORIGINS" in told[0]
 
 
+async def test_invented_origins_do_not_silence_the_log(settings: Settings, caplog) -> None:
+    async with client_of(application(settings, cors_origins=(APP,))) as client:
+        for number in range(101):
+            headers = {"Origin": f"https://invented-{number}.example.com", **ASK}
+            await client.options("/v1/users/me", headers=headers)
+    told = [record.getMessage() for record in caplog.records if "cross_origin_refused" in record.getMessage()]
+    assert "https://invented-100.example.com" in told[-1]
+
+
 async def test_names_of_protocols_that_are_not_spoken_are_not_told(opened: FastAPI) -> None:
     async with client_of(opened) as client:
         asked = await client.options("/v1/files", headers={"Origin": APP, **ASK})
