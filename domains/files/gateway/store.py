@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -44,13 +44,16 @@ _NO_SPACE = ("no space left", "storagefull", "os error 28", "os error 122", "quo
 class ObjectFiles:
     """Objects by key: written once, atomically, from a stream; read in ranges; deleted."""
 
-    def __init__(self, settings: FilesSettings, data_folder: Path) -> None:
-        """Use the store that the settings name, else the folder `files` inside `data_folder`."""
+    def __init__(
+        self, settings: FilesSettings, data_folder: Path, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Use the store that the settings name, else the folder `files` inside `data_folder`. `clock` is in seconds."""
         self._url = settings.files_store_url
         self._network = _network_options(settings)
         self._folder = data_folder / "files"
         self._opened: ObjectStore | None = None
         self._room = ROOM_FOR_LARGE_PIECES
+        self._clock = clock
 
     async def put(self, key: str, chunks: AsyncIterator[Chunk]) -> None:
         """Store a stream. What `chunks` raises comes through, and nothing is kept then.
@@ -84,10 +87,10 @@ class ObjectFiles:
                 following = None
                 if self._is_far and size > SMALLEST_PIECE and start < end:
                     following = asyncio.create_task(self._piece(key, start, min(start + size, end)))
-                given = time.monotonic()
+                given = self._clock()
                 yield piece
                 del piece
-                size = self._next_size(size, quickly=time.monotonic() - given < _QUICKLY)
+                size = self._next_size(size, quickly=self._clock() - given < _QUICKLY)
         finally:
             self._room += self._beyond(size)
             if following is not None:

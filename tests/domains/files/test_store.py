@@ -12,9 +12,24 @@ from domains.files.settings import FilesSettings
 MIB = 1 << 20
 
 
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> ObjectFiles:
-    return ObjectFiles(FilesSettings(), tmp_path)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> ObjectFiles:
+    return ObjectFiles(FilesSettings(), tmp_path, clock=clock)
 
 
 async def chunks(*given: bytes, error: BaseException | None = None) -> AsyncIterator[bytes]:
@@ -42,12 +57,12 @@ async def test_what_is_put_can_be_read_in_ranges(store):
     assert await whole(store, "blobs/a", 7, 7) == b""
 
 
-async def test_who_takes_them_quickly_gets_large_pieces_and_who_is_slow_small_ones(store):
+async def test_who_takes_them_quickly_gets_large_pieces_and_who_is_slow_small_ones(store, clock):
     await store.put("blobs/a", chunks(*[b"x" * MIB] * 24))
     pieces, slow = [len(piece) async for piece in store.read("blobs/a", 0, 24 * MIB)], []
     async for piece in store.read("blobs/a", 0, 4 * MIB):
         slow.append(len(piece))
-        await asyncio.sleep(0.06)
+        clock.now += 0.06
     assert (pieces[0], max(pieces), sum(pieces)) == (SMALLEST_PIECE, LARGEST_PIECE, 24 * MIB)
     assert slow == [SMALLEST_PIECE] * 32
 
@@ -63,13 +78,13 @@ async def test_readers_share_the_room_for_large_pieces_and_give_it_back(store):
     assert LARGEST_PIECE in [len(piece) async for piece in store.read("blobs/a", 0, 16 * MIB)]
 
 
-async def test_a_reader_that_becomes_slow_is_given_less(store):
+async def test_a_reader_that_becomes_slow_is_given_less(store, clock):
     await store.put("blobs/a", chunks(*[b"x" * MIB] * 24))
     pieces = []
     async for piece in store.read("blobs/a", 0, 24 * MIB):
         pieces.append(len(piece))
         if sum(pieces) > 12 * MIB:
-            await asyncio.sleep(0.06)
+            clock.now += 0.06
     assert LARGEST_PIECE in pieces
     assert pieces[-2] == SMALLEST_PIECE
     assert sum(pieces) == 24 * MIB
