@@ -143,7 +143,7 @@ class MailService:
             await context.finish()
 
     async def _lock_active(self, person: Person) -> bool:
-        """Lock the account, first in the open transaction; False: since it was read, it was disabled or deleted."""
+        """Lock the account first in the transaction; return False if it was disabled or deleted meanwhile."""
         account = await self.base.accounts.lock(person.id)
         return account is not None and account.status is AccountStatus.ACTIVE
 

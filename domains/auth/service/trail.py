@@ -47,5 +47,5 @@ class Trail:
         told = partial(
             logger.info, "security_event", kind=event.value, user_id=str(user_id) if user_id else None
         )
-        # What is rolled back did not happen.
+        # Only after the commit: an event that is rolled back must not be logged.
         after_commit(told)
