@@ -7,29 +7,58 @@ from collections.abc import Callable
 from pathlib import Path
 
 GROWTH = 16 << 20
-"""Bytes that the process must be larger than at first: to look through all that is free takes milliseconds."""
+"""Bytes that the process must have grown since the last trim: to search all free memory takes milliseconds."""
+
+STEADY = 1 << 20
+"""Bytes that the process may grow between two looks and still count as idle."""
+
+LONGEST_PAUSE = 64
+"""Looks without a trim after many trims that gave nothing back; then the memory counts as needed."""
 
 _STATUS = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class FreedMemory:
-    """The C library keeps what is freed in the middle of its heaps. A moment with many clients would stay for ever.
+    """Makes the C library return what is freed in the middle of its heaps, which it would keep for good.
 
-    Does nothing where the library or the system is another.
+    Trims only a process that has grown since the last trim and no longer grows, because a trim takes the locks of the
+    allocator. After a trim that gives nothing back, the pause before the next one doubles; after the longest pause the
+    memory counts as needed, and only further growth leads to a trim. Does nothing where the C library has no trim.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resident: Callable[[], int] | None = None) -> None:
+        """Take the present size for what the process needs. `resident` returns its size in bytes."""
         self._trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        self._at_first = resident()
+        self._resident = resident or resident_memory
+        self._needed = self._last = self._resident()
+        self._pause = 1
+        self._left = 0
 
     async def give_back(self) -> None:
-        """Give it back if the process has grown; on a thread, which holds up others only where they allocate."""
-        if self._trim is not None and resident() - self._at_first > GROWTH:
-            await asyncio.to_thread(self._trim, 0)
+        """Look at the size, and trim if that may help; on a thread, so that the event loop is not held up."""
+        size = self._resident()
+        grown, self._last = size - self._last, size
+        if grown > GROWTH:
+            self._pause, self._left = 1, 0
+        self._left -= 1
+        if self._trim is None or self._left > 0 or grown > STEADY or size - self._needed <= GROWTH:
+            return
+        await asyncio.to_thread(self._trim, 0)
+        self._last = self._resident()
+        self._count(size - self._last)
+
+    def _count(self, given_back: int) -> None:
+        if given_back > STEADY:
+            self._needed, self._pause, self._left = self._last, 1, 0
+        elif self._pause < LONGEST_PAUSE:
+            self._pause *= 2
+            self._left = self._pause
+        else:
+            self._needed, self._pause, self._left = self._last, 1, 0
 
 
-def resident() -> int:
+def resident_memory() -> int:
     """Return the resident memory of this process in bytes; 0: the system doesn't tell."""
     try:
         return int(_STATUS.read_text().split()[1]) * _PAGE
