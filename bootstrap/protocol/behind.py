@@ -1,4 +1,4 @@
-"""Parsing behind an offer to speak another protocol, which is passed over (RFC 9110, section 7.8)."""
+"""Parse the rest of a request whose offer to upgrade the protocol is ignored (RFC 9110, section 7.8)."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,9 +9,9 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 def parser_behind(protocol: Any, headers: Iterable[tuple[bytes, bytes]]) -> httptools.HttpRequestParser:
-    """Return a parser for what follows a head with these fields: it knows how long the body is.
+    """Return a parser for the bytes after a head with these fields, which say how long the body is.
 
-    It calls `protocol` as the parser before it did, which has stopped at the end of that head.
+    It calls `protocol` as the first parser did, which stopped at the end of that head.
     """
     parser = httptools.HttpRequestParser(_BehindTheHead(protocol))
     parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
@@ -21,7 +21,7 @@ def parser_behind(protocol: Any, headers: Iterable[tuple[bytes, bytes]]) -> http
 
 
 class _BehindTheHead:
-    """Hands on what a parser finds, but for the first head: that one is known."""
+    """Passes on the events of a parser, except those of the first head, which `protocol` has had."""
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol

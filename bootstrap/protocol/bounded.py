@@ -1,4 +1,4 @@
-"""HTTP/1.1 with a bound for what waits on a connection: requests that a client sends before it has its answers."""
+"""HTTP/1.1 with limits on pipelining: on requests that a client sends before it has the earlier answers."""
 
 import asyncio
 from enum import Enum, auto
@@ -13,11 +13,11 @@ from bootstrap.protocol.turns import Turns
 
 END_OF_HEAD = b"\r\n\r\n"
 _OF_UNKNOWN_LENGTH = 128
-"""Bytes of a chunked body that are parsed at least in one go. A few requests may hide behind its end."""
+"""Least number of bytes of a chunked body that are parsed at once. A few requests may follow its end among them."""
 
 
 class Reading(Enum):
-    """What a connection is in the middle of."""
+    """The part of a request that a connection is receiving."""
 
     NOTHING = auto()
     HEAD = auto()
@@ -25,33 +25,33 @@ class Reading(Enum):
 
 
 class HeldFlow(FlowControl):
-    """Doesn't resume reading while it is held: what has arrived waits for earlier answers."""
+    """Flow control that does not resume reading while it is held, so that requests wait for earlier answers."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
         self.is_held = False
 
     def hold(self) -> None:
-        """Read nothing until `release`."""
+        """Pause reading until `release`."""
         self.is_held = True
         self.pause_reading()
 
     def release(self) -> None:
-        """Read on."""
+        """Resume reading."""
         self.is_held = False
         self.resume_reading()
 
     def resume_reading(self) -> None:
-        """Read on, unless held."""
+        """Resume reading, unless it is held."""
         if not self.is_held:
             super().resume_reading()
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Parses only as much as there is room for; the rest stays unparsed here, and unread in the kernel.
+    """Parses only as many requests as may wait; the rest stays unparsed here or unread in the kernel.
 
-    uvicorn makes a cycle of each request that one read brings (thousands fit into one), and resumes reading for the
-    request that is being answered whatever waits behind it. Here at most `most_waiting` requests wait, or 64 KiB of
+    uvicorn makes a cycle of each request in a read (thousands fit into one), and resumes reading for the request that
+    is being answered even while others wait behind it. Here at most `most_waiting` requests wait, or 64 KiB of
     them, and of what isn't parsed at most one read is kept, 250 KiB.
     """
 
@@ -69,18 +69,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_following = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Control its flow."""
+        """Take control of the flow of the connection."""
         super().connection_made(transport)
         self.flow = HeldFlow(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what waits: each request refers to this connection, and would keep it until a search for garbage."""
+        """Drop the waiting requests: they refer to this connection, and would keep it until a garbage collection."""
         super().connection_lost(exc)
         self._unparsed = b""
         self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what there is room for."""
+        """Parse as many requests as may wait."""
         self._unset_keepalive_if_required()
         if self._unparsed:
             self._unparsed += data
@@ -88,11 +88,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parse(data)
 
     def takes_turns(self) -> bool:
-        """Tell whether this connection is one of so many that each of their requests waits for its turn."""
+        """Return whether the address has so many connections that its requests start in turns."""
         return False
 
     def feed(self, data: bytes | memoryview) -> bool:
-        """Parse all of this; return whether more may follow."""
+        """Parse all of `data`; return whether more may be parsed."""
         raise NotImplementedError
 
     def on_message_begin(self) -> None:
@@ -117,7 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with what waits."""
+        """Start the next waiting request, and parse more once few are left."""
         self._is_following = True
         super().on_response_complete()
         self._is_following = False
@@ -154,7 +154,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or not self.flow.is_held:
             return
         if not self.cycle.keep_alive:
-            return  # the last of those that wait ends the connection
+            return  # the last waiting request closes the connection
         self._unset_keepalive_if_required()
         unparsed, self._unparsed = self._unparsed, b""
         self.flow.release()
@@ -167,13 +167,13 @@ class BoundedProtocol(HttpToolsProtocol):
         )
 
     def _end_of_portion(self, data: bytes, start: int) -> int:
-        """Return up to where to parse, so that no more heads end there than requests may wait."""
+        """Return the offset up to which to parse, so that no more heads end before it than requests may wait."""
         if self._reading is Reading.BODY:
             left = self._length_of_body() - self._body_arrived
             if left > 0:
                 return min(start + left, len(data))
         elif self._reading is Reading.HEAD and (line := data.find(b"\n", start, start + 3)) >= 0:
-            return line + 1  # the end of a head may have begun in the data before
+            return line + 1  # the end of the head may have begun in the previous data
         end = start
         for _ in range(self._most_waiting - len(self.pipeline)):
             found = data.find(END_OF_HEAD, end)
@@ -185,7 +185,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return end
 
     def _length_of_body(self) -> int:
-        """Return what Content-Length says; 0 for a chunked body."""
+        """Return the value of Content-Length; 0 for a chunked body."""
         if self._body_length is None:
             lengths = [value for name, value in self.scope["headers"] if name == b"content-length"]
             self._body_length = int(lengths[0]) if lengths else 0

@@ -18,21 +18,21 @@ BETWEEN_LINES = 60.0
 
 _FIRST_LINE = 1.0
 _TURNED_AWAY = 16
-"""Refused connections that may be told why at a time; each stays for a moment. Further ones are cut off."""
+"""Refused connections that may be answered at a time, each for about a second. Further ones are aborted."""
 
 _OF_THE_PROGRAM = 64
-"""Descriptors that the program needs beside connections: logs, the event loop, Redis, libraries, a margin."""
+"""Descriptors for everything except connections: logs, the event loop, Redis, libraries, and a margin."""
 
 MANY = 48
-"""Connections of an address: beyond these its requests start in turns, so that they don't come all at once."""
+"""Connections of an address above which its requests start in turns, so that they don't start all at once."""
 
 _LEAST = 8
 _GREEDIEST = 8
-"""Addresses that are looked through for an idle connection, those with the most connections first."""
+"""How many addresses are searched for an idle connection, those with the most connections first."""
 
 
 class TooManyConnections(TooManyRequests):
-    """The address has as many connections as one may have, and none of them is idle."""
+    """The address has as many connections as it may have, and none of them is idle."""
 
     code = "request.too_many_connections"
     detail = (
@@ -48,7 +48,7 @@ class NoConnectionFree(Unavailable):
 
 
 class Connection(Protocol):
-    """A connection as it is counted."""
+    """What `Connections` needs to know of a connection."""
 
     @property
     def is_idle(self) -> bool:
@@ -59,7 +59,7 @@ class Connection(Protocol):
         """Whether a part of its answers still waits to be sent."""
 
     def close_idle(self) -> None:
-        """Free its descriptor at once: another connection needs it."""
+        """Close it and free its descriptor at once, for another connection."""
 
 
 class Connections:
@@ -84,7 +84,7 @@ class Connections:
         self._logged_at = float("-inf")
 
     def enter(self, connection: Connection, address: str) -> AppError | None:
-        """Count a new connection; return why it can't be held, if so."""
+        """Count a new connection; return an error if it can't be accepted."""
         network, is_proxy = network_of(address), self._is_proxy(address)
         error = self._error_for(network, len(self._held.get(network, ())), is_proxy=is_proxy)
         if error is not None:
@@ -102,11 +102,11 @@ class Connections:
         self._remove(connection, network_of(address))
 
     def are_many(self, address: str) -> bool:
-        """Tell whether an address that is no proxy has many connections."""
+        """Return whether an address that is not a trusted proxy has more than `MANY` connections."""
         return len(self._held.get(network_of(address), ())) > MANY and not self._is_proxy(address)
 
     def may_tell(self, connection: Connection) -> bool:
-        """Tell whether a refused connection may stay until it was told why."""
+        """Return whether a refused connection may stay open until it has its answer."""
         return connection in self._turned_away
 
     def _error_for(self, network: str, own: int, *, is_proxy: bool) -> AppError | None:
@@ -201,9 +201,9 @@ class Connections:
 def most_connections(wanted: int, *, pooled: int) -> int:
     """Return how many connections this process can hold: `wanted`, or as many as its descriptors allow.
 
-    It may open as many files as the system lets it: the soft limit is raised to the hard one. Of what is left beside
-    `pooled` connections to servers, half is for clients: an upload or a download opens a file, and new connections
-    arrive before old ones are closed.
+    Raises the soft limit of descriptors to the hard one. Of the descriptors that `pooled` connections to servers and
+    the program leave, half are for clients, because uploads and downloads open files and new connections arrive before
+    old ones are closed.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

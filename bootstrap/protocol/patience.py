@@ -1,4 +1,4 @@
-"""How long clients are waited for, and what is known of a request that is refused."""
+"""Time limits for clients, and the description of a refused request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from shared.errors import AppError
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How long a client is waited for, in seconds, and how much of a head is read.
+    """Time limits in seconds, and size limits of a head.
 
-    In each `body` seconds at least `body_bytes` of a body have to arrive, and all of it in `whole_body`. `stop` is
-    what half-sent bodies have left when the process is told to end.
+    At least `body_bytes` of a body must arrive in each `body` seconds, and all of it in `whole_body`. `stop` is the
+    time that incomplete bodies have left when the process begins to stop.
     """
 
     head: float
@@ -28,10 +28,10 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """A request that is answered here, and what is known of it. `asked` is its scope, if the application has it.
+    """A request that the protocol answers in place of the application.
 
-    `headers` are those that were read before it was refused.
-    `is_request` is false of a connection that is refused before it has asked anything.
+    `asked` is its scope if the application has received it. `headers` are those that were read before the refusal.
+    `is_request` is false for a connection that is refused before its first request.
     """
 
     error: AppError

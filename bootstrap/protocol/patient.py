@@ -1,4 +1,4 @@
-"""Deadlines for heads, bodies and readers, and limits of heads, which uvicorn lacks."""
+"""Deadlines for heads and bodies, and limits on the size of heads, which uvicorn lacks."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,19 +19,19 @@ from shared.http.journal import GIVEN_UP
 from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, UnknownMethod
 
 LINGER = 1.0
-"""Seconds for which a refused client may still send: closing at once would take the answer away from it."""
+"""Seconds for which a refused client may go on sending: an immediate close could destroy its answer."""
 
 THROWN_AWAY = 1 << 20
-"""Bytes that are read of a refused body."""
+"""Bytes of a refused body that are read and discarded."""
 
 _FIELD_OVERHEAD = 4  # ": " and the end of the line
 
 
 class _NothingMore:
-    """Takes the place of a list of fields that is complete."""
+    """Replaces a list of fields that is complete."""
 
     def append(self, field: tuple[bytes, bytes]) -> None:
-        """Leave it out."""
+        """Ignore the field."""
 
 
 _NOTHING_MORE = _NothingMore()
@@ -66,7 +66,7 @@ class PatientProtocol(ReadProtocol):
         self._started = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Wait for the first head, if there is room for one more connection."""
+        """Wait for the first head, or refuse the connection."""
         super().connection_made(transport)
         refused = self._open_connections.enter(self, self._address)
         if refused is None:
@@ -78,7 +78,7 @@ class PatientProtocol(ReadProtocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop counting the connection, and cancel its deadline."""
         self._open_connections.leave(self, self._address)
         self._await(Reading.NOTHING)
         super().connection_lost(exc)
@@ -89,7 +89,7 @@ class PatientProtocol(ReadProtocol):
         return not self._is_answering() and self._reading is not Reading.BODY
 
     def takes_turns(self) -> bool:
-        """Tell whether its address has many connections."""
+        """Return whether its address has many connections."""
         return self._open_connections.are_many(self._address)
 
     def close_idle(self) -> None:
@@ -100,7 +100,7 @@ class PatientProtocol(ReadProtocol):
             self.transport.close()
 
     def feed(self, data: bytes | memoryview) -> bool:
-        """Read on, and wait for what is missing."""
+        """Parse `data`, and set the deadline for the rest of the request."""
         if self._refused:
             self._throw_away(len(data))
             return False
@@ -126,7 +126,7 @@ class PatientProtocol(ReadProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """End the head, if it is one that is read."""
+        """Check a complete head, and bring its target into origin form."""
         if self.parser.get_method() == b"CONNECT":
             self._fact = UnknownMethod()
             raise self._fact
@@ -136,23 +136,23 @@ class PatientProtocol(ReadProtocol):
         if not is_origin_form(self.url):
             self.url = in_origin_form(self.url, self.parser.get_method(), self.scope)
         super().on_headers_complete()
-        # Trailers, which the parser takes for fields too, are none that anybody has looked at.
+        # The parser would append trailers to the fields of the head, unchecked.
         self.headers = _NOTHING_MORE  # type: ignore[assignment]  # only appended to
 
     def on_body(self, body: bytes) -> None:
-        """Note that something arrives."""
+        """Count the bytes of the body."""
         self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End the request, unless the parser believes that another protocol follows: its body is still to come."""
+        """End the request, unless the parser has stopped for an upgrade: then its body is still to come."""
         if self.parser.should_upgrade():
             return
         self._head_bytes = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Leave a head that has begun to its own deadline, and read no body that was answered before it was whole."""
+        """Keep the deadline of a head that has begun, and hang up if the body of this request is incomplete."""
         super().on_response_complete()
         if self._reading is Reading.HEAD:
             self._unset_keepalive_if_required()
@@ -160,7 +160,7 @@ class PatientProtocol(ReadProtocol):
             self._hang_up(linger=LINGER)
 
     def shutdown(self) -> None:
-        """Let answers that have no end break off, and give a half-sent body most of the time that is left."""
+        """Close event streams, and give incomplete bodies most of the time that is left."""
         super().shutdown()
         if self._reading is Reading.BODY and not self._refused:
             self._unset_deadline()
@@ -169,7 +169,7 @@ class PatientProtocol(ReadProtocol):
             self.transport.close()
 
     def give_up(self) -> None:
-        """Send a problem where no answer has begun, and close: the process has no more time."""
+        """Close at the end of the time for a stop, with a problem document where no answer has begun."""
         if self._is_answering():
             self._asked[GIVEN_UP] = True
         if self._refused:
@@ -181,7 +181,7 @@ class PatientProtocol(ReadProtocol):
             self._answer_with(Stopping(), linger=LINGER / 2)
 
     def _count_head(self, data: bytes | memoryview, before: Reading) -> bool:
-        """Count what belongs to a head that isn't whole yet; return whether it may go on."""
+        """Count the bytes of an incomplete head; return whether they are within the limit."""
         if self._began:
             is_unfinished = self._reading is Reading.HEAD
             self._head_bytes = len(bytes(data).rpartition(END_OF_HEAD)[2]) if is_unfinished else 0
@@ -190,7 +190,7 @@ class PatientProtocol(ReadProtocol):
         return self._head_bytes <= self._patience.max_head_bytes
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """Parse what arrived. Nobody is followed into another protocol: the request goes on (RFC 9110, section 7.8)."""
+        """Parse `data`. An upgrade is ignored: the request continues as HTTP/1.1 (RFC 9110, section 7.8)."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as stopped:
@@ -199,7 +199,7 @@ class PatientProtocol(ReadProtocol):
                 self._feed(rest)
 
     def _missing(self) -> Reading:
-        """Return what has to come before anything else happens; bytes that begin no head count as one."""
+        """Return the part of a request that is awaited. Bytes between requests count as a head."""
         if self._reading is Reading.NOTHING and not self._is_answering():
             return Reading.HEAD
         return self._reading
@@ -227,7 +227,7 @@ class PatientProtocol(ReadProtocol):
             self._deadline = self.loop.call_later(self._patience.body, self._body_is_late)
 
     def _head_is_late(self) -> None:
-        if self.flow.read_paused:  # we are the slow ones
+        if self.flow.read_paused:  # the server is behind, not the client
             self._deadline = self.loop.call_later(self._patience.head, self._head_is_late)
         elif self._reading is Reading.HEAD:
             self._refuse(Late())
@@ -244,18 +244,18 @@ class PatientProtocol(ReadProtocol):
             self._refuse(Late())
 
     def _refuse(self, error: AppError) -> None:
-        """Answer with a problem document where an answer is still due, and close."""
+        """Close, with a problem document if no answer has begun."""
         self._refused = True
         self._unset_deadline()
         if self._is_answering():
-            if self._reading is not Reading.BODY:  # the requests before are whole: they are answered first
+            if self._reading is not Reading.BODY:  # earlier requests are complete and are answered first
                 self.cycle.keep_alive = False
                 return
             self._disconnect()
             if self.cycle.response_started or self.pipeline:
                 self.transport.close()
                 return
-        elif self._reading is Reading.BODY:  # it was answered before it was whole
+        elif self._reading is Reading.BODY:  # it was answered before its body was complete
             self.transport.close()
             return
         self._answer_with(error, linger=LINGER)
@@ -266,13 +266,13 @@ class PatientProtocol(ReadProtocol):
         self._hang_up(linger=linger)
 
     def _throw_away(self, size: int) -> None:
-        """Read on for clients that read their answer only when they have sent all, but not without end."""
+        """Discard a limited number of bytes, for clients that read their answer only after they have sent all."""
         self._thrown_away += size
         if self._thrown_away > THROWN_AWAY:
             self.flow.hold()
 
     def _hang_up(self, *, linger: float) -> None:
-        """Close when the client has had time to read: at once would take the answer away (RFC 9112, section 9.6)."""
+        """Close after `linger` seconds, so that the client can read its answer first (RFC 9112, section 9.6)."""
         self._refused, self._unparsed = True, b""
         self._unset_deadline()
         self._unset_keepalive_if_required()
@@ -282,14 +282,14 @@ class PatientProtocol(ReadProtocol):
         self.loop.call_later(linger, self.transport.abort)
 
     def _disconnect(self) -> None:
-        """Let the application believe that its client has gone, as it will have in a moment."""
+        """Report a disconnect to the application: the connection is about to be closed."""
         if self._is_answering():
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
     @property
     def _asked(self) -> Any:
-        """The scope of the request that the application has."""
+        """The scope of the request that the application is answering."""
         return self.cycle.scope
 
     @property
@@ -304,7 +304,7 @@ class PatientProtocol(ReadProtocol):
             error=error,
             asked=asked,
             headers=() if read is None else list(read["headers"]),
-            # The parser names some method before it has read one; the address comes after it.
+            # Before it has read a method the parser reports a wrong one; the target follows the method.
             method=self.parser.get_method().decode("ascii") if is_head and self.url else "",
             client=self.client,
             started=self._started if is_head else perf_counter(),

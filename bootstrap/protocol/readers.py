@@ -5,32 +5,32 @@ from typing import Any
 from bootstrap.protocol.bounded import BoundedProtocol
 
 LOOKS = 10
-"""How often in `write_timeout` each connection is looked at: a client is cut off at most a tenth of it late."""
+"""How often each connection is checked in `write_timeout`: an abort is at most a tenth of it late."""
 
 
 class Unread:
-    """How long a client has taken in nothing of what waits for it. Times in seconds, of any clock."""
+    """Measures for how long a client has read nothing while bytes wait for it. Times in seconds, of any clock."""
 
     def __init__(self) -> None:
         self._waiting = 0
         self._since = 0.0
 
     def seconds(self, waiting: int, now: float) -> float:
-        """Return for how long nothing was taken in, when `waiting` bytes wait at `now`; 0 if none do."""
+        """Return for how many seconds nothing was read, given that `waiting` bytes wait at `now`; 0 if none wait."""
         if waiting == 0 or not 0 < self._waiting <= waiting:
             self._since = now
         self._waiting = waiting
         return now - self._since
 
     def reset(self) -> None:
-        """Begin again: something was taken in."""
+        """Start again, because something was read."""
         self._waiting = 0
 
 
 class ReadProtocol(BoundedProtocol):
-    """Aborts its connection when its client has taken in nothing of what waits for it in `write_timeout` seconds.
+    """Aborts its connection when bytes wait to be sent and the client reads none of them in `write_timeout` seconds.
 
-    That holds for any number of bytes, and for a connection that is closing: it keeps its descriptor until all is sent.
+    Any number of bytes counts, also on a closing connection, which keeps its descriptor until all bytes are sent.
     """
 
     def __init__(self, *args: Any, write_timeout: float, **keywords: Any) -> None:
@@ -40,7 +40,7 @@ class ReadProtocol(BoundedProtocol):
 
     @property
     def has_unread(self) -> bool:
-        """Whether the kernel has not taken all of the answers yet."""
+        """Whether bytes of the answers wait in this process because the kernel has not accepted them."""
         return self.transport.get_write_buffer_size() > 0
 
     def resume_writing(self) -> None:

@@ -1,4 +1,4 @@
-"""Request targets (RFC 9112, section 3.2). An absolute one is read as if it had come in origin-form."""
+"""Request targets (RFC 9112, section 3.2). The absolute form is converted to the origin form."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ _SCHEMES = frozenset({b"http", b"https"})
 
 
 def is_origin_form(url: bytes) -> bool:
-    """Tell whether nothing has to be done about a target."""
+    """Return whether a target needs no conversion."""
     return url[:1] == b"/" and b"#" not in url
 
 
 def in_origin_form(url: bytes, method: bytes, scope: Any) -> bytes:
-    """Return path and query of a target in another form. Its authority takes the place of Host in the request's scope.
+    """Convert a target to the origin form. Its authority replaces the Host header in `scope`.
 
     Raises:
         Malformed: a fragment, user information, a scheme besides http and https, or `*` with a method besides OPTIONS.
     """
     if url == _SERVER_WIDE and method == b"OPTIONS":
         return url
-    parsed: Any = httptools.parse_url(url)  # its stubs leave out that parts may be absent
+    parsed: Any = httptools.parse_url(url)  # the stubs do not say that parts may be absent
     if b"#" in url or parsed.userinfo or (parsed.schema or b"").lower() not in _SCHEMES:
         raise Malformed
     authority = url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]

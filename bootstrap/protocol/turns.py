@@ -1,4 +1,4 @@
-"""Fair turns for requests that waited behind others on their connections."""
+"""Fair scheduling of pipelined requests."""
 
 import asyncio
 from collections import deque
@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 
 class Turns:
-    """Starts waiting requests: one in each pass of the event loop, whichever connection it came on.
+    """Starts one waiting request in each iteration of the event loop, in the order in which they began to wait.
 
-    A connection that always has a next request would otherwise start it in the pass that ended the one before, and
-    a hundred such connections would make each pass, and everybody's wait, a hundred requests long.
+    Otherwise a connection that always has a next request would start it in the iteration that ended the one before,
+    and a hundred such connections would make each iteration, and every other request, a hundred requests longer.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def take(self, start: Callable[[], None]) -> None:
-        """Call `start` when it is its turn."""
+        """Call `start` after the requests that wait already."""
         self._waiting.append(start)
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._next)

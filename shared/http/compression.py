@@ -1,4 +1,4 @@
-"""JSON answers are compressed here, so that no proxy has to: one that does makes their ETags weak."""
+"""Compression of JSON answers. A proxy that compresses them instead would make their ETags weak."""
 
 import asyncio
 import re
@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 GZIP = "gzip"
 ON_THE_LOOP = 131_072
-"""Bytes that are compressed at once; more, which would take over a millisecond, on a thread."""
+"""Largest body in bytes that is compressed on the event loop; a larger one would block it for over a millisecond."""
 
 _LEVEL = 1
-"""A third of the time of level 6, for bodies that are a tenth larger."""
+"""Takes a third of the time of level 6 and makes bodies a tenth larger."""
 
 _GZIP_FORMAT = 31
 _LONGEST_READ = 1024
@@ -32,7 +32,7 @@ class Compression:
         self.min_bytes = min_bytes
 
     def concerns(self, request: Request, response: Response) -> bool:
-        """Tell whether the answer depends on Accept-Encoding, and say so in it (RFC 9110, section 12.5.5)."""
+        """Return whether the answer depends on Accept-Encoding; if so, add that to Vary (RFC 9110, section 12.5.5)."""
         depends = (
             len(getattr(response, "body", b"")) >= self.min_bytes
             and request.method in {"GET", "HEAD"}
@@ -45,7 +45,7 @@ class Compression:
         return depends
 
     async def apply(self, request: Request, response: Response) -> None:
-        """Compress an answer that this concerns, if its client likes that; its tag gets the coding's name."""
+        """Compress an answer if its client accepts gzip, and add the name of the coding to its ETag."""
         if not accepts_gzip(", ".join(request.headers.getlist("accept-encoding"))):
             return
         body = bytes(response.body)
@@ -62,18 +62,18 @@ def tag_with(tag: str, coding: str) -> str:
 
 
 def tag_without(tag: str) -> str:
-    """Return the ETag of the representation as it is, of that in one of our codings."""
+    """Return the ETag of the unencoded representation, given that of an encoded one."""
     return f'{tag.removesuffix(_SUFFIX)}"' if tag.endswith(_SUFFIX) else tag
 
 
 def gzipped(body: bytes) -> bytes:
-    """Compress bytes; equal ones give equal ones."""
+    """Compress bytes. Equal input gives equal output."""
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
     return compressor.compress(body) + compressor.flush()
 
 
 def accepts_gzip(accepted: str) -> bool:
-    """Tell whether gzip is accepted, and liked no less than the body as it is; False for a field that can't be read."""
+    """Return whether gzip is accepted with at least the weight of identity; False for a field that can't be parsed."""
     return len(accepted) <= _LONGEST_READ and _accepts_gzip(accepted)
 
 

@@ -20,15 +20,15 @@ from shared.http.settings import HttpSettings
 from shared.identity import Caller
 
 RETRY_AFTER = 5.0
-"""Seconds after which to try again: what is in progress ends when it does, so this is a guess."""
+"""Seconds after which to try again. An estimate, because the end of other requests is not known."""
 
 
 _Key = tuple["Activity", str, UUID | str]
-"""An activity, the level at which it is counted, and whose it is."""
+"""An activity, the level at which it is counted, and the account or address."""
 
 
 class Activity(StrEnum):
-    """What takes long, in the words of a refusal."""
+    """A long-running activity, as the text of a refusal names it."""
 
     UPLOAD = "uploads"
     DOWNLOAD = "downloads"
@@ -37,7 +37,7 @@ class Activity(StrEnum):
 
 
 class TooManyInProgress(TooManyRequests):
-    """The account or the address has as much in progress as one may have."""
+    """The account or the address has as much in progress as it may have."""
 
     code = "request.too_many_in_progress"
     detail = "You have too much in progress at once. Let some of it end, then try again."
@@ -60,7 +60,7 @@ class Allowance:
 
 
 class Concurrency:
-    """Counts what is in progress in this process. For one event loop: it locks nothing."""
+    """Counts the activities in progress in this process. For use in one event loop: it takes no locks."""
 
     def __init__(self, allowances: Mapping[Activity, Allowance]) -> None:
         self._allowances = allowances
@@ -88,7 +88,7 @@ class Concurrency:
         return Slot(self, list(limits))
 
     def in_progress(self, activity: Activity) -> int:
-        """Return how many there are in this process."""
+        """Return the number of these activities in this process."""
         return self._counts.get((activity, "process", ""), 0)
 
     def leave(self, keys: list[_Key]) -> None:
@@ -122,7 +122,7 @@ class Slot:
         self._keys = keys
 
     def release(self) -> None:
-        """Count it no more. Again is fine."""
+        """Stop counting it. May be called again."""
         keys, self._keys = self._keys, []
         self._concurrency.leave(keys)
 
@@ -154,7 +154,7 @@ class Room:
             self._slot = self._concurrency.enter(self._activity, account=self._account, address=self._address)
 
     def leave(self) -> None:
-        """Count it no more."""
+        """Stop counting this request."""
         if self._slot is not None:
             self._slot.release()
 
@@ -162,9 +162,9 @@ class Room:
 def room_for(
     activity: Activity, *, at_once: bool = True
 ) -> Callable[[HTTPConnection, Caller], AsyncIterator[Room]]:
-    """Return a dependency that counts a request as long as it takes, the sending of its answer included.
+    """Return a dependency that counts a request until its answer is sent.
 
-    `at_once=False` leaves it to the endpoint whether it counts: it calls `enter`.
+    With `at_once=False` a request counts only from the moment its endpoint calls `enter`.
     """
 
     async def room(connection: HTTPConnection, caller: Caller) -> AsyncIterator[Room]:
@@ -181,13 +181,13 @@ def room_for(
 
 
 def address_of(scope: Scope) -> str:
-    """Return the address that a request is counted under; a trusted proxy's word is in the scope already."""
+    """Return the address under which a request is counted; one forwarded by a trusted proxy is in the scope already."""
     client = scope.get("client")
     return network_of(client[0]) if client else ""
 
 
 def allowances(settings: HttpSettings) -> dict[Activity, Allowance]:
-    """Return what the settings allow."""
+    """Return the limits in the settings."""
     return {
         Activity.UPLOAD: Allowance(
             account=settings.uploads_per_account,

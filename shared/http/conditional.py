@@ -55,7 +55,7 @@ def precondition_of(request: Request) -> Precondition | None:
 
 
 def as_asked(request: Request, response: Response) -> Response:
-    """Return the answer to a read that has an ETag, or 304 if the client has it already, in whichever coding.
+    """Return the answer to a read that has an ETag, or 304 if the client has it already in any content coding.
 
     Raises:
         PreconditionFailed: If-Match names another state.
@@ -78,7 +78,7 @@ def as_asked(request: Request, response: Response) -> Response:
 
 
 def _unchanged(response: Response, tag: str) -> Response:
-    """Return 304 with the tag of what the client has, be it in another coding than the one it would get now."""
+    """Return 304 with the ETag that the client has, even if its content coding differs from the present one's."""
     unchanged = Response(status_code=304, background=response.background)
     unchanged.raw_headers = [pair for pair in response.raw_headers if pair[0] in _KEPT_BY_304]
     unchanged.headers["etag"] = tag
@@ -86,7 +86,7 @@ def _unchanged(response: Response, tag: str) -> Response:
 
 
 def _is_weak(match: str | None) -> bool:
-    """Whether all the tags of a list are weak, so that none of them can match (RFC 9110, section 13.1.1)."""
+    """Return whether all ETags of a list are weak, so that none can match (RFC 9110, section 13.1.1)."""
     weak = [] if match in (None, _ANY) else [is_weak for is_weak, _ in _tags(match)]
     return bool(weak) and all(weak)
 

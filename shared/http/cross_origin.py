@@ -28,7 +28,7 @@ _LONGEST_TOLD = 200
 
 
 class OriginRefused(Forbidden):
-    """A page of an origin that is not named in the settings wants to call."""
+    """The page has an origin that the settings do not allow."""
 
     code = "request.origin_refused"
     detail = (
@@ -37,7 +37,7 @@ class OriginRefused(Forbidden):
 
 
 class HeaderRefused(Forbidden):
-    """A page wants to send a header that is not named in the settings."""
+    """The page wants to send a header that the settings do not allow."""
 
     code = "request.header_refused"
     detail = (
@@ -46,7 +46,7 @@ class HeaderRefused(Forbidden):
 
 
 class CrossOrigin:
-    """Answers browsers that ask for pages of the given origins. Credentials are bearer tokens, never cookies.
+    """Allows pages of the given origins to call this server. Credentials are bearer tokens, never cookies.
 
     An origin may begin its host with `*.`, which stands for exactly one label. `headers` are request headers that
     pages may send beside those that operations read.
@@ -72,15 +72,15 @@ class CrossOrigin:
         return granted or (_VARY,)
 
     def is_preflight(self, fields: Mapping[bytes, bytes]) -> bool:
-        """Tell whether OPTIONS with these header fields asks what a page of another origin may send."""
+        """Return whether an OPTIONS request with these header fields is a CORS preflight."""
         return b"access-control-request-method" in fields and b"origin" in fields
 
     async def answer(self, fields: Mapping[bytes, bytes], send: Send) -> None:
-        """Answer such a question.
+        """Answer a CORS preflight.
 
         Raises:
-            OriginRefused: the origin is not named.
-            HeaderRefused: one of the headers is not.
+            OriginRefused: the settings do not allow the origin.
+            HeaderRefused: they do not allow one of the headers.
         """
         self._check(fields)
         headers = [

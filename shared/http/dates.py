@@ -21,7 +21,7 @@ _LEAP_SECOND = ("23", "59", "60")
 
 
 def read_date(text: str | None) -> datetime | None:
-    """Return the time of an HTTP-date in UTC; None if there is none or it is invalid, so that it is ignored.
+    """Return the time of an HTTP-date in UTC; None if it is missing or invalid, so that the field is ignored.
 
     The three formats of the RFC are read. A day's name is not compared with its date. A leap second is read as the
     second after it, which is how POSIX counts.
@@ -49,7 +49,7 @@ def read_date(text: str | None) -> datetime | None:
 
 
 def _year(digits: str) -> int:
-    """Return the year of four digits, or of two: one more than 50 years from now lies in the century before."""
+    """Return the year of four or two digits. Two digits more than 50 years ahead mean the previous century."""
     if len(digits) != _SHORT_YEAR:
         return int(digits)
     now = datetime.now(UTC).year

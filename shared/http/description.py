@@ -19,7 +19,7 @@ ERRORS = "x-errors"
 """Codes of the errors behind a status, until the document is complete."""
 
 ANSWERS_400 = "x-answers-400"
-"""An extension of operations whose standard wants 400 where others answer 422, until the document is complete."""
+"""Extension that marks operations whose standard requires 400 instead of 422. Removed from the final document."""
 
 _REMARKS = "x-exchange"
 _CHANGING = frozenset({"patch", "put", "delete"})

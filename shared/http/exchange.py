@@ -97,7 +97,7 @@ def exchanging(handler: Handler, *, route: APIRoute, streams: bool) -> Handler:
 
 
 async def _read(handler: Handler, request: Request, exchange: _Exchange) -> Response:
-    """Answer a read under conditions: 304 if the client has it already, in whichever coding."""
+    """Answer a read under conditions: 304 if the client has it already in any content coding."""
     response = _tagged(await handler(request), exchange.revision)
     compression: Compression = request.app.state.compression
     is_compressible = compression.concerns(request, response)

@@ -121,7 +121,7 @@ class Frame:
             await self._problems.response(InternalError(), scope["path"])(scope, receive, answer.send)
 
     async def _answers_options(self, scope: Scope, fields: Fields, receive: Receive, answer: Answer) -> bool:
-        """Answer what a browser asks for a page, and what is asked of the server as a whole; no other OPTIONS."""
+        """Answer CORS preflights and `OPTIONS *`, and no other OPTIONS request."""
         if self._cross_origin.is_preflight(fields):
             await self._cross_origin.answer(fields, answer.send)
             return True

@@ -37,7 +37,7 @@ _HAVE_ONE_VALUE = (
 )
 
 LARGE_BODY = 65_536
-"""Bytes: of larger bodies a limited number is read at a time, since they are held until they are whole."""
+"""Size in bytes above which the number of bodies read at a time is limited, because each is held in memory."""
 
 MAX_QUERY = 8192
 """Bytes of a query string."""

@@ -12,7 +12,7 @@ _REMEMBERED = 256
 
 
 ABSOLUTE = "tulou.absolute_target"
-"""What the scope of a request has whose target named the host: Host says what the target said."""
+"""Key in the scope of a request whose target named the host, which has replaced the Host header."""
 
 
 class UnknownHost(BadRequest):
@@ -23,10 +23,10 @@ class UnknownHost(BadRequest):
 
 
 class Hosts:
-    """Which Host headers are accepted. Without names any that is well-formed.
+    """Checks Host headers. Without `names`, any well-formed one is accepted.
 
-    An absolute target always names the server that is meant, as a proxy does that was asked for another one: without
-    names only `own` is accepted there.
+    An absolute target may name another server, as a request to a proxy does. So without `names` only `own` is accepted
+    in an absolute target.
     """
 
     def __init__(self, names: Iterable[str] = (), *, own: Iterable[str] = ()) -> None:
@@ -35,10 +35,10 @@ class Hosts:
         self._verdict = lru_cache(_REMEMBERED)(self._look)
 
     def check(self, host: bytes, *, any_name: bool, is_absolute: bool = False) -> None:
-        """Check a Host header; `any_name`: it only has to be well-formed. `is_absolute`: the target said it.
+        """Check a host. With `any_name` it only has to be well-formed; `is_absolute` says that the target named it.
 
         Raises:
-            UnknownHost: it isn't accepted.
+            UnknownHost: the host isn't accepted.
         """
         name = self._verdict(host) if len(host) <= _LONGEST else None
         if name is None:

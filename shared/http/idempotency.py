@@ -38,7 +38,7 @@ _REQUIRES_KEY = "__requires_idempotency_key__"
 
 
 def handles_tokens(endpoint: EndpointT) -> EndpointT:
-    """Mark an endpoint that gives or takes tokens, of which nothing is kept: it ignores `Idempotency-Key`."""
+    """Let an endpoint ignore `Idempotency-Key`, because its requests or answers hold tokens and must not be stored."""
     setattr(endpoint, _HANDLES_TOKENS, True)
     return endpoint
 
@@ -178,9 +178,9 @@ class PassingBody:
         return message
 
     def _digested(self, data: bytes) -> None:
-        """Digest `data` with each boundary as a NUL, but for its end, where one may have begun."""
+        """Digest `data` with a NUL for each boundary, except for its end, where a boundary may have begun."""
         width = len(self._boundary)
-        if width == 1:  # it may be every second byte: no part of it is looked at alone
+        if width == 1:  # it may be every second byte, so no part of it is searched alone
             data = data.replace(self._boundary, b"\x00")
         elif width and self._boundary in data:
             *parts, data = data.split(self._boundary)

@@ -55,7 +55,7 @@ class RepeatedParameters(Unprocessable):
 
 
 class RepeatedFields(BadRequest):
-    """A form has several values for a field that has one: others on the way may have read another one."""
+    """A form has several values for a field that takes one, and a proxy may have read another of them."""
 
     code = "request.repeated_form_fields"
     detail = "The form has fields several times that have one value; `errors` names them."
@@ -203,7 +203,7 @@ def _reading_forms(handler: Handler, several: frozenset[str]) -> Handler:
         content_type = request.headers.get("content-type", "")
         if content_type and content_type.partition(";")[0].strip().lower() not in _FORMS:
             raise UnsupportedMediaType(f"This operation reads `{_FORMS[0]}`.")
-        await request.body()  # kept by the request: a form is read as a stream, once
+        await request.body()  # cached by the request, because a form can be read only once as a stream
         given = Counter(name for name, _ in (await request.form()).multi_items())
         repeated = {name for name, times in given.items() if times > 1 and name not in several}
         if repeated:
@@ -214,7 +214,7 @@ def _reading_forms(handler: Handler, several: frozenset[str]) -> Handler:
 
 
 def _several_values(form: Any) -> frozenset[str]:
-    """Return the names of a form's fields that are lists."""
+    """Return the names of the form fields that are lists."""
     fields = getattr(form, "model_fields", {})
     return frozenset(
         field.alias or name

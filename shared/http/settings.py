@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-# Those of apps have schemes of their own: capacitor://localhost, tauri://localhost.
+# Apps have their own schemes: capacitor://localhost, tauri://localhost.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _ORIGINS = re.compile(r"https?://\*(\.[a-z0-9-]+){2,}(:[0-9]{1,5})?")
 _FIELD_NAME = re.compile(r"[!#$%&'+.^_`|~0-9A-Za-z-]+")

@@ -100,7 +100,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 def texts_in(value: Any) -> Iterable[str]:
-    """Yield every string of a JSON value, names of members included."""
+    """Yield every string of a JSON value, including member names."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
