@@ -12,6 +12,8 @@ from typing import Any
 from alembic import op
 from sqlalchemy import text
 
+from bootstrap.settings import SettingsError
+
 _IS_VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)")
 _SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :time, false)")
 
@@ -24,7 +26,7 @@ def create_index_concurrently(
     It commits what the migration did before, so that must be fit to be done twice (`if_not_exists=True`).
 
     Raises:
-        RuntimeError: PostgreSQL says that the index is not valid.
+        SettingsError: the index is not valid all the same.
     """
     with _waiting_for_transactions():
         if _is_valid(schema, name) is False:
@@ -39,8 +41,10 @@ def create_index_concurrently(
             **options,
         )
         if _is_valid(schema, name) is False:
-            message = f"The index {schema}.{name} is not valid: something else builds it. Migrate again."
-            raise RuntimeError(message)
+            raise SettingsError(
+                f"The index {schema}.{name} is not valid, because something else is building it. When that has ended,"
+                " run `tulou migrate` again."
+            )
 
 
 def drop_index_concurrently(name: str, table: str, *, schema: str) -> None:
