@@ -35,7 +35,7 @@ async def test_a_serving_process_does_so_once_it_has_started(monkeypatch) -> Non
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(lambda *_: None, lifespan="off", log_config=None)
     config.load()
-    server = serve._Server(config, grace=1)
+    server = serve._Server(config, grace=1, write_timeout=60)
     server.lifespan = config.lifespan_class(config)
     monkeypatch.setattr(serve, "set_garbage_collection", lambda: done.append(server.started))
     await server.startup([listening])
