@@ -141,7 +141,7 @@ async def test_a_program_under_fire_keeps_silent(programs, servers, app) -> None
     worker.wait_for("mail_sent")
     for program in (api, worker):
         program.process.terminate()
-        program.process.wait(30)
+        program.process.wait(60)
     said = api.output + worker.output
     assert '"route": "/v1/users/me"' in said
     assert [secret for secret in secrets if secret in said] == []
