@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-GROWTH = 16 << 20
+GROWTH = 8 << 20
 """Bytes that the process must have grown since the last trim: to search all free memory takes milliseconds."""
 
 STEADY = 1 << 20

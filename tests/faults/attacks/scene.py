@@ -22,8 +22,8 @@ _PAUSE = 0.12
 """Seconds between two requests of a bystander, whose rate limit holds too."""
 
 _LOOK = 0.02
-_CALM = 8.0
-"""Seconds after a round in which what it left is closed and freed."""
+_CALM = 12.0
+"""Seconds after a round in which what it left is closed and freed; the process looks at its memory every five."""
 
 
 @dataclass
