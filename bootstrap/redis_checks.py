@@ -1,4 +1,4 @@
-"""What the doctor asks Redis: whether it keeps hints, whom it lets in, what the program's user may do there."""
+"""Redis checks of `tulou doctor`: whether hints are kept, who may connect, and what the program's user may do."""
 
 from urllib.parse import urlsplit
 
@@ -46,7 +46,7 @@ async def takes_hints(container: TulouContainer) -> str:
         keys = ", ".join(KEY_PREFIX + queue for queue in spoilt)
         raise Risk(
             f"Redis has no list at {keys}: hints can't be kept there.",
-            "A running relay deletes what is there; find out who wrote it, for nobody else should use these keys.",
+            "A running relay deletes these keys. Find out which program wrote them: only Tulou should use them.",
         )
     return "written and read"
 

@@ -1,7 +1,7 @@
 """What a backup says about itself. It is written last: without it a folder is no backup.
 
-Whoever can write to the place of a backup can write these, so nothing is believed that could lead elsewhere: names are
-names of tables, keys stay inside the backup, numbers are ones that PostgreSQL and the store can have.
+These files are untrusted: anyone with write access to the backup's location can forge them. Table names must be plain
+identifiers, keys must stay inside the backup, and numbers must be in the range of PostgreSQL and the store.
 """
 
 import hashlib

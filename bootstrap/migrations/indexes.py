@@ -67,7 +67,7 @@ def _is_valid(schema: str, name: str) -> bool | None:
 
 @contextmanager
 def _waiting_for_transactions() -> Iterator[None]:
-    """Wait for locks as long as the whole run may take: unlike other changes, this one stops nobody while it waits.
+    """Wait for locks as long as the whole run may take: unlike other changes, this one blocks no other query.
 
     It waits for every transaction that is older than it, also for one that only reads, such as a backup.
     """

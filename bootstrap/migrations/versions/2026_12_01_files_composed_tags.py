@@ -7,7 +7,7 @@ down_revision = "b1f0c7d24e6a"
 branch_labels = None
 depends_on = None
 
-# In batches that commit, so that nobody waits for more than 500 rows; most tags are composed already.
+# Each batch commits, so no transaction locks more than 500 rows. Most tags are composed already.
 COMPOSE = """
 DO $$
 DECLARE changed integer;
