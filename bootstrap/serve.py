@@ -24,6 +24,7 @@ from bootstrap.protocol.patience import Patience, Refused
 from bootstrap.protocol.patient import PatientProtocol
 from bootstrap.protocol.readers import LOOKS
 from bootstrap.protocol.turns import Turns
+from bootstrap.protocol.unread import UnreadAnswers
 from bootstrap.proxies import proxies_of
 from bootstrap.settings import Settings
 from shared.http.answer import Refusal
@@ -106,12 +107,18 @@ def serve_api(settings: Settings) -> None:
     refusal = _refusals(settings, api.state.journal)
     pooled = 2 * settings.database_pool * (1 + len(settings.database_replica_urls))
     most = most_connections(settings.max_connections, pooled=pooled)
+    is_proxy = proxies_of(settings.trusted_proxies or ())
     protocol: Any = partial(
         PatientProtocol,
         connections=Connections(
             most=most,
             per_address=min(settings.max_connections_per_address, most // 2),
-            is_proxy=proxies_of(settings.trusted_proxies or ()),
+            is_proxy=is_proxy,
+        ),
+        unread_answers=UnreadAnswers(
+            most=settings.max_unread_bytes,
+            per_address=min(settings.max_unread_bytes_per_address, settings.max_unread_bytes),
+            is_proxy=is_proxy,
         ),
         most_waiting=settings.max_pipelined,
         turns=Turns(),

@@ -14,6 +14,7 @@ from bootstrap.protocol.connections import Connections
 from bootstrap.protocol.patience import Patience, Refused
 from bootstrap.protocol.readers import ReadProtocol
 from bootstrap.protocol.targets import in_origin_form, is_origin_form
+from bootstrap.protocol.unread import UnreadAnswers
 from shared.errors import AppError
 from shared.http.journal import GIVEN_UP
 from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, UnknownMethod
@@ -44,6 +45,7 @@ class PatientProtocol(ReadProtocol):
         self,
         *args: Any,
         connections: Connections,
+        unread_answers: UnreadAnswers,
         patience: Patience,
         refusal: Callable[[Refused], bytes],
         is_endless: Callable[[Scope], bool],
@@ -51,6 +53,7 @@ class PatientProtocol(ReadProtocol):
     ) -> None:
         super().__init__(*args, write_timeout=patience.write, **keywords)
         self._open_connections = connections
+        self._unread_answers = unread_answers
         self._patience = patience
         self._refusal = refusal
         self._is_endless = is_endless
@@ -80,6 +83,7 @@ class PatientProtocol(ReadProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop counting the connection, and cancel its deadline."""
         self._open_connections.leave(self, self._address)
+        self._unread_answers.remove(self, self._address)
         self._await(Reading.NOTHING)
         super().connection_lost(exc)
 
@@ -98,6 +102,20 @@ class PatientProtocol(ReadProtocol):
             self.transport.abort()
         else:
             self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Count what the client has not read."""
+        super().pause_writing()
+        self._unread_answers.add(self, self._address, self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Stop counting it."""
+        self._unread_answers.remove(self, self._address)
+        super().resume_writing()
+
+    def abort(self) -> None:
+        """Close at once; what the client has not read is lost."""
+        self.transport.abort()
 
     def feed(self, data: bytes | memoryview) -> bool:
         """Parse `data`, and set the deadline for the rest of the request."""

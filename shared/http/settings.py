@@ -125,6 +125,19 @@ class HttpSettings(BaseModel):
         description="Connections from an address (of IPv6 the /64) that is no trusted proxy, at most half of all; its"
         " oldest idle one makes room for the next, and without an idle one the next is 429.",
     )
+    max_unread_bytes_per_address: int = Field(
+        16 << 20,
+        ge=65_536,
+        le=1 << 40,
+        description="Bytes of answers over 64 KiB that wait for clients at an address (of IPv6 the /64) that is no"
+        " trusted proxy; past it the connection that has waited longest is closed.",
+    )
+    max_unread_bytes: int = Field(
+        64 << 20,
+        ge=65_536,
+        le=1 << 40,
+        description="The same of all addresses; the connection that is closed belongs to the one with the most bytes.",
+    )
     uploads_per_account: int = Field(
         16,
         ge=1,

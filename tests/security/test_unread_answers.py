@@ -6,8 +6,10 @@ import socket
 from collections.abc import AsyncIterator, Callable
 
 import psutil
+import pytest
 
 from bootstrap.protocol.readers import Unread
+from bootstrap.protocol.unread import UnreadAnswers
 from tests.security.conftest import Live
 
 MISSING = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -18,7 +20,9 @@ ALLOWED = 4
 
 
 @contextlib.asynccontextmanager
-async def stalled(live: Live, amounts: range, *, pause: float = 0) -> AsyncIterator[None]:
+async def stalled(
+    live: Live, amounts: range, *, asked: bytes = MISSING, pause: float = 0
+) -> AsyncIterator[None]:
     """Ask so many times on a connection each, and read nothing."""
     loop, opened = asyncio.get_running_loop(), []
     try:
@@ -30,7 +34,7 @@ async def stalled(live: Live, amounts: range, *, pause: float = 0) -> AsyncItera
             with contextlib.suppress(ConnectionError, TimeoutError):
                 async with asyncio.timeout(2):
                     await loop.sock_connect(client, ("127.0.0.1", live.port))
-                    await loop.sock_sendall(client, MISSING * amount)
+                    await loop.sock_sendall(client, asked * amount)
             await asyncio.sleep(pause)
         yield
     finally:
@@ -69,6 +73,54 @@ async def test_a_stalled_connection_that_makes_room_is_really_gone(serving: Call
     live = serving(**timeouts, **limits)
     async with stalled(live, AMOUNTS, pause=0.4):
         await _until_at_most(ALLOWED, live)
+
+
+LARGE = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("limit", ["TULOU_MAX_UNREAD_BYTES", "TULOU_MAX_UNREAD_BYTES_PER_ADDRESS"])
+async def test_large_answers_that_are_not_read_are_limited(limit: str, serving: Callable[..., Live]) -> None:
+    live = serving(
+        TULOU_WRITE_TIMEOUT="600",
+        TULOU_RATE_LIMIT="0",
+        TULOU_TRUSTED_PROXIES="127.0.0.9",
+        **{limit: "1000000"},
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(20):
+            await stack.enter_async_context(stalled(live, range(1, 2), asked=LARGE))
+        async with asyncio.timeout(12):
+            while live.program.output.count('"route": "/openapi.json"') < 20:
+                await asyncio.sleep(0.1)
+        await _until_at_most(1 + 1_000_000 // 200_000, live)
+        assert held(live) >= 1
+
+
+def test_an_address_with_one_unread_answer_keeps_it() -> None:
+    closed: list[str] = []
+    unread = UnreadAnswers(most=250, per_address=100, is_proxy={"10.0.0.1"}.__contains__)
+
+    class Reader:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def abort(self) -> None:
+            closed.append(self.name)
+
+    first, second = Reader("first"), Reader("second")
+    unread.add(first, "192.0.2.1", 200)
+    assert closed == []
+    unread.add(second, "192.0.2.1", 90)
+    assert closed == ["first"]
+    for name in ("third", "fourth"):
+        unread.add(Reader(name), "10.0.0.1", 70)
+    assert closed == ["first"]
+    unread.add(Reader("fifth"), "192.0.2.2", 80)  # 310 of all
+    assert closed == ["first", "third"]
+    unread.remove(second, "192.0.2.1")
+    unread.add(Reader("sixth"), "2001:db8::1", 60)
+    unread.add(Reader("seventh"), "2001:db8::2", 60)  # of the same /64
+    assert closed == ["first", "third", "sixth"]
 
 
 def test_a_client_that_takes_in_nothing_of_any_number_of_bytes_is_noticed() -> None:
