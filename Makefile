@@ -22,9 +22,13 @@ run: $(INSTALLED) ## Start everything: database, broker, mail catcher, API and w
 	$(BIN)/tulou dev
 
 # A run starts the program some two hundred times: what was compiled for one is kept for the next.
+# At most MOST_AGAIN tests that fail beside others are run once more alone: three processes share two cores.
+MOST_AGAIN ?= 3
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(INSTALLED) ## Run the tests, with branch coverage of domains/ and shared/ (TESTERS=0: one at a time)
-	$(BIN)/python -m pytest -m "not long" -n $(TESTERS) --dist loadfile --no-loadscope-reorder --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest -m "not long" -n $(TESTERS) --dist loadfile --no-loadscope-reorder --cov=domains --cov=shared --cov-branch --cov-report= \
+	  || $(BIN)/python -m tests.again $$? --most $(MOST_AGAIN)
+	$(BIN)/coverage report --skip-covered --fail-under=90
 
 watch: $(INSTALLED) ## Run the tests of what you save, each time you save
 	$(BIN)/watchfiles --sigint-timeout 20 '$(BIN)/python -m bootstrap.scaffold.last_saved' bootstrap domains shared tests

@@ -46,7 +46,7 @@ async def valkey_is_away(house: House) -> Row:
         drained = time.monotonic() - back_at
         await _no_errors(row, client)
         row.expect(all(child.code is None for child in system.children), "every process stayed up")
-    _same_wait(row, usual, during)
+    _same_wait(house, row, usual, during)
     row.expect(drained < 30, f"drained {drained:.1f} s after its return")
     return row
 
@@ -65,8 +65,12 @@ async def valkey_hangs(house: House) -> Row:
         await judge(house, row, client.accepted)
         await _no_errors(row, client)
         row.expect(all(child.code is None for child in system.children), "every process stayed up")
-    _same_wait(row, usual, during)
+    _same_wait(house, row, usual, during)
     return row
+
+
+_TIMED = 0.1
+"""The scale from which on waits are judged."""
 
 
 async def _usual_wait(client: Client) -> float:
@@ -77,9 +81,9 @@ async def _usual_wait(client: Client) -> float:
     return client.slowest()
 
 
-def _same_wait(row: Row, usual: float, during: float) -> None:
-    """Allow for a machine that is shared: twice as long, or 50 ms more."""
-    same = during <= max(2 * usual, usual + 0.05)
+def _same_wait(house: House, row: Row, usual: float, during: float) -> None:
+    """Allow for a machine that is shared: twice as long, or 50 ms more. In a short form other tests run beside it."""
+    same = house.scale < _TIMED or during <= max(2 * usual, usual + 0.05)
     row.expect(same, f"p99 of POST {usual * 1000:.0f} ms before, {during * 1000:.0f} ms during")
 
 

@@ -30,6 +30,25 @@ async def downloads_are_not_read(house: House) -> Finding:
 
 
 @attack(
+    "lists",
+    "300 lists of 0.5 MB that are never read",
+    expected="past 16 MiB of answers of an address, the connections that have waited longest are closed",
+)
+async def lists_are_not_read(house: House) -> Finding:
+    async with under_attack(house) as scene:
+        tags = [f"{number:02}" + "\u20ac" * 62 for number in range(20)]
+        for _ in range(100):
+            file = await _upload(scene, _DOT, "image/png")
+            url, headers = f"/v1/files/{file['id']}", scene.attacker.headers
+            answer = await scene.client.patch(
+                url, json={"name": "\u20ac" * 255, "tags": tags}, headers=headers
+            )
+            assert answer.status_code == httpx.codes.OK, answer.text
+        path = "/v1/files?limit=100"
+        return await scene.two_rounds("holding", seconds=house.seconds(15), connections=COUNT, path=path)
+
+
+@attack(
     "uploads",
     "300 uploads of 50 MB that stall after 4.9 MiB",
     expected="those past the limits are 429, the others write as bytes come, and nothing is left of any",
