@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from bootstrap.compose import compose, start, stop
+from bootstrap.configuration import UnusableSettings
 from bootstrap.container import TulouContainer
-from bootstrap.doctor import examine, print_findings
+from bootstrap.doctor.examination import examine, print_findings, settings_findings
 from bootstrap.settings import Settings
-from bootstrap.terminal import run
+from bootstrap.terminal import command_settings, run
 from domains.auth.service.accounts import AccountService
 from shared.wiring import provided_by
 
@@ -30,8 +31,12 @@ def create_admin(settings: Settings, *, email: str, password: str) -> str:
     return composed(settings, create)
 
 
-def check_everything(settings: Settings, *, as_json: bool) -> bool:
-    """Print how everything is that the program depends on; return whether all is well."""
+def check_everything(*, as_json: bool) -> int:
+    """Print how everything is that the program depends on, the settings first; return the exit code."""
+    try:
+        settings = command_settings()
+    except UnusableSettings as error:
+        return print_findings(settings_findings(error), as_json=as_json)
     return print_findings(composed(settings, examine), as_json=as_json)
 
 

@@ -14,7 +14,7 @@ with loading():
     from shared.jobs import JobRefused, jobs_in
 
 Role = Literal["api", "worker", "relay", "command"]
-_RELAY_POOL = 2
+RELAY_POOL = 2
 
 
 def compose(settings: Settings, role: Role = "command") -> TulouContainer:
@@ -75,7 +75,7 @@ def _refuse_unknown_domains(container: TulouContainer) -> None:
 def _pool_size(settings: Settings, role: Role) -> int:
     if role == "api":
         return settings.database_pool
-    return settings.database_worker_pool if role == "worker" else _RELAY_POOL
+    return settings.database_worker_pool if role == "worker" else RELAY_POOL
 
 
 def _name(role: Role) -> str:

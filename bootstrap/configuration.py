@@ -1,6 +1,7 @@
 """Reads the settings from the environment, and refuses those that can't be used or that production may not have."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,11 +12,22 @@ from bootstrap.settings import Settings, SettingsError
 from bootstrap.variables import PREFIX, known_variables, unknown_variables, variables_of
 
 
+class UnusableSettings(SettingsError):
+    """Settings that can't be used, or that production refuses. `problems` has a sentence for each of them."""
+
+    def __init__(self, unusable: Sequence[str], unsafe: Sequence[str]) -> None:
+        sections = {"These settings can't be used:": unusable, "Production refuses:": unsafe}
+        super().__init__(
+            "\n".join("\n  ".join([title, *lines]) for title, lines in sections.items() if lines)
+        )
+        self.problems = (*unusable, *unsafe)
+
+
 def load_settings(**given: Any) -> Settings:
     """Read the settings.
 
     Raises:
-        SettingsError: one line for each setting that can't be used, and in production for each unsafe one.
+        UnusableSettings: one line for each setting that can't be used, and in production for each unsafe one.
     """
     unusable = list(unknown_variables(os.environ, known_variables(Settings.model_fields)))
     loaded, wrong = _read(given)
@@ -25,10 +37,7 @@ def load_settings(**given: Any) -> Settings:
         found = [(name, why) for name, why in unsafe_values(loaded) if name not in wrong]
         unsafe = [f"{PREFIX}{name.upper()} {why}" for name, why in found]
     if unusable or unsafe or loaded is None:
-        sections = {"These settings can't be used:": unusable, "Production refuses:": unsafe}
-        raise SettingsError(
-            "\n".join("\n  ".join([title, *lines]) for title, lines in sections.items() if lines)
-        )
+        raise UnusableSettings(unusable, unsafe)
     return loaded
 
 

@@ -240,6 +240,15 @@ class Settings(
         le=1 << 60,
         description="Free space of TULOU_DATA_DIR below which the doctor complains.",
     )
+    doctor_patience: float = Field(
+        10, gt=0, le=120, description="Seconds that each check of the doctor may take."
+    )
+    doctor_api_processes: int = Field(
+        1, ge=1, le=1000, description="API processes that the doctor counts connections for."
+    )
+    doctor_backup_hours: int = Field(
+        26, ge=1, le=8760, description="Age of the latest backup in hours above which the doctor warns."
+    )
     pulse_file: Path | None = Field(
         None, description="File that a worker or relay touches every 10 s; `tulou-alive` looks at its age."
     )

@@ -1,46 +1,28 @@
-"""The doctor finds each ailment, which is caused here for real, and says how to mend it."""
+"""The doctor names the cause and the cure of each breakage, which is caused here for real."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
-from pydantic import SecretStr
-from redis.asyncio import Redis
 
-from bootstrap.ailments import CHECKS
 from bootstrap.compose import compose, start, stop
-from bootstrap.container import TulouContainer
-from bootstrap.doctor import Finding, examine
+from bootstrap.doctor.checks import CHECKS
+from bootstrap.doctor.examination import examine
 from bootstrap.embedded.valkey import EmbeddedValkey
 from bootstrap.migrate import migrate
 from bootstrap.settings import Settings
-from domains.jobs.schemas import WorkerCard
-from shared.clock import Clock
-from tests.bootstrap.test_commands import run
-from tests.installations import database_at, settings_of_its_own
+from tests.bootstrap.breakages import of_database, of_machine, of_servers
+from tests.bootstrap.breakages.lab import BREAKAGES, NOWHERE, Breakage, Broken, Lab
+from tests.bootstrap.test_commands import OURS, run
+from tests.installations import settings_of_its_own
 
-NOWHERE = "127.0.0.1:9"
-Examine = Callable[..., Awaitable[dict[str, Finding]]]
-
-
-@asynccontextmanager
-async def composed(settings: Settings) -> AsyncIterator[TulouContainer]:
-    container = compose(settings, "command")
-    await start(container)
-    try:
-        yield container
-    finally:
-        await stop(container)
-
-
-async def examined(container: TulouContainer) -> dict[str, Finding]:
-    return {finding.name: finding for finding in await examine(container)}
+ENTERED = (of_database, of_machine, of_servers)
+NAMES = {check.name for check in CHECKS}
 
 
 @pytest.fixture(scope="module")
@@ -51,240 +33,124 @@ async def installation(servers, settings: Settings, tmp_path_factory: pytest.Tem
     return made
 
 
-@pytest.fixture
-def examination(installation: Settings) -> Examine:
-    """Examine the installation, with some settings changed."""
-
-    async def look(**change: object) -> dict[str, Finding]:
-        async with composed(installation.model_copy(update=change)) as container:
-            return await examined(container)
-
-    return look
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
-    tmp_path.chmod(0o755)
-    server = EmbeddedValkey(tmp_path / "valkey")
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    folder = tmp_path_factory.mktemp("valkey")
+    for parent in (folder, folder.parent):
+        parent.chmod(0o755)
+    server = EmbeddedValkey(folder / "valkey")
     server.start()
     yield server
     server.stop()
 
 
-async def test_only_workers_and_relay_are_missing_where_none_runs(examination: Examine) -> None:
-    found = await examination()
-    assert {name for name, finding in found.items() if finding.state == "ill"} == {"workers", "relay"}
-    assert "default, files, mail" in found["workers"].finding
-    assert "`tulou worker --queue mail`" in found["workers"].cure
-    assert "`tulou relay`" in found["relay"].cure
+@pytest.fixture
+def lab(installation: Settings, servers, valkey, tmp_path: Path) -> Lab:
+    return Lab(installation, servers, valkey, tmp_path)
 
 
-async def test_a_database_that_is_away(examination: Examine) -> None:
-    url = SecretStr(f"postgresql://nobody:x@{NOWHERE}/x")
-    found = await examination(database_url=url, database_timeout=1)
-    assert {found[name].state for name in ("database", "migrations", "workers", "relay")} == {"ill"}
-    assert "Start PostgreSQL" in found["database"].cure
-    assert found["redis"].state == "well"
-
-
-async def test_a_role_with_too_many_rights(examination: Examine, installation: Settings, servers) -> None:
-    production = {"env": "production"}
-    assert (await examination(**production))["database role"].state == "well"
-    owner = await examination(database_url=installation.database_owner_url, **production)
-    assert owner["database role"].finding == "The application's role may create tables."
-    superuser = SecretStr(servers.superuser_url)
-    assert "superuser" in (await examination(database_url=superuser, **production))["database role"].finding
-    assert "TULOU_DATABASE_OWNER_URL" in owner["database role"].cure
-
-
-async def test_a_role_with_too_few_rights(examination: Examine, installation: Settings) -> None:
-    assert installation.database_owner_url is not None
-    owner = await asyncpg.connect(installation.database_owner_url.get_secret_value())
+async def found_by(lab: Lab, broken: Broken, names: set[str]) -> list[dict[str, str]]:
+    """Ask the doctor for the lines of some checks."""
+    if broken.environment is not None:
+        return await asyncio.to_thread(typed, lab, broken)
+    container = compose(lab.settings.model_copy(update=broken.settings), "command")
+    if broken.clock is not None:
+        container.clock.override(broken.clock)
+    await start(container)
     try:
-        await owner.execute("REVOKE DELETE ON files.files FROM tulou_app")
-        found = (await examination())["database rights"]
-        assert "files.files" in found.finding
-        assert "tulou migrate" in found.cure
-        await owner.execute("GRANT DELETE ON files.files TO tulou_app")
-        assert (await examination())["database rights"].state == "well"
+        checks = [check for check in CHECKS if check.name in names]
+        return [vars(finding) for finding in await examine(container, checks)]
     finally:
-        await owner.close()
+        await stop(container)
 
 
-async def test_a_role_that_may_change_the_audit_trail(examination: Examine, installation: Settings) -> None:
-    assert installation.database_owner_url is not None
-    owner = await asyncpg.connect(installation.database_owner_url.get_secret_value())
-    try:
-        await owner.execute("GRANT DELETE ON auth.security_events TO tulou_app")
-        found = (await examination())["database rights"]
-        assert "auth.security_events" in found.finding
-        assert "tulou migrate" in found.cure
-        await asyncio.to_thread(migrate, installation)
-        assert (await examination())["database rights"].state == "well"
-    finally:
-        await owner.close()
-
-
-async def test_a_database_that_is_not_up_to_date(examination: Examine, installation: Settings) -> None:
-    assert installation.database_owner_url is not None
-    owner = await asyncpg.connect(installation.database_owner_url.get_secret_value())
-    current = await owner.fetchval("SELECT version_num FROM alembic_version")
-    try:
-        await owner.execute("UPDATE alembic_version SET version_num = 'of long ago'")
-        assert (await examination())["migrations"].cure == "Run `tulou migrate`."
-    finally:
-        await owner.execute("UPDATE alembic_version SET version_num = $1", current)
-        await owner.close()
-
-
-async def test_an_index_that_was_not_built_to_its_end(
-    examination: Examine, installation: Settings, servers
-) -> None:
-    assert installation.database_owner_url is not None
-    owner_url = installation.database_owner_url.get_secret_value()
-    owner = await asyncpg.connect(owner_url)
-    superuser = await asyncpg.connect(database_at(servers.superuser_url, urlsplit(owner_url).path[1:]))
-    try:
-        assert (await examination())["indexes"].state == "well"
-        await superuser.execute(
-            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'files.ix_texts_terms'::regclass"
-        )
-        found = (await examination())["indexes"]
-        assert (found.state, "files.ix_texts_terms" in found.finding) == ("warning", True)
-        assert "`tulou migrate`" in found.cure
-        await owner.execute(found.cure.rpartition("as the owner: ")[2])
-        assert (await examination())["indexes"].state == "well"
-    finally:
-        await superuser.close()
-        await owner.close()
-
-
-async def test_a_clock_that_is_wrong(installation: Settings) -> None:
-    class Wrong(Clock):
-        def now(self):
-            return super().now() + timedelta(seconds=30)
-
-    async with composed(installation) as container:
-        container.clock.override(Wrong())
-        found = (await examined(container))["clock"]
-    assert found.state == "ill"
-    assert "NTP" in found.cure
-
-
-async def test_redis_that_is_away(examination: Examine) -> None:
-    found = await examination(redis_url=SecretStr(f"redis://{NOWHERE}/0"))
-    assert "Start Redis" in found["redis"].cure
-
-
-async def test_redis_that_refuses_the_password(examination: Examine, valkey: EmbeddedValkey) -> None:
-    wrong = valkey.url.replace(":", ":wrong", 2).replace(":wrong", ":", 1)
-    assert (await examination(redis_url=SecretStr(wrong)))["redis"].state == "ill"
-
-
-async def test_redis_that_drops_hints(examination: Examine, valkey: EmbeddedValkey) -> None:
-    async with Redis.from_url(valkey.url) as redis:
-        await redis.config_set("maxmemory-policy", "allkeys-lru")
-    found = (await examination(redis_url=SecretStr(valkey.url)))["redis"]
-    assert "allkeys-lru" in found.finding
-    assert "noeviction" in found.cure
-
-
-async def test_redis_whose_user_may_empty_it(examination: Examine, valkey: EmbeddedValkey) -> None:
-    production = {"env": "production", "redis_url": SecretStr(valkey.url)}
-    assert (await examination(redis_url=SecretStr(valkey.url)))["redis rights"].state == "well"
-    found = (await examination(**production))["redis rights"]
-    assert (found.state, "FLUSHALL" in found.finding) == ("warning", True)
-    async with Redis.from_url(valkey.url) as redis:
-        await redis.set("tulou:kept", "still here")
-        await redis.execute_command("ACL", "SETUSER", "default", "-flushall")
-        found = (await examination(**production))["redis rights"]
-        assert found.state == "well"
-        await redis.execute_command("ACL", "SETUSER", "default", "+flushall")
-        await examination(**production)
-        assert await redis.get("tulou:kept") == b"still here"
-
-
-async def test_redis_that_takes_no_hints(examination: Examine, valkey: EmbeddedValkey) -> None:
-    async with Redis.from_url(valkey.url) as redis:
-        await redis.set("tulou:default", "no list")
-        found = (await examination(redis_url=SecretStr(valkey.url)))["hints"]
-        assert (found.state, "tulou:default" in found.finding) == ("warning", True)
-        await redis.delete("tulou:default")
-        assert (await examination(redis_url=SecretStr(valkey.url)))["hints"].state == "well"
-        await redis.execute_command("REPLICAOF", "127.0.0.1", "9")
-        found = (await examination(redis_url=SecretStr(valkey.url)))["hints"]
-        assert (found.state, "ReadOnlyError" in found.finding) == ("warning", True)
-
-
-async def test_redis_without_a_password(examination: Examine, valkey: EmbeddedValkey) -> None:
-    production = {"env": "production"}
-    assert (await examination(redis_url=SecretStr(valkey.url), **production))["redis"].state == "well"
-    async with Redis.from_url(valkey.url) as redis:
-        await redis.config_set("requirepass", "")
-    found = (await examination(redis_url=SecretStr(valkey.url), **production))["redis"]
-    assert found.finding == "Redis lets anybody in."
-
-
-@pytest.mark.parametrize("where", [NOWHERE, "user:wrong@{}?starttls=off", "{}?starttls=required"])
-async def test_a_mail_server_that_is_away_or_lets_us_not_in(
-    where: str, examination: Examine, servers
-) -> None:
-    place = servers.catcher.url.removeprefix("smtp://").rstrip("/")
-    found = (await examination(emails_smtp_url=SecretStr(f"smtp://{where.format(place)}")))["mail server"]
-    assert found.state == "ill"
-    assert "SMTP_URL" in found.cure
-
-
-async def test_no_mail_server_at_all(examination: Examine) -> None:
-    assert (await examination(emails_smtp_url=None))["mail server"].cure == "Set SMTP_URL."
-
-
-async def test_a_store_that_takes_nothing(examination: Examine, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    found = await examination(files_store_url=f"file://{tmp_path}/file/below")
-    assert found["file store"].state == "ill"
-    assert "TULOU_FILES_STORE_URL" in found["file store"].cure
-
-
-async def test_a_disk_that_is_full_or_missing(examination: Examine, tmp_path: Path) -> None:
-    full = (await examination(doctor_free_bytes=1 << 60))["disk"]
-    assert "MiB left" in full.finding
-    assert "Make room" in full.cure
-    missing = await examination(data_dir=tmp_path / "none", files_store_url=f"file://{tmp_path}/store")
-    assert "There is no folder" in missing["disk"].finding
-
-
-async def test_workers_and_relays_that_live_drain_or_died(installation: Settings) -> None:
-    async with composed(installation) as container:
-        roster = container.jobs.roster()
-
-        def card(name: str, queues: str, *, draining: bool = False) -> WorkerCard:
-            return WorkerCard(id=name, host="h", pid=1, queues=queues, version="1", draining=draining)
-
-        await roster.announce(card("a", "default,mail"))
-        assert "No worker serves files." in (await examined(container))["workers"].finding
-        await roster.announce(card("b", "files"))
-        await roster.announce(card("c", ""))
-        found = await examined(container)
-        assert (found["workers"].state, found["relay"].state) == ("well", "well")
-        await roster.announce(card("b", "files", draining=True))
-        assert "files" in (await examined(container))["workers"].finding
-        await _silence("a", installation)
-        await _silence("c", installation)
-        found = await examined(container)
-        assert "default, files, mail" in found["workers"].finding
-        assert "No relay is alive" in found["relay"].finding
-        for name in "abc":
-            await roster.leave(name)
-
-
-async def _silence(name: str, installation: Settings) -> None:
-    assert installation.database_owner_url is not None
-    owner = await asyncpg.connect(installation.database_owner_url.get_secret_value())
-    await owner.execute(
-        "UPDATE jobs.workers SET heartbeat_at = now() - interval '1 minute' WHERE id = $1", name
+def typed(lab: Lab, broken: Broken) -> list[dict[str, str]]:
+    """Type the command, where only what it prints can be seen."""
+    if broken.launch and not may_mount(broken.launch[:4]):
+        pytest.skip("this machine lets no test mount a disk")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    said = subprocess.run(
+        [*broken.launch, sys.executable, "-m", "bootstrap.cli", "doctor", "--json"],
+        env={**kept, **lab.servers.environment, **(broken.environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
-    await owner.close()
+    assert said.returncode == 1, said.stdout + said.stderr
+    assert "Traceback" not in said.stderr
+    checks: list[dict[str, str]] = json.loads(said.stdout)["checks"]
+    return checks
+
+
+def may_mount(launch: tuple[str, ...]) -> bool:
+    probe = [*launch, "mount", "-t", "tmpfs", "none", "/mnt"]
+    return subprocess.run(probe, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES, ids=lambda breakage: breakage.name)
+async def test_the_doctor_names_cause_and_cure(breakage: Breakage, lab: Lab) -> None:
+    async with breakage.breaks(lab) as broken:
+        found = await found_by(lab, broken, {breakage.check})
+    known = {"server": lab.server, "database": lab.database}
+    about = [line for line in found if line["name"] == breakage.check]
+    says = [part.format_map(known) for part in breakage.says]
+    named = [line for line in about if all(part in line["finding"] for part in says)]
+    assert named, about
+    assert named[0]["state"] == breakage.state
+    for part in breakage.cures:
+        assert part.format_map(known) in named[0]["cure"]
+    assert "See above" not in named[0]["cure"]
+
+
+async def test_only_workers_and_relay_are_missing_where_none_runs(lab: Lab) -> None:
+    found = await found_by(lab, Broken(), NAMES)
+    assert {line["name"] for line in found if line["state"] != "well"} == {"workers", "relay"}
+    assert {line["name"] for line in found} == NAMES
+
+
+def test_there_are_breakages_of_every_check() -> None:
+    # A sandbox that is missing is tested beside the sandbox itself.
+    assert NAMES - {"sandbox"} <= {breakage.check for breakage in BREAKAGES}
+    assert len(BREAKAGES) > 50
+
+
+async def test_checks_are_asked_at_the_same_time(lab: Lab) -> None:
+    """Three servers that say nothing take the patience of one."""
+    async with of_database.silent_server() as where:
+        changes = {
+            **of_database.at(lab.database_url(netloc=f"x:x@{where}")).settings,
+            **of_servers.redis_at(f"redis://{where}").settings,
+            **of_servers.mail_at(f"smtp://{where}").settings,
+            "doctor_patience": 1,
+        }
+        before = asyncio.get_running_loop().time()
+        found = await found_by(lab, Broken(changes), NAMES - {"sandbox"})
+        took = asyncio.get_running_loop().time() - before
+    silent = [line for line in found if "no answer within 1 s" in line["finding"]]
+    assert len(silent) > 10
+    assert took < len(silent)
+
+
+async def test_a_redis_that_keeps_its_data_when_asked_whether_it_could_be_emptied(lab: Lab) -> None:
+    async with of_servers.Redis.from_url(lab.valkey.url) as redis:
+        await redis.set("tulou:kept", "still here")
+        broken = of_servers.redis_at(lab.valkey.url, env="production")
+        await found_by(lab, broken, {"redis rights"})
+        assert await redis.get("tulou:kept") == b"still here"
+        await redis.execute_command("ACL", "SETUSER", "default", "-flushall")
+        (line,) = await found_by(lab, broken, {"redis rights"})
+        await redis.execute_command("ACL", "SETUSER", "default", "+flushall")
+    assert line["state"] == "well"
+
+
+async def test_the_statement_for_an_invalid_index_rebuilds_it(lab: Lab) -> None:
+    (breakage,) = [one for one in BREAKAGES if one.check == "indexes"]
+    async with breakage.breaks(lab), lab.owner() as owner:
+        (line,) = await found_by(lab, Broken(), {"indexes"})
+        await owner.execute(line["cure"].rpartition("as the owner: ")[2])
+        (line,) = await found_by(lab, Broken(), {"indexes"})
+    assert line["state"] == "well"
 
 
 async def test_as_it_is_typed(servers, settings, programs, tmp_path: Path) -> None:
@@ -305,9 +171,19 @@ def see_it_typed(servers, own: Settings, programs) -> None:
     answer = json.loads(well.stdout)
     assert answer["well"] is True
     assert [check["name"] for check in answer["checks"]] == [check.name for check in CHECKS]
+    warned = run(
+        servers,
+        "doctor",
+        "--json",
+        **there,
+        TULOU_PUBLIC_URL="https://a.example",
+        TULOU_TRUSTED_PROXIES="none",
+    )
+    assert warned.returncode == 3, warned.stdout + warned.stderr
+    assert json.loads(warned.stdout)["well"] is False
     ill = run(servers, "doctor", **there, SMTP_URL=f"smtp://{NOWHERE}")
     assert ill.returncode == 1
-    assert "See to it that SMTP_URL" in ill.stdout
+    assert f"{NOWHERE}: nothing listens there" in " ".join(ill.stdout.split())
     assert "Traceback" not in ill.stderr
     for program in (worker, relay):
         program.stop()

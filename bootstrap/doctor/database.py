@@ -1,0 +1,232 @@
+"""Checks of PostgreSQL: connection, role, rights, migrations, indexes, connections, clock."""
+
+from datetime import datetime, timedelta
+
+import asyncpg
+from alembic.script import ScriptDirectory
+from sqlalchemy import ARRAY, Text, any_, bindparam, func, literal_column, select
+from sqlalchemy import table as sql_table
+
+from bootstrap.container import TulouContainer, domains_of
+from bootstrap.doctor.ailment import Ailment, Risk
+from bootstrap.doctor.places import Place, place_of
+from bootstrap.doctor.refusals import database_in, refused, role_in
+from bootstrap.migrate import FOLDER
+from bootstrap.migrations.grants import NEEDED, WITHHELD
+from bootstrap.settings import Settings
+from shared.schemas import Row
+from shared.statements import Statement
+
+OLDEST_POSTGRES = 160000
+DRIFT = timedelta(seconds=5)
+CONNECT_PATIENCE = 5.0
+"""Seconds that PostgreSQL has to let the doctor in."""
+
+
+class _Server(Row):
+    version: int
+    now: datetime
+    is_superuser: bool
+    may_create: bool
+    is_replica: bool
+    is_read_only: bool
+
+
+class _Revision(Row):
+    version_num: str
+
+
+class _Index(Row):
+    name: str
+
+
+class _Rights(Row):
+    name: str
+    select: bool
+    insert: bool
+    update: bool
+    delete: bool
+
+    def differ(self, *, has: bool) -> bool:
+        """Tell whether a right is there that should not be (`has`), or is not there that should be."""
+        withheld = WITHHELD.get(self.name, ())
+        return any(getattr(self, right.lower()) is has and (right in withheld) is has for right in NEEDED)
+
+
+_SERVER = Statement(
+    select(
+        literal_column("current_setting('server_version_num')::int").label("version"),
+        func.clock_timestamp().label("now"),
+        literal_column("current_setting('is_superuser') = 'on'").label("is_superuser"),
+        literal_column("has_database_privilege(current_database(), 'CREATE')").label("may_create"),
+        literal_column("pg_is_in_recovery()").label("is_replica"),
+        literal_column("current_setting('transaction_read_only') = 'on'").label("is_read_only"),
+    ),
+    _Server,
+)
+REVISION = Statement(
+    select(literal_column("version_num").label("version_num")).select_from(sql_table("alembic_version")),
+    _Revision,
+)
+_schema = "relnamespace::regnamespace::text"
+_RIGHTS = Statement(
+    select(
+        literal_column("oid::regclass::text").label("name"),
+        *(literal_column(f"has_table_privilege(oid, '{right}')").label(right.lower()) for right in NEEDED),
+    )
+    .select_from(sql_table("pg_class", schema="pg_catalog"))
+    .where(
+        literal_column("relkind IN ('r', 'p')"),
+        literal_column(_schema) == any_(bindparam("schemas", type_=ARRAY(Text()))),
+    )
+    .order_by(literal_column("1")),
+    _Rights,
+)
+_INVALID_INDEXES = Statement(
+    select(literal_column("oid::regclass::text").label("name"))
+    .select_from(sql_table("pg_class", schema="pg_catalog"))
+    .where(
+        literal_column("oid IN (SELECT indexrelid FROM pg_catalog.pg_index WHERE NOT indisvalid)"),
+        literal_column(_schema) == any_(bindparam("schemas", type_=ARRAY(Text()))),
+    )
+    .order_by(literal_column("1")),
+    _Index,
+)
+
+
+def database_place(settings: Settings) -> Place:
+    """Return where the settings look for PostgreSQL."""
+    return place_of("PostgreSQL", "TULOU_DATABASE_URL", _url_of(settings))
+
+
+async def try_to_connect(settings: Settings) -> None:
+    """Connect once, outside of the pools, whose errors hide what PostgreSQL said.
+
+    Raises:
+        Ailment: PostgreSQL can't be reached or does not let the application's role in.
+    """
+    url = _url_of(settings)
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_PATIENCE)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise await refused(database_place(settings), url, error) from error
+    await connection.close(timeout=CONNECT_PATIENCE)
+
+
+async def explained(settings: Settings, error: Exception) -> Ailment:
+    """Tell why a statement failed, from the error of a pool."""
+    return await refused(database_place(settings), _url_of(settings), error)
+
+
+async def answers(container: TulouContainer) -> str:
+    """Check PostgreSQL's version, and that it takes writes."""
+    settings = container.settings()
+    place, server = database_place(settings), await _asked(container)
+    if server.version < OLDEST_POSTGRES:
+        raise Ailment(
+            f"{place} has version {server.version // 10000}.", "Upgrade it to PostgreSQL 16 or newer."
+        )
+    if server.is_replica:
+        raise Ailment(
+            f"{place} is a replica and takes no writes.",
+            f"Put the host of the primary into {place.setting}; after a failover: SELECT pg_promote().",
+        )
+    if server.is_read_only:
+        name = database_in(_url_of(settings))
+        raise Ailment(
+            f"{place} takes no writes: default_transaction_read_only is on for database {name} or its role.",
+            f"As a superuser: ALTER DATABASE {name} RESET default_transaction_read_only; the same for ALTER ROLE"
+            f" {role_in(_url_of(settings))} and in postgresql.conf. Until then set TULOU_MODE=read-only.",
+        )
+    return f"{place}, version {server.version // 10000}"
+
+
+async def role(container: TulouContainer) -> str:
+    """Check that the application's role is not a powerful one."""
+    settings, server = container.settings(), await _asked(container)
+    if settings.env != "production":
+        return "the owner (fine outside production)" if server.may_create else "data only"
+    name = role_in(_url_of(settings))
+    cure = "Give TULOU_DATABASE_URL a role with data rights only, and the owner to TULOU_DATABASE_OWNER_URL."
+    if server.is_superuser:
+        raise Ailment(f"The application's role {name} is a superuser.", cure)
+    if server.may_create:
+        raise Ailment(f"The application's role {name} may create tables.", cure)
+    return "data only"
+
+
+async def rights(container: TulouContainer) -> str:
+    """Check the rights of the application's role on each table."""
+    found = await container.database().fetch_all(_RIGHTS, schemas=list(domains_of(container)))
+    name = role_in(_url_of(container.settings()))
+    cure = (
+        "Run `tulou migrate`, with TULOU_DATABASE_URL and TULOU_DATABASE_OWNER_URL set: it grants the rights."
+    )
+    if missing := ", ".join(row.name for row in found if row.differ(has=False)):
+        raise Ailment(f"Role {name} may not read and write {missing}.", cure)
+    is_owner = (await _asked(container)).may_create
+    if not is_owner and (changeable := ", ".join(row.name for row in found if row.differ(has=True))):
+        raise Ailment(f"Role {name} may change what is only to be added to: {changeable}.", cure)
+    return "reads and writes every table"
+
+
+async def migrations(container: TulouContainer) -> str:
+    """Check that the database has the migrations of this version."""
+    script = ScriptDirectory(str(FOLDER))
+    head = script.get_current_head()
+    current = await container.database().fetch_one(REVISION)
+    name = database_in(_url_of(container.settings()))
+    if current is None:
+        raise Ailment(f"Database {name} has no migration yet.", "Run `tulou migrate`.")
+    if current.version_num == head:
+        return f"up to date ({head})"
+    known = [step.revision for step in script.walk_revisions()]
+    if current.version_num not in known:
+        raise Ailment(
+            f"Database {name} was migrated to {current.version_num}, which this version does not know; its newest"
+            f" migration is {head}.",
+            "Start the newer version that migrated it; to stay with this one, restore a backup that it made.",
+        )
+    missing = known.index(current.version_num)
+    raise Ailment(
+        f"Database {name} is at {current.version_num} and lacks {missing} migration(s) up to {head}.",
+        "Run `tulou migrate`.",
+    )
+
+
+async def indexes(container: TulouContainer) -> str:
+    """Check that every index can be used."""
+    rows = await container.database().fetch_all(_INVALID_INDEXES, schemas=list(domains_of(container)))
+    if rows:
+        names = ", ".join(row.name for row in rows)
+        statements = " ".join(f"REINDEX INDEX CONCURRENTLY {row.name};" for row in rows)
+        raise Risk(
+            f"No query uses these indexes, because building them has not ended: {names}.",
+            "If `tulou migrate` is running, wait for its end; if it failed, run it again. Else, as the owner:"
+            f" {statements}",
+        )
+    return "all valid"
+
+
+async def clock(container: TulouContainer) -> str:
+    """Check that this machine and the database agree about the time."""
+    asked = container.clock().now()
+    server = await _asked(container)
+    took = container.clock().now() - asked
+    drift = abs(asked + took / 2 - server.now)
+    if drift > DRIFT + took / 2:
+        host = database_place(container.settings()).host
+        raise Ailment(
+            f"The clocks of this machine and of the database's ({host}) differ by {drift.total_seconds():.1f} s.",
+            "Let both follow an NTP server: `timedatectl set-ntp true`.",
+        )
+    return f"differs by {drift.total_seconds():.3f} s"
+
+
+async def _asked(container: TulouContainer) -> _Server:
+    (server,) = await container.database().fetch_all(_SERVER)
+    return server
+
+
+def _url_of(settings: Settings) -> str:
+    return settings.database_url.get_secret_value() if settings.database_url else ""

@@ -1,0 +1,103 @@
+"""Checks of this machine and of settings that no server knows: sandbox, proxies, metrics, backups."""
+
+import ipaddress
+import re
+from datetime import UTC, datetime, timedelta
+
+from bootstrap.backup.archive import objects_at
+from bootstrap.backup.manifest import NAME
+from bootstrap.container import TulouContainer
+from bootstrap.doctor.ailment import Ailment, Risk
+from bootstrap.safety import NARROWEST_PREFIX
+from bootstrap.settings import Settings
+from domains.files.errors import SandboxUnavailable
+from shared.errors import AppError
+
+_NAMED_BY_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
+
+
+async def sandbox(container: TulouContainer) -> str:
+    """Check that the process which opens files can be confined here."""
+    if container.settings().files_sandbox == "off":
+        return "off: files are opened without confinement (fine outside production)"
+    renderer = container.files.renderer()
+    try:
+        await renderer.check()
+    except SandboxUnavailable as error:
+        cure = "Until then no image and no document is opened on this machine; uploads and downloads go on."
+        raise Ailment(error.reason, cure) from error
+    finally:
+        await renderer.stop()
+    return "every thread is confined"
+
+
+async def proxies(container: TulouContainer) -> str:
+    """Check whose X-Forwarded-For is believed."""
+    settings = container.settings()
+    wide = [proxy for proxy in settings.trusted_proxies or () if _is_wide(proxy)]
+    if wide:
+        raise Ailment(
+            f"TULOU_TRUSTED_PROXIES has {', '.join(wide)}: anybody can choose the address that limits count by.",
+            "Set TULOU_TRUSTED_PROXIES to the addresses or networks of your proxies alone.",
+        )
+    if not settings.trusted_proxies and settings.public_url.startswith("https://"):
+        raise Risk(
+            f"TULOU_PUBLIC_URL is {settings.public_url}, so a proxy ends TLS, and TULOU_TRUSTED_PROXIES names none: all"
+            " clients share the limits of its address.",
+            "Set TULOU_TRUSTED_PROXIES to the proxy's address or network.",
+        )
+    return ", ".join(settings.trusted_proxies or ()) or "none"
+
+
+async def metrics_token(container: TulouContainer) -> str:
+    """Check that monitoring may read `/metrics`."""
+    settings = container.settings()
+    if settings.metrics_token is not None:
+        return "set"
+    if settings.env != "production":
+        return "not set: /metrics is open (fine outside production)"
+    raise Risk(
+        "TULOU_METRICS_TOKEN is not set: /metrics is closed, so nothing can raise an alert.",
+        "Set TULOU_METRICS_TOKEN to 32 random characters, and give it to Prometheus as bearer token.",
+    )
+
+
+async def backups(container: TulouContainer) -> str:
+    """Check how old the latest whole backup is."""
+    settings = container.settings()
+    if settings.backup_place is None:
+        if settings.env != "production":
+            return "no place is set (fine outside production)"
+        raise Risk(
+            "TULOU_BACKUP_PLACE is not set, so nobody knows how old the latest backup is.",
+            "Set TULOU_BACKUP_PLACE to a folder or bucket, and run `tulou backup` each night.",
+        )
+    try:
+        taken = await _latest(settings, settings.backup_place)
+    except (AppError, OSError) as error:
+        raise Ailment(
+            f"{settings.backup_place} (TULOU_BACKUP_PLACE) can't be read ({type(error).__name__}).",
+            "Make that folder or bucket, let this user and its credentials read it, or correct TULOU_BACKUP_PLACE.",
+        ) from error
+    if taken is None:
+        raise Risk(f"{settings.backup_place} has no whole backup.", "Run `tulou backup`.")
+    age = container.clock().now() - taken
+    if age > timedelta(hours=settings.doctor_backup_hours):
+        raise Risk(
+            f"The latest backup in {settings.backup_place} is {age.total_seconds() / 3600:.0f} h old, more than"
+            f" {settings.doctor_backup_hours} (TULOU_DOCTOR_BACKUP_HOURS).",
+            "Run `tulou backup`, and find out why the last one did not run or did not end.",
+        )
+    return f"the latest is {age.total_seconds() / 3600:.1f} h old"
+
+
+async def _latest(settings: Settings, place: str) -> datetime | None:
+    objects = objects_at(settings, place)
+    for name in sorted(await objects.folders(), reverse=True):
+        if _NAMED_BY_TIME.fullmatch(name) and await objects.size(f"{name}/{NAME}") is not None:
+            return datetime.strptime(name, "%Y-%m-%dT%H%M%SZ").replace(tzinfo=UTC)
+    return None
+
+
+def _is_wide(proxy: str) -> bool:
+    return proxy == "*" or ipaddress.ip_network(proxy, strict=False).prefixlen < NARROWEST_PREFIX

@@ -1,0 +1,168 @@
+"""Checks of Redis: whether it answers, keeps hints, takes them, and what the program's user may do."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import Redis
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from bootstrap.container import TulouContainer
+from bootstrap.doctor.ailment import Ailment, Risk
+from bootstrap.doctor.places import Place, causes, place_of, unreachable
+from bootstrap.settings import Settings
+from domains.jobs.gateway.hints import KEY_PREFIX, is_of_wrong_type, reason_of
+from shared.ids import new_id
+
+PATIENCE = 2.0
+"""Seconds that Redis has for each answer."""
+
+_USER = "Give TULOU_REDIS_URL a user of its own: docs/many-machines.md has its line."
+_NO_MODE = "NEITHER-SYNC-NOR-ASYNC"
+"""An argument that FLUSHALL refuses, after rights were checked and before anything is deleted."""
+
+
+def redis_place(settings: Settings) -> Place:
+    """Return where the settings look for Redis."""
+    return place_of("Redis", "TULOU_REDIS_URL", _url_of(settings))
+
+
+async def keeps_hints(container: TulouContainer) -> str:
+    """Check that Redis answers, evicts nothing, and asks for a password."""
+    settings = container.settings()
+    place = redis_place(settings)
+    async with asking(settings) as redis:
+        await redis.ping()
+        policy = (await redis.info("memory")).get("maxmemory_policy")
+    if policy != "noeviction":
+        raise Ailment(
+            f"{place} may drop hints: its maxmemory-policy is {policy}.",
+            "Set it in redis.conf and at once: CONFIG SET maxmemory-policy noeviction.",
+        )
+    if settings.env == "production" and await _lets_anybody_in(_url_of(settings)):
+        raise Ailment(
+            f"{place} lets anybody in without a password.",
+            "Set requirepass in redis.conf, or ACLs without a default user, and put the password into TULOU_REDIS_URL.",
+        )
+    return f"{place}, noeviction"
+
+
+async def takes_hints(container: TulouContainer) -> str:
+    """Write, count and delete a hint as the program does; look at the list of each queue."""
+    settings = container.settings()
+    place, probe = redis_place(settings), f"{KEY_PREFIX}doctor:{new_id()}"
+    async with asking(settings) as redis:
+        try:
+            await redis.lpush(probe, "a hint")
+            await redis.delete(probe)
+        except ResponseError as error:
+            raise _takes_none(place, error) from error
+        spoilt = [queue for queue in container.registry().queues() if await _is_spoilt(redis, queue)]
+    if spoilt:
+        keys = ", ".join(KEY_PREFIX + queue for queue in spoilt)
+        raise Risk(
+            f"{place} has no list at {keys}: hints can't be kept there.",
+            "A running relay deletes these keys. Find out which program wrote them: only Tulou should use them.",
+        )
+    return "written and read"
+
+
+async def may_only_hint(container: TulouContainer) -> str:
+    """Check that the program's user can't empty Redis."""
+    settings = container.settings()
+    async with asking(settings) as redis:
+        try:
+            await redis.execute_command("FLUSHALL", _NO_MODE)  # type: ignore[no-untyped-call]  # redis-py's
+        except NoPermissionError:
+            return "may not empty it"
+        except ResponseError:
+            pass
+    if settings.env != "production":
+        return "may empty it (fine outside production)"
+    raise Risk(f"The program's user at {redis_place(settings)} may run FLUSHALL.", _USER)
+
+
+def _takes_none(place: Place, error: ResponseError) -> Risk:
+    late = "jobs start late, by the database alone"
+    if isinstance(error, OutOfMemoryError):
+        return Risk(
+            f"{place} has no memory left for hints ({reason_of(error)}): {late}.",
+            "Raise maxmemory in redis.conf and at once by CONFIG SET maxmemory, or move other programs' keys out.",
+        )
+    if isinstance(error, ReadOnlyError):
+        return Risk(
+            f"{place} is a read-only replica ({reason_of(error)}): {late}.",
+            "Put the host of the primary into TULOU_REDIS_URL, or promote this one: REPLICAOF NO ONE.",
+        )
+    if isinstance(error, NoPermissionError):
+        return Risk(f"{place} denies its user a command that hints need ({reason_of(error)}): {late}.", _USER)
+    return Risk(f"{place} takes no hints ({reason_of(error)}): {late}.", "Look at Redis' log for that word.")
+
+
+@asynccontextmanager
+async def asking(settings: Settings) -> AsyncIterator[Redis]:
+    """Connect, and name the cause if that fails."""
+    place, url = redis_place(settings), _url_of(settings)
+    try:
+        async with _connected(url) as redis:
+            yield redis
+    except (RedisError, OSError) as error:
+        raise await _refused(place, url, error) from error
+
+
+async def _refused(place: Place, url: str, error: Exception) -> Ailment:
+    user = unquote(urlsplit(url).username or "") or "default"
+    found = list(causes(error))
+    if any(isinstance(each, AuthenticationError) for each in found):
+        return Ailment(
+            f"{place} refuses the password of user {user}.",
+            "Put user and password of redis.conf (requirepass) or of its ACL file into TULOU_REDIS_URL.",
+        )
+    if any(isinstance(each, NoPermissionError) for each in found):
+        return Ailment(f"{place} denies user {user} a command that the program needs.", _USER)
+    if any(isinstance(each, BusyLoadingError) for each in found):
+        return Ailment(f"{place} is loading its data.", "Wait until it has started.")
+    if isinstance(error, ResponseError):
+        return Ailment(f"{place} refuses ({reason_of(error)}).", "Look at Redis' log for that word.")
+    ailment = await unreachable(place)
+    return ailment or Ailment(
+        f"{place} accepts connections and gives no answer of Redis ({type(error).__name__}).",
+        "Check that Redis and no other program listens there, and that rediss:// in TULOU_REDIS_URL is used exactly"
+        " where Redis asks for TLS; restart Redis if it hangs.",
+    )
+
+
+async def _is_spoilt(redis: Redis, queue: str) -> bool:
+    try:
+        await redis.llen(KEY_PREFIX + queue)
+    except ResponseError as error:
+        return is_of_wrong_type(error)
+    return False
+
+
+async def _lets_anybody_in(url: str) -> bool:
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return False
+    stranger = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    try:
+        async with _connected(stranger) as redis:
+            return bool(await redis.ping())
+    except (AuthenticationError, ResponseError):
+        return False
+
+
+def _url_of(settings: Settings) -> str:
+    return settings.redis_url.get_secret_value() if settings.redis_url else ""
+
+
+def _connected(url: str) -> Redis:
+    return Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
