@@ -74,7 +74,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.concurrency = Concurrency(allowances(settings))
     app.state.readiness = health.Readiness()
     app.state.journal = Journal(AccessLog(settings.logs_as))
-    app.state.metrics = metrics.exposition(container, app.state.journal)
+    app.state.metrics = metrics.exposition(app)
     writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))
     writer.install(app)
     for router in routers_of(container):

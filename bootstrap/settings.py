@@ -181,6 +181,10 @@ class Settings(
     database_replica_lag: float = Field(
         2, gt=0, le=60, description="Seconds that a replica may be behind before it is left alone."
     )
+    database_volume: Path | None = Field(
+        None,
+        description="Folder on PostgreSQL's disk, if the API can see one: /metrics then shows the free space there.",
+    )
     migration_lock_wait: float = Field(
         5, gt=0, le=60, description="Seconds that a migration holds up others while it waits for a lock."
     )

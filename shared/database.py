@@ -112,6 +112,10 @@ class Database:
         pools = {"reads": self._readers, "transactions": self._writers}
         return [PoolUsage(name, *pool.usage()) for name, pool in pools.items() if pool is not None]
 
+    def replicas(self) -> list[tuple[str, bool]]:
+        """Return host and port of each replica, and whether reads use it."""
+        return self._replicas.states()
+
     def transaction(self, *, own: bool = False, durable: bool = True) -> AbstractAsyncContextManager[None]:
         """Open a transaction, or join the open one; commit at the end of the outermost block, and wait for the disk.
 

@@ -7,12 +7,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A number, or one for each combination of `labels`. Names of states and kinds, never of people or things."""
+    """A number, or one for each combination of `labels`. Names of states and kinds, never of people or things.
+
+    `is_counter`: it only grows while the process runs, and its name ends with `_total`.
+    """
 
     name: str
     meaning: str
     values: Sequence[tuple[tuple[str, ...], float]]
     labels: tuple[str, ...] = ()
+    is_counter: bool = False
 
 
 class Measures(Protocol):

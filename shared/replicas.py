@@ -46,6 +46,10 @@ class Replicas:
         for replica in self._replicas:
             replica.readers.terminate()
 
+    def states(self) -> list[tuple[str, bool]]:
+        """Return host and port of each, and whether it was in use when it was last looked at."""
+        return [(replica.address, replica.in_use) for replica in self._replicas]
+
     async def run(self, how: str, sql: str, arguments: Sequence[Any]) -> tuple[bool, Any]:
         """Run one statement on a replica; return whether one did, and what it answered."""
         replica = self._next()
@@ -89,8 +93,10 @@ class _Replica:
     def __init__(self, url: str, *, size: int, timeout: float, **options: Any) -> None:
         self.readers: Readers[Any] = Readers(url, size=size, timeout=timeout, **options)
         self.as_of = float("-inf")
-        self._name = urlsplit(url).hostname
-        self._in_use = False
+        parts = urlsplit(url)
+        self._name = parts.hostname
+        self.address = f"{parts.hostname}:{parts.port or 5432}"
+        self.in_use = False
 
     async def look(self, notes: Sequence[tuple[float, int]], lag: float) -> None:
         """Ask it how far it is."""
@@ -105,15 +111,15 @@ class _Replica:
             return
         self.as_of = max((at for at, reached in notes if reached <= position), default=float("-inf"))
         is_fresh = self.as_of > asyncio.get_running_loop().time() - lag
-        if is_fresh and not self._in_use:
+        if is_fresh and not self.in_use:
             logger.info("replica_in_use", host=self._name)
-        if self._in_use and not is_fresh:
+        if self.in_use and not is_fresh:
             logger.warning("replica_left_alone", host=self._name, reason="it is behind")
-        self._in_use = is_fresh
+        self.in_use = is_fresh
 
     def leave_alone(self, reason: str) -> None:
         """Read from others until it was looked at again."""
-        if self._in_use:
+        if self.in_use:
             logger.warning("replica_left_alone", host=self._name, reason=reason)
-        self._in_use = False
+        self.in_use = False
         self.as_of = float("-inf")

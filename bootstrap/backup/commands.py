@@ -6,9 +6,12 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import asyncpg
+
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.keeping import delete_old
 from bootstrap.backup.manifest import Manifest
+from bootstrap.backup.recording import record
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
 from bootstrap.backup.verifying import verify
@@ -30,6 +33,8 @@ def back_up(settings: Settings, place: str | None, *, with_files: bool) -> bool:
         sys.stderr.write(
             f"Not in the backup: the store has lost {key}, or it has other bytes than were stored.\n"
         )
+    if not absent:
+        _record(settings, manifest)
     if settings.backup_place and settings.backup_keep and not is_named and not absent:
         for name in _done(delete_old(settings, settings.backup_place, keep=settings.backup_keep)):
             _say(f"Deleted {name}: {settings.backup_keep} newer ones are kept.")
@@ -53,6 +58,16 @@ def _new_place(settings: Settings) -> str:
     if settings.backup_place is None:
         stop("Name a place for the backup, or set TULOU_BACKUP_PLACE.")
     return f"{settings.backup_place.rstrip('/')}/{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
+
+
+def _record(settings: Settings, manifest: Manifest) -> None:
+    """Let monitoring know the backup; a backup that can't be recorded is whole all the same."""
+    try:
+        run(record(settings, manifest.taken_at))
+    except (asyncpg.PostgresError, OSError) as error:
+        sys.stderr.write(
+            f"The database could not record this backup, so its age is wrong in the metrics: {error}\n"
+        )
 
 
 def _told_of(manifest: Manifest) -> str:

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+Values = Iterable[tuple[Sequence[str], float]]
 
 
 class Source(Protocol):
@@ -23,11 +25,17 @@ class Source(Protocol):
         ...
 
 
-def gauge(
-    name: str, meaning: str, labels: Sequence[str], values: Iterable[tuple[Sequence[str], float]]
-) -> GaugeMetricFamily:
+def gauge(name: str, meaning: str, labels: Sequence[str], values: Values) -> GaugeMetricFamily:
     """Return a family of numbers that go up and down, one for each combination of labels."""
     family = GaugeMetricFamily(name, meaning, labels=labels)
+    for of, value in values:
+        family.add_metric(of, value)
+    return family
+
+
+def counter(name: str, meaning: str, labels: Sequence[str], values: Values) -> CounterMetricFamily:
+    """Return a family of numbers that only grow; Prometheus shows each name with `_total` at its end."""
+    family = CounterMetricFamily(name, meaning, labels=labels)
     for of, value in values:
         family.add_metric(of, value)
     return family

@@ -83,6 +83,7 @@ class JobMetrics:
             ["queue"],
             [([row.queue], row.workers) for row in queues],
         )
+        yield gauge("tulou_relays", "Relays that were heard of within 35 seconds.", [], [([], load.relays)])
         yield gauge(
             "tulou_jobs_failed",
             "Jobs that failed within the last 24 hours and were not started again.",

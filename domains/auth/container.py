@@ -27,6 +27,7 @@ from domains.auth.service.foundation import Foundation
 from domains.auth.service.housekeeping import Housekeeping
 from domains.auth.service.limits import Limits
 from domains.auth.service.mails import MailService
+from domains.auth.service.measuring import AuthMeasures
 from domains.auth.service.passwords import PasswordCheck, PasswordService
 from domains.auth.service.recovery import AccountRecovery
 from domains.auth.service.registration import RegistrationService
@@ -135,4 +136,5 @@ class AuthContainer(containers.DeclarativeContainer):
         ]
     )
     tasks = providers.Object(tasks_module)
+    measures = providers.ThreadSafeSingleton(AuthMeasures, trail, limits)
     templates = providers.Object(Path(__file__).parent / "templates")

@@ -133,6 +133,7 @@ def _counted(*, is_open: bool) -> Any:
             col(Email.status).label("status"),
             literal_column("true" if is_open else "false", Boolean).label("is_open"),
             func.count().label("number"),
+            func.extract("epoch", func.now() - func.min(col(Email.created_at))).label("oldest"),
         )
         .where(*([_OPEN] if is_open else [~_OPEN, lately]))
         .group_by(col(Email.status))

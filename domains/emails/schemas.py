@@ -18,11 +18,12 @@ class DeliverEmail(BaseModel):
 
 
 class StatusCount(Row):
-    """How many mails are in a state; `is_open`: it isn't their last."""
+    """How many mails are in a state, and the age of the oldest in seconds; `is_open`: it isn't their last state."""
 
     status: EmailStatus
     is_open: bool
     number: int
+    oldest: float
 
 
 class NumberRow(Row):

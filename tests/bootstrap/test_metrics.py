@@ -14,14 +14,11 @@ from pydantic import SecretStr
 
 from bootstrap.api import create_api
 from bootstrap.compose import compose
-from bootstrap.observation.families import gauge
 from bootstrap.observation.job_metrics import JobMetrics
-from bootstrap.observation.metrics import Exposition
 from domains.jobs.models import JobState
 from domains.jobs.repository.durations import Ended
 from domains.jobs.repository.reports import CrashCount
 from domains.jobs.service.operations import Load, QueueStatistics
-from shared.errors import DatabaseUnavailable
 
 TOKEN = "a token for prometheus alone"
 
@@ -34,7 +31,7 @@ class Operations:
         self.queues = [QueueStatistics(queue="mail", queued=3, oldest_due_seconds=12.5, workers=2)]
 
     async def load(self) -> Load:
-        return Load(queues=self.queues, failed_by_kind={'a "kind"': 4}, relay_lag_seconds=1.5)
+        return Load(queues=self.queues, failed_by_kind={'a "kind"': 4}, relay_lag_seconds=1.5, relays=2)
 
     async def crashes(self, since: Any) -> CrashCount:
         return CrashCount(number=self.crashed if since else 0, until=datetime.now(UTC))
@@ -51,30 +48,6 @@ class Durations:
 
     async def ended(self, *, since: datetime, until: datetime, bounds: Any) -> list[Ended]:
         return self.rows
-
-
-class Own(Collector):
-    """A process that knows nothing of itself."""
-
-    def collect(self) -> Any:
-        return []
-
-
-class Source:
-    """Counts how often it is asked, and may be away."""
-
-    fresh_for = 60.0
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.away = False
-
-    async def read(self) -> Any:
-        self.asked += 1
-        await asyncio.sleep(0)
-        if self.away:
-            raise DatabaseUnavailable
-        return [gauge("things", "Things.", [], [([], self.asked)])]
 
 
 def samples(text: bytes | str) -> dict[tuple[str, ...], float]:
@@ -119,6 +92,7 @@ async def test_every_number_of_jobs_has_its_metric() -> None:
         ("tulou_workers", "mail"): 2,
         ("tulou_jobs_failed", 'a "kind"'): 4,
         ("tulou_relay_lag_seconds",): 1.5,
+        ("tulou_relays",): 2,
         ("tulou_jobs_leases_expired_total",): 0,
     }
 
@@ -146,23 +120,6 @@ async def test_expired_leases_only_ever_grow() -> None:
     for operations.crashed in (5, 2, 0, 1):
         seen.append((await found_by(metrics))["tulou_jobs_leases_expired_total",])
     assert seen == [0, 2, 2, 3]
-
-
-async def test_many_scrapes_ask_the_database_once() -> None:
-    source = Source()
-    exposition = Exposition(Own(), {"things": source})
-    answers = await asyncio.gather(*(exposition.text() for _ in range(20)))
-    assert source.asked == 1
-    assert len(set(answers)) == 1
-
-
-async def test_numbers_that_cannot_be_read_are_missing_and_said_to_be() -> None:
-    source = Source()
-    exposition = Exposition(Own(), {"things": source})
-    await exposition.text()
-    source.away = True
-    exposition._kept["things"]._fresh_until = 0
-    assert samples(await exposition.text()) == {("tulou_metrics_up", "things"): 0}
 
 
 async def test_metrics_are_served_for_every_queue_and_hold_nobodys_data(client, user, work_off) -> None:

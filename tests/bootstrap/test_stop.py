@@ -9,13 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
-import psutil
 import pytest
 
 from bootstrap.embedded.valkey import EmbeddedValkey
+from tests.frozen import frozen
 from tests.people import People, Person
 from tests.programs import Program, free_port
 from tests.security.conftest import Live
@@ -56,40 +55,6 @@ def serving(servers, settings, valkey: EmbeddedValkey) -> Iterator[Callable[...,
     yield start
     for program in started:
         program.stop(seconds=0)
-
-
-@contextlib.contextmanager
-def frozen(*urls: str) -> Iterator[None]:
-    """Let the servers that listen there take connections and answer nothing (SIGSTOP)."""
-    ports = {urlsplit(url).port for url in urls}
-    listening = [server for server in psutil.Process().children(recursive=True) if ports_of(server) & ports]
-    assert len(listening) >= len(ports)
-    stopped: list[psutil.Process] = []
-    try:
-        while family := with_their_children(listening) - set(
-            stopped
-        ):  # it has children while it is being stopped
-            for process in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.suspend()
-                stopped.append(process)
-        yield
-    finally:
-        for process in stopped:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()
-
-
-def ports_of(process: psutil.Process) -> set[int]:
-    """Return the ports on which it listens; none if it has ended meanwhile."""
-    try:
-        return {held.laddr.port for held in process.net_connections("tcp") if held.status == "LISTEN"}
-    except psutil.NoSuchProcess:
-        return set()
-
-
-def with_their_children(processes: list[psutil.Process]) -> set[psutil.Process]:
-    return {*processes, *(child for process in processes for child in process.children(recursive=True))}
 
 
 async def seconds_to_stop(live: Live, *, most: float) -> float:

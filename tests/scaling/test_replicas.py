@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -42,7 +43,7 @@ class Pair:
         async with running(own) as installation:
             admin = await installation.people.administrator()
             (replica,) = installation.container.database()._replicas._replicas
-            await until(lambda: asyncio.sleep(0, replica._in_use))
+            await until(lambda: asyncio.sleep(0, replica.in_use))
             yield installation, admin
 
     async def on_replica(self, sql: str):
@@ -125,16 +126,16 @@ async def test_a_replica_that_is_too_far_behind_is_left_alone_until_it_has_caugh
         assert await pair.on_replica("SELECT pg_is_wal_replay_paused()"), "read on the primary, then"
         await pair.go_on()
         (replica,) = installation.container.database()._replicas._replicas
-        await until(lambda: asyncio.sleep(0, replica._in_use))
+        await until(lambda: asyncio.sleep(0, replica.in_use))
 
 
 async def test_a_quiet_primary_makes_no_replica_old(pair: Pair) -> None:
     async with pair.installed(lag=0.2) as (installation, _):
         (replica,) = installation.container.database()._replicas._replicas
-        await until(lambda: asyncio.sleep(0, replica._in_use))
+        await until(lambda: asyncio.sleep(0, replica.in_use))
         first = replica.as_of
         await until(lambda: asyncio.sleep(0, replica.as_of > first + 0.4))
-        assert replica._in_use
+        assert replica.in_use
 
 
 async def test_a_replica_that_is_away_costs_no_request(pair: Pair) -> None:
@@ -144,6 +145,9 @@ async def test_a_replica_that_is_away_costs_no_request(pair: Pair) -> None:
         try:
             assert await is_listed(installation, admin, admin.email)
             assert await is_listed(installation, admin, admin.email)
+            address = urlsplit(pair.replica.url).netloc.rpartition("@")[2]
+            metrics = (await installation.client.get("/metrics")).text
+            assert f'tulou_dependency_up{{name="replica {address}"}} 0.0' in metrics
         finally:
             await asyncio.to_thread(pair.replica.start)
 
@@ -155,4 +159,4 @@ async def test_a_primary_in_a_replicas_place_is_never_one(pair: Pair) -> None:
         (replica,) = installation.container.database()._replicas._replicas
         await until(lambda: asyncio.sleep(0, replica.readers._open))
         assert await is_listed(installation, admin, admin.email)
-        assert not replica._in_use
+        assert not replica.in_use

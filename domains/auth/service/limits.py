@@ -1,5 +1,6 @@
 """Limits on guessing and on mails. Attempts are counted before the secret is checked; a refusal undoes no count."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -73,6 +74,8 @@ class Limits:
         self.settings = settings
         self.transaction = transaction
         self.clock = clock
+        self.refused: Counter[AttemptKind] = Counter()
+        """How many attempts this process has refused, by the limit that was exceeded."""
         self._turns = Turns(waiting=settings.auth_login_waiting, seconds=settings.auth_login_wait)
 
     @asynccontextmanager
@@ -181,7 +184,7 @@ class Limits:
                 )
                 if limit.is_exceeded(row):
                     break
-        limit.check(row, now)
+        self._check(limit, row, now)
 
     async def _refuse_if_exceeded(self, limits: Sequence[_Limit]) -> None:
         """Refuse what these counters have refused in this window before, without counting it."""
@@ -189,7 +192,11 @@ class Limits:
         rows = [(limit, await self.attempts.find(limit.kind, self._key(limit), now)) for limit in limits]
         for limit, row in rows:
             if row is not None:
-                limit.check(row, now)
+                self._check(limit, row, now)
+
+    def _check(self, limit: _Limit, row: AttemptsRow, now: datetime) -> None:
+        self.refused[limit.kind] += limit.is_exceeded(row)
+        limit.check(row, now)
 
     def _of_login(self, username: str, visitor: Visitor, *, is_known: bool) -> LoginAttempt:
         account = self._of_pair(username, visitor) if is_known else self._of_address(username)

@@ -1,5 +1,6 @@
 """The trail of security events: who did what from where, kept also when the account is gone."""
 
+from collections import Counter
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,8 @@ class Trail:
     def __init__(self, events: EventRepository, *, clock: Clock) -> None:
         self.events = events
         self.clock = clock
+        self.recorded: Counter[SecurityEventKind] = Counter()
+        """How many events of each kind this process has written."""
 
     async def record(
         self,
@@ -44,8 +47,9 @@ class Trail:
                 created_at=self.clock.now(),
             )
         )
-        told = partial(
-            logger.info, "security_event", kind=event.value, user_id=str(user_id) if user_id else None
-        )
         # Only after the commit: an event that is rolled back must not be logged.
-        after_commit(told)
+        after_commit(partial(self._tell, event, user_id))
+
+    def _tell(self, event: SecurityEventKind, user_id: UUID | None) -> None:
+        self.recorded[event] += 1
+        logger.info("security_event", kind=event.value, user_id=str(user_id) if user_id else None)

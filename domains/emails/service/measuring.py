@@ -31,12 +31,19 @@ class EmailMeasures:
         """Return how many mails there are by state."""
         counts = await self._emails.counts()
         found = {count.status: count.number for count in counts}
+        oldest = {count.status: count.oldest for count in counts}
         open_ones = {EmailStatus(count.status) for count in counts if count.is_open} | _ALWAYS_SHOWN
         return [
             Measure(
                 "tulou_mails",
                 "Mails that wait, are being sent, or that somebody has to decide about.",
                 [((status,), found.get(status, 0)) for status in sorted(open_ones)],
+                ("state",),
+            ),
+            Measure(
+                "tulou_mails_oldest_seconds",
+                "Age of the oldest mail in a state that is not its last; 0 if there is none.",
+                [((status,), oldest.get(status, 0)) for status in sorted(open_ones)],
                 ("state",),
             ),
             Measure(

@@ -151,9 +151,10 @@ _THROUGHPUT = Statement(
     QueueThroughput,
 )
 
+_alive = col(Worker.heartbeat_at) > now - bindparam("silence", type_=Interval())
 _serving = (
     select(func.unnest(func.string_to_array(Worker.queues, ",")).label("queue"))
-    .where(col(Worker.heartbeat_at) > now - bindparam("silence", type_=Interval()))
+    .where(_alive)
     .subquery("serving")
 )
 _tallies = union_all(
@@ -163,6 +164,9 @@ _tallies = union_all(
     .where(_failed, col(Job.finished_at) > now - _day)
     .group_by(col(Job.kind)),
     select(literal_column("'workers'"), _serving.c.queue, func.count()).group_by(_serving.c.queue),
+    select(literal_column("'relays'"), literal_column("''"), func.count()).where(
+        col(Worker.queues) == literal_column("''"), _alive
+    ),
 ).subquery("tallies")
 _TALLY = Statement(select(_tallies), Tally)
 
@@ -237,7 +241,7 @@ class OperationsRepository(Repository):
         return await self.database.fetch_all(_THROUGHPUT)
 
     async def tally(self) -> list[Tally]:
-        """Count the failed jobs of the last 24 hours by kind, and the workers by queue."""
+        """Count the failed jobs of the last 24 hours by kind, the workers by queue, and the relays."""
         return await self.database.fetch_all(_TALLY, silence=SILENT_AFTER)
 
     async def crashes(

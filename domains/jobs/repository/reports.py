@@ -75,9 +75,12 @@ class QueueThroughput(Row):
 
 
 class Tally(Row):
-    """How many jobs of the kind `label` failed within 24 hours, or how many workers serve the queue `label`."""
+    """How many jobs of the kind `label` failed within 24 hours, or how many workers serve the queue `label`.
 
-    what: Literal["failed", "workers"]
+    A relay is a worker that serves no queue.
+    """
+
+    what: Literal["failed", "workers", "relays"]
     label: str
     number: int
 

@@ -58,11 +58,13 @@ class Load(Row):
     """How much there is to do, who does it, and what went wrong within 24 hours.
 
     `relay_lag_seconds`: how long the relay has left something undone that it should do within a second.
+    `relays`: how many were heard of within 35 seconds.
     """
 
     queues: list[QueueStatistics]
     failed_by_kind: dict[str, int]
     relay_lag_seconds: float
+    relays: int = 0
 
 
 class Statistics(Load):
@@ -176,6 +178,7 @@ class OperationsService:
             queues=list(queues.values()),
             failed_by_kind={tally.label: tally.number for tally in tallies if tally.what == "failed"},
             relay_lag_seconds=relay_lag(loads, window=self._window),
+            relays=sum(tally.number for tally in tallies if tally.what == "relays"),
         )
 
     async def statistics(self) -> Statistics:

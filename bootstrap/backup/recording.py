@@ -1,0 +1,21 @@
+"""Recording that a whole backup was taken."""
+
+from datetime import datetime
+
+from bootstrap.backup.recorded import comment_on
+from bootstrap.backup.saving import owner_url
+from bootstrap.backup.tables import connect
+from bootstrap.settings import Settings
+
+
+async def record(settings: Settings, moment: datetime) -> None:
+    """Write down that a whole backup was taken at this moment.
+
+    Raises:
+        PostgresError, OSError: it can't be written down.
+    """
+    connection = await connect(owner_url(settings), name="tulou-backup")
+    try:
+        await connection.execute(comment_on(moment))
+    finally:
+        connection.terminate()

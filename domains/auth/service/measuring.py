@@ -1,0 +1,37 @@
+"""What this process has seen of attacks on accounts, for monitoring."""
+
+from collections.abc import Sequence
+
+from domains.auth.models import AttemptKind, SecurityEventKind
+from domains.auth.service.limits import Limits
+from domains.auth.service.trail import Trail
+from shared.measures import Measure
+
+
+class AuthMeasures:
+    """Implements `shared.measures.Measures`."""
+
+    fresh_for = 0.0
+
+    def __init__(self, trail: Trail, limits: Limits) -> None:
+        self._trail = trail
+        self._limits = limits
+
+    async def measure(self) -> Sequence[Measure]:
+        """Return the counters of this process."""
+        return [
+            Measure(
+                "tulou_security_events_total",
+                "Security events that this process has written.",
+                [((kind.value,), self._trail.recorded[kind]) for kind in SecurityEventKind],
+                ("event",),
+                is_counter=True,
+            ),
+            Measure(
+                "tulou_attempts_refused_total",
+                "Attempts that this process has refused, because a limit on guessing or on mails was exceeded.",
+                [((kind.value,), self._limits.refused[kind]) for kind in AttemptKind],
+                ("limit",),
+                is_counter=True,
+            ),
+        ]

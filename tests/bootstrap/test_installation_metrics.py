@@ -1,0 +1,118 @@
+"""What /metrics tells of backups, disks, mails and attacks, on an installation of its own."""
+
+import asyncio
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from bootstrap.backup.commands import back_up
+from bootstrap.backup.recording import record
+from bootstrap.migrate import migrate
+from bootstrap.observation.disks import folders_of
+from tests.bootstrap.test_metrics import samples
+from tests.installations import Installation, running, settings_of_its_own
+
+
+@pytest.fixture
+async def own(settings, servers, tmp_path):
+    """Settings of a database and a data folder of its own."""
+    made = await settings_of_its_own(settings, servers.superuser_url, tmp_path / "data")
+    await asyncio.to_thread(migrate, made)
+    return made
+
+
+async def found_at(installation: Installation) -> dict[tuple[str, ...], float]:
+    return samples((await installation.client.get("/metrics")).text)
+
+
+async def test_the_age_of_the_last_backup(own, tmp_path, capsys) -> None:
+    async with running(own) as installation:
+        assert ("tulou_backup_age_seconds",) not in await found_at(installation)
+    await asyncio.to_thread(back_up, own, str(tmp_path / "backup"), with_files=True)
+    assert "could not record" not in capsys.readouterr().err
+    async with running(own) as installation:
+        assert 0 <= (await found_at(installation))["tulou_backup_age_seconds",] < 600
+    await record(own, datetime.now(UTC) - timedelta(days=3))
+    async with running(own) as installation:
+        assert (await found_at(installation))["tulou_backup_age_seconds",] == pytest.approx(
+            3 * 86_400, abs=600
+        )
+
+
+async def test_a_comment_of_somebody_else_is_no_backup(own) -> None:
+    connection = await asyncpg.connect(own.database_owner_url.get_secret_value())
+    for comment in ("a note", "The last whole backup was taken at noon"):
+        await connection.execute(f"COMMENT ON COLUMN alembic_version.version_num IS '{comment}'")
+        async with running(own) as installation:
+            assert ("tulou_backup_age_seconds",) not in await found_at(installation)
+    await connection.close()
+
+
+async def test_a_backup_that_cannot_be_recorded_is_whole_all_the_same(
+    own, tmp_path, monkeypatch, capsys
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise asyncpg.InsufficientPrivilegeError("must be owner of table alembic_version")
+
+    monkeypatch.setattr("bootstrap.backup.commands.record", refuse)
+    assert await asyncio.to_thread(back_up, own, str(tmp_path / "backup"), with_files=True)
+    assert "must be owner" in capsys.readouterr().err
+
+
+async def test_room_on_disks(own, tmp_path) -> None:
+    (tmp_path / "store").mkdir()
+    places = {"files_store_url": f"file://{tmp_path / 'store'}", "database_volume": tmp_path}
+    async with running(own.model_copy(update=places)) as installation:
+        found = await found_at(installation)
+    usage = shutil.disk_usage(tmp_path)
+    for disk in ("data", "store", "database"):
+        assert found["tulou_disk_size_bytes", disk] == usage.total
+        assert 0 < found["tulou_disk_free_bytes", disk] <= usage.total
+
+
+async def test_a_folder_that_is_not_there_has_no_room(own) -> None:
+    assert folders_of(own) == {"data": own.data_dir}
+    async with running(own.model_copy(update={"database_volume": Path("/nowhere/at/all")})) as installation:
+        found = await found_at(installation)
+    assert ("tulou_disk_free_bytes", "database") not in found
+    assert found["tulou_metrics_up", "disks"] == 1
+
+
+async def test_the_connections_and_the_size_of_postgresql(own) -> None:
+    async with running(own) as installation:
+        found = await found_at(installation)
+    assert 1 <= found["tulou_postgres_connections",] < found["tulou_postgres_connections_limit",]
+    assert found["tulou_postgres_bytes",] > 1 << 20
+
+
+async def test_mails_that_wait_grow_old(own, servers) -> None:
+    away = own.model_copy(update={"emails_smtp_url": SecretStr("smtp://127.0.0.1:9?starttls=off")})
+    async with running(away) as installation:
+        assert (await found_at(installation))["tulou_mails_oldest_seconds", "queued"] == 0
+        await installation.people.register()
+        await installation.work_off()
+        connection = await asyncpg.connect(own.database_owner_url.get_secret_value())
+        assert await connection.fetchval("SELECT count(*) FROM emails.emails WHERE status = 'queued'")
+        await connection.execute("UPDATE emails.emails SET created_at = created_at - interval '20 minutes'")
+        await connection.close()
+    async with running(away) as installation:
+        assert (await found_at(installation))["tulou_mails_oldest_seconds", "queued"] >= 1200
+
+
+async def test_failed_and_refused_sign_ins_are_counted(own) -> None:
+    async with running(own.model_copy(update={"auth_login_limit": 3})) as installation:
+        person = await installation.people.register()
+        form = {"grant_type": "password", "username": "nobody@example.com", "password": "wrong enough 1"}
+        answers = [await installation.client.post("/v1/auth/token", data=form) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [400, 400, 400, 429, 429]
+        text = (await installation.client.get("/metrics")).text
+    found = samples(text)
+    assert found["tulou_security_events_total", "login_failed"] == 3
+    assert found["tulou_security_events_total", "login_succeeded"] == 1
+    assert found["tulou_attempts_refused_total", "login_address"] == 2
+    assert "# TYPE tulou_security_events_total counter" in text
+    assert person.email not in text
