@@ -1,16 +1,21 @@
-"""The dashboard and the alerts speak of metrics that exist, with labels that they have."""
+"""Dashboard, alerts and pages speak of metrics that exist, with labels that they have, and of each other."""
 
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
-DOCS = Path(__file__).parents[2] / "docs" / "observability.md"
+from tests.drill.prometheus import rules
+from tests.drill.promql import evaluate
+from tests.drill.samples import Samples, scraped
+
+PROJECT = Path(__file__).parents[2]
+DASHBOARD = PROJECT / "deploy" / "observability" / "dashboard.json"
+DOCS = PROJECT / "docs" / "observability.md"
+RUNBOOKS = PROJECT / "docs" / "runbooks"
+SECTIONS = ["What users feel", "Limit the damage", "Find the cause", "How to know that it is over"]
 _METRIC = re.compile(r"\b(?:tulou|process|python)_[a-z_]+\b")
 _WITH_LABELS = re.compile(r"\b((?:tulou|process)_[a-z_]+)\{([^}]*)\}")
 _GIVEN_BY_PROMETHEUS = {"job", "instance"}
@@ -18,25 +23,25 @@ _SUFFIXES = ("_bucket", "_count", "_sum", "_total")
 
 
 def dashboard_expressions() -> list[str]:
-    panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+    panels = json.loads(DASHBOARD.read_text())["panels"]
     return [target["expr"] for panel in panels for target in panel.get("targets", [])]
 
 
-def alerts() -> list[dict[str, Any]]:
-    groups = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+@pytest.fixture
+async def exposed(client, user, work_off) -> str:
+    """What /metrics shows."""
+    await work_off()
+    return (await client.get("/metrics")).text
 
 
 @pytest.fixture
-async def labels(client, user, work_off) -> dict[str, set[str]]:
+def labels(exposed: str) -> dict[str, set[str]]:
     """Each metric that is shown, and the labels that it has."""
-    await work_off()
-    text = (await client.get("/metrics")).text
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(exposed):
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
-    declared = re.findall(r"^# TYPE (\S+) (\S+)", text, re.MULTILINE)
+    declared = re.findall(r"^# TYPE (\S+) (\S+)", exposed, re.MULTILINE)
     for name, kind in declared:
         for shown in [f"{name}{suffix}" for suffix in _SUFFIXES[:3]] if kind == "histogram" else [name]:
             found.setdefault(shown, {"kind", "state", "le"} if "_job_" in name else {"kind", "state"})
@@ -63,7 +68,7 @@ async def test_the_dashboard_speaks_of_what_there_is(labels) -> None:
 
 
 async def test_the_alerts_speak_of_what_there_is(labels) -> None:
-    assert unknown([rule["expr"] for rule in alerts()], labels) == []
+    assert unknown([rule.expression for rule in rules().values()], labels) == []
 
 
 async def test_a_metric_that_is_gone_would_be_noticed(labels) -> None:
@@ -71,13 +76,20 @@ async def test_a_metric_that_is_gone_would_be_noticed(labels) -> None:
     assert len(unknown(wrong, labels)) == 3
 
 
-async def test_the_page_tells_of_each_metric_and_each_alert(labels) -> None:
+async def test_each_alert_can_be_evaluated(exposed: str) -> None:
+    samples = Samples()
+    for at in (0.0, 30.0):
+        samples.add(at, scraped(exposed, job="tulou", instance="one"))
+    for rule in rules().values():
+        assert isinstance(evaluate(rule.expression, samples), dict), rule.name
+
+
+async def test_the_page_tells_of_each_metric(labels) -> None:
     page = DOCS.read_text()
     ours = {
         re.sub(rf"({'|'.join(_SUFFIXES[:3])})$", "", name) for name in labels if name.startswith("tulou_")
     }
     assert sorted(name for name in ours if f"`{name}" not in page) == []
-    assert [rule["alert"] for rule in alerts() if rule["alert"] not in page] == []
     assert sorted(
         name for name in set(_METRIC.findall(page)) - labels.keys() if name.startswith("tulou_")
     ) == [
@@ -86,7 +98,32 @@ async def test_the_page_tells_of_each_metric_and_each_alert(labels) -> None:
     ]
 
 
-def test_each_alert_says_what_is_wrong_and_how_bad() -> None:
-    for rule in alerts():
-        assert rule["labels"]["severity"] in {"page", "ticket"}
-        assert rule["annotations"]["summary"].endswith(".")
+async def test_the_runbooks_speak_of_metrics_that_there_are(labels) -> None:
+    for path in RUNBOOKS.glob("*.md"):
+        named = {name for name in _METRIC.findall(path.read_text()) if name.startswith("tulou_")}
+        assert named - labels.keys() == set(), path.name
+
+
+def test_each_alert_says_what_is_wrong_how_bad_it_is_and_where_its_page_is() -> None:
+    for rule in rules().values():
+        assert rule.severity in {"page", "ticket"}
+        assert rule.summary.endswith(".")
+        assert rule.runbook == f"https://example.com/tulou/docs/runbooks/{rule.name}.md"
+
+
+def test_each_alert_has_its_page_and_each_page_its_alert() -> None:
+    pages = {path.stem for path in RUNBOOKS.glob("*.md")} - {"README"}
+    assert pages == set(rules())
+    index = re.findall(
+        r"^\| \[(\w+)\]\(\1\.md\) \| (\w+) \|$", (RUNBOOKS / "README.md").read_text(), re.MULTILINE
+    )
+    assert index == [(rule.name, rule.severity) for rule in rules().values()]
+
+
+@pytest.mark.parametrize("name", list(rules()))
+def test_a_page_says_what_users_feel_what_to_do_where_to_look_and_when_it_is_over(name: str) -> None:
+    page = (RUNBOOKS / f"{name}.md").read_text()
+    assert re.findall(r"^# (.*)$", page, re.MULTILINE) == [name]
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == SECTIONS
+    _, *sections = re.split(r"^## .*\n", page, flags=re.MULTILINE)
+    assert all(section.strip() for section in sections)

@@ -13,7 +13,14 @@ from bootstrap.cli import app
 from tests.deployment.examples import compose_services
 
 PROJECT = Path(__file__).parents[2]
-PAGES = sorted([*(PROJECT / "docs").glob("*.md"), PROJECT / "README.md", PROJECT / "CONTRIBUTING.md"])
+PAGES = sorted(
+    [
+        *(PROJECT / "docs").glob("*.md"),
+        *(PROJECT / "docs" / "runbooks").glob("*.md"),
+        PROJECT / "README.md",
+        PROJECT / "CONTRIBUTING.md",
+    ]
+)
 SERVICES = compose_services()
 TULOU: Any = typer.main.get_command(app)
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -136,7 +143,10 @@ def test_a_command_that_is_wrong_would_be_found(line: str) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_service_that_a_page_names_to_compose_is_one(path: Path) -> None:
     text = path.read_text()
-    named = re.findall(r"docker compose (?:exec|stop|restart|start)((?: +[a-z][a-z-]*)+)", text)
-    stopped = {name for found in named for name in found.split() if not name.startswith("tulou")}
+    entered = set(re.findall(r"docker compose exec ([a-z-]+)", text))
+    told = re.findall(
+        r"docker compose (?:stop|restart|start|logs(?: --since \w+)?)((?: +[a-z][a-z-]*)+)", text
+    )
+    named = {name for found in told for name in found.split()}
     scaled = set(re.findall(r"--scale ([a-z-]+)=", text))
-    assert (stopped | scaled) - set(SERVICES) - {"create-admin", "doctor", "psql"} == set()
+    assert (entered | named | scaled) - set(SERVICES) == set()

@@ -27,6 +27,7 @@ class MailOrder(BaseModel):
     """A mail to accept."""
 
     to: str
+    to_name: str | None = None
     when_uncertain: WhenUncertain = WhenUncertain.HOLD
 
 
@@ -60,6 +61,7 @@ async def accept_mail(order: MailOrder, request: Request) -> Accepted:
         OutgoingMail(
             template="auth/password_changed",
             to=order.to,
+            to_name=order.to_name,
             variables={"name": None, "forgot_url": "http://127.0.0.1/"},
             when_uncertain=order.when_uncertain,
         )
