@@ -17,6 +17,7 @@ from bootstrap.container import TulouContainer, domains_of, offers, purpose_of, 
 from bootstrap.documentation.pages import install_documentation
 from bootstrap.observation import metrics
 from bootstrap.observation.processes import check_observation, observed
+from bootstrap.personal_rates import PersonalRates
 from bootstrap.proxies import believe_proxies
 from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
@@ -160,7 +161,7 @@ async def _close(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
-    """Compare the counts of requests with those of the other processes meanwhile."""
+    """Compare the counts of requests with those of the other processes meanwhile, and learn who has other limits."""
     if app.state.rate_limits is None:
         yield
         return
@@ -170,12 +171,15 @@ async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         interval=settings.rate_limit_settle,
         callers=settings.rate_limit_callers,
     )
-    task = asyncio.create_task(exchange.run())
+    container: TulouContainer = app.state.container
+    rates = PersonalRates(app.state.rate_limits, container.auth.allowance_book().requests)
+    tasks = [asyncio.create_task(exchange.run()), asyncio.create_task(rates.run())]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task], timeout=1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=1)
 
 
 def _methods_at(container: TulouContainer) -> Callable[[str], set[str]]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bootstrap import operators
+from bootstrap.administration import limits, mails, users
 from bootstrap.configuration import load_settings
 from bootstrap.garbage import loading
 from bootstrap.scaffold import commands as scaffold
@@ -239,6 +240,9 @@ def domains(
 
 
 app.add_typer(operators.jobs, name="jobs")
+app.add_typer(limits.limits, name="limits")
+app.add_typer(mails.mails, name="mails")
+app.add_typer(users.users, name="users")
 app.add_typer(scaffold.new, name="new")
 app.add_typer(scaffold.remove, name="remove")
 app.add_typer(scaffold.rename, name="rename")

@@ -59,6 +59,21 @@ def _account_lock(container: Any) -> Any:
     return lock
 
 
+def _audit_trail(container: Any) -> Any:
+    (trail,) = offers(container, "audit_trail").values()
+    return trail
+
+
+def _quotas(container: Any) -> Any:
+    (quotas,) = offers(container, "quotas").values()
+    return quotas
+
+
+def _standings(container: Any) -> Any:
+    (standings,) = offers(container, "standings").values()
+    return standings
+
+
 def _templates(container: Any) -> dict[str, Any]:
     return offers(container, "templates")
 
@@ -89,6 +104,9 @@ class TulouContainer(DeclarativeContainer):
     urls = Callable(_resource_urls, __self__)
     personal_data = Callable(_personal_data, __self__)
     account_lock = Callable(_account_lock, __self__)
+    audit_trail = Callable(_audit_trail, __self__)
+    quotas = Callable(_quotas, __self__)
+    standings = Callable(_standings, __self__)
     template_folders = Callable(_templates, __self__)
 
     idempotency = Container(
@@ -119,6 +137,7 @@ class TulouContainer(DeclarativeContainer):
         outbox=jobs.outbox,
         accounts=account_lock,
         jobs=jobs.service,
+        quotas=quotas,
         data_dir=settings.provided.data_dir,
     )
     emails = Container(
@@ -132,6 +151,7 @@ class TulouContainer(DeclarativeContainer):
         template_folders=template_folders,
         mail_keys=settings.provided.plain_mail_keys,
         public_url=settings.provided.public_url,
+        audit=audit_trail,
     )
     users = Container(
         UsersContainer,
@@ -139,6 +159,7 @@ class TulouContainer(DeclarativeContainer):
         database=database,
         transaction=database.provided.transaction,
         clock=clock,
+        standings=standings,
     )
     auth = Container(
         AuthContainer,

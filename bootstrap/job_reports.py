@@ -1,33 +1,25 @@
 """What operators are shown of jobs: tables for people, JSON for scripts."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
+from rich.table import Column
 
+from bootstrap.tables import moment_of, print_json, print_table
 from domains.jobs.repository.operations import SILENT_AFTER
 from domains.jobs.repository.reports import AttemptRow, JobReport, WorkerRow
 from domains.jobs.schemas import JobRow
 from domains.jobs.service.operations import Answer, QueueStatistics, Statistics
 
-WIDTH_OF_PIPES = 200
-"""Columns of a table that goes into a file or to another program: nothing is cut off there."""
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"))
 
 
 def print_jobs(jobs: Sequence[JobRow], *, as_json: bool) -> None:
     """Print one line for each job."""
     if as_json:
-        _print_json(
-            [{"status": job.status, **job.model_dump(mode="json", exclude={"state"})} for job in jobs]
-        )
+        print_json([{"status": job.status, **job.model_dump(mode="json", exclude={"state"})} for job in jobs])
         return
     headings: list[str | Column] = [
         Column("id", no_wrap=True),
@@ -38,10 +30,10 @@ def print_jobs(jobs: Sequence[JobRow], *, as_json: bool) -> None:
         "created",
         "error",
     ]
-    _print_table(
+    print_table(
         headings,
         [
-            [job.id, job.kind, job.queue, job.status, _of(job), _moment(job.created_at), _code(job.error)]
+            [job.id, job.kind, job.queue, job.status, _of(job), moment_of(job.created_at), _code(job.error)]
             for job in jobs
         ],
         nothing="No job matches.",
@@ -57,19 +49,19 @@ def print_report(report: JobReport, *, as_json: bool) -> None:
         **job.model_dump(mode="json", exclude={"id", "state"}),
     }
     if as_json:
-        _print_json(everything | {"attempts": [row.model_dump(mode="json") for row in attempts]})
+        print_json(everything | {"attempts": [row.model_dump(mode="json") for row in attempts]})
         return
     rows = [[name, _value(value)] for name, value in everything.items() if value is not None]
-    _print_table([Column("of the job", no_wrap=True), "is"], rows)
+    print_table([Column("of the job", no_wrap=True), "is"], rows)
     headings = ["earlier attempt", "ended", "outcome", "after", "worker", "error"]
     if attempts:
-        _print_table(headings, [_attempt(row) for row in attempts])
+        print_table(headings, [_attempt(row) for row in attempts])
 
 
 def print_answers(answers: Sequence[Answer], *, as_json: bool) -> int:
     """Print what became of each order; return the exit code."""
     if as_json:
-        _print_json([answer.model_dump(mode="json") for answer in answers])
+        print_json([answer.model_dump(mode="json") for answer in answers])
     else:
         for answer in answers:
             _print_answer(answer)
@@ -79,7 +71,7 @@ def print_answers(answers: Sequence[Answer], *, as_json: bool) -> int:
 def print_retried(matched: int, begun: int, *, as_json: bool) -> None:
     """Print how many jobs were started again."""
     if as_json:
-        _print_json({"matched": matched, "queued": begun})
+        print_json({"matched": matched, "queued": begun})
         return
     left = f" {matched - begun} were left: another job does their work." if begun < matched else ""
     sys.stdout.write(
@@ -92,7 +84,7 @@ def print_retried(matched: int, begun: int, *, as_json: bool) -> None:
 def print_statistics(statistics: Statistics, *, as_json: bool) -> None:
     """Print the queues, then what went wrong."""
     if as_json:
-        _print_json(statistics.model_dump(mode="json"))
+        print_json(statistics.model_dump(mode="json"))
         return
     headings = [
         "queue",
@@ -105,9 +97,9 @@ def print_statistics(statistics: Statistics, *, as_json: bool) -> None:
         "ended/h",
         "workers",
     ]
-    _print_table(headings, [_queue(row) for row in statistics.queues])
+    print_table(headings, [_queue(row) for row in statistics.queues])
     failed = sorted(statistics.failed_by_kind.items(), key=lambda pair: -pair[1])
-    _print_table(
+    print_table(
         ["failed within 24 h", "jobs"], [list(pair) for pair in failed], nothing="No job failed within 24 h."
     )
     sys.stdout.write(
@@ -119,7 +111,7 @@ def print_statistics(statistics: Statistics, *, as_json: bool) -> None:
 def print_workers(workers: Sequence[WorkerRow], *, as_json: bool) -> None:
     """Print one line for each worker."""
     if as_json:
-        _print_json([{**row.model_dump(mode="json"), "state": state_of(row)} for row in workers])
+        print_json([{**row.model_dump(mode="json"), "state": state_of(row)} for row in workers])
         return
     headings: list[str | Column] = [
         Column("id", no_wrap=True),
@@ -130,7 +122,7 @@ def print_workers(workers: Sequence[WorkerRow], *, as_json: bool) -> None:
         "running",
         "last heartbeat",
     ]
-    _print_table(
+    print_table(
         headings,
         [
             [
@@ -155,24 +147,6 @@ def state_of(worker: WorkerRow) -> str:
     return "draining" if worker.draining else "ready"
 
 
-def _print_json(value: Any) -> None:
-    sys.stdout.write(TypeAdapter(Any).dump_json(value, indent=2).decode() + "\n")
-
-
-def _print_table(
-    headings: Sequence[str | Column], rows: Sequence[Sequence[Any]], *, nothing: str = ""
-) -> None:
-    if not rows:
-        sys.stdout.write(f"{nothing}\n")
-        return
-    table = Table(*headings)
-    for row in rows:
-        # As text: a square bracket in a value is no markup.
-        table.add_row(*(Text(str(value)) for value in row))
-    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    Console(width=WIDTH_OF_PIPES if piped else None).print(table)
-
-
 def _print_answer(answer: Answer) -> None:
     if answer.error:
         sys.stderr.write(f"{answer.error}\n")
@@ -190,7 +164,7 @@ def _queue(row: QueueStatistics) -> list[Any]:
 
 def _attempt(row: AttemptRow) -> list[Any]:
     took = _length((row.ended_at - row.started_at).total_seconds()) if row.started_at else "-"
-    return [row.attempt, _moment(row.ended_at), row.outcome, took, row.worker_id or "-", _code(row.error)]
+    return [row.attempt, moment_of(row.ended_at), row.outcome, took, row.worker_id or "-", _code(row.error)]
 
 
 def _of(job: JobRow) -> str:
@@ -199,10 +173,6 @@ def _of(job: JobRow) -> str:
 
 def _code(error: dict[str, Any] | None) -> str:
     return str((error or {}).get("code", ""))
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _length(seconds: float) -> str:

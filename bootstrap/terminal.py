@@ -66,7 +66,7 @@ def told(action: Callable[[], T]) -> T:
         stop(error.detail)
 
 
-def stop(sentence: str) -> NoReturn:
-    """Say why it goes no further, and end with 1."""
+def stop(sentence: str, code: int = 1) -> NoReturn:
+    """Say why it goes no further, and end."""
     sys.stderr.write(f"{sentence}\n")
-    sys.exit(1)
+    sys.exit(code)

@@ -11,10 +11,12 @@ from domains.auth.gateway.passwords import Argon2idHasher
 from domains.auth.gateway.secrets import TokenKey
 from domains.auth.gateway.signing_keys import key_ring
 from domains.auth.repository.accounts import AccountRepository
+from domains.auth.repository.allowances import AllowanceRepository
 from domains.auth.repository.attempts import AttemptRepository
 from domains.auth.repository.events import EventRepository
 from domains.auth.repository.sessions import SessionRepository
 from domains.auth.router import accounts as accounts_routes
+from domains.auth.router import allowances as allowances_routes
 from domains.auth.router import pages as pages_routes
 from domains.auth.router import passwords as passwords_routes
 from domains.auth.router import registration as registration_routes
@@ -22,16 +24,20 @@ from domains.auth.router import sign_in as sign_in_routes
 from domains.auth.router import tokens as tokens_routes
 from domains.auth.service.account_lock import RowAccountLock
 from domains.auth.service.accounts import AccountService
+from domains.auth.service.administration import AdministrationService
+from domains.auth.service.allowances import AllowanceBook, AllowanceService
 from domains.auth.service.authenticator import TokenAuthenticator
 from domains.auth.service.foundation import Foundation
 from domains.auth.service.housekeeping import Housekeeping
 from domains.auth.service.limits import Limits
+from domains.auth.service.lockouts import LockoutService
 from domains.auth.service.mails import MailService
 from domains.auth.service.measuring import AuthMeasures
 from domains.auth.service.passwords import PasswordCheck, PasswordService
 from domains.auth.service.recovery import AccountRecovery
 from domains.auth.service.registration import RegistrationService
 from domains.auth.service.sign_in import SessionService
+from domains.auth.service.standings import AccountStandings
 from domains.auth.service.trail import Trail
 from domains.auth.settings import AuthSettings
 from domains.emails.public import Mailer
@@ -63,6 +69,7 @@ class AuthContainer(containers.DeclarativeContainer):
     links_url = providers.Dependency(instance_of=str)
 
     account_repository = providers.ThreadSafeSingleton(AccountRepository, database)
+    allowance_repository = providers.ThreadSafeSingleton(AllowanceRepository, database)
     session_repository = providers.ThreadSafeSingleton(SessionRepository, database)
     attempt_repository = providers.ThreadSafeSingleton(AttemptRepository, database)
     event_repository = providers.ThreadSafeSingleton(EventRepository, database)
@@ -109,6 +116,17 @@ class AuthContainer(containers.DeclarativeContainer):
         AccountService, base, hasher=hasher, check=password_check, keepers=keepers
     )
     mails = providers.ThreadSafeSingleton(MailService, base, mailer=mailer, links_url=links_url)
+    administration = providers.ThreadSafeSingleton(AdministrationService, base, mails=mails)
+    allowance_book = providers.ThreadSafeSingleton(
+        AllowanceBook, allowance_repository, seconds=settings.provided.auth_limits_refresh
+    )
+    lockouts = providers.ThreadSafeSingleton(LockoutService, base, limits=limits)
+    allowances = providers.ThreadSafeSingleton(
+        AllowanceService, base, rows=allowance_repository, book=allowance_book
+    )
+    quotas = allowance_book
+    standings = providers.ThreadSafeSingleton(AccountStandings, account_repository)
+    audit_trail = trail
     housekeeping = providers.ThreadSafeSingleton(
         Housekeeping, base, attempts=attempt_repository, events=event_repository
     )
@@ -132,6 +150,7 @@ class AuthContainer(containers.DeclarativeContainer):
             tokens_routes.well_known,
             passwords_routes.router,
             accounts_routes.router,
+            allowances_routes.router,
             pages_routes.router,
         ]
     )

@@ -58,7 +58,28 @@ class OwnAccount(Conflict):
     """Administrators can't lock themselves out."""
 
     code = "auth.own_account"
-    detail = "You can't disable your own account."
+    detail = "You can't do this to your own account. Another administrator can."
+
+
+class LastAdministrator(Conflict):
+    """Without any administrator who can sign in, nobody could administer this installation over HTTP."""
+
+    code = "auth.last_administrator"
+    detail = "This is the last administrator who can sign in. Make somebody else an administrator first."
+
+
+class UnverifiedAccount(Conflict):
+    """A stranger may have registered the address."""
+
+    code = "auth.unverified_account"
+    detail = "The address of this account is not verified, so it can't be an administrator's."
+
+
+class InactiveAccount(Conflict):
+    """The account is disabled: nobody can sign in."""
+
+    code = "auth.inactive_account"
+    detail = "This account is disabled. Enable it first."
 
 
 class AddressTaken(Conflict):

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field
 
 from shared.ids import new_id
-from shared.models import Table, choice, document, moment
+from shared.models import Table, choice, document, moment, whole
 
 
 class AccountStatus(StrEnum):
@@ -45,6 +45,7 @@ class EndReason(StrEnum):
     ACCOUNT_DISABLED = "account_disabled"
     ACCOUNT_DELETED = "account_deleted"
     RESTORED = "restored"
+    ADDRESS_CHANGED = "address_changed"
 
 
 class AttemptKind(StrEnum):
@@ -76,6 +77,10 @@ class SecurityEventKind(StrEnum):
     ACCOUNT_ENABLED = "account_enabled"
     ACCOUNT_DELETED = "account_deleted"
     ADMIN_CREATED = "admin_created"
+    ROLE_CHANGED = "role_changed"
+    ADDRESS_CHANGED = "address_changed"
+    LIMITS_CHANGED = "limits_changed"
+    LIMITS_CLEARED = "limits_cleared"
     SCOPE_REFUSED = "scope_refused"
 
 
@@ -89,7 +94,10 @@ class Presented(StrEnum):
 
 
 class Account(Table, table=True):
-    """Whether and how a user may come in. `registration_id`: the registration that its password came from."""
+    """Whether and how a user may come in. `registration_id`: the registration that its password came from.
+
+    `last_sign_in_at` is null for whoever has not signed in since the upgrade to the version that keeps it.
+    """
 
     __tablename__ = "accounts"
     __table_args__ = ({"schema": "auth"},)
@@ -101,6 +109,7 @@ class Account(Table, table=True):
     status: AccountStatus = choice(AccountStatus, AccountStatus.ACTIVE)
     role: Role = choice(Role, Role.USER)
     scopes: list[str] = document(default=list)
+    last_sign_in_at: datetime | None = moment(nullable=True)
     created_at: datetime = moment()
     updated_at: datetime = moment()
 
@@ -225,6 +234,20 @@ class Attempts(Table, table=True):
     count: int
     under_way: int = 0
     expires_at: datetime = moment()
+
+
+class Allowance(Table, table=True):
+    """Limits of a person that override the settings; null: the setting's. The row stays when all are null again."""
+
+    __tablename__ = "allowances"
+    __table_args__ = ({"schema": "auth"},)
+
+    user_id: UUID = Field(primary_key=True)
+    max_bytes: int | None = whole(nullable=True)
+    max_files: int | None = whole(nullable=True)
+    max_requests: int | None = whole(nullable=True)
+    updated_at: datetime = moment()
+    revision: int = 1
 
 
 class SecurityEvent(Table, table=True):

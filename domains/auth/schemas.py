@@ -11,7 +11,7 @@ from domains.auth.models import AccountStatus, Role
 from domains.users.public import EmailText, NameText
 from shared.identity import SCOPES
 from shared.languages import LanguageTag
-from shared.schemas import RequestBody, ResponseBody, Row, UtcDatetime
+from shared.schemas import RequestBody, ResponseBody, RevisedBody, Row, UtcDatetime
 from shared.text import COMPOSED, as_line
 
 MAX_PASSWORD = 256
@@ -133,6 +133,49 @@ class HeldRow(Row):
     user_id: UUID
 
 
+class LockedRow(Row):
+    """That a lock was taken."""
+
+    is_locked: bool
+
+
+class StandingRow(Row):
+    """What administrators see of an account."""
+
+    user_id: UUID
+    status: AccountStatus
+    role: Role
+    last_sign_in_at: UtcDatetime | None
+
+
+class OwnLimits(Row):
+    """Limits of a person that override the settings; None: the setting's."""
+
+    max_bytes: int | None = None
+    max_files: int | None = None
+    max_requests: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all limits are the settings'."""
+        return self.max_bytes is None and self.max_files is None and self.max_requests is None
+
+
+class AllowanceRow(OwnLimits):
+    """Whose limits they are, and how often they were changed."""
+
+    user_id: UUID
+    revision: int = 0
+
+
+class AllowancesState(Row):
+    """How many people have limits, and how often and when those were changed."""
+
+    number: int
+    revisions: int
+    latest: UtcDatetime | None
+
+
 class SessionRow(Row):
     """What is read of a session."""
 
@@ -143,6 +186,25 @@ class SessionRow(Row):
     agent: str
     created_at: UtcDatetime
     last_used_at: UtcDatetime
+
+
+class NetworkRow(Row):
+    """A network that somebody has had a session in."""
+
+    network: str
+
+
+class Counter(Row):
+    """A counter of attempts of a person in its present window, and how many are allowed.
+
+    `network`: where they were made, if only those are counted.
+    """
+
+    kind: str
+    network: str | None
+    count: int
+    most: int
+    until: UtcDatetime
 
 
 class FamiliarityRow(Row):
@@ -222,6 +284,59 @@ class DeleteAccountBody(RequestBody):
     """The password, so that a borrowed session can't delete an account."""
 
     password: GivenPassword
+
+
+class AccountChange(RequestBody):
+    """What administrators change about an account."""
+
+    role: Role = Field(
+        description="`admin`: administers this installation. `user`: does not.", examples=["admin"]
+    )
+
+
+_MaxBytes = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=1 << 60,
+        description="Bytes that the person may keep, the trash included; null: the setting's.",
+        examples=[50_000_000_000],
+    ),
+]
+_MaxFiles = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=1 << 40,
+        description="Files that the person may keep, the trash included; null: the setting's.",
+        examples=[500_000],
+    ),
+]
+_MaxRequests = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=1_000_000,
+        description="Requests that the person may send in a minute; null: the setting's.",
+        examples=[6000],
+    ),
+]
+
+
+class LimitsChange(RequestBody):
+    """The limits that a person has from now on. Those that are null or absent are the settings'."""
+
+    max_bytes: _MaxBytes = None
+    max_files: _MaxFiles = None
+    max_requests: _MaxRequests = None
+
+
+class LimitsBody(RevisedBody):
+    """The limits that a person has instead of the settings'."""
+
+    max_bytes: _MaxBytes
+    max_files: _MaxFiles
+    max_requests: _MaxRequests
 
 
 class AcceptedBody(ResponseBody):

@@ -116,6 +116,12 @@ class AuthSettings(BaseModel):
     auth_stamp_interval: int = Field(
         60, description="How often at most a session's last use is written down.", ge=1, le=_DAY
     )
+    auth_limits_refresh: float = Field(
+        10,
+        description="How long a process may go on with the limits of a person that were changed by another.",
+        ge=0,
+        le=3600,
+    )
     auth_keep_sessions_days: int = Field(30, description="Days that ended sessions are kept.", ge=1, le=3650)
     auth_keep_registrations_days: int = Field(
         60,

@@ -19,6 +19,7 @@ from domains.emails.service.resolving import ResolutionService
 from domains.emails.service.sealing import Sealer
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 from domains.jobs.public import Jobs
+from shared.audit import AuditTrail
 from shared.clock import Clock
 from shared.database import Database, TransactionFactory
 from shared.jobs import Outbox
@@ -54,6 +55,7 @@ class EmailsContainer(containers.DeclarativeContainer):
     template_folders = providers.Dependency(instance_of=dict)
     mail_keys = providers.Dependency(instance_of=list)
     public_url = providers.Dependency(instance_of=str)
+    audit: providers.Dependency[AuditTrail] = providers.Dependency()
 
     repository = providers.ThreadSafeSingleton(EmailRepository, database)
     sealer = providers.ThreadSafeSingleton(Sealer, mail_keys)
@@ -91,6 +93,7 @@ class EmailsContainer(containers.DeclarativeContainer):
         outbox=outbox,
         clock=clock,
         settings=settings,
+        audit=audit,
     )
     personal_data = providers.ThreadSafeSingleton(
         EmailEraser, emails=repository, transaction=transaction, clock=clock

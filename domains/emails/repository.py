@@ -30,6 +30,7 @@ _LIST = Listing(
     filters={
         "status": col(Email.status) == bindparam("status"),
         "recipient": func.lower(Email.recipient) == func.lower(bindparam("recipient")),
+        "owner_id": col(Email.owner_id) == bindparam("owner_id"),
     },
 )
 _WAITS = or_(*(col(Email.status) == status for status in WAITING))
@@ -173,7 +174,7 @@ class EmailRepository(Repository):
         return await self.database.fetch_one(_READ, email_id=email_id)
 
     async def find(self, request: PageRequest, filters: Mapping[str, Any]) -> Page[EmailRead]:
-        """Return one page of mails; filters: `status`, `recipient` (the whole address, in any case)."""
+        """Return one page of mails; filters: `status`, `recipient` (the whole address, in any case), `owner_id`."""
         return await self.fetch_page(_LIST, request, filters)
 
     async def counts(self) -> list[StatusCount]:

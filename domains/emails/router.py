@@ -12,6 +12,7 @@ from domains.emails.public import EmailStatus
 from domains.emails.schemas import EmailRead, ResolveEmail
 from domains.emails.service.emails import EmailService
 from domains.emails.service.resolving import ResolutionService
+from shared.audit import ActingAdmin
 from shared.http.answer_headers import sends
 from shared.http.routing import Router, problems
 from shared.identity import Admin
@@ -42,9 +43,10 @@ async def list_emails(
             examples=["ada@example.com"],
         ),
     ] = None,
+    owner_id: Annotated[UUID | None, Query(description="Only mails of the person with this id.")] = None,
 ) -> Page[EmailRead]:
     """Return what became of the mails that this installation sent, the newest first. For administrators."""
-    found = await emails.find(page, status=status, recipient=recipient)
+    found = await emails.find(page, status=status, recipient=recipient, owner_id=owner_id)
     link_next(request, response, found)
     return found
 
@@ -68,14 +70,14 @@ async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailRead
     },
 )
 async def resolve_email(
-    admin: Admin, resolutions: Resolutions, email_id: UUID, decision: ResolveEmail, response: Response
+    admin: ActingAdmin, resolutions: Resolutions, email_id: UUID, decision: ResolveEmail, response: Response
 ) -> EmailRead:
     """Settle a mail on hold: the connection broke after its last byte, so nobody knows whether the server took it.
 
     Look into the mail server's log for its `message_id`. `sent` and `failed` end the mail and erase its content;
     `resend` sends the same bytes with the same Message-ID again. For administrators.
     """
-    resolved = await resolutions.resolve(email_id, decision.resolution, decided_by=admin.user_id)
+    resolved = await resolutions.resolve(email_id, decision.resolution, admin)
     if decision.resolution == "resend":
         response.status_code = 202
         response.headers["Location"] = f"/v1/emails/{email_id}"

@@ -9,17 +9,18 @@ from domains.files import tasks
 from domains.files.gateway.sandbox import Sandbox
 from domains.files.gateway.sniffing import sniff
 from domains.files.gateway.store import ObjectFiles
-from domains.files.public import RESOURCE_TYPE
+from domains.files.public import RESOURCE_TYPE, Quotas
 from domains.files.repository.files import FileRepository
 from domains.files.repository.ledger import LedgerRepository
 from domains.files.repository.objects import ObjectRepository
 from domains.files.repository.totals import TotalsRepository
-from domains.files.router import routes
+from domains.files.router import of_others, routes
 from domains.files.service.cleaning import CleaningService
 from domains.files.service.indexing import IndexingService
 from domains.files.service.library import LibraryService
 from domains.files.service.measuring import FileMeasures
 from domains.files.service.processing import ProcessingService
+from domains.files.service.room import Room
 from domains.files.service.uploads import UploadService
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs
@@ -40,12 +41,14 @@ class FilesContainer(DeclarativeContainer):
     outbox = Dependency(instance_of=Outbox)
     accounts: Dependency[AccountLock] = Dependency()
     jobs: Dependency[Jobs] = Dependency()
+    quotas: Dependency[Quotas] = Dependency()
 
     files = ThreadSafeSingleton(FileRepository, database)
     ledger = ThreadSafeSingleton(LedgerRepository, database)
     objects = ThreadSafeSingleton(ObjectRepository, database)
     store = ThreadSafeSingleton(ObjectFiles, settings, data_dir)
     renderer = ThreadSafeSingleton(Sandbox, settings)
+    room = ThreadSafeSingleton(Room, settings, quotas)
     library = ThreadSafeSingleton(
         LibraryService,
         settings=settings,
@@ -54,6 +57,7 @@ class FilesContainer(DeclarativeContainer):
         ledger=ledger,
         store=store,
         jobs=jobs,
+        room=room,
     )
     uploads = ThreadSafeSingleton(
         UploadService,
@@ -66,6 +70,7 @@ class FilesContainer(DeclarativeContainer):
         sniff=Object(sniff),
         library=library,
         accounts=accounts,
+        room=room,
     )
     processing = ThreadSafeSingleton(
         ProcessingService,
@@ -91,7 +96,7 @@ class FilesContainer(DeclarativeContainer):
 
     measures = ThreadSafeSingleton(FileMeasures, ThreadSafeSingleton(TotalsRepository, database))
 
-    routers = Object([routes.router])
+    routers = Object([routes.router, of_others.router])
     tasks = Object(tasks)
     personal_data = cleaning
     references = library

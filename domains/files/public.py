@@ -1,5 +1,6 @@
 """What other domains may know of files."""
 
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -15,6 +16,22 @@ class FileStored(Event):
 
     about = RESOURCE_TYPE
     file_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalQuota:
+    """How much one person may keep; None: as much as the settings say."""
+
+    max_bytes: int | None
+    max_files: int | None
+
+
+class Quotas(Protocol):
+    """Tells how much people may keep; implemented by the domain that knows them."""
+
+    async def quota_of(self, owner_id: UUID) -> PersonalQuota:
+        """Return somebody's quota. Asked before each upload, so mostly answered from memory."""
+        ...
 
 
 class Files(Protocol):

@@ -2,6 +2,7 @@
 
 from dependency_injector import containers, providers
 
+from domains.users.public import Standings
 from domains.users.repository import UserRepository
 from domains.users.router import router
 from domains.users.service import Directory, UserService
@@ -17,9 +18,12 @@ class UsersContainer(containers.DeclarativeContainer):
     database = providers.Dependency(instance_of=Database)
     transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
     clock = providers.Dependency(instance_of=Clock)
+    standings: providers.Dependency[Standings] = providers.Dependency()
 
     repository = providers.ThreadSafeSingleton(UserRepository, database)
-    service = providers.ThreadSafeSingleton(UserService, repository, transaction=transaction, clock=clock)
+    service = providers.ThreadSafeSingleton(
+        UserService, repository, transaction=transaction, clock=clock, standings=standings
+    )
     directory = providers.ThreadSafeSingleton(
         Directory, repository, transaction=transaction, clock=clock, settings=settings
     )

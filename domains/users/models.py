@@ -33,6 +33,13 @@ class User(Table, table=True):
     updated_at: datetime = moment()
     revision: int = 1
 
+    def move(self, email: str, normalised: str, now: datetime) -> None:
+        """Replace the address; one that was verified stays verified."""
+        self.email = email
+        self.email_normalised = normalised
+        self.updated_at = now
+        self.revision += 1
+
     def rename(self, *, name: str | None, locale: str | None, now: datetime) -> None:
         """Replace what the person is called and reads."""
         self.name = name

@@ -1,6 +1,7 @@
 """What other domains may see of users: who a person is, how to find one, and what a mail address is here."""
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Protocol
@@ -39,6 +40,27 @@ class NewPerson:
     email_verified: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a user may come in, and as what.
+
+    `status`: `active`, `disabled` or `deleting`. `role`: `user` or `admin`. `last_sign_in_at`: None if that was before
+    the version that keeps it, or never.
+    """
+
+    status: str
+    role: str
+    last_sign_in_at: datetime | None
+
+
+class Standings(Protocol):
+    """Tells the standing of users; implemented by the domain that lets them in."""
+
+    async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:
+        """Return the standing of each of these users; who can't come in any more is missing."""
+        ...
+
+
 class UserDirectory(Protocol):
     """Questions and commands about users. Commands join the open transaction."""
 
@@ -73,6 +95,13 @@ class UserDirectory(Protocol):
 
         Only those who registered before a moment. Users who registered with a version that kept unverified accounts
         count as registered at the upgrade.
+        """
+        ...
+
+    async def change_address(self, user_id: UUID, email: str) -> bool:
+        """Give a user another address, an `EmailText`; return False if another user has it, or nobody has this id.
+
+        It counts as verified if the address before was.
         """
         ...
 

@@ -10,6 +10,8 @@ from sqlmodel import col
 
 from domains.users.models import User
 from domains.users.schemas import UserFilter, UserId, UserRow
+from shared.conflicts import conflicts_translated
+from shared.errors import DatabaseBusy
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.preconditions import as_expected
@@ -93,6 +95,11 @@ class UserRepository(Repository):
             User, user_id, with_for_update=True, populate_existing=True
         )
         return None if found is None else as_expected(found)
+
+    async def flush(self) -> None:
+        """Write what has changed of a locked user. Raises DatabaseBusy if somebody was given the address just now."""
+        with conflicts_translated({"uq_users_email_normalised": DatabaseBusy}):
+            await (await current_session()).flush()
 
     async def replace(
         self, user_id: UUID, *, by: UUID, name: str | None, locale: str | None, now: datetime

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Query, Request, Response
 
 from domains.users.errors import UserNotFound
-from domains.users.schemas import UserBody, UserChange, UserFilter
+from domains.users.schemas import AdministeredUser, UserBody, UserChange, UserFilter
 from domains.users.service import UserService
 from shared.http.routing import Router, problems
 from shared.identity import Admin, Caller
@@ -61,14 +61,12 @@ async def list_users(
     users: Users,
     paging: Paging,
     wanted: Annotated[UserFilter, Depends(_wanted)],
-) -> Page[UserBody]:
+) -> Page[AdministeredUser]:
     """Return a page of all users. For administrators."""
-    page = await users.page(paging, wanted)
-    link_next(request, response, page)
-    return Page(data=[UserBody.of(row) for row in page.data], next_cursor=page.next_cursor, total=page.total)
+    return link_next(request, response, await users.page(paging, wanted))
 
 
 @router.get("/{user_id}", summary="Read a user", responses=problems(UserNotFound))
-async def read_user(user_id: UUID, _admin: Admin, users: Users) -> UserBody:
+async def read_user(user_id: UUID, _admin: Admin, users: Users) -> AdministeredUser:
     """Return a user. For administrators."""
-    return UserBody.of(await users.read(user_id))
+    return await users.read_administered(user_id)

@@ -1,10 +1,11 @@
 """Bodies of the users' operations, and the rows that are read for them."""
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from domains.users.public import NameText
+from domains.users.public import NameText, Standing
 from shared.languages import LanguageTag
 from shared.schemas import RequestBody, RevisedBody, Row, UtcDatetime, validator_of
 
@@ -49,6 +50,37 @@ class UserBody(RevisedBody):
 
 
 _user_body = validator_of(UserBody)
+
+
+class AdministeredUser(UserBody):
+    """A user as administrators see one."""
+
+    status: Literal["active", "disabled", "deleting"] = Field(
+        description="`active`, `disabled` (nobody is let in) or `deleting` (a job erases the account).",
+        examples=["active"],
+    )
+    role: Literal["user", "admin"] = Field(
+        description="`admin`: administers this installation.", examples=["user"]
+    )
+    last_sign_in_at: UtcDatetime | None = Field(
+        description="When the person last signed in; null: never, or before this was kept."
+    )
+
+    @staticmethod
+    def seen(row: UserRow, standing: Standing | None) -> "AdministeredUser":
+        """Show a row, and what is known of its account. Without one the user is being erased."""
+        return _administered_user(
+            {
+                **row.__dict__,
+                "email_verified": row.email_verified_at is not None,
+                "status": standing.status if standing else "deleting",
+                "role": standing.role if standing else "user",
+                "last_sign_in_at": standing.last_sign_in_at if standing else None,
+            }
+        )
+
+
+_administered_user = validator_of(AdministeredUser)
 
 
 class UserChange(RequestBody):

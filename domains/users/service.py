@@ -5,13 +5,14 @@ from uuid import UUID
 
 from domains.users.errors import UserNotFound
 from domains.users.models import User
-from domains.users.public import NewPerson, Person, key_of_address, normalised_address
+from domains.users.public import NewPerson, Person, Standings, key_of_address, normalised_address
 from domains.users.repository import UserRepository
-from domains.users.schemas import UserChange, UserFilter, UserRow
+from domains.users.schemas import AdministeredUser, UserChange, UserFilter, UserRow
 from domains.users.settings import UsersSettings
 from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import DatabaseBusy
+from shared.mail_addresses import read_address
 from shared.pagination import Page, PageRequest
 from shared.text import composed
 
@@ -19,10 +20,18 @@ from shared.text import composed
 class UserService:
     """What people see and change about themselves, and administrators about all."""
 
-    def __init__(self, repository: UserRepository, *, transaction: TransactionFactory, clock: Clock) -> None:
+    def __init__(
+        self,
+        repository: UserRepository,
+        *,
+        transaction: TransactionFactory,
+        clock: Clock,
+        standings: Standings,
+    ) -> None:
         self.repository = repository
         self.transaction = transaction
         self.clock = clock
+        self.standings = standings
 
     async def read(self, user_id: UUID) -> UserRow:
         """Return a user.
@@ -50,13 +59,28 @@ class UserService:
             user.rename(**wanted, now=self.clock.now())
             return UserRow.model_validate(user)
 
-    async def page(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
-        """Return a page of all users."""
+    async def read_administered(self, user_id: UUID) -> AdministeredUser:
+        """Return a user, with what is known of the account.
+
+        Raises:
+            UserNotFound: there is none with this id.
+        """
+        row = await self.read(user_id)
+        return AdministeredUser.seen(row, (await self.standings.of_users([user_id])).get(user_id))
+
+    async def page(self, request: PageRequest, wanted: UserFilter) -> Page[AdministeredUser]:
+        """Return a page of all users, with what is known of their accounts."""
         if wanted.email is not None:
             wanted = wanted.model_copy(update={"email": key_of_address(wanted.email)})
         if wanted.q is not None:
             wanted = wanted.model_copy(update={"q": composed(wanted.q)})
-        return await self.repository.page(request, wanted)
+        page = await self.repository.page(request, wanted)
+        known = await self.standings.of_users([row.id for row in page.data])
+        return Page(
+            data=[AdministeredUser.seen(row, known.get(row.id)) for row in page.data],
+            next_cursor=page.next_cursor,
+            total=page.total,
+        )
 
 
 class Directory:
@@ -111,6 +135,20 @@ class Directory:
     async def unverified(self, *, before: datetime, after: UUID, most: int) -> list[UUID]:
         """Return users whose address has been unverified since before a moment, in order of their ids."""
         return await self.repository.unverified(before, after, most)
+
+    async def change_address(self, user_id: UUID, email: str) -> bool:
+        """Give a user another address; return False if another user has it, or nobody has this id."""
+        normalised, given = normalised_address(email), read_address(email).normalized
+        async with self.transaction():
+            other = await self.repository.find_by_address(normalised)
+            if other is not None and other.id != user_id:
+                return False
+            user = await self.repository.lock(user_id)
+            if user is None:
+                return False
+            user.move(given, normalised, self.clock.now())
+            await self.repository.flush()
+        return True
 
     async def hold(self, user_id: UUID) -> None:
         """Let nobody change this person before the open transaction ends. Raises PreconditionFailed."""

@@ -63,6 +63,7 @@ class RateLimits:
     It never waits: `take` looks at memory alone. `take_unsettled` and `learn` are how somebody else exchanges counts
     with the other processes. As long as nobody does, the whole limit holds for this process alone.
     At most `callers` are remembered; whoever was not seen for longest is forgotten first.
+    `of_callers` are the quotas of those for whom another than `quota` holds.
     """
 
     POLICY: ClassVar[str] = "default"
@@ -71,7 +72,8 @@ class RateLimits:
         self.quota = quota
         self._callers = callers
         self._now = now
-        self._policy = (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (self.POLICY.encode(), quota, WINDOW))
+        self.of_callers: Mapping[Key, int] = {}
+        self._policy = self._policy_of(quota)
         self._window = -1
         self._ends = 0.0
         self._used: OrderedDict[Key, int] = OrderedDict()
@@ -87,19 +89,20 @@ class RateLimits:
         if now >= self._ends or now < self._ends - WINDOW:
             self._begin(now)
         used = self._used.get(key, 0) + cost
-        if used > self.quota:
+        quota = self.of_callers.get(key, self.quota) if self.of_callers else self.quota
+        if used > quota:
             if key in self._used:
                 self._used.move_to_end(key)
             seconds = math.ceil(self._ends - now)
-            raise TooOften(retry_after=seconds, quota=Quota(self.POLICY, self.quota, WINDOW))
+            raise TooOften(retry_after=seconds, quota=Quota(self.POLICY, quota, WINDOW))
         self._used[key] = used
         self._used.move_to_end(key)
         self._unsettled[key] = self._unsettled.get(key, 0) + cost
         if len(self._used) > self._callers:
             self._forget()
-        return self._policy, (
+        return self._policy if quota == self.quota else self._policy_of(quota), (
             b"ratelimit",
-            b'"default";r=%d;t=%d' % (self.quota - used, math.ceil(self._ends - now)),
+            b'"default";r=%d;t=%d' % (quota - used, math.ceil(self._ends - now)),
         )
 
     def take_unsettled(self) -> tuple[int, dict[Key, int]]:
@@ -122,6 +125,9 @@ class RateLimits:
         for key, total in totals.items():
             if key in self._used:
                 self._used[key] = total + self._unsettled.get(key, 0)
+
+    def _policy_of(self, quota: int) -> tuple[bytes, bytes]:
+        return b"ratelimit-policy", b'"%b";q=%d;w=%d' % (self.POLICY.encode(), quota, WINDOW)
 
     def _begin(self, now: float) -> None:
         self._window = int(now // WINDOW)

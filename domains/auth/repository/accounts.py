@@ -4,13 +4,30 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, exists, select, update
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, exists, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 from sqlmodel import select as select_model
 
-from domains.auth.models import Account, AccountStatus, OneTimeToken, Registration, Session, TokenPurpose
-from domains.auth.schemas import HeldRow, LogInRow, RegistrationRow, SignInRow, TokenRow
+from domains.auth.models import (
+    Account,
+    AccountStatus,
+    Allowance,
+    OneTimeToken,
+    Registration,
+    Role,
+    Session,
+    TokenPurpose,
+)
+from domains.auth.schemas import (
+    HeldRow,
+    LockedRow,
+    LogInRow,
+    RegistrationRow,
+    SignInRow,
+    StandingRow,
+    TokenRow,
+)
 from shared.models import columns
 from shared.repository import Repository, unlocked
 from shared.statements import Nothing, Statement
@@ -38,6 +55,29 @@ _UNUSED = Statement(
     ),
     HeldRow,
 )
+_STANDINGS = Statement(
+    select(*columns(Account, StandingRow)).where(
+        col(Account.user_id) == any_(bindparam("their_ids", type_=ARRAY(Uuid())))
+    ),
+    StandingRow,
+)
+_LEAVING = 7_483_922
+"""Key of the advisory lock by which administrators stop being some one after the other."""
+_ONE_LEAVES = Statement(
+    select(func.pg_advisory_xact_lock(literal_column(str(_LEAVING))).is_(None).label("is_locked")),
+    LockedRow,
+    changes=True,
+)
+_OTHER_ADMINISTRATOR = Statement(
+    select(col(Account.user_id))
+    .where(
+        col(Account.role) == Role.ADMIN,
+        col(Account.status) == AccountStatus.ACTIVE,
+        col(Account.user_id) != bindparam("its_user"),
+    )
+    .limit(1),
+    HeldRow,
+)
 _ADD_ACCOUNT = Statement(
     insert(Account)
     .values({name: bindparam(f"new_{name}") for name in Account.model_fields})
@@ -57,6 +97,9 @@ _LOCK_CALLER = Statement(
     )
     .with_for_update(read=True, of=(Account, Session)),
     HeldRow,
+)
+_DELETE_ALLOWANCE = Statement(
+    delete(Allowance).where(col(Allowance.user_id) == bindparam("its_user")), Nothing
 )
 _DELETE_ACCOUNT = Statement(delete(Account).where(col(Account.user_id) == bindparam("its_user")), Nothing)
 
@@ -119,6 +162,18 @@ class AccountRepository(Repository):
     async def find_to_log_in(self, user_id: UUID, network: str) -> LogInRow | None:
         """Return what is needed to check a password, and whether the account is known in this network."""
         return await self.database.fetch_one(_LOG_IN, its_user=user_id, its_network=network)
+
+    async def standings(self, user_ids: Collection[UUID]) -> list[StandingRow]:
+        """Return status, role and last sign-in of these accounts, in no order."""
+        return await self.database.fetch_all(_STANDINGS, their_ids=list(user_ids))
+
+    async def has_other_administrator(self, user_id: UUID) -> bool:
+        """Tell whether another account is an administrator's and active, until the open transaction ends.
+
+        Others that ask this wait meanwhile: of two administrators who leave at the same time, one sees the other gone.
+        """
+        await self.database.fetch_one(_ONE_LEAVES)
+        return await self.database.fetch_one(_OTHER_ADMINISTRATOR, its_user=user_id) is not None
 
     async def find_unused(self, user_ids: Collection[UUID], moment: datetime) -> list[UUID]:
         """Return those of these accounts that are active and have no session that was used since a moment."""
@@ -189,9 +244,9 @@ class AccountRepository(Repository):
         return await self.database.execute(_VOID_ALL_TOKENS, now=now)
 
     async def delete_all_of(self, user_id: UUID) -> None:
-        """Delete a user's account, registrations and tokens."""
+        """Delete a user's account, limits, registrations and tokens."""
         require_locked_account()
-        for statement in (_DELETE_TOKENS, _DELETE_REGISTRATIONS, _DELETE_ACCOUNT):
+        for statement in (_DELETE_TOKENS, _DELETE_REGISTRATIONS, _DELETE_ALLOWANCE, _DELETE_ACCOUNT):
             await self.database.execute(statement, its_user=user_id)
 
     async def sweep(self, *, tokens_before: datetime, registrations_before: datetime) -> None:

@@ -9,7 +9,7 @@ from sqlmodel import col
 from sqlmodel import select as select_model
 
 from domains.auth.models import Account, AccountStatus, EndReason, Session
-from domains.auth.schemas import CallerRow, FamiliarityRow, HeldRow, SessionRow
+from domains.auth.schemas import CallerRow, FamiliarityRow, HeldRow, NetworkRow, SessionRow
 from shared.models import columns
 from shared.pagination import Listing, Page, PageRequest
 from shared.repository import Repository, unlocked
@@ -68,6 +68,9 @@ _USED_SINCE = Statement(
     .where(col(Session.user_id) == bindparam("its_user"), col(Session.last_used_at) > bindparam("moment"))
     .limit(1),
     HeldRow,
+)
+_NETWORKS = Statement(
+    select(col(Session.network)).where(col(Session.user_id) == bindparam("its_user")).distinct(), NetworkRow
 )
 _DELETE = Statement(delete(Session).where(col(Session.user_id) == bindparam("its_user")), Nothing)
 _SWEEP_ENDED = Statement(
@@ -156,10 +159,10 @@ class SessionRepository(Repository):
             _END_OTHERS, its_user=user_id, its_id=session_id, reason=reason.value, now=now
         )
 
-    async def end_all(self, user_id: UUID, reason: EndReason, now: datetime) -> None:
-        """End every session of a person."""
+    async def end_all(self, user_id: UUID, reason: EndReason, now: datetime) -> int:
+        """End every session of a person; return how many there were."""
         require_locked_account()
-        await self.database.execute(_END_ALL, its_user=user_id, reason=reason.value, now=now)
+        return await self.database.execute(_END_ALL, its_user=user_id, reason=reason.value, now=now)
 
     async def end_everybodys(self, reason: EndReason, now: datetime) -> int:
         """End every session there is; return how many."""
@@ -172,6 +175,10 @@ class SessionRepository(Repository):
     async def was_used_since(self, user_id: UUID, moment: datetime) -> bool:
         """Tell whether a session of the user was used since a moment."""
         return await self.database.fetch_one(_USED_SINCE, its_user=user_id, moment=moment) is not None
+
+    async def networks(self, user_id: UUID) -> list[str]:
+        """Return the networks that a person has had a session in."""
+        return [row.network for row in await self.database.fetch_all(_NETWORKS, its_user=user_id)]
 
     async def delete_all_of(self, user_id: UUID) -> None:
         """Delete a person's sessions."""

@@ -1,36 +1,85 @@
 """HTTP of whole accounts. The paths are those of users; what happens is this domain's knowledge."""
 
+from typing import Annotated
 from uuid import UUID
 
-from domains.auth.errors import AccountNotFound, HashingBusy, OwnAccount, TooManyAttempts, WrongPassword
-from domains.auth.router.visitor import Accounts, From
-from domains.auth.schemas import DeleteAccountBody
+from fastapi import Depends, Request, Response
+
+from domains.auth.errors import (
+    AccountNotFound,
+    HashingBusy,
+    LastAdministrator,
+    OwnAccount,
+    TooManyAttempts,
+    UnverifiedAccount,
+    WrongPassword,
+)
+from domains.auth.router.visitor import Accounts, From, Sessions
+from domains.auth.schemas import AccountChange, DeleteAccountBody, SessionBody
+from domains.auth.service.administration import AdministrationService
+from shared.audit import ActingAdmin
 from shared.http.routing import Router, problems
 from shared.identity import Admin, Caller
+from shared.pagination import Page, PageRequest, link_next, page_request
+from shared.wiring import accessor
 
 router = Router(prefix="/v1/users", tags=["users"])
+Administration = Annotated[
+    AdministrationService, Depends(accessor("auth.administration", AdministrationService))
+]
+Paging = Annotated[PageRequest, page_request("created_at", "last_used_at")]
 
 
 @router.delete(
     "/me",
     summary="Delete your account",
     status_code=204,
-    responses=problems(WrongPassword, TooManyAttempts, HashingBusy),
+    responses=problems(WrongPassword, TooManyAttempts, HashingBusy, LastAdministrator),
 )
 async def delete_me(body: DeleteAccountBody, caller: Caller, accounts: Accounts, visitor: From) -> None:
     """Close your account for good: every session ends now, and your files, mails and jobs are erased by a job."""
     await accounts.delete(caller, body.password, visitor)
 
 
+@router.delete(
+    "/{user_id}",
+    summary="Erase an account",
+    status_code=204,
+    responses=problems(AccountNotFound, OwnAccount, LastAdministrator),
+)
+async def erase_account(user_id: UUID, admin: ActingAdmin, administration: Administration) -> None:
+    """Close an account for good, disabled or not: every session ends now, and a job erases what its owner stored.
+
+    For administrators. Delete your own account with `DELETE /v1/users/me`.
+    """
+    await administration.erase(admin, user_id)
+
+
+@router.patch(
+    "/{user_id}",
+    summary="Change the role of an account",
+    status_code=204,
+    responses=problems(AccountNotFound, OwnAccount, LastAdministrator, UnverifiedAccount),
+)
+async def change_account(
+    user_id: UUID, change: AccountChange, admin: ActingAdmin, administration: Administration
+) -> None:
+    """Make somebody an administrator, or no more one, from their next request on. For administrators.
+
+    An administrator's address must be verified.
+    """
+    await administration.set_role(admin, user_id, change.role)
+
+
 @router.post(
     "/{user_id}/disable",
     summary="Disable an account",
     status_code=204,
-    responses=problems(AccountNotFound, OwnAccount),
+    responses=problems(AccountNotFound, OwnAccount, LastAdministrator),
 )
-async def disable_account(user_id: UUID, admin: Admin, accounts: Accounts, visitor: From) -> None:
+async def disable_account(user_id: UUID, admin: ActingAdmin, administration: Administration) -> None:
     """Let nobody into this account any more, from the next request on. For administrators."""
-    await accounts.disable(admin, user_id, visitor)
+    await administration.disable(admin, user_id)
 
 
 @router.post(
@@ -39,6 +88,31 @@ async def disable_account(user_id: UUID, admin: Admin, accounts: Accounts, visit
     status_code=204,
     responses=problems(AccountNotFound),
 )
-async def enable_account(user_id: UUID, admin: Admin, accounts: Accounts, visitor: From) -> None:
+async def enable_account(user_id: UUID, admin: ActingAdmin, administration: Administration) -> None:
     """Let the owner in again; they sign in anew. For administrators."""
-    await accounts.enable(admin, user_id, visitor)
+    await administration.enable(admin, user_id)
+
+
+@router.get("/{user_id}/sessions", summary="List the sessions of an account")
+async def list_account_sessions(
+    request: Request, response: Response, user_id: UUID, _admin: Admin, sessions: Sessions, paging: Paging
+) -> Page[SessionBody]:
+    """Return where somebody is signed in. For administrators."""
+    page = await sessions.page_of(user_id, paging)
+    link_next(request, response, page)
+    return Page(
+        data=[SessionBody.of(row, current=_admin.session_id) for row in page.data],
+        next_cursor=page.next_cursor,
+        total=page.total,
+    )
+
+
+@router.delete(
+    "/{user_id}/sessions",
+    summary="End the sessions of an account",
+    status_code=204,
+    responses=problems(AccountNotFound),
+)
+async def end_account_sessions(user_id: UUID, admin: ActingAdmin, administration: Administration) -> None:
+    """Sign somebody out everywhere; their access tokens are dead at once. For administrators."""
+    await administration.end_sessions(admin, user_id)

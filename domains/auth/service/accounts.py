@@ -1,18 +1,19 @@
-"""The life of an account: made by an operator, disabled and enabled by an administrator, deleted by its owner."""
+"""The life of an account: made by an operator, deleted by its owner, erased by a job."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from domains.auth.errors import AccountNotFound, AddressRefused, AddressTaken, OwnAccount, PasswordRefused
+from domains.auth.errors import AccountNotFound, AddressRefused, AddressTaken, PasswordRefused
 from domains.auth.gateway.passwords import PasswordHasher
-from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind
+from domains.auth.models import Account, AccountStatus, Role, SecurityEventKind
 from domains.auth.public import AccountDeleted
 from domains.auth.schemas import MAX_PASSWORD, SignInRow, Visitor
 from domains.auth.service.follow_ups import PURGE
 from domains.auth.service.foundation import Foundation, NewOwner
 from domains.auth.service.passwords import PasswordCheck, check_password
 from domains.users.public import NewPerson, normalised_address
+from shared.audit import Actor
 from shared.identity import Principal
 from shared.ids import new_id
 from shared.jobs import JobContext, JobOptions
@@ -40,7 +41,7 @@ class AccountService:
         self.check = check
         self.keepers = keepers
 
-    async def create_admin(self, email: str, password: str) -> UUID:
+    async def create_admin(self, email: str, password: str, actor: Actor | None = None) -> UUID:
         """Make an administrator with a verified address. Only reachable from the server's own command line.
 
         Raises:
@@ -52,10 +53,10 @@ class AccountService:
         password_hash = await self.hasher.hash(password)
         provisional = await self.base.users.find_by_address(email)
         if provisional is not None and not provisional.email_verified:
-            return await self._replace_by_admin(provisional.id, password_hash)
-        return await self._add_admin(email, password_hash)
+            return await self._replace_by_admin(provisional.id, password_hash, actor)
+        return await self._add_admin(email, password_hash, actor)
 
-    async def _replace_by_admin(self, user_id: UUID, password_hash: str) -> UUID:
+    async def _replace_by_admin(self, user_id: UUID, password_hash: str, actor: Actor | None) -> UUID:
         """Replace an unverified account: a stranger may have registered the address first."""
         async with self.base.transaction():
             account = await self.base.accounts.lock(user_id)
@@ -63,10 +64,10 @@ class AccountService:
                 raise AddressTaken
             new = NewOwner(password_hash=password_hash, role=Role.ADMIN)
             admin_id = await self.base.replace(account, new)
-            await self.base.trail.record(SecurityEventKind.ADMIN_CREATED, user_id=admin_id)
+            await self._note_admin(admin_id, actor)
         return admin_id
 
-    async def _add_admin(self, email: str, password_hash: str) -> UUID:
+    async def _add_admin(self, email: str, password_hash: str, actor: Actor | None) -> UUID:
         now, user_id = self.base.clock.now(), new_id()
         async with self.base.transaction():
             person = await self.base.users.find_or_add(
@@ -83,35 +84,12 @@ class AccountService:
                     updated_at=now,
                 )
             )
-            await self.base.trail.record(SecurityEventKind.ADMIN_CREATED, user_id=user_id)
+            await self._note_admin(user_id, actor)
         return user_id
 
-    async def disable(self, admin: Principal, user_id: UUID, visitor: Visitor) -> None:
-        """Let nobody in any more, and end every session: their next request is refused.
-
-        Raises:
-            OwnAccount: administrators can't lock themselves out.
-            AccountNotFound: there is none, or it is being deleted.
-        """
-        if admin.user_id == user_id:
-            raise OwnAccount
-        async with self.base.transaction():
-            await self._set_status(user_id, AccountStatus.DISABLED)
-            await self.base.trail.record(
-                SecurityEventKind.ACCOUNT_DISABLED, user_id=user_id, visitor=visitor, by=str(admin.user_id)
-            )
-
-    async def enable(self, admin: Principal, user_id: UUID, visitor: Visitor) -> None:
-        """Let people in again; they have to sign in anew.
-
-        Raises:
-            AccountNotFound: there is none, or it is being deleted.
-        """
-        async with self.base.transaction():
-            await self._set_status(user_id, AccountStatus.ACTIVE)
-            await self.base.trail.record(
-                SecurityEventKind.ACCOUNT_ENABLED, user_id=user_id, visitor=visitor, by=str(admin.user_id)
-            )
+    async def _note_admin(self, user_id: UUID, actor: Actor | None) -> None:
+        by = {} if actor is None else actor.details
+        await self.base.trail.record(SecurityEventKind.ADMIN_CREATED, user_id=user_id, **by)
 
     async def delete(self, principal: Principal, password: str, visitor: Visitor) -> None:
         """Close one's account for good; a job erases what one leaves behind.
@@ -119,20 +97,18 @@ class AccountService:
         Raises:
             WrongPassword: the password is wrong; nothing was changed.
             TooManyAttempts: too many wrong ones.
+            LastAdministrator: nobody else could administer this installation.
         """
         await self.check.confirm(principal.user_id, password, visitor)
-        now = self.base.clock.now()
         async with self.base.transaction():
             account = await self.base.accounts.lock(principal.user_id)
             if account is None or account.status is not AccountStatus.ACTIVE:
                 raise AccountNotFound
             await self.base.users.hold(account.user_id)
-            account.set_status(AccountStatus.DELETING, now)
-            await self.base.sessions.end_all(account.user_id, EndReason.ACCOUNT_DELETED, now)
+            await self.base.close(account)
             await self.base.trail.record(
                 SecurityEventKind.ACCOUNT_DELETED, user_id=account.user_id, visitor=visitor
             )
-            await self.base.outbox.publish(AccountDeleted(user_id=account.user_id))
 
     async def purge(self, user_id: UUID, context: JobContext) -> None:
         """Erase a deleted account and all that its owner left, domain by domain; safe to begin again.
@@ -161,15 +137,6 @@ class AccountService:
     async def _is_to_be_erased(self, account: SignInRow) -> bool:
         """Tell whether the account is being deleted, or was added while its user was being erased."""
         return account.status is AccountStatus.DELETING or await self.base.users.find(account.user_id) is None
-
-    async def _set_status(self, user_id: UUID, status: AccountStatus) -> None:
-        now = self.base.clock.now()
-        account = await self.base.accounts.lock(user_id)
-        if account is None or account.status is AccountStatus.DELETING:
-            raise AccountNotFound
-        account.set_status(status, now)
-        if status is AccountStatus.DISABLED:
-            await self.base.sessions.end_all(user_id, EndReason.ACCOUNT_DISABLED, now)
 
 
 def _check(email: str, password: str) -> None:

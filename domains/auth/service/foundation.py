@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from domains.auth.errors import LastAdministrator
 from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind
 from domains.auth.public import AccountDeleted, AccountVerified
 from domains.auth.repository.accounts import AccountRepository
@@ -68,3 +69,25 @@ class Foundation:
         await self.outbox.publish(AccountDeleted(user_id=account.user_id))
         await self.outbox.publish(AccountVerified(owner_id=user_id, user_id=user_id))
         return user_id
+
+    async def close(self, account: Account) -> None:
+        """Close an account for good: its sessions end, and a job erases what its owner stored. It must be locked.
+
+        Raises:
+            LastAdministrator: nobody else could administer this installation.
+        """
+        await self.keep_an_administrator(account)
+        now = self.clock.now()
+        account.set_status(AccountStatus.DELETING, now)
+        await self.sessions.end_all(account.user_id, EndReason.ACCOUNT_DELETED, now)
+        await self.outbox.publish(AccountDeleted(user_id=account.user_id))
+
+    async def keep_an_administrator(self, account: Account) -> None:
+        """Make sure that somebody else administers this installation before this account, which is locked, can't.
+
+        Raises:
+            LastAdministrator: nobody else does.
+        """
+        is_one = account.role is Role.ADMIN and account.status is AccountStatus.ACTIVE
+        if is_one and not await self.accounts.has_other_administrator(account.user_id):
+            raise LastAdministrator

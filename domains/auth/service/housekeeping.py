@@ -3,8 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from domains.auth.models import AccountStatus, EndReason, SecurityEventKind
-from domains.auth.public import AccountDeleted
+from domains.auth.models import AccountStatus, SecurityEventKind
 from domains.auth.repository.attempts import AttemptRepository
 from domains.auth.repository.events import EventRepository
 from domains.auth.service.foundation import Foundation
@@ -51,16 +50,13 @@ class Housekeeping:
             last = found[-1]
 
     async def _close(self, user_id: UUID, before: datetime) -> None:
-        now = self.base.clock.now()
         async with self.base.transaction():
             account = await self.base.accounts.lock(user_id)
             if account is None or account.status is not AccountStatus.ACTIVE:
                 return  # disabled, deleted or verified (which replaces the account) after it was listed
             if await self.base.sessions.was_used_since(user_id, before):
                 return
-            account.set_status(AccountStatus.DELETING, now)
-            await self.base.sessions.end_all(user_id, EndReason.ACCOUNT_DELETED, now)
+            await self.base.close(account)
             await self.base.trail.record(
                 SecurityEventKind.ACCOUNT_DELETED, user_id=user_id, reason="never verified"
             )
-            await self.base.outbox.publish(AccountDeleted(user_id=user_id))

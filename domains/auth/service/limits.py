@@ -142,12 +142,7 @@ class Limits:
                     settings.auth_mail_network_limit,
                     settings.auth_mail_network_window,
                 ),
-                _Limit(
-                    AttemptKind.MAIL,
-                    key_of_mailbox(email),
-                    settings.auth_mail_limit,
-                    settings.auth_mail_window,
-                ),
+                self._of_mailbox(email),
             ]
         )
 
@@ -165,6 +160,30 @@ class Limits:
         # Separate, because a hash follows during which no connection may be held.
         async with self.transaction(own=True):
             await self.attempts.reset(limit.kind, self._key(limit))
+
+    async def standing(
+        self, user_id: UUID, email: str, networks: Sequence[str]
+    ) -> Sequence[tuple[AttemptKind, str, int, AttemptsRow]]:
+        """Return the counters of a person in their present window: kind, network if any, limit, and the counter."""
+        now, found = self.clock.now(), []
+        for network, limit in self._of_person(user_id, email, networks):
+            row = await self.attempts.find(limit.kind, self._key(limit), now)
+            if row is not None and row.count:
+                found.append((limit.kind, network, limit.most, row))
+        return found
+
+    async def clear(self, user_id: UUID, email: str, networks: Sequence[str]) -> None:
+        """Reset the counters of a person, in the open transaction; those of networks stay."""
+        for _, limit in self._of_person(user_id, email, networks):
+            await self.attempts.reset(limit.kind, self._key(limit))
+
+    def _of_person(self, user_id: UUID, email: str, networks: Sequence[str]) -> Sequence[tuple[str, _Limit]]:
+        address = self._of_address(email)
+        pairs = [
+            (network, replace(address, kind=AttemptKind.LOGIN_PAIR, text=f"{network} {address.text}"))
+            for network in networks
+        ]
+        return [("", address), *pairs, ("", self._of_checks(user_id)), ("", self._of_mailbox(email))]
 
     async def _take_back_network(self, attempt: LoginAttempt) -> None:
         if attempt.network.by:
@@ -223,6 +242,14 @@ class Limits:
             visitor.network,
             self.settings.auth_network_limit,
             self.settings.auth_network_window,
+        )
+
+    def _of_mailbox(self, email: str) -> _Limit:
+        return _Limit(
+            AttemptKind.MAIL,
+            key_of_mailbox(email),
+            self.settings.auth_mail_limit,
+            self.settings.auth_mail_window,
         )
 
     def _of_checks(self, user_id: UUID) -> _Limit:

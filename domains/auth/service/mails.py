@@ -112,6 +112,10 @@ class MailService:
             forgot_url=f"{self.links_url}{FORGOT_PATH}",
         )
 
+    def address_changed(self, person: Person) -> PreparedMail:
+        """Write the mail that tells a person, at the address before, that their account has another one now."""
+        return self._prepare("address_changed", person)
+
     async def _send_verification(
         self, person: Person, registration: RegistrationRow, context: JobContext
     ) -> None:

@@ -164,7 +164,11 @@ class SessionService:
 
     async def page(self, principal: Principal, request: PageRequest) -> Page[SessionRow]:
         """Return a page of one's living sessions."""
-        return await self.base.sessions.page(principal.user_id, request, self.base.clock.now())
+        return await self.page_of(principal.user_id, request)
+
+    async def page_of(self, user_id: UUID, request: PageRequest) -> Page[SessionRow]:
+        """Return a page of somebody's living sessions."""
+        return await self.base.sessions.page(user_id, request, self.base.clock.now())
 
     async def revoke(self, principal: Principal, session_id: UUID, visitor: Visitor) -> None:
         """End one of one's sessions.
@@ -225,6 +229,7 @@ class SessionService:
                 raise InvalidCredentials
             if verification.new_hash is not None:
                 account.password_hash = verification.new_hash
+            account.last_sign_in_at = now
             session = await self.base.sessions.add(self._session(seen.user_id, visitor, now))
             await self._tell_if_unfamiliar(session)
             await self.base.trail.record(

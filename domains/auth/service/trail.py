@@ -1,4 +1,4 @@
-"""The trail of security events: who did what from where, kept also when the account is gone."""
+"""The trail of security events (`shared.audit.AuditTrail`): who did what from where, kept when the account is gone."""
 
 from collections import Counter
 from functools import partial
@@ -8,6 +8,7 @@ from uuid import UUID
 from domains.auth.models import SecurityEvent, SecurityEventKind
 from domains.auth.repository.events import EventRepository
 from domains.auth.schemas import Visitor
+from shared.audit import Actor
 from shared.clock import Clock
 from shared.logging import get_logger
 from shared.trace import current_trace
@@ -22,12 +23,12 @@ class Trail:
     def __init__(self, events: EventRepository, *, clock: Clock) -> None:
         self.events = events
         self.clock = clock
-        self.recorded: Counter[SecurityEventKind] = Counter()
+        self.recorded: Counter[str] = Counter()
         """How many events of each kind this process has written."""
 
     async def record(
         self,
-        event: SecurityEventKind,
+        event: SecurityEventKind | str,
         *,
         user_id: UUID | None,
         visitor: Visitor | None = None,
@@ -37,7 +38,7 @@ class Trail:
         """Write an event in the open transaction; one that tells of a refusal needs `own=True` to survive it."""
         await self.events.add(
             SecurityEvent(
-                event=event.value,
+                event=str(event),
                 user_id=user_id,
                 session_id=session_id,
                 address=visitor.address if visitor else None,
@@ -47,9 +48,21 @@ class Trail:
                 created_at=self.clock.now(),
             )
         )
+        told = {name: details[name] for name in ("by", "operator") if name in details}
         # Only after the commit: an event that is rolled back must not be logged.
-        after_commit(partial(self._tell, event, user_id))
+        after_commit(partial(self._tell, str(event), user_id, visitor.address if visitor else None, told))
 
-    def _tell(self, event: SecurityEventKind, user_id: UUID | None) -> None:
+    async def note(self, act: str, actor: Actor, *, user_id: UUID | None = None, **details: Any) -> None:
+        """Write down what an administrator or an operator did, in the open transaction."""
+        visitor = Visitor.seen(actor.address, actor.agent) if actor.address else None
+        await self.record(act, user_id=user_id, visitor=visitor, **actor.details, **details)
+
+    def _tell(self, event: str, user_id: UUID | None, address: str | None, details: dict[str, Any]) -> None:
         self.recorded[event] += 1
-        logger.info("security_event", kind=event.value, user_id=str(user_id) if user_id else None)
+        logger.info(
+            "security_event",
+            kind=event,
+            user_id=str(user_id) if user_id else None,
+            address=address,
+            **details,
+        )

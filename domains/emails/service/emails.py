@@ -18,10 +18,16 @@ class EmailService:
         self._emails = emails
 
     async def find(
-        self, request: PageRequest, *, status: EmailStatus | None, recipient: str | None
+        self,
+        request: PageRequest,
+        *,
+        status: EmailStatus | None = None,
+        recipient: str | None = None,
+        owner_id: UUID | None = None,
     ) -> Page[EmailRead]:
-        """Return one page of mails."""
-        return await self._emails.find(request, {"status": status, "recipient": recipient})
+        """Return one page of mails, of everybody or of one person (`owner_id`)."""
+        filters = {"status": status, "recipient": recipient, "owner_id": owner_id}
+        return await self._emails.find(request, filters)
 
     async def read(self, email_id: UUID) -> EmailRead:
         """Return one mail.

@@ -11,6 +11,7 @@ from domains.emails.service.mailer import DELIVER, delivery_of
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings
 from domains.jobs.public import Jobs
+from shared.audit import Actor, AuditTrail
 from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import problem_of
@@ -18,6 +19,7 @@ from shared.jobs import Outbox
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
+RESOLVED = "mail_resolved"
 
 
 class ResolutionService:
@@ -32,15 +34,17 @@ class ResolutionService:
         outbox: Outbox,
         clock: Clock,
         settings: EmailsSettings,
+        audit: AuditTrail,
     ) -> None:
         self._emails = emails
         self._jobs = jobs
         self._transaction = transaction
         self._outbox = outbox
         self._clock = clock
+        self._audit = audit
         self._patience = timedelta(hours=settings.emails_give_up_hours)
 
-    async def resolve(self, email_id: UUID, resolution: Resolution, *, decided_by: UUID) -> EmailRead:
+    async def resolve(self, email_id: UUID, resolution: Resolution, actor: Actor) -> EmailRead:
         """Settle an uncertain mail; return what it is now.
 
         Raises:
@@ -57,10 +61,11 @@ class ResolutionService:
             else:
                 await self._give_up(email)
             await self._emails.save(email)
+            await self._audit.note(
+                RESOLVED, actor, user_id=email.owner_id, email_id=str(email_id), resolution=resolution
+            )
             resolved = EmailRead.model_validate(email)
-        logger.info(
-            "mail_resolved", email_id=str(email_id), resolution=resolution, decided_by=str(decided_by)
-        )
+        logger.info(RESOLVED, email_id=str(email_id), resolution=resolution, **actor.details)
         return resolved
 
     async def _on_hold(self, email_id: UUID) -> Email:

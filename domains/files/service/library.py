@@ -26,6 +26,7 @@ from domains.files.schemas import (
 )
 from domains.files.service.details import check_details
 from domains.files.service.ports import Store
+from domains.files.service.room import Room
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs, JobSummary
 from shared.database import TransactionFactory
@@ -49,6 +50,7 @@ class LibraryService:
         ledger: LedgerRepository,
         store: Store,
         jobs: Jobs,
+        room: Room,
     ) -> None:
         self.settings = settings
         self.transaction = transaction
@@ -56,6 +58,7 @@ class LibraryService:
         self.ledger = ledger
         self.store = store
         self.jobs = jobs
+        self.room = room
 
     async def listed(
         self,
@@ -125,13 +128,13 @@ class LibraryService:
 
     async def usage(self, owner_id: UUID) -> UsageBody:
         """Return what a person keeps and may keep."""
-        usage = await self.ledger.usage(owner_id)
+        usage, quota = await self.ledger.usage(owner_id), await self.room.of(owner_id)
         return UsageBody(
             bytes=usage.bytes,
             reserved_bytes=usage.reserved,
-            quota_bytes=self.settings.files_quota_bytes,
+            quota_bytes=quota.max_bytes,
             count=usage.count,
-            max_count=self.settings.files_max_count,
+            max_count=quota.max_files,
         )
 
     async def content(self, file_id: UUID, owner_id: UUID) -> ContentRow:

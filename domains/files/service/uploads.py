@@ -18,6 +18,7 @@ from domains.files.service.library import LibraryService
 from domains.files.service.ports import Sniffer, Store
 from domains.files.service.receiving import Intake
 from domains.files.service.recipes import recipes_for
+from domains.files.service.room import Quota, Room
 from domains.files.settings import FilesSettings
 from shared.database import TransactionFactory
 from shared.events import Resource
@@ -66,6 +67,7 @@ class UploadService:
         sniff: Sniffer,
         library: LibraryService,
         accounts: AccountLock,
+        room: Room,
     ) -> None:
         self.settings = settings
         self.transaction = transaction
@@ -76,6 +78,7 @@ class UploadService:
         self.sniff = sniff
         self.library = library
         self.accounts = accounts
+        self.room = room
 
     async def receive(self, incoming: Incoming) -> FileBody:
         """Stream an upload into the store and keep it. No connection is held while the bytes arrive.
@@ -114,11 +117,12 @@ class UploadService:
     async def _begin(self, incoming: Incoming) -> "_Upload":
         """Commit the row and the promise before the first byte, so that a sweep finds what a crash leaves."""
         self._refuse_too_long(incoming)
+        quota = await self.room.of(incoming.caller.user_id)
         upload = _Upload(new_id(), incoming.caller, f"blobs/{new_id()}", incoming.name)
         async with self.transaction(own=True):
             await self.accounts.lock_caller(incoming.caller)
             await self.ledger.open_account(upload.owner_id)
-            upload.reserved = await self._reserve_first(incoming)
+            upload.reserved = await self._reserve_first(incoming, quota)
             await self.files.add(
                 File(
                     id=upload.file_id,
@@ -137,29 +141,31 @@ class UploadService:
         if (incoming.length or 0) > limit or (incoming.at_most or 0) > limit + _FORM_ROOM:
             raise FileTooLarge(limit=limit)
 
-    async def _reserve_first(self, incoming: Incoming) -> int:
+    async def _reserve_first(self, incoming: Incoming, quota: Quota) -> int:
         """Promise all at once where the length is known; else a guess, or nothing yet when that doesn't fit."""
         if incoming.length is not None:
-            await self._reserve(incoming.caller.user_id, incoming.length, files=1)
+            await self._reserve(incoming.caller.user_id, incoming.length, quota, files=1)
             return incoming.length
         guess = min(incoming.at_most or _STEP, _STEP)
         try:
-            await self._reserve(incoming.caller.user_id, guess, files=1)
+            await self._reserve(incoming.caller.user_id, guess, quota, files=1)
         except QuotaExceeded:
-            await self._reserve(incoming.caller.user_id, 0, files=1)
+            await self._reserve(incoming.caller.user_id, 0, quota, files=1)
             return 0
         return guess
 
-    async def _reserve(self, owner_id: UUID, amount: int, *, files: int = 0) -> None:
-        quota, max_files = self.settings.files_quota_bytes, self.settings.files_max_count
-        if not await self.ledger.reserve(owner_id, amount, files=files, quota=quota, max_files=max_files):
-            raise QuotaExceeded(quota_bytes=quota, max_count=max_files)
+    async def _reserve(self, owner_id: UUID, amount: int, quota: Quota, *, files: int = 0) -> None:
+        if not await self.ledger.reserve(
+            owner_id, amount, files=files, quota=quota.max_bytes, max_files=quota.max_files
+        ):
+            raise QuotaExceeded(quota_bytes=quota.max_bytes, max_count=quota.max_files)
 
     async def reserve_more(self, upload: "_Upload", amount: int) -> None:
         """Promise more bytes to an upload under way."""
+        quota = await self.room.of(upload.owner_id)
         async with self.transaction(own=True):
             await self.accounts.lock_caller(upload.caller)
-            await self._reserve(upload.owner_id, amount)
+            await self._reserve(upload.owner_id, amount, quota)
             if not await self.ledger.reserved_more(upload.file_id, amount):
                 raise UploadTorn
         upload.reserved += amount

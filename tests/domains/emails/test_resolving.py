@@ -75,8 +75,11 @@ async def test_who_decided_what_is_in_the_log(client, admin, composition, mailer
     (line,) = [line for line in lines if line["event"] == "mail_resolved"]
     assert line["email_id"] == str(email_id)
     assert line["resolution"] == "failed"
-    assert line["decided_by"] == str(admin.id)
+    assert line["by"] == str(admin.id)
     assert address not in str(lines)
+    (event,) = [line for line in lines if line["event"] == "security_event"]
+    assert (event["kind"], event["by"]) == ("mail_resolved", str(admin.id))
+    assert event["address"] == client.headers["X-Forwarded-For"]
 
 
 async def test_a_mail_is_resolved_once(client, admin, composition, mailer, address):

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from uuid import UUID
 
+from domains.files.public import PersonalQuota
 from domains.files.schemas import ContentRow, PurgedRow, RenditionRow
 from domains.files.service.recipes import recipes_for
 from shared.clock import Clock
@@ -146,6 +147,13 @@ class FakeFiles:
         for key, row in self.made.items():
             if key[0] == file_id and row.status == present:
                 self.made[key] = row.model_copy(update=changes)
+
+
+class FakeQuotas:
+    """Nobody has a quota of their own."""
+
+    async def quota_of(self, owner_id: UUID) -> PersonalQuota:
+        return PersonalQuota(max_bytes=None, max_files=None)
 
 
 class FakeOutbox:

@@ -15,6 +15,7 @@ from domains.files.errors import (
 )
 from domains.files.gateway.sniffing import sniff
 from domains.files.schemas import Details
+from domains.files.service.room import Room
 from domains.files.service.uploads import Incoming, UploadService
 from domains.files.settings import FilesSettings
 from shared.identity import Principal
@@ -25,6 +26,7 @@ from tests.domains.files.fakes import (
     FakeLedger,
     FakeLibrary,
     FakeOutbox,
+    FakeQuotas,
     FakeStore,
     transaction,
 )
@@ -50,6 +52,7 @@ class House:
             sniff=sniff,
             library=FakeLibrary(),
             accounts=FakeAccounts(),
+            room=Room(FilesSettings(**settings), FakeQuotas()),
         )
 
     async def receive(self, *chunks: bytes, error: BaseException | None = None, **details):

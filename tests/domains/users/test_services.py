@@ -56,6 +56,11 @@ class Rows:
         self.users.pop(user_id, None)
 
 
+class Standings:
+    async def of_users(self, user_ids):
+        return {}
+
+
 @pytest.fixture
 def rows():
     return Rows()
@@ -69,7 +74,7 @@ def directory(rows):
 
 @pytest.fixture
 def service(rows):
-    return UserService(rows, transaction=transaction, clock=HeldClock())
+    return UserService(rows, transaction=transaction, clock=HeldClock(), standings=Standings())
 
 
 @pytest.mark.parametrize(

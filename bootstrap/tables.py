@@ -1,0 +1,40 @@
+"""How commands print what they found: tables for people, JSON for scripts."""
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+WIDTH_OF_PIPES = 200
+"""Columns of a table that goes into a file or to another program: nothing is cut off there."""
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    sys.stdout.write(TypeAdapter(Any).dump_json(value, indent=2).decode() + "\n")
+
+
+def print_table(
+    headings: Sequence[str | Column], rows: Sequence[Sequence[Any]], *, nothing: str = ""
+) -> None:
+    """Print a table, or the sentence `nothing` if it has no rows."""
+    if not rows:
+        sys.stdout.write(f"{nothing}\n")
+        return
+    table = Table(*headings)
+    for row in rows:
+        # As text: a square bracket in a value is no markup.
+        table.add_row(*(Text(str(value)) for value in row))
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    Console(width=WIDTH_OF_PIPES if piped else None).print(table)
+
+
+def moment_of(moment: datetime | None) -> str:
+    """Return a moment as text, in UTC and to the second; `-` for None."""
+    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"

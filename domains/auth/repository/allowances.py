@@ -1,0 +1,73 @@
+"""SQL about the limits of single people."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+
+from domains.auth.models import Allowance
+from domains.auth.schemas import AllowanceRow, AllowancesState, OwnLimits
+from shared.models import columns
+from shared.preconditions import as_expected
+from shared.repository import Repository
+from shared.statements import Statement
+
+_COLUMNS = columns(Allowance, AllowanceRow)
+_BY_USER = select(*_COLUMNS).where(col(Allowance.user_id) == bindparam("its_user"))
+_FIND = Statement(_BY_USER, AllowanceRow)
+_LOCK = Statement(_BY_USER.with_for_update(), AllowanceRow)
+_ALL = Statement(select(*_COLUMNS), AllowanceRow)
+_STATE = Statement(
+    select(
+        func.count().label("number"),
+        func.coalesce(func.sum(Allowance.revision), 0).label("revisions"),
+        func.max(Allowance.updated_at).label("latest"),
+    ),
+    AllowancesState,
+)
+_NEW = {
+    name: bindparam(f"new_{name}", type_=getattr(Allowance, name).type) for name in OwnLimits.model_fields
+}
+_SAVE = Statement(
+    insert(Allowance)
+    .values(user_id=bindparam("its_user"), updated_at=bindparam("now"), revision=1, **_NEW)
+    .on_conflict_do_update(
+        index_elements=["user_id"],
+        set_={**_NEW, "updated_at": bindparam("now"), "revision": col(Allowance.revision) + 1},
+    )
+    .returning(*_COLUMNS),
+    AllowanceRow,
+)
+
+
+class AllowanceRepository(Repository):
+    """Reads and writes one row for each person who has limits of their own, or had some."""
+
+    async def find(self, user_id: UUID) -> AllowanceRow:
+        """Return somebody's limits; of who never had any, none with the revision 0."""
+        return await self.database.fetch_one(_FIND, its_user=user_id) or AllowanceRow(user_id=user_id)
+
+    async def lock(self, user_id: UUID) -> AllowanceRow:
+        """Return as `find`, to be changed in the open transaction, in which the account is locked.
+
+        Raises PreconditionFailed.
+        """
+        found = await self.database.fetch_one(_LOCK, its_user=user_id)
+        return as_expected(found or AllowanceRow(user_id=user_id))
+
+    async def save(self, user_id: UUID, limits: OwnLimits, now: datetime) -> AllowanceRow:
+        """Replace somebody's limits, and return them."""
+        values = {f"new_{name}": value for name, value in limits.model_dump().items()}
+        saved = await self.database.fetch_one(_SAVE, its_user=user_id, now=now, **values)
+        assert saved is not None  # noqa: S101  # an upsert returns its row
+        return saved
+
+    async def all(self) -> list[AllowanceRow]:
+        """Return everybody's limits."""
+        return await self.database.fetch_all(_ALL)
+
+    async def state(self) -> AllowancesState:
+        """Return what differs after any change of any row."""
+        return await self.database.fetch_one(_STATE) or AllowancesState(number=0, revisions=0, latest=None)

@@ -1,0 +1,47 @@
+"""HTTP of the limits that single people have."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends
+
+from domains.auth.errors import AccountNotFound
+from domains.auth.schemas import LimitsBody, LimitsChange, OwnLimits
+from domains.auth.service.allowances import AllowanceService
+from shared.audit import ActingAdmin
+from shared.http.routing import Router, problems
+from shared.identity import Admin
+from shared.wiring import accessor
+
+router = Router(prefix="/v1/users", tags=["users"])
+Allowances = Annotated[AllowanceService, Depends(accessor("auth.allowances", AllowanceService))]
+
+
+@router.get("/{user_id}/limits", summary="Read somebody's limits", responses=problems(AccountNotFound))
+async def read_limits(user_id: UUID, _admin: Admin, allowances: Allowances) -> LimitsBody:
+    """Return the limits that somebody has instead of the settings'. For administrators."""
+    return LimitsBody.model_validate(await allowances.find(user_id))
+
+
+@router.put("/{user_id}/limits", summary="Set somebody's limits", responses=problems(AccountNotFound))
+async def set_limits(
+    user_id: UUID, limits: LimitsChange, admin: ActingAdmin, allowances: Allowances
+) -> LimitsBody:
+    """Give somebody other limits than the settings'. A limit that is null or absent is the setting's again.
+
+    The process that answers knows at once, the others within 10 seconds (TULOU_AUTH_LIMITS_REFRESH). What somebody
+    keeps already stays, however low the limit. For administrators.
+    """
+    wanted = OwnLimits(**limits.model_dump())
+    return LimitsBody.model_validate(await allowances.replace(admin, user_id, wanted))
+
+
+@router.delete(
+    "/{user_id}/limits",
+    summary="Reset somebody's limits",
+    status_code=204,
+    responses=problems(AccountNotFound),
+)
+async def reset_limits(user_id: UUID, admin: ActingAdmin, allowances: Allowances) -> None:
+    """Let the settings' limits hold for somebody again. For administrators."""
+    await allowances.replace(admin, user_id, OwnLimits())

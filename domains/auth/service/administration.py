@@ -1,0 +1,161 @@
+"""What administrators and operators do to the accounts of others. Each act is in the audit trail, with who did it."""
+
+from uuid import UUID
+
+from domains.auth.errors import (
+    AccountNotFound,
+    AddressRefused,
+    AddressTaken,
+    InactiveAccount,
+    OwnAccount,
+    UnverifiedAccount,
+)
+from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind, TokenPurpose
+from domains.auth.service.follow_ups import RESET, MailRequest
+from domains.auth.service.foundation import Foundation
+from domains.auth.service.mails import MailService
+from domains.users.public import normalised_address
+from shared.audit import Actor
+
+
+class AdministrationService:
+    """Disables, enables, erases and changes accounts. Every method raises AccountNotFound, also for a deleted one.
+
+    Raises also PreconditionFailed if the person isn't what an administrator's `If-Match` says.
+    """
+
+    def __init__(self, base: Foundation, *, mails: MailService) -> None:
+        self.base = base
+        self.mails = mails
+
+    async def disable(self, actor: Actor, user_id: UUID) -> None:
+        """Let nobody in any more, and end every session: their next request is refused.
+
+        Raises:
+            OwnAccount: administrators can't lock themselves out.
+            LastAdministrator: nobody else could administer this installation.
+        """
+        _refuse_own(actor, user_id)
+        async with self.base.transaction():
+            account = await self._locked(user_id)
+            await self.base.keep_an_administrator(account)
+            now = self.base.clock.now()
+            account.set_status(AccountStatus.DISABLED, now)
+            await self.base.sessions.end_all(user_id, EndReason.ACCOUNT_DISABLED, now)
+            await self.base.trail.note(SecurityEventKind.ACCOUNT_DISABLED, actor, user_id=user_id)
+
+    async def enable(self, actor: Actor, user_id: UUID) -> None:
+        """Let people in again; they have to sign in anew."""
+        async with self.base.transaction():
+            account = await self._locked(user_id)
+            account.set_status(AccountStatus.ACTIVE, self.base.clock.now())
+            await self.base.trail.note(SecurityEventKind.ACCOUNT_ENABLED, actor, user_id=user_id)
+
+    async def erase(self, actor: Actor, user_id: UUID) -> None:
+        """Close an account for good, disabled or not; a job erases what its owner leaves behind.
+
+        Raises:
+            OwnAccount: administrators delete their own account with their password.
+            LastAdministrator: nobody else could administer this installation.
+        """
+        _refuse_own(actor, user_id)
+        async with self.base.transaction():
+            account = await self._locked(user_id)
+            await self.base.close(account)
+            await self.base.trail.note(SecurityEventKind.ACCOUNT_DELETED, actor, user_id=user_id)
+
+    async def end_sessions(self, actor: Actor, user_id: UUID) -> int:
+        """End every session; return how many there were."""
+        async with self.base.transaction():
+            await self._locked(user_id)
+            now = self.base.clock.now()
+            ended = await self.base.sessions.end_all(user_id, EndReason.REVOKED, now)
+            await self.base.trail.note(
+                SecurityEventKind.SESSION_REVOKED, actor, user_id=user_id, scope="all", number=ended
+            )
+        return ended
+
+    async def set_role(self, actor: Actor, user_id: UUID, role: Role) -> None:
+        """Make somebody an administrator, or no more one; it counts from their next request.
+
+        Raises:
+            OwnAccount: administrators can't lock themselves out.
+            LastAdministrator: nobody else could administer this installation.
+            UnverifiedAccount: a stranger may have registered the address.
+        """
+        _refuse_own(actor, user_id)
+        async with self.base.transaction():
+            account = await self._locked(user_id)
+            if role is Role.ADMIN:
+                await self._require_verified(user_id)
+            else:
+                await self.base.keep_an_administrator(account)
+            before, account.role = account.role, role
+            account.updated_at = self.base.clock.now()
+            await self.base.trail.note(
+                SecurityEventKind.ROLE_CHANGED, actor, user_id=user_id, role=role.value, before=before.value
+            )
+
+    async def set_email(self, actor: Actor, user_id: UUID, email: str) -> None:
+        """Give an account another address, which counts as verified if the one before was.
+
+        Every session ends, links of mails to the address before stop working, and that address is told, if verified.
+
+        Raises:
+            AddressRefused: not a mail address.
+            AddressTaken: another account has it.
+        """
+        try:
+            normalised_address(email)
+        except ValueError as error:
+            raise AddressRefused(str(error)) from error
+        person = await self.base.users.find(user_id)
+        if person is None:
+            raise AccountNotFound
+        news = self.mails.address_changed(person) if person.email_verified else None
+        async with self.base.transaction():
+            account = await self._locked(user_id)
+            if not await self.base.users.change_address(user_id, email):
+                raise AddressTaken
+            await self._forget_address(account)
+            await self.base.trail.note(SecurityEventKind.ADDRESS_CHANGED, actor, user_id=user_id)
+            if news is not None:
+                await self.mails.mailer.send(news)
+
+    async def send_reset(self, actor: Actor, user_id: UUID) -> None:
+        """Have the mail sent that lets a person choose a new password; no limit counts it.
+
+        Raises:
+            InactiveAccount: the account is disabled.
+        """
+        async with self.base.transaction():
+            account = await self._locked(user_id)
+            if account.status is not AccountStatus.ACTIVE:
+                raise InactiveAccount
+            await self.base.trail.note(SecurityEventKind.PASSWORD_RESET_REQUESTED, actor, user_id=user_id)
+            await self.base.outbox.enqueue(RESET, MailRequest(user_id=user_id))
+
+    async def _locked(self, user_id: UUID) -> Account:
+        account = await self.base.accounts.lock(user_id)
+        if account is None or account.status is AccountStatus.DELETING:
+            raise AccountNotFound
+        await self.base.users.hold(user_id)
+        return account
+
+    async def _require_verified(self, user_id: UUID) -> None:
+        person = await self.base.users.find(user_id)
+        if person is None or not person.email_verified:
+            raise UnverifiedAccount
+
+    async def _forget_address(self, account: Account) -> None:
+        """Void what was sent to the address before, and what was registered with it."""
+        now = self.base.clock.now()
+        for purpose in TokenPurpose:
+            await self.base.accounts.void_tokens(account.user_id, purpose, now)
+        await self.base.accounts.delete_registrations(account.user_id)
+        await self.base.sessions.end_all(account.user_id, EndReason.ADDRESS_CHANGED, now)
+
+
+def _refuse_own(actor: Actor, user_id: UUID) -> None:
+    if actor.user_id == user_id:
+        raise OwnAccount

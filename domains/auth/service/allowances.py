@@ -1,0 +1,98 @@
+"""Limits of single people, which override the settings: bytes, files, requests in a minute."""
+
+import time
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+from domains.auth.errors import AccountNotFound
+from domains.auth.models import AccountStatus, SecurityEventKind
+from domains.auth.repository.allowances import AllowanceRepository
+from domains.auth.schemas import AllowanceRow, AllowancesState, OwnLimits
+from domains.auth.service.foundation import Foundation
+from domains.files.public import PersonalQuota
+from shared.audit import Actor
+from shared.transactions import after_commit
+
+_NO_QUOTA = PersonalQuota(max_bytes=None, max_files=None)
+
+
+class AllowanceBook:
+    """What this process knows of everybody's limits. It looks for changes when that is `seconds` old.
+
+    A look reads one row, which counts the others; all are read only if something was changed.
+    """
+
+    def __init__(
+        self, rows: AllowanceRepository, *, seconds: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rows = rows
+        self._seconds = seconds
+        self._now = now
+        self._known: dict[UUID, AllowanceRow] = {}
+        self._requests: dict[str | int, int] = {}
+        self._state: AllowancesState | None = None
+        self._looked_at = float("-inf")
+
+    async def requests(self) -> Mapping[str | int, int]:
+        """Return how many requests in a minute each account may send that has a limit of its own, by its number."""
+        await self._look()
+        return self._requests
+
+    async def quota_of(self, owner_id: UUID) -> PersonalQuota:
+        """Return how much somebody may keep (`domains.files.public.Quotas`)."""
+        await self._look()
+        known = self._known.get(owner_id)
+        return _NO_QUOTA if known is None else PersonalQuota(known.max_bytes, known.max_files)
+
+    def forget(self) -> None:
+        """Look again before the next answer: something was changed here."""
+        self._looked_at = float("-inf")
+
+    async def _look(self) -> None:
+        looked_at = self._now()
+        if looked_at < self._looked_at + self._seconds:
+            return
+        state = await self._rows.state()
+        if state != self._state:
+            found = await self._rows.all()
+            self._known = {row.user_id: row for row in found}
+            self._requests = {row.user_id.int: row.max_requests for row in found if row.max_requests}
+            self._state = state
+        self._looked_at = looked_at
+
+
+class AllowanceService:
+    """Reads and changes the limits of a person. Every method raises AccountNotFound, also for a deleted account."""
+
+    def __init__(self, base: Foundation, *, rows: AllowanceRepository, book: AllowanceBook) -> None:
+        self.base = base
+        self.rows = rows
+        self.book = book
+
+    async def find(self, user_id: UUID) -> AllowanceRow:
+        """Return somebody's limits; None in a field: the setting's."""
+        account = await self.base.accounts.find(user_id)
+        if account is None or account.status is AccountStatus.DELETING:
+            raise AccountNotFound
+        return await self.rows.find(user_id)
+
+    async def everybodys(self) -> list[AllowanceRow]:
+        """Return the limits of all who have some of their own."""
+        return [row for row in await self.rows.all() if not row.is_empty]
+
+    async def replace(self, actor: Actor, user_id: UUID, limits: OwnLimits) -> AllowanceRow:
+        """Give somebody these limits instead of those that they have, and return them.
+
+        This process knows at once, the others within `auth_limits_refresh` seconds.
+        """
+        async with self.base.transaction():
+            account = await self.base.accounts.lock(user_id)
+            if account is None or account.status is AccountStatus.DELETING:
+                raise AccountNotFound
+            await self.rows.lock(user_id)
+            saved = await self.rows.save(user_id, limits, self.base.clock.now())
+            await self.base.trail.note(
+                SecurityEventKind.LIMITS_CHANGED, actor, user_id=user_id, **limits.model_dump()
+            )
+            after_commit(self.book.forget)
+        return saved

@@ -1,0 +1,42 @@
+"""Who is kept out by limits that protect secrets, and letting them in again."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from domains.auth.errors import AccountNotFound
+from domains.auth.models import SecurityEventKind
+from domains.auth.schemas import Counter
+from domains.auth.service.foundation import Foundation
+from domains.auth.service.limits import Limits
+from shared.audit import Actor
+
+
+class LockoutService:
+    """Shows and resets the counters of wrong passwords and requested mails of a person."""
+
+    def __init__(self, base: Foundation, *, limits: Limits) -> None:
+        self.base = base
+        self.limits = limits
+
+    async def counters(self, user_id: UUID) -> Sequence[Counter]:
+        """Return the counters of a person that count anything at present. Raises AccountNotFound."""
+        email, networks = await self._known(user_id)
+        return [
+            Counter(
+                kind=kind.value, network=network or None, count=row.count, most=most, until=row.expires_at
+            )
+            for kind, network, most, row in await self.limits.standing(user_id, email, networks)
+        ]
+
+    async def clear(self, actor: Actor, user_id: UUID) -> None:
+        """Reset them: the person may try again at once. Counters of networks stay. Raises AccountNotFound."""
+        email, networks = await self._known(user_id)
+        async with self.base.transaction():
+            await self.base.trail.note(SecurityEventKind.LIMITS_CLEARED, actor, user_id=user_id)
+            await self.limits.clear(user_id, email, networks)
+
+    async def _known(self, user_id: UUID) -> tuple[str, Sequence[str]]:
+        person = await self.base.users.find(user_id)
+        if person is None:
+            raise AccountNotFound
+        return person.email, await self.base.sessions.networks(user_id)

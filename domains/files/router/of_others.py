@@ -1,0 +1,38 @@
+"""What administrators see of the files of others: their details and sizes, never their bytes."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, Request, Response
+
+from domains.files.schemas import FileBody, UsageBody
+from domains.files.service.library import LibraryService
+from shared.http.routing import Router
+from shared.identity import Admin
+from shared.pagination import Page, PageRequest, link_next, page_request
+from shared.wiring import accessor
+
+router = Router(prefix="/v1/files/owners", tags=["files"])
+Library = Annotated[LibraryService, Depends(accessor("files.library", LibraryService))]
+
+
+@router.get("/{user_id}", summary="List somebody's files")
+async def list_user_files(
+    request: Request,
+    response: Response,
+    user_id: UUID,
+    _admin: Admin,
+    library: Library,
+    page: Annotated[PageRequest, page_request("created_at", "name", "size")],
+    *,
+    deleted: Annotated[bool, Query(description="List the trash instead.")] = False,
+) -> Page[FileBody]:
+    """Return the details of somebody's files, the newest first; of nobody's, none. For administrators."""
+    found = await library.listed(user_id, page, {}, trashed=deleted)
+    return link_next(request, response, found)
+
+
+@router.get("/{user_id}/usage", summary="See how much somebody keeps")
+async def read_user_usage(user_id: UUID, _admin: Admin, library: Library) -> UsageBody:
+    """Tell how much somebody keeps and may keep. For administrators."""
+    return await library.usage(user_id)

@@ -1,0 +1,289 @@
+"""`tulou users`, `tulou limits` and `tulou mails`: what operators do about people, as it is typed."""
+
+import asyncio
+import getpass
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from bootstrap.administration import asking
+from bootstrap.cli import app as tulou
+from domains.emails.public import OutgoingMail
+from tests.bootstrap.test_commands import run
+from tests.domains.emails.test_resolving import end_job_of
+from tests.domains.emails.test_stored_mails import break_after_the_dot, stored
+from tests.mails import mails_to
+from tests.people import PASSWORD, Person, some_email
+
+
+@pytest.fixture
+def command(settings, app, monkeypatch) -> Callable[..., Awaitable[Result]]:
+    """Run a command in this process."""
+    monkeypatch.setattr(asking, "command_settings", lambda: settings)
+    monkeypatch.setenv("COLUMNS", "250")
+
+    async def run_it(*arguments: str, answer: str = "") -> Result:
+        result = await asyncio.to_thread(CliRunner().invoke, tulou, arguments, input=answer)
+        assert isinstance(result.exception, SystemExit | None), result.exception
+        return result
+
+    return run_it
+
+
+@pytest.fixture
+def done(command) -> Callable[..., Awaitable[Any]]:
+    """Run a command that must succeed, and return what its JSON says."""
+
+    async def run_it(*arguments: str) -> Any:
+        result = await command(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return run_it
+
+
+@pytest.fixture
+async def verified(client, people, composition) -> Person:
+    """Somebody with a verified address, who is no administrator."""
+    person = await people.administrator()
+    owner = composition.settings().database_owner_url.get_secret_value()
+    connection = await asyncpg.connect(owner)
+    await connection.execute("UPDATE auth.accounts SET role = 'user' WHERE user_id = $1", person.id)
+    await connection.close()
+    return person
+
+
+@pytest.fixture
+def acts(settings) -> Callable[..., Awaitable[list[str]]]:
+    """Return what the trail says that the operator of these tests did to a person."""
+
+    async def read(user_id) -> list[str]:
+        connection = await asyncpg.connect(settings.database_owner_url.get_secret_value())
+        try:
+            found = await connection.fetch(
+                "SELECT event FROM auth.security_events WHERE user_id = $1 AND details->>'operator' = $2"
+                " ORDER BY id",
+                user_id,
+                f"{getpass.getuser()}@{socket.gethostname()}",
+            )
+        finally:
+            await connection.close()
+        return [row["event"] for row in found]
+
+    return read
+
+
+async def test_a_person_is_helped_from_the_command_line(
+    client, done, command, verified, people, acts, work_off, servers
+) -> None:
+    email = verified.email
+    shown = await done("users", "show", email.upper())
+    assert (shown["id"], shown["status"], shown["role"]) == (str(verified.id), "active", "user")
+    assert (shown["sessions"], shown["files"], shown["own_limit_bytes"]) == (1, 0, None)
+    assert (await done("users", "disable", email))["status"] == "disabled"
+    assert (await client.get("/v1/users/me", headers=verified.headers)).status_code == 401
+    refused = await command("users", "send-reset", email)
+    assert (refused.exit_code, refused.stderr) == (5, "This account is disabled. Enable it first.\n")
+    assert (await done("users", "enable", str(verified.id)))["status"] == "active"
+    assert (await done("users", "set-role", email, "admin"))["role"] == "admin"
+    again = await people.sign_in(email)
+    assert (await client.get("/v1/users", headers=again.headers)).status_code == 200
+    await done("users", "end-sessions", email)
+    assert (await client.get("/v1/users/me", headers=again.headers)).status_code == 401
+    await done("users", "send-reset", email)
+    await work_off()
+    assert "reset" in [mail["Subject"] for mail in mails_to(servers.mails, email)][-1].lower()
+    assert await acts(verified.id) == [
+        "account_disabled",
+        "account_enabled",
+        "role_changed",
+        "session_revoked",
+        "password_reset_requested",
+    ]
+
+
+async def test_an_address_is_changed_and_the_one_before_is_told(
+    client, done, command, verified, people, acts, work_off, servers, sign_in_status
+) -> None:
+    new = some_email()
+    before = verified.email
+    body = await done("users", "set-email", before, new)
+    assert (body["email"], body["email_verified"]) == (new, True)
+    assert (await client.get("/v1/users/me", headers=verified.headers)).status_code == 401
+    assert await sign_in_status(before) == 400
+    assert (await people.sign_in(new)).id == verified.id
+    await work_off()
+    assert "another address" in [mail["Subject"] for mail in mails_to(servers.mails, before)][-1]
+    assert await acts(verified.id) == ["address_changed"]
+    other = await people.register()
+    taken = await command("users", "set-email", new, other.email)
+    assert (taken.exit_code, taken.stderr) == (5, "Another account uses this address.\n")
+    odd = await command("users", "set-email", new, "no address")
+    assert odd.exit_code == 5
+
+
+@pytest.fixture
+def held(app, composition) -> Callable[[str], Awaitable[UUID]]:
+    """Make a mail whose fate nobody knows; return its id."""
+
+    async def make(address: str) -> UUID:
+        mailer = composition.emails.mailer()
+        mail = OutgoingMail(template="auth/address_changed", to=address, variables={"name": None})
+        email_id = await mailer.send(mailer.prepare(mail))
+        await break_after_the_dot(composition, email_id)
+        await end_job_of(composition, email_id)
+        return email_id
+
+    return make
+
+
+@pytest.fixture
+def sign_in_status(client) -> Callable[[str], Awaitable[int]]:
+    async def ask(email: str) -> int:
+        form = {"grant_type": "password", "username": email, "password": PASSWORD}
+        return (await client.post("/v1/auth/token", data=form)).status_code
+
+    return ask
+
+
+async def test_an_unverified_address_that_is_changed_stays_unverified(done, people) -> None:
+    person = await people.register()
+    body = await done("users", "set-email", person.email, some_email())
+    assert body["email_verified"] is False
+
+
+async def test_erasing_asks_before(client, command, done, people, acts, work_off) -> None:
+    person = await people.register()
+    unanswered = await command("users", "erase", person.email, answer="n\n")
+    assert unanswered.exit_code == 1
+    assert f"Erase {person.email} ({person.id})" in unanswered.stderr
+    assert (await client.get("/v1/users/me", headers=person.headers)).status_code == 200
+    await done("users", "disable", person.email)
+    agreed = await command("users", "erase", person.email, answer="y\n")
+    assert (agreed.exit_code, agreed.stdout) == (0, f"{person.email} is being erased.\n")
+    await work_off()
+    gone = await command("users", "erase", str(person.id), "--yes")
+    assert (gone.exit_code, gone.stderr) == (3, f"There is nobody with the id or address {person.id}.\n")
+    assert await acts(person.id) == ["account_disabled", "account_deleted"]
+
+
+async def test_people_are_listed_and_found(done, command, people) -> None:
+    person = await people.register()
+    part = person.email[:20]
+    (found,) = await done("users", "list", "--search", part)
+    assert (found["email"], found["last_sign_in_at"] is not None) == (person.email, True)
+    assert await done("users", "list", "--search", part, "--verified") == []
+    table = (await command("users", "list", "--search", part)).stdout
+    for cell in (str(person.id), person.email, "active", "user"):
+        assert cell in table
+    assert (await command("users", "list", "--search", uuid4().hex)).stdout == "Nobody matches.\n"
+    unclear = await command("users", "disable", part)
+    assert unclear.exit_code == 4
+    assert unclear.stderr == f"{part} is neither an id nor an address. It is a part of: {person.email}.\n"
+
+
+@pytest.mark.parametrize("person", [str(uuid4()), "nobody@example.com", uuid4().hex + "x"])
+@pytest.mark.parametrize(
+    "act", [("users", "show"), ("users", "enable"), ("limits", "clear"), ("limits", "list")]
+)
+async def test_nobody_is_a_sentence_and_a_code(command, act, person: str) -> None:
+    result = await command(*act, person)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == f"There is nobody with the id or address {person}.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("users", "show"),
+        ("users", "set-role", "a@example.com", "king"),
+        ("users", "list", "--limit", "0"),
+        ("limits", "set", "a@example.com", "--bytes", "-1"),
+        ("mails", "list", "--status", "lost"),
+        ("mails", "resolve", "x"),
+    ],
+)
+async def test_a_mistyped_command_is_explained(command, arguments: tuple[str, ...]) -> None:
+    result = await command(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr
+
+
+async def test_who_is_locked_out_is_let_in(client, done, command, people, acts, sign_in_status) -> None:
+    person = await people.register()
+    wrong = {"grant_type": "password", "username": person.email, "password": "wrong"}
+    for _ in range(11):
+        await client.post("/v1/auth/token", data=wrong)
+    assert await sign_in_status(person.email) == 429
+    shown = await done("limits", "list", person.email)
+    (counter,) = [each for each in shown["counters"] if each["kind"] == "login_pair"]
+    assert (counter["most"], counter["count"] > 10) == (10, True)
+    assert "login_pair" in (await command("limits", "list", person.email)).stdout
+    await done("limits", "clear", person.email)
+    assert await sign_in_status(person.email) == 200
+    assert (await done("limits", "list", person.email))["counters"] == []
+    assert await acts(person.id) == ["limits_cleared"]
+
+
+async def test_somebody_gets_limits_of_their_own(client, admin, done, command, people, acts) -> None:
+    person = await people.register()
+    await done("limits", "set", person.email, "--bytes", "12", "--requests", "9000")
+    limits = (await client.get(f"/v1/users/{person.id}/limits", headers=admin.headers)).json()
+    assert limits == {"max_bytes": 12, "max_files": None, "max_requests": 9000}
+    assert str(person.id) in (await command("limits", "list")).stdout
+    assert (await done("users", "show", person.email))["quota_bytes"] == 12
+    await done("limits", "set", person.email)
+    assert str(person.id) not in (await command("limits", "list")).stdout
+    assert await acts(person.id) == ["limits_changed", "limits_changed"]
+
+
+async def test_an_uncertain_mail_is_resolved(command, done, composition, held) -> None:
+    address = some_email()
+    email_id = await held(address)
+    (listed,) = await done("mails", "list", "--recipient", address, "--status", "uncertain")
+    assert listed["id"] == str(email_id)
+    assert str(email_id) in (await command("mails", "list", "--recipient", address)).stdout
+    unanswered = await command("mails", "resolve", address, "--as", "failed", answer="n\n")
+    assert unanswered.exit_code == 1
+    assert (await stored(composition, email_id)).status == "uncertain"
+    done_now = await command("mails", "resolve", address, "--as", "failed", "--yes")
+    assert (done_now.exit_code, done_now.stdout) == (0, f"Mail {email_id} to {address} is failed.\n")
+    again = await command("mails", "resolve", str(email_id), "--as", "sent", "--yes")
+    assert (again.exit_code, "Only an uncertain mail" in again.stderr) == (5, True)
+    none = await command("mails", "resolve", address, "--as", "sent", "--yes")
+    assert (none.exit_code, none.stderr) == (3, f"There is no uncertain mail to {address}.\n")
+    unknown = await command("mails", "resolve", "12", "--as", "sent", "--yes")
+    assert (unknown.exit_code, unknown.stderr) == (3, "There is no mail with the id 12.\n")
+
+
+async def test_one_of_several_uncertain_mails_has_to_be_named(command, held) -> None:
+    address = some_email()
+    ids = {str(await held(address)) for _ in range(2)}
+    result = await command("mails", "resolve", address, "--as", "sent", "--yes")
+    assert result.exit_code == 4
+    assert all(each in result.stderr for each in ids)
+    assert (await command("mails", "resolve", ids.pop(), "--as", "sent", "--yes")).exit_code == 0
+
+
+async def test_the_mails_of_a_person_are_listed(done, people, work_off) -> None:
+    person = await people.register()
+    await work_off()
+    (mail,) = await done("mails", "list", "--person", person.email)
+    assert mail["recipient"] == person.email
+
+
+def test_the_commands_work_as_processes_of_their_own(servers, settings) -> None:
+    listed = run(servers, "users", "list", "--json", "--limit", "1")
+    assert listed.returncode == 0, listed.stderr
+    json.loads(listed.stdout)
+    away = run(servers, "users", "list", DATABASE_URL="postgresql://nobody:x@127.0.0.1:9/x")
+    assert away.returncode == 1
+    assert "database can't be reached" in away.stderr
+    assert "Traceback" not in away.stderr
