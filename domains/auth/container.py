@@ -17,6 +17,7 @@ from domains.auth.repository.events import EventRepository
 from domains.auth.repository.sessions import SessionRepository
 from domains.auth.router import accounts as accounts_routes
 from domains.auth.router import allowances as allowances_routes
+from domains.auth.router import events as events_routes
 from domains.auth.router import pages as pages_routes
 from domains.auth.router import passwords as passwords_routes
 from domains.auth.router import registration as registration_routes
@@ -27,6 +28,7 @@ from domains.auth.service.accounts import AccountService
 from domains.auth.service.administration import AdministrationService
 from domains.auth.service.allowances import AllowanceBook, AllowanceService
 from domains.auth.service.authenticator import TokenAuthenticator
+from domains.auth.service.events import EventService
 from domains.auth.service.foundation import Foundation
 from domains.auth.service.housekeeping import Housekeeping
 from domains.auth.service.limits import Limits
@@ -127,6 +129,7 @@ class AuthContainer(containers.DeclarativeContainer):
     quotas = allowance_book
     standings = providers.ThreadSafeSingleton(AccountStandings, account_repository)
     audit_trail = trail
+    events = providers.ThreadSafeSingleton(EventService, event_repository, clock=clock)
     housekeeping = providers.ThreadSafeSingleton(
         Housekeeping, base, attempts=attempt_repository, events=event_repository
     )
@@ -151,6 +154,7 @@ class AuthContainer(containers.DeclarativeContainer):
             passwords_routes.router,
             accounts_routes.router,
             allowances_routes.router,
+            events_routes.router,
             pages_routes.router,
         ]
     )

@@ -257,6 +257,7 @@ class SecurityEvent(Table, table=True):
     __table_args__ = (
         Index("ix_security_events_user_id", "user_id", "created_at"),
         Index("ix_security_events_created_at", "created_at"),
+        Index("ix_security_events_address", "address", "created_at"),
         {"schema": "auth"},
     )
 

@@ -3,8 +3,12 @@
 from datetime import datetime
 
 from sqlalchemy import DateTime, bindparam, func, select
+from sqlmodel import col
 
-from domains.auth.schemas import PrunedRow
+from domains.auth.models import SecurityEvent
+from domains.auth.schemas import EventFilter, PrunedRow, SecurityEventRow
+from shared.models import columns
+from shared.pagination import Listing, Page, PageRequest
 from shared.repository import Repository
 from shared.statements import Statement
 
@@ -18,8 +22,28 @@ _SWEEP = Statement(
 )
 
 
+_LISTING = Listing(
+    select(*columns(SecurityEvent, SecurityEventRow)),
+    SecurityEventRow,
+    key=col(SecurityEvent.id),
+    sorts={"created_at": col(SecurityEvent.created_at)},
+    may_be_stale=True,
+    filters={
+        "kind": col(SecurityEvent.event) == bindparam("kind"),
+        "user_id": col(SecurityEvent.user_id) == bindparam("user_id"),
+        "address": col(SecurityEvent.address) == bindparam("address"),
+        "since": col(SecurityEvent.created_at) >= bindparam("since"),
+        "until": col(SecurityEvent.created_at) < bindparam("until"),
+    },
+)
+
+
 class EventRepository(Repository):
     """Writes the trail (`add`); nothing changes a line of it."""
+
+    async def page(self, request: PageRequest, wanted: EventFilter) -> Page[SecurityEventRow]:
+        """Return one page of events."""
+        return await self.fetch_page(_LISTING, request, wanted.model_dump())
 
     async def sweep(self, before: datetime) -> None:
         """Delete events older than `before`. The database keeps those of the last 90 days in any case."""

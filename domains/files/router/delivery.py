@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from domains.files.router.disposition import Disposition, content_disposition
 from domains.files.router.ranges import ByteRange, Validators, ranges_of
 from domains.files.service.library import LibraryService
 from domains.files.service.recipes import INLINE_TYPES
 from shared.http.concurrency import Room
+from shared.http.streamed import Streamed, begun
 from shared.streams import Chunk
 
 SMALL = 1 << 17
@@ -102,8 +102,8 @@ async def _one(
     extra = {"Content-Length": str(part.length)}
     if ranges:
         extra["Content-Range"] = part.content_range(what.size)
-    body = await _begun(library.read(what.storage_key, part.start, part.end))
-    return _Streamed(body, status_code=206 if ranges else 200, headers={**headers, **extra})
+    body = await begun(library.read(what.storage_key, part.start, part.end))
+    return Streamed(body, status_code=206 if ranges else 200, headers={**headers, **extra})
 
 
 async def _several(
@@ -127,8 +127,8 @@ async def _several(
                     yield piece
         yield end
 
-    return _Streamed(
-        await _begun(body()),
+    return Streamed(
+        await begun(body()),
         status_code=206,
         headers={
             **headers,
@@ -136,28 +136,3 @@ async def _several(
             "Content-Type": f"multipart/byteranges; boundary={boundary}",
         },
     )
-
-
-class _Streamed(StreamingResponse):
-    """Closes its body on every way out, so that what it holds is free at once."""
-
-    body_iterator: AsyncGenerator[Chunk]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self.body_iterator):
-            await super().__call__(scope, receive, send)
-
-
-async def _begun(stream: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
-    """Read the first piece before the answer begins: a store that is away must still become a 503."""
-    first = await anext(stream, b"")
-
-    async def whole() -> AsyncGenerator[Chunk]:
-        nonlocal first
-        async with aclosing(stream):
-            yield first
-            first = b""
-            async for piece in stream:
-                yield piece
-
-    return whole()

@@ -1,0 +1,80 @@
+"""HTTP of the trail of security events."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Query, Request, Response
+
+from domains.auth.schemas import EventFilter, SecurityEventBody
+from domains.auth.service.events import EventService
+from shared.http.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
+from shared.http.routing import Router, problems
+from shared.http.streamed import Streamed, begun
+from shared.identity import Admin
+from shared.pagination import Page, PageRequest, link_next, page_request
+from shared.schemas import UtcDatetime
+from shared.wiring import accessor
+
+router = Router(prefix="/v1/security-events", tags=["auth"])
+Events = Annotated[EventService, Depends(accessor("auth.events", EventService))]
+RoomForExport = Annotated[Room, Depends(room_for(Activity.DOWNLOAD, at_once=False))]
+NDJSON = "application/x-ndjson"
+_LINE = (
+    '{"id":"0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42","kind":"login_failed","user_id":null,"session_id":null,'
+    '"address":"192.0.2.7","agent":"curl/8.10","request_id":"0199c3f0","details":{},'
+    '"created_at":"2026-03-14T09:26:53Z"}\n'
+)
+
+
+async def _wanted(
+    kind: Annotated[
+        str | None,
+        Query(
+            max_length=100, description="Only events of this kind.", examples=["login_failed", "role_changed"]
+        ),
+    ] = None,
+    user_id: Annotated[UUID | None, Query(description="Only events about this user.")] = None,
+    address: Annotated[
+        str | None,
+        Query(max_length=64, description="Only events from this network address.", examples=["192.0.2.7"]),
+    ] = None,
+    since: Annotated[
+        UtcDatetime | None,
+        Query(description="Only events from this moment on.", examples=["2026-03-14T00:00:00Z"]),
+    ] = None,
+    until: Annotated[
+        UtcDatetime | None,
+        Query(description="Only events before this moment.", examples=["2026-03-15T00:00:00Z"]),
+    ] = None,
+) -> EventFilter:
+    return EventFilter(kind=kind, user_id=user_id, address=address, since=since, until=until)
+
+
+@router.get(
+    "",
+    summary="List security events",
+    response_model=Page[SecurityEventBody],
+    responses={
+        200: {"content": {NDJSON: {"schema": {"type": "string"}, "example": _LINE}}},
+        **problems(TooManyInProgress, Busy),
+    },
+)
+async def list_security_events(
+    request: Request,
+    response: Response,
+    _admin: Admin,
+    events: Events,
+    room: RoomForExport,
+    paging: Annotated[PageRequest, page_request("created_at")],
+    wanted: Annotated[EventFilter, Depends(_wanted)],
+) -> Page[SecurityEventBody] | Response:
+    """Return a page of the audit trail, the latest first: sign-ins, refusals, what administrators and operators did.
+
+    With `Accept: application/x-ndjson` the answer is a stream of all events that match, an object on each line, the
+    oldest first; `limit`, `cursor` and `sort` don't matter then. For administrators.
+    """
+    if NDJSON in request.headers.get("accept", ""):
+        room.enter()
+        return Streamed(await begun(events.lines(wanted)), media_type=NDJSON, headers={"Vary": "Accept"})
+    response.headers["Vary"] = "Accept"
+    return link_next(request, response, await events.page(paging, wanted))
