@@ -16,6 +16,7 @@ from domains.emails.service.mailer import MailerService
 from domains.emails.service.measuring import EmailMeasures
 from domains.emails.service.rendering import Renderer
 from domains.emails.service.resolving import ResolutionService
+from domains.emails.service.retention import RetentionService
 from domains.emails.service.sealing import Sealer
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 from domains.jobs.public import Jobs
@@ -94,6 +95,9 @@ class EmailsContainer(containers.DeclarativeContainer):
         clock=clock,
         settings=settings,
         audit=audit,
+    )
+    retention = providers.ThreadSafeSingleton(
+        RetentionService, emails=repository, transaction=transaction, clock=clock, settings=settings
     )
     personal_data = providers.ThreadSafeSingleton(
         EmailEraser, emails=repository, transaction=transaction, clock=clock

@@ -5,7 +5,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Uuid, bindparam, case, func, literal_column, or_, select, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Uuid,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
@@ -64,6 +77,16 @@ _ENTER = Statement(
 # The application's role can't change attempts: bootstrap/migrations/grants.py.
 _ERASE_REPLIES = Statement(
     select(func.emails.erase_replies(bindparam("owner", type_=Uuid())).label("number")),
+    NumberRow,
+    changes=True,
+)
+# Nor delete mails: the same.
+_PRUNE = Statement(
+    select(
+        func.emails.prune_emails(
+            bindparam("before", type_=DateTime(timezone=True)), bindparam("most", type_=BigInteger())
+        ).label("number")
+    ),
     NumberRow,
     changes=True,
 )
@@ -190,6 +213,14 @@ class EmailRepository(Repository):
         """Erase what is personal in this person's mails; those that were not sent yet never will be."""
         await self.database.execute(_ERASE_REPLIES, owner=owner_id)
         await self.database.execute(_ERASE, owner=owner_id, now=now)
+
+    async def prune(self, before: datetime, *, most: int) -> int:
+        """Delete up to `most` mails that ended before a moment; return how many.
+
+        The database keeps those of the last 30 days in any case.
+        """
+        found = await self.database.fetch_one(_PRUNE, before=before, most=most)
+        return 0 if found is None else found.number
 
     async def expire(
         self,

@@ -167,3 +167,6 @@ class EmailsSettings(BaseModel):
         gt=0,
         le=720,
     )
+    emails_keep_days: int = Field(
+        365, description="Days after which a mail that has ended is deleted.", ge=30, le=36_500
+    )

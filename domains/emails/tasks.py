@@ -5,6 +5,7 @@ from datetime import timedelta
 from domains.emails.schemas import DeliverEmail
 from domains.emails.service.delivery import DeliveryService
 from domains.emails.service.mailer import DELIVER
+from domains.emails.service.retention import RetentionService
 from domains.jobs.public import JobAbandoned
 from shared.jobs import JobContext, NoPayload, job
 
@@ -29,3 +30,9 @@ async def settle(payload: JobAbandoned, context: JobContext) -> None:
 async def expire(_payload: NoPayload, context: JobContext) -> None:
     """Give up mails that are too old and that no job works on."""
     await context.provide(_PATH, DeliveryService).expire()
+
+
+@job("emails.prune", every=timedelta(hours=1), timeout=300)
+async def prune(_payload: NoPayload, context: JobContext) -> None:
+    """Delete mails that ended long ago."""
+    await context.provide("emails.retention", RetentionService).prune()
