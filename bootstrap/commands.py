@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Column, Table
 
+from bootstrap.administration.acting import acting_operator
 from bootstrap.compose import compose, start, stop
 from bootstrap.configuration import UnusableSettings
 from bootstrap.container import TulouContainer
@@ -25,7 +26,7 @@ def create_admin(settings: Settings, *, email: str, password: str) -> str:
 
     async def create(container: TulouContainer) -> str:
         accounts = provided_by(container, "auth.accounts", AccountService)
-        await accounts.create_admin(email, password)
+        await accounts.create_admin(email, password, acting_operator())
         return f"{email} is an administrator."
 
     return composed(settings, create)

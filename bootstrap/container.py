@@ -127,6 +127,7 @@ class TulouContainer(DeclarativeContainer):
         urls=urls,
         provide=provide,
         worker_id=worker_id,
+        audit=audit_trail,
     )
     files = Container(
         FilesContainer,

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import typer
 
+from bootstrap.administration.acting import acting_operator
 from bootstrap.terminal import command_settings, told
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def run_job(
     """Queue a job that nothing caused; a worker runs it like any other. Prints its id."""
     from bootstrap.job_reports import print_answers  # noqa: PLC0415  # as above
 
-    answer = _asked(lambda operations: operations.run(kind, payload or {}))
+    answer = _asked(lambda operations: operations.run(kind, payload or {}, acting_operator()))
     raise typer.Exit(print_answers([answer], as_json=as_json))
 
 
@@ -132,7 +133,7 @@ def retry(
         return
     from bootstrap.job_reports import print_answers  # noqa: PLC0415  # as above
 
-    answers = _asked(lambda operations: operations.retry(job_ids or []))
+    answers = _asked(lambda operations: operations.retry(job_ids or [], acting_operator()))
     raise typer.Exit(print_answers(answers, as_json=as_json))
 
 
@@ -141,7 +142,7 @@ def cancel(job_ids: Ids, *, as_json: AsJson = False) -> None:
     """End waiting jobs at once; ask running ones to stop, and end them after ten seconds."""
     from bootstrap.job_reports import print_answers  # noqa: PLC0415  # as above
 
-    answers = _asked(lambda operations: operations.cancel(job_ids))
+    answers = _asked(lambda operations: operations.cancel(job_ids, acting_operator()))
     raise typer.Exit(print_answers(answers, as_json=as_json))
 
 
@@ -166,7 +167,11 @@ def _retry_many(kind: str | None, within: timedelta | None, *, yes: bool, as_jso
     counted: MatchCount = _asked(lambda operations: operations.count_failed(kind, within=within))
     if counted.number and not yes:
         typer.confirm(f"{counted.number} failed jobs match. Start them again?", abort=True, err=True)
-    begun = _asked(lambda operations: operations.retry_failed(kind, within=within, until=counted.until))
+    begun = _asked(
+        lambda operations: operations.retry_failed(
+            kind, acting_operator(), within=within, until=counted.until
+        )
+    )
     print_retried(counted.number, begun, as_json=as_json)
 
 

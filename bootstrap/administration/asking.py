@@ -4,15 +4,13 @@ Exit codes: 0 it was done, 1 it failed, 2 the command was mistyped, 3 there is n
 is meant, 5 a rule forbids it. Each but 0 says a sentence on stderr.
 """
 
-import os
-import pwd
-import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import UUID
 
 import typer
 
+from bootstrap.administration.acting import acting_operator
 from bootstrap.terminal import command_settings, stop
 from shared.errors import AppError, NotFound
 
@@ -47,17 +45,6 @@ def asked(question: "Callable[[TulouContainer, Actor], Awaitable[T]]") -> T:
         return composed(command_settings(), ask)
     except AppError as error:
         stop(error.detail, _code_of(error))
-
-
-def acting_operator() -> "Actor":
-    """Return who runs this command: the operating system's user of this process, and the host."""
-    from shared.audit import Actor  # noqa: PLC0415  # as above
-
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = f"uid-{os.getuid()}"
-    return Actor(operator=f"{name}@{socket.gethostname()}")
 
 
 async def person_of(container: "TulouContainer", text: str) -> "AdministeredUser":

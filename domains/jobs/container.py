@@ -22,6 +22,7 @@ from domains.jobs.service.running import Provide
 from domains.jobs.service.store import RowJobStore
 from domains.jobs.service.watcher import JobWatcher
 from domains.jobs.settings import JobsSettings
+from shared.audit import AuditTrail
 from shared.clock import Clock
 from shared.database import Database, TransactionFactory
 from shared.jobs import JobRegistry, Outbox
@@ -39,6 +40,7 @@ class JobsContainer(DeclarativeContainer):
     urls = Dependency(instance_of=dict)
     provide: Dependency[Provide] = Dependency()
     worker_id = Dependency(instance_of=str)
+    audit: Dependency[AuditTrail] = Dependency()
 
     rows = ThreadSafeSingleton(JobRepository, database)
     leases = ThreadSafeSingleton(LeaseRepository, database)
@@ -67,6 +69,7 @@ class JobsContainer(DeclarativeContainer):
         canceller=canceller,
         transaction=transaction,
         settings=settings,
+        audit=audit,
     )
     durations = ThreadSafeSingleton(DurationRepository, database)
     watcher = ThreadSafeSingleton(JobWatcher, jobs=rows)

@@ -279,6 +279,24 @@ async def test_the_mails_of_a_person_are_listed(done, people, work_off) -> None:
     assert mail["recipient"] == person.email
 
 
+async def test_who_made_an_administrator_and_who_touched_jobs_is_in_the_trail(
+    composition, settings, servers, people, acts, done
+) -> None:
+    person = await people.register()
+    payload = json.dumps({"user_id": str(person.id), "owner_id": str(person.id)})
+    made = await asyncio.to_thread(
+        run, servers, "jobs", "run", "auth.tell_password_changed", "--payload", payload, "--json"
+    )
+    job_id = json.loads(made.stdout)[0]["id"]
+    for order in ("cancel", "retry", "cancel"):
+        assert (await asyncio.to_thread(run, servers, "jobs", order, job_id)).returncode == 0
+    assert await acts(person.id) == ["job_run", "job_cancelled", "job_retried", "job_cancelled"]
+    email = some_email()
+    password = {"TULOU_ADMIN_PASSWORD": "a fine long secret 1"}
+    await asyncio.to_thread(run, servers, "create-admin", "--email", email, **password)
+    assert await acts(UUID((await done("users", "show", email))["id"])) == ["admin_created"]
+
+
 def test_the_commands_work_as_processes_of_their_own(servers, settings) -> None:
     listed = run(servers, "users", "list", "--json", "--limit", "1")
     assert listed.returncode == 0, listed.stderr

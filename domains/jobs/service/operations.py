@@ -1,4 +1,4 @@
-"""What operators do with jobs, whoever owns them, and what monitoring asks."""
+"""What operators do with jobs, whoever owns them (the audit trail says who did it), and what monitoring asks."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from domains.jobs.schemas import JobRow, JobStatus
 from domains.jobs.service.abandoning import JobCanceller
 from domains.jobs.service.store import HintSender
 from domains.jobs.settings import JobsSettings
+from shared.audit import Actor, AuditTrail
 from shared.database import TransactionFactory
 from shared.events import Event
 from shared.jobs import JobDefinition, JobOptions, JobRegistry, Outbox
@@ -87,6 +88,7 @@ class OperationsService:
         canceller: JobCanceller,
         transaction: TransactionFactory,
         settings: JobsSettings,
+        audit: AuditTrail,
     ) -> None:
         self._rows = rows
         self._jobs = jobs
@@ -95,6 +97,7 @@ class OperationsService:
         self._outbox = outbox
         self._canceller = canceller
         self._transaction = transaction
+        self._audit = audit
         self._window = settings.jobs_hint_window
         self._repeat = timedelta(seconds=settings.jobs_hint_repeat)
 
@@ -113,7 +116,7 @@ class OperationsService:
             raise _unknown(job_id)
         return report
 
-    async def run(self, kind: str, payload: Mapping[str, Any]) -> Answer:
+    async def run(self, kind: str, payload: Mapping[str, Any], actor: Actor) -> Answer:
         """Queue a job that nothing caused. What an event is about, and whose it is, is known as if it had happened.
 
         Raises:
@@ -132,21 +135,25 @@ class OperationsService:
         )
         async with self._transaction():
             job_id = await self._outbox.enqueue(kind, read, options)
+            owner_id = options.owner_id if options else None
+            await self._audit.note("job_run", actor, user_id=owner_id, job_id=str(job_id), kind=kind)
         return Answer(id=job_id, status="queued")
 
-    async def retry(self, job_ids: Sequence[UUID]) -> list[Answer]:
+    async def retry(self, job_ids: Sequence[UUID], actor: Actor) -> list[Answer]:
         """Queue failed and cancelled jobs anew; say of each other one why not."""
-        return [await self._told(job_id, self._retry) for job_id in job_ids]
+        return [await self._told(job_id, actor, self._retry) for job_id in job_ids]
 
-    async def cancel(self, job_ids: Sequence[UUID]) -> list[Answer]:
+    async def cancel(self, job_ids: Sequence[UUID], actor: Actor) -> list[Answer]:
         """End waiting jobs and ask running ones to stop; say of each other one why not."""
-        return [await self._told(job_id, self._cancel) for job_id in job_ids]
+        return [await self._told(job_id, actor, self._cancel) for job_id in job_ids]
 
     async def count_failed(self, kind: str | None, *, within: timedelta | None) -> MatchCount:
         """Count failed jobs: of one kind or any, failed within a time or ever."""
         return await self._rows.count_failed(kind, age=within or EVER)
 
-    async def retry_failed(self, kind: str | None, *, within: timedelta | None, until: datetime) -> int:
+    async def retry_failed(
+        self, kind: str | None, actor: Actor, *, within: timedelta | None, until: datetime
+    ) -> int:
         """Queue the failed jobs anew that `count_failed` counted; return how many.
 
         Left as they are: jobs that a living one with the same unique key does the work of. The relay sends the hints.
@@ -154,7 +161,7 @@ class OperationsService:
         begun = 0
         while True:
             try:
-                batch = await self._rows.retry_failed(kind, age=within or EVER, until=until)
+                batch = await self._retry_batch(kind, actor, within=within, until=until)
             except JobNotRetryable:
                 continue  # the twin that came in between is seen now
             begun += batch
@@ -200,16 +207,29 @@ class OperationsService:
         """Return the workers that were heard of within a day."""
         return await self._rows.workers()
 
-    async def _told(self, job_id: UUID, order: Callable[[UUID], Coroutine[Any, Any, JobRow]]) -> Answer:
+    async def _told(
+        self, job_id: UUID, actor: Actor, order: Callable[[UUID, Actor], Coroutine[Any, Any, JobRow]]
+    ) -> Answer:
         try:
-            job = await order(job_id)
+            job = await order(job_id, actor)
         except (JobNotFound, JobIsOver, JobNotRetryable) as error:
             return Answer(id=job_id, error=error.detail)
         return Answer(id=job_id, status=job.status)
 
-    async def _retry(self, job_id: UUID) -> JobRow:
+    async def _retry_batch(
+        self, kind: str | None, actor: Actor, *, within: timedelta | None, until: datetime
+    ) -> int:
+        async with self._transaction():
+            batch = await self._rows.retry_failed(kind, age=within or EVER, until=until)
+            if batch:
+                await self._audit.note("jobs_retried", actor, kind=kind, number=batch)
+        return batch
+
+    async def _retry(self, job_id: UUID, actor: Actor) -> JobRow:
         try:
-            queued = await self._jobs.retry(job_id, most=None)
+            async with self._transaction():
+                queued = await self._jobs.retry(job_id, most=None)
+                await self._note("job_retried", actor, queued)
         except JobNotRetryable as error:
             message = f"Another job does the work of job {job_id}: it has the same unique key."
             raise JobNotRetryable(message) from error
@@ -220,13 +240,19 @@ class OperationsService:
         self._hints.send_soon(queued.queue, queued.id)
         return queued
 
-    async def _cancel(self, job_id: UUID) -> JobRow:
-        cancelled = await self._canceller.cancel(job_id)
+    async def _cancel(self, job_id: UUID, actor: Actor) -> JobRow:
+        async with self._transaction():
+            cancelled = await self._canceller.cancel(job_id)
+            await self._note("job_cancelled", actor, cancelled)
         if cancelled is None:
             job = await self._found(job_id)
             message = f"Job {job_id} has {job.status} already. It can't be cancelled any more."
             raise JobIsOver(message)
         return cancelled
+
+    async def _note(self, act: str, actor: Actor, job: JobRow | None) -> None:
+        if job is not None:
+            await self._audit.note(act, actor, user_id=job.owner_id, job_id=str(job.id), kind=job.kind)
 
     async def _found(self, job_id: UUID) -> JobRow:
         job = await self._jobs.find(job_id)

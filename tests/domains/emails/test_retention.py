@@ -8,6 +8,7 @@ import pytest
 from domains.emails.models import Phase
 from domains.emails.public import EmailStatus
 from domains.emails.service import retention
+from shared.audit import Actor
 from tests.domains.emails.test_stored_mails import accept, change
 
 
@@ -109,7 +110,7 @@ async def test_a_job_does_it(composition, mailer, address, kept, work_off):
     await change(
         composition, email_id, status=EmailStatus.SENT, created_at=days_ago(400), updated_at=days_ago(400)
     )
-    answer = await composition.jobs.operations().run("emails.prune", {})
+    answer = await composition.jobs.operations().run("emails.prune", {}, Actor(operator="tests"))
     assert answer.error is None
     await work_off()
     assert not (await kept(email_id))[0]

@@ -10,10 +10,12 @@ import pytest
 from domains.jobs.models import JobState
 from domains.jobs.repository.reports import JobFilter, QueueLoad
 from domains.jobs.service.operations import OperationsService, relay_lag
+from shared.audit import Actor
 from shared.ids import new_id
 from shared.jobs import NewJob
 from tests.domains.jobs.seeing import claim, look, run_sql
 
+OPERATOR = Actor(operator="tests@here")
 FAILED = {"state": "failed", "finished_at": "now()"}
 LEASED = {
     "state": "running",
@@ -97,7 +99,7 @@ async def test_failed_jobs_are_started_again_in_bulk(operations, composition, wo
     within = timedelta(hours=2)
     counted = await operations.count_failed(word, within=within)
     assert counted.number == 3
-    assert await operations.retry_failed(word, within=within, until=counted.until) == 3
+    assert await operations.retry_failed(word, OPERATOR, within=within, until=counted.until) == 3
     for job_id in lately:
         job = await look(composition, job_id)
         assert (job.status, job.attempt, job.error) == ("queued", 0, None)
@@ -116,7 +118,7 @@ async def test_more_than_a_batch_is_started_again(operations, composition, word)
     )
     counted = await operations.count_failed(word, within=None)
     assert counted.number == 1100
-    assert await operations.retry_failed(word, within=None, until=counted.until) == 1100
+    assert await operations.retry_failed(word, OPERATOR, within=None, until=counted.until) == 1100
     assert (await operations.count_failed(word, within=None)).number == 0
     await run_sql(composition, "DELETE FROM jobs.jobs WHERE kind = :kind", kind=word)
 
@@ -124,7 +126,7 @@ async def test_more_than_a_batch_is_started_again(operations, composition, word)
 async def test_jobs_that_fail_again_meanwhile_are_not_started_for_ever(operations, composition, word) -> None:
     await put(composition, word, **FAILED)
     before = datetime.now(UTC) - timedelta(minutes=1)
-    assert await operations.retry_failed(word, within=None, until=before) == 0
+    assert await operations.retry_failed(word, OPERATOR, within=None, until=before) == 0
 
 
 async def test_work_that_another_job_does_is_not_started_again(operations, composition, word) -> None:
@@ -136,10 +138,10 @@ async def test_work_that_another_job_does_is_not_started_again(operations, compo
     living = await put(composition, word, unique_key="two")
     counted = await operations.count_failed(word, within=None)
     assert counted.number == 3
-    assert await operations.retry_failed(word, within=None, until=counted.until) == 1
+    assert await operations.retry_failed(word, OPERATOR, within=None, until=counted.until) == 1
     states = {job_id: (await look(composition, job_id)).status for job_id in (older, newer, replaced, living)}
     assert states == {older: "failed", newer: "queued", replaced: "failed", living: "queued"}
-    (answer,) = await operations.retry([replaced])
+    (answer,) = await operations.retry([replaced], OPERATOR)
     assert answer.error is not None
     assert "same unique key" in answer.error
 
@@ -148,11 +150,11 @@ async def test_orders_are_answered_one_by_one(operations, composition, word) -> 
     failed, queued = await put(composition, word, **FAILED), await put(composition, word)
     done = await put(composition, word, state="succeeded", finished_at="now()")
     unknown = new_id()
-    retried = await operations.retry([failed, queued, unknown])
+    retried = await operations.retry([failed, queued, unknown], OPERATOR)
     assert [answer.status for answer in retried] == ["queued", None, None]
     assert "is queued" in str(retried[1].error)
     assert str(unknown) in str(retried[2].error)
-    cancelled = await operations.cancel([queued, done, unknown])
+    cancelled = await operations.cancel([queued, done, unknown], OPERATOR)
     assert [answer.status for answer in cancelled] == ["cancelled", None, None]
     assert "has succeeded already" in str(cancelled[1].error)
 
@@ -219,7 +221,7 @@ async def test_a_cancel_that_comes_late_in_an_attempt_is_not_forgotten(
 ) -> None:
     job_id = await enqueue("snooze")
     claimed = await claim(runner, job_id)
-    assert [answer.status for answer in await operations.cancel([job_id])] == ["cancelling"]
+    assert [answer.status for answer in await operations.cancel([job_id], OPERATOR)] == ["cancelling"]
     await runner.run(claimed)
     job = await look(composition, job_id)
     assert (job.status, job.is_over) == ("cancelled", True)

@@ -12,10 +12,13 @@ from bootstrap.container import TulouContainer
 from domains.jobs.repository.recovery import RecoveryRepository
 from domains.jobs.service import fair_shares
 from domains.jobs.service.runner import JobRunner
+from shared.audit import Actor
 from shared.ids import new_id
 from shared.jobs import NewJob
 from tests.domains.jobs.conftest import a_runner
 from tests.domains.jobs.seeing import run_sql
+
+OPERATOR = Actor(operator="tests@here")
 
 
 class Queue:
@@ -92,7 +95,7 @@ async def fail_and_retry_in_bulk(queue: Queue, owner: UUID) -> None:
     await queue.change(f"state = 'failed', finished_at = now(), kind = '{kind}'", owner)
     operations = queue.composition.jobs.operations()
     counted = await operations.count_failed(kind, within=timedelta(hours=1))
-    assert await operations.retry_failed(kind, within=timedelta(hours=1), until=counted.until) == 20
+    assert await operations.retry_failed(kind, OPERATOR, within=timedelta(hours=1), until=counted.until) == 20
 
 
 async def wait_for_another_attempt(queue: Queue, owner: UUID) -> None:
