@@ -138,7 +138,7 @@ class TulouContainer(DeclarativeContainer):
         outbox=jobs.outbox,
         accounts=account_lock,
         jobs=jobs.service,
-        quotas=quotas,
+        own_limits=quotas,
         data_dir=settings.provided.data_dir,
     )
     emails = Container(
@@ -160,7 +160,7 @@ class TulouContainer(DeclarativeContainer):
         database=database,
         transaction=database.provided.transaction,
         clock=clock,
-        standings=standings,
+        accounts=standings,
     )
     auth = Container(
         AuthContainer,

@@ -19,7 +19,7 @@ class Actor:
     agent: str | None = None
 
     @property
-    def details(self) -> dict[str, str]:
+    def details(self) -> dict[str, Any]:
         """What the audit trail says of who it was: `by`, the id of an administrator, or `operator`."""
         if self.user_id is not None:
             return {"by": str(self.user_id)}

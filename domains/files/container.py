@@ -41,14 +41,14 @@ class FilesContainer(DeclarativeContainer):
     outbox = Dependency(instance_of=Outbox)
     accounts: Dependency[AccountLock] = Dependency()
     jobs: Dependency[Jobs] = Dependency()
-    quotas: Dependency[Quotas] = Dependency()
+    own_limits: Dependency[Quotas] = Dependency()
 
     files = ThreadSafeSingleton(FileRepository, database)
     ledger = ThreadSafeSingleton(LedgerRepository, database)
     objects = ThreadSafeSingleton(ObjectRepository, database)
     store = ThreadSafeSingleton(ObjectFiles, settings, data_dir)
     renderer = ThreadSafeSingleton(Sandbox, settings)
-    room = ThreadSafeSingleton(Room, settings, quotas)
+    room = ThreadSafeSingleton(Room, settings, own_limits)
     library = ThreadSafeSingleton(
         LibraryService,
         settings=settings,

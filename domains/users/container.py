@@ -18,11 +18,11 @@ class UsersContainer(containers.DeclarativeContainer):
     database = providers.Dependency(instance_of=Database)
     transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
     clock = providers.Dependency(instance_of=Clock)
-    standings: providers.Dependency[Standings] = providers.Dependency()
+    accounts: providers.Dependency[Standings] = providers.Dependency()
 
     repository = providers.ThreadSafeSingleton(UserRepository, database)
     service = providers.ThreadSafeSingleton(
-        UserService, repository, transaction=transaction, clock=clock, standings=standings
+        UserService, repository, transaction=transaction, clock=clock, standings=accounts
     )
     directory = providers.ThreadSafeSingleton(
         Directory, repository, transaction=transaction, clock=clock, settings=settings

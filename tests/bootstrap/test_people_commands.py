@@ -99,7 +99,7 @@ async def test_a_person_is_helped_from_the_command_line(
     assert (await client.get("/v1/users/me", headers=again.headers)).status_code == 401
     await done("users", "send-reset", email)
     await work_off()
-    assert "reset" in [mail["Subject"] for mail in mails_to(servers.mails, email)][-1].lower()
+    assert [mail["Subject"] for mail in mails_to(servers.mails, email)] == ["Choose a new password"]
     assert await acts(verified.id) == [
         "account_disabled",
         "account_enabled",
@@ -167,7 +167,7 @@ async def test_erasing_asks_before(client, command, done, people, acts, work_off
     assert (await client.get("/v1/users/me", headers=person.headers)).status_code == 200
     await done("users", "disable", person.email)
     agreed = await command("users", "erase", person.email, answer="y\n")
-    assert (agreed.exit_code, agreed.stdout) == (0, f"{person.email} is being erased.\n")
+    assert (agreed.exit_code, agreed.stdout.splitlines()[-1]) == (0, f"{person.email} is being erased.")
     await work_off()
     gone = await command("users", "erase", str(person.id), "--yes")
     assert (gone.exit_code, gone.stderr) == (3, f"There is nobody with the id or address {person.id}.\n")
