@@ -26,17 +26,17 @@ class PersonalQuota:
     max_files: int | None
 
 
-class Quotas(Protocol):
-    """Tells how much people may keep; implemented by the domain that knows them."""
-
-    async def quota_of(self, owner_id: UUID) -> PersonalQuota:
-        """Return somebody's quota. Asked before each upload, so mostly answered from memory."""
-        ...
-
-
 class Files(Protocol):
     """What other domains may ask for."""
 
     async def exists(self, file_id: UUID, owner_id: UUID) -> bool:
         """Tell whether this owner has such a file, whole and not in the trash."""
+        ...
+
+
+class Quotas(Protocol):
+    """Tells how much people may keep; implemented by the domain that knows them."""
+
+    async def quota_of(self, owner_id: UUID) -> PersonalQuota:
+        """Return somebody's quota. Asked before each upload, so mostly answered from memory."""
         ...

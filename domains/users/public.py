@@ -53,14 +53,6 @@ class Standing:
     last_sign_in_at: datetime | None
 
 
-class Standings(Protocol):
-    """Tells the standing of users; implemented by the domain that lets them in."""
-
-    async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:
-        """Return the standing of each of these users; who can't come in any more is missing."""
-        ...
-
-
 class UserDirectory(Protocol):
     """Questions and commands about users. Commands join the open transaction."""
 
@@ -111,6 +103,14 @@ class UserDirectory(Protocol):
         Raises:
             PreconditionFailed: they are not what the client believes.
         """
+        ...
+
+
+class Standings(Protocol):
+    """Tells the standing of users; implemented by the domain that lets them in."""
+
+    async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:
+        """Return the standing of each of these users; who can't come in any more is missing."""
         ...
 
 
