@@ -19,11 +19,12 @@ class AuthMeasures:
 
     async def measure(self) -> Sequence[Measure]:
         """Return the counters of this process."""
+        kinds = sorted({*(kind.value for kind in SecurityEventKind), *self._trail.recorded})
         return [
             Measure(
                 "tulou_security_events_total",
                 "Security events that this process has written.",
-                [((kind.value,), self._trail.recorded[kind]) for kind in SecurityEventKind],
+                [((kind,), self._trail.recorded[kind]) for kind in kinds],
                 ("event",),
                 is_counter=True,
             ),

@@ -48,7 +48,7 @@ class Trail:
                 created_at=self.clock.now(),
             )
         )
-        told = {name: details[name] for name in ("by", "operator") if name in details}
+        told: dict[str, Any] = {name: details[name] for name in ("by", "operator") if name in details}
         # Only after the commit: an event that is rolled back must not be logged.
         after_commit(partial(self._tell, str(event), user_id, visitor.address if visitor else None, told))
 
