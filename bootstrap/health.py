@@ -105,6 +105,8 @@ class Readiness:
         self._asking = asyncio.Lock()
         self._fresh_until = 0.0
         self._checks: dict[str, Literal["ok", "down"]] = {}
+        self.is_leaving = False
+        """Whether the process stops soon: it serves, but should be sent nothing new."""
 
     async def checks(self, request: Request) -> dict[str, Literal["ok", "down"]]:
         """Return how each dependency is, or was a moment ago."""
@@ -129,7 +131,7 @@ USEFUL = {"redis": _redis_answers, "mail": _mail_server_answers}
     responses={503: {"model": Ready, "description": "PostgreSQL or the file store is away."}},
 )
 async def ready(request: Request, response: Response) -> Ready:
-    """Ask each dependency. 503 when PostgreSQL or the file store is away.
+    """Ask each dependency. 503 when PostgreSQL or the file store is away, or this process is about to stop.
 
     `degraded`, with 200, when Redis or the mail server is: the API works on, and what it accepts is done later.
     """
@@ -137,7 +139,7 @@ async def ready(request: Request, response: Response) -> Ready:
     readiness: Readiness = request.app.state.readiness
     checks = await readiness.checks(request)
     down = {name for name, state in checks.items() if state == "down"}
-    if down & set(VITAL):
+    if down & set(VITAL) or readiness.is_leaving:
         response.status_code = 503
         return Ready(status="unavailable", checks=checks, domains=served)
     return Ready(status="degraded" if down else "ok", checks=checks, domains=served)

@@ -12,6 +12,7 @@ from bootstrap.container import TulouContainer
 from bootstrap.observation.processes import observed
 from bootstrap.pulse import beat
 from bootstrap.settings import Settings
+from bootstrap.watchdog import Watchdog
 from domains.jobs.schemas import WorkerCard
 from shared.errors import DatabaseUnavailable
 from shared.logging import get_logger
@@ -28,6 +29,8 @@ async def run_relay(settings: Settings) -> None:
     await start(container)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    watchdog = Watchdog(settings.watchdog)
+    watchdog.follow(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     logger.info("relay_started")
@@ -39,6 +42,7 @@ async def run_relay(settings: Settings) -> None:
         stopping.set()
         await announcing
         await stop(container)
+        watchdog.rest()
     logger.info("relay_stopped")
 
 

@@ -1,13 +1,12 @@
 """The API as a process: uvicorn with uvloop and httptools."""
 
 import asyncio
-import faulthandler
 import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from math import ceil
-from time import perf_counter
+from math import ceil, inf
+from time import monotonic, perf_counter
 from types import FrameType
 from typing import Any
 
@@ -19,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from bootstrap.api import create_api
 from bootstrap.freed_memory import FreedMemory
 from bootstrap.garbage import set_garbage_collection
+from bootstrap.health import Readiness
 from bootstrap.protocol.connections import Connections, most_connections
 from bootstrap.protocol.patience import Patience, Refused
 from bootstrap.protocol.patient import PatientProtocol
@@ -27,6 +27,7 @@ from bootstrap.protocol.turns import Turns
 from bootstrap.protocol.unread import UnreadAnswers
 from bootstrap.proxies import proxies_of
 from bootstrap.settings import Settings
+from bootstrap.watchdog import Watchdog
 from shared.http.answer import Refusal
 from shared.http.cross_origin import CrossOrigin
 from shared.http.journal import REFUSED, Journal
@@ -53,19 +54,25 @@ _OVERTIME = 4.0
 
 
 class _Server(uvicorn.Server):
-    """Stops in time."""
+    """Stops in time, and ends by itself when its event loop is frozen."""
 
-    def __init__(self, config: uvicorn.Config, *, grace: float, write_timeout: float) -> None:
+    def __init__(self, config: uvicorn.Config, *, settings: Settings, readiness: Readiness) -> None:
         super().__init__(config)
-        self._grace = grace
-        self._ticks_between_looks = max(1, int(write_timeout / LOOKS / _TICK))
+        self._grace = settings.shutdown_grace
+        self._delay = settings.shutdown_delay
+        self._readiness = readiness
+        self._watchdog = Watchdog(settings.watchdog)
+        self._ticks_between_looks = max(1, int(settings.write_timeout / LOOKS / _TICK))
         self._freed: FreedMemory | None = None
+        self._stops_at = inf
+        self._stop: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
         await super().startup(sockets)
         set_garbage_collection()
         self._freed = FreedMemory()
+        self._watchdog.follow(asyncio.get_running_loop())
 
     async def on_tick(self, counter: int) -> bool:
         """Look after what has to be done now and then; return whether to end."""
@@ -73,12 +80,22 @@ class _Server(uvicorn.Server):
             await self._freed.give_back()
         if counter % self._ticks_between_looks == 0:
             self._look_at_readers()
+        if monotonic() >= self._stops_at:
+            self._stops_at = inf
+            self._stop()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop. From now on a watch of the interpreter's own runs, which asks neither event loop nor lock."""
-        faulthandler.dump_traceback_later(self._grace + _OVERTIME, exit=True)
-        super().handle_exit(sig, frame)
+        """Begin to stop, after a time in which proxies can notice. Asked again, at once."""
+        delay = 0.0 if self._readiness.is_leaving or not self.started else self._delay
+        self._readiness.is_leaving = True
+        # From now on the watchdog does not ask the event loop.
+        self._watchdog.end_within(delay + self._grace + _OVERTIME)
+        if delay:
+            self._stop = partial(super().handle_exit, sig, frame)
+            self._stops_at = monotonic() + delay
+        else:
+            super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let requests end, for as long as they may, then give up those that haven't."""
@@ -143,7 +160,7 @@ def serve_api(settings: Settings) -> None:
         # For what goes on although it was given up.
         timeout_graceful_shutdown=ceil(_time_of_requests(settings.shutdown_grace)) + 1,
     )
-    server = _Server(config, grace=settings.shutdown_grace, write_timeout=settings.write_timeout)
+    server = _Server(config, settings=settings, readiness=api.state.readiness)
     server.run(sockets=[_bind(settings.host, settings.port)])
 
 

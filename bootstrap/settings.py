@@ -225,6 +225,13 @@ class Settings(
     shutdown_grace: float = Field(
         15, ge=0, le=600, description="Seconds that requests have to end at a stop."
     )
+    shutdown_delay: float = Field(
+        0,
+        ge=0,
+        le=300,
+        description="Seconds that the API still serves after SIGTERM, while `/health/ready` answers 503 so that proxies"
+        " send requests elsewhere.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line shown."
     )
@@ -252,6 +259,13 @@ class Settings(
     )
     doctor_backup_hours: int = Field(
         26, ge=1, le=8760, description="Age of the latest backup in hours above which the doctor warns."
+    )
+    watchdog: float = Field(
+        60,
+        ge=0,
+        le=3600,
+        description="Seconds after which a frozen API, worker or relay writes its stacks and ends with exit code 1, to"
+        " be restarted; 0: never.",
     )
     pulse_file: Path | None = Field(
         None, description="File that a worker or relay touches every 10 s; `tulou-alive` looks at its age."

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from types import FrameType
 from typing import Any
@@ -25,9 +26,12 @@ from bootstrap.compose import compose, require, start, stop
 from bootstrap.container import TulouContainer
 from bootstrap.fleets import kinds_of
 from bootstrap.garbage import set_garbage_collection
+from bootstrap.needs import needs_of
 from bootstrap.observation.processes import check_observation, observed
 from bootstrap.pulse import beat
 from bootstrap.settings import Settings
+from bootstrap.watchdog import Watchdog
+from bootstrap.watched_consumer import WatchedConsumer
 from domains.jobs.gateway.broker import create_celery
 from domains.jobs.gateway.hints import TASK
 from domains.jobs.schemas import WorkerCard
@@ -111,13 +115,16 @@ class Worker:
         *,
         composed: Compose = lambda settings: compose(settings, "worker"),
     ) -> None:
-        require(settings)
+        require(settings, needs_of("worker", queues))
         check_observation(settings)
         self._settings = settings
         self._queues = list(queues)
         self._compose = composed
         self._child: WorkerChild | None = None
         self._ending = Ending()
+        # One announcement may wait for PostgreSQL twice.
+        allowance = 2 * settings.database_timeout
+        self._watchdog = Watchdog(settings.watchdog and settings.watchdog + allowance)
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
         self.celery = create_celery(
             redis_url,
@@ -128,6 +135,9 @@ class Worker:
         self.celery.conf.task_time_limit = self._hard_limit()
         self.celery.conf.worker_max_tasks_per_child = settings.jobs_child_hints
         self.celery.conf.worker_max_memory_per_child = settings.jobs_child_memory_bytes // _KIB
+        self.celery.conf.worker_consumer = partial(
+            WatchedConsumer, watchdog=self._watchdog, on_retry=lambda: beat(settings.pulse_file)
+        )
         self._declare_task()
         # Without weak=False the bound methods would be forgotten at once.
         worker_process_init.connect(self._on_child_start, weak=False)
@@ -218,6 +228,7 @@ class Worker:
         if self._ending.ends_at() is not None:
             self._ending.begin(0)  # asked twice: what runs is given back now
             return
+        self._watchdog.rest()
         logger.info("worker_drains")
         grace = self._settings.worker_soft_shutdown
         self._ending.begin(max(0.0, grace - GIVE_BACK_TIME))

@@ -190,3 +190,27 @@ async def test_a_password_that_is_being_hashed(serving) -> None:
     assert live.program.process.returncode == 1
     assert "domains/auth/gateway/passwords.py" in live.program.output
     assert person["password"] not in live.program.output
+
+
+async def test_proxies_are_told_before_requests_are_refused(serving, app, composition) -> None:
+    live = serving(TULOU_SHUTDOWN_DELAY="3")
+    async with somebody(live, composition) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        live.program.process.terminate()
+        told = await client.get("/health/ready")
+        while told.status_code == 200:  # the signal may still be on its way
+            told = await client.get("/health/ready")
+        assert (told.status_code, told.json()["status"]) == (503, "unavailable")
+        assert (await client.get("/v1/users/me")).status_code == 200
+        assert (await client.get("/health/live")).status_code == 200
+    await asyncio.to_thread(live.program.process.wait, 30)
+    assert complaints(live) == []
+
+
+async def test_a_second_signal_does_not_wait_for_proxies(serving) -> None:
+    live = serving(TULOU_SHUTDOWN_DELAY="300")
+    async with httpx.AsyncClient(base_url=live.url) as client:
+        live.program.process.terminate()
+        while (await client.get("/health/ready")).status_code == 200:
+            await asyncio.sleep(0.01)
+    await seconds_to_stop(live, most=GRACE + A_LITTLE + 10)

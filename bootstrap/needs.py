@@ -1,0 +1,26 @@
+"""Which settings each role can't do without, so that no process has to be given the secrets of others."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+Role = Literal["api", "worker", "relay", "migrate", "backup", "command"]
+
+EVERYTHING = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys", "emails_smtp_url")
+_OF_BACKUPS = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys")
+_OF_WORKERS = ("database_url", "redis_url")
+_OF_QUEUES = {"files": (), "mail": ("mail_keys", "emails_smtp_url")}
+_OF_OTHER_QUEUES = ("token_key", "mail_keys")
+
+
+def needs_of(role: Role, queues: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the settings that must be set. A worker whose queues are not known yet may need all of them."""
+    if role == "migrate":
+        return ("database_url",)
+    if role == "backup":
+        return _OF_BACKUPS
+    if role == "relay":
+        return _OF_WORKERS
+    if role == "worker" and queues:
+        of_queues = [name for queue in queues for name in _OF_QUEUES.get(queue, _OF_OTHER_QUEUES)]
+        return tuple(dict.fromkeys([*_OF_WORKERS, *of_queues]))
+    return EVERYTHING

@@ -1,0 +1,51 @@
+"""Ends a process that is frozen, so that what restarts ended processes (Docker, systemd, Kubernetes) restarts it."""
+
+import faulthandler
+import time
+from asyncio import AbstractEventLoop
+from contextlib import suppress
+
+_PAUSE = 1.0
+"""Seconds between two beats, or a quarter of the watchdog's time if that is less."""
+
+
+class Watchdog:
+    """Ends this process, with exit code 1 and the stacks of all threads on standard error, `seconds` after a beat.
+
+    Each beat begins a new term. Time is kept by a thread that needs neither the event loop nor the interpreter's lock
+    (`faulthandler`). A fork does not copy that thread, so a forked child must not use the watchdog of its parent.
+    With 0 seconds only `end_within` ends the process.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._pause = min(_PAUSE, seconds / 4)
+        self._next = 0.0
+        self._is_ending = False
+
+    def beat(self) -> None:
+        """Begin a new term. Does so once a second at most, so that every turn of a loop may call it."""
+        now = time.monotonic()
+        if self._seconds and not self._is_ending and now >= self._next:
+            self._next = now + self._pause
+            self._arm(self._seconds)
+
+    def follow(self, loop: AbstractEventLoop) -> None:
+        """Beat for as long as the event loop runs."""
+        if self._seconds and not self._is_ending:
+            self.beat()
+            loop.call_later(self._pause, self.follow, loop)
+
+    def end_within(self, seconds: float) -> None:
+        """End the process after this time, whatever else beats: it has been told to stop."""
+        self._is_ending = True
+        self._arm(seconds)
+
+    def rest(self) -> None:
+        """End nothing from now on."""
+        self._is_ending = True
+        faulthandler.cancel_dump_traceback_later()
+
+    def _arm(self, seconds: float) -> None:
+        with suppress(RuntimeError):  # no thread can be started now: the next beat tries again
+            faulthandler.dump_traceback_later(seconds, exit=True)

@@ -1,0 +1,104 @@
+"""A process whose event loop is frozen ends by itself, with exit code 1 and the stacks of its threads."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bootstrap.embedded.valkey import EmbeddedValkey
+from tests.programs import Program, free_port
+
+TERM = 5.0
+FREEZABLE = """
+import os, re, signal, time
+
+def freeze(*_):
+    if os.environ["FREEZE"] == "sleeping":
+        time.sleep(3600)
+    re.match(r"(a+)+$", "a" * 64 + "b")  # for ages, with the interpreter's lock
+
+signal.signal(signal.SIGUSR2, freeze)
+from bootstrap.cli import main
+main()
+"""
+ROLES = {"api": ["serve"], "relay": ["relay"], "worker": ["worker", "--queue", "mail"]}
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A Redis of one's own."""
+    server = EmbeddedValkey(tmp_path / "valkey")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def pulse(tmp_path: Path) -> Path:
+    return tmp_path / "pulse"
+
+
+@pytest.fixture
+def freezable(servers, settings, valkey: EmbeddedValkey, pulse: Path) -> Iterator[Callable[..., Program]]:
+    """Start a process that SIGUSR2 freezes, and wait until it works."""
+    started: list[Program] = []
+
+    def start(role: str, **environment: str) -> Program:
+        port = free_port()
+        own = {
+            "TULOU_PORT": str(port),
+            "TULOU_PULSE_FILE": str(pulse),
+            "TULOU_WATCHDOG": str(TERM),
+            "TULOU_DATABASE_TIMEOUT": "1",  # a worker is given twice as much beside
+            "REDIS_URL": valkey.url,
+            "FREEZE": "sleeping",
+        }
+        program = Program(
+            [sys.executable, "-c", FREEZABLE, *ROLES[role]], servers.environment | own | environment
+        )
+        started.append(program)
+        if role == "api":
+            program.wait_until_it_answers(f"http://127.0.0.1:{port}/health/live")
+        else:
+            until = time.monotonic() + 60
+            while not pulse.exists():
+                assert program.is_running, program.output
+                assert time.monotonic() < until, program.output
+                time.sleep(0.05)
+        return program
+
+    yield start
+    for program in started:
+        program.stop(seconds=0)
+
+
+@pytest.mark.parametrize("how", ["sleeping", "holding the interpreter's lock"])
+@pytest.mark.parametrize("role", ROLES)
+def test_a_frozen_process_ends_itself_and_says_where_it_was(role: str, how: str, freezable) -> None:
+    program = freezable(role, FREEZE=how)
+    program.process.send_signal(signal.SIGUSR2)
+    assert program.process.wait(60) == 1
+    assert "Timeout (0:00:0" in program.output
+    assert "in freeze" in program.output, "the stacks don't say where it was"
+
+
+def test_a_process_without_a_watchdog_stays_frozen(freezable) -> None:
+    program = freezable("relay", TULOU_WATCHDOG="0")
+    program.process.send_signal(signal.SIGUSR2)
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.process.wait(2 * TERM)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_process_that_only_waits_for_redis_goes_on(role: str, freezable, valkey, pulse: Path) -> None:
+    program = freezable(role)
+    valkey.stop()
+    away_since = time.time()
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.process.wait(3 * TERM)
+    # A worker connects again in a loop of its own, in which it must not count as dead.
+    assert role == "api" or pulse.stat().st_mtime > away_since
