@@ -44,10 +44,12 @@ class Example:
         return self.prefixes[max(fitting, key=len)]
 
 
-def compose_services() -> dict[str, Any]:
-    """Return the services of docker-compose.yml with the override."""
-    override = yaml.load(OVERRIDE.read_text(), Loader=_Override)  # noqa: S506  # a SafeLoader with one tag more
-    services: dict[str, Any] = _merged(yaml.safe_load(COMPOSE.read_text()), override)["services"]
+def compose_services(override: Path | None = OVERRIDE) -> dict[str, Any]:
+    """Return the services of docker-compose.yml, with the override if there is one."""
+    found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    if override is not None:
+        found = _merged(found, yaml.load(override.read_text(), Loader=_Override))  # noqa: S506  # a SafeLoader with one tag more
+    services: dict[str, Any] = found["services"]
     return services
 
 
