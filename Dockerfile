@@ -30,6 +30,18 @@ ENV PATH=/opt/tulou/bin:/usr/local/bin:/usr/bin:/bin \
     TULOU_DATA_DIR=/data \
     TULOU_BACKUP_PLACE=/backups \
     TULOU_PULSE_FILE=/tmp/pulse
+# `make image` gives these: the version of pyproject.toml, the commit, its time (RFC 3339), the repository's address.
+ARG VERSION=""
+ARG REVISION=""
+ARG CREATED=""
+ARG SOURCE=""
+ENV TULOU_BUILD=${REVISION}
+LABEL org.opencontainers.image.title="Tulou" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.created="${CREATED}" \
+    org.opencontainers.image.source="${SOURCE}" \
+    org.opencontainers.image.licenses="MIT"
 USER 10001:10001
 WORKDIR /data
 EXPOSE 8000

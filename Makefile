@@ -11,7 +11,7 @@ TESTERS ?= 3
 # Newer than the lock file when what is installed is what the lock file says.
 INSTALLED := .venv/installed
 
-.PHONY: help install run test test-all watch check format faults bench bench-jobs demo compose-test lock clean
+.PHONY: help install run test test-all watch check format faults bench bench-jobs demo compose-test image pin sbom lock clean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
@@ -62,6 +62,22 @@ demo: $(INSTALLED) ## Tell the whole story against a running system ("make run" 
 
 compose-test: $(INSTALLED) ## Build the image, start docker-compose.yml, tell the story, kill, scale, restart, stop (needs Docker)
 	$(BIN)/python scripts/compose_test.py
+
+# SOURCE: the address of the repository, for the label of the image.
+IMAGE ?= tulou:latest
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse HEAD)$(shell git diff --quiet HEAD || echo -dirty)
+image: ## Build the image with its labels: version, commit, time, source (IMAGE=tulou:latest SOURCE=https://...)
+	docker build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+	  --build-arg CREATED=$(shell git show --no-patch --format=%cI HEAD) --build-arg SOURCE=$(SOURCE) \
+	  $(if $(PYTHON_IMAGE),--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE)) .
+
+pin: ## Print the images of the compose files with their present digests, as lines for .env (needs Docker)
+	deploy/compose/pin.sh
+
+sbom: ## Write dist/sbom.cdx.json: what the image installs, as CycloneDX
+	mkdir -p dist
+	"$(PYTHON)" scripts/sbom.py > dist/sbom.cdx.json
 
 lock: .venv-lock/bin/uv ## Compile requirements/*.txt anew from pyproject.toml
 	$< pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet --extra telemetry --extra sentry -o requirements/run.txt

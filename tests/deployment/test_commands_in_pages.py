@@ -78,6 +78,8 @@ def wrong_with(arguments: list[str], *, whole: bool) -> str | None:
     command = TULOU
     while hasattr(command, "commands") and arguments:
         name, *arguments = arguments
+        if name.startswith("--") and any(name in option.opts for option in command.params):
+            return None
         if name not in command.commands:
             return f"there is no {name!r}"
         command = command.commands[name]
