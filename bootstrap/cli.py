@@ -9,6 +9,8 @@ from bootstrap import operators
 from bootstrap.administration import limits, mails, users
 from bootstrap.configuration import load_settings
 from bootstrap.garbage import loading
+from bootstrap.needs import needs_of
+from bootstrap.release import release
 from bootstrap.scaffold import commands as scaffold
 from bootstrap.settings import SettingsError
 from bootstrap.terminal import command_settings, stop, told
@@ -29,6 +31,23 @@ def main() -> None:
         app()
     except SettingsError as error:
         stop(str(error))
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001  # typer's way
+    if asked:
+        typer.echo(f"tulou {release()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print version and commit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take what is said before a command."""
 
 
 @app.command()
@@ -60,7 +79,8 @@ def worker(queues: Queues = None, domains: Domains = None) -> None:
     """Run jobs of some queues, of all domains or some, in child processes."""
     # Celery reads it when it is imported: SIGTERM then lets running jobs end.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
-    settings = command_settings()
+    named = [name.strip() for text in queues or () for name in text.split(",")]
+    settings = command_settings(needs_of("worker", named))
     with loading():
         from bootstrap.fleets import limited, queues_of  # noqa: PLC0415  # as above
         from bootstrap.worker import Worker  # noqa: PLC0415  # as above
@@ -72,7 +92,7 @@ def worker(queues: Queues = None, domains: Domains = None) -> None:
 @app.command()
 def relay() -> None:
     """Take back lost jobs, queue what is due, fire schedules, send the hints that got lost."""
-    settings = command_settings()
+    settings = command_settings(needs_of("relay"))
     with loading():
         import asyncio  # noqa: PLC0415  # as above
 
@@ -93,8 +113,8 @@ def migrate(
     from bootstrap.migrate import pending  # noqa: PLC0415  # as above
 
     if not check:
-        return apply(command_settings())
-    missing = pending(command_settings())
+        return apply(command_settings(needs_of("migrate")))
+    missing = pending(command_settings(needs_of("migrate")))
     typer.echo("\n".join(missing) or "The database is up to date.")
     raise typer.Exit(1 if missing else 0)
 
@@ -113,7 +133,7 @@ def backup(
     """Back up the database and the files that it names, while everything runs."""
     from bootstrap.backup.commands import back_up  # noqa: PLC0415  # as above
 
-    raise typer.Exit(0 if back_up(command_settings(), place, with_files=files) else 1)
+    raise typer.Exit(0 if back_up(command_settings(needs_of("backup")), place, with_files=files) else 1)
 
 
 @app.command()
@@ -125,10 +145,11 @@ def restore(
     """Put a backup in place, into an empty database. Nothing else may run meanwhile."""
     from bootstrap.backup import commands  # noqa: PLC0415  # as above
 
+    settings = command_settings(needs_of("backup"))
     if check:
-        commands.check(command_settings(), place)
+        commands.check(settings, place)
     else:
-        commands.put_back(command_settings(), place, replace=replace)
+        commands.put_back(settings, place, replace=replace)
 
 
 @app.command("make-migration")
@@ -191,7 +212,7 @@ def settings(
 def init_env(
     folder: Annotated[str, typer.Argument(help="Where docker-compose.yml is.")] = ".",
 ) -> None:
-    """Write .env and tulou.env with fresh secrets, for docker-compose.yml. Never over older ones."""
+    """Write fresh secrets and settings for docker-compose.yml: secrets/, .env, tulou.env. Never over older ones."""
     from pathlib import Path  # noqa: PLC0415  # as above
 
     from bootstrap.environment_files import FilesAreThere, write_environment_files  # noqa: PLC0415  # as above
@@ -200,7 +221,7 @@ def init_env(
         written = write_environment_files(Path(folder))
     except FilesAreThere as error:
         stop(str(error))
-    typer.echo(f"Wrote {written[0]} and {written[1]}.")
+    typer.echo(f"Wrote {', '.join(str(path) for path in written)}.")
 
 
 @app.command()

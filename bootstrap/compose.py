@@ -3,9 +3,11 @@
 import asyncio
 import os
 import socket
+from collections.abc import Sequence
 from typing import Literal
 
 from bootstrap.garbage import loading
+from bootstrap.needs import needs_of
 from bootstrap.settings import Settings, SettingsError
 
 with loading():
@@ -23,7 +25,8 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
     Raises:
         SettingsError: something without which nothing can run is not set, or a job's timeout is too long.
     """
-    require(settings)
+    # A worker has checked what its queues need.
+    require(settings, needs_of("relay" if role == "worker" else role))
     container = TulouContainer(
         settings=settings,
         database_url=settings.database_url.get_secret_value() if settings.database_url else "",
@@ -46,15 +49,15 @@ def _enter_jobs(container: TulouContainer) -> None:
         raise SettingsError(str(refused)) from refused
 
 
-def require(settings: Settings) -> None:
-    """Check that everything is set without which nothing can run.
+def require(settings: Settings, needs: Sequence[str]) -> None:
+    """Check that everything is set without which a process can't run; only production needs a mail server.
 
     Raises:
         SettingsError: it names what is missing.
     """
-    required: tuple[str, ...] = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys")
-    if settings.auth_signing_algorithm == ES256:
-        required += ("signing_keys_es256",)
+    required = [name for name in needs if name != "emails_smtp_url"]
+    if "signing_keys" in required and settings.auth_signing_algorithm == ES256:
+        required.append("signing_keys_es256")
     missing = [f"TULOU_{name.upper()}" for name in required if not getattr(settings, name)]
     if missing:
         raise SettingsError(

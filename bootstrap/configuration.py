@@ -7,7 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from bootstrap.needs import EVERYTHING
 from bootstrap.safety import unsafe_values
+from bootstrap.secret_files import file_variables, read_secret_files
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.variables import PREFIX, known_variables, unknown_variables, variables_of
 
@@ -23,18 +25,22 @@ class UnusableSettings(SettingsError):
         self.problems = (*unusable, *unsafe)
 
 
-def load_settings(**given: Any) -> Settings:
-    """Read the settings.
+def load_settings(needs: Sequence[str] = EVERYTHING, **given: Any) -> Settings:
+    """Read the settings. `needs` are those that production refuses to start without.
 
     Raises:
         UnusableSettings: one line for each setting that can't be used, and in production for each unsafe one.
     """
-    unusable = list(unknown_variables(os.environ, known_variables(Settings.model_fields)))
-    loaded, wrong = _read(given)
+    fields = Settings.model_fields
+    known = known_variables(fields) | file_variables(fields).keys()
+    unusable = list(unknown_variables(os.environ, known))
+    from_files, unreadable = read_secret_files(fields, os.environ)
+    loaded, wrong = _read(from_files | given)
+    wrong |= unreadable
     unusable += wrong.values()
     unsafe = []
     if loaded is not None and loaded.env == "production":
-        found = [(name, why) for name, why in unsafe_values(loaded) if name not in wrong]
+        found = [(name, why) for name, why in unsafe_values(loaded, needs) if name not in wrong]
         unsafe = [f"{PREFIX}{name.upper()} {why}" for name, why in found]
     if unusable or unsafe or loaded is None:
         raise UnusableSettings(unusable, unsafe)

@@ -38,7 +38,7 @@ def queues_of(settings: Settings, given: Sequence[str] | None) -> list[str]:
         )
     if not settings.domains:
         return list(wanted)
-    used = {definition.queue for definition in _jobs_of(compose(settings, "command"))}
+    used = {definition.queue for definition in _jobs_of(compose(settings, "worker"))}
     idle = [queue for queue in wanted if queue not in used]
     if idle or not used:
         raise SettingsError(

@@ -2,7 +2,7 @@
 
 import base64
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
@@ -11,7 +11,6 @@ from bootstrap.settings import Settings
 from domains.auth.gateway.common_passwords import is_common
 from domains.emails.settings import parse_sender, parse_smtp_url
 
-REQUIRED = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys", "emails_smtp_url")
 SHORTEST_PASSWORD = 12
 FEWEST_BYTES = 16
 """Different bytes among the 32 of a key: random ones have about 30, a phrase or a sample has few."""
@@ -31,9 +30,9 @@ _NOBODYS = ("example.com", "example.net", "example.org", "example", "test", "inv
 """Names that are kept for samples (RFC 2606): they lead nowhere, and nobody can read what is sent there."""
 
 
-def unsafe_values(settings: "Settings") -> Iterator[tuple[str, str]]:
+def unsafe_values(settings: "Settings", needs: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the name of each setting that production can't run with, and what is wrong with it."""
-    for name in REQUIRED:
+    for name in needs:
         if not getattr(settings, name):
             yield name, "is not set"
     yield from _unsafe_addresses(settings)

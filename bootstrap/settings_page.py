@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from bootstrap.secret_files import SUFFIX, is_secret
 from bootstrap.settings import Settings
 from bootstrap.variables import variables_of
 
@@ -15,6 +16,10 @@ HEAD = """# Settings
 Written by `make format` from the code; a test fails when it is out of date. All come from the environment and are
 read once, at the start. A wrong value, or a variable beginning with `TULOU_` that is none of these, stops the start
 with a sentence that names it. Seconds and bytes are meant where no unit is named.
+
+A secret can be kept in a file instead: a variable's name with `_FILE` behind it (`TULOU_TOKEN_KEY_FILE`,
+`DATABASE_URL_FILE`) names the file. Its content is the value, without one newline at its end. Setting both stops the
+start.
 """
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
@@ -46,6 +51,8 @@ def _mixins() -> list[type[Any]]:
 def _row(name: str, field: FieldInfo) -> str:
     first, *others = variables_of(name, field)
     variable = f"`{first}`" + "".join(f" or `{other}`" for other in others)
+    if is_secret(field):
+        variable += f", or `{first}{SUFFIX}`"
     cells = (variable, _default(field), _allowed(field), field.description or "")
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

@@ -4,10 +4,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from bootstrap.configuration import load_settings
+from bootstrap.needs import EVERYTHING
 from bootstrap.settings import Settings
 
 T = TypeVar("T")
@@ -15,11 +16,14 @@ _LAST_WORDS = 5.0
 """Seconds; they take microseconds."""
 
 
-def command_settings() -> Settings:
-    """Read the settings; beside a running `tulou dev`, also where its servers listen."""
+def command_settings(needs: Sequence[str] = EVERYTHING) -> Settings:
+    """Read the settings; beside a running `tulou dev`, also where its servers listen.
+
+    `needs` are those that production refuses to start without.
+    """
     from shared.logging import configure_logging  # noqa: PLC0415  # only what a command needs is loaded
 
-    loaded = load_settings()
+    loaded = load_settings(needs)
     if loaded.env != "production" and loaded.database_url is None:
         from bootstrap.embedded.secrets import ensure_secrets, read_environment_file  # noqa: PLC0415  # as above
         from bootstrap.embedded.services import running_services  # noqa: PLC0415  # as above
@@ -29,7 +33,7 @@ def command_settings() -> Settings:
             found = read_environment_file(ensure_secrets(loaded.data_dir)) | running
             for name, value in found.items():
                 os.environ.setdefault(name, value)
-            loaded = load_settings()
+            loaded = load_settings(needs)
     configure_logging(level=loaded.log_level, log_format=loaded.logs_as)
     return loaded
 

@@ -1,6 +1,8 @@
 -- The role that migrates and the role of the application, made once; run by the superuser, again without harm.
--- Variables of psql: owner_password, application_password.
+-- The passwords are in the environment: OWNER_PASSWORD, APPLICATION_PASSWORD.
 \set ON_ERROR_STOP on
+\getenv owner_password OWNER_PASSWORD
+\getenv application_password APPLICATION_PASSWORD
 
 SELECT format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE', name)
   FROM unnest(ARRAY['tulou_owner', 'tulou_app']) AS wanted (name)

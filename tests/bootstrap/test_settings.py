@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from bootstrap.compose import require
 from bootstrap.configuration import load_settings
+from bootstrap.needs import EVERYTHING
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.settings_page import settings_page
 
@@ -150,7 +151,7 @@ def test_a_proxy_is_an_address_or_a_network(value: str, production, monkeypatch)
 def test_es256_needs_a_key_of_its_curve(production, monkeypatch) -> None:
     monkeypatch.setenv("TULOU_AUTH_SIGNING_ALGORITHM", "ES256")
     with pytest.raises(SettingsError, match="Not set: TULOU_SIGNING_KEYS_ES256"):
-        require(load_settings())
+        require(load_settings(), EVERYTHING)
     monkeypatch.setenv("TULOU_SIGNING_KEYS_ES256", base64.urlsafe_b64encode(b"\xff" * 32).decode())
     with pytest.raises(SettingsError, match="TULOU_SIGNING_KEYS_ES256: must be a private key of the curve"):
         load_settings()

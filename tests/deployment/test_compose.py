@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 
 from bootstrap.cli import app as tulou
 from bootstrap.configuration import load_settings
-from bootstrap.environment_files import PASSWORDS
+from bootstrap.environment_files import KEYS, SECRETS
+from bootstrap.needs import needs_of
+from bootstrap.secret_files import file_variables
 from bootstrap.settings import Settings
 from bootstrap.variables import known_variables
 
@@ -23,6 +25,8 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 OF_TULOU = [name for name, service in SERVICES.items() if "tulou" in service["image"]]
 LASTING = [name for name, service in SERVICES.items() if service["restart"] != "no"]
 KNOWN = known_variables(Settings.model_fields)
+FILES = file_variables(Settings.model_fields)
+RUN = "/run/secrets/"
 DOCKERFILE = (PROJECT / "Dockerfile").read_text()
 DEFAULTS = dict(re.findall(r"\b(TULOU_[A-Z_]+)=(\S+)", DOCKERFILE))
 PARENT = 110 << 20
@@ -30,7 +34,7 @@ PARENT = 110 << 20
 
 CHOICES = {
     "IMAGE", "PYTHON_IMAGE", "POSTGRES_IMAGE", "REDIS_IMAGE", "MAIL_IMAGE", "API_PORT", "MAIL_PORT", "SETTINGS_FILE",
-    "BACKUPS",
+    "BACKUPS", "SECRETS_FOLDER", "VERSION", "REVISION", "CREATED", "SOURCE",
 }  # fmt: skip
 
 
@@ -90,7 +94,7 @@ def test_dependencies_say_what_they_wait_for() -> None:
 
 def test_every_variable_is_a_setting() -> None:
     for name in OF_TULOU:
-        assert set(SERVICES[name].get("environment", {})) <= KNOWN, name
+        assert set(SERVICES[name].get("environment", {})) <= KNOWN | set(FILES), name
 
 
 def test_only_migration_and_backup_know_the_owner_and_nobody_the_superuser() -> None:
@@ -114,11 +118,61 @@ def test_a_backup_is_started_by_hand_and_lasts_longer_than_its_container() -> No
     assert re.search(rf"chown tulou:tulou .*{DEFAULTS['TULOU_BACKUP_PLACE']}\b", DOCKERFILE)
 
 
-def test_everything_that_the_file_asks_for_is_written_or_chosen() -> None:
-    asked = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", TEXT))
-    assert asked == set(PASSWORDS) | CHOICES
-    required = set(re.findall(r"(?<!\$)\$\{([A-Z_]+):\?", TEXT))
-    assert required == set(PASSWORDS)
+def test_the_file_asks_for_nothing_but_choices() -> None:
+    assert set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", TEXT)) == CHOICES
+    assert not re.search(r"(?<!\$)\$\{[A-Z_]+:\?", TEXT), "without an .env it would not start"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_log_of_each_container_has_a_largest_size(name: str) -> None:
+    assert SERVICES[name]["logging"] == {"driver": "local", "options": {"max-size": "20m", "max-file": "5"}}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_container_has_capabilities_or_a_root_that_it_can_write_to(name: str) -> None:
+    service = SERVICES[name]
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "pids_limit" in service
+    assert "cap_add" not in service
+
+
+SECRETS_OF = {
+    "api": {"database_url", "redis_url", *KEYS, "metrics_token", "smtp_url"},
+    "relay": {"database_url", "redis_url"},
+    "worker-default": {"database_url", "redis_url", "token_key", "mail_keys"},
+    "worker-mail": {"database_url", "redis_url", "mail_keys", "smtp_url"},
+    "worker-files": {"database_url", "redis_url"},
+    "migrate": {"database_url", "database_owner_url"},
+    "backup": {"database_url", "database_owner_url", "redis_url", *KEYS},
+    "roles": {"postgres_password", "database_owner_password", "database_application_password"},
+    "postgres": {"postgres_password"},
+    "redis": {"redis_password"},
+    "mail": set(),
+}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_container_gets_the_secrets_that_it_needs_and_no_others(name: str) -> None:
+    service = SERVICES[name]
+    given = set(service.get("secrets", []))
+    assert given == SECRETS_OF[name]
+    used = {value.removeprefix(RUN) for value in service.get("environment", {}).values() if RUN in str(value)}
+    used |= set(re.findall(r"/run/secrets/(\w+)", str(service.get("entrypoint", ""))))
+    assert used == given
+    for variable, value in service.get("environment", {}).items():
+        if name in OF_TULOU and RUN in str(value):
+            assert FILES[variable].removeprefix("emails_") == value.removeprefix(RUN)
+
+
+def test_no_secret_is_in_an_argument_or_a_variable() -> None:
+    assert {name: found["file"] for name, found in COMPOSE["secrets"].items()} == {
+        name: f"${{SECRETS_FOLDER:-./secrets}}/{name}" for name in SECRETS
+    }
+    for name, service in SERVICES.items():
+        told = f"{service.get('entrypoint')} {service.get('command')} {service.get('environment')}"
+        assert "--requirepass" not in told, name
+        assert not re.search(r"--set \w*password", told), name
 
 
 def test_stops_are_given_the_time_that_the_settings_promise() -> None:
@@ -142,45 +196,74 @@ def test_children_that_grow_are_replaced_before_their_container_is_killed(name: 
 def test_redis_drops_nothing_and_asks_for_a_password() -> None:
     command = " ".join(SERVICES["redis"]["entrypoint"])
     assert "--maxmemory-policy noeviction" in command
-    assert "--requirepass" in command
+    assert "requirepass $$(cat /run/secrets/redis_password)" in command
     assert COMPOSE["networks"]["servers"]["internal"] is True
     assert all(SERVICES[name]["networks"] == ["servers"] for name in ("postgres", "redis"))
     assert not any("ports" in SERVICES[name] for name in ("postgres", "redis"))
 
 
-def test_the_files_of_secrets_are_good_private_and_never_written_over(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A folder in which `tulou init-env` has been."""
     assert CliRunner().invoke(tulou, ["init-env", str(tmp_path)]).exit_code == 0
-    servers, ours = tmp_path / ".env", tmp_path / "tulou.env"
-    assert {stat.S_IMODE(path.stat().st_mode) for path in (servers, ours)} == {0o600}
-    assert set(assignments(servers)) == set(PASSWORDS)
-    assert len(set(assignments(servers).values())) == len(PASSWORDS)
-    assert set(assignments(ours)) <= KNOWN
-    for name, value in assignments(ours).items():
-        monkeypatch.setenv(name, value)
-    assert load_settings().plain_signing_keys
-    before = ours.read_text()
-    again = CliRunner().invoke(tulou, ["init-env", str(tmp_path)])
+    return tmp_path
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_files_of_secrets_are_good_private_and_never_written_over(written: Path) -> None:
+    assert (mode(written / "secrets"), mode(written / ".env"), mode(written / "tulou.env")) == (
+        0o700, 0o600, 0o600,
+    )  # fmt: skip
+    files = {path.name: path for path in (written / "secrets").iterdir()}
+    assert set(files) == set(SECRETS)
+    assert {mode(path) for path in files.values()} == {0o444}, "containers read them as other users"
+    values = {name: path.read_text() for name, path in files.items()}
+    assert len(set(values.values())) == len(SECRETS)
+    assert all(value == f"{value.strip()}\n" for value in values.values())
+    assert assignments(written / ".env") == {}
+    assert set(assignments(written / "tulou.env")) <= KNOWN
+    again = CliRunner().invoke(tulou, ["init-env", str(written)])
     assert again.exit_code == 1
-    assert ours.read_text() == before
+    assert {name: path.read_text() for name, path in files.items()} == values
 
 
-def test_what_is_written_will_do_for_production(tmp_path, monkeypatch) -> None:
-    CliRunner().invoke(tulou, ["init-env", str(tmp_path)])
-    passwords, ours = assignments(tmp_path / ".env"), assignments(tmp_path / "tulou.env")
+def test_secrets_of_an_older_version_are_taken_over(tmp_path: Path) -> None:
+    """It kept passwords in `.env` and keys in `tulou.env`."""
+    old = {".env": "REDIS_PASSWORD=old-one\nAPI_PORT=9000\n", "tulou.env": "TULOU_TOKEN_KEY=old-key\n"}
+    for name, text in old.items():
+        (tmp_path / name).write_text(text)
+    assert CliRunner().invoke(tulou, ["init-env", str(tmp_path)]).exit_code == 0
+    assert {name: (tmp_path / name).read_text() for name in old} == old
+    secret = {path.name: path.read_text().strip() for path in (tmp_path / "secrets").iterdir()}
+    assert (secret["redis_password"], secret["token_key"]) == ("old-one", "old-key")
+    assert secret["redis_url"] == "redis://:old-one@redis:6379/0"
+
+
+@pytest.mark.parametrize("name", OF_TULOU)
+def test_what_a_container_is_given_will_do_for_production(name: str, written: Path, monkeypatch) -> None:
+    secrets = written / "secrets"
+    password = (secrets / "redis_password").read_text().strip()
+    (secrets / "smtp_url").chmod(0o600)
+    (secrets / "smtp_url").write_text(f"smtps://user:{password}@mail.test\n")
     production = {
         "TULOU_ENV": "production",
         "TULOU_PUBLIC_URL": "https://api.tulou.internal",
         "TULOU_TRUSTED_PROXIES": "172.16.0.0/12",
-        "SMTP_URL": f"smtps://user:{passwords['REDIS_PASSWORD']}@mail.test",
     }
-    for name in ("DATABASE_URL", "REDIS_URL"):
-        template = SERVICES["api"]["environment"][name]
-        production[name] = re.sub(r"\$\{([A-Z_]+)[^}]*\}", lambda found: passwords[found[1]], template)
-    for name in [name for name in os.environ if name.startswith("TULOU_")]:
-        monkeypatch.delenv(name)
-    for name, value in (ours | production).items():
-        monkeypatch.setenv(name, value)
-    assert load_settings().env == "production"
+    for variable in [each for each in os.environ if each.startswith("TULOU_") or each.endswith("_URL")]:
+        monkeypatch.delenv(variable)
+    given = {
+        variable: str(value).replace(RUN, f"{secrets}/")
+        for variable, value in SERVICES[name]["environment"].items()
+    }
+    for variable, value in (assignments(written / "tulou.env") | production | given).items():
+        monkeypatch.setenv(variable, value)
+    queue = name.removeprefix("worker-")
+    needs = needs_of("worker", [queue]) if queue != name else needs_of(name)
+    assert load_settings(needs).env == "production"
 
 
 def test_the_image_is_made_without_buildkit_and_runs_as_nobody() -> None:

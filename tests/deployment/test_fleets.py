@@ -19,7 +19,6 @@ from bootstrap.api import routes_of
 from bootstrap.cli import app as tulou
 from bootstrap.compose import compose
 from bootstrap.container import domains_of, offers
-from bootstrap.environment_files import PASSWORDS
 from bootstrap.fleets import kinds_of, limited, queues_of
 from shared.jobs import jobs_in
 from tests.deployment.examples import (
@@ -120,7 +119,7 @@ def test_the_proxy_is_closed_in_and_watched() -> None:
 
 def test_everything_that_the_override_asks_for_is_written_or_chosen() -> None:
     asked = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", OVERRIDE.read_text()))
-    assert asked <= set(PASSWORDS) | CHOICES
+    assert asked <= CHOICES
 
 
 @pytest.mark.skipif(KUBECTL is None, reason="kustomize is NOT TESTED: no kubectl here")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from bootstrap.environment_files import KEYS
+from bootstrap.environment_files import SECRETS
 from tests.programs import Program, free_port
 
 PROJECT = Path(__file__).parents[2]
@@ -192,5 +192,5 @@ def test_other_commands_work(arguments: tuple[str, ...], installed: Path, enviro
     said = run(installed, environment, "tulou", *arguments)
     assert said.returncode == 0, said.stderr
     if arguments[0] == "init-env":
-        written = (Path(environment["TULOU_DATA_DIR"]) / "tulou.env").read_text()
-        assert all(name in written for name in KEYS)
+        written = Path(environment["TULOU_DATA_DIR"]) / "secrets"
+        assert {path.name for path in written.iterdir()} == set(SECRETS)
