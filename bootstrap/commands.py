@@ -1,7 +1,7 @@
 """What the commands do that talk to a composed program."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import SecretStr
 from rich.console import Console
@@ -12,6 +12,7 @@ from bootstrap.compose import compose, start, stop
 from bootstrap.configuration import UnusableSettings
 from bootstrap.container import TulouContainer
 from bootstrap.doctor.examination import examine, print_findings, settings_findings
+from bootstrap.needs import needs_of
 from bootstrap.settings import Settings
 from bootstrap.terminal import command_settings, run
 from domains.auth.service.accounts import AccountService
@@ -35,10 +36,10 @@ def create_admin(settings: Settings, *, email: str, password: str) -> str:
 def check_everything(*, as_json: bool) -> int:
     """Print how everything is that the program depends on, the settings first; return the exit code."""
     try:
-        settings = command_settings()
+        settings = command_settings(needs_of("relay"))  # it looks at what is there, in each container
     except UnusableSettings as error:
         return print_findings(settings_findings(error), as_json=as_json)
-    return print_findings(composed(settings, examine), as_json=as_json)
+    return print_findings(composed(settings, examine, role="relay"), as_json=as_json)
 
 
 def print_settings(settings: Settings) -> None:
@@ -58,11 +59,16 @@ def _shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def composed(settings: Settings, action: Callable[[TulouContainer], Awaitable[T]]) -> T:
+def composed(
+    settings: Settings,
+    action: Callable[[TulouContainer], Awaitable[T]],
+    *,
+    role: Literal["relay", "command"] = "command",
+) -> T:
     """Compose the program, let the action work with it, and close everything."""
 
     async def work() -> T:
-        container = compose(settings, "command")
+        container = compose(settings, role)
         await start(container)
         try:
             return await action(container)

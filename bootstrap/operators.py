@@ -13,6 +13,7 @@ from uuid import UUID
 import typer
 
 from bootstrap.administration.acting import acting_operator
+from bootstrap.needs import needs_of
 from bootstrap.terminal import command_settings, told
 
 if TYPE_CHECKING:
@@ -184,4 +185,5 @@ def _asked(question: "Callable[[OperationsService], Awaitable[T]]") -> T:
     async def ask(container: "TulouContainer") -> T:
         return await question(provided_by(container, "jobs.operations", OperationsService))
 
-    return told(lambda: composed(command_settings(), ask))
+    # None of the keys: these commands work in the container of each role.
+    return told(lambda: composed(command_settings(needs_of("relay")), ask, role="relay"))

@@ -156,7 +156,7 @@ def test_es256_needs_a_key_of_its_curve(production, monkeypatch) -> None:
     with pytest.raises(SettingsError, match="TULOU_SIGNING_KEYS_ES256: must be a private key of the curve"):
         load_settings()
     monkeypatch.setenv("TULOU_SIGNING_KEYS_ES256", key())
-    require(load_settings())
+    require(load_settings(), EVERYTHING)
 
 
 def test_everything_that_is_wrong_is_said_at_once(production, monkeypatch) -> None:
