@@ -114,7 +114,7 @@ class TulouContainer(DeclarativeContainer):
         settings=settings,
         database=database,
         transaction=database.provided.transaction,
-        secret=settings.provided.plain_token_key,
+        secrets=settings.provided.plain_token_keys,
     )
     jobs = Container(
         JobsContainer,
@@ -174,7 +174,7 @@ class TulouContainer(DeclarativeContainer):
         keepers=personal_data.provider,
         signing_keys=settings.provided.plain_signing_keys,
         signing_keys_es256=settings.provided.plain_signing_keys_es256,
-        token_key=settings.provided.plain_token_key,
+        token_keys=settings.provided.plain_token_keys,
         public_url=settings.provided.public_url,
         links_url=settings.provided.links_url,
     )

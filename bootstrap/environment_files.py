@@ -15,7 +15,7 @@ PASSWORDS = (
     "database_application_password",
     "redis_password",
 )
-KEYS = ("signing_keys", "signing_keys_es256", "token_key", "mail_keys")
+KEYS = ("signing_keys", "signing_keys_es256", "token_keys", "mail_keys")
 SECRETS = (*PASSWORDS, *KEYS, "metrics_token", "smtp_url", "database_url", "database_owner_url", "redis_url")
 """The files of the folder `secrets`, each with one secret."""
 
@@ -77,7 +77,7 @@ def _taken_over(files: list[Path]) -> dict[str, str]:
     """Return the secrets that files of a version without the folder have."""
     found = {name: value for path in files for name, value in read_environment_file(path).items() if value}
     names = {f"TULOU_{name.upper()}": name for name in (*KEYS, "metrics_token")}
-    names |= {name.upper(): name for name in (*PASSWORDS, "smtp_url")}
+    names |= {name.upper(): name for name in (*PASSWORDS, "smtp_url")} | {"TULOU_TOKEN_KEY": "token_keys"}
     return {names[variable]: value for variable, value in found.items() if variable in names}
 
 

@@ -5,11 +5,11 @@ from typing import Literal
 
 Role = Literal["api", "worker", "relay", "migrate", "backup", "command"]
 
-EVERYTHING = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys", "emails_smtp_url")
-_OF_BACKUPS = ("database_url", "redis_url", "signing_keys", "token_key", "mail_keys")
+EVERYTHING = ("database_url", "redis_url", "signing_keys", "token_keys", "mail_keys", "emails_smtp_url")
+_OF_BACKUPS = ("database_url", "redis_url", "signing_keys", "token_keys", "mail_keys")
 _OF_WORKERS = ("database_url", "redis_url")
 _OF_QUEUES = {"files": (), "mail": ("mail_keys", "emails_smtp_url")}
-_OF_OTHER_QUEUES = ("token_key", "mail_keys")
+_OF_OTHER_QUEUES = ("token_keys", "mail_keys")
 
 
 def needs_of(role: Role, queues: Sequence[str] | None = None) -> tuple[str, ...]:

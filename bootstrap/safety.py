@@ -126,7 +126,7 @@ def _unsafe_keys(settings: "Settings") -> Iterator[tuple[str, str]]:
     keys = {
         "signing_keys": settings.plain_signing_keys,
         "signing_keys_es256": settings.plain_signing_keys_es256,
-        "token_key": [settings.plain_token_key] if settings.token_key else [],
+        "token_keys": settings.plain_token_keys,
         "mail_keys": settings.plain_mail_keys,
     }
     for name, values in keys.items():

@@ -208,7 +208,11 @@ class Settings(
         description="P-256 private keys, 32 bytes in base64url, comma-separated: the first signs where"
         " TULOU_AUTH_SIGNING_ALGORITHM is ES256, all verify.",
     )
-    token_key: Key | None = Field(None, description="Authenticates refresh tokens: 32 bytes in base64url.")
+    token_keys: Keys = Field(
+        (),
+        validation_alias=AliasChoices("TULOU_TOKEN_KEYS", "TULOU_TOKEN_KEY"),
+        description="Authenticate refresh tokens: 32 bytes in base64url, comma-separated: the first signs, all verify.",
+    )
     mail_keys: Keys = Field(
         (), description="Encrypt stored mails: 32 bytes in base64url, comma-separated; the first encrypts."
     )
@@ -297,9 +301,9 @@ class Settings(
         return [key.get_secret_value() for key in self.mail_keys]
 
     @property
-    def plain_token_key(self) -> str:
-        """The key of refresh tokens, in base64url."""
-        return self.token_key.get_secret_value() if self.token_key else ""
+    def plain_token_keys(self) -> list[str]:
+        """The keys of refresh tokens, in base64url."""
+        return [key.get_secret_value() for key in self.token_keys]
 
     @property
     def plain_replica_urls(self) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ def fingerprints(settings: Settings) -> dict[str, str]:
     secrets = {
         "TULOU_SIGNING_KEYS": ",".join(settings.plain_signing_keys),
         "TULOU_SIGNING_KEYS_ES256": ",".join(settings.plain_signing_keys_es256),
-        "TULOU_TOKEN_KEY": settings.plain_token_key,
+        "TULOU_TOKEN_KEYS": ",".join(settings.plain_token_keys),
         "TULOU_MAIL_KEYS": ",".join(settings.plain_mail_keys),
     }
     return {

@@ -24,6 +24,9 @@ _RUNNING = """
     WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'tulou%'
 """
 
+_RENAMED = {"TULOU_TOKEN_KEY": "TULOU_TOKEN_KEYS"}
+"""Secrets that older backups know by another name."""
+
 
 @dataclass
 class Restored:
@@ -148,5 +151,5 @@ def _changed_secrets(settings: Settings, manifest: Manifest) -> list[str]:
     return [
         f"{name} is not what it was when the backup was taken. docs/backups.md says what that means."
         for name, value in manifest.secrets.items()
-        if here.get(name) != value
+        if here.get(_RENAMED.get(name, name)) != value
     ]

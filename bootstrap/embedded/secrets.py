@@ -13,12 +13,12 @@ def ensure_secrets(data_dir: Path) -> Path:
     """Return the file of secrets in `data_dir`, made with mode 0600 if it was not there.
 
     It holds TULOU_SIGNING_KEYS (an Ed25519 seed of 32 bytes), TULOU_SIGNING_KEYS_ES256 (a P-256 private key),
-    TULOU_TOKEN_KEY (32 bytes) and TULOU_MAIL_KEYS (a Fernet key, 32 bytes), each in padded base64url,
+    TULOU_TOKEN_KEYS (32 bytes) and TULOU_MAIL_KEYS (a Fernet key, 32 bytes), each in padded base64url,
     one `NAME=value` per line.
     """
     path = data_dir / FILE_NAME
     if not path.exists():
-        names = ("TULOU_SIGNING_KEYS", "TULOU_SIGNING_KEYS_ES256", "TULOU_TOKEN_KEY", "TULOU_MAIL_KEYS")
+        names = ("TULOU_SIGNING_KEYS", "TULOU_SIGNING_KEYS_ES256", "TULOU_TOKEN_KEYS", "TULOU_MAIL_KEYS")
         write_private_once(path, "".join(f"{name}={_new_key()}\n" for name in names))
     return path
 

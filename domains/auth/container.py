@@ -8,7 +8,7 @@ from dependency_injector import containers, providers
 from domains.auth import tasks as tasks_module
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.passwords import Argon2idHasher
-from domains.auth.gateway.secrets import TokenKey
+from domains.auth.gateway.secrets import TokenKeys
 from domains.auth.gateway.signing_keys import key_ring
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.allowances import AllowanceRepository
@@ -66,7 +66,7 @@ class AuthContainer(containers.DeclarativeContainer):
     keepers: providers.Dependency[Callable[[], Sequence[PersonalData]]] = providers.Dependency()
     signing_keys = providers.Dependency(instance_of=list)
     signing_keys_es256 = providers.Dependency(instance_of=list)
-    token_key = providers.Dependency(instance_of=str)
+    token_keys = providers.Dependency(instance_of=list)
     public_url = providers.Dependency(instance_of=str)
     links_url = providers.Dependency(instance_of=str)
 
@@ -77,7 +77,7 @@ class AuthContainer(containers.DeclarativeContainer):
     event_repository = providers.ThreadSafeSingleton(EventRepository, database)
 
     hasher = providers.ThreadSafeSingleton(Argon2idHasher, settings)
-    key = providers.ThreadSafeSingleton(TokenKey, token_key)
+    key = providers.ThreadSafeSingleton(TokenKeys, token_keys)
     access_tokens = providers.ThreadSafeSingleton(
         AccessTokens,
         providers.Callable(

@@ -15,11 +15,11 @@ class IdempotencyContainer(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=IdempotencySettings)
     database = providers.Dependency(instance_of=Database)
     transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
-    secret = providers.Dependency(instance_of=str)
+    secrets = providers.Dependency(instance_of=list)
 
     repository = providers.ThreadSafeSingleton(KeyRepository, database)
     service = providers.ThreadSafeSingleton(
-        AnswerService, repository, transaction=transaction, settings=settings, secret=secret
+        AnswerService, repository, transaction=transaction, settings=settings, secrets=secrets
     )
     personal_data = service
     tasks = providers.Object(tasks_module)

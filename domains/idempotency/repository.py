@@ -43,6 +43,14 @@ _BEGIN = Statement(
     TokenRow,
 )
 _FIND = Statement(select(*columns(Key, KeyRow)).where(col(Key.identity) == bindparam("which")), KeyRow)
+_FIND_LIVING = Statement(
+    select(*columns(Key, KeyRow)).where(
+        col(Key.identity) == bindparam("which"),
+        ~_is_over,
+        or_(col(Key.status).is_not(None), col(Key.lease_expires_at) >= _now),
+    ),
+    KeyRow,
+)
 _mine = (
     (col(Key.identity) == bindparam("which"))
     & (col(Key.token) == bindparam("its_token"))
@@ -102,6 +110,10 @@ class KeyRepository(Repository):
     async def find(self, identity: bytes) -> KeyRow | None:
         """Return how far a request is."""
         return await self.database.fetch_one(_FIND, which=identity)
+
+    async def find_living(self, identity: bytes) -> KeyRow | None:
+        """Return how far a request is that was answered, or that is being worked on."""
+        return await self.database.fetch_one(_FIND_LIVING, which=identity)
 
     async def finish(self, identity: bytes, token: UUID, **answer: Any) -> bool:
         """Write an answer (status, headers, body, streamed); return whether the request was still ours."""

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -31,15 +32,15 @@ class AnswerService:
         *,
         transaction: TransactionFactory,
         settings: IdempotencySettings,
-        secret: str,
+        secrets: Sequence[str],
     ) -> None:
-        """`secret`: the installation's own key, in base64url."""
+        """`secrets`: the installation's own keys, in base64url; requests are kept under the first, found under all."""
         self.max_body = settings.idempotency_max_body_bytes
         self.keys = keys
         self.transaction = transaction
         self._lease = timedelta(seconds=settings.idempotency_lease)
         self._keep = timedelta(hours=settings.idempotency_keep_hours)
-        self._secret = base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4))
+        self._secrets = [base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4)) for secret in secrets]
 
     async def begin(self, request: KeyedRequest) -> Attempt | Answer:
         """Commit that the request is being worked on, or return how it was answered.
@@ -48,11 +49,11 @@ class AnswerService:
             KeyReused: the key was used with other content.
             InProgress: it is being worked on, and its lease hasn't run out.
         """
-        identity, content = self._hidden(request.identity), self._hidden(request.content)
+        (identity, content), *elsewhere = [self._hidden(request, secret) for secret in self._secrets]
         attempt = Attempt(identity, new_id())
         for _ in range(_TRIES):
             if await self._take(attempt, content, request.owner_id):
-                return attempt
+                return await self._answer_elsewhere(attempt, elsewhere) or attempt
             found = await self.keys.find(identity)
             if found is not None:
                 return _answered(found, content)
@@ -105,9 +106,30 @@ class AnswerService:
                 keep=self._keep,
             )
 
-    def _hidden(self, message: bytes) -> bytes:
-        """Return a keyed hash: a request may hold a password, which a plain one would let be guessed."""
-        return hmac.digest(self._secret, b"idempotency\x00" + message, "sha256")
+    async def _answer_elsewhere(
+        self, attempt: Attempt, hidden: Sequence[tuple[bytes, bytes]]
+    ) -> Answer | None:
+        """Return the answer to this request that a process with another first key has kept; None: there is none.
+
+        Asked once ours is committed: of two processes at once, at least one sees the other.
+
+        Raises:
+            KeyReused, InProgress: as `begin` does.
+        """
+        for identity, content in hidden:
+            found = await self.keys.find_living(identity)
+            if found is not None:
+                await self.give_up(attempt)
+                return _answered(found, content)
+        return None
+
+    def _hidden(self, request: KeyedRequest, secret: bytes) -> tuple[bytes, bytes]:
+        """Return keyed hashes: a request may hold a password, which a plain one would let be guessed."""
+        identity, content = (
+            hmac.digest(secret, b"idempotency\x00" + message, "sha256")
+            for message in (request.identity, request.content)
+        )
+        return identity, content
 
 
 def _answered(found: KeyRow, content: bytes) -> Answer:

@@ -29,7 +29,7 @@ def test_settings_are_shown_with_their_source_and_without_secrets(servers, setti
     assert result.returncode == 0, result.stderr
     for line in ("TULOU_JOBS_LEASE", "TULOU_PUBLIC_URL", "TULOU_SIGNING_KEYS"):
         assert line in result.stdout
-    for secret in ("TULOU_SIGNING_KEYS", "TULOU_SIGNING_KEYS_ES256", "TULOU_TOKEN_KEY", "TULOU_MAIL_KEYS"):
+    for secret in ("TULOU_SIGNING_KEYS", "TULOU_SIGNING_KEYS_ES256", "TULOU_TOKEN_KEYS", "TULOU_MAIL_KEYS"):
         assert servers.environment[secret] not in result.stdout
     assert "********" in result.stdout
 
@@ -73,7 +73,7 @@ def test_production_names_every_unsafe_value_at_once(servers, settings) -> None:
         "DATABASE_URL",
         "REDIS_URL",
         "SIGNING_KEYS",
-        "TOKEN_KEY",
+        "TOKEN_KEYS",
         "MAIL_KEYS",
         "SMTP_URL",
         "PUBLIC_URL",

@@ -302,7 +302,7 @@ class TestSecrets:
         assert set(read_environment_file(path)) == {
             "TULOU_SIGNING_KEYS",
             "TULOU_SIGNING_KEYS_ES256",
-            "TULOU_TOKEN_KEY",
+            "TULOU_TOKEN_KEYS",
             "TULOU_MAIL_KEYS",
         }
         assert len(set(read_environment_file(path).values())) == 4

@@ -8,12 +8,14 @@ import secrets
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import httpx
 from pydantic import SecretStr
 
 from bootstrap.migrate import migrate
 from bootstrap.settings import Settings
 from domains.emails.errors import MailUnreadable
-from tests.installations import running, settings_of_its_own
+from shared.ids import new_id
+from tests.installations import Installation, running, settings_of_its_own
 
 Keys = tuple[SecretStr, ...]
 
@@ -44,11 +46,15 @@ def steps(old: str) -> list[Keys]:
     return [tuple(map(SecretStr, keys)) for keys in ([old], [old, new], [new, old], [new])]
 
 
-def with_keys(settings: Settings, signing: Keys, mail: Keys) -> Settings:
-    changed = settings.model_copy(update={"signing_keys": signing, "mail_keys": mail})
-    for remembered in ("plain_signing_keys", "plain_mail_keys"):
-        changed.__dict__.pop(remembered, None)
-    return changed
+def with_keys(settings: Settings, signing: Keys, mail: Keys, token: Keys) -> Settings:
+    return settings.model_copy(update={"signing_keys": signing, "mail_keys": mail, "token_keys": token})
+
+
+async def refresh(installation: Installation, token: str) -> str | None:
+    """Return the next refresh token; None: this one is refused."""
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    answer = await installation.client.post("/v1/auth/token", data=form)
+    return answer.json()["refresh_token"] if answer.is_success else None
 
 
 async def read_each_other(one: Settings, another: Settings) -> bool:
@@ -57,19 +63,52 @@ async def read_each_other(one: Settings, another: Settings) -> bool:
         for made, read in ((first, second), (second, first)):
             person = await made.people.register()
             answer = await read.client.get("/v1/users/me", headers=person.headers)
+            refreshed = await refresh(read, person.refresh_token)
             sealed = made.container.emails.sealer().seal(b"a mail")
             try:
                 opened = read.container.emails.sealer().open(sealed)
             except MailUnreadable:
                 opened = b""
-            if (answer.status_code, opened) != (200, b"a mail"):
+            if (answer.status_code, opened) != (200, b"a mail") or refreshed is None:
                 return False
     return True
 
 
 async def test_keys_are_changed_in_three_steps_that_nobody_notices(settings, app) -> None:
-    signing, mail = steps(settings.plain_signing_keys[0]), steps(settings.plain_mail_keys[0])
-    before, *after = [with_keys(settings, *keys) for keys in zip(signing, mail, strict=True)]
+    kinds = (settings.plain_signing_keys, settings.plain_mail_keys, settings.plain_token_keys)
+    changes = [steps(keys[0]) for keys in kinds]
+    before, *after = [with_keys(settings, *keys) for keys in zip(*changes, strict=True)]
     assert not await read_each_other(before, after[1]), "the first step is of no use"
     for earlier, later in itertools.pairwise([before, *after]):
         assert await read_each_other(earlier, later)
+
+
+async def test_a_refresh_token_is_good_until_the_key_that_made_it_leaves(settings, app) -> None:
+    token = steps(settings.plain_token_keys[0])
+    old, _, both, new = [settings.model_copy(update={"token_keys": keys}) for keys in token]
+    async with running(old) as before, running(both) as meanwhile, running(new) as after:
+        used, unused = await before.people.register(), await before.people.register()
+        made_with_the_new_key = await refresh(meanwhile, used.refresh_token)
+        assert made_with_the_new_key is not None
+        assert await refresh(after, made_with_the_new_key) is not None
+        assert await refresh(after, unused.refresh_token) is None
+
+
+async def test_a_request_sent_again_is_done_once_while_keys_change(settings, app) -> None:
+    token = steps(settings.plain_token_keys[0])
+    _, added, first, new = [settings.model_copy(update={"token_keys": keys}) for keys in token]
+    async with running(added) as one, running(first) as another, running(new) as last:
+        for earlier, later in ((one, another), (another, one), (another, last)):
+            person = await one.people.register()
+            headers = person.headers | {"Idempotency-Key": str(new_id())}
+            made = await upload(earlier, headers, b"a text")
+            again = await upload(later, headers, b"a text")
+            assert (made.status_code, again.status_code) == (201, 201)
+            assert made.json()["id"] == again.json()["id"]
+            assert (await upload(later, headers, b"another text")).status_code == 422
+
+
+async def upload(installation: Installation, headers: dict[str, str], content: bytes) -> httpx.Response:
+    return await installation.client.post(
+        "/v1/files", headers=headers, files={"file": ("a.txt", content, "text/plain")}
+    )

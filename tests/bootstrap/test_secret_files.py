@@ -49,8 +49,8 @@ def complaints() -> list[str]:
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"], ids=["nothing", "a newline", "a newline of Windows"])
 def test_a_file_has_the_value_and_at_most_one_newline_after_it(end: str, in_a_file) -> None:
     secret = key()
-    in_a_file("TULOU_TOKEN_KEY_FILE", f"{secret}{end}")
-    assert load_settings().plain_token_key == secret
+    in_a_file("TULOU_TOKEN_KEYS_FILE", f"{secret}{end}")
+    assert load_settings().plain_token_keys == [secret]
 
 
 def test_only_one_newline_is_no_part_of_the_value(in_a_file) -> None:
@@ -89,21 +89,21 @@ def test_two_files_are_too_much(in_a_file) -> None:
 
 def test_an_empty_variable_is_not_set(in_a_file, monkeypatch) -> None:
     secret = key()
-    in_a_file("TULOU_TOKEN_KEY_FILE", secret)
+    in_a_file("TULOU_TOKEN_KEYS_FILE", secret)
     monkeypatch.setenv("TULOU_TOKEN_KEY", "")
     monkeypatch.setenv("TULOU_MAIL_KEYS_FILE", "")
-    assert load_settings().plain_token_key == secret
+    assert load_settings().plain_token_keys == [secret]
 
 
 def test_what_can_not_be_read_is_one_sentence_each(tmp_path: Path, in_a_file, monkeypatch) -> None:
     missing, folder = tmp_path / "none", tmp_path
-    monkeypatch.setenv("TULOU_TOKEN_KEY_FILE", str(missing))
+    monkeypatch.setenv("TULOU_TOKEN_KEYS_FILE", str(missing))
     monkeypatch.setenv("REDIS_URL_FILE", str(folder))
     binary = in_a_file("TULOU_SENTRY_DSN_FILE", b"\xff\xfe")
     in_a_file("TULOU_MAIL_KEYS_FILE", "short")
     assert sorted(complaints()) == sorted(
         [
-            f"TULOU_TOKEN_KEY_FILE: can't read {missing}: No such file or directory",
+            f"TULOU_TOKEN_KEYS_FILE: can't read {missing}: No such file or directory",
             f"REDIS_URL_FILE: can't read {folder}: Is a directory",
             f"TULOU_SENTRY_DSN_FILE: {binary} is no UTF-8 text",
             "TULOU_MAIL_KEYS: must be 32 bytes in base64url",
@@ -120,7 +120,7 @@ def test_only_secrets_may_be_in_files(monkeypatch) -> None:
 def test_every_secret_may_be_in_a_file_and_the_page_says_so() -> None:
     secret = {
         "database_url", "database_owner_url", "database_replica_urls", "redis_url", "signing_keys",
-        "signing_keys_es256", "token_key", "mail_keys", "emails_smtp_url", "files_store_key_id",
+        "signing_keys_es256", "token_keys", "mail_keys", "emails_smtp_url", "files_store_key_id",
         "files_store_secret", "metrics_token", "sentry_dsn",
     }  # fmt: skip
     assert secret <= set(file_variables(Settings.model_fields).values())
@@ -133,14 +133,14 @@ def test_every_secret_may_be_in_a_file_and_the_page_says_so() -> None:
     ("role", "queues", "missing"),
     [
         ("api", None, set()),
-        ("relay", None, {"signing_keys", "token_key", "mail_keys", "emails_smtp_url"}),
-        ("worker", ["mail"], {"signing_keys", "token_key"}),
-        ("worker", ["files"], {"signing_keys", "token_key", "mail_keys", "emails_smtp_url"}),
+        ("relay", None, {"signing_keys", "token_keys", "mail_keys", "emails_smtp_url"}),
+        ("worker", ["mail"], {"signing_keys", "token_keys"}),
+        ("worker", ["files"], {"signing_keys", "token_keys", "mail_keys", "emails_smtp_url"}),
         ("worker", ["default"], {"signing_keys", "emails_smtp_url"}),
         ("worker", ["mail", "default"], {"signing_keys"}),
         ("worker", ["other"], {"signing_keys", "emails_smtp_url"}),
         ("backup", None, {"emails_smtp_url"}),
-        ("migrate", None, {"redis_url", "signing_keys", "token_key", "mail_keys", "emails_smtp_url"}),
+        ("migrate", None, {"redis_url", "signing_keys", "token_keys", "mail_keys", "emails_smtp_url"}),
     ],
 )
 def test_no_role_has_to_be_given_what_it_does_not_need(role: str, queues, missing: set[str]) -> None:
@@ -149,9 +149,9 @@ def test_no_role_has_to_be_given_what_it_does_not_need(role: str, queues, missin
 
 def test_a_relay_and_a_worker_are_composed_without_the_keys_of_others(settings: Settings) -> None:
     poor = settings.model_copy(
-        update={"signing_keys": (), "signing_keys_es256": (), "token_key": None, "mail_keys": ()}
+        update={"signing_keys": (), "signing_keys_es256": (), "token_keys": (), "mail_keys": ()}
     )
     for role in ("relay", "worker"):
         assert compose(poor, role).registry().queues()
-    with pytest.raises(SettingsError, match="Not set: TULOU_SIGNING_KEYS, TULOU_TOKEN_KEY, TULOU_MAIL_KEYS"):
+    with pytest.raises(SettingsError, match="Not set: TULOU_SIGNING_KEYS, TULOU_TOKEN_KEYS, TULOU_MAIL_KEYS"):
         compose(poor, "api")

@@ -36,7 +36,7 @@ def production(monkeypatch) -> dict[str, str]:
         "TULOU_REDIS_URL": f"redis://:{password()}@redis:6379/0",
         "TULOU_EMAILS_SMTP_URL": f"smtps://user:{password()}@mail.test",
         "TULOU_SIGNING_KEYS": key(),
-        "TULOU_TOKEN_KEY": key(),
+        "TULOU_TOKEN_KEYS": key(),
         "TULOU_MAIL_KEYS": key(),
     }
     for name, value in environment.items():
@@ -84,7 +84,7 @@ UNSAFE = [
     ({"TULOU_EMAILS_SMTP_URL": "smtps://mail.test?verify=off"}, "TULOU_EMAILS_SMTP_URL"),
     ({"TULOU_SIGNING_KEYS": ""}, "TULOU_SIGNING_KEYS"),
     ({"TULOU_SIGNING_KEYS": "A" * 43}, "TULOU_SIGNING_KEYS"),
-    ({"TULOU_TOKEN_KEY": base64.urlsafe_b64encode(b"tulou" * 6 + b"xx").decode()}, "TULOU_TOKEN_KEY"),
+    ({"TULOU_TOKEN_KEYS": base64.urlsafe_b64encode(b"tulou" * 6 + b"xx").decode()}, "TULOU_TOKEN_KEYS"),
     ({"TULOU_MAIL_KEYS": ""}, "TULOU_MAIL_KEYS"),
     ({"TULOU_CORS_ORIGINS": "https://a.test,http://b.test"}, "TULOU_CORS_ORIGINS"),
     ({"TULOU_CORS_ORIGINS": "http://*.preview.app.test"}, "TULOU_CORS_ORIGINS"),
@@ -107,9 +107,22 @@ def test_production_refuses_what_is_unsafe(change, named: str, production, monke
     assert {line.split()[0] for line in complaints[1:]} == {named}
 
 
+def test_the_token_keys_are_a_list_under_either_name(production, monkeypatch) -> None:
+    old, new = key(), key()
+    for name in ("TULOU_TOKEN_KEYS", "TULOU_TOKEN_KEY"):
+        monkeypatch.delenv("TULOU_TOKEN_KEYS", raising=False)
+        monkeypatch.setenv(name, f"{new}, {old}")
+        assert load_settings().plain_token_keys == [new, old]
+        monkeypatch.setenv(name, old)
+        assert load_settings().plain_token_keys == [old]
+        monkeypatch.delenv(name)
+    with pytest.raises(SettingsError, match="TULOU_TOKEN_KEYS is not set"):
+        load_settings()
+
+
 def test_one_key_for_two_purposes_is_refused(production, monkeypatch) -> None:
-    monkeypatch.setenv("TULOU_MAIL_KEYS", production["TULOU_TOKEN_KEY"])
-    with pytest.raises(SettingsError, match="TULOU_TOKEN_KEY is used for another purpose too"):
+    monkeypatch.setenv("TULOU_MAIL_KEYS", production["TULOU_TOKEN_KEYS"])
+    with pytest.raises(SettingsError, match="TULOU_TOKEN_KEYS is used for another purpose too"):
         load_settings()
 
 

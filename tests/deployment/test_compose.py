@@ -140,7 +140,7 @@ def test_no_container_has_capabilities_or_a_root_that_it_can_write_to(name: str)
 SECRETS_OF = {
     "api": {"database_url", "redis_url", *KEYS, "metrics_token", "smtp_url"},
     "relay": {"database_url", "redis_url"},
-    "worker-default": {"database_url", "redis_url", "token_key", "mail_keys"},
+    "worker-default": {"database_url", "redis_url", "token_keys", "mail_keys"},
     "worker-mail": {"database_url", "redis_url", "mail_keys", "smtp_url"},
     "worker-files": {"database_url", "redis_url"},
     "migrate": {"database_url", "database_owner_url"},
@@ -238,7 +238,7 @@ def test_secrets_of_an_older_version_are_taken_over(tmp_path: Path) -> None:
     assert CliRunner().invoke(tulou, ["init-env", str(tmp_path)]).exit_code == 0
     assert {name: (tmp_path / name).read_text() for name in old} == old
     secret = {path.name: path.read_text().strip() for path in (tmp_path / "secrets").iterdir()}
-    assert (secret["redis_password"], secret["token_key"]) == ("old-one", "old-key")
+    assert (secret["redis_password"], secret["token_keys"]) == ("old-one", "old-key")
     assert secret["redis_url"] == "redis://:old-one@redis:6379/0"
 
 

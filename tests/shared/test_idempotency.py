@@ -323,7 +323,7 @@ async def small(
         composition.idempotency.repository(),
         transaction=composition.database().transaction,
         settings=settings,
-        secret=composition.settings().plain_token_key,
+        secrets=composition.settings().plain_token_keys,
     )
     small.state.united = composition.database().united
     writer = ProblemWriter(public_url="http://test")

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -32,25 +33,28 @@ class RefreshClaim:
     counter: int
 
 
-class TokenKey:
-    """Makes and checks what needs the installation's own key (`token_key`, 32 bytes in base64url)."""
+class TokenKeys:
+    """Makes refresh tokens with the first of the installation's own keys, and accepts those made with any of them.
 
-    def __init__(self, token_key: str) -> None:
-        self._key = base64.urlsafe_b64decode(token_key + "=" * (-len(token_key) % 4))
-        if len(self._key) < _MAC_BYTES:
-            message = "the token key must have 32 bytes, in base64url"
+    A key is 32 bytes in base64url.
+    """
+
+    def __init__(self, token_keys: Sequence[str]) -> None:
+        self._keys = [base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)) for key in token_keys]
+        if not self._keys or any(len(key) < _MAC_BYTES for key in self._keys):
+            message = "each token key must have 32 bytes, in base64url"
             raise ValueError(message)
 
     def refresh_token(self, claim: RefreshClaim) -> str:
         """Return the refresh token of a session at a count: nothing of it has to be stored."""
         body = claim.session_id.bytes + claim.counter.to_bytes(_COUNTER_BYTES, "big")
-        return _as_text(body + self._mac("refresh", body))
+        return _as_text(body + _mac(self._keys[0], "refresh", body))
 
     def read_refresh_token(self, token: str) -> RefreshClaim:
         """Return what a refresh token says.
 
         Raises:
-            InvalidRefreshToken: not made with this key, or altered.
+            InvalidRefreshToken: made with none of the keys, or altered.
         """
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
@@ -59,16 +63,18 @@ class TokenKey:
         if _as_text(raw) != token:  # other spellings of the same bytes
             raise InvalidRefreshToken
         body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if len(body) != 16 + _COUNTER_BYTES or not hmac.compare_digest(mac, self._mac("refresh", body)):
+        fits = [hmac.compare_digest(mac, _mac(key, "refresh", body)) for key in self._keys]
+        if len(body) != 16 + _COUNTER_BYTES or not any(fits):
             raise InvalidRefreshToken
         return RefreshClaim(UUID(bytes=body[:16]), int.from_bytes(body[16:], "big"))
 
     def hidden(self, purpose: str, text: str) -> bytes:
-        """Return a keyed hash: equal for equal text, and telling nothing to who reads the database."""
-        return self._mac(purpose, text.encode("utf-8", "replace"))
+        """Return a hash under the first key: equal for equal text, and of no use to who reads the database."""
+        return _mac(self._keys[0], purpose, text.encode("utf-8", "replace"))
 
-    def _mac(self, purpose: str, message: bytes) -> bytes:
-        return hmac.digest(self._key, purpose.encode() + b"\x00" + message, "sha256")
+
+def _mac(key: bytes, purpose: str, message: bytes) -> bytes:
+    return hmac.digest(key, purpose.encode() + b"\x00" + message, "sha256")
 
 
 def _as_text(token: bytes) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from domains.auth.errors import TooManyAttempts
-from domains.auth.gateway.secrets import TokenKey
+from domains.auth.gateway.secrets import TokenKeys
 from domains.auth.models import AttemptKind
 from domains.auth.repository.attempts import AttemptRepository
 from domains.auth.schemas import AttemptsRow, Visitor
@@ -64,7 +64,7 @@ class Limits:
         self,
         attempts: AttemptRepository,
         *,
-        key: TokenKey,
+        key: TokenKeys,
         settings: AuthSettings,
         transaction: TransactionFactory,
         clock: Clock,

@@ -15,7 +15,7 @@ from domains.auth.errors import (
 )
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.passwords import PasswordHasher, Verification
-from domains.auth.gateway.secrets import RefreshClaim, TokenKey
+from domains.auth.gateway.secrets import RefreshClaim, TokenKeys
 from domains.auth.models import (
     AccountStatus,
     EndReason,
@@ -53,7 +53,7 @@ class SessionService:
         *,
         limits: Limits,
         hasher: PasswordHasher,
-        key: TokenKey,
+        key: TokenKeys,
         access_tokens: AccessTokens,
     ) -> None:
         self.base = base

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.passwords import Verification
-from domains.auth.gateway.secrets import TokenKey
+from domains.auth.gateway.secrets import TokenKeys
 from domains.auth.gateway.signing_keys import SigningKey
 from domains.auth.schemas import (
     AttemptsRow,
@@ -287,7 +287,7 @@ class House:
         self.users, self.accounts = Users(), Accounts()
         self.sessions = Sessions(self.accounts)
         self.trail, self.outbox, self.mailer = Trail(), Outbox(), Mailer()
-        self.settings, self.key = AuthSettings(**settings), TokenKey(SEED)
+        self.settings, self.key = AuthSettings(**settings), TokenKeys([SEED])
         self.hasher = PlainHasher(self.transactions)
         base = Foundation(
             settings=self.settings,

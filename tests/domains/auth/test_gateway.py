@@ -8,7 +8,7 @@ import pytest
 from domains.auth.errors import HashingBusy, InvalidRefreshToken
 from domains.auth.gateway.common_passwords import _common, is_common
 from domains.auth.gateway.passwords import Argon2idHasher
-from domains.auth.gateway.secrets import RefreshClaim, TokenKey, new_one_time_token
+from domains.auth.gateway.secrets import RefreshClaim, TokenKeys, new_one_time_token
 from domains.auth.schemas import Visitor
 from domains.auth.settings import AuthSettings
 from shared.ids import new_id
@@ -89,28 +89,40 @@ def test_one_time_tokens_are_long_and_never_the_same():
 
 def test_a_refresh_token_needs_the_same_key():
     claim = RefreshClaim(new_id(), 7)
-    token = TokenKey(KEY).refresh_token(claim)
-    assert TokenKey(KEY).read_refresh_token(token) == claim
+    token = TokenKeys([KEY]).refresh_token(claim)
+    assert TokenKeys([KEY]).read_refresh_token(token) == claim
     with pytest.raises(InvalidRefreshToken):
-        TokenKey(OTHER_KEY).read_refresh_token(token)
+        TokenKeys([OTHER_KEY]).read_refresh_token(token)
 
 
 @pytest.mark.parametrize(
     "change", [lambda token: token + "=", lambda token: token[:-1] + chr(ord(token[-1]) + 1)]
 )
 def test_a_refresh_token_has_one_spelling(change):
-    token = TokenKey(KEY).refresh_token(RefreshClaim(new_id(), 7))
+    token = TokenKeys([KEY]).refresh_token(RefreshClaim(new_id(), 7))
     with pytest.raises(InvalidRefreshToken):
-        TokenKey(KEY).read_refresh_token(change(token))
+        TokenKeys([KEY]).read_refresh_token(change(token))
 
 
-def test_a_short_key_is_refused():
+@pytest.mark.parametrize("keys", [["AAAA"], [KEY, "AAAA"], []])
+def test_a_short_key_is_refused(keys):
     with pytest.raises(ValueError, match="32 bytes"):
-        TokenKey("AAAA")
+        TokenKeys(keys)
+
+
+def test_the_first_key_signs_and_all_verify():
+    claim = RefreshClaim(new_id(), 7)
+    old, both, new = TokenKeys([KEY]), TokenKeys([OTHER_KEY, KEY]), TokenKeys([OTHER_KEY])
+    assert both.refresh_token(claim) == new.refresh_token(claim)
+    assert both.read_refresh_token(old.refresh_token(claim)) == claim
+    assert both.read_refresh_token(new.refresh_token(claim)) == claim
+    assert both.hidden("a", "text") == new.hidden("a", "text")
+    with pytest.raises(InvalidRefreshToken):
+        new.read_refresh_token(old.refresh_token(claim))
 
 
 def test_hidden_texts_differ_by_purpose_and_key():
-    hidden = {TokenKey(key).hidden(purpose, "text") for key in (KEY, OTHER_KEY) for purpose in ("a", "b")}
+    hidden = {TokenKeys([key]).hidden(purpose, "text") for key in (KEY, OTHER_KEY) for purpose in ("a", "b")}
     assert len(hidden) == 4
 
 

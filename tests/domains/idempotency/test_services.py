@@ -59,7 +59,7 @@ def rows():
 @pytest.fixture
 def answers(rows):
     secret = base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")
-    return AnswerService(rows, transaction=transaction, settings=IdempotencySettings(), secret=secret)
+    return AnswerService(rows, transaction=transaction, settings=IdempotencySettings(), secrets=[secret])
 
 
 REQUEST = KeyedRequest(owner_id=uuid4(), identity=b"ada POST /v1/files key", content=b"one")
