@@ -7,7 +7,7 @@ from typing import Any, Literal
 import structlog
 
 from shared.redaction import redacted
-from shared.trace import add_request_id
+from shared.trace import add_trace
 
 LogFormat = Literal["json", "console"]
 ACCESS = "access"
@@ -28,7 +28,7 @@ def configure_logging(*, level: str, log_format: LogFormat) -> None:
     """Send everything, the libraries' lines too, through one formatter to standard error."""
     shared_processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        add_request_id,
+        add_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),

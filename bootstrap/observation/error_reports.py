@@ -18,7 +18,7 @@ from bootstrap.compose import Role
 from bootstrap.settings import Settings
 from shared.redaction import redacted
 
-TAGS = ("request_id", "job_id", "kind", "problem", "route", "attempt", "queue")
+TAGS = ("request_id", "trace_id", "job_id", "kind", "problem", "route", "attempt", "queue")
 """What of a log line becomes a tag, to search by."""
 
 _PATIENCE = 2.0

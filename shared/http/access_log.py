@@ -27,13 +27,14 @@ class Exchange:
     address: str | None
     request_id: str
     ended_at: float
+    trace_id: str | None = None
     is_probe: bool = False
 
 
 class AccessLog:
     """Writes lines without the detours of the other log, many at a time: a record of it is a block of lines.
 
-    Nothing that a client chose gets into a line but the request id (checked) and the address (escaped).
+    Nothing that a client chose gets into a line but the ids of request and trace (checked) and the address (escaped).
     """
 
     def __init__(self, log_format: LogFormat) -> None:
@@ -67,19 +68,21 @@ def _level(exchange: Exchange) -> str:
 def _as_json(exchange: Exchange, moment: str) -> str:
     route = f'"{exchange.route}"' if exchange.route is not None else "null"
     caller = f', "caller": "{exchange.caller}"' if exchange.caller is not None else ""
+    trace = f', "trace_id": "{exchange.trace_id}"' if exchange.trace_id is not None else ""
     return (
         f'{{"event": "request", "method": "{exchange.method}", "route": {route}, "status": {exchange.status}, '
         f'"seconds": {exchange.seconds:.6f}, "first_byte": {exchange.first_byte:.6f}, '
         f'"bytes": {exchange.sent_bytes}{caller}, "address": {json.dumps(exchange.address)}, '
-        f'"request_id": "{exchange.request_id}", "logger": "{ACCESS}", "level": "{_level(exchange)}", '
+        f'"request_id": "{exchange.request_id}"{trace}, "logger": "{ACCESS}", "level": "{_level(exchange)}", '
         f'"timestamp": "{moment}"}}'
     )
 
 
 def _as_text(exchange: Exchange, moment: str) -> str:
     caller = f" caller={exchange.caller}" if exchange.caller is not None else ""
+    trace = f" trace_id={exchange.trace_id}" if exchange.trace_id is not None else ""
     return (
         f"{moment} [{_level(exchange)}] {exchange.method} {exchange.route or '(no route)'} {exchange.status} "
         f"in {exchange.seconds * 1000:.1f} ms, {exchange.sent_bytes} bytes{caller} "
-        f"address={json.dumps(exchange.address)} request_id={exchange.request_id}"
+        f"address={json.dumps(exchange.address)} request_id={exchange.request_id}{trace}"
     )

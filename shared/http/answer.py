@@ -34,6 +34,7 @@ class Refusal:
     request_id: str
     sent_bytes: int
     ended: float
+    trace_id: str | None = None
 
     @property
     def begun(self) -> float:
@@ -47,7 +48,17 @@ class Answer:
     What runs after an answer (background tasks) isn't counted as its time.
     """
 
-    __slots__ = ("_additions", "_send", "begun", "ended", "request_id", "sent_bytes", "standing", "status")
+    __slots__ = (
+        "_additions",
+        "_send",
+        "begun",
+        "ended",
+        "request_id",
+        "sent_bytes",
+        "standing",
+        "status",
+        "trace_id",
+    )
 
     def __init__(
         self, send: Send, request_id: str, additions: Additions, standing: tuple[Header, ...]
@@ -55,6 +66,9 @@ class Answer:
         self._send = send
         self._additions = additions
         self.request_id = request_id
+        self.trace_id: str | None = None
+        """The trace that the request belongs to, if it is known."""
+
         self.standing = standing
         """What is to be told of the caller: the origin that is granted, the state of the limits."""
 

@@ -18,7 +18,7 @@ from shared.http.problems import ProblemWriter
 from shared.http.security_headers import Header
 from shared.ids import new_request_id
 from shared.logging import get_logger
-from shared.trace import Span, Trace, is_recording, span, tracing
+from shared.trace import Span, Trace, current_trace, is_recording, span, trace_id_of, tracing
 
 logger = get_logger(__name__)
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -64,9 +64,11 @@ class Frame:
         fields: dict[bytes, bytes] = dict(scope["headers"])
         granted = self._cross_origin.headers(fields.get(b"origin", b""))
         answer = Answer(send, _request_id(fields), self._additions, granted)
+        traceparent = _traceparent(fields)
+        answer.trace_id = trace_id_of(traceparent)
         self._journal.in_flight += 1
         try:
-            with tracing(Trace(answer.request_id, _traceparent(fields))):
+            with tracing(Trace(answer.request_id, traceparent)):
                 if is_recording() and scope["path"] not in PROBES:
                     await self._traced(scope, fields, receive, answer)
                 else:
@@ -80,6 +82,7 @@ class Frame:
         parent = fields.get(b"traceparent", b"").decode("latin-1")
         about = {"http.request.method": method_of(scope), "url.scheme": str(scope.get("scheme", "http"))}
         with span(method_of(scope), "server", parent=parent, about=about) as traced:
+            answer.trace_id = trace_id_of(current_trace().traceparent)
             try:
                 await self._answered(scope, fields, receive, answer)
             finally:
