@@ -173,7 +173,7 @@ async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     )
     container: TulouContainer = app.state.container
     rates = PersonalRates(app.state.rate_limits, container.auth.allowance_book().requests)
-    tasks = [asyncio.create_task(exchange.run()), asyncio.create_task(rates.run())]
+    tasks = [exchange.start(), rates.start()]
     try:
         yield
     finally:

@@ -5,11 +5,13 @@ import asyncio
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared.background import BackgroundLoop
 from shared.http.rate_limits import WINDOW, Key, RateLimits
 from shared.logging import get_logger
 from shared.rare_warnings import RareWarnings
 
 logger = get_logger(__name__)
+EXCHANGES = BackgroundLoop("rate_exchange", foreseen=(RedisError,))
 AT_ONCE = 500
 """Callers in one script, which holds up the server for less than a millisecond."""
 
@@ -41,16 +43,9 @@ class RateExchange:
         self._callers = callers
         self._warnings = RareWarnings(logger)
 
-    async def run(self) -> None:
-        """Exchange counts until cancelled."""
-        task = asyncio.current_task()
-        # Asked for, because a cancellation may end as a time-out of the client library, which is no reason to go on.
-        while task is None or not task.cancelling():
-            await asyncio.sleep(self._interval)
-            try:
-                await self.settle()
-            except Exception as error:  # noqa: BLE001  # the next exchange may go well
-                self._warnings.warn("rate_exchange_failed", exc_info=error)
+    def start(self) -> "asyncio.Task[None]":
+        """Exchange counts in a task, until it is cancelled."""
+        return EXCHANGES.start(self.settle, pause=self._interval, delay=self._interval)
 
     async def settle(self) -> None:
         """Exchange them once."""

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-from contextlib import suppress
 from importlib.metadata import version
 
 from bootstrap.compose import compose, start, stop
@@ -14,17 +13,17 @@ from bootstrap.pulse import beat
 from bootstrap.settings import Settings
 from bootstrap.watchdog import Watchdog
 from domains.jobs.schemas import WorkerCard
-from shared.errors import DatabaseUnavailable
+from shared.background import BackgroundLoop, Run, standing_still
 from shared.logging import get_logger
-from shared.rare_warnings import RareWarnings
 
 logger = get_logger(__name__)
-_warnings = RareWarnings(logger)
+ANNOUNCING = BackgroundLoop("relay.announce", patience=15.0)
+PULSE = BackgroundLoop("relay.pulse")
 ANNOUNCE_PAUSE = 10.0
 
 
 async def run_relay(settings: Settings) -> None:
-    """Relay until SIGTERM or SIGINT."""
+    """Relay until SIGTERM or SIGINT. A loop that ends before that ends the others, and this with an error."""
     container = compose(settings, "relay")
     await start(container)
     stopping = asyncio.Event()
@@ -34,32 +33,37 @@ async def run_relay(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     logger.info("relay_started")
-    announcing = asyncio.create_task(_announce(container, stopping))
     try:
         with observed(settings, "relay"):
-            await container.jobs.relay().run(stopping)
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(_beat(settings, stopping))
+                loops.create_task(_announce(container, stopping))
+                loops.create_task(container.jobs.relay().run(stopping))
     finally:
-        stopping.set()
-        await announcing
         await stop(container)
         watchdog.rest()
     logger.info("relay_stopped")
 
 
+async def _beat(settings: Settings, stopping: asyncio.Event) -> None:
+    """Leave signs of life until the end, as long as no loop of this process stands still."""
+
+    async def beat_if_all_work() -> None:
+        if still := standing_still():
+            logger.error("background_loops_stand_still", loops=still)
+        else:
+            beat(settings.pulse_file)
+
+    await PULSE.run(beat_if_all_work, pause=ANNOUNCE_PAUSE, stop=stopping)
+
+
 async def _announce(container: TulouContainer, stopping: asyncio.Event) -> None:
     """Be among the workers, as one that serves no queue, until the end."""
     roster, card = container.jobs.roster(), _card()
-    while not stopping.is_set():
-        beat(container.settings().pulse_file)
-        try:
-            await roster.announce(card)
-        except DatabaseUnavailable:
-            _warnings.warn("relay_not_announced")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANNOUNCE_PAUSE):
-                await stopping.wait()
-    with suppress(DatabaseUnavailable):
-        await roster.leave(card.id)
+    await ANNOUNCING.run(lambda: roster.announce(card), pause=ANNOUNCE_PAUSE, stop=stopping)
+    with Run(ANNOUNCING):
+        async with asyncio.timeout(ANNOUNCING.patience):
+            await roster.leave(card.id)
 
 
 def _card() -> WorkerCard:

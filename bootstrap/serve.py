@@ -28,6 +28,7 @@ from bootstrap.protocol.unread import UnreadAnswers
 from bootstrap.proxies import proxies_of
 from bootstrap.settings import Settings
 from bootstrap.watchdog import Watchdog
+from shared.background import BackgroundLoop, Run
 from shared.http.answer import Refusal
 from shared.http.cross_origin import CrossOrigin
 from shared.http.journal import REFUSED, Journal
@@ -36,6 +37,8 @@ from shared.http.security_headers import security_headers
 from shared.ids import new_id
 from shared.trace import Trace, tracing
 
+FREED_MEMORY = BackgroundLoop("freed_memory")
+SLOW_READERS = BackgroundLoop("slow_readers")
 _HALF_SENT = 0.75
 """Share of the time of requests, at a stop, after which a body that is still half-sent is given up."""
 
@@ -66,6 +69,7 @@ class _Server(uvicorn.Server):
         self._freed: FreedMemory | None = None
         self._stops_at = inf
         self._stop: Callable[[], None] = lambda: None
+        self._trims, self._looks = Run(FREED_MEMORY), Run(SLOW_READERS)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
@@ -77,9 +81,11 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Look after what has to be done now and then; return whether to end."""
         if counter % _TICKS == 0 and self._freed is not None:
-            await self._freed.give_back()
+            with self._trims:
+                await self._freed.give_back()
         if counter % self._ticks_between_looks == 0:
-            self._look_at_readers()
+            with self._looks:
+                self._look_at_readers()
         if monotonic() >= self._stops_at:
             self._stops_at = inf
             self._stop()

@@ -36,13 +36,16 @@ from domains.jobs.gateway.broker import create_celery
 from domains.jobs.gateway.hints import TASK
 from domains.jobs.schemas import WorkerCard
 from domains.jobs.service.runner import JobRunner
-from shared.errors import DatabaseUnavailable
+from shared.background import BackgroundLoop, Run
 from shared.logging import configure_logging, get_logger
-from shared.rare_warnings import RareWarnings
 
 logger = get_logger(__name__)
-_warnings = RareWarnings(logger)
+ANNOUNCING = BackgroundLoop("worker.announce", patience=20.0)
+DRAINING = BackgroundLoop("worker.drain")
 ANNOUNCE_PAUSE = 10.0
+TICK = 1.0
+"""Seconds between two looks whether it is time to announce."""
+
 GONE_AFTER = timedelta(days=1)
 GIVE_BACK_TIME = 2.0
 """Seconds that a child has, at the end of the soft shutdown, to give its job back."""
@@ -125,6 +128,7 @@ class Worker:
         # One announcement may wait for PostgreSQL twice.
         allowance = 2 * settings.database_timeout
         self._watchdog = Watchdog(settings.watchdog and settings.watchdog + allowance)
+        self._announcements, self._drains = Run(ANNOUNCING, ANNOUNCE_PAUSE), Run(DRAINING)
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
         self.celery = create_celery(
             redis_url,
@@ -192,9 +196,8 @@ class Worker:
             return
         self._ending.work(1)
         try:
-            self._current_child().drain(queue)
-        except DatabaseUnavailable:
-            _warnings.warn("hint_dropped", reason="the database is away")
+            with self._drains:
+                self._current_child().drain(queue)
         finally:
             self._ending.work(-1)
 
@@ -220,8 +223,15 @@ class Worker:
         """Put our ending before Celery's, and announce this worker from now on. Runs in the parent process."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, self._end)
-        self._announce()
-        sender.timer.call_repeatedly(ANNOUNCE_PAUSE, self._announce)
+        sender.timer.call_repeatedly(TICK, self._tick)
+        self._tick()
+
+    def _tick(self) -> None:
+        """Leave a sign of life, and announce this worker when it is time to. Called on Celery's event loop."""
+        beat(self._settings.pulse_file)
+        if self._announcements.is_due:
+            with self._announcements:
+                self._announce()
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         """Let running jobs end, or be given back, before Celery ends the children. Stands in for its handlers."""
@@ -233,7 +243,7 @@ class Worker:
         grace = self._settings.worker_soft_shutdown
         self._ending.begin(max(0.0, grace - GIVE_BACK_TIME))
         # On a thread: this signal may have come in the middle of an announcement.
-        last_words = threading.Thread(target=self._announce, daemon=True)
+        last_words = threading.Thread(target=self._say_that_it_ends, daemon=True)
         last_words.start()
         self._ending.wait(grace)
         last_words.join(GIVE_BACK_TIME)
@@ -241,9 +251,12 @@ class Worker:
         state.should_terminate = EX_OK
         raise WorkerTerminate(EX_OK)
 
+    def _say_that_it_ends(self) -> None:
+        with Run(ANNOUNCING):
+            self._announce()
+
     def _announce(self) -> None:
         """Write the heartbeat. A connection of its own each time: an open one would be shared with every child."""
-        beat(self._settings.pulse_file)
         card = WorkerCard(
             id=f"{socket.gethostname()}:{os.getpid()}",
             host=socket.gethostname(),
@@ -258,19 +271,19 @@ class Worker:
         card = WorkerCard(
             id=f"{socket.gethostname()}:{os.getpid()}", host="", pid=0, queues="", version="", draining=True
         )
-        asyncio.run(self._with_roster(card, leaving=True))
+        with Run(ANNOUNCING):
+            asyncio.run(self._with_roster(card, leaving=True))
 
     async def _with_roster(self, card: WorkerCard, *, leaving: bool) -> None:
         container = compose(self._settings, "relay")
         try:
-            await start(container)
-            roster = container.jobs.roster()
-            if leaving:
-                await roster.leave(card.id)
-            else:
-                await roster.announce(card)
-                await roster.forget(age=GONE_AFTER)
-        except DatabaseUnavailable:
-            _warnings.warn("worker_not_announced")
+            async with asyncio.timeout(ANNOUNCING.patience):
+                await start(container)
+                roster = container.jobs.roster()
+                if leaving:
+                    await roster.leave(card.id)
+                else:
+                    await roster.announce(card)
+                    await roster.forget(age=GONE_AFTER)
         finally:
             await container.database().stop()

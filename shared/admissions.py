@@ -3,23 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Iterator
-from contextvars import Context
 from typing import Any, Protocol, TypeVar
 
 from starlette.requests import Request
 
-from shared.errors import DatabaseUnavailable
+from shared.background import BackgroundLoop
 from shared.identity import Principal
-from shared.logging import get_logger
-from shared.rare_warnings import RareWarnings
 
 T = TypeVar("T")
-logger = get_logger(__name__)
+LOOKS = BackgroundLoop("admissions")
 LOOK_PAUSE = 1.5
 """Seconds between two looks. An answer goes on for 2 s after its caller was shut out, at the most."""
-
-OUTAGE_PAUSE = 5.0
-"""Seconds until the next look while the database is away."""
 
 
 class Admitter(Protocol):
@@ -36,7 +30,6 @@ class Admissions:
     def __init__(self, admitter: Admitter) -> None:
         self._admitter = admitter
         self._open: dict[asyncio.Future[None], Principal] = {}
-        self._warnings = RareWarnings(logger)
         self._looking: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -45,8 +38,9 @@ class Admissions:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open[ended] = principal
         if self._looking is None or self._looking.done():
-            # Not in the context of the request that happens to be the first.
-            self._looking = asyncio.create_task(self._look_until_all_end(), context=Context())
+            self._looking = LOOKS.start(
+                self._look, pause=LOOK_PAUSE, delay=LOOK_PAUSE, goes_on=lambda: bool(self._open)
+            )
         try:
             yield ended
         finally:
@@ -59,18 +53,6 @@ class Admissions:
             self._looking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
-
-    async def _look_until_all_end(self) -> None:
-        while self._open:
-            await asyncio.sleep(LOOK_PAUSE)
-            try:
-                await self._look()
-            except DatabaseUnavailable:
-                self._warnings.warn("admissions_wait_for_the_database", open=len(self._open))
-                await asyncio.sleep(OUTAGE_PAUSE)
-            except Exception as error:  # noqa: BLE001  # the next look may go well
-                self._warnings.warn("admissions_not_checked", exc_info=error)
-                await asyncio.sleep(OUTAGE_PAUSE)
 
     async def _look(self) -> None:
         # Who comes while a look is under way is not part of it.

@@ -267,6 +267,10 @@ class Outbox:
         options = JobOptions(owner_id=event.owner_id, resource=event.resource)
         return await self._store.add([_new(definition, event, options) for definition in definitions])
 
+    def does_cause(self, event: type[Event], kind: str) -> bool:
+        """Return whether jobs of this kind react to the event."""
+        return any(definition.kind == kind for definition in self._registry.caused_by(event))
+
     async def enqueue(self, kind: str, payload: BaseModel, options: JobOptions | None = None) -> UUID:
         """Write one job by its kind; return its id, or that of the living job with the same unique key.
 

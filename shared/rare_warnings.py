@@ -1,6 +1,7 @@
 """Warnings of a loop: one line at once, then at most one a minute, however often the same thing fails."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,13 @@ class RareWarnings:
 
     def warn(self, event: str, **fields: Any) -> None:
         """Count an event, and log it unless that was done within the last minute."""
+        self._tell(self._logger.warning, event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Do the same at level error."""
+        self._tell(self._logger.error, event, fields)
+
+    def _tell(self, log: Callable[..., None], event: str, fields: Mapping[str, Any]) -> None:
         told, now = self._told.get(event), time.monotonic()
         if told is not None and now - told.at < QUIET:
             told.untold += 1
@@ -32,14 +40,14 @@ class RareWarnings:
         times = 1 + (told.untold if told is not None else 0)
         is_new = told is None or told.is_over
         self._told[event] = _Told(at=now, since=now if is_new or told is None else told.since)
-        self._logger.warning(event, times=times, **fields)
+        log(event, times=times, **fields)
 
-    def settle(self, event: str, *, then: str) -> None:
+    def settle(self, event: str, *, then: str, **fields: Any) -> None:
         """Log that what was warned of is over, and after how many seconds, if a line had told of it."""
         told = self._told.get(event)
         if told is not None and not told.is_over:
             told.is_over = True
-            self._logger.info(then, seconds=round(time.monotonic() - told.since, 1))
+            self._logger.info(then, seconds=round(time.monotonic() - told.since, 1), **fields)
 
 
 class BackOff:

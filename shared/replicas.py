@@ -3,13 +3,21 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
+
+from shared.background import BackgroundLoop
 from shared.logging import get_logger
 from shared.readers import Readers
 
 logger = get_logger(__name__)
+# Replicas grow old while the primary is away, and are of use as soon as it is back.
+LOOKS = BackgroundLoop(
+    "database.replicas", longest_pause=1.0, foreseen=(asyncpg.InterfaceError, asyncpg.InternalClientError)
+)
 
 # Positions in the write-ahead log, as numbers of bytes since its beginning.
 PRIMARY_IS_AT = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
@@ -37,7 +45,9 @@ class Replicas:
     def start(self, primary_is_at: Callable[[], Awaitable[int]]) -> None:
         """Look at them from now on; `primary_is_at` asks the primary for its position."""
         if self._replicas:
-            self._watching = asyncio.create_task(self._watch(primary_is_at))
+            self._watching = LOOKS.start(
+                partial(self._look, primary_is_at), pause=max(_SHORTEST_PAUSE, self._lag / _LOOKS_PER_LAG)
+            )
 
     def stop(self) -> None:
         """Close every connection."""
@@ -68,15 +78,6 @@ class Replicas:
             if self._replicas[self._turn].as_of > oldest:
                 return self._replicas[self._turn]
         return None
-
-    async def _watch(self, primary_is_at: Callable[[], Awaitable[int]]) -> None:
-        pause = max(_SHORTEST_PAUSE, self._lag / _LOOKS_PER_LAG)
-        while True:
-            try:
-                await self._look(primary_is_at)
-            except Exception as error:  # noqa: BLE001  # the primary is away: replicas grow old until it is back
-                logger.debug("replicas_not_compared", error=type(error).__name__)
-            await asyncio.sleep(pause)
 
     async def _look(self, primary_is_at: Callable[[], Awaitable[int]]) -> None:
         now = asyncio.get_running_loop().time()

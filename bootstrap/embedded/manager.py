@@ -263,8 +263,8 @@ def _spawn_part(part: Part, command: Sequence[str], **options: Any) -> subproces
 def _run_process(process: Process, events: "queue.Queue[Message]") -> None:
     try:
         process.run(events)
-    except OSError as error:
-        events.put(_line(process.name, str(error)))
+    except Exception as error:  # noqa: BLE001  # whatever it is, the part has ended, and is started again
+        events.put(_line(process.name, f"{type(error).__name__}: {error}"))
         events.put(
             Message(type="stop", data={"returncode": 127}, time=_now(), name=process.name, colour=None)
         )

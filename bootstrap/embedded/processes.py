@@ -146,8 +146,8 @@ class ServerProcess:
             self._feed(self._child)
             self._read(self._child)
             self._child.wait()
-        except OSError as error:
-            self._lines.append(str(error).encode())
+        except Exception as error:  # noqa: BLE001  # whoever waits for this server must be told that it has ended
+            self._lines.append(f"{type(error).__name__}: {error}".encode())
         self._settled.set()
         if self._ready and not self._stopping and self._on_exit is not None:
             self._on_exit()

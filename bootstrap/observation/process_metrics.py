@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from bootstrap.observation.families import gauge
 from bootstrap.observation.job_metrics import cumulative
+from shared.background import LOOPS
 from shared.database import Database
 from shared.http.journal import Journal
 from shared.http.request_meter import BUCKETS
@@ -29,6 +30,7 @@ class ProcessMetrics(Collector):
         """Yield each metric."""
         yield from self._of_requests()
         yield from self._of_connections()
+        yield from self._of_loops()
         for collector in self._system:
             yield from collector.collect()
         labels = {"version": version("tulou"), "python": platform.python_version()}
@@ -54,6 +56,21 @@ class ProcessMetrics(Collector):
             "Requests that are being answered.",
             [],
             [([], self._journal.in_flight)],
+        )
+
+    def _of_loops(self) -> Iterator[Metric]:
+        begun = [loop for loop in LOOPS.values() if loop.was_begun]
+        failures = CounterMetricFamily(
+            "tulou_background_failures", "Rounds of background loops that failed.", labels=["loop"]
+        )
+        for loop in begun:
+            failures.add_metric([loop.name], loop.failures)
+        yield failures
+        yield gauge(
+            "tulou_background_last_success_timestamp_seconds",
+            "When a background loop last ended a round without an error.",
+            ["loop"],
+            [([loop.name], loop.last_success) for loop in begun if loop.last_success is not None],
         )
 
     def _of_connections(self) -> Iterator[Metric]:

@@ -8,9 +8,10 @@ from shared.events import Event
 
 
 class JobAbandoned(Event):
-    """A job ended and its handler doesn't know: what it was about is as it was left, and nobody works on it any more.
+    """A job was cancelled or failed without its handler deciding so: its resource is left as it was.
 
-    It was cancelled while it waited, it was interrupted (by a cancel that it didn't heed, by its last timeout), or its
+    It was cancelled (while it waited, or before its next attempt), it was interrupted (by a cancel that it didn't heed,
+    by its last timeout), its last attempt raised an error that is not final by itself, no handler could read it, or its
     worker died while it ran: too often, or after a wish to cancel.
     """
 
@@ -18,6 +19,7 @@ class JobAbandoned(Event):
     kind: str
     resource_type: str | None
     resource_id: UUID | None
+    was_cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,12 @@ class SuccessionRow(Row):
     claimed: ClaimedJob | None
 
 
+class PostponedRow(Row):
+    """What became of a job whose attempt did not end it."""
+
+    state: JobState
+
+
 class JobId(Row):
     """A row's id."""
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from starlette.types import Scope
 
+from shared.background import BackgroundLoop, Run
 from shared.http.access_log import AccessLog, Exchange
 from shared.http.answer import Answer, Refusal
 from shared.http.request_meter import RequestMeter, RouteTimes
 
+LINES = BackgroundLoop("journal")
 PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Paths that machines ask every few seconds: logged at debug, and in no trace."""
 
@@ -29,7 +31,7 @@ GIVEN_UP = "tulou.given_up"
 """What the scope of a request has when nobody waits for its answer any more, because the process ends."""
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-_Note = tuple[str, str, Any, Any, Any, int, float, float, float, int, str]
+_Note = tuple[str, str, Any, Any, Any, int, float, float, float, int, str, str | None]
 
 
 class Journal:
@@ -45,9 +47,11 @@ class Journal:
         self._meter = RequestMeter()
         self._notes: list[_Note] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._rounds = Run(LINES)
 
     def note(self, scope: Scope, answer: Answer | Refusal, started: float) -> None:
         """Note a request that was answered, or whose client has gone."""
+        trace_id = answer.trace_id
         answer = scope.get(REFUSED) or answer
         state = scope.get("state")
         self._notes.append(
@@ -63,12 +67,13 @@ class Journal:
                 answer.ended or perf_counter(),
                 answer.sent_bytes,
                 answer.request_id,
+                trace_id,
             )
         )
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PAUSE, self.settle)
+            self._timer = asyncio.get_running_loop().call_later(PAUSE, self._settle)
         elif len(self._notes) >= MOST:
-            self.settle()
+            self._settle()
 
     def times(self) -> Iterator[RouteTimes]:
         """Yield what was counted since the process began."""
@@ -87,6 +92,11 @@ class Journal:
             self._meter.note(exchange)
         self._log.write(exchanges)
 
+    def _settle(self) -> None:
+        """Do so for requests, none of which may fail because its line can't be written."""
+        with self._rounds:
+            self.settle()
+
 
 def method_of(scope: Scope) -> str:
     """Return the method by its name, if it is a known one: a label must not have any value that clients choose."""
@@ -100,7 +110,8 @@ def route_of(route: Any) -> str | None:
 
 
 def _exchange(note: _Note, zero: float) -> Exchange:
-    method, path, route, principal, client, status, started, begun, ended, sent_bytes, request_id = note
+    method, path, route, principal, client, status = note[:6]
+    started, begun, ended, sent_bytes, request_id, trace_id = note[6:]
     return Exchange(
         method=method if method in _METHODS else "OTHER",
         route=route_of(route),
@@ -111,6 +122,7 @@ def _exchange(note: _Note, zero: float) -> Exchange:
         caller=None if principal is None else str(principal.user_id),
         address=client[0] if client else None,
         request_id=request_id,
+        trace_id=trace_id,
         ended_at=zero + ended,
         is_probe=path in PROBES,
     )

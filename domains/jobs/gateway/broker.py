@@ -16,12 +16,14 @@ from kombu.transport.virtual import QoS
 from redis.exceptions import ResponseError
 
 from domains.jobs.gateway.hints import KEY_PREFIX, is_of_wrong_type, message_about, reason_of
+from shared.background import BackgroundLoop, Run
 from shared.ids import new_id
 from shared.logging import get_logger
 from shared.rare_warnings import BackOff, RareWarnings
 
 logger = get_logger(__name__)
 _warnings = RareWarnings(logger)
+WAKING = BackgroundLoop("worker.wake")
 WAKE_PAUSE = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds without a try after Redis has answered with an error: after the first one, and at most."""
@@ -129,11 +131,16 @@ class HintTransport(Transport):
         options = connection.client.transport_options
         interval, number = options["look_interval"], options["looks_at_once"]
         self._next_look = time.monotonic() + interval
+        self._rounds = Run(WAKING)
         # A connection that follows this one has a transport of its own, and this one no channels then.
         loop.call_repeatedly(WAKE_PAUSE, self.wake, interval, number)
 
     def wake(self, interval: float, number: int) -> None:
         """Let idle children look at their queues: every `interval` seconds, every second while hints can't be read."""
+        with self._rounds:
+            self._wake_all(interval, number)
+
+    def _wake_all(self, interval: float, number: int) -> None:
         cycle: Any = self.cycle
         channels = [channel for channel in cycle._channels if channel.active_queues]  # noqa: SLF001  # all there is
         is_due = time.monotonic() >= self._next_look

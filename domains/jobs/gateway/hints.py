@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -19,11 +20,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 
+from shared.background import BackgroundLoop, Run
 from shared.logging import get_logger
 from shared.rare_warnings import BackOff, RareWarnings
 from shared.trace import Attribute, current_trace, span
 
 logger = get_logger(__name__)
+SENDING = BackgroundLoop("jobs.hints")
 TASK = "jobs.run"
 KEY_PREFIX = "tulou:"
 """In front of each key in Redis; a queue is a list of its name."""
@@ -164,12 +167,17 @@ class RedisHints:
                 self._thread.start()
 
     def _run(self) -> None:
+        rounds = Run(SENDING)
         while True:
             self._wake.wait()
             self._wake.clear()
-            self._send_waiting()
-            if self._stopping and not self._waiting:
+            with rounds:
+                self._send_waiting()
+            if self._stopping and (rounds.failed or not self._waiting):
                 return
+            if rounds.failed:
+                time.sleep(rounds.wait)
+                self._wake.set()
 
     def _send_waiting(self) -> None:
         while self._waiting:

@@ -32,7 +32,7 @@ from domains.jobs.repository.claims import (
     without_waiting_for_the_disk,
 )
 from domains.jobs.repository.conditions import ended_attempt, leased_by_me, now
-from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, ProgressTold, SuccessionRow
+from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, PostponedRow, ProgressTold, SuccessionRow
 from shared.repository import Repository
 from shared.statements import Statement
 
@@ -99,18 +99,21 @@ _postponed = (
         published_at=None,
         **_let_go,
     )
-    .returning(col(Job.id), (col(Job.attempt) + _unburnt).label("attempt"), *ended_attempt)
+    .returning(col(Job.id), col(Job.state), (col(Job.attempt) + _unburnt).label("attempt"), *ended_attempt)
     .cte("postponed")
 )
-_POSTPONE = Statement(
+_noted = (
     insert(Attempt)
     .from_select(
         ["job_id", "attempt", "worker_id", "started_at", "error", "outcome"],
-        select(*_postponed.c, bindparam("how", type_=Attempt.__table__.c.outcome.type)),  # type: ignore[attr-defined]
+        select(
+            *(_postponed.c[name] for name in ("id", "attempt", "worker_id", "started_at", "error")),
+            bindparam("how", type_=Attempt.__table__.c.outcome.type),  # type: ignore[attr-defined]
+        ),
     )
-    .returning(col(Attempt.job_id).label("id")),
-    JobId,
+    .cte("noted")
 )
+_POSTPONE = Statement(select(_postponed.c.state).add_cte(_noted), PostponedRow, changes=True)
 
 
 class LeaseRepository(Repository):
@@ -240,10 +243,10 @@ class LeaseRepository(Repository):
         delay: timedelta,
         outcome: AttemptOutcome,
         error: dict[str, Any] | None,
-    ) -> bool:
-        """Let the job wait for its next attempt, or end it if somebody cancelled it; False: the lease is lost.
+    ) -> JobState | None:
+        """Let the job wait for its next attempt, or end it if somebody cancelled it; return its state now.
 
-        Only an attempt that failed counts.
+        None: the lease is lost. Only an attempt that failed counts.
         """
         row = await self.database.fetch_one(
             _POSTPONE,
@@ -254,7 +257,7 @@ class LeaseRepository(Repository):
             unburnt=int(outcome is not AttemptOutcome.FAILED),
             problem=error,
         )
-        return row is not None
+        return row.state if row is not None else None
 
 
 def _told(progress: ProgressTold) -> dict[str, Any]:

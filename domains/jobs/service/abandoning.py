@@ -1,4 +1,4 @@
-"""Jobs that end without their handler: how their domain is told, and how they are cancelled."""
+"""Jobs that end without their handler: how domains are told, and how they are cancelled."""
 
 from uuid import UUID
 
@@ -10,10 +10,21 @@ from shared.database import TransactionFactory
 from shared.jobs import Outbox
 
 
-def abandoned(job: JobRow | LostRow | ClaimedJob) -> JobAbandoned:
-    """Return the event that tells of a job's end."""
-    return JobAbandoned(
-        job_id=job.id, kind=job.kind, resource_type=job.resource_type, resource_id=job.resource_id
+async def tell_domains(outbox: Outbox, job: JobRow | LostRow | ClaimedJob, *, was_cancelled: bool) -> None:
+    """Tell of a job's end, in the open transaction.
+
+    Not of the end of a job that was to hear of another's: while such jobs fail, they would cause each other for ever.
+    """
+    if outbox.does_cause(JobAbandoned, job.kind):
+        return
+    await outbox.publish(
+        JobAbandoned(
+            job_id=job.id,
+            kind=job.kind,
+            resource_type=job.resource_type,
+            resource_id=job.resource_id,
+            was_cancelled=was_cancelled,
+        )
     )
 
 
@@ -33,5 +44,5 @@ class JobCanceller:
         async with self._transaction():
             job = await self._jobs.cancel(job_id)
             if job is not None and job.state is JobState.CANCELLED:
-                await self._outbox.publish(abandoned(job))
+                await tell_domains(self._outbox, job, was_cancelled=True)
         return job

@@ -1,29 +1,31 @@
 """The relay: takes back lost jobs, queues what is due, fires schedules, and sends the hints that got lost."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
-from domains.jobs.models import OVER
+from domains.jobs.models import OVER, JobState
 from domains.jobs.repository.relay import RelayRepository
-from domains.jobs.service.abandoning import abandoned
+from domains.jobs.service.abandoning import tell_domains
 from domains.jobs.settings import JobsSettings
+from shared.background import BackgroundLoop
 from shared.clock import Clock
 from shared.database import TransactionFactory
-from shared.errors import DatabaseUnavailable
 from shared.jobs import JobOptions, JobRegistry, NoPayload, Outbox
 from shared.logging import get_logger
 from shared.rare_warnings import BackOff, RareWarnings
 from shared.trace import Attribute, span
 
 logger = get_logger(__name__)
+T = TypeVar("T")
+BOOKS = BackgroundLoop("relay.books")
+HINTS = BackgroundLoop("relay.hints")
 ALARM_PAUSE = 10.0
 LONGEST_PAUSE = 5.0
-"""Seconds until the next round, after several in a row in which the database or the broker failed."""
+"""Seconds until the next try, after several in a row in which the broker failed."""
 
 USED_UP = timedelta(seconds=1)
 """Age at which a hint is sent again when no hint waits."""
@@ -39,6 +41,10 @@ class HintPublisher(Protocol):
     def send(self, queue: str, job_ids: Sequence[UUID]) -> None:
         """Send now."""
         ...
+
+
+class _BrokerFailed(Exception):
+    """The broker raised an error, which is the cause of this one."""
 
 
 class Relay:
@@ -69,25 +75,10 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. A database or a broker that is away is waited for, and neither for the other."""
-        await asyncio.gather(self._repeat(self.keep_books, stop), self._repeat(self.send_hints, stop))
-
-    async def _repeat(self, work: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
-        pause = BackOff(self._settings.jobs_relay_interval, LONGEST_PAUSE)
-        while not stop.is_set():
-            wait = self._settings.jobs_relay_interval
-            try:
-                await work()
-            except DatabaseUnavailable:
-                self._warnings.warn("relay_waits_for_the_database")
-                wait = pause.fail()
-            except Exception as error:  # noqa: BLE001  # whatever went wrong, the next round may go well
-                self._warnings.warn("relay_round_failed", exc_info=error)
-                wait = pause.fail()
-            else:
-                pause.succeed()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await stop.wait()
+        pause = self._settings.jobs_relay_interval
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(BOOKS.run(self.keep_books, pause=pause, stop=stop))
+            loops.create_task(HINTS.run(self.send_hints, pause=pause, stop=stop))
 
     async def keep_books(self) -> None:
         """Take back what is lost, queue what is due, fire schedules, warn of what is late."""
@@ -102,7 +93,8 @@ class Relay:
             lost = await self._rows.recover(max_crashes=self._settings.jobs_max_crashes)
             for job in lost:
                 if job.state in OVER:
-                    await self._outbox.publish(abandoned(job))
+                    cancelled = job.state is JobState.CANCELLED
+                    await tell_domains(self._outbox, job, was_cancelled=cancelled)
         for job in lost:
             logger.warning(
                 "lease_expired",
@@ -138,10 +130,8 @@ class Relay:
         for queue in self._registry.queues():
             try:
                 sent += await self._send_some(queue)
-            except DatabaseUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001  # whatever the broker raises: the rows stay, and are hinted at later
-                self._warnings.warn("broker_unreachable", queue=queue, error=type(error).__name__)
+            except _BrokerFailed as failed:  # the rows stay, and are hinted at later
+                self._warnings.warn("broker_unreachable", queue=queue, error=type(failed.__cause__).__name__)
                 self._broker_pause.fail()
                 return sent
         self._broker_pause.succeed()
@@ -149,7 +139,7 @@ class Relay:
         return sent
 
     async def _send_some(self, queue: str) -> int:
-        waiting = await asyncio.to_thread(self._hints.waiting, queue)
+        waiting = await self._ask_broker(lambda: self._hints.waiting(queue))
         grace = timedelta(seconds=self._settings.jobs_hint_grace)
         # Where no hint waits, those that were sent are used up or lost.
         repeat = timedelta(seconds=self._settings.jobs_hint_repeat) if waiting else max(grace, USED_UP)
@@ -159,8 +149,8 @@ class Relay:
         hinted = taken[: max(0, room)]
         job_ids = [hint.id for hint in hinted]
         try:
-            await asyncio.to_thread(self._hints.send, queue, job_ids)
-        except Exception:
+            await self._ask_broker(lambda: self._hints.send(queue, job_ids))
+        except _BrokerFailed:
             await self._rows.give_hints_back(job_ids)
             raise
         for hint in hinted:
@@ -168,6 +158,12 @@ class Relay:
             with span(f"hint {queue}", "producer", parent=hint.traceparent, about=about):
                 pass  # all were sent at once: each trace is told of its own
         return len(job_ids)
+
+    async def _ask_broker(self, ask: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(ask)
+        except Exception as error:
+            raise _BrokerFailed from error
 
     async def _warn_when_late(self) -> None:
         if time.monotonic() < self._next_alarm:

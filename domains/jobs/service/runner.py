@@ -19,6 +19,7 @@ from domains.jobs.service.draining import Drain
 from domains.jobs.service.fair_shares import FairShares
 from domains.jobs.service.running import Leases, Provide, RunningJob
 from domains.jobs.settings import JobsSettings
+from shared.background import is_foreseen, reason_of
 from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import AppError, problem_of
@@ -136,9 +137,12 @@ class JobRunner:
                 return await self._attempt(job, running, then_from)
             except LeaseLost:
                 logger.warning("lease_lost")
-            except AppError as error:
+            except Exception as error:
                 # Most likely the database is away: the lease runs out, and the job is run again.
-                logger.warning("job_left_to_its_lease", error=error.code)
+                foreseen = is_foreseen(error)
+                level = logging.WARNING if foreseen else logging.ERROR
+                trace = None if foreseen else error
+                logger.log(level, "job_left_to_its_lease", error=reason_of(error), exc_info=trace)
         return None
 
     async def _attempt(
@@ -151,10 +155,7 @@ class JobRunner:
         try:
             payload = definition.payload.model_validate(job.payload)
         except ValidationError as error:
-            problem = BadPayload(
-                errors=[".".join(map(str, line["loc"])) for line in error.errors(include_input=False)]
-            )
-            await running.end(JobState.FAILED, error=problem_of(problem))
+            await self._refuse_payload(running, error)
             return None
         following = await self._work(definition, payload, running, then_from)
         if running.lost:
@@ -191,7 +192,8 @@ class JobRunner:
             heart.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await heart
-        logger.info("job_run", seconds=round(time.monotonic() - started, 3), attempt=running.attempt)
+        seconds = round(time.monotonic() - started, 3)
+        logger.info("job_run", outcome=running.outcome, seconds=seconds, attempt=running.attempt)
         return following
 
     async def _returned(self, running: RunningJob, then_from: str | None) -> ClaimedJob | None:
@@ -213,7 +215,7 @@ class JobRunner:
         if running.lost or running.finished:
             return
         if running.cancelled:
-            await running.end(JobState.CANCELLED, interrupted=True)
+            await running.end(JobState.CANCELLED, abandoned=True)
             return
         this = asyncio.current_task()
         stopping = this is not None and this.cancelling() > 0
@@ -229,26 +231,41 @@ class JobRunner:
         if running.finished:
             logger.error("failed_after_its_end", exc_info=error)
             return
-        if running.cancelled:
-            await running.end(JobState.CANCELLED)
-            return
         problem = _problem(error)
+        if running.cancelled:
+            logger.log(_level_of(error), "job_failed_after_cancel", exc_info=_undeclared(error))
+            await running.end(JobState.CANCELLED, abandoned=True)
+            return
         fail_span(problem["code"])
         if running.is_last_attempt or _is_permanent(error):
-            # A fact about the input is the user's to read; what we gave up on is ours, and rings.
-            level = logging.INFO if _is_permanent(error) else logging.ERROR
-            logger.log(level, "job_failed", problem=problem["code"], exc_info=_unexpected(error))
-            await running.end(JobState.FAILED, error=problem, interrupted=isinstance(error, JobTimedOut))
+            # A fact about the input is the user's to read; what we gave up on, or did not declare, is ours, and rings.
+            is_fact = isinstance(error, AppError) and error.permanent
+            level = logging.INFO if is_fact else logging.ERROR
+            logger.log(level, "job_failed", problem=problem["code"], exc_info=_undeclared(error))
+            await running.end(JobState.FAILED, error=problem, abandoned=not _is_permanent(error))
             return
         delay = self._backoff(running.attempt)
-        logger.warning("job_retries", problem=problem["code"], delay=delay, exc_info=_unexpected(error))
+        logger.log(
+            _level_of(error),
+            "job_retries",
+            problem=problem["code"],
+            delay=delay,
+            exc_info=_undeclared(error),
+        )
         await running.postpone(timedelta(seconds=delay), outcome=AttemptOutcome.FAILED, error=problem)
+
+    async def _refuse_payload(self, running: RunningJob, error: ValidationError) -> None:
+        # Without the input, which the traceback would show.
+        wrong = [".".join(map(str, line["loc"])) for line in error.errors(include_input=False)]
+        logger.error("job_failed", problem=BadPayload.code, errors=wrong)
+        await running.end(JobState.FAILED, error=problem_of(BadPayload(errors=wrong)), abandoned=True)
 
     async def _leave_to_newer(self, job: ClaimedJob, running: RunningJob) -> None:
         age = (self._clock.now() - job.created_at).total_seconds()
         problem = problem_of(UnknownKind())
         if age > self._settings.jobs_unknown_limit:
-            await running.end(JobState.FAILED, error=problem)
+            logger.error("job_failed", problem=problem["code"], version=job.payload_version)
+            await running.end(JobState.FAILED, error=problem, abandoned=True)
             return
         logger.warning("unknown_job", version=job.payload_version)
         await running.postpone(UNKNOWN_PAUSE, outcome=AttemptOutcome.SNOOZED, error=problem)
@@ -287,6 +304,11 @@ def _is_permanent(error: Exception) -> bool:
     return isinstance(error, PermanentError) or (isinstance(error, AppError) and error.permanent)
 
 
-def _unexpected(error: Exception) -> Exception | None:
-    """Return what deserves a traceback: a fact with a name of its own doesn't."""
-    return None if isinstance(error, AppError | PermanentError) else error
+def _undeclared(error: Exception) -> Exception | None:
+    """Return what deserves a traceback: an error that is declared as a fact doesn't."""
+    return None if isinstance(error, AppError) else error
+
+
+def _level_of(error: Exception) -> int:
+    """Return the level for an attempt that failed: mistakes in this program are told of at once."""
+    return logging.WARNING if is_foreseen(error) else logging.ERROR

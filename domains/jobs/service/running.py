@@ -9,18 +9,16 @@ from uuid import UUID
 
 from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold, SuccessionRow
-from domains.jobs.service.abandoning import abandoned
+from domains.jobs.service.abandoning import tell_domains
 from domains.jobs.settings import JobsSettings
+from shared.background import BackgroundLoop, Run
 from shared.database import TransactionFactory
 from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
 from shared.jobs import LeaseLost, Outbox
-from shared.logging import get_logger
-from shared.rare_warnings import RareWarnings
 from shared.transactions import after_commit
 
-logger = get_logger(__name__)
-_warnings = RareWarnings(logger)
+BEATS = BackgroundLoop("jobs.heartbeat", patience=10.0)
 T = TypeVar("T")
 Provide = Callable[[str, type[Any]], Any]
 PROGRESS_PAUSE = 0.25
@@ -91,8 +89,8 @@ class Leases(Protocol):
         delay: timedelta,
         outcome: AttemptOutcome,
         error: dict[str, Any] | None,
-    ) -> bool:
-        """Let the job wait for its next attempt."""
+    ) -> JobState | None:
+        """Let the job wait for its next attempt, or end it if somebody cancelled it; return its state now."""
         ...
 
 
@@ -123,6 +121,9 @@ class RunningJob:
         self.finished = False
         self.lost = False
         self.given_back = False
+        self.outcome = ""
+        """How the attempt ended, once it has: a word for the log."""
+
         self._ending = False
 
     @property
@@ -183,49 +184,60 @@ class RunningJob:
             )
         )
         self.lost = succession.finished_id is None
-        self.finished = not self.lost
+        if not self.lost:
+            self._note_finished()
         return succession.claimed
 
     async def end(
-        self, outcome: JobState, *, error: dict[str, Any] | None = None, interrupted: bool = False
+        self, outcome: JobState, *, error: dict[str, Any] | None = None, abandoned: bool = False
     ) -> None:
-        """End the job in another way than by success; if its handler was interrupted, its domain is told.
+        """End the job; `abandoned`: its handler did not decide so, and domains are told.
 
         Raises:
             LeaseLost: another worker has it.
         """
 
         async def write() -> None:
-            if not interrupted:
+            if not abandoned:
                 await self._end(outcome, error=error)
                 return
             async with self._transaction(own=True):
                 await self._end(outcome, error=error)
-                await self._outbox.publish(abandoned(self._job))
+                cancelled = outcome is JobState.CANCELLED
+                await tell_domains(self._outbox, self._job, was_cancelled=cancelled)
 
         await self._settled(write)
+        self.outcome = outcome.value
         self._note_finished()
 
     async def postpone(
         self, delay: timedelta, *, outcome: AttemptOutcome, error: dict[str, Any] | None
     ) -> None:
-        """Let the job wait; raises `LeaseLost`."""
-        kept = await self._settled(
-            lambda: self._leases.postpone(
-                self.job_id, self._job.lease_token, delay=delay, outcome=outcome, error=error
-            )
-        )
-        if not kept:
+        """Let the job wait, or end it if somebody cancelled it meanwhile; raises `LeaseLost`."""
+
+        async def write() -> JobState | None:
+            async with self._transaction(own=True):
+                state = await self._leases.postpone(
+                    self.job_id, self._job.lease_token, delay=delay, outcome=outcome, error=error
+                )
+                if state is JobState.CANCELLED:
+                    await tell_domains(self._outbox, self._job, was_cancelled=True)
+            return state
+
+        state = await self._settled(write)
+        if state is None:
             raise LeaseLost
+        self.outcome = state.value if state is JobState.CANCELLED else outcome.value
 
     async def keep_lease(self, work: "asyncio.Task[None]") -> None:
-        """Beat until cancelled.
+        """Beat until cancelled, whatever goes wrong: a lease that is over by then is fenced, and a loss is told.
 
         Ends `work` when the lease is lost, when it ignores a wish to cancel, or when this worker must end.
         """
         loop = asyncio.get_running_loop()
         next_beat = loop.time() + self._settings.jobs_heartbeat
         asked_at: float | None = None
+        beats = Run(BEATS)
         while True:
             moved = await self._wait_for_progress()
             ends_at = self._ends_at()
@@ -233,14 +245,15 @@ class RunningJob:
                 work.cancel()
                 self.given_back = True
                 return
-            try:
-                if moved or loop.time() >= next_beat:
-                    row = await self._beat(moved=moved)
-                    next_beat = loop.time() + self._settings.jobs_heartbeat
-                else:
-                    row = await self._look()
-            except DatabaseUnavailable:
-                _warnings.warn("heartbeat_missed")
+            row = None
+            with beats:
+                async with asyncio.timeout(BEATS.patience):
+                    if moved or loop.time() >= next_beat:
+                        row = await self._beat(moved=moved)
+                        next_beat = loop.time() + self._settings.jobs_heartbeat
+                    else:
+                        row = await self._look()
+            if beats.failed:
                 continue
             if row is None and self._ending:
                 continue  # by ourselves, a moment ago; should that have been rolled back, the fence holds
@@ -308,3 +321,4 @@ class RunningJob:
 
     def _note_finished(self) -> None:
         self.finished = True
+        self.outcome = self.outcome or JobState.SUCCEEDED.value

@@ -4,21 +4,15 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextvars import Context
 from typing import Protocol
 from uuid import UUID
 
 from domains.jobs.schemas import JobRow
-from shared.errors import DatabaseUnavailable
-from shared.logging import get_logger
-from shared.rare_warnings import RareWarnings
+from shared.background import BackgroundLoop
 
-logger = get_logger(__name__)
+LOOKS = BackgroundLoop("jobs.watch")
 PAUSE = 0.3
 """Seconds between two looks at the watched jobs."""
-
-OUTAGE_PAUSE = 5.0
-"""Seconds until the next look after one that failed."""
 
 
 class JobReader(Protocol):
@@ -37,7 +31,6 @@ class JobWatcher:
         self._watched: Counter[UUID] = Counter()
         self._latest: dict[UUID, JobRow | None] = {}
         self._changes: dict[UUID, asyncio.Event] = {}
-        self._warnings = RareWarnings(logger)
         self._poller: asyncio.Task[None] | None = None
 
     async def follow(self, job: JobRow, *, after_revision: int = 0) -> AsyncGenerator[JobRow]:
@@ -74,19 +67,9 @@ class JobWatcher:
 
     def _ensure_poller(self) -> None:
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll(), context=Context())
-
-    async def _poll(self) -> None:
-        while self._watched:
-            await asyncio.sleep(PAUSE)
-            try:
-                await self._look()
-            except DatabaseUnavailable:
-                self._warnings.warn("watcher_waits_for_the_database", watched=len(self._watched))
-                await asyncio.sleep(OUTAGE_PAUSE)
-            except Exception as error:  # noqa: BLE001  # the next look may go well
-                self._warnings.warn("watcher_look_failed", exc_info=error)
-                await asyncio.sleep(OUTAGE_PAUSE)
+            self._poller = LOOKS.start(
+                self._look, pause=PAUSE, delay=PAUSE, goes_on=lambda: bool(self._watched)
+            )
 
     async def _look(self) -> None:
         watched = list(self._watched)

@@ -1,0 +1,236 @@
+"""Loops that run for the life of a process: whatever one round raises, the next round follows."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from contextvars import Context
+from types import TracebackType
+from typing import Self
+
+from shared.errors import AppError
+from shared.logging import get_logger
+from shared.rare_warnings import BackOff, RareWarnings
+
+logger = get_logger(__name__)
+FIRST_PAUSE = 0.5
+"""Seconds until the next round after one that failed; doubled with each further failure, up to `LONGEST_PAUSE`."""
+
+LONGEST_PAUSE = 3.0
+"""Seconds between two rounds of a loop that fails, at most: it works again within this time of the cause's end."""
+
+PATIENCE = 30.0
+"""Seconds that a round may take. One that takes longer is cancelled, and counts as failed."""
+
+OVERTIME = 15.0
+"""Seconds past the time of the next round after which a loop counts as standing still."""
+
+LOOPS: "dict[str, BackgroundLoop]" = {}
+"""Every loop of this program by name. Filled as modules declare theirs."""
+
+_FAILED, _ERROR = "background_failed", "background_error"
+
+
+class BackgroundLoop:
+    """A loop by its name, with what came of its rounds in this process. Declare it once, at the top of a module.
+
+    `run` and `start` serve loops of coroutines; `begin` serves timers and threads. Failures are logged once a minute:
+    `background_failed` with the reason, or `background_error` with a traceback where the exception is none that a
+    server which is away or refuses would cause. `foreseen`: further exceptions that deserve no traceback.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        longest_pause: float = LONGEST_PAUSE,
+        patience: float = PATIENCE,
+        foreseen: tuple[type[Exception], ...] = (),
+    ) -> None:
+        if name in LOOPS:
+            message = f"the loop {name} is declared twice"
+            raise ValueError(message)
+        LOOPS[name] = self
+        self.name = name
+        self.longest_pause = longest_pause
+        self.patience = patience
+        self.failures = 0
+        self.last_success: float | None = None
+        """Seconds since 1970; None: no round has succeeded in this process."""
+
+        self.was_begun = False
+        self._foreseen = foreseen
+        self._runs: set[Run] = set()
+        self._warnings = RareWarnings(logger)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether a run of this loop has ended no round for longer than any round may take."""
+        return any(run.stands_still for run in self._runs)
+
+    def begin(self, pause: float = 0.0) -> "Run":
+        """Begin a run, whose rounds are `pause` seconds apart; `end` it with the loop."""
+        run = Run(self, pause)
+        self._runs.add(run)
+        return run
+
+    def discard(self, run: "Run") -> None:
+        """Forget a run that has ended."""
+        self._runs.discard(run)
+
+    async def run(
+        self,
+        work: Callable[[], Awaitable[object]],
+        *,
+        pause: float,
+        delay: float = 0.0,
+        stop: asyncio.Event | None = None,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Work every `pause` seconds, `delay` seconds from now on, until `stop` is set or it need not go on."""
+        run, task = self.begin(pause), asyncio.current_task()
+
+        def ends() -> bool:
+            # Libraries may turn a cancellation into an error of their own, which is no reason to go on.
+            return (stop is not None and stop.is_set()) or (task is not None and task.cancelling() > 0)
+
+        try:
+            await _wait(delay, stop)
+            while goes_on() and not ends():
+                with run:
+                    async with asyncio.timeout(self.patience):
+                        await work()
+                if goes_on() and not ends():
+                    await _wait(run.wait, stop)
+        finally:
+            run.end()
+
+    def start(
+        self,
+        work: Callable[[], Awaitable[object]],
+        *,
+        pause: float,
+        delay: float = 0.0,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> "asyncio.Task[None]":
+        """Run in a task of its own, outside the context of the caller, until the task is cancelled.
+
+        Should the task end with an exception, which no round can cause, this process is asked to end.
+        """
+        running = self.run(work, pause=pause, delay=delay, goes_on=goes_on)
+        task = asyncio.create_task(running, name=f"background {self.name}", context=Context())
+        task.add_done_callback(self._check_end)
+        return task
+
+    def succeed(self) -> None:
+        """Note a round that went well."""
+        self.last_success = time.time()
+        for event in (_FAILED, _ERROR):
+            self._warnings.settle(event, then="background_works_again", loop=self.name)
+
+    def fail(self, error: Exception) -> None:
+        """Note a round that failed."""
+        self.failures += 1
+        if isinstance(error, self._foreseen) or is_foreseen(error):
+            self._warnings.warn(_FAILED, loop=self.name, reason=reason_of(error))
+        else:
+            self._warnings.error(_ERROR, loop=self.name, reason=reason_of(error), exc_info=error)
+
+    def _check_end(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.critical("background_loop_ended", loop=self.name, exc_info=error)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Run:
+    """A loop at work: `with run:` is one round, and swallows what the round raises, but for cancellation."""
+
+    def __init__(self, loop: BackgroundLoop, pause: float = 0.0) -> None:
+        loop.was_begun = True
+        self.failed = False
+        """Whether the last round failed."""
+
+        self.wait = 0.0
+        """Seconds from the end of the last round to the next."""
+
+        self._loop = loop
+        self._pause = pause
+        self._back_off = BackOff(min(FIRST_PAUSE, loop.longest_pause), loop.longest_pause)
+        self._turned_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for the next round."""
+        return time.monotonic() >= self._turned_at + self.wait
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether no round has ended for longer than any round may take."""
+        loop = self._loop
+        allowed = max(self.wait, self._pause) + loop.patience + OVERTIME
+        return time.monotonic() > self._turned_at + allowed
+
+    def end(self) -> None:
+        """End the run."""
+        self._loop.discard(self)
+
+    def __enter__(self) -> Self:
+        self.failed = False
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        self._turned_at = time.monotonic()
+        if error is None:
+            self._back_off.succeed()
+            self.wait = self._pause
+            self._loop.succeed()
+            return False
+        if not isinstance(error, Exception):
+            return False
+        self.failed = True
+        self.wait = self._back_off.fail()
+        self._loop.fail(error)
+        return True
+
+
+def standing_still() -> Sequence[str]:
+    """Return the names of the loops of this process that stand still."""
+    return [loop.name for loop in LOOPS.values() if loop.stands_still]
+
+
+def is_foreseen(error: BaseException) -> bool:
+    """Whether an error tells of a server, a disk or a limit rather than of a mistake in this program."""
+    return isinstance(error, AppError | OSError) or _sqlstate(error) is not None
+
+
+def reason_of(error: BaseException) -> str:
+    """Return class and first line of an error, with PostgreSQL's SQLSTATE; of an `AppError` its code and its cause."""
+    orig = getattr(error, "orig", None)  # SQLAlchemy's own text repeats statement and parameters
+    told = orig if isinstance(orig, BaseException) else error
+    if isinstance(error, AppError) and isinstance(error.__cause__, Exception):
+        return f"{error.code}: {reason_of(error.__cause__)}"
+    if isinstance(error, AppError):
+        return error.code
+    state = _sqlstate(error)
+    name = type(told).__name__ if state is None else f"{type(told).__name__} ({state})"
+    line = str(told).strip().partition("\n")[0]
+    return f"{name}: {line}" if line else name
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    state = getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+async def _wait(seconds: float, stop: asyncio.Event | None) -> None:
+    if stop is None:
+        await asyncio.sleep(seconds)
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
