@@ -66,6 +66,13 @@ class MailGivenUp(Unprocessable):
     detail = "The mail server never confirmed this mail, and an administrator gave it up."
 
 
+class MailStopped(Unprocessable):
+    """The job that sends it was cancelled or failed before its content had left. The content is kept for a while."""
+
+    code = "emails.stopped"
+    detail = "The job that sends this mail was cancelled or failed. Starting the job again sends the mail."
+
+
 class MailUnreadable(Unavailable):
     """The frozen bytes can't be decrypted: their key is gone from the settings. Tried again: it may come back."""
 

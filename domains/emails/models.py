@@ -86,19 +86,25 @@ class Email(Table, table=True):
         """Whether a conversation ended after the first byte of the content had left, and nobody knows how."""
         return self.phase == Phase.DATA and self.status in (EmailStatus.SENDING, EmailStatus.UNCERTAIN)
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether its job ended before its content had left: it is sent if the job is started again."""
+        return self.status in (EmailStatus.FAILED, EmailStatus.CANCELLED) and self.frozen is not None
+
     def next_step(self, *, oldest: datetime, is_last_attempt: bool) -> Step:
         """Decide what to do; a mail from before `oldest` is of no use to anybody."""
         too_late = self.created_at < oldest
         if self.was_cut_off:
             may_resend = self.when_uncertain == WhenUncertain.RESEND and not (too_late or is_last_attempt)
             return Step.SEND if may_resend else Step.HOLD
-        if self.status not in WAITING:
+        if self.status not in WAITING and not self.was_stopped:
             return Step.NOTHING
         return Step.EXPIRE if too_late else Step.SEND
 
     def begin(self, now: datetime) -> None:
         """Enter a new conversation."""
         self.attempts += 1
+        self.error = None
         self._become(EmailStatus.SENDING, Phase.CONNECT, now)
 
     def wait(self, status: EmailStatus, reply: str, now: datetime) -> None:
@@ -126,6 +132,11 @@ class Email(Table, table=True):
     def queue_again(self, now: datetime) -> None:
         """Let a worker send the same bytes once more."""
         self._become(EmailStatus.QUEUED, Phase.IDLE, now)
+
+    def stop(self, status: EmailStatus, problem: Mapping[str, Any], now: datetime) -> None:
+        """Note that no job works on it any more: `failed` or `cancelled`. The bytes stay, should the job be retried."""
+        self.error = dict(problem)
+        self._become(status, Phase.IDLE, now)
 
     def fail(self, problem: Mapping[str, Any], now: datetime) -> None:
         """Give it up."""

@@ -147,6 +147,36 @@ _STRAND = Statement(
 )
 
 
+_FORGET = Statement(
+    update(Email)
+    .where(
+        or_(*(col(Email.status) == status for status in (EmailStatus.FAILED, EmailStatus.CANCELLED))),
+        col(Email.created_at) < bindparam("created_before"),
+        col(Email.frozen).is_not(None),
+    )
+    .values(frozen=None, **_CHANGED),
+    Nothing,
+)
+STALLED_AT_ONCE = 500
+
+
+class EmailId(Row):
+    """A mail."""
+
+    id: UUID
+
+
+_STALLED = Statement(
+    select(col(Email.id))
+    .where(
+        col(Email.status) == EmailStatus.SENDING,
+        col(Email.updated_at) < bindparam("untouched_since"),
+        col(Email.phase) != Phase.DATA,
+    )
+    .order_by(col(Email.created_at), col(Email.id))
+    .limit(STALLED_AT_ONCE),
+    EmailId,
+)
 _OPEN = or_(_WAITS, col(Email.status) == EmailStatus.UNCERTAIN)
 
 
@@ -222,6 +252,11 @@ class EmailRepository(Repository):
         found = await self.database.fetch_one(_PRUNE, before=before, most=most)
         return 0 if found is None else found.number
 
+    async def stalled(self, *, untouched_since: datetime) -> list[UUID]:
+        """Return mails that are `sending` and that nobody has touched for so long, but for those that were cut off."""
+        found = await self.database.fetch_all(_STALLED, untouched_since=untouched_since)
+        return [email.id for email in found]
+
     async def expire(
         self,
         *,
@@ -233,7 +268,9 @@ class EmailRepository(Repository):
         """Give up old mails that nobody works on; return them. Those that were cut off, of any age, become uncertain.
 
         A conversation takes minutes at the most: one that nobody touched for longer has ended, whatever its job says.
+        The content of mails that ended but could have been sent later is erased at the same age.
         """
+        await self.database.execute(_FORGET, created_before=created_before, now=now)
         untouched = {"untouched_since": untouched_since, "now": now}
         await self.database.execute(_STRAND, **untouched)
         return await self.database.fetch_all(

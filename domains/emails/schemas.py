@@ -38,7 +38,8 @@ class EmailRead(RevisedBody):
     id: UUID
     status: EmailStatus = Field(
         description="`queued`, `sending`, `deferred` (the mail server put it off), `sent` (the mail server has it),"
-        " `failed`, `cancelled`, or `uncertain`: the connection broke before the mail server confirmed the last byte.",
+        " `failed`, `cancelled` (its job was, or its owner's data was erased), or `uncertain`: the connection broke"
+        " before the mail server confirmed the last byte.",
         examples=["sent"],
     )
     recipient: str | None = Field(

@@ -21,9 +21,10 @@ async def deliver(payload: DeliverEmail, context: JobContext) -> None:
 
 @job("emails.settle", on=JobAbandoned, timeout=60)
 async def settle(payload: JobAbandoned, context: JobContext) -> None:
-    """Let a mail be uncertain whose content was on its way when the job that sent it was given up."""
+    """Say what became of a mail when the job that sent it was cancelled or failed."""
     if payload.kind == DELIVER and payload.resource_id is not None:
-        await context.provide(_PATH, DeliveryService).settle(payload.resource_id)
+        service = context.provide(_PATH, DeliveryService)
+        await service.settle(payload.resource_id, was_cancelled=payload.was_cancelled)
 
 
 @job("emails.expire", every=timedelta(hours=1))

@@ -11,6 +11,7 @@ from domains.emails.errors import (
     MailGivenUp,
     MailPutOffTooLong,
     MailRefused,
+    MailStopped,
     MailUncertain,
 )
 from domains.emails.gateway.transport import (
@@ -23,7 +24,7 @@ from domains.emails.gateway.transport import (
     ServerUnreachable,
     SmtpTransport,
 )
-from domains.emails.models import Attempt, Email, Outcome, Phase, Step
+from domains.emails.models import WAITING, Attempt, Email, Outcome, Phase, Step
 from domains.emails.public import EmailFailed, EmailSent, EmailStatus, WhenUncertain
 from domains.emails.service.mailer import DELIVER
 from domains.emails.service.sealing import Sealer
@@ -110,21 +111,26 @@ class DeliveryService:
         else:
             await self._note_success(task, reply)
 
-    async def settle(self, email_id: UUID) -> None:
-        """Say of a mail that nobody works on any more that nobody knows, if its content was on its way."""
+    async def settle(self, email_id: UUID, *, was_cancelled: bool) -> None:
+        """End a mail whose job ended without it: uncertain if its content was on its way, else cancelled or failed."""
         async with self._transaction():
             email = await self._emails.lock(email_id)
-            if email is None or not email.was_cut_off or email.status != EmailStatus.SENDING:
+            if email is None or email.status not in WAITING:
                 return
             if any(job.kind == DELIVER for job in (await self._jobs.of_resources([email_id]))[email_id]):
                 return  # somebody has had it tried again meanwhile
-            await self._note_crash(email)
-            email.remain_uncertain(self._clock.now())
+            if email.was_cut_off:
+                await self._note_crash(email)
+                email.remain_uncertain(self._clock.now())
+            else:
+                await self._stop(email, was_cancelled=was_cancelled)
             await self._emails.save(email)
 
     async def expire(self) -> None:
-        """Give up mails that are too old and that nobody works on any more (their jobs were cancelled, or crashed)."""
+        """Give up mails that are too old and that nobody works on any more; settle those whose job is gone."""
         now = self._clock.now()
+        for email_id in await self._emails.stalled(untouched_since=now - _UNTOUCHED):
+            await self.settle(email_id, was_cancelled=False)
         async with self._transaction():
             given_up = await self._emails.expire(
                 created_before=now - self._patience,
@@ -267,6 +273,14 @@ class DeliveryService:
                 ended_at=self._clock.now(),
             )
         )
+
+    async def _stop(self, email: Email, *, was_cancelled: bool) -> None:
+        status = EmailStatus.CANCELLED if was_cancelled else EmailStatus.FAILED
+        email.stop(status, problem_of(MailStopped()), self._clock.now())
+        if not was_cancelled:
+            await self._outbox.publish(
+                EmailFailed(email_id=email.id, owner_id=email.owner_id, code=MailStopped.code)
+            )
 
     async def _give_up(self, email: Email, failure: AppError) -> None:
         email.fail(problem_of(failure), self._clock.now())

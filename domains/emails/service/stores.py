@@ -41,6 +41,10 @@ class EmailStore(Protocol):
         """Note that a phase begins; False when the mail is not being sent any more."""
         ...
 
+    async def stalled(self, *, untouched_since: datetime) -> Sequence[UUID]:
+        """Return mails that are `sending` and that nobody has touched for so long."""
+        ...
+
     async def expire(
         self,
         *,

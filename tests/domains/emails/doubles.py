@@ -75,6 +75,13 @@ class Emails:
         email.phase = phase
         return True
 
+    async def stalled(self, *, untouched_since: datetime) -> list[UUID]:
+        return [
+            email.id
+            for email in self.rows.values()
+            if email.status == EmailStatus.SENDING and email.updated_at < untouched_since
+        ]
+
     async def expire(
         self,
         *,

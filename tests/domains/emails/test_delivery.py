@@ -198,7 +198,7 @@ async def test_a_worker_that_lost_the_job_stops_before_the_next_phase(at, said):
     "status", [EmailStatus.SENT, EmailStatus.CANCELLED, EmailStatus.BOUNCED, EmailStatus.SUPPRESSED]
 )
 async def test_a_mail_that_is_over_is_left_alone(status):
-    bench = Bench(status=status)
+    bench = Bench(status=status, frozen=None)
     context = await bench.deliver()
     assert context.result == {"status": status}
     assert bench.transport.taken == []
@@ -272,7 +272,9 @@ async def test_old_mails_without_a_job_are_given_up_and_announced():
     [
         ([], Phase.DATA, EmailStatus.UNCERTAIN),
         (["emails.deliver"], Phase.DATA, EmailStatus.SENDING),
-        ([], Phase.ENVELOPE, EmailStatus.SENDING),
+        ([], Phase.ENVELOPE, EmailStatus.FAILED),
+        ([], Phase.CONNECT, EmailStatus.FAILED),
+        (["emails.deliver"], Phase.ENVELOPE, EmailStatus.SENDING),
     ],
 )
 async def test_a_mail_that_nobody_works_on_any_more_is_uncertain_if_it_may_have_been_sent(
@@ -280,7 +282,32 @@ async def test_a_mail_that_nobody_works_on_any_more_is_uncertain_if_it_may_have_
 ):
     bench = Bench(status=EmailStatus.SENDING, phase=phase, attempts=1, **RESEND)
     bench.jobs.kinds = living
-    await bench.service.settle(bench.email.id)
-    await bench.service.settle(bench.email.id)
+    await bench.service.settle(bench.email.id, was_cancelled=False)
+    await bench.service.settle(bench.email.id, was_cancelled=False)
     assert bench.email.status == status
     assert len(bench.emails.attempts) == (status == EmailStatus.UNCERTAIN)
+    failed = [EmailFailed(email_id=bench.email.id, code="emails.stopped")]
+    assert bench.outbox.events == (failed if status == EmailStatus.FAILED else [])
+
+
+@pytest.mark.parametrize("status", [EmailStatus.QUEUED, EmailStatus.DEFERRED, EmailStatus.SENDING])
+@pytest.mark.parametrize(
+    ("was_cancelled", "ended"), [(True, EmailStatus.CANCELLED), (False, EmailStatus.FAILED)]
+)
+async def test_a_mail_whose_job_ended_is_sent_when_the_job_is_started_again(status, was_cancelled, ended):
+    bench = Bench(status=status)
+    await bench.service.settle(bench.email.id, was_cancelled=was_cancelled)
+    assert (bench.email.status, bench.email.error["code"]) == (ended, "emails.stopped")
+    await bench.deliver()
+    assert (bench.email.status, bench.email.error, bench.email.frozen) == (EmailStatus.SENT, None, None)
+    assert len(bench.transport.taken) == 1
+
+
+async def test_a_mail_whose_job_is_started_again_too_late_is_given_up():
+    bench = Bench()
+    await bench.service.settle(bench.email.id, was_cancelled=True)
+    bench.clock.time += timedelta(hours=121)
+    with pytest.raises(MailExpired):
+        await bench.deliver()
+    assert (bench.email.status, bench.email.frozen) == (EmailStatus.FAILED, None)
+    assert bench.transport.taken == []

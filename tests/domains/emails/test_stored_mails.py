@@ -249,7 +249,7 @@ async def test_a_mail_that_was_cut_off_is_uncertain_soon_and_not_after_days(comp
     ("phase", "status"),
     [
         (Phase.DATA, EmailStatus.UNCERTAIN),
-        (Phase.ENVELOPE, EmailStatus.SENDING),  # nothing was sent: `tulou jobs retry` sends it
+        (Phase.ENVELOPE, EmailStatus.FAILED),  # nothing was sent: `tulou jobs retry` sends it
     ],
 )
 async def test_a_mail_whose_worker_died_for_the_last_time_is_uncertain_at_once(
