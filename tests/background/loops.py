@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
@@ -249,6 +250,7 @@ async def ticking(patch: pytest.MonkeyPatch, **attributes: Any) -> AsyncIterator
         _ticks_between_looks=1,
         _freed=SimpleNamespace(give_back=nothing),
         _look_at_readers=lambda: None,
+        _stops_at=math.inf,
         _trims=Run(bootstrap.serve.FREED_MEMORY),
         _looks=Run(bootstrap.serve.SLOW_READERS),
     )
