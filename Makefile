@@ -11,7 +11,7 @@ TESTERS ?= 3
 # Newer than the lock file when what is installed is what the lock file says.
 INSTALLED := .venv/installed
 
-.PHONY: help install run test test-all watch check format faults bench bench-jobs demo compose-test image pin sbom lock clean
+.PHONY: help install run test test-all watch check format faults drill bench bench-jobs demo compose-test image pin sbom lock clean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
@@ -50,6 +50,9 @@ faults: $(INSTALLED) ## Break whatever can break, count what is lost, write docs
 test-all: test ## Run the tests, the long ones too, then every fault at a third of its length
 	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m tests.faults --scale 0.3
+
+drill: $(INSTALLED) ## Rehearse releases, failovers, rotations and a restore under load, write docs/drill.md (ONLY=release,keys: only print)
+	$(BIN)/python -m tests.drill $(if $(ONLY),--only $(ONLY),--page docs/drill.md)
 
 bench: $(INSTALLED) ## Measure beside floors, write docs/performance.md (about seven minutes; ONLY=me,list: only print)
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY),--page docs/performance.md)

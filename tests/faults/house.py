@@ -56,6 +56,8 @@ class System:
     api: Child | None = None
     relays: list[Child] = field(default_factory=list)
     workers: list[Child] = field(default_factory=list)
+    inside: list[str] = field(default_factory=list)
+    """A command that becomes each program that is started."""
 
     @property
     def children(self) -> list[Child]:
@@ -122,7 +124,7 @@ class System:
             ["tests.faults.program", *arguments],
             self.environment | environment,
             self.house.folder / f"{name}.log",
-            inside=inside,
+            inside=[*self.inside, *inside],
         )
         child.start()
         return child

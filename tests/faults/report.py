@@ -69,8 +69,8 @@ def write_page(
         *PREFACE,
         "",
         f"- {survived} of {len(results)} faults survived",
-        f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}, scale {scale:g}, seed {seed}",
-        f"- {_machine()}",
+        f"- {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {version()}, scale {scale:g}, seed {seed}",
+        f"- {machine()}",
         "",
         f"| # | fault | {' | '.join(FIGURES)} | verdict |",
         f"|---|---|{'---:|' * len(FIGURES)}---|",
@@ -97,12 +97,14 @@ def write_attacks(path: Path, outcomes: Sequence[Outcome]) -> None:
     path.write_text(faults + "\n".join(page_lines(outcomes)) + "\n" + SEEN + seen)
 
 
-def _commit() -> str:
+def version() -> str:
+    """Return the commit."""
     asked = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"]
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Return what this was measured on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     kernel, python = platform.release().split("-")[0], platform.python_version()
     return f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB, Linux {kernel}, Python {python}"
