@@ -23,7 +23,7 @@ _USERS = "SELECT count(*) FROM users.users"
 )
 async def a_backup_is_restored(house: House) -> Finding:
     finding, backup = Finding(), house.folder / "backup"
-    async with stage(house) as scene, httpx.AsyncClient(base_url=scene.system.url, timeout=30) as client:
+    async with stage(house) as scene, scene.client() as client:
         people = People(client, None)
         stays, leaves = await people.register(), await people.register()
         upload = {"file": ("a.txt", _CONTENT, "text/plain")}

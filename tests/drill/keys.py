@@ -24,7 +24,7 @@ async def keys_are_replaced(house: House) -> Finding:
     old = {name: value for name, value in house.environment.items() if name.endswith(_ENDINGS)}
     new = {name: base64.urlsafe_b64encode(os.urandom(32)).decode() for name in old}
     finding.note(f"replaced {', '.join(sorted(old))}")
-    async with stage(house) as scene, httpx.AsyncClient(base_url=scene.system.url, timeout=30) as client:
+    async with stage(house) as scene, scene.client() as client:
         people = People(client, None)
         before, forgotten = await people.register(), await people.register()
         async with scene.going_on(finding):

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from bootstrap.embedded.ports import choose_port
 from tests.drill.clients import Clients
 from tests.drill.register import Finding
@@ -47,7 +49,7 @@ class Stage:
 
     async def remove_api(self, url: str) -> None:
         """Take an API from behind the proxy, and stop it."""
-        self.balancer.backends.remove(url)
+        await self.balancer.drain(url)
         await self.apis.pop(url).stop()
 
     async def replace_apis(self, **environment: str) -> None:
@@ -66,6 +68,10 @@ class Stage:
         for old in [*workers, *relays]:
             await old.stop()
             (self.system.workers if old in self.system.workers else self.system.relays).remove(old)
+
+    def client(self) -> httpx.AsyncClient:
+        """Return a client that uses each connection once: the proxy may take an API away between two requests."""
+        return httpx.AsyncClient(base_url=self.system.url, timeout=30, headers={"Connection": "close"})
 
     @contextlib.asynccontextmanager
     async def going_on(self, finding: Finding) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ class Balancer:
         self.taken = 0
         self._server: asyncio.Server | None = None
         self._pipes: set[asyncio.Task[None]] = set()
+        self._open: Counter[str] = Counter()
 
     @property
     def port(self) -> int:
@@ -39,27 +41,40 @@ class Balancer:
             await asyncio.gather(*self._pipes, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        backend = urlsplit(self.backends[self.taken % len(self.backends)])
+        url = self.backends[self.taken % len(self.backends)]
         self.taken += 1
-        try:
-            to_reader, to_writer = await asyncio.open_connection(backend.hostname, backend.port)
-        except OSError:
-            writer.transport.abort()
-            return
-        pipe = asyncio.create_task(_both_ways((reader, writer), (to_reader, to_writer)))
+        self._open[url] += 1
+        pipe = asyncio.create_task(self._pipe(url, (reader, writer)))
         self._pipes.add(pipe)
         pipe.add_done_callback(self._pipes.discard)
+
+    async def _pipe(self, url: str, client: Ends) -> None:
+        backend = urlsplit(url)
+        try:
+            server = await asyncio.open_connection(backend.hostname, backend.port)
+            await _both_ways(client, server)
+        except OSError:
+            client[1].transport.abort()
+        finally:
+            self._open[url] -= 1
+
+    async def drain(self, url: str, *, seconds: float = 30) -> None:
+        """Send nothing more to a server, and wait until its connections have ended."""
+        self.backends.remove(url)
+        async with asyncio.timeout(seconds):
+            while self._open[url]:
+                await asyncio.sleep(0.02)
 
 
 async def _both_ways(client: Ends, server: Ends) -> None:
     try:
-        await asyncio.gather(_pipe(client[0], server[1]), _pipe(server[0], client[1]))
+        await asyncio.gather(_one_way(client[0], server[1]), _one_way(server[0], client[1]))
     finally:
         for _, writer in (client, server):
             writer.transport.abort()
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _one_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError):
         while chunk := await reader.read(CHUNK):
             writer.write(chunk)
