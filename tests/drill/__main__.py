@@ -24,7 +24,12 @@ async def run(names: list[str], *, scale: float, console: Console) -> list[Resul
         for name in names:
             console.print(f"{REHEARSALS[name].title} ...")
             results.append(await happen(house, REHEARSALS[name]))
-            console.print(f"  {results[-1].verdict} {'; '.join(results[-1].finding.broken)}")
+            found = results[-1].finding
+            console.print(
+                f"  {results[-1].verdict}",
+                *(f"    {text}" for text in [*found.broken, *found.notes]),
+                sep="\n",
+            )
     finally:
         await asyncio.to_thread(house.close)
     return results

@@ -28,7 +28,8 @@ class Counts:
     failures: list[str] = field(default_factory=list)
     longest: float = 0.0
     last_refused_at: float = 0.0
-    answers: Counter[int] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    """How often each code was given for a refusal."""
 
 
 class Clients:
@@ -114,11 +115,11 @@ class Clients:
             return None
         finally:
             counts.longest = max(counts.longest, time.monotonic() - begun)
-        counts.answers[answer.status_code] += 1
         if answer.is_success:
             return answer
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and "Retry-After" in answer.headers:
             counts.refused += 1
+            counts.codes[answer.json()["code"]] += 1
             counts.last_refused_at = time.monotonic()
         else:
             counts.failures.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")

@@ -42,7 +42,7 @@ class Finding:
     def expect_no_refusal(self) -> None:
         """Expect that every request was answered as asked."""
         self.expect(not self.clients.failures, f"failures {self.clients.failures[:3]}")
-        self.expect(not self.clients.refused, f"{self.clients.refused} requests were refused with 503")
+        self.expect(not self.clients.refused, f"refused with {dict(self.clients.codes)}")
 
 
 Run = Callable[[House], Awaitable[Finding]]
