@@ -1,3 +1,3 @@
-"""All rehearsals: importing this enters them, in the order of the page."""
+"""All rehearsals: importing this enters them."""
 
-from tests.drill import backups, databases, keys, releases  # noqa: F401
+from tests.drill import alarms, backups, databases, keys, releases  # noqa: F401

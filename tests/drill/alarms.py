@@ -1,0 +1,33 @@
+"""Each alert fires by its cause, and is quiet afterwards."""
+
+import time
+
+from tests.drill.alerts import CAUSES
+from tests.drill.drill import drill
+from tests.drill.prometheus import rules
+from tests.drill.register import Finding, rehearsal
+from tests.faults.house import House
+
+
+@rehearsal(
+    "alerts",
+    "Each alert is made to fire by its cause, and the cause is removed",
+    expected="it fires, it is quiet afterwards, and no other one is left firing",
+)
+async def each_alert_fires(_house: House) -> Finding:
+    finding = Finding()
+    async with drill() as running:
+        for name in rules():
+            begun = time.monotonic()
+            try:
+                async with CAUSES[name](running):
+                    await running.until_fires(name)
+                    fired = time.monotonic() - begun
+                await running.until_quiet(name)
+            except (AssertionError, TimeoutError) as error:
+                finding.expect(False, f"{name}: {error}")  # it has failed
+                continue
+            finding.note(f"{name} fired after {fired:.0f} s, quiet after {time.monotonic() - begun:.0f} s")
+        left = sorted(running.prometheus.firing)
+    finding.expect(not left, f"{len(rules())} alerts, left firing: {left}")
+    return finding
