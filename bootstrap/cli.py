@@ -130,26 +130,44 @@ def backup(
     ] = None,
     files: Annotated[bool, typer.Option(help="Copy the store's objects too.")] = True,  # noqa: FBT002  # typer's way
 ) -> None:
-    """Back up the database and the files that it names, while everything runs."""
+    """Back up the database and the files that it names, while everything runs.
+
+    Exit codes: 0 everything is in it, 1 there is no backup, 3 there is one without files that the store has lost.
+    """
     from bootstrap.backup.commands import back_up  # noqa: PLC0415  # as above
 
-    raise typer.Exit(0 if back_up(command_settings(needs_of("backup")), place, with_files=files) else 1)
+    raise typer.Exit(back_up(command_settings(needs_of("backup")), place, with_files=files))
 
 
 @app.command()
 def restore(
     place: Annotated[str, typer.Argument(help="Where the backup is.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Throw away what the database has.")] = False,  # noqa: FBT002  # typer's way
-    check: Annotated[bool, typer.Option("--check", help="Only read it, and check every byte.")] = False,  # noqa: FBT002  # as above
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete what the database has.")] = False,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="For --replace: the database's name, which is asked for otherwise."
+        ),
+    ] = None,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option("--skip-damaged", help="Restore what is sound of a damaged backup, and list the rest."),
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only read it, and check every byte.")] = False,
 ) -> None:
-    """Put a backup in place, into an empty database. Nothing else may run meanwhile."""
+    """Put a backup in place, into an empty database or instead of what is there. Nothing else may run meanwhile.
+
+    Exit codes: 0 all of it is restored, 1 nothing was changed, 3 what is sound is restored.
+    """
     from bootstrap.backup import commands  # noqa: PLC0415  # as above
 
     settings = command_settings(needs_of("backup"))
     if check:
         commands.check(settings, place)
     else:
-        commands.put_back(settings, place, replace=replace)
+        how = commands.How(replace=replace, confirm=confirm, skip_damaged=skip_damaged)
+        raise typer.Exit(commands.put_back(settings, place, how))
 
 
 @app.command("make-migration")

@@ -172,6 +172,7 @@ class TulouContainer(DeclarativeContainer):
         users=users.directory,
         mailer=emails.mailer,
         keepers=personal_data.provider,
+        erasures=files.erasures,
         signing_keys=settings.provided.plain_signing_keys,
         signing_keys_es256=settings.provided.plain_signing_keys_es256,
         token_keys=settings.provided.plain_token_keys,

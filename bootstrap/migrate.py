@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from bootstrap.settings import Settings, SettingsError
@@ -74,6 +75,22 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
             f"Migrating failed: {error.orig}. The migrations before it stay. When the cause is mended, run `tulou"
             " migrate` again: it begins with the one that failed, whose finished parts may stay or be done again."
         ) from error
+
+
+def migrate_inside(
+    connection: Connection, settings: Settings, *, revision: str = "head", grants: bool = False
+) -> None:
+    """Apply what is missing in the transaction that is open on a connection of the owner's; commit nothing.
+
+    The caller holds `ONE_AT_A_TIME`.
+
+    Raises:
+        DBAPIError: a migration failed, or can't run inside a transaction.
+    """
+    config = _config(settings)
+    config.attributes["connection"] = connection
+    config.attributes["grants"] = grants
+    command.upgrade(config, revision)
 
 
 def pending(settings: Settings) -> list[str]:

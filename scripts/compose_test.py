@@ -196,7 +196,7 @@ def restore_a_backup(compose: Compose) -> None:
     wait_until(lambda: can_sign_in(compose, after), "the account that the backup doesn't have")
     compose("stop", *TULOU)
     compose("run", "--rm", "-T", "backup", "restore", place, "--check")
-    compose("run", "--rm", "-T", "backup", "restore", place, "--replace")
+    compose("run", "--rm", "-T", "backup", "restore", place, "--replace", "--confirm", "tulou")
     compose("up", "--detach")
     wait_until(lambda: is_ready(compose), "the API to be ready after the restore")
     wait_until(lambda: can_sign_in(compose, before), "the account that the backup has")

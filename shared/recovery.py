@@ -1,11 +1,12 @@
 """What each domain does about rows that come from the past, when a backup was restored."""
 
+from datetime import datetime
 from typing import Protocol
 
 
 class Recovery(Protocol):
-    """Implemented by a domain; bootstrap collects all of them and calls them once, before anything runs."""
+    """Implemented by a domain; bootstrap collects all of them and calls each in the transaction of the restore."""
 
-    async def recover(self) -> str:
-        """Undo what was true of the moment alone; return what was done in a few words. Safe to call again."""
+    async def recover(self, taken_at: datetime) -> str:
+        """Undo what was true only when the backup was taken; return what was done in a few words."""
         ...

@@ -53,6 +53,7 @@ class OpenTransaction:
         "_writers",
         "after_commit",
         "after_rollback",
+        "alone",
         "begun",
         "depth",
         "failed",
@@ -78,6 +79,8 @@ class OpenTransaction:
         self.after_rollback: list[Callable[[], Awaitable[None]]] = []
         self.failed = False
         self.locked_account: UUID | None = None
+        self.alone = False
+        """Whether nobody else uses the database: then nothing can wait for it, in whatever order it locks."""
 
     async def __aenter__(self) -> None:
         self._token = current_transaction.set(self)
@@ -187,6 +190,9 @@ class OpenTransaction:
     def lock_account_first(self, key: UUID) -> None:
         """Note that an account is about to be locked; see `lock_account_first`."""
         if self.locked_account == key:
+            return
+        if self.alone:
+            self.locked_account = key
             return
         if self.locked_account is not None or self.writer is not None or self._insertion is not None:
             message = "an account is locked before anything else is read or written in its transaction"

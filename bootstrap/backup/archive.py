@@ -1,6 +1,8 @@
 """Where a backup is: a folder, or a place in an object store. Streams in and out, each with its digest."""
 
+import asyncio
 import hashlib
+import shutil
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -8,9 +10,14 @@ from pathlib import Path
 
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.manifest import LARGEST, NAME, Manifest, Part, read_manifest
+from bootstrap.backup.sizes import told
 from bootstrap.settings import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
+from shared.streams import Chunk
+
+UNFINISHED = "unfinished.json"
+"""What a backup has until its manifest is written."""
 
 _GZIP = 31
 """zlib's number for a gzip stream."""
@@ -18,28 +25,59 @@ _LEVEL = 3
 _OUT_AT_ONCE = 1 << 20
 
 
-def objects_at(settings: Settings, place: str) -> ObjectFiles:
-    """Open a folder or a URL like the store of files."""
+def objects_at(settings: Settings, place: str, *, make_folder: bool = True) -> ObjectFiles:
+    """Open a folder or a URL like the store of files. Without `make_folder` the folder has to exist."""
     url = place if "://" in place else Path(place).absolute().as_uri()
-    return ObjectFiles(settings.model_copy(update={"files_store_url": url}), Path(place))
+    own = settings.model_copy(update={"files_store_url": url})
+    return ObjectFiles(own, Path(place), make_folder=make_folder)
 
 
 class Archive:
     """The objects of one backup."""
 
-    def __init__(self, settings: Settings, place: str) -> None:
+    def __init__(self, settings: Settings, place: str, *, make_folder: bool = True) -> None:
         """`place` is a folder or a URL (s3://bucket/prefix), opened like the store of files."""
         self.place = place
-        self.objects = objects_at(settings, place)
+        self.objects = objects_at(settings, place, make_folder=make_folder)
+        self.needed = 0
+        """Bytes that the whole backup has, about."""
+        self._is_new = self.objects.folder is not None and not self.objects.folder.exists()
 
     async def refuse_unless_empty(self) -> None:
         """Refuse to mix two backups, or to take a half-written one for the beginning of this one."""
+        if self._is_new:
+            return
         with self._named():
             is_empty = await self.objects.is_empty()
         if not is_empty:
             raise BackupRefused(
                 f"There is something in {self.place} already: a backup needs a place of its own."
             )
+
+    async def begin(self, mark: AsyncIterator[bytes]) -> None:
+        """Write whose backup this is going to be."""
+        await self.put(UNFINISHED, mark)
+
+    async def discard(self) -> None:
+        """Delete everything that was written since the place was empty."""
+        folder = self.objects.folder
+        if folder is None:
+            keys = [key async for key in self.objects.keys("")]
+            for key in keys:
+                await self.objects.delete(key)
+        elif self._is_new:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        else:
+            for path in folder.iterdir():
+                if path.is_dir():
+                    await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+    async def put(self, key: str, pieces: AsyncIterator[Chunk]) -> None:
+        """Store a stream. What the stream raises must be no AppError: it would be taken for one of this place."""
+        with self._named():
+            await self.objects.put(key, pieces)
 
     async def pack(self, key: str, chunks: AsyncIterator[bytes]) -> Part:
         """Store a stream, compressed."""
@@ -52,8 +90,7 @@ class Archive:
                 size += len(piece)
                 yield piece
 
-        with self._named():
-            await self.objects.put(key, counted())
+        await self.put(key, counted())
         return Part(bytes=size, sha256=digest.hexdigest())
 
     async def unpack(self, key: str, part: Part) -> AsyncIterator[bytes]:
@@ -64,7 +101,7 @@ class Archive:
         """
         inflate = zlib.decompressobj(_GZIP)
         try:
-            async for piece in self.objects.read(key, 0, part.bytes):
+            async for piece in self.read(key, part.bytes):
                 data = inflate.decompress(piece, _OUT_AT_ONCE)
                 while data:
                     yield data
@@ -75,24 +112,41 @@ class Archive:
         if not inflate.eof or inflate.unused_data:
             raise _not_gzip(key)
 
-    async def verify(self, key: str, part: Part, *, lines: int | None = None) -> None:
-        """Read a packed stream from end to end; refuse it when it isn't what was stored, or has not so many lines."""
-        if await self.objects.size(key) != part.bytes:
+    async def verify(self, key: str, part: Part, *, lines: int | None = None) -> int:
+        """Read a packed stream from end to end; return how many bytes are in it.
+
+        Raises:
+            BackupRefused: it isn't what was stored, or has not so many lines.
+        """
+        if await self.size(key) != part.bytes:
             raise BackupRefused(f"The backup is damaged: {key} is missing or torn. Nothing was changed.")
         digest = hashlib.sha256()
-        async for piece in self.objects.read(key, 0, part.bytes):
+        async for piece in self.read(key, part.bytes):
             digest.update(piece)
         if digest.hexdigest() != part.sha256:
             raise BackupRefused(
                 f"The backup is damaged: {key} has other bytes than were stored. Nothing was changed."
             )
-        found = 0
+        found = size = 0
         async for data in self.unpack(key, part):
             found += data.count(b"\n")
+            size += len(data)
         if lines is not None and found != lines:
             raise BackupRefused(
                 f"The backup is damaged: {key} has {found} rows instead of {lines}. Nothing was changed."
             )
+        return size
+
+    async def size(self, key: str) -> int | None:
+        """Return the size of an object of the backup; None when there is none."""
+        with self._readable():
+            return await self.objects.size(key)
+
+    async def read(self, key: str, size: int) -> AsyncIterator[Chunk]:
+        """Yield an object of the backup."""
+        with self._readable():
+            async for piece in self.objects.read(key, 0, size):
+                yield piece
 
     async def seal(self, manifest: Manifest) -> None:
         """Write the manifest: from now on it is a backup."""
@@ -100,7 +154,9 @@ class Archive:
         async def text() -> AsyncIterator[bytes]:
             yield manifest.model_dump_json(indent=1).encode()
 
-        await self.objects.put(NAME, text())
+        await self.put(NAME, text())
+        with self._named():
+            await self.objects.delete(UNFINISHED)
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -108,24 +164,32 @@ class Archive:
         try:
             yield
         except (StoreUnavailable, StoreFull) as error:
-            reason = (
-                "has no space left" if isinstance(error, StoreFull) else "can't be reached, or not written to"
-            )
-            raise BackupRefused(f"{self.place} {reason}.") from error
+            raise BackupRefused(self._complaint(is_full=isinstance(error, StoreFull))) from error
+
+    def _complaint(self, *, is_full: bool) -> str:
+        if not is_full:
+            return f"{self.place} can't be reached, or not written to."
+        about = f": about {told(self.needed)} are needed" if self.needed else ""
+        return f"The disk of {self.place} has no space left{about}. Nothing is kept of this backup."
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Name the place that can't be read: the store of files says the same of itself."""
+        try:
+            yield
+        except (StoreUnavailable, ValueError) as error:
+            raise BackupRefused(
+                f"{self.place} can't be read: name the folder or the URL of a backup. Nothing was changed."
+            ) from error
 
     async def manifest(self) -> Manifest:
         """Read the manifest."""
-        try:
-            size = await self.objects.size(NAME)
-        except (StoreUnavailable, ValueError) as error:
-            raise BackupRefused(
-                f"{self.place} can't be read: name the folder or the URL of a backup."
-            ) from error
+        size = await self.size(NAME)
         if size is None:
             raise BackupRefused(f"No backup is in {self.place}, or it was never finished: it has no {NAME}.")
         if size > LARGEST:
             raise BackupRefused(f"{NAME} in {self.place} has {size} bytes: it is no manifest of a backup.")
-        text = b"".join([piece async for piece in self.objects.read(NAME, 0, size)])
+        text = b"".join([bytes(piece) async for piece in self.read(NAME, size)])
         try:
             return read_manifest(text)
         except (ValueError, RecursionError) as error:

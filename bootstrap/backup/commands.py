@@ -1,63 +1,128 @@
-"""What `tulou backup` and `tulou restore` do and say."""
+"""What `tulou backup` and `tulou restore` do and say.
 
+Exit codes: 0 all of it was done, 1 nothing was changed (a sentence says why), 3 it was done but for what is listed;
+128 and the signal's number after an interruption.
+"""
+
+import asyncio
 import os
+import signal
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import asyncpg
+import typer
 
-from bootstrap.backup.errors import BackupRefused
-from bootstrap.backup.keeping import delete_old
+from bootstrap.backup.alone import database_name
+from bootstrap.backup.errors import BackupRefused, Uncertain
+from bootstrap.backup.keeping import NAMES, shelf_of
+from bootstrap.backup.loading import Lost
 from bootstrap.backup.manifest import Manifest
 from bootstrap.backup.recording import record
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
+from bootstrap.backup.tables import owner_url
 from bootstrap.backup.verifying import verify
 from bootstrap.settings import Settings
 from bootstrap.terminal import run, stop, told
 
+INCOMPLETE = 3
+"""Exit code of what was done, but not with everything."""
+
+_LISTED = 20
+_SIGNALLED = 128
+
 T = TypeVar("T")
 
 
-def back_up(settings: Settings, place: str | None, *, with_files: bool) -> bool:
-    """Take a backup and say what is in it; return whether it has everything."""
+class Interrupted(Exception):
+    """A signal has ended a command."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@dataclass(frozen=True)
+class How:
+    """What somebody who restores has decided."""
+
+    replace: bool = False
+    confirm: str | None = None
+    skip_damaged: bool = False
+
+
+def back_up(settings: Settings, place: str | None, *, with_files: bool) -> int:
+    """Take a backup and say what is in it; return the exit code."""
     os.umask(0o077)  # it holds the hashes of passwords and everybody's files
-    is_named = place is not None
+    shelf = shelf_of(settings, owner_url(settings)) if place is None else None
     place = place or _new_place(settings)
-    manifest = _done(save(settings, place, with_files=with_files))
+    work = save(settings, place, with_files=with_files, shelf=shelf, say=_say)
+    manifest = _done(work, interrupted="Interrupted. No backup was taken.")
     _say(f"Backed up to {place}: {_told_of(manifest)}.")
     absent = manifest.files.absent if manifest.files else []
-    for key in absent:
-        sys.stderr.write(
-            f"Not in the backup: the store has lost {key}, or it has other bytes than were stored.\n"
-        )
-    if not absent:
-        _record(settings, manifest)
-    if settings.backup_place and settings.backup_keep and not is_named and not absent:
-        for name in _done(delete_old(settings, settings.backup_place, keep=settings.backup_keep)):
-            _say(f"Deleted {name}: {settings.backup_keep} newer ones are kept.")
-    return not absent
+    _list(absent, "Not in the backup: the store has lost {}, or it has other bytes than were stored.")
+    if absent:
+        return INCOMPLETE
+    _record(settings, manifest)
+    if shelf is not None and shelf.keep is not None:
+        for name in _done(shelf.delete_old(), interrupted="Interrupted. The backup is whole."):
+            _say(f"Deleted {name}: {shelf.keep} newer ones are kept.")
+    return 0
 
 
 def check(settings: Settings, place: str) -> None:
     """Read a backup from end to end and say what is in it."""
-    _say(f"Whole: {_told_of(_done(verify(settings, place)))}.")
+    verified = _done(verify(settings, place), interrupted="Interrupted. Nothing is known of the backup.")
+    _say(f"Whole: {_told_of(verified.manifest)}.")
 
 
-def put_back(settings: Settings, place: str, *, replace: bool) -> None:
-    """Restore a backup and say what was done."""
-    restored = _done(restore(settings, place, replace=replace))
+def put_back(settings: Settings, place: str, how: How) -> int:
+    """Restore a backup and say what was done; return the exit code."""
+    if how.replace:
+        _confirm(settings, how.confirm)
+    work = restore(settings, place, replace=how.replace, skip_damaged=how.skip_damaged, say=_say)
+    restored = _done(work, interrupted="Interrupted. Nothing was changed.")
     for warning in restored.warnings:
         sys.stderr.write(f"{warning}\n")
     _say(f"Restored from {place}: {_told_of(restored.manifest)}; {'; '.join(restored.done)}.")
+    return _tell_lost(restored.lost)
+
+
+def _tell_lost(lost: Lost) -> int:
+    """Say what a backup could not give; return the exit code."""
+    for table in lost.tables:
+        sys.stderr.write(
+            f"Not restored: {table} are damaged, or refer to damaged rows. The table is empty.\n"
+        )
+    for line in lost.consequences:
+        sys.stderr.write(f"{line}\n")
+    return INCOMPLETE if lost.tables or lost.objects else 0
+
+
+def _confirm(settings: Settings, given: str | None) -> None:
+    """Stop unless somebody has named the database that is going to be replaced."""
+    name = database_name(settings)
+    if given is None and sys.stdin.isatty():
+        given = typer.prompt(
+            "--replace deletes what the database has. Type its name to go on", default="", show_default=False
+        )
+    if not given:
+        stop(
+            "--replace deletes what the database has. Name the database: --confirm NAME, as in"
+            " TULOU_DATABASE_OWNER_URL. Nothing was changed."
+        )
+    if given != name:
+        stop(f"The database is not {given}, but {name}. Nothing was changed.")
 
 
 def _new_place(settings: Settings) -> str:
     if settings.backup_place is None:
         stop("Name a place for the backup, or set TULOU_BACKUP_PLACE.")
-    return f"{settings.backup_place.rstrip('/')}/{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
+    return f"{settings.backup_place.rstrip('/')}/{datetime.now(UTC).strftime(NAMES)}"
 
 
 def _record(settings: Settings, manifest: Manifest) -> None:
@@ -76,14 +141,50 @@ def _told_of(manifest: Manifest) -> str:
     return f"{rows} rows of {len(manifest.tables)} tables, {files}, taken {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def _list(names: list[str], sentence: str) -> None:
+    for name in names[:_LISTED]:
+        sys.stderr.write(f"{sentence.format(name)}\n")
+    if len(names) > _LISTED:
+        sys.stderr.write(f"And {len(names) - _LISTED} more: manifest.json lists them under `absent`.\n")
+
+
 def _say(sentence: str) -> None:
     sys.stdout.write(f"{sentence}\n")
+    sys.stdout.flush()
 
 
-def _done(work: Coroutine[Any, Any, T]) -> T:
+def _done(work: Coroutine[Any, Any, T], *, interrupted: str) -> T:
     try:
-        return told(lambda: run(work))
-    except BackupRefused as error:
+        return told(lambda: run(_until_a_signal(work)))
+    except (BackupRefused, Uncertain) as error:
         stop(str(error))
-    except OSError as error:
+    except Interrupted as error:
+        stop(interrupted, _SIGNALLED + error.number)
+    except asyncpg.PostgresError as error:
+        stop(f"PostgreSQL refused: {error}")
+    except (OSError, asyncpg.InterfaceError) as error:
         stop(f"The database can't be reached: {error}")
+
+
+async def _until_a_signal(work: Coroutine[Any, Any, T]) -> T:
+    """Do the work; SIGINT and SIGTERM cancel it.
+
+    Raises:
+        Interrupted: one of them did.
+    """
+    signals: list[int] = []
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def cancel(number: int) -> None:
+        signals.append(number)
+        if task is not None:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, cancel, number)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if signals:
+            raise Interrupted(signals[0]) from None
+        raise

@@ -2,4 +2,15 @@
 
 
 class BackupRefused(Exception):
-    """Nothing was changed, unless the sentence says so."""
+    """It can't be done, and nothing was changed, unless the sentence says so."""
+
+
+class Uncertain(Exception):
+    """The connection was lost while a restore committed."""
+
+    def __str__(self) -> str:
+        """Say what may be there."""
+        return (
+            "The connection to PostgreSQL was lost while the restore committed: the database has either all that it"
+            " had or all of the backup, and `tulou restore` can be run again."
+        )

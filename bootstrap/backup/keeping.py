@@ -1,25 +1,116 @@
-"""Which backups are kept: `TULOU_BACKUP_KEEP` of those that `tulou backup` named by the time."""
+"""Which backups are kept in TULOU_BACKUP_PLACE: the newest TULOU_BACKUP_KEEP of those that `tulou backup` named."""
 
+import hashlib
+import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
-from bootstrap.backup.archive import objects_at
+from bootstrap.backup.archive import UNFINISHED, objects_at
 from bootstrap.backup.manifest import NAME
+from bootstrap.backup.objects import LISTING
+from bootstrap.backup.sizes import free_of
 from bootstrap.settings import Settings
+from domains.files.gateway.store import ObjectFiles
 
+NAMES = "%Y-%m-%dT%H%M%SZ"
 _NAMED_BY_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
+_PARTS = ("database/", "files/", LISTING, UNFINISHED)
+_OLD = timedelta(days=1)
+"""Age of an unfinished backup that doesn't say whose it is, from which on nobody writes to it any more."""
+_LARGEST_MARK = 4096
 
 
-async def delete_old(settings: Settings, place: str, *, keep: int) -> list[str]:
-    """Delete from a place of backups what is older than the newest `keep` whole ones; return the names.
+@dataclass(frozen=True)
+class Shelf:
+    """A place of backups, and how many of them are kept; None: all."""
 
-    What isn't named as `tulou backup` does is somebody else's, and stays.
-    """
-    objects = objects_at(settings, place)
-    names = sorted(name for name in await objects.folders() if _NAMED_BY_TIME.fullmatch(name))
-    whole = [name for name in names if await objects.size(f"{name}/{NAME}") is not None]
-    if len(whole) <= keep:
-        return []
-    old = [name for name in names if name < whole[-keep]]
-    for name in old:
-        await objects.delete_folder(name)
-    return old
+    objects: ObjectFiles
+    keep: int | None
+    identity: str
+
+    async def whole(self) -> list[str]:
+        """Return the names of the backups that are whole, the oldest first."""
+        return [name for name in await self._names() if await self.objects.size(f"{name}/{NAME}") is not None]
+
+    async def remove_torn(self) -> list[str]:
+        """Delete backups of this database that were interrupted; return their names.
+
+        Call it while no other backup of this database can be under way.
+        """
+        torn = [name for name in await self._names() if await self._is_torn(name)]
+        for name in torn:
+            await self.objects.delete_folder(name)
+        return torn
+
+    async def free_room(self, needed: int) -> list[str]:
+        """Delete, if the disk has too little room, what would be deleted after the backup; return the names.
+
+        The newest whole backup always stays.
+        """
+        folder, deleted = self.objects.folder, list[str]()
+        if folder is None or self.keep is None:
+            return deleted
+        whole = await self.whole()
+        for name in whole[: len(whole) - max(self.keep - 1, 1)]:
+            if free_of(folder) >= needed:
+                break
+            await self.objects.delete_folder(name)
+            deleted.append(name)
+        return deleted
+
+    async def delete_old(self) -> list[str]:
+        """Delete what is older than the newest whole ones that are kept; return the names.
+
+        What isn't named as `tulou backup` does belongs to others, and stays.
+        """
+        whole = await self.whole()
+        if self.keep is None or len(whole) <= self.keep:
+            return []
+        old = [name for name in await self._names() if name < whole[-self.keep]]
+        for name in old:
+            await self.objects.delete_folder(name)
+        return old
+
+    async def _names(self) -> list[str]:
+        return sorted(name for name in await self.objects.folders() if _NAMED_BY_TIME.fullmatch(name))
+
+    async def _is_torn(self, name: str) -> bool:
+        """Tell whether a folder is an interrupted backup of this database, and nothing else is in it."""
+        if await self.objects.size(f"{name}/{NAME}") is not None:
+            return False
+        async for key in self.objects.keys(name):
+            if not key.removeprefix(f"{name}/").startswith(_PARTS):
+                return False
+        size = await self.objects.size(f"{name}/{UNFINISHED}")
+        if size is None:
+            return datetime.strptime(name, NAMES).replace(tzinfo=UTC) < datetime.now(UTC) - _OLD
+        return await self._identity_in(f"{name}/{UNFINISHED}", size) == self.identity
+
+    async def _identity_in(self, key: str, size: int) -> str | None:
+        text = b"".join([bytes(piece) async for piece in self.objects.read(key, 0, min(size, _LARGEST_MARK))])
+        with suppress(ValueError, TypeError, KeyError):
+            return str(json.loads(text)["database"])
+        return None
+
+
+def shelf_of(settings: Settings, url: str) -> Shelf | None:
+    """Return the place of backups, if one is set. `url` is that of the database."""
+    if settings.backup_place is None:
+        return None
+    objects = objects_at(settings, settings.backup_place)
+    return Shelf(objects, settings.backup_keep, identity_of(url))
+
+
+def identity_of(url: str) -> str:
+    """Return what tells databases apart: a hash of host, port and name."""
+    parts = urlsplit(url)
+    return hashlib.sha256(f"{parts.hostname}:{parts.port}{parts.path}".encode()).hexdigest()[:16]
+
+
+async def mark_of(identity: str) -> AsyncIterator[bytes]:
+    """Yield what an unfinished backup says of itself."""
+    yield json.dumps({"database": identity, "begun_at": datetime.now(UTC).isoformat()}).encode()

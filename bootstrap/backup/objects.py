@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,6 +11,7 @@ from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.manifest import FilesPart, ListedObject, Part
 from domains.files.gateway.store import ObjectFiles
+from domains.files.repository.objects import NAMED_OBJECTS
 from shared.errors import AppError
 from shared.streams import Chunk
 
@@ -48,6 +50,13 @@ def _listed(line: bytes) -> ListedObject:
         raise BackupRefused(
             f"The backup is damaged: {LISTING} has a line that names no object. Nothing was changed."
         ) from error
+
+
+async def named_objects(connection: Any) -> AsyncIterator[ListedObject]:
+    """Yield the objects that the rows of a database name, as its open transaction sees them."""
+    for statement in NAMED_OBJECTS:
+        async for record in connection.cursor(statement.sql, *statement.arguments({}), prefetch=500):
+            yield ListedObject.model_validate(statement.row(record).model_dump())
 
 
 async def checked(pieces: AsyncIterator[Chunk], sha256: str | None) -> AsyncIterator[Chunk]:
@@ -93,30 +102,29 @@ class BackedUpObjects:
         self._absent = set(files.absent) if files is not None else set()
         self._count = self._bytes = 0
 
-    async def verify(self) -> None:
-        """Read every object to its end.
+    async def verify(self, *, damaged: set[str] | None = None) -> None:
+        """Read every object to its end. Given a set, put the keys of the store there whose objects are damaged.
 
         Raises:
-            BackupRefused: one is missing or has other bytes, or there are more or fewer than the manifest counts.
+            BackupRefused: one is missing or has other bytes, and no set was given, or there are more or fewer than the
+                manifest counts.
         """
         if self._files is None:
             return
         self._count = self._bytes = 0
-        await at_once(objects_in(self._archive, self._files.listing), self._verify_one)
+
+        async def look(listed: ListedObject) -> None:
+            try:
+                await self._verify_one(listed)
+            except BackupRefused:
+                if damaged is None:
+                    raise
+                damaged.add(listed.storage_key)
+
+        await at_once(objects_in(self._archive, self._files.listing), look)
         if (self._count, self._bytes) != (self._files.count, self._files.bytes):
             raise BackupRefused(
                 f"The backup is damaged: {LISTING} names other objects than were counted. Nothing was changed."
-            )
-
-    async def copy_to(self, store: ObjectFiles) -> None:
-        """Put every object into a store.
-
-        Raises:
-            BackupRefused: one has changed since it was verified.
-        """
-        if self._files is not None:
-            await at_once(
-                objects_in(self._archive, self._files.listing), lambda listed: self._copy_one(listed, store)
             )
 
     async def _verify_one(self, listed: ListedObject) -> None:
@@ -124,7 +132,7 @@ class BackedUpObjects:
             return
         self._count += 1
         self._bytes += listed.size
-        if await self._archive.objects.size(listed.key) != listed.size:
+        if await self._archive.size(listed.key) != listed.size:
             raise BackupRefused(
                 f"The backup is damaged: {listed.key} is missing or torn. Nothing was changed."
             )
@@ -136,15 +144,29 @@ class BackedUpObjects:
                 f"The backup is damaged: {listed.key} has other bytes than were stored. Nothing was changed."
             ) from error
 
-    async def _copy_one(self, listed: ListedObject, store: ObjectFiles) -> None:
-        if listed.storage_key in self._absent:
+    async def copy(self, listed: ListedObject, store: ObjectFiles) -> None:
+        """Put an object into a store, unless the store has it with the right bytes.
+
+        Raises:
+            OtherBytes: the backup has other bytes, or none.
+        """
+        if await _has(store, listed):
             return
-        try:
-            await store.put(listed.storage_key, self._pieces(listed))
-        except OtherBytes as error:
-            raise BackupRefused(
-                f"{listed.key} was changed while it was restored. The database was left empty."
-            ) from error
+        if await self._archive.size(listed.key) != listed.size:
+            raise OtherBytes
+        await store.put(listed.storage_key, self._pieces(listed))
 
     def _pieces(self, listed: ListedObject) -> AsyncIterator[Chunk]:
-        return checked(self._archive.objects.read(listed.key, 0, listed.size), listed.sha256)
+        return checked(self._archive.read(listed.key, listed.size), listed.sha256)
+
+
+async def _has(store: ObjectFiles, listed: ListedObject) -> bool:
+    """Tell whether a store has an object with the bytes that were stored; it is read to its end."""
+    if listed.sha256 is None or await store.size(listed.storage_key) != listed.size:
+        return False
+    try:
+        async for _ in checked(store.read(listed.storage_key, 0, listed.size), listed.sha256):
+            pass
+    except OtherBytes:
+        return False
+    return True

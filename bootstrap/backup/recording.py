@@ -3,8 +3,7 @@
 from datetime import datetime
 
 from bootstrap.backup.recorded import comment_on
-from bootstrap.backup.saving import owner_url
-from bootstrap.backup.tables import connect
+from bootstrap.backup.tables import connect, owner_url
 from bootstrap.settings import Settings
 
 

@@ -1,28 +1,26 @@
-"""Restoring a backup: into an empty database, all rows or none, verified before anything is thrown away."""
+"""Restoring a backup: everything is verified first, loaded beside what is there, and put in its place in one step."""
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 
+from bootstrap.backup.alone import alone, check_target
 from bootstrap.backup.archive import Archive
-from bootstrap.backup.errors import BackupRefused
+from bootstrap.backup.errors import BackupRefused, Uncertain
+from bootstrap.backup.leftovers import clear, forget
+from bootstrap.backup.loading import Loading, Lost, Say
 from bootstrap.backup.manifest import Manifest, fingerprints
-from bootstrap.backup.objects import BackedUpObjects
-from bootstrap.backup.saving import owner_url
-from bootstrap.backup.tables import connect, load, quoted, schemas_of, tables_of
+from bootstrap.backup.room import check_room
 from bootstrap.backup.verifying import verify
-from bootstrap.compose import compose, start, stop
-from bootstrap.container import offers
-from bootstrap.migrate import knows, migrate
+from bootstrap.migrate import knows
 from bootstrap.settings import Settings
 from domains.files.gateway.store import ObjectFiles
+from shared.errors import AppError
 
-_RUNNING = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'tulou%'
-"""
+_PROBE = "restoring/probe"
 
 _RENAMED = {"TULOU_TOKEN_KEY": "TULOU_TOKEN_KEYS"}
 """Secrets that older backups know by another name."""
@@ -30,120 +28,88 @@ _RENAMED = {"TULOU_TOKEN_KEY": "TULOU_TOKEN_KEYS"}
 
 @dataclass
 class Restored:
-    """What was restored, and what the operator should know."""
+    """What was restored, what of the backup was not, and what the operator should know."""
 
     manifest: Manifest
+    lost: Lost = field(default_factory=Lost)
     done: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
-async def restore(settings: Settings, place: str, *, replace: bool) -> Restored:
+def _silent(_sentence: str) -> None:
+    """Say nothing."""
+
+
+async def restore(
+    settings: Settings, place: str, *, replace: bool, skip_damaged: bool = False, say: Say = _silent
+) -> Restored:
     """Put a backup's rows and objects in place. The program must not run meanwhile.
 
+    With `skip_damaged` what is sound is restored, and `Restored.lost` names the rest. `say` is told each step.
+
     Raises:
-        BackupRefused: it can't be restored; nothing was changed unless the sentence says so.
+        BackupRefused: it can't be restored; nothing was changed.
+        Uncertain: the connection was lost while it committed.
     """
-    archive = Archive(settings, place)
+    archive = Archive(settings, place, make_folder=False)
     manifest = await archive.manifest()
+    _refuse_unknown(settings, manifest)
+    store = ObjectFiles(settings, settings.data_dir)
+    async with alone(settings) as holder:
+        await check_target(holder, settings, manifest, replace=replace)
+        await _check_store(store, manifest)
+        if deleted := await clear(holder, store):
+            say(f"Deleted {deleted} objects that an interrupted restore had added.")
+        verified = await verify(settings, place, skip_damaged=skip_damaged)
+        say(f"Verified the backup of {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC.")
+        await check_room(settings, store, archive, verified)
+        loading = Loading(settings, archive, store, verified, holder, say, skip_damaged)
+        try:
+            await loading.run()
+        except Uncertain:
+            raise  # the note stays: whoever restores next sees what rows name
+        except BaseException:
+            await _undo(holder, store)
+            raise
+        if manifest.files is not None:
+            await forget(store)
+    warnings = _changed_secrets(settings, manifest) + _forgotten_erasures(settings, manifest)
+    return Restored(manifest, loading.lost, loading.done, warnings)
+
+
+def _refuse_unknown(settings: Settings, manifest: Manifest) -> None:
     if not knows(settings, manifest.revision):
         raise BackupRefused(
             f"The backup was taken by another version of the program ({manifest.program}, migration"
             f" {manifest.revision}), which this one doesn't know. Restore it with that version or a newer one."
+            " Nothing was changed."
         )
-    await _check_room(settings, replace=replace)
-    await verify(settings, place)
-    await _make_room(settings, replace=replace)
-    await asyncio.to_thread(migrate, settings, revision=manifest.revision, grants=False)
-    await _load(settings, archive, manifest)
-    await asyncio.to_thread(migrate, settings, grants=False)
-    restored = Restored(manifest, await _recover(settings), _changed_secrets(settings, manifest))
-    # Only now may the application's role see anything.
-    await asyncio.to_thread(migrate, settings)
-    return restored
 
 
-async def _check_room(settings: Settings, *, replace: bool) -> None:
-    """Say at once what would be found out after reading the whole backup."""
-    connection = await connect(owner_url(settings), name="tulou-restore")
+async def _check_store(store: ObjectFiles, manifest: Manifest) -> None:
+    """Find out at once whether objects can be added."""
+    if manifest.files is None:
+        return
+
+    async def nothing() -> Any:
+        yield b"a restore was about to begin\n"
+
     try:
-        await _refuse_unless_free(connection, replace=replace)
-    finally:
-        await connection.close()
-
-
-async def _refuse_unless_free(connection: Any, *, replace: bool) -> None:
-    if running := await connection.fetchval(_RUNNING):
+        await store.put(_PROBE, nothing())
+        await store.delete(_PROBE)
+    except AppError as error:
+        where = store.folder or "TULOU_FILES_STORE_URL"
         raise BackupRefused(
-            f"The program runs on this database ({running} connections): stop it everywhere first."
-        )
-    if not replace and await _has_rows(connection):
-        raise BackupRefused(
-            "The database is not empty. Pass --replace to delete its contents and restore the backup."
-        )
+            f"The store of files ({where}) can't be written to: {error.detail} Nothing was changed."
+        ) from error
 
 
-async def _make_room(settings: Settings, *, replace: bool) -> None:
-    """Leave a database without our schemas."""
-    connection = await connect(owner_url(settings), name="tulou-restore")
+async def _undo(holder: Any, store: ObjectFiles) -> None:
+    """Delete the objects that were added, as far as that goes; the next restore deletes the rest."""
     try:
-        await _refuse_unless_free(connection, replace=replace)
-        await connection.execute("BEGIN")
-        for schema in await schemas_of(connection):
-            await connection.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
-        await connection.execute("DROP TABLE IF EXISTS alembic_version")
-        await connection.execute("COMMIT")
-    finally:
-        await connection.close()
-
-
-async def _has_rows(connection: Any) -> bool:
-    for table in await tables_of(connection):
-        if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table.quoted})"):  # noqa: S608  # the catalogue's
-            return True
-    return False
-
-
-async def _load(settings: Settings, archive: Archive, manifest: Manifest) -> None:
-    """Load all rows and all objects; the rows commit when the last object is in place."""
-    connection = await connect(owner_url(settings), name="tulou-restore")
-    try:
-        await connection.execute("BEGIN")
-        parts = {part.full_name: part for part in manifest.tables}
-        tables = await tables_of(connection)
-        if {table.full_name: table.columns for table in tables} != {
-            name: part.columns for name, part in parts.items()
-        }:
-            raise BackupRefused(
-                "The backup's tables are not those of its migration: they were changed by hand."
-                " The database was left empty."
-            )
-        for table in tables:
-            part = parts[table.full_name]
-            if await load(connection, table, archive.unpack(part.key, part)) != part.rows:
-                raise BackupRefused(
-                    f"{table.full_name} has other rows than were saved. The database was left empty."
-                )
-        for name, value in manifest.sequences.items():
-            await connection.execute("SELECT setval($1::text::regclass, $2)", name, value)
-        await BackedUpObjects(archive, manifest.files).copy_to(ObjectFiles(settings, settings.data_dir))
-        await connection.execute("COMMIT")
-    except asyncpg.PostgresError as error:
-        raise BackupRefused(f"PostgreSQL refused the rows: {error}. The database was left empty.") from error
-    finally:
-        connection.terminate()
-
-
-async def _recover(settings: Settings) -> list[str]:
-    """Let each domain undo what was true only when the backup was taken; as the owner, before anybody else."""
-    as_owner = settings.model_copy(
-        update={"database_url": settings.database_owner_url or settings.database_url}
-    )
-    container = compose(as_owner)
-    await start(container)
-    try:
-        return [await recovery.recover() for recovery in offers(container, "recovery").values()]
-    finally:
-        await stop(container)
+        await asyncio.shield(asyncio.ensure_future(clear(holder, store)))
+    except (AppError, BackupRefused, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        return
 
 
 def _changed_secrets(settings: Settings, manifest: Manifest) -> list[str]:
@@ -153,3 +119,14 @@ def _changed_secrets(settings: Settings, manifest: Manifest) -> list[str]:
         for name, value in manifest.secrets.items()
         if here.get(_RENAMED.get(name, name)) != value
     ]
+
+
+def _forgotten_erasures(settings: Settings, manifest: Manifest) -> list[str]:
+    kept = timedelta(days=settings.files_erasures_days)
+    if manifest.taken_at >= datetime.now(UTC) - kept:
+        return []
+    sentence = (
+        f"The backup is older than {kept.days} days (TULOU_FILES_ERASURES_DAYS): accounts that were erased since, but"
+        " before that, are back. Erase them again."
+    )
+    return [sentence]

@@ -1,6 +1,8 @@
 """Taking a backup: one snapshot of the database, then every object that it names, then the manifest."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -9,41 +11,112 @@ import asyncpg
 
 from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused
+from bootstrap.backup.keeping import Shelf, identity_of, mark_of
 from bootstrap.backup.manifest import FilesPart, ListedObject, Manifest, Part, TablePart, fingerprints
-from bootstrap.backup.objects import LISTING, OtherBytes, at_once, checked, objects_in
-from bootstrap.backup.tables import Rows, SqlTable, connect, sequences_of, tables_of
+from bootstrap.backup.objects import LISTING, OtherBytes, at_once, checked, named_objects, objects_in
+from bootstrap.backup.sizes import free_of, told
+from bootstrap.backup.tables import (
+    Rows,
+    SqlTable,
+    bytes_of_tables,
+    connect,
+    owner_url,
+    sequences_of,
+    tables_of,
+)
 from bootstrap.settings import Settings
 from domains.files.gateway.store import ObjectFiles
 from domains.files.public import ERASING
-from domains.files.repository.objects import NAMED_OBJECTS
+from shared.errors import AppError
+from shared.streams import Chunk
 
 _PATIENCE = "10s"
+_COMPRESSION = 4
+"""Bytes of a table for each byte of its rows in a backup, at least."""
+_OBJECT_BYTES = """
+    SELECT count(*), coalesce(sum(size), 0)::bigint
+    FROM (SELECT size FROM files.blobs UNION ALL SELECT size FROM files.renditions WHERE status = 'ready') AS named
+"""
 _NO_PART = Part(bytes=0, sha256="0" * 64)
 """What stands for a part until it is written."""
 
+Say = Callable[[str], None]
 
-async def save(settings: Settings, place: str, *, with_files: bool) -> Manifest:
-    """Take a backup into `place`, which must be empty.
+
+def _silent(_sentence: str) -> None:
+    """Say nothing."""
+
+
+async def save(
+    settings: Settings, place: str, *, with_files: bool, shelf: Shelf | None = None, say: Say = _silent
+) -> Manifest:
+    """Take a backup into `place`, which must be empty. What was written of one that fails is deleted.
+
+    On a shelf interrupted backups are removed first, and old ones that won't be kept if the disk has too little room.
+    `say` is told of each.
 
     Raises:
         BackupRefused: it can't be taken.
     """
     archive = Archive(settings, place)
     await archive.refuse_unless_empty()
-    holder = await connect(owner_url(settings), name="tulou-backup")
+    url = owner_url(settings)
+    store = ObjectFiles(settings, settings.data_dir, make_folder=False)
+    holder = await connect(url, name="tulou-backup")
     try:
         await _hold_erasures(holder)
-        return await _save(settings, archive, with_files=with_files)
+        needed = await _bytes_needed(holder, store, with_files=with_files)
+        if shelf is not None:
+            for name in await shelf.remove_torn():
+                say(f"Deleted {name}: it was interrupted.")
+            for name in await shelf.free_room(needed):
+                say(f"Deleted {name}: the new backup needs the room.")
+        _refuse_without_room(archive, needed)
+        try:
+            await archive.begin(mark_of(identity_of(url)))
+            return await _save(settings, archive, store, with_files=with_files)
+        except BaseException:
+            await asyncio.shield(asyncio.ensure_future(_discard(archive)))
+            raise
     finally:
         holder.terminate()
 
 
-def owner_url(settings: Settings) -> str:
-    """Return where the database is, as the role that may read and replace everything."""
-    url = settings.database_owner_url or settings.database_url
-    if url is None:
-        raise BackupRefused("TULOU_DATABASE_URL is not set: there is no database.")
-    return url.get_secret_value()
+async def _bytes_needed(connection: Any, store: ObjectFiles, *, with_files: bool) -> int:
+    """Return how many bytes the backup will have, about.
+
+    Raises:
+        BackupRefused: the store's folder is gone, or the database was never migrated.
+    """
+    try:
+        needed = await bytes_of_tables(connection) // _COMPRESSION
+        count, size = await connection.fetchrow(_OBJECT_BYTES)
+    except asyncpg.UndefinedTableError as error:
+        raise BackupRefused("The database was never migrated: there is nothing to back up.") from error
+    if not with_files:
+        return needed
+    if count and store.folder is not None and not store.folder.is_dir():
+        raise BackupRefused(
+            f"The store of files is gone: {store.folder} does not exist, and the database names {count} objects."
+            " Mount it, or set TULOU_DATA_DIR or TULOU_FILES_STORE_URL; --no-files takes a backup without them."
+        )
+    return needed + int(size)
+
+
+def _refuse_without_room(archive: Archive, needed: int) -> None:
+    archive.needed = needed
+    folder = archive.objects.folder
+    if folder is None or (free := free_of(folder)) >= needed:
+        return
+    raise BackupRefused(
+        f"Too little space for the backup: the disk of {folder} has {told(free)} free, and about {told(needed)} are"
+        f" needed: {told(needed - free)} are missing."
+    )
+
+
+async def _discard(archive: Archive) -> None:
+    with suppress(AppError, OSError):
+        await archive.discard()
 
 
 async def _hold_erasures(connection: Any) -> None:
@@ -55,7 +128,7 @@ async def _hold_erasures(connection: Any) -> None:
         raise BackupRefused("Another backup is under way.") from error
 
 
-async def _save(settings: Settings, archive: Archive, *, with_files: bool) -> Manifest:
+async def _save(settings: Settings, archive: Archive, store: ObjectFiles, *, with_files: bool) -> Manifest:
     connection = await connect(owner_url(settings), name="tulou-backup")
     try:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -64,16 +137,13 @@ async def _save(settings: Settings, archive: Archive, *, with_files: bool) -> Ma
     finally:
         connection.terminate()
     if listing is not None:
-        manifest.files = await _Copy(archive, ObjectFiles(settings, settings.data_dir)).all(listing)
+        manifest.files = await _Copy(archive, store).all(listing)
     await archive.seal(manifest)
     return manifest
 
 
 async def _save_database(connection: Any, settings: Settings, archive: Archive) -> Manifest:
-    try:
-        revision = await connection.fetchval("SELECT version_num FROM alembic_version")
-    except asyncpg.UndefinedTableError as error:
-        raise BackupRefused("The database was never migrated: there is nothing to back up.") from error
+    revision = await connection.fetchval("SELECT version_num FROM alembic_version")
     return Manifest(
         program=version("tulou"),
         revision=revision,
@@ -97,9 +167,8 @@ async def _save_table(connection: Any, archive: Archive, table: SqlTable) -> Tab
 
 async def _named(connection: Any) -> AsyncIterator[bytes]:
     """Yield a line of JSON for each object that the snapshot names."""
-    for statement in NAMED_OBJECTS:
-        async for record in connection.cursor(statement.sql, *statement.arguments({}), prefetch=500):
-            yield statement.row(record).model_dump_json().encode() + b"\n"
+    async for named in named_objects(connection):
+        yield named.model_dump_json().encode() + b"\n"
 
 
 class _Copy:
@@ -116,14 +185,29 @@ class _Copy:
         return self._done.model_copy(update={"listing": listing})
 
     async def _one(self, named: ListedObject) -> None:
-        if await self._store.size(named.storage_key) != named.size:
+        with _store_named():
+            is_there = await self._store.size(named.storage_key) == named.size
+        if not is_there:
             self._done.absent.append(named.storage_key)
             return
         try:
-            pieces = checked(self._store.read(named.storage_key, 0, named.size), named.sha256)
-            await self._archive.objects.put(named.key, pieces)
+            await self._archive.put(named.key, checked(self._pieces(named), named.sha256))
         except OtherBytes:
             self._done.absent.append(named.storage_key)
             return
         self._done.count += 1
         self._done.bytes += named.size
+
+    async def _pieces(self, named: ListedObject) -> AsyncIterator[Chunk]:
+        with _store_named():
+            async for piece in self._store.read(named.storage_key, 0, named.size):
+                yield piece
+
+
+@contextmanager
+def _store_named() -> Iterator[None]:
+    """Tell a store that can't be read from a backup that can't be written."""
+    try:
+        yield
+    except AppError as error:
+        raise BackupRefused("The store of files can't be read. Nothing is kept of this backup.") from error

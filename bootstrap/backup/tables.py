@@ -8,6 +8,9 @@ from typing import Any
 
 import asyncpg
 
+from bootstrap.backup.errors import BackupRefused
+from bootstrap.settings import Settings
+
 _OURS = """
     n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
     AND n.nspowner = (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass('alembic_version'))
@@ -20,6 +23,10 @@ _TABLES = f"""
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
     WHERE c.relkind = 'r' AND {_OURS}
     GROUP BY 1, 2 ORDER BY 1, 2
+"""  # noqa: S608  # no input in it
+_BYTES = f"""
+    SELECT coalesce(sum(pg_table_size(c.oid)), 0)::bigint
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND {_OURS}
 """  # noqa: S608  # no input in it
 _REFERENCES = """
     SELECT n.nspname || '.' || c.relname AS child, fn.nspname || '.' || f.relname AS parent
@@ -76,6 +83,21 @@ async def schemas_of(connection: Any) -> list[str]:
     return [row["name"] for row in rows]
 
 
+async def bytes_of_tables(connection: Any) -> int:
+    """Return the bytes of the domains' tables, without their indexes."""
+    size: int = await connection.fetchval(_BYTES)
+    return size
+
+
+async def referring_to(connection: Any, names: set[str]) -> set[str]:
+    """Return tables and all that refer to them, or to what refers to them."""
+    pairs = [(row["child"], row["parent"]) for row in await connection.fetch(_REFERENCES)]
+    found = set(names)
+    while more := {child for child, parent in pairs if parent in found} - found:
+        found |= more
+    return found
+
+
 async def sequences_of(connection: Any) -> dict[str, int]:
     """Return the sequences that were used, and their last values."""
     return {row["name"]: row["last_value"] for row in await connection.fetch(_SEQUENCES)}
@@ -119,6 +141,18 @@ async def load(connection: Any, table: SqlTable, rows: AsyncIterator[bytes]) -> 
 
 async def connect(url: str, *, name: str) -> Any:
     """Open a connection of its own, without a limit on the time of a statement."""
-    return await asyncpg.connect(
-        url, timeout=10, server_settings={"application_name": name, "statement_timeout": "0"}
-    )
+    settings = {
+        "application_name": name,
+        "statement_timeout": "0",
+        "idle_session_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+    }
+    return await asyncpg.connect(url, timeout=10, server_settings=settings)
+
+
+def owner_url(settings: Settings) -> str:
+    """Return where the database is, as the role that may read and replace everything."""
+    url = settings.database_owner_url or settings.database_url
+    if url is None:
+        raise BackupRefused("TULOU_DATABASE_URL is not set: there is no database.")
+    return url.get_secret_value()

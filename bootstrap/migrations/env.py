@@ -1,7 +1,11 @@
-"""Runs migrations as the owner's role, one runner at a time, never waiting long for a lock."""
+"""Runs migrations as the owner's role, one runner at a time, never waiting long for a lock.
+
+With a connection in the options they run inside the transaction that is open there, and nothing is committed.
+"""
 
 import asyncio
 import time
+from contextlib import nullcontext
 from typing import Any
 
 from alembic import context
@@ -71,6 +75,23 @@ def _migrate(connection: Connection) -> None:
         text("SELECT set_config('lock_timeout', :time, false)"), {"time": options["lock_timeout"]}
     )
     _wait_for_other_runners(connection)
+    _configure(connection, whole=False)
+    with context.begin_transaction():
+        context.run_migrations()
+    _grant(connection)
+    connection.commit()
+
+
+def _migrate_inside(connection: Connection) -> None:
+    """Run migrations in the transaction of the caller, who keeps other runners away."""
+    _configure(connection, whole=True)
+    # What asks for statements of their own gets statements of this transaction.
+    context.get_context().autocommit_block = nullcontext  # type: ignore[assignment,method-assign]
+    context.run_migrations()
+    _grant(connection)
+
+
+def _configure(connection: Connection, *, whole: bool) -> None:
     context.configure(
         connection=connection,
         target_metadata=options.get("metadata"),
@@ -83,12 +104,13 @@ def _migrate(connection: Connection) -> None:
         compare_type=_differs,
         compare_server_default=False,
         until=options["until"],
+        whole=whole,
     )
-    with context.begin_transaction():
-        context.run_migrations()
+
+
+def _grant(connection: Connection) -> None:
     if options.get("grants", True):
         grant_to_application(connection, options.get("application_role"))
-    connection.commit()
 
 
 async def _run() -> None:
@@ -100,4 +122,7 @@ async def _run() -> None:
         await engine.dispose()
 
 
-asyncio.run(_run())
+if "connection" in options:
+    _migrate_inside(options["connection"])
+else:
+    asyncio.run(_run())

@@ -23,7 +23,8 @@ def create_index_concurrently(
 ) -> None:
     """Build an index, anew if an attempt before left it invalid. `options` are those of `op.create_index`.
 
-    It commits what the migration did before, so that must be fit to be done twice (`if_not_exists=True`).
+    It commits what the migration did before, so that must be fit to be done twice (`if_not_exists=True`). A restore,
+    which runs migrations in one transaction on tables that nobody uses, builds it like any other index.
 
     Raises:
         SettingsError: the index is not valid all the same.
@@ -37,7 +38,7 @@ def create_index_concurrently(
             columns,
             schema=schema,
             if_not_exists=True,
-            postgresql_concurrently=True,
+            postgresql_concurrently=not is_whole(),
             **options,
         )
         if _is_valid(schema, name) is False:
@@ -53,8 +54,15 @@ def drop_index_concurrently(name: str, table: str, *, schema: str) -> None:
         _drop(name, table, schema)
 
 
+def is_whole() -> bool:
+    """Whether all migrations of this run are one transaction, in which nothing may commit."""
+    return bool(op.get_context().opts.get("whole"))
+
+
 def _drop(name: str, table: str, schema: str) -> None:
-    op.drop_index(name, table_name=table, schema=schema, if_exists=True, postgresql_concurrently=True)
+    op.drop_index(
+        name, table_name=table, schema=schema, if_exists=True, postgresql_concurrently=not is_whole()
+    )
 
 
 def _is_valid(schema: str, name: str) -> bool | None:
@@ -72,6 +80,9 @@ def _waiting_for_transactions() -> Iterator[None]:
     It waits for every transaction that is older than it, also for one that only reads, such as a backup.
     """
     context = op.get_context()
+    if is_whole():
+        yield
+        return
     with context.autocommit_block():
         if context.as_sql:
             yield

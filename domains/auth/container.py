@@ -43,6 +43,7 @@ from domains.auth.service.standings import AccountStandings
 from domains.auth.service.trail import Trail
 from domains.auth.settings import AuthSettings
 from domains.emails.public import Mailer
+from domains.files.public import ErasureRecords
 from domains.users.public import UserDirectory
 from shared.clock import Clock
 from shared.database import Database, TransactionFactory
@@ -64,6 +65,7 @@ class AuthContainer(containers.DeclarativeContainer):
     users: providers.Dependency[UserDirectory] = providers.Dependency()
     mailer: providers.Dependency[Mailer] = providers.Dependency()
     keepers: providers.Dependency[Callable[[], Sequence[PersonalData]]] = providers.Dependency()
+    erasures: providers.Dependency[ErasureRecords] = providers.Dependency()
     signing_keys = providers.Dependency(instance_of=list)
     signing_keys_es256 = providers.Dependency(instance_of=list)
     token_keys = providers.Dependency(instance_of=list)
@@ -115,7 +117,7 @@ class AuthContainer(containers.DeclarativeContainer):
         PasswordService, base, limits=limits, hasher=hasher, check=password_check
     )
     accounts = providers.ThreadSafeSingleton(
-        AccountService, base, hasher=hasher, check=password_check, keepers=keepers
+        AccountService, base, hasher=hasher, check=password_check, keepers=keepers, erasures=erasures
     )
     mails = providers.ThreadSafeSingleton(MailService, base, mailer=mailer, links_url=links_url)
     administration = providers.ThreadSafeSingleton(AdministrationService, base, mails=mails)
@@ -134,7 +136,7 @@ class AuthContainer(containers.DeclarativeContainer):
         Housekeeping, base, attempts=attempt_repository, events=event_repository
     )
     account_lock = providers.ThreadSafeSingleton(RowAccountLock, account_repository, clock=clock)
-    recovery = providers.ThreadSafeSingleton(AccountRecovery, base)
+    recovery = providers.ThreadSafeSingleton(AccountRecovery, base, keepers=keepers, erasures=erasures)
     authenticator = providers.ThreadSafeSingleton(
         TokenAuthenticator,
         access_tokens,

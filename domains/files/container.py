@@ -6,6 +6,7 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, List, Object, ThreadSafeSingleton
 
 from domains.files import tasks
+from domains.files.gateway.erasures import ErasureRecords
 from domains.files.gateway.sandbox import Sandbox
 from domains.files.gateway.sniffing import sniff
 from domains.files.gateway.store import ObjectFiles
@@ -18,6 +19,7 @@ from domains.files.router import of_others, routes
 from domains.files.service.cleaning import CleaningService
 from domains.files.service.indexing import IndexingService
 from domains.files.service.library import LibraryService
+from domains.files.service.losses import LossService
 from domains.files.service.measuring import FileMeasures
 from domains.files.service.processing import ProcessingService
 from domains.files.service.room import Room
@@ -47,6 +49,7 @@ class FilesContainer(DeclarativeContainer):
     ledger = ThreadSafeSingleton(LedgerRepository, database)
     objects = ThreadSafeSingleton(ObjectRepository, database)
     store = ThreadSafeSingleton(ObjectFiles, settings, data_dir)
+    erasures = ThreadSafeSingleton(ErasureRecords, store, clock=clock)
     renderer = ThreadSafeSingleton(Sandbox, settings)
     room = ThreadSafeSingleton(Room, settings, own_limits)
     library = ThreadSafeSingleton(
@@ -92,6 +95,11 @@ class FilesContainer(DeclarativeContainer):
         outbox=outbox,
         jobs=jobs,
         clock=clock,
+        erasures=erasures,
+    )
+
+    losses = ThreadSafeSingleton(
+        LossService, transaction=transaction, objects=objects, cleaning=cleaning, outbox=outbox
     )
 
     measures = ThreadSafeSingleton(FileMeasures, ThreadSafeSingleton(TotalsRepository, database))

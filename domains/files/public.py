@@ -1,6 +1,8 @@
 """What other domains may know of files."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -39,4 +41,20 @@ class Quotas(Protocol):
 
     async def quota_of(self, owner_id: UUID) -> PersonalQuota:
         """Return somebody's quota. Asked before each upload, so mostly answered from memory."""
+        ...
+
+
+class ErasureRecords(Protocol):
+    """Which accounts were erased, recorded outside the database: a restored backup may be older than an erasure."""
+
+    async def record(self, user_id: UUID) -> None:
+        """Record an erasure, before the account's rows are deleted. Safe to call again.
+
+        Raises:
+            AppError: the store can't be written to; the erasure has to be tried again later.
+        """
+        ...
+
+    def since(self, moment: datetime) -> AsyncIterator[UUID]:
+        """Yield the accounts that were erased after a moment; some may come twice, or were erased before it."""
         ...

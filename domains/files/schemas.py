@@ -88,6 +88,21 @@ class FileChanges(RequestBody):
     )
 
 
+class OwnedFileRow(Row):
+    """A file and whose it is."""
+
+    id: UUID
+    owner_id: UUID
+
+
+class LostRenditionRow(Row):
+    """A rendition that has to be made again, and whose file it is of."""
+
+    file_id: UUID
+    owner_id: UUID
+    name: str
+
+
 class RenditionRow(Row):
     """A rendition as it is stored."""
 

@@ -70,6 +70,13 @@ class FilesSettings(BaseModel):
     files_trash_days: int = Field(
         30, description="Days until a deleted file is gone for good.", ge=0, le=3650
     )
+    files_erasures_days: int = Field(
+        400,
+        description="Days that the store keeps the ids of erased accounts, which a restore erases again. No backup that"
+        " is ever restored should be older.",
+        ge=1,
+        le=36_500,
+    )
     files_abandoned_hours: float = Field(
         24, description="Hours after which an upload that never ended is swept away.", gt=0, le=720
     )

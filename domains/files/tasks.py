@@ -39,6 +39,12 @@ async def index(payload: NoPayload, context: JobContext) -> None:  # noqa: ARG00
     await context.provide("files.indexing", IndexingService).run(context)
 
 
+@job("files.prune_erasures", every=timedelta(days=1), queue="default", timeout=300)
+async def prune_erasures(payload: NoPayload, context: JobContext) -> None:  # noqa: ARG001  # every job is given a payload
+    """Delete records of erasures that are older than any backup."""
+    await context.provide("files.cleaning", CleaningService).prune_erasures()
+
+
 @job("files.sweep", every=timedelta(minutes=5), queue="default", timeout=300)
 async def sweep(payload: NoPayload, context: JobContext) -> None:  # noqa: ARG001  # every job is given a payload
     """Remove abandoned uploads and expired trash."""

@@ -20,7 +20,9 @@ SCRIPTS = list(ScriptDirectory(str(FOLDER)).walk_revisions())
 RUN_IN_PARTS = [
     script
     for script in SCRIPTS
-    if re.search("autocommit_block|create_index_concurrently", Path(script.path).read_text())
+    if re.search(
+        "autocommit_block|create_index_concurrently|update_in_batches", Path(script.path).read_text()
+    )
 ]
 INVALID = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
 

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from bootstrap.backup.alone import database_name
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
@@ -231,7 +232,8 @@ async def test_the_command_says_one_sentence_and_ends_with_1(
     manifest = json.loads(path.read_text())
     change_users(name=OUTSIDE)(manifest)
     path.write_text(json.dumps(manifest))
-    result = await asyncio.to_thread(run_tulou, source, "restore", str(backup), *arguments)
+    named = ["--confirm", database_name(source)]
+    result = await asyncio.to_thread(run_tulou, source, "restore", str(backup), *arguments, *named)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.count("\n") == 1
     assert "can't be read" in result.stderr

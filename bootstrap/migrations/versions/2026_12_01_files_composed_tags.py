@@ -1,6 +1,6 @@
 """files: compose the tags that are there, for a search composes what it looks for."""
 
-from alembic import op
+from bootstrap.migrations.batches import update_in_batches
 
 revision = "e3a9d1547c60"
 down_revision = "b1f0c7d24e6a"
@@ -9,32 +9,22 @@ depends_on = None
 
 # Each batch commits, so no transaction locks more than 500 rows. Most tags are composed already.
 COMPOSE = """
-DO $$
-DECLARE changed integer;
-BEGIN
-  LOOP
-    UPDATE files.files
-      SET tags = ARRAY(
-            SELECT normalize(tag, NFC) FROM unnest(tags) WITH ORDINALITY AS given (tag, place)
-            GROUP BY 1 ORDER BY min(place)
-          ),
-          revision = revision + 1
-      WHERE id IN (
-        SELECT id FROM files.files
-        WHERE EXISTS (SELECT FROM unnest(tags) AS given (tag) WHERE tag IS NOT NFC NORMALIZED)
-        ORDER BY id LIMIT 500
-      );
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    EXIT WHEN changed = 0;
-    COMMIT;
-  END LOOP;
-END $$
+UPDATE files.files
+  SET tags = ARRAY(
+        SELECT normalize(tag, NFC) FROM unnest(tags) WITH ORDINALITY AS given (tag, place)
+        GROUP BY 1 ORDER BY min(place)
+      ),
+      revision = revision + 1
+  WHERE id IN (
+    SELECT id FROM files.files
+    WHERE EXISTS (SELECT FROM unnest(tags) AS given (tag) WHERE tag IS NOT NFC NORMALIZED)
+    ORDER BY id LIMIT 500
+  )
 """
 
 
 def upgrade() -> None:
-    with op.get_context().autocommit_block():
-        op.execute(COMPOSE)
+    update_in_batches(COMPOSE)
 
 
 def downgrade() -> None:

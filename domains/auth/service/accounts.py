@@ -12,6 +12,7 @@ from domains.auth.schemas import MAX_PASSWORD, SignInRow, Visitor
 from domains.auth.service.follow_ups import PURGE
 from domains.auth.service.foundation import Foundation, NewOwner
 from domains.auth.service.passwords import PasswordCheck, check_password
+from domains.files.public import ErasureRecords
 from domains.users.public import NewPerson, normalised_address
 from shared.audit import Actor
 from shared.identity import Principal
@@ -35,11 +36,13 @@ class AccountService:
         hasher: PasswordHasher,
         check: PasswordCheck,
         keepers: Callable[[], Sequence[PersonalData]],
+        erasures: ErasureRecords,
     ) -> None:
         self.base = base
         self.hasher = hasher
         self.check = check
         self.keepers = keepers
+        self.erasures = erasures
 
     async def create_admin(self, email: str, password: str, actor: Actor | None = None) -> UUID:
         """Make an administrator with a verified address. Only reachable from the server's own command line.
@@ -113,12 +116,14 @@ class AccountService:
     async def purge(self, user_id: UUID, context: JobContext) -> None:
         """Erase a deleted account and all that its owner left, domain by domain; safe to begin again.
 
+        It is recorded first, so that no restored backup brings the account back.
         The account's own row is deleted last, so that the address can't be registered while data is left. A request
         that was authenticated just before may store something just after; a second purge finds it an hour later.
         """
         account = await self.base.accounts.find(user_id)
         if account is not None and not await self._is_to_be_erased(account):
             return
+        await self.erasures.record(user_id)
         keepers = self.keepers()
         for done, keeper in enumerate(keepers):
             await context.progress(done, len(keepers))

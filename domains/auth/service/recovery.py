@@ -1,19 +1,49 @@
-"""Sessions and tokens that come out of a backup."""
+"""Accounts, sessions and tokens that come out of a backup."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
 
 from domains.auth.models import EndReason
 from domains.auth.service.foundation import Foundation
+from domains.files.public import ErasureRecords
+from shared.personal_data import PersonalData
 
 
 class AccountRecovery:
-    """Lets nobody in by what may have been ended or used since the backup was taken."""
+    """Erases again who was erased since the backup, and lets nobody in by what may have been ended or used since."""
 
-    def __init__(self, base: Foundation) -> None:
+    def __init__(
+        self,
+        base: Foundation,
+        *,
+        keepers: Callable[[], Sequence[PersonalData]],
+        erasures: ErasureRecords,
+    ) -> None:
         self.base = base
+        self.keepers = keepers
+        self.erasures = erasures
 
-    async def recover(self) -> str:
-        """End every session, and void every secret that was sent by mail."""
+    async def recover(self, taken_at: datetime) -> str:
+        """Erase accounts that were erased since; end every session; void every secret that was sent by mail."""
+        erased = 0
+        async for user_id in self.erasures.since(taken_at):
+            erased += await self._erase(user_id)
         now = self.base.clock.now()
         async with self.base.transaction():
             ended = await self.base.sessions.end_everybodys(EndReason.RESTORED, now)
             voided = await self.base.accounts.void_all_tokens(now)
-        return f"{ended} sessions ended, {voided} links of mails voided"
+        return (
+            f"{erased} accounts erased again, which were erased after the backup, {ended} sessions ended,"
+            f" {voided} links of mails voided"
+        )
+
+    async def _erase(self, user_id: UUID) -> bool:
+        """Erase what the backup has of a person; return whether there was an account."""
+        async with self.base.transaction():
+            account = await self.base.accounts.lock(user_id)
+            for keeper in self.keepers():
+                await keeper.purge(user_id)
+            await self.base.sessions.delete_all_of(user_id)
+            await self.base.accounts.delete_all_of(user_id)
+        return account is not None

@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
@@ -45,9 +46,18 @@ class ObjectFiles:
     """Objects by key: written once, atomically, from a stream; read in ranges; deleted."""
 
     def __init__(
-        self, settings: FilesSettings, data_folder: Path, *, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: FilesSettings,
+        data_folder: Path,
+        *,
+        make_folder: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Use the store that the settings name, else the folder `files` inside `data_folder`. `clock` is in seconds."""
+        """Use the store that the settings name, else the folder `files` inside `data_folder`.
+
+        Without `make_folder` a folder that does not exist is a StoreUnavailable. `clock` is in seconds.
+        """
+        self._make_folder = make_folder
         self._url = settings.files_store_url
         self._network = _network_options(settings)
         self._folder = data_folder / "files"
@@ -154,10 +164,19 @@ class ObjectFiles:
             raise _translated(error) from error
         return True
 
-    async def folders(self) -> list[str]:
-        """Return what the keys begin with, up to their first slash."""
+    async def keys(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the keys that begin with `prefix` and a slash."""
         try:
-            found = await obstore.list_with_delimiter_async(self._store)
+            async for found in obstore.list(self._store, prefix=prefix):
+                for each in found:
+                    yield str(each["path"])
+        except (BaseError, OSError) as error:
+            raise _translated(error) from error
+
+    async def folders(self, prefix: str | None = None) -> list[str]:
+        """Return what the keys begin with, up to their first slash: of all keys, or of those inside `prefix`."""
+        try:
+            found = await obstore.list_with_delimiter_async(self._store, prefix)
         except (BaseError, OSError) as error:
             raise _translated(error) from error
         return [str(prefix) for prefix in found["common_prefixes"]]
@@ -172,6 +191,14 @@ class ObjectFiles:
         if isinstance(self._opened, LocalStore):
             folder = Path(self._opened.prefix or "/") / name
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder on this machine's disk; None for a store in the network. Nothing is opened or made."""
+        if self._url is None:
+            return self._folder
+        parts = urlsplit(self._url)
+        return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
     async def check(self) -> None:
         """Raise StoreUnavailable when the store can't be reached, or its folder is gone."""
@@ -194,10 +221,16 @@ class ObjectFiles:
 
     def _open(self) -> ObjectStore:
         if self._url is None:
-            return LocalStore(self._folder, mkdir=True)
+            return self._open_folder(self._folder.absolute().as_uri())
         if self._url.startswith("file:"):
-            return LocalStore.from_url(self._url, mkdir=True)
+            return self._open_folder(self._url)
         return cast("ObjectStore", cast("Any", from_url)(self._url, **self._network))
+
+    def _open_folder(self, url: str) -> LocalStore:
+        try:
+            return LocalStore.from_url(url, mkdir=self._make_folder)
+        except (BaseError, OSError) as error:
+            raise _translated(error) from error
 
     def _delete_staged(self, key: str) -> None:
         """Remove `<key>#1`: the local store writes there until a file is whole."""

@@ -11,7 +11,7 @@ from domains.files.models import FileStatus
 from domains.files.repository.files import FileRepository
 from domains.files.repository.ledger import LedgerRepository
 from domains.files.repository.objects import ObjectRepository
-from domains.files.service.ports import Store
+from domains.files.service.ports import PrunedRecords, Store
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs
 from shared.clock import Clock
@@ -52,6 +52,7 @@ class CleaningService:
         outbox: Outbox,
         jobs: Jobs,
         clock: Clock,
+        erasures: PrunedRecords,
     ) -> None:
         self.settings = settings
         self.transaction = transaction
@@ -62,6 +63,7 @@ class CleaningService:
         self.outbox = outbox
         self.jobs = jobs
         self.clock = clock
+        self.erasures = erasures
 
     async def purge(self, owner_id: UUID) -> None:
         """Erase all files of a person: rows in the open transaction, bytes by a job. Safe to call again."""
@@ -93,6 +95,10 @@ class CleaningService:
                 if not living[file_id]:
                     await self.settle(file_id)
             after = stuck[-1]
+
+    async def prune_erasures(self) -> None:
+        """Delete records of erasures that are older than any backup."""
+        await self.erasures.prune(self.clock.now() - timedelta(days=self.settings.files_erasures_days))
 
     async def settle(self, file_id: UUID) -> None:
         """Let a file that waits for work be ready without it, if nobody is going to do any."""

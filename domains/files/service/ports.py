@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
@@ -26,6 +27,14 @@ class Store(Protocol):
 
     async def delete(self, key: str) -> None:
         """Delete an object; one that is gone is no error."""
+        ...
+
+
+class PrunedRecords(Protocol):
+    """Records of erasures, of which old ones can be deleted."""
+
+    async def prune(self, before: datetime) -> None:
+        """Delete the records of the days before the day of a moment. Raises StoreUnavailable."""
         ...
 
 

@@ -1,5 +1,7 @@
 """Jobs that come out of a backup."""
 
+from datetime import datetime
+
 from domains.jobs.repository.recovery import RecoveryRepository
 from shared.database import TransactionFactory
 
@@ -11,7 +13,7 @@ class JobRecovery:
         self.rows = rows
         self.transaction = transaction
 
-    async def recover(self) -> str:
+    async def recover(self, taken_at: datetime) -> str:  # noqa: ARG002  # whenever it was
         """Take back what was running; forget workers and hints of the past."""
         async with self.transaction():
             taken = await self.rows.take_back()

@@ -78,6 +78,16 @@ class PlainHasher:
         return Verification(matches=password_hash == f"hash of {password}")
 
 
+class Erasures:
+    """Records of erasures, in memory."""
+
+    def __init__(self):
+        self.recorded = []
+
+    async def record(self, user_id):
+        self.recorded.append(user_id)
+
+
 class Users:
     def __init__(self):
         self.people = {}
@@ -321,8 +331,9 @@ class House:
         )
         self.passwords = PasswordService(base, limits=limits, hasher=self.hasher, check=check)
         self.keepers = []
+        self.erasures = Erasures()
         self.account_service = AccountService(
-            base, hasher=self.hasher, check=check, keepers=lambda: self.keepers
+            base, hasher=self.hasher, check=check, keepers=lambda: self.keepers, erasures=self.erasures
         )
         self.mails = MailService(base, mailer=self.mailer, links_url="https://front.example/")
 

@@ -1,0 +1,205 @@
+"""Replacing what a database has by what a backup has: beside it, in one transaction.
+
+The schemas that are in use get another name, which nobody else sees; the backup's are made, loaded, migrated and
+corrected under the usual names; then the others are dropped. The commit is the one step in which all of that happens.
+However the transaction ends before, PostgreSQL undoes it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from bootstrap.backup.alone import NAME, refuse_if_running, still_holds
+from bootstrap.backup.archive import Archive
+from bootstrap.backup.errors import BackupRefused, Uncertain
+from bootstrap.backup.leftovers import note
+from bootstrap.backup.manifest import ListedObject, TablePart
+from bootstrap.backup.objects import BackedUpObjects, OtherBytes, at_once, named_objects, objects_in
+from bootstrap.backup.tables import SqlTable, load, quoted, referring_to, schemas_of, tables_of
+from bootstrap.backup.verifying import Verified
+from bootstrap.compose import compose, start, stop
+from bootstrap.container import TulouContainer, offers
+from bootstrap.migrate import migrate_inside
+from bootstrap.settings import Settings
+from domains.files.gateway.store import ObjectFiles
+from shared.errors import DatabaseUnavailable
+from shared.transactions import require_transaction
+
+Say = Callable[[str], None]
+
+_SESSION = f"""
+    SELECT set_config('application_name', '{NAME}', false), set_config('statement_timeout', '0', true),
+           set_config('lock_timeout', '60s', true), set_config('idle_in_transaction_session_timeout', '0', true),
+           (SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout')
+"""  # noqa: S608  # no input in it
+
+
+@dataclass
+class Lost:
+    """What of the backup could not be restored."""
+
+    tables: list[str] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
+    consequences: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Loading:
+    """One restore, from the open transaction to its commit."""
+
+    settings: Settings
+    archive: Archive
+    store: ObjectFiles
+    verified: Verified
+    holder: Any
+    say: Say
+    skip_damaged: bool
+    lost: Lost = field(default_factory=Lost)
+    done: list[str] = field(default_factory=list)
+
+    async def run(self) -> None:
+        """Load everything and commit.
+
+        Raises:
+            BackupRefused: it can't be restored, and nothing was changed but that objects were added.
+            Uncertain: the connection was lost while it committed.
+        """
+        container = compose(_as_owner(self.settings))
+        await start(container)
+        is_loaded = False
+        try:
+            async with container.database().transaction():
+                await self._replace(container)
+                is_loaded = True
+        except asyncio.CancelledError:
+            if is_loaded:
+                raise Uncertain from None
+            raise
+        except DatabaseUnavailable as error:
+            if is_loaded:
+                raise Uncertain from error
+            raise BackupRefused("The connection to PostgreSQL was lost. Nothing was changed.") from error
+        except asyncpg.DiskFullError as error:
+            raise BackupRefused(
+                f"PostgreSQL's disk is full: {error}. It holds what is replaced and what is restored until the end."
+                " Nothing was changed."
+            ) from error
+        except (asyncpg.PostgresError, DBAPIError) as error:
+            raise BackupRefused(
+                f"PostgreSQL refused the rows: {getattr(error, 'orig', None) or error}. Nothing was changed."
+            ) from error
+        finally:
+            await stop(container)
+
+    async def _replace(self, container: TulouContainer) -> None:
+        transaction = require_transaction()
+        transaction.alone = True
+        driver = (await transaction.connection()).driver
+        await driver.execute(_SESSION)
+        aside = await _put_aside(driver)
+        revision = self.verified.manifest.revision
+        await self._migrate(revision)
+        await self._load(driver, aside)
+        await self._add_objects(driver)
+        await self._migrate("head")
+        if self.lost.objects:
+            self.lost.consequences = await container.files.losses().forget(self.lost.objects)
+        for recovery in offers(container, "recovery").values():
+            self.done.append(await recovery.recover(self.verified.manifest.taken_at))
+        for schema in aside:
+            await driver.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
+        await self._migrate("head", grants=True)
+        await refuse_if_running(driver)
+        still_holds(self.holder)
+
+    async def _migrate(self, revision: str, *, grants: bool = False) -> None:
+        """Run migrations in the open transaction."""
+
+        def migrated(connection: Connection) -> None:
+            migrate_inside(connection, self.settings, revision=revision, grants=grants)
+
+        session = (await require_transaction().connection()).session()
+        await (await session.connection()).run_sync(migrated)
+
+    async def _load(self, driver: Any, aside: list[str]) -> None:
+        manifest = self.verified.manifest
+        parts = {part.full_name: part for part in manifest.tables}
+        tables = [table for table in await tables_of(driver) if table.schema not in aside]
+        if {table.full_name: table.columns for table in tables} != {
+            name: part.columns for name, part in parts.items()
+        }:
+            raise BackupRefused(
+                "The backup's tables are not those of its migration: they were changed by hand. Nothing was changed."
+            )
+        left_out = await referring_to(driver, self.verified.damage.tables)
+        for table in tables:
+            if table.full_name in left_out:
+                self.lost.tables.append(f"{table.full_name} ({parts[table.full_name].rows} rows)")
+            else:
+                await self._load_table(driver, table, parts[table.full_name])
+        for name, value in manifest.sequences.items():
+            await driver.execute("SELECT setval($1::text::regclass, $2)", name, value)
+        self.say(f"Loaded {sum(part.rows for part in manifest.tables)} rows.")
+
+    async def _load_table(self, driver: Any, table: SqlTable, part: TablePart) -> None:
+        if await load(driver, table, self.archive.unpack(part.key, part)) != part.rows:
+            raise BackupRefused(f"{table.full_name} has other rows than were saved. Nothing was changed.")
+
+    async def _add_objects(self, driver: Any) -> None:
+        files = self.verified.manifest.files
+        if files is None:
+            return
+        await note(self.store, self._keys_to_add(driver))
+        objects = BackedUpObjects(self.archive, files)
+
+        async def add(listed: ListedObject) -> None:
+            try:
+                await objects.copy(listed, self.store)
+            except OtherBytes as error:
+                if not self.skip_damaged:
+                    raise BackupRefused(
+                        f"{listed.key} was changed while it was restored. Nothing was changed."
+                    ) from error
+                self.lost.objects.append(listed.storage_key)
+
+        await at_once(self._objects(driver), add)
+        self.say(f"Added the objects of {files.count} files and renditions.")
+
+    async def _keys_to_add(self, driver: Any) -> AsyncIterator[str]:
+        async for listed in self._objects(driver):
+            if await self.store.size(listed.storage_key) is None:
+                yield listed.storage_key
+
+    async def _objects(self, driver: Any) -> AsyncIterator[ListedObject]:
+        """Yield what the backup lists; what its rows name, if the list is damaged."""
+        files = self.verified.manifest.files
+        if files is None:
+            return
+        absent = set(files.absent)
+        has_listing = self.verified.damage.has_listing
+        source = objects_in(self.archive, files.listing) if has_listing else named_objects(driver)
+        async for listed in source:
+            if listed.storage_key not in absent:
+                yield listed
+
+
+async def _put_aside(driver: Any) -> list[str]:
+    """Give the schemas in use names of their own, in this transaction; return these."""
+    aside = []
+    for schema in await schemas_of(driver):
+        oid = await driver.fetchval("SELECT oid FROM pg_namespace WHERE nspname = $1", schema)
+        aside.append(f"replaced_{oid}")
+        await driver.execute(f"ALTER SCHEMA {quoted(schema)} RENAME TO {quoted(aside[-1])}")
+    if await driver.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):
+        await driver.execute("DELETE FROM alembic_version")  # others see it until the commit
+    return aside
+
+
+def _as_owner(settings: Settings) -> Settings:
+    """Return settings of a program that uses the owner's role: the application's has no rights yet."""
+    return settings.model_copy(update={"database_url": settings.database_owner_url or settings.database_url})

@@ -1,0 +1,86 @@
+"""How much space a backup or a restore needs, and whether the disks that this machine can see have it."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bootstrap.backup.archive import Archive
+from bootstrap.backup.errors import BackupRefused
+from bootstrap.backup.manifest import Manifest
+from bootstrap.backup.objects import objects_in
+from bootstrap.backup.sizes import existing, free_of, told
+from bootstrap.backup.tables import owner_url
+from bootstrap.backup.verifying import Verified
+from bootstrap.settings import Settings
+from domains.files.gateway.store import ObjectFiles
+
+_ROWS_IN_DATABASE = 3
+"""Bytes that rows take in PostgreSQL for each byte in the text format of COPY: row headers, indexes and the log."""
+_LOCAL = {None, "", "localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that something needs on the disk of a folder."""
+
+    what: str
+    folder: Path
+    size: int
+
+
+async def check_room(settings: Settings, store: ObjectFiles, archive: Archive, verified: Verified) -> None:
+    """Refuse to begin a restore for which a disk of this machine has too little space.
+
+    Nothing can be known of a bucket, or of a database on another machine.
+
+    Raises:
+        BackupRefused: it names the disk, and how much is missing.
+    """
+    needs = []
+    if store.folder is not None and verified.manifest.files is not None and verified.damage.has_listing:
+        size = await _bytes_to_add(archive, verified.manifest, store)
+        needs.append(Need("the files", store.folder, size))
+    if (folder := _database_folder(settings)) is not None:
+        needs.append(Need("the database", folder, _ROWS_IN_DATABASE * verified.rows_bytes))
+    refuse_unless_room(needs)
+
+
+def refuse_unless_room(needs: list[Need]) -> None:
+    """Compare what is needed on each disk with what is free there.
+
+    Raises:
+        BackupRefused: there is too little.
+    """
+    by_disk = defaultdict(list)
+    for need in needs:
+        folder = existing(need.folder)
+        by_disk[folder.stat().st_dev].append((folder, need))
+    for found in by_disk.values():
+        free, wanted = free_of(found[0][0]), sum(need.size for _, need in found)
+        if wanted > free:
+            what = " and ".join(need.what for _, need in found)
+            raise BackupRefused(
+                f"Too little space for {what}: the disk of {found[0][1].folder} has {told(free)} free, and about"
+                f" {told(wanted)} are needed: {told(wanted - free)} are missing. Nothing was changed."
+            )
+
+
+async def _bytes_to_add(archive: Archive, manifest: Manifest, store: ObjectFiles) -> int:
+    """Return the bytes of the objects that the store lacks."""
+    if manifest.files is None:
+        return 0
+    absent, size = set(manifest.files.absent), 0
+    async for listed in objects_in(archive, manifest.files.listing):
+        if listed.storage_key not in absent and await store.size(listed.storage_key) != listed.size:
+            size += listed.size
+    return size
+
+
+def _database_folder(settings: Settings) -> Path | None:
+    """Return a folder on PostgreSQL's disk, if this machine can see one."""
+    if settings.database_volume is not None:
+        return settings.database_volume
+    folder = settings.data_dir / "postgres"
+    is_here = urlsplit(owner_url(settings)).hostname in _LOCAL
+    return folder if is_here and folder.is_dir() else None

@@ -1,0 +1,390 @@
+"""A restore changes nothing until all of it can be put in place in one step, however it ends before."""
+
+import asyncio
+import gzip
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from bootstrap.backup import loading
+from bootstrap.backup.alone import RESTORING, database_name
+from bootstrap.backup.errors import BackupRefused
+from bootstrap.backup.leftovers import NOTE
+from bootstrap.backup.restoring import restore
+from bootstrap.backup.saving import save
+from bootstrap.migrate import migrate
+from bootstrap.settings import Settings
+from tests.bootstrap.test_backup import content_of, rows_of, run_tulou, upload
+from tests.installations import running, settings_of_its_own
+from tests.people import Person
+
+BYTES = b"bytes of a file that the backup has"
+LATER = b"bytes of a file of after the backup"
+
+
+class House:
+    """An installation that went on after its backup was taken: the backup has one person, the database two."""
+
+    def __init__(self, settings: Settings, backup: Path, first: Person, second: Person) -> None:
+        self.settings = settings
+        self.backup = backup
+        self.first = first
+        self.second = second
+
+    async def fingerprint(self) -> tuple[Any, ...]:
+        """Return what tells whether anything has changed, in the database or in the store."""
+        users = await rows_of(self.settings, "SELECT id FROM users.users ORDER BY id")
+        accounts = await rows_of(self.settings, "SELECT user_id FROM auth.accounts ORDER BY 1")
+        files = await rows_of(self.settings, "SELECT id, status FROM files.files ORDER BY id")
+        version = await rows_of(self.settings, "SELECT version_num FROM alembic_version")
+        schemas = await rows_of(self.settings, "SELECT nspname FROM pg_namespace ORDER BY 1")
+        rows = [[tuple(row) for row in table] for table in (users, accounts, files, version, schemas)]
+        return *rows, self.objects()
+
+    def objects(self) -> dict[str, bytes]:
+        """Return all objects of the store."""
+        folder = self.settings.data_dir / "files"
+        return {
+            str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        }
+
+
+@pytest.fixture
+async def house(settings, servers, tmp_path) -> House:
+    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path / "house")
+    await asyncio.to_thread(migrate, own)
+    async with running(own) as installation:
+        first = await installation.people.register()
+        file = await upload(installation, first, "first.txt", BYTES, "text/plain")
+        await installation.work_off()
+        await save(own, str(tmp_path / "backup"), with_files=True)
+        second = await installation.people.register()
+        await upload(installation, second, "second.txt", LATER, "text/plain")
+        await installation.client.delete(f"/v1/files/{file['id']}", headers=first.headers)
+        await installation.container.files.cleaning().remove(file["id"])
+        await installation.work_off()
+    return House(own, tmp_path / "backup", first, second)
+
+
+async def is_back(house: House) -> None:
+    """See that the backup is in place, and serves."""
+    async with running(house.settings) as installation:
+        again = await installation.people.sign_in(house.first.email, house.first.password)
+        (file,) = (await installation.client.get("/v1/files", headers=again.headers)).json()["data"]
+        assert await content_of(installation, again, file["id"]) == BYTES
+        form = {"grant_type": "password", "username": house.second.email, "password": house.second.password}
+        assert (await installation.client.post("/v1/auth/token", data=form)).status_code == 400
+    assert NOTE not in house.objects()
+
+
+STEPS = ["_migrate", "_load", "_add_objects"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_whatever_fails_leaves_everything_as_it_was(house, monkeypatch, step: str, when: str) -> None:
+    before = await house.fingerprint()
+    real = getattr(loading.Loading, step)
+
+    async def failing(self: loading.Loading, *arguments: Any, **named: Any) -> None:
+        if when == "after":
+            await real(self, *arguments, **named)
+        raise BackupRefused("Something failed.")
+
+    monkeypatch.setattr(loading.Loading, step, failing)
+    with pytest.raises(BackupRefused, match="Something failed"):
+        await restore(house.settings, str(house.backup), replace=True)
+    assert await house.fingerprint() == before
+    monkeypatch.undo()
+    await restore(house.settings, str(house.backup), replace=True)
+    await is_back(house)
+
+
+def tulou(house: House, *arguments: str) -> subprocess.Popen[str]:
+    """Start `tulou` in this house."""
+    url = house.settings.database_owner_url.get_secret_value()
+    application = house.settings.database_url.get_secret_value()
+    environment = {
+        **os.environ,
+        "TULOU_DATA_DIR": str(house.settings.data_dir),
+        "TULOU_DATABASE_OWNER_URL": url,
+        "DATABASE_URL": application,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "bootstrap.cli", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def replacing(house: House) -> list[str]:
+    return ["restore", str(house.backup), "--replace", "--confirm", database_name(house.settings)]
+
+
+async def test_a_restore_that_is_killed_at_any_moment_has_changed_nothing(house) -> None:
+    before = (await house.fingerprint())[:-1]
+    kept = house.objects()
+    for said in ("", "Verified", "Loaded", "Added"):
+        program = tulou(house, *replacing(house))
+        await asyncio.to_thread(wait_for, program, said)
+        await asyncio.sleep(random.random() * (2 if not said else 0.05))
+        program.kill()
+        program.communicate()
+        await everybody_gone(house)
+        if (await rows_of(house.settings, "SELECT count(*) FROM users.users"))[0][0] == 1:
+            break  # it was quicker than the signal: all of it is in place
+        assert (await house.fingerprint())[:-1] == before
+        assert {key: house.objects()[key] for key in kept} == kept
+    last = tulou(house, *replacing(house))
+    said, complaints = await asyncio.to_thread(last.communicate)
+    assert last.returncode == 0, complaints
+    assert "Restored from" in said
+    await is_back(house)
+
+
+def wait_for(program: subprocess.Popen[str], said: str) -> None:
+    """Read what a program says, up to a word."""
+    while said and said not in (line := program.stdout.readline()):
+        assert line, program.stderr.read()
+
+
+async def everybody_gone(house: House) -> None:
+    """Wait until PostgreSQL has noticed that a client is gone."""
+    until = time.monotonic() + 30
+    connections = (
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    while await rows_of(house.settings, f"{connections} AND application_name LIKE 'tulou%'"):
+        assert time.monotonic() < until
+        await asyncio.sleep(0.05)
+
+
+async def test_objects_that_an_interrupted_restore_has_added_are_deleted_by_the_next(house) -> None:
+    blobs = house.settings.data_dir / "files" / "blobs"
+    (named,) = house.objects()
+    (blobs / "added").write_bytes(b"added by a restore that was killed")
+    (blobs / "half#1").write_bytes(b"half of")
+    note = house.settings.data_dir / "files" / NOTE
+    note.parent.mkdir()
+    note.write_text(
+        "".join(f"{json.dumps(key)}\n" for key in ("blobs/added", "blobs/half", named, "blobs/never"))
+    )
+    said: list[str] = []
+    with pytest.raises(BackupRefused, match="no manifest"):
+        await restore(house.settings, str(house.settings.data_dir), replace=True, say=said.append)
+    damaged(house)
+    with pytest.raises(BackupRefused, match="damaged"):
+        await restore(house.settings, str(house.backup), replace=True, say=said.append)
+    assert said == ["Deleted 1 objects that an interrupted restore had added."]
+    assert list(house.objects()) == [named]
+    assert not (blobs / "half#1").exists()
+
+
+def damaged(house: House) -> Path:
+    (blob,) = (house.backup / "files" / "blobs").iterdir()
+    blob.write_bytes(BYTES[::-1])
+    return blob
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interruption_is_one_sentence_and_an_exit_code(house, number: int) -> None:
+    before = await house.fingerprint()
+    program = tulou(house, *replacing(house))
+    await asyncio.to_thread(wait_for, program, "Verified")
+    program.send_signal(number)
+    _, complaints = await asyncio.to_thread(program.communicate)
+    assert program.returncode == 128 + number
+    assert complaints.splitlines()[-1] == "Interrupted. Nothing was changed."
+    assert "Traceback" not in complaints
+    assert await house.fingerprint() == before
+
+
+async def test_the_second_of_two_who_restore_gets_one_sentence(house) -> None:
+    before = await house.fingerprint()
+    holder = await asyncpg.connect(house.settings.database_owner_url.get_secret_value())
+    await holder.execute(f"SELECT pg_advisory_lock({RESTORING})")
+    result = await asyncio.to_thread(run_tulou, house.settings, *replacing(house))
+    assert result.returncode == 1
+    assert (
+        result.stderr
+        == "Another restore is under way on this database: let it end first. Nothing was changed.\n"
+    )
+    await holder.close()
+    assert await house.fingerprint() == before
+
+
+async def test_replacing_a_database_needs_its_name(house) -> None:
+    before = await house.fingerprint()
+    name = database_name(house.settings)
+    for arguments, sentence in {
+        (): "--replace deletes what the database has. Name the database: --confirm NAME",
+        ("--confirm", "tulou"): f"The database is not tulou, but {name}. Nothing was changed.",
+    }.items():
+        result = await asyncio.to_thread(
+            run_tulou, house.settings, "restore", str(house.backup), "--replace", *arguments
+        )
+        assert result.returncode == 1
+        assert result.stderr.startswith(sentence)
+    assert await house.fingerprint() == before
+    done = await asyncio.to_thread(run_tulou, house.settings, *replacing(house))
+    assert done.returncode == 0, done.stderr
+    await is_back(house)
+
+
+async def test_an_older_backup_is_brought_up_to_date_in_the_same_step(
+    settings, servers, tmp_path, house
+) -> None:
+    old = await settings_of_its_own(settings, servers.superuser_url, tmp_path / "old")
+    await asyncio.to_thread(migrate, old, revision="b1f0c7d24e6a", grants=False)
+    await rows_of(
+        old,
+        "INSERT INTO files.files"
+        " (id, owner_id, name, size, reserved, revision, status, upload_key, facts, client_metadata, tags)"
+        " SELECT gen_random_uuid(), gen_random_uuid(), 'old', 0, 0, 1, 'uploading', 'blobs/x', '{}', '{}',"
+        " ARRAY[U&'e\\0301'] FROM generate_series(1, 1200)",
+    )
+    await save(old, str(tmp_path / "old-backup"), with_files=True)
+    await restore(house.settings, str(tmp_path / "old-backup"), replace=True)
+    (tags,) = await rows_of(house.settings, "SELECT count(*) FROM files.files WHERE tags[1] = U&'\\00e9'")
+    assert tags[0] == 1200
+    (version,) = await rows_of(house.settings, "SELECT version_num FROM alembic_version")
+    assert version[0] != "b1f0c7d24e6a"
+    invalid = await rows_of(house.settings, "SELECT FROM pg_index WHERE NOT indisvalid")
+    assert invalid == []
+
+
+async def test_a_path_that_does_not_exist_is_not_made(house, tmp_path) -> None:
+    for arguments in (["--check"], ["--replace", "--confirm", database_name(house.settings)]):
+        result = await asyncio.to_thread(
+            run_tulou, house.settings, "restore", str(tmp_path / "no" / "where"), *arguments
+        )
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        assert "can't be read" in result.stderr
+    assert not (tmp_path / "no").exists()
+
+
+async def test_a_disk_without_room_is_named_before_anything_changes(house, monkeypatch) -> None:
+    before = await house.fingerprint()
+    monkeypatch.setattr("bootstrap.backup.room.free_of", lambda _folder: 10)
+    with pytest.raises(BackupRefused) as refused:
+        await restore(house.settings, str(house.backup), replace=True)
+    files = house.settings.data_dir / "files"
+    assert str(refused.value) == (
+        f"Too little space for the files: the disk of {files} has 10 bytes free, and about {len(BYTES)} bytes are"
+        f" needed: {len(BYTES) - 10} bytes are missing. Nothing was changed."
+    )
+    assert await house.fingerprint() == before
+
+
+async def test_ten_thousand_objects_are_verified_before_the_first_change(house, monkeypatch) -> None:
+    blob = house.backup / "files" / "blobs"
+    lines = []
+    for number in range(10_000):
+        key = f"blobs/many-{number:05}"
+        (house.backup / "files" / key).write_bytes(BYTES)
+        lines.append(json.dumps({"storage_key": key, "size": len(BYTES), "sha256": None}))
+    digest = hashlib.sha256(BYTES).hexdigest()
+    text = "".join(f"{line.replace('null', json.dumps(digest))}\n" for line in lines)
+    (house.backup / "files.jsonl.gz").write_bytes(packed := gzip.compress(text.encode()))
+    path = house.backup / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"] |= {
+        "count": 10_000,
+        "bytes": 10_000 * len(BYTES),
+        "listing": {"bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest()},
+    }
+    path.write_text(json.dumps(manifest))
+    (blob / "many-09999").write_bytes(BYTES[::-1])
+    before = await house.fingerprint()
+    with pytest.raises(
+        BackupRefused, match=r"many-09999 has other bytes than were stored\. Nothing was changed"
+    ):
+        await restore(house.settings, str(house.backup), replace=True)
+    assert await house.fingerprint() == before
+
+
+async def test_what_is_sound_of_a_damaged_backup_can_be_restored(house) -> None:
+    async with running(house.settings) as installation:
+        again = await installation.people.sign_in(house.first.email, house.first.password)
+        await upload(installation, again, "sound.txt", b"sound", "text/plain")
+        await installation.work_off()
+    backup = house.backup.parent / "second"
+    await save(house.settings, str(backup), with_files=True)
+    for blob in (backup / "files" / "blobs").iterdir():
+        if blob.read_bytes() == LATER:
+            blob.write_bytes(LATER[::-1])
+            (house.settings.data_dir / "files" / "blobs" / blob.name).unlink()
+    (backup / "database" / "auth.security_events.copy.gz").write_bytes(b"torn")
+    refused = await asyncio.to_thread(
+        run_tulou,
+        house.settings,
+        "restore",
+        str(backup),
+        "--replace",
+        "--confirm",
+        database_name(house.settings),
+    )
+    assert (refused.returncode, "damaged" in refused.stderr) == (1, True)
+    done = await asyncio.to_thread(
+        run_tulou,
+        house.settings,
+        *("restore", str(backup), "--replace", "--skip-damaged"),
+        *("--confirm", database_name(house.settings)),
+    )
+    assert done.returncode == 3, done.stderr
+    assert "Not restored: auth.security_events" in done.stderr
+    assert f"of {house.second.id} are damaged: it was removed." in done.stderr
+    async with running(house.settings) as installation:
+        first = await installation.people.sign_in(house.first.email, house.first.password)
+        (file,) = (await installation.client.get("/v1/files", headers=first.headers)).json()["data"]
+        assert await content_of(installation, first, file["id"]) == b"sound"
+        second = await installation.people.sign_in(house.second.email, house.second.password)
+        assert (await installation.client.get("/v1/files", headers=second.headers)).json()["data"] == []
+        lost = await upload(installation, second, "again.txt", LATER, "text/plain")
+        assert await content_of(installation, second, lost["id"]) == LATER
+
+
+async def test_a_damaged_object_that_the_store_still_has_is_not_lost(house) -> None:
+    (blob,) = (house.backup / "files" / "blobs").iterdir()
+    shutil.copy(blob, house.settings.data_dir / "files" / "blobs" / blob.name)
+    damaged(house)
+    restored = await restore(house.settings, str(house.backup), replace=True, skip_damaged=True)
+    assert restored.lost.objects == []
+    await is_back(house)
+
+
+async def test_a_damaged_list_of_objects_is_made_up_for_by_the_rows(house) -> None:
+    (house.backup / "files.jsonl.gz").write_bytes(b"torn")
+    restored = await restore(house.settings, str(house.backup), replace=True, skip_damaged=True)
+    assert restored.lost.objects == []
+    await is_back(house)
+
+
+async def test_a_role_without_rights_is_refused_at_once(house) -> None:
+    before = await house.fingerprint()
+    application = house.settings.database_url
+    helpless = house.settings.model_copy(update={"database_owner_url": application})
+    with pytest.raises(BackupRefused, match="may not replace this database's schemas"):
+        await restore(helpless, str(house.backup), replace=True)
+    url = urlsplit(application.get_secret_value())
+    unknown = url._replace(netloc=url.netloc.replace(url.username or "", "nobody_known", 1)).geturl()
+    stranger = house.settings.model_copy(update={"database_url": type(application)(unknown)})
+    with pytest.raises(BackupRefused, match="PostgreSQL has no role nobody_known"):
+        await restore(stranger, str(house.backup), replace=True)
+    assert await house.fingerprint() == before
