@@ -197,6 +197,8 @@ async def _put_aside(driver: Any) -> list[str]:
         await driver.execute(f"ALTER SCHEMA {quoted(schema)} RENAME TO {quoted(aside[-1])}")
     if await driver.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):
         await driver.execute("DELETE FROM alembic_version")  # others see it until the commit
+        # No backup was taken yet of what the database is going to have.
+        await driver.execute("COMMENT ON COLUMN alembic_version.version_num IS NULL")
     return aside
 
 
