@@ -41,6 +41,7 @@ check: $(INSTALLED) ## Check style, types and who imports whom: all of it, whate
 format: $(INSTALLED) ## Put the code into its format, and write docs/settings.md and docs/map.md anew
 	$(BIN)/tulou settings --markdown > docs/settings.md
 	$(BIN)/tulou domains --write
+	$(BIN)/python scripts/prometheus_rule.py > deploy/kubernetes/components/monitoring/prometheus-rule.yaml
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 

@@ -1,6 +1,8 @@
 """deploy/kubernetes/: valid by the schemas of Kubernetes, and in keeping with the program."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ KNOWN = known_variables(Settings.model_fields)
 EXAMPLE = FOLDER / "overlays" / "example" / "settings.env"
 PARENT = 110 << 20
 """What a worker's parent process holds."""
+
+OF_THE_OPERATOR = {"PrometheusRule": {"groups"}, "PodMonitor": {"selector", "podMetricsEndpoints"}}
+"""What the specifications of the Prometheus operator's kinds have here; the schemas of Kubernetes don't know them."""
 
 COMPONENT = "app.kubernetes.io/component"
 
@@ -61,13 +66,23 @@ def container_of(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 def matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    return selector["matchLabels"].items() <= labels.items()
+    of_labels = {
+        "In": lambda found: labels.get(found["key"]) in found["values"],
+        "NotIn": lambda found: labels.get(found["key"]) not in found["values"],
+    }
+    return selector["matchLabels"].items() <= labels.items() and all(
+        of_labels[found["operator"]](found) for found in selector.get("matchExpressions", [])
+    )
 
 
 @pytest.mark.parametrize("document", MANIFESTS)
 def test_each_manifest_is_valid(document: dict[str, Any]) -> None:
     if document["apiVersion"].startswith("keda.sh/"):
         assert {"scaleTargetRef", "triggers"} <= set(document["spec"])
+        return
+    if document["apiVersion"] == "monitoring.coreos.com/v1":
+        assert document["kind"] in OF_THE_OPERATOR
+        assert OF_THE_OPERATOR[document["kind"]] == set(document["spec"])
         return
     kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
 
@@ -228,3 +243,88 @@ def test_each_queue_grows_with_the_age_of_its_oldest_job(composition) -> None:
         f"tulou-worker-{queue}": f'max(tulou_jobs_oldest_due_seconds{{queue="{queue}"}})'
         for queue in composition.registry().queues()
     }
+
+
+def test_the_rules_are_those_of_the_file_that_they_are_written_from() -> None:
+    written = FOLDER / "components" / "monitoring" / "prometheus-rule.yaml"
+    made = subprocess.run(
+        [sys.executable, str(FOLDER.parents[1] / "scripts" / "prometheus_rule.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert written.read_text() == made.stdout, "run make format"
+    (rule,) = documents(written)
+    alerts = yaml.safe_load((FOLDER.parent / "observability" / "alerts.yml").read_text())
+    assert rule["spec"]["groups"] == alerts["groups"]
+
+
+def test_prometheus_asks_each_api_with_its_token_as_the_job_that_the_rules_name() -> None:
+    (monitor,) = of_kind("PodMonitor")
+    serving = {found["metadata"]["name"] for found in WORKLOADS if container_of(found)["args"][0] == "serve"}
+    asked = {
+        found["metadata"]["name"]
+        for found in WORKLOADS
+        if matches(monitor["spec"]["selector"], template_of(found)["metadata"]["labels"])
+    }
+    assert asked == serving
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == "http"
+    assert endpoint["authorization"]["credentials"] == {"name": "tulou-secrets", "key": "TULOU_METRICS_TOKEN"}
+    assert {"targetLabel": "job", "replacement": "tulou"} in endpoint["relabelings"]
+
+
+def test_alerts_on_the_backup_name_the_job_and_a_page_that_there_is() -> None:
+    (backup,) = of_kind("CronJob")
+    (rules,) = [
+        found for found in of_kind("PrometheusRule") if found["metadata"]["name"] == "tulou-backup-job"
+    ]
+    for rule in rules["spec"]["groups"][0]["rules"]:
+        assert f'"{backup["metadata"]["name"]}' in rule["expr"]
+        page = rule["annotations"]["runbook_url"].removeprefix("https://example.com/tulou/")
+        assert (FOLDER.parents[1] / page).exists()
+
+
+@each_deployment
+def test_pods_wait_for_the_schema_of_their_version(deployment: dict[str, Any]) -> None:
+    (waiting,) = pod_of(deployment)["initContainers"]
+    assert waiting["command"] == ["sh", "-c", "until tulou migrate --check; do sleep 5; done"]
+    container = container_of(deployment)
+    for same in ("image", "securityContext", "envFrom"):
+        assert waiting[same] == container[same]
+    assert "memory" in waiting["resources"]["limits"]
+
+
+def allowed(labels: dict[str, str]) -> set[int | str]:
+    """Return the ports that a pod may go to."""
+    return {
+        port["port"]
+        for policy in of_kind("NetworkPolicy")
+        if matches(policy["spec"]["podSelector"], labels)
+        for rule in policy["spec"].get("egress", [])
+        for port in rule["ports"]
+    }
+
+
+@each_workload
+def test_each_pod_may_go_only_where_its_role_leads(workload: dict[str, Any]) -> None:
+    role = workload["metadata"]["name"].removeprefix("tulou-")
+    expected: set[int | str] = {53, 5432}
+    if role not in {"migrate", "backup"}:
+        expected.add(6379)
+    if role in {"api", "api-files", "worker-mail"}:
+        expected.add(587)
+    if role in {"api", "api-files", "worker-default", "worker-files", "backup"}:
+        expected.add(443)
+    assert allowed(template_of(workload)["metadata"]["labels"]) == expected
+
+
+def test_requests_come_from_the_ingress_and_from_prometheus_alone() -> None:
+    open_ports = [rule for policy in of_kind("NetworkPolicy") for rule in policy["spec"].get("ingress", [])]
+    (rule,) = open_ports
+    (source,) = rule["from"]
+    (names,) = source["namespaceSelector"]["matchExpressions"]
+    assert names["values"] == ["ingress-nginx", "monitoring"]
+    (forbidding,) = [found for found in of_kind("NetworkPolicy") if found["metadata"]["name"] == "tulou"]
+    assert forbidding["spec"]["policyTypes"] == ["Ingress", "Egress"]
