@@ -1,31 +1,43 @@
-"""Try docker-compose.yml for real: build, start, tell the story, kill, scale, restart, stop; clean up in any case.
+"""Try docker-compose.yml with deploy/compose/production.yml for real, and clean up in any case.
+
+Build, start, tell the story, kill, scale, restart, freeze, update under load, back up, restore, stop:
 
     make compose-test
 
-Images and base are those of docker-compose.yml unless PYTHON_IMAGE, POSTGRES_IMAGE, REDIS_IMAGE and MAIL_IMAGE name
-others; BUILD_NETWORK=host lets the build use the machine's own network. Needs Docker with its compose command.
+Images and base are those of the compose files unless PYTHON_IMAGE, POSTGRES_IMAGE, REDIS_IMAGE, PROXY_IMAGE and
+MAIL_IMAGE name others; BUILD_NETWORK=host lets the build use the machine's own network. Needs Docker with its compose
+command.
 """
 
 import json
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Self
 
 import httpx
 
 PROJECT = Path(__file__).resolve().parents[1]
 PHOTOGRAPH = PROJECT / "tests" / "data" / "astronaut.jpg"
-TULOU = ("api", "relay", "worker-default", "worker-mail", "worker-files")
+TULOU = ("api", "api-2", "relay", "worker-default", "worker-mail", "worker-files")
 UPLOADS = 24
 WORKERS = 3
+FREEZABLE = (
+    "import signal, time; signal.signal(signal.SIGUSR2, lambda *_: time.sleep(3600));"
+    " from bootstrap.cli import main; main()"
+)
+"""The program of the relay, which SIGUSR2 freezes here."""
+
 STOPPED = {0, 143}
 """Exit codes of who ended by itself: uvicorn, when it has finished, ends by the signal that it was sent (128 + 15)."""
 
@@ -41,18 +53,28 @@ class Compose:
 
     def __init__(self, folder: Path) -> None:
         self.name = f"tulou-test-{secrets.token_hex(3)}"
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.folder = folder
+        # Caddy makes a certificate for this name by itself.
+        self.url = f"https://localhost:{_free_port()}"
         self.mails = f"http://127.0.0.1:{_free_port()}"
         self._override = folder / "override.yml"
         self._environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.name,
             "IMAGE": f"{self.name}:latest",
+            "COMPOSE_PROFILES": "catcher",
             "SETTINGS_FILE": str(folder / "tulou.env"),
-            "API_PORT": self.url.rsplit(":", 1)[1],
+            "SECRETS_FOLDER": str(folder / "secrets"),
+            "API_DOMAIN": "localhost",
+            "API_PORT": str(_free_port()),
+            "HTTP_PORT": str(_free_port()),
+            "HTTPS_PORT": self.url.rsplit(":", 1)[1],
+            "BACKUP_KEEP": "2",
             "MAIL_PORT": self.mails.rsplit(":", 1)[1],
         }
-        self._command = [*_compose_command(), "--env-file", str(folder / ".env")]
+        files = [PROJECT / "docker-compose.yml", PROJECT / "deploy/compose/production.yml", self._override]
+        self.command = [*_compose_command(), "--env-file", str(folder / ".env")]
+        self.command += [f"--file={file}" for file in files]
         self._write_override()
         run([sys.executable, "-m", "bootstrap.cli", "init-env", str(folder)])
         settings = folder / "tulou.env"
@@ -60,21 +82,42 @@ class Compose:
         # Short leases, so that what a killed worker had is soon another's.
         settings.write_text(
             f"{text}TULOU_PUBLIC_URL={self.url}\nTULOU_JOBS_LEASE=8\nTULOU_JOBS_HEARTBEAT=2\n"
+            "TULOU_TRUSTED_PROXIES=172.16.0.0/12,192.168.0.0/16\n"
         )
 
-    def __call__(self, *arguments: str, seconds: float = 600) -> str:
+    def __call__(self, *arguments: str, seconds: float = 600, **environment: str) -> str:
         """Run the compose command on this project."""
-        files = ["-f", str(PROJECT / "docker-compose.yml"), "-f", str(self._override)]
-        return run([*self._command, *files, *arguments], environment=self._environment, seconds=seconds)
+        given = self._environment | environment
+        return run([*self.command, *arguments], environment=given, seconds=seconds)
+
+    def update(self) -> str:
+        """Run deploy/compose/update.sh."""
+        given = self._environment | {"COMPOSE": shlex.join(self.command)}
+        return run(["deploy/compose/update.sh"], environment=given, seconds=900)
 
     def containers(self, service: str) -> list[str]:
         """Return the ids of a service's containers that run."""
         return self("ps", "-q", service).split()
 
+    def everything(self) -> list[str]:
+        """Return the ids of all containers that run."""
+        return run(
+            ["docker", "ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.name}"]
+        ).split()
+
     def _write_override(self) -> None:
         network = os.environ.get("BUILD_NETWORK")
-        build = f"{{services: {{api: {{build: {{network: {network}}}}}}}}}" if network else "{services: {}}"
-        self._override.write_text(build)
+        services: dict[str, object] = {
+            "relay": {
+                "entrypoint": ["/opt/tulou/bin/python", "-c", FREEZABLE],
+                "environment": {"TULOU_WATCHDOG": 5},
+            },
+            # Where a stand-in of the catcher keeps its mails.
+            "mail": {"tmpfs": ["/mail:mode=1777,size=64m"]},
+        }
+        if network:
+            services["api"] = {"build": {"network": network}}
+        self._override.write_text(json.dumps({"version": "3.8", "services": services}))
 
 
 def main() -> int:
@@ -105,6 +148,7 @@ def attempt(compose: Compose) -> None:
     say(f"built the image: {size / 1e6:.0f} MB, in {time.monotonic() - begun:.0f} s")
     begun = time.monotonic()
     compose("up", "--detach")
+    trust(compose)
     wait_until(lambda: is_ready(compose), "the API to be ready")
     ready = time.monotonic() - begun
     wait_until(
@@ -116,8 +160,11 @@ def attempt(compose: Compose) -> None:
     say_memory(compose)
     kill_a_worker(compose)
     restart_the_database(compose)
-    tell_the_story(compose)
     restore_a_backup(compose)
+    freeze_the_relay(compose)
+    update_under_load(compose)
+    back_up_by_itself(compose)
+    tell_the_story(compose)
     stop(compose)
 
 
@@ -132,13 +179,34 @@ def look_inside(compose: Compose) -> None:
         found = inside(container, "command -v gcc cc make pip || echo none")
         require(found == "none", f"{service} has {found}")
     api = compose.containers("api")[0]
-    environment = inside(api, "env")
-    require("POSTGRES_PASSWORD" not in environment, "the API knows the superuser's password")
-    require("OWNER" not in environment, "the API knows the owner's password")
+    look_for_secrets(compose)
+    look_at_logs(compose)
     doctor = json.loads(inside(api, "tulou doctor --json || true"))
     ill = [check for check in doctor["checks"] if check["state"] == "ill"]
     require(not ill, f"the doctor found {ill}")
     say(f"the doctor found {len(doctor['checks'])} things well, from within the API's container")
+
+
+def look_for_secrets(compose: Compose) -> None:
+    """See that no secret is in a variable or an argument, and that containers have only their own."""
+    secret = [path.read_text().strip() for path in (compose.folder / "secrets").iterdir()]
+    for container in compose.everything():
+        told = inspected(container, "{{json .Config}}") + run(["docker", "top", container, "-o", "pid,args"])
+        require(not any(each in told for each in secret), f"{container} shows a secret")
+    relay = inside(compose.containers("relay")[0], "ls /run/secrets").split()
+    require(relay == ["database_url", "redis_url"], f"the relay has {relay}")
+    say("no secret is in a variable or an argument; the relay has two of them")
+
+
+def look_at_logs(compose: Compose) -> None:
+    """See that the log of each container has a largest size."""
+    for container in compose.everything():
+        found = json.loads(inspected(container, "{{json .HostConfig.LogConfig}}"))
+        require(
+            found == {"Type": "local", "Config": {"max-file": "5", "max-size": "20m"}},
+            f"{container} logs as {found}",
+        )
+    say(f"the logs of {len(compose.everything())} containers have a largest size")
 
 
 def tell_the_story(compose: Compose) -> None:
@@ -204,6 +272,49 @@ def restore_a_backup(compose: Compose) -> None:
     say(f"took a backup while everything ran, and restored it: {place}")
 
 
+def freeze_the_relay(compose: Compose) -> None:
+    """Freeze the relay: it must end by itself, be restarted, and say where it was."""
+    (relay,) = compose.containers("relay")
+    run(["docker", "kill", "--signal", "USR2", relay])
+    wait_until(lambda: int(inspected(relay, "{{.RestartCount}}")) > 0, "the frozen relay to be restarted")
+    wait_until(lambda: are_healthy(compose, "relay"), "the relay to be healthy again")
+    said = compose("logs", "--no-color", "relay")
+    require("Timeout (0:00:0" in said and "<lambda>" in said, f"the relay did not say where it was: {said}")
+    say("froze the relay: it ended by itself, said where it was, and was restarted")
+
+
+def update_under_load(compose: Compose) -> None:
+    """Build another version, and replace everything by it while requests come in: none may fail."""
+    before = {service: compose.containers(service) for service in TULOU}
+    compose("build", REVISION="another-commit")
+    with Load(compose.url) as load:
+        told = compose.update()
+        taken = load.seconds
+    for service in TULOU:
+        require(not set(before[service]) & set(compose.containers(service)), f"{service} is not replaced")
+    version = inside(compose.containers("api-2")[0], "tulou --version")
+    require(version.endswith("(another-commit)"), f"it is {version}")
+    require(told.count("replaced ") == len(TULOU), told)
+    require(load.answered > taken, f"only {load.answered} requests in {taken:.0f} s")
+    require(not load.failed, f"{len(load.failed)} of {load.answered} requests failed: {load.failed[:5]}")
+    say(f"updated everything in {taken:.0f} s under load: {load.answered} requests, 0 failed; {version}")
+
+
+def back_up_by_itself(compose: Compose) -> None:
+    """Let the time of the nightly backup come: there must be a new one, and no more than are kept."""
+    soon = time.gmtime(time.time() + 70)
+    compose("up", "--detach", "--no-deps", "nightly-backup", BACKUP_AT=time.strftime("%H:%M", soon))
+    (container,) = compose.containers("nightly-backup")
+    before = set(inside(container, "ls /backups").split())
+    wait_until(
+        lambda: "Backed up to" in compose("logs", "--no-color", "nightly-backup"), "the backup", most=300
+    )
+    after = set(inside(container, "ls /backups").split())
+    require(len(after - before) == 1, f"there were {before}, and then {after}")
+    wait_until(lambda: len(inside(container, "ls /backups").split()) <= 2, "older backups to be deleted")  # noqa: PLR2004  # BACKUP_KEEP
+    say(f"a backup was taken by itself: {', '.join(after - before)}; of {len(before | after)} two are kept")
+
+
 def stop(compose: Compose) -> None:
     """Stop everything, and see that it ended by itself, not killed."""
     running = {service: compose.containers(service) for service in TULOU}
@@ -220,17 +331,68 @@ def stop(compose: Compose) -> None:
 
 def say_memory(compose: Compose) -> None:
     """Print what each container holds in memory."""
-    names = run(
-        [
-            "docker",
-            "ps",
-            "--quiet",
-            "--filter",
-            f"label=com.docker.compose.project={compose.name}",
-        ]
-    ).split()
-    lines = run(["docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *names])
+    lines = run(
+        ["docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *compose.everything()]
+    )
     say("memory:\n    " + "\n    ".join(sorted(lines.replace(f"{compose.name}_", "").splitlines())))
+
+
+class Load:
+    """Four people who read and write meanwhile, and what they were answered."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._come) for _ in range(4)]
+        self._begun = 0.0
+        self.answered = 0
+        self.failed: list[str] = []
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has lasted."""
+        return time.monotonic() - self._begun
+
+    def __enter__(self) -> Self:
+        self._begun = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _come(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=30) as client:
+            sign_in(client)
+            while not self._ended.is_set():
+                for _ in range(4):
+                    self._ask(client, "GET", "/v1/users/me")
+                    self._ended.wait(0.1)
+                self._ask(
+                    client, "POST", "/v1/files", files={"file": ("a.txt", secrets.token_hex(8).encode())}
+                )
+
+    def _ask(self, client: httpx.Client, method: str, path: str, **body: Any) -> None:
+        try:
+            status = str(client.request(method, path, **body).status_code)
+        except httpx.HTTPError as error:
+            status = f"{type(error).__name__} {error}"
+        self.answered += 1
+        if status not in {"200", "201"}:
+            self.failed.append(f"{method} {path}: {status}")
+
+
+def trust(compose: Compose) -> None:
+    """Take the proxy's own authority for one, here and in the demo."""
+    proxy = compose.containers("proxy")[0]
+    authority = "/data/caddy/pki/authorities/local/root.crt"
+    wait_until(lambda: "yes" in inside(proxy, f"test -s {authority} && echo yes || true"), "a certificate")
+    file = compose.folder / "root.crt"
+    file.write_text(inside(proxy, f"cat {authority}"))
+    os.environ["SSL_CERT_FILE"] = str(file)
 
 
 def sign_in(client: httpx.Client) -> None:
@@ -273,7 +435,7 @@ def sign_in_form(person: dict[str, str]) -> dict[str, str]:
 def can_sign_in(compose: Compose, person: dict[str, str]) -> bool:
     """Tell whether somebody has an account."""
     answer = httpx.post(f"{compose.url}/v1/auth/token", data=sign_in_form(person), timeout=30)
-    return answer.status_code == httpx.codes.OK
+    return bool(answer.status_code == httpx.codes.OK)
 
 
 def is_ready(compose: Compose) -> bool:
@@ -321,11 +483,13 @@ def require(condition: object, otherwise: str) -> None:
         raise Failed(otherwise)
 
 
-def wait_until(condition: Callable[[], object], what: str, *, pause: float = 0.5) -> None:
+def wait_until(
+    condition: Callable[[], object], what: str, *, pause: float = 0.5, most: float = PATIENCE
+) -> None:
     """Wait for something, with a limit."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + most
     while not condition():
-        require(time.monotonic() < until, f"waited {PATIENCE:.0f} s in vain for {what}")
+        require(time.monotonic() < until, f"waited {most:.0f} s in vain for {what}")
         time.sleep(pause)
 
 
