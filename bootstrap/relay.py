@@ -29,7 +29,7 @@ async def run_relay(settings: Settings) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     watchdog = Watchdog(settings.watchdog)
-    watchdog.follow(loop)
+    watchdog.follow(loop, works=lambda: not standing_still())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     logger.info("relay_started")

@@ -3,7 +3,9 @@
 import faulthandler
 import time
 from asyncio import AbstractEventLoop
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 _PAUSE = 1.0
 """Seconds between two beats, or a quarter of the watchdog's time if that is less."""
@@ -30,11 +32,12 @@ class Watchdog:
             self._next = now + self._pause
             self._arm(self._seconds)
 
-    def follow(self, loop: AbstractEventLoop) -> None:
-        """Beat for as long as the event loop runs."""
+    def follow(self, loop: AbstractEventLoop, *, works: Callable[[], bool] = lambda: True) -> None:
+        """Beat for as long as the event loop runs and `works` says so."""
         if self._seconds and not self._is_ending:
-            self.beat()
-            loop.call_later(self._pause, self.follow, loop)
+            if works():
+                self.beat()
+            loop.call_later(self._pause, partial(self.follow, loop, works=works))
 
     def end_within(self, seconds: float) -> None:
         """End the process after this time, whatever else beats: it has been told to stop."""

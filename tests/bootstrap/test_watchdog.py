@@ -102,3 +102,22 @@ def test_a_process_that_only_waits_for_redis_goes_on(role: str, freezable, valke
         program.process.wait(3 * TERM)
     # A worker connects again in a loop of its own, in which it must not count as dead.
     assert role == "api" or pulse.stat().st_mtime > away_since
+
+
+def test_a_process_whose_loop_runs_but_whose_work_stands_still_ends() -> None:
+    script = """
+import asyncio
+from bootstrap.watchdog import Watchdog
+
+async def main():
+    working = iter([True, True])
+    Watchdog(2).follow(asyncio.get_running_loop(), works=lambda: next(working, False))
+    await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    assert "Timeout (0:00:02)" in ended.stderr
