@@ -105,18 +105,20 @@ def relay() -> None:
 def migrate(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Only tell what is missing; 1 if anything is.")
+        bool, typer.Option("--check", help="Only tell what is missing; 1 if this version can't work so.")
     ] = False,
 ) -> None:
     """Bring the database up to date, as the owner's role. Waits for others who migrate or hold locks."""
+    from bootstrap.migrate import look  # noqa: PLC0415  # as above
     from bootstrap.migrate import migrate as apply  # noqa: PLC0415  # as above
-    from bootstrap.migrate import pending  # noqa: PLC0415  # as above
 
     if not check:
-        return apply(command_settings(needs_of("migrate")))
-    missing = pending(command_settings(needs_of("migrate")))
-    typer.echo("\n".join(missing) or "The database is up to date.")
-    raise typer.Exit(1 if missing else 0)
+        if sentence := apply(command_settings(needs_of("migrate"))):
+            typer.echo(sentence)
+        return
+    schema = look(command_settings(needs_of("migrate")))
+    typer.echo("\n".join(schema.missing) or schema.sentence)
+    raise typer.Exit(0 if schema.standing.fits else 1)
 
 
 @app.command()

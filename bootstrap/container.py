@@ -5,8 +5,17 @@ from functools import partial
 from typing import Any
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Callable, Container, Dependency, Factory, Self, ThreadSafeSingleton
+from dependency_injector.providers import (
+    Callable,
+    Container,
+    Dependency,
+    Factory,
+    Object,
+    Self,
+    ThreadSafeSingleton,
+)
 
+from bootstrap.schema import misfit
 from bootstrap.settings import Settings
 from domains.auth.container import AuthContainer
 from domains.emails.container import EmailsContainer
@@ -98,6 +107,7 @@ class TulouContainer(DeclarativeContainer):
         prepared=settings.provided.keeps_statements_prepared,
         replica_urls=replica_urls,
         replica_lag=settings.provided.database_replica_lag,
+        misfit=Object(misfit),
     )
     registry = ThreadSafeSingleton(JobRegistry, longest_timeout=settings.provided.jobs_longest_timeout)
     provide = Factory(partial, provided_by, __self__)

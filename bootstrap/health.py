@@ -2,21 +2,22 @@
 
 import asyncio
 import time
+from enum import StrEnum
 from typing import Literal
 
 from fastapi import Response
 from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import literal_column, select
 from starlette.requests import Request
 
+from bootstrap.schema import condition
 from domains.emails.settings import parse_smtp_url
-from shared.errors import AppError
+from shared.errors import AppError, Outage
 from shared.http.routing import Router
-from shared.schemas import Row
-from shared.statements import Statement
+from shared.logging import get_logger
 
+logger = get_logger(__name__)
 router = Router(prefix="/health", tags=["health"])
 PATIENCE = 2.0
 """Seconds that a dependency has to answer."""
@@ -25,11 +26,23 @@ FRESH = 1.0
 """Seconds for which an answer is given again: any number of probes costs the dependencies one question."""
 
 
-class _One(Row):
-    one: int
+RETRY_AFTER = 2
+"""Seconds after which something may have changed."""
 
 
-_ONE = Statement(select(literal_column("1").label("one")), _One)
+class State(StrEnum):
+    """How a dependency is: `ok`, or what is wrong with it."""
+
+    OK = "ok"
+    DOWN = Outage.DOWN
+    REFUSED = Outage.REFUSED
+    NO_DATABASE = Outage.NO_DATABASE
+    NO_RIGHTS = Outage.NO_RIGHTS
+    READ_ONLY = Outage.READ_ONLY
+    DISK_FULL = Outage.DISK_FULL
+    EXHAUSTED = Outage.EXHAUSTED
+    NOT_MIGRATED = Outage.NOT_MIGRATED
+    TOO_NEW = Outage.TOO_NEW
 
 
 class Live(BaseModel):
@@ -42,8 +55,8 @@ class Ready(BaseModel):
     """What the process depends on. `degraded`: the API works on, background work waits."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(description="What all of it amounts to.")
-    checks: dict[str, Literal["ok", "down"]] = Field(
-        description="What each of them is.",
+    checks: dict[str, State] = Field(
+        description="How each of them is: `ok`, `down`, or what else is wrong with it. Later versions may know more.",
         examples=[{"database": "ok", "store": "ok", "redis": "ok", "mail": "ok"}],
     )
     domains: list[str] = Field(
@@ -57,45 +70,47 @@ async def live() -> Live:
     return Live()
 
 
-async def _database_answers(request: Request) -> bool:
+async def _database(request: Request) -> State:
+    """Look also whether the schema is one for this version, and whether it can be read and written."""
     try:
         async with asyncio.timeout(PATIENCE):
-            return await request.app.state.container.database().fetch_one(_ONE) is not None
-    except (AppError, TimeoutError):
-        return False
+            outage = await condition(request.app.state.container.database())
+    except TimeoutError:
+        return State.DOWN
+    return State.OK if outage is None else State(outage)
 
 
-async def _redis_answers(request: Request) -> bool:
+async def _redis(request: Request) -> State:
     redis: Redis = request.app.state.redis
     try:
         async with asyncio.timeout(PATIENCE):
-            return bool(await redis.ping())
+            return State.OK if await redis.ping() else State.DOWN
     except (RedisError, OSError, TimeoutError):
-        return False
+        return State.DOWN
 
 
-async def _store_answers(request: Request) -> bool:
+async def _store(request: Request) -> State:
     try:
         async with asyncio.timeout(PATIENCE):
             await request.app.state.container.files.store().check()
     except (AppError, TimeoutError):
-        return False
-    return True
+        return State.DOWN
+    return State.OK
 
 
-async def _mail_server_answers(request: Request) -> bool:
+async def _mail_server(request: Request) -> State:
     """Tell whether something listens: a whole conversation for each look would be rude."""
     url = request.app.state.container.settings().emails_smtp_url
     if url is None:
-        return True
+        return State.OK
     server = parse_smtp_url(url.get_secret_value())
     try:
         async with asyncio.timeout(PATIENCE):
             _, writer = await asyncio.open_connection(server.host, server.port)
     except (OSError, TimeoutError):
-        return False
+        return State.DOWN
     writer.close()
-    return True
+    return State.OK
 
 
 class Readiness:
@@ -104,42 +119,55 @@ class Readiness:
     def __init__(self) -> None:
         self._asking = asyncio.Lock()
         self._fresh_until = 0.0
-        self._checks: dict[str, Literal["ok", "down"]] = {}
+        self._checks: dict[str, State] = {}
         self.is_leaving = False
         """Whether the process stops soon: it serves, but should be sent nothing new."""
 
-    async def checks(self, request: Request) -> dict[str, Literal["ok", "down"]]:
+    async def checks(self, request: Request) -> dict[str, State]:
         """Return how each dependency is, or was a moment ago."""
         async with self._asking:
             if time.monotonic() >= self._fresh_until:
                 asked = VITAL | USEFUL
                 answers = await asyncio.gather(*(ask(request) for ask in asked.values()))
-                self._checks = {
-                    name: "ok" if answers else "down" for name, answers in zip(asked, answers, strict=True)
-                }
+                self._keep(dict(zip(asked, answers, strict=True)))
                 self._fresh_until = time.monotonic() + FRESH
             return self._checks
 
+    def _keep(self, checks: dict[str, State]) -> None:
+        if checks != self._checks and (self._checks or wrong_with(checks)):
+            log = logger.warning if wrong_with(checks) else logger.info
+            log("readiness_changed", **{name: state.value for name, state in checks.items()})
+        self._checks = checks
 
-VITAL = {"database": _database_answers, "store": _store_answers}
-USEFUL = {"redis": _redis_answers, "mail": _mail_server_answers}
+
+VITAL = {"database": _database, "store": _store}
+USEFUL = {"redis": _redis, "mail": _mail_server}
+
+
+def wrong_with(checks: dict[str, State]) -> set[str]:
+    """Return the dependencies that are not as they should be."""
+    return {name for name, state in checks.items() if state is not State.OK}
 
 
 @router.get(
     "/ready",
     summary="Can it serve?",
-    responses={503: {"model": Ready, "description": "PostgreSQL or the file store is away."}},
+    responses={503: {"model": Ready, "description": "PostgreSQL or the file store can't be worked with."}},
 )
 async def ready(request: Request, response: Response) -> Ready:
-    """Ask each dependency. 503 when PostgreSQL or the file store is away, or this process is about to stop.
+    """Ask each dependency. 503 when PostgreSQL or the file store can't be worked with, or this process is about to stop.
 
-    `degraded`, with 200, when Redis or the mail server is: the API works on, and what it accepts is done later.
+    PostgreSQL is ready when it has a schema that this version works with (`not_migrated` or `too_new` otherwise), takes
+    writes (`read_only`), and gives this process its rights (`no_rights`) and a connection (`refused`, `no_database`,
+    `exhausted`, `down`). `degraded`, with 200, when Redis or the mail server is away: the API works on, and what it
+    accepts is done later.
     """
     served: list[str] = request.app.state.domains
     readiness: Readiness = request.app.state.readiness
     checks = await readiness.checks(request)
-    down = {name for name, state in checks.items() if state == "down"}
+    down = wrong_with(checks)
     if down & set(VITAL) or readiness.is_leaving:
         response.status_code = 503
+        response.headers["Retry-After"] = str(RETRY_AFTER)
         return Ready(status="unavailable", checks=checks, domains=served)
     return Ready(status="degraded" if down else "ok", checks=checks, domains=served)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
+from bootstrap.migrations.lineage import Standing, our_history, sentence_about
 from bootstrap.settings import Settings, SettingsError
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -42,11 +44,35 @@ class AnotherRunner(SettingsError):
         )
 
 
-def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) -> None:
+class MigratedByNewer(Exception):
+    """A newer version has migrated the database: `revision` is none of this version's, `comment` the table's."""
+
+    def __init__(self, revision: str, comment: str | None) -> None:
+        super().__init__(revision)
+        self.revision = revision
+        self.comment = comment
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What is known of a database's schema: its last migration, how it stands to this version, and what it lacks."""
+
+    revision: str | None
+    standing: Standing
+    sentence: str
+    """What an operator should know."""
+
+    missing: list[str]
+    """The migrations that it lacks, the next one first."""
+
+
+def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) -> str | None:
     """Apply what is missing, as the owner's role; grant the application's role its rights.
 
+    A database that a newer version has migrated stays as it is: the sentence that is returned says so.
+
     Raises:
-        SettingsError: the database was made by migrations that this version doesn't have, or one of them failed.
+        SettingsError: this version doesn't fit the database's newer schema, or a migration failed.
     """
     config = _config(settings)
     config.attributes["grants"] = grants
@@ -59,11 +85,13 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
                     " What was applied stays; run `tulou migrate` again when they have ended."
                 )
             time.sleep(PAUSE)
+    except MigratedByNewer as newer:
+        schema = _schema(config, newer.revision, newer.comment)
+        if not schema.standing.fits:
+            raise SettingsError(schema.sentence) from newer
+        return schema.sentence
     except CommandError as error:
-        raise SettingsError(
-            f"The database can't be migrated: {error}. If a newer version made it, use that version;"
-            " a development database can be thrown away with its data folder."
-        ) from error
+        raise SettingsError(f"The database can't be migrated: {error}.") from error
     except PendingRollbackError as error:
         raise SettingsError(
             "The database closed the connection of a migration. What was applied stays; run `tulou migrate` again."
@@ -75,6 +103,7 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
             f"Migrating failed: {error.orig}. The migrations before it stay. When the cause is mended, run `tulou"
             " migrate` again: it begins with the one that failed, whose finished parts may stay or be done again."
         ) from error
+    return None
 
 
 def migrate_inside(
@@ -93,27 +122,32 @@ def migrate_inside(
     command.upgrade(config, revision)
 
 
-def pending(settings: Settings) -> list[str]:
-    """Return the migrations that the database lacks, the next one first.
+def look(settings: Settings) -> Schema:
+    """Return how the database's schema stands to this version.
 
     Raises:
         SettingsError: the database can't be asked.
     """
     config = _config(settings)
-    config.attributes["asking"] = found = list[str]()
+    config.attributes["asking"] = found = list[tuple[str | None, str | None]]()
     try:
         command.current(config)
-        script = ScriptDirectory.from_config(config)
-        at = found[0] if found else "base"
-        return [
-            f"{step.revision} {step.doc}" for step in reversed(list(script.iterate_revisions("head", at)))
-        ]
     except CommandError as error:
-        raise SettingsError(
-            f"The database was made by migrations that this version doesn't have: {error}."
-        ) from error
+        raise SettingsError(f"The database can't be asked: {error}.") from error
     except (OSError, DBAPIError) as error:
         raise SettingsError(f"The database can't be asked: {error}") from error
+    return _schema(config, *found[0])
+
+
+def _schema(config: Config, revision: str | None, comment: str | None) -> Schema:
+    standing = our_history().standing(revision, comment)
+    missing = _missing(config, revision) if standing is Standing.NOT_MIGRATED else []
+    return Schema(revision, standing, sentence_about(standing, revision, comment), missing)
+
+
+def _missing(config: Config, revision: str | None) -> list[str]:
+    steps = ScriptDirectory.from_config(config).iterate_revisions("head", revision or "base")
+    return [f"{step.revision} {step.doc}" for step in reversed(list(steps))]
 
 
 def _upgraded(config: Config, revision: str) -> bool:
@@ -125,14 +159,6 @@ def _upgraded(config: Config, revision: str) -> bool:
             raise
         return False
     return True
-
-
-def knows(settings: Settings, revision: str) -> bool:
-    """Tell whether this version has that migration."""
-    try:
-        return ScriptDirectory.from_config(_config(settings)).get_revision(revision).revision == revision
-    except CommandError:
-        return False
 
 
 def write_migration(settings: Settings, *, message: str, domain: str) -> Path | None:
@@ -148,11 +174,14 @@ def write_migration(settings: Settings, *, message: str, domain: str) -> Path | 
     if domain not in known:
         raise SettingsError(f"There is no domain {domain}; there are {', '.join(known)}.")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if pending(settings):
+    schema = look(settings)
+    if schema.missing:
         raise SettingsError(
             "The database lacks migrations that are there, which would be written once more:"
             " run .venv/bin/tulou migrate first."
         )
+    if schema.standing is not Standing.CURRENT:
+        raise SettingsError(schema.sentence)
     config = _config(settings)
     config.cmd_opts = Namespace(quiet=True)
     config.attributes["metadata"] = metadata

@@ -1,7 +1,7 @@
 """PostgreSQL: transactions that services open, and reads that run a compiled statement in one round trip."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.outages import unreachable_translated
+from shared.errors import Outage
+from shared.outages import lacks_something, outage_of, unavailable, unreachable_translated
 from shared.readers import Readers
 from shared.replicas import PRIMARY_IS_AT, Replicas
 from shared.statements import RowT, Statement
@@ -34,6 +35,9 @@ class TransactionFactory(Protocol):
         ...
 
 
+Misfit = Callable[["Database"], Awaitable[Outage | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class PoolUsage:
     """How many connections a pool may open, has idle and in use, and how many tasks wait for one."""
@@ -51,7 +55,8 @@ class Database:
     `pool_size` is the number of connections of each; a pool that is empty for `timeout` seconds answers
     `DatabaseUnavailable`. `prepared=False` is for a pooler that gives each transaction another connection: nothing of a
     statement is kept on one. Statements that may be stale are read from a replica that is at most `replica_lag`
-    seconds behind, if there is one.
+    seconds behind, if there is one. `misfit` is asked when a statement names what isn't there: it returns how the
+    database's schema differs from the program's, or None.
     """
 
     def __init__(
@@ -63,8 +68,10 @@ class Database:
         prepared: bool = True,
         replica_urls: Sequence[str] = (),
         replica_lag: float = 2.0,
+        misfit: Misfit | None = None,
     ) -> None:
         self._url = url
+        self._misfit = misfit
         self._prepared = prepared
         self._replicas = Replicas(
             replica_urls,
@@ -138,7 +145,7 @@ class Database:
     def _opened(self, *, united: bool = False, durable: bool = True) -> OpenTransaction:
         if self._writers is None:
             raise RuntimeError(_NOT_STARTED)
-        return OpenTransaction(self._writers, united=united, durable=durable)
+        return OpenTransaction(self._writers, united=united, durable=durable, explain=self._explain)
 
     async def _driver(self, *, to_write: bool) -> Any:
         """Return the open transaction's connection; None if there is none, or none yet, and nothing to write."""
@@ -184,8 +191,42 @@ class Database:
             was_read, answer = await self._replicas.run(how, statement.sql, arguments)
             if was_read:
                 return answer
+        try:
+            with unreachable_translated():
+                return await self._readers.run(how, statement.sql, arguments)
+        except Exception as error:
+            await self._explain(error)
+            raise
+
+    def renew(self) -> None:
+        """Replace every connection, because one of them leads to a server that is read-only."""
+        for pool in (self._readers, self._writers):
+            if pool is not None:
+                pool.renew()
+
+    async def _explain(self, error: BaseException) -> None:
+        """Act on what an error says of all connections, or of the schema.
+
+        Raises:
+            DatabaseUnavailable: the database was not migrated.
+        """
+        if outage_of(error) is Outage.READ_ONLY:
+            self.renew()
+        if self._misfit is not None and lacks_something(error):
+            outage = await self._misfit(self)
+            if outage is not None:
+                raise unavailable(outage, error) from error
+
+    async def ask(self, sql: str, *arguments: Any) -> Any:
+        """Return the first record of a question about the server itself, whatever transaction is open.
+
+        Raises:
+            DatabaseUnavailable: it can't be asked.
+        """
+        if self._readers is None:
+            raise RuntimeError(_NOT_STARTED)
         with unreachable_translated():
-            return await self._readers.run(how, statement.sql, arguments)
+            return await self._readers.run("fetchrow", sql, arguments)
 
     async def _position(self) -> int:
         if self._readers is None:

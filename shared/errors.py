@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -140,15 +141,39 @@ class InternalError(AppError):
     detail = "Something went wrong here. The request id finds it in the log."
 
 
+class Outage(StrEnum):
+    """What is out of order when the database can't be used. Clients are told the same of each."""
+
+    DOWN = "down"
+    """It doesn't answer, or it shuts down or starts."""
+
+    REFUSED = "refused"
+    """It refuses the role or its password."""
+
+    NO_DATABASE = "no_database"
+    NO_RIGHTS = "no_rights"
+    READ_ONLY = "read_only"
+    """It is a standby, or its transactions are read-only."""
+
+    DISK_FULL = "disk_full"
+    EXHAUSTED = "exhausted"
+    """It has no connection or no memory left."""
+
+    NOT_MIGRATED = "not_migrated"
+    TOO_NEW = "too_new"
+    """It was migrated by a newer version, and this one doesn't work with it."""
+
+
 class DatabaseUnavailable(Unavailable):
-    """PostgreSQL can't be reached or has no connection free."""
+    """PostgreSQL can't be reached, refuses, or has no connection free."""
 
     code = "database_unavailable"
-    detail = "The database can't be reached. Nothing was changed; try again in a moment."
+    detail = "The database is not available. Nothing was changed; try again in a moment."
 
-    def __init__(self) -> None:
-        """Ask the client to come back in two seconds."""
+    def __init__(self, outage: Outage = Outage.DOWN) -> None:
+        """Ask the client to come back in two seconds. `outage` is for the log and `/health/ready`."""
         super().__init__(retry_after=2)
+        self.outage = outage
 
 
 class DatabaseBusy(DatabaseUnavailable):

@@ -1,4 +1,4 @@
-"""The many ways in which a database can be away or busy, as one error each."""
+"""The many ways in which a database can be away, refuse, or be busy, as one error each."""
 
 from collections.abc import Iterator
 from types import TracebackType
@@ -7,7 +7,12 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.errors import DatabaseBusy, DatabaseUnavailable
+from shared.errors import DatabaseBusy, DatabaseUnavailable, Outage
+from shared.logging import get_logger
+from shared.rare_warnings import RareWarnings
+
+logger = get_logger(__name__)
+_LONGEST_REASON = 300
 
 UNREACHABLE = (
     OSError,
@@ -15,18 +20,35 @@ UNREACHABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # what the driver says when the server's last words came between two statements
-    asyncpg.TooManyConnectionsError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
 )
 
-_AWAY = ("08", "57P", "53300")
-"""SQLSTATE: a connection failed; it shuts down, starts up or has crashed; it has too many connections already."""
+_OUTAGES = {
+    "08": Outage.DOWN,  # a connection failed
+    "25006": Outage.READ_ONLY,
+    "25P03": Outage.DOWN,  # it ended a transaction that did nothing for too long, or took too long
+    "25P04": Outage.DOWN,
+    "28": Outage.REFUSED,  # wrong password, no such role, none of its addresses
+    "3D000": Outage.NO_DATABASE,
+    "42501": Outage.NO_RIGHTS,
+    "53100": Outage.DISK_FULL,
+    "53": Outage.EXHAUSTED,  # memory, connections
+    "57P": Outage.DOWN,  # it shuts down, starts up, has crashed, or the database was dropped
+    "58": Outage.DOWN,  # its disk fails
+}
+"""What PostgreSQL says by SQLSTATE or its beginning; the longer one counts."""
 
+_UNDEFINED = frozenset({"42P01", "42703", "3F000", "42883", "42704", "42P10"})
+"""SQLSTATE: no such table, column, schema, function, object; no unique index that a conflict names."""
 
 _BUSY = frozenset({"40P01", "40001", "55P03"})
 """SQLSTATE: deadlock detected, serialization failure, lock not available."""
+
+_warnings = {outage: RareWarnings(logger) for outage in Outage}
+"""One for each, so that none hides another."""
+
+
+class NotConnected(ConnectionError):
+    """PostgreSQL refused a new connection, for a reason that is none of the usual ones."""
 
 
 class unreachable_translated:  # noqa: N801  # reads as what it does
@@ -46,35 +68,69 @@ class unreachable_translated:  # noqa: N801  # reads as what it does
 
 
 def raise_outage(error: BaseException) -> None:
-    """Raise DatabaseUnavailable or DatabaseBusy if that is what the error means; otherwise return."""
-    if says_busy(error):
+    """Raise DatabaseUnavailable or DatabaseBusy if that is what the error means; otherwise return.
+
+    The log has one line a minute about each outage, however many requests meet it.
+    """
+    if isinstance(error, DatabaseUnavailable):
+        return
+    if sqlstate_of(error) in _BUSY:
         raise DatabaseBusy from error
-    if says_unreachable(error):
-        raise DatabaseUnavailable from error
+    outage = outage_of(error)
+    if outage is not None:
+        raise unavailable(outage, error) from error
 
 
-def says_busy(error: BaseException) -> bool:
-    """Whether PostgreSQL gave up a statement because of another transaction; nothing of its own was kept."""
-    return any(str(getattr(each, "sqlstate", None)) in _BUSY for each in _causes(error))
+def unavailable(outage: Outage, error: BaseException) -> DatabaseUnavailable:
+    """Return the error, and have the log say why."""
+    *_, first = _causes(error)
+    # Not the text of SQLAlchemy, which has the statement and its parameters, nor the details, which have values.
+    reason = str(getattr(first, "message", None) or first) or type(first).__name__
+    _warnings[outage].warn(
+        "database_unavailable",
+        outage=outage.value,
+        sqlstate=sqlstate_of(error),
+        reason=reason[:_LONGEST_REASON],
+    )
+    return DatabaseUnavailable(outage)
 
 
-def says_unreachable(error: BaseException) -> bool:
-    """Whether an error means that the database is away."""
+def outage_of(error: BaseException) -> Outage | None:
+    """Return what of the database is out of order; None if the error is about the statement."""
+    if isinstance(error, DatabaseUnavailable):
+        return error.outage
+    state = sqlstate_of(error) or ""
+    for length in (5, 3, 2):
+        if outage := _OUTAGES.get(state[:length]):
+            return outage
+    return Outage.DOWN if _is_unreachable(error) else None
+
+
+def lacks_something(error: BaseException) -> bool:
+    """Tell whether a statement named what the database doesn't have: perhaps it was not migrated."""
+    return sqlstate_of(error) in _UNDEFINED
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """Return what PostgreSQL calls an error; None if the error is none of PostgreSQL's."""
+    return next(
+        (state for each in _causes(error) if isinstance(state := getattr(each, "sqlstate", None), str)), None
+    )
+
+
+def _is_unreachable(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         is_so = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
-        return is_so or isinstance(error.orig, UNREACHABLE) or _says_it_is_away(error)
+        return is_so or isinstance(error.orig, UNREACHABLE)
     return isinstance(error, (PoolTimeoutError, *UNREACHABLE))
 
 
-def _says_it_is_away(error: DBAPIError) -> bool:
-    """Whether PostgreSQL itself refuses for now. SQLAlchemy wraps some of these so that only their code is left."""
-    return str(getattr(error.orig, "sqlstate", None)).startswith(_AWAY)
-
-
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error, and what SQLAlchemy has wrapped in it."""
+    """Yield the error, and what SQLAlchemy or this module has wrapped in it."""
     yield error
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        yield error.orig
-        if error.orig.__cause__ is not None:
-            yield error.orig.__cause__
+    inner: BaseException | None = error.orig if isinstance(error, DBAPIError) else None
+    # SQLAlchemy has a class of its own for each error of the driver, with a `pgcode`.
+    if isinstance(error, DatabaseUnavailable | NotConnected) or hasattr(error, "pgcode"):
+        inner = error.__cause__
+    if inner is not None:
+        yield from _causes(inner)

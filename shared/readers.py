@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+from shared.errors import Outage
+from shared.outages import NotConnected, outage_of
 
 _FAREWELL_SECONDS = 1.0
 LONGEST_REST = 300.0
 """Seconds after which a connection that nobody used is replaced: somebody between may have forgotten it."""
+
+RENEWAL_PAUSE = 1.0
+"""Seconds between two renewals of all connections, so that a server that stays read-only isn't flooded with logins."""
 
 
 class Lendable(Protocol):
@@ -48,6 +55,8 @@ class Readers(Generic[ConnectionT]):
         self._waiting: deque[asyncio.Future[ConnectionT | None]] = deque()
         self._open = 0
         self._used: set[ConnectionT] = set()
+        self._outdated: set[ConnectionT] = set()
+        self._renewed_at = float("-inf")
 
     async def run(self, how: str, sql: str, arguments: Sequence[Any]) -> Any:
         """Run one statement: `fetch` returns its rows, `fetchrow` the first of them, `execute` what was done.
@@ -58,7 +67,9 @@ class Readers(Generic[ConnectionT]):
         connection = await self.take()
         try:
             return await getattr(connection, how)(sql, *arguments)
-        except asyncpg.PostgresError:
+        except asyncpg.PostgresError as error:
+            if outage_of(error) is Outage.READ_ONLY:
+                connection.terminate()
             raise
         except BaseException:
             connection.terminate()
@@ -79,6 +90,9 @@ class Readers(Generic[ConnectionT]):
     def give_back(self, connection: ConnectionT) -> None:
         """Take a connection back, and hand it to who waits longest. A closed one makes room for another."""
         self._used.discard(connection)
+        if connection in self._outdated:
+            self._outdated.remove(connection)
+            connection.terminate()
         closed = connection.is_closed()
         if closed:
             self._open -= 1
@@ -94,6 +108,21 @@ class Readers(Generic[ConnectionT]):
         """Return how many connections there may be, are idle and in use, and how many tasks wait for one."""
         waiting = sum(not waiting.done() for waiting in self._waiting)
         return self._size, len(self._resting), self._open - len(self._resting), waiting
+
+    def renew(self) -> None:
+        """Replace every connection: those that rest now, those in use when they come back.
+
+        After a failover they may lead to a standby, which stays read-only.
+        """
+        now = asyncio.get_running_loop().time()
+        if now - self._renewed_at < RENEWAL_PAUSE:
+            return
+        self._renewed_at = now
+        self._outdated |= self._used
+        for _, connection in self._resting:
+            connection.terminate()
+        self._open -= len(self._resting)
+        self._resting.clear()
 
     def terminate(self) -> None:
         """Close every connection at once."""
@@ -134,9 +163,11 @@ class Readers(Generic[ConnectionT]):
             self._open += 1
             try:
                 return await self._connect()
-            except BaseException:
+            except BaseException as error:
                 self._open -= 1
                 self._make_room_known()
+                if isinstance(error, asyncpg.PostgresError | DBAPIError) and outage_of(error) is None:
+                    raise NotConnected from error  # whatever it says, it lets nobody in
                 raise
         return await self._awaited()
 

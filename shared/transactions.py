@@ -12,8 +12,9 @@ import asyncpg
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from shared.conflicts import Conflicts, conflicts_translated
+from shared.errors import Outage
 from shared.logging import get_logger
-from shared.outages import raise_outage, unreachable_translated
+from shared.outages import outage_of, raise_outage, unreachable_translated
 from shared.statements import Statement
 from shared.writers import Writer, Writers
 
@@ -39,6 +40,10 @@ class Insertion:
             await driver.execute(self.statement.sql, *arguments)
 
 
+Explain = Callable[[BaseException], Awaitable[None]]
+"""Looks whether an error of a statement says something of the whole database; raises `DatabaseUnavailable` if so."""
+
+
 class OpenTransaction:
     """The transaction that the present task has open, or will have with its first write (`united`).
 
@@ -48,6 +53,7 @@ class OpenTransaction:
 
     __slots__ = (
         "_durable",
+        "_explain",
         "_insertion",
         "_token",
         "_writers",
@@ -63,8 +69,9 @@ class OpenTransaction:
         "writer",
     )
 
-    def __init__(self, writers: Writers, *, united: bool, durable: bool) -> None:
+    def __init__(self, writers: Writers, *, united: bool, durable: bool, explain: Explain) -> None:
         self._writers = writers
+        self._explain = explain
         self._durable = durable
         self._insertion: Insertion | None = None
         self._token: Token[OpenTransaction | None]
@@ -90,13 +97,15 @@ class OpenTransaction:
     ) -> None:
         try:
             await self._end(error)
-        except BaseException:
+        except BaseException as failure:
             await self._undo()
+            await self._explain(failure)
             raise
         if error is None:
             self._tell()
         else:
             await self._undo()
+            await self._explain(error)
 
     async def _end(self, error: BaseException | None) -> None:
         try:
@@ -105,10 +114,13 @@ class OpenTransaction:
                     await self.commit()
             else:
                 raise_outage(error)
+        except BaseException as failure:
+            error = failure
+            raise
         finally:
             current_transaction.reset(self._token)
             if self.writer is not None:
-                await self.let_go()
+                await self.let_go(error)
 
     def _tell(self) -> None:
         for callback in self.after_commit:
@@ -176,12 +188,14 @@ class OpenTransaction:
             raise
         return writer
 
-    async def let_go(self) -> None:
+    async def let_go(self, error: BaseException | None = None) -> None:
         """Roll back what is still open, at once, so that no lock waits for the end of a request."""
         writer, self.writer, self._insertion = self.writer, None, None
         self.locked_account = None
         if writer is None:
             return
+        if error is not None and outage_of(error) is Outage.READ_ONLY:
+            writer.terminate()  # it may lead to a standby, now or for ever
         try:
             await writer.end()
         finally:
@@ -232,7 +246,7 @@ class Joined:
         if error is not None:
             joined.failed = True
         if joined.failed and joined.united and not joined.depth:
-            await joined.let_go()
+            await joined.let_go(error)
 
 
 current_transaction: ContextVar[OpenTransaction | None] = ContextVar("open_transaction", default=None)

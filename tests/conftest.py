@@ -231,8 +231,8 @@ def programs(servers: Servers, settings: Settings) -> Iterator[Callable[..., Pro
     """
     started: list[Program] = []
 
-    def start(*arguments: str, **environment: str) -> Program:
-        program = tulou(*arguments, environment=servers.environment | environment)
+    def start(*arguments: str, folder: Path | None = None, **environment: str) -> Program:
+        program = tulou(*arguments, environment=servers.environment | environment, folder=folder)
         started.append(program)
         return program
 

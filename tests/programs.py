@@ -38,7 +38,9 @@ def free_port() -> int:
 class Program:
     """A running command. Its output goes to a file, to be read when something went wrong."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], *, folder: Path | None = None
+    ) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="tulou-program-", suffix=".log")  # noqa: SIM115  # closed by stop
         self.process = subprocess.Popen(
             arguments,
@@ -46,6 +48,7 @@ class Program:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            cwd=folder,
         )
         self._asked_to_stop = False
 
@@ -111,9 +114,9 @@ class Program:
             return
 
 
-def tulou(*arguments: str, environment: Mapping[str, str]) -> Program:
-    """Start `tulou` with these arguments."""
-    return Program([sys.executable, "-m", "bootstrap.cli", *arguments], environment)
+def tulou(*arguments: str, environment: Mapping[str, str], folder: Path | None = None) -> Program:
+    """Start `tulou` with these arguments: this version's, or that of another checkout's folder."""
+    return Program([sys.executable, "-m", "bootstrap.cli", *arguments], environment, folder=folder)
 
 
 def stop_all(programs: Sequence[Program]) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from bootstrap.backup.alone import NAME, refuse_if_running, still_holds
 from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused, Uncertain
+from bootstrap.backup.fitting import Fitting, rows_of
 from bootstrap.backup.leftovers import note
 from bootstrap.backup.manifest import ListedObject, TablePart
 from bootstrap.backup.objects import BackedUpObjects, OtherBytes, at_once, named_objects, objects_in
@@ -56,6 +57,7 @@ class Loading:
     archive: Archive
     store: ObjectFiles
     verified: Verified
+    fitting: Fitting
     holder: Any
     say: Say
     skip_damaged: bool
@@ -102,8 +104,7 @@ class Loading:
         driver = (await transaction.connection()).driver
         await driver.execute(_SESSION)
         aside = await _put_aside(driver)
-        revision = self.verified.manifest.revision
-        await self._migrate(revision)
+        await self._migrate(self.fitting.revision)
         await self._load(driver, aside)
         await self._add_objects(driver)
         await self._migrate("head")
@@ -128,14 +129,8 @@ class Loading:
 
     async def _load(self, driver: Any, aside: list[str]) -> None:
         manifest = self.verified.manifest
-        parts = {part.full_name: part for part in manifest.tables}
         tables = [table for table in await tables_of(driver) if table.schema not in aside]
-        if {table.full_name: table.columns for table in tables} != {
-            name: part.columns for name, part in parts.items()
-        }:
-            raise BackupRefused(
-                "The backup's tables are not those of its migration: they were changed by hand. Nothing was changed."
-            )
+        parts = self.fitting.parts(tables)
         left_out = await referring_to(driver, self.verified.damage.tables)
         for table in tables:
             if table.full_name in left_out:
@@ -143,11 +138,13 @@ class Loading:
             else:
                 await self._load_table(driver, table, parts[table.full_name])
         for name, value in manifest.sequences.items():
-            await driver.execute("SELECT setval($1::text::regclass, $2)", name, value)
+            if not self.fitting.is_newer or await driver.fetchval("SELECT to_regclass($1::text)", name):
+                await driver.execute("SELECT setval($1::text::regclass, $2)", name, value)
         self.say(f"Loaded {sum(part.rows for part in manifest.tables)} rows.")
 
     async def _load_table(self, driver: Any, table: SqlTable, part: TablePart) -> None:
-        if await load(driver, table, self.archive.unpack(part.key, part)) != part.rows:
+        rows = rows_of(part, table, self.archive.unpack(part.key, part))
+        if await load(driver, table, rows) != part.rows:
             raise BackupRefused(f"{table.full_name} has other rows than were saved. Nothing was changed.")
 
     async def _add_objects(self, driver: Any) -> None:

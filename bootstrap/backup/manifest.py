@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from bootstrap.migrations.lineage import Lineage
 from bootstrap.settings import Settings
 
 NAME = "manifest.json"
@@ -100,6 +101,7 @@ class Manifest(_Strict):
     format: Literal[1] = 1
     program: str = Field(pattern=r"^[0-9A-Za-z.+!_-]{1,64}$")
     revision: str = Field(pattern=r"^[0-9A-Za-z_]{1,64}$")
+    lineage: Lineage | None = None
     postgres: int = Field(ge=1, le=1000)
     taken_at: datetime
     tables: Annotated[list[TablePart], AfterValidator(_are_different)]

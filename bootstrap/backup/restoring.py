@@ -10,12 +10,12 @@ import asyncpg
 from bootstrap.backup.alone import alone, check_target
 from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused, Uncertain
+from bootstrap.backup.fitting import Fitting
 from bootstrap.backup.leftovers import clear, forget
 from bootstrap.backup.loading import Loading, Lost, Say
 from bootstrap.backup.manifest import Manifest, fingerprints
 from bootstrap.backup.room import check_room
 from bootstrap.backup.verifying import verify
-from bootstrap.migrate import knows
 from bootstrap.settings import Settings
 from domains.files.gateway.store import ObjectFiles
 from shared.errors import AppError
@@ -53,7 +53,7 @@ async def restore(
     """
     archive = Archive(settings, place, make_folder=False)
     manifest = await archive.manifest()
-    _refuse_unknown(settings, manifest)
+    fitting = Fitting(manifest)
     store = ObjectFiles(settings, settings.data_dir)
     async with alone(settings) as holder:
         await check_target(holder, settings, manifest, replace=replace)
@@ -63,7 +63,7 @@ async def restore(
         verified = await verify(settings, place, skip_damaged=skip_damaged)
         say(f"Verified the backup of {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC.")
         await check_room(settings, store, archive, verified)
-        loading = Loading(settings, archive, store, verified, holder, say, skip_damaged)
+        loading = Loading(settings, archive, store, verified, fitting, holder, say, skip_damaged)
         try:
             await loading.run()
         except Uncertain:
@@ -73,17 +73,12 @@ async def restore(
             raise
         if manifest.files is not None:
             await forget(store)
-    warnings = _changed_secrets(settings, manifest) + _forgotten_erasures(settings, manifest)
+    warnings = [
+        *fitting.warnings,
+        *_changed_secrets(settings, manifest),
+        *_forgotten_erasures(settings, manifest),
+    ]
     return Restored(manifest, loading.lost, loading.done, warnings)
-
-
-def _refuse_unknown(settings: Settings, manifest: Manifest) -> None:
-    if not knows(settings, manifest.revision):
-        raise BackupRefused(
-            f"The backup was taken by another version of the program ({manifest.program}, migration"
-            f" {manifest.revision}), which this one doesn't know. Restore it with that version or a newer one."
-            " Nothing was changed."
-        )
 
 
 async def _check_store(store: ObjectFiles, manifest: Manifest) -> None:

@@ -24,6 +24,7 @@ from bootstrap.backup.tables import (
     sequences_of,
     tables_of,
 )
+from bootstrap.migrations.lineage import REVISION, Lineage, Standing, lineage_in, our_history, sentence_about
 from bootstrap.settings import Settings
 from domains.files.gateway.store import ObjectFiles
 from domains.files.public import ERASING
@@ -143,10 +144,11 @@ async def _save(settings: Settings, archive: Archive, store: ObjectFiles, *, wit
 
 
 async def _save_database(connection: Any, settings: Settings, archive: Archive) -> Manifest:
-    revision = await connection.fetchval("SELECT version_num FROM alembic_version")
+    revision, lineage = await _lineage(connection)
     return Manifest(
         program=version("tulou"),
         revision=revision,
+        lineage=lineage,
         postgres=await connection.fetchval("SELECT current_setting('server_version_num')::int / 10000"),
         taken_at=datetime.now(UTC),
         tables=[await _save_table(connection, archive, table) for table in await tables_of(connection)],
@@ -154,6 +156,21 @@ async def _save_database(connection: Any, settings: Settings, archive: Archive) 
         files=None,
         secrets=fingerprints(settings),
     )
+
+
+async def _lineage(connection: Any) -> tuple[str, Lineage | None]:
+    """Return the database's last migration, and which versions fit its schema."""
+    try:
+        found = await connection.fetchrow(REVISION)
+    except asyncpg.UndefinedTableError as error:
+        raise BackupRefused("The database was never migrated: there is nothing to back up.") from error
+    revision, comment = found or (None, None)
+    history = our_history()
+    standing = history.standing(revision, comment)
+    if revision is None or standing is Standing.TOO_NEW:
+        raise BackupRefused(sentence_about(standing, revision, comment))
+    known = revision in history.revisions
+    return revision, history.lineage(revision) if known else lineage_in(comment, revision)
 
 
 async def _save_table(connection: Any, archive: Archive, table: SqlTable) -> TablePart:

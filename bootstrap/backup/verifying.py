@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from alembic.script import ScriptDirectory
-
 from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.manifest import Manifest, TablePart
 from bootstrap.backup.objects import LISTING, BackedUpObjects
 from bootstrap.container import TulouContainer  # loads every domain's tables
-from bootstrap.migrate import FOLDER
+from bootstrap.migrations.lineage import our_history
 from bootstrap.settings import Settings
 from shared.models import metadata
 
@@ -73,7 +71,7 @@ async def _verify_table(archive: Archive, part: TablePart, damage: Damage, *, sk
 
 def _verify_names(manifest: Manifest) -> None:
     """Compare tables and columns with those of the program, if the backup is of its own migration."""
-    if manifest.revision != ScriptDirectory(str(FOLDER)).get_current_head():
+    if manifest.revision != our_history().head:
         return
     ours = {
         name: {column.name for column in table.columns if column.computed is None}

@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 
 import asyncpg
-from alembic.script import ScriptDirectory
 from sqlalchemy import ARRAY, Text, any_, bindparam, func, literal_column, select
 from sqlalchemy import table as sql_table
 
@@ -11,8 +10,8 @@ from bootstrap.container import TulouContainer, domains_of
 from bootstrap.doctor.ailment import Ailment, Risk
 from bootstrap.doctor.places import Place, place_of
 from bootstrap.doctor.refusals import database_in, refused, role_in
-from bootstrap.migrate import FOLDER
 from bootstrap.migrations.grants import NEEDED, WITHHELD
+from bootstrap.migrations.lineage import REVISION, Standing, lineage_in, our_history, sentence_about
 from bootstrap.settings import Settings
 from shared.schemas import Row
 from shared.statements import Statement
@@ -30,10 +29,6 @@ class _Server(Row):
     may_create: bool
     is_replica: bool
     is_read_only: bool
-
-
-class _Revision(Row):
-    version_num: str
 
 
 class _Index(Row):
@@ -63,10 +58,6 @@ _SERVER = Statement(
         literal_column("current_setting('transaction_read_only') = 'on'").label("is_read_only"),
     ),
     _Server,
-)
-REVISION = Statement(
-    select(literal_column("version_num").label("version_num")).select_from(sql_table("alembic_version")),
-    _Revision,
 )
 _schema = "relnamespace::regnamespace::text"
 _RIGHTS = Statement(
@@ -171,25 +162,28 @@ async def rights(container: TulouContainer) -> str:
 
 
 async def migrations(container: TulouContainer) -> str:
-    """Check that the database has the migrations of this version."""
-    script = ScriptDirectory(str(FOLDER))
-    head = script.get_current_head()
-    current = await container.database().fetch_one(REVISION)
-    name = database_in(_url_of(container.settings()))
-    if current is None:
+    """Check that this version works with the database's schema."""
+    history, name = our_history(), database_in(_url_of(container.settings()))
+    found = await container.database().ask(REVISION)
+    if found is None:
         raise Ailment(f"Database {name} has no migration yet.", "Run `tulou migrate`.")
-    if current.version_num == head:
-        return f"up to date ({head})"
-    known = [step.revision for step in script.walk_revisions()]
-    if current.version_num not in known:
+    revision, comment = found
+    standing = history.standing(revision, comment)
+    if standing is Standing.CURRENT:
+        return f"up to date ({revision})"
+    if standing is Standing.NEWER:
+        return sentence_about(standing, revision, comment)
+    if standing is Standing.TOO_NEW:
+        lineage = lineage_in(comment, revision)
+        fitting = f", and only versions since migration {lineage.fits_since} fit it" if lineage else ""
         raise Ailment(
-            f"Database {name} was migrated to {current.version_num}, which this version does not know; its newest"
-            f" migration is {head}.",
-            "Start the newer version that migrated it; to stay with this one, restore a backup that it made.",
+            f"Database {name} was migrated to {revision}, which this version does not know; its newest"
+            f" migration is {history.head}{fitting}.",
+            "Start the newer version that migrated it; to stay with this one, restore a backup of before.",
         )
-    missing = known.index(current.version_num)
+    missing = len(history.revisions) - history.revisions.index(revision) - 1
     raise Ailment(
-        f"Database {name} is at {current.version_num} and lacks {missing} migration(s) up to {head}.",
+        f"Database {name} is at {revision} and lacks {missing} migration(s) up to {history.head}.",
         "Run `tulou migrate`.",
     )
 

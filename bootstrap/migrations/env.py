@@ -9,13 +9,13 @@ from contextlib import nullcontext
 from typing import Any
 
 from alembic import context
-from alembic.migration import MigrationContext
 from alembic.operations.ops import ExecuteSQLOp
 from sqlalchemy import Connection, String, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
 
-from bootstrap.migrate import LOOK_AGAIN, ONE_AT_A_TIME, AnotherRunner
+from bootstrap.migrate import LOOK_AGAIN, ONE_AT_A_TIME, AnotherRunner, MigratedByNewer
+from bootstrap.migrations.commenting import after_each_step, history_of, revision_and_comment, write_comment
 from bootstrap.migrations.grants import grant_to_application
 from bootstrap.migrations.rendering import written
 
@@ -68,17 +68,20 @@ def _wait_for_other_runners(connection: Connection) -> None:
 
 def _migrate(connection: Connection) -> None:
     if "asking" in options:
-        found = MigrationContext.configure(connection).get_current_revision()
-        options["asking"] += [found] if found else []
+        options["asking"].append(revision_and_comment(connection))
         return
     connection.execute(
         text("SELECT set_config('lock_timeout', :time, false)"), {"time": options["lock_timeout"]}
     )
     _wait_for_other_runners(connection)
+    revision, comment = revision_and_comment(connection)
+    connection.commit()
+    if revision is not None and revision not in history_of(context.script).revisions:
+        raise MigratedByNewer(revision, comment)
     _configure(connection, whole=False)
     with context.begin_transaction():
         context.run_migrations()
-    _grant(connection)
+    _end(connection)
     connection.commit()
 
 
@@ -88,7 +91,7 @@ def _migrate_inside(connection: Connection) -> None:
     # What asks for statements of their own gets statements of this transaction.
     context.get_context().autocommit_block = nullcontext  # type: ignore[assignment,method-assign]
     context.run_migrations()
-    _grant(connection)
+    _end(connection)
 
 
 def _configure(connection: Connection, *, whole: bool) -> None:
@@ -105,10 +108,12 @@ def _configure(connection: Connection, *, whole: bool) -> None:
         compare_server_default=False,
         until=options["until"],
         whole=whole,
+        on_version_apply=after_each_step(history_of(context.script)),
     )
 
 
-def _grant(connection: Connection) -> None:
+def _end(connection: Connection) -> None:
+    write_comment(connection, history_of(context.script))
     if options.get("grants", True):
         grant_to_application(connection, options.get("application_role"))
 

@@ -7,6 +7,9 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+% if context.get("breaks_older"):
+fits_since = ${repr(up_revision)}
+% endif
 
 
 def upgrade() -> None:

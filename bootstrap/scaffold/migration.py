@@ -37,13 +37,14 @@ def drop(domain: str) -> Path:
         f"{domain}: no more",
         f"{DROP_HINT}\n{_execution(_let_through(f'DROP SCHEMA {domain} CASCADE'))}",
         _creation(domain),
+        breaks_older=True,
     )
 
 
 def rename(old: str, new: str, old_thing: str, new_thing: str) -> Path:
     """Write the migration that renames schema, table, indexes and what jobs say of them; things are singulars."""
     there, back = _renaming(old, new, old_thing, new_thing), _renaming(new, old, new_thing, old_thing)
-    return _write(f"{new}: was {old}", f"{RENAME_HINT}\n{there}", back)
+    return _write(f"{new}: was {old}", f"{RENAME_HINT}\n{there}", back, breaks_older=True)
 
 
 def renaming_of_jobs(old: str, new: str, old_thing: str, new_thing: str) -> list[str]:
@@ -122,7 +123,7 @@ def _code(made: list[operations.MigrateOperation]) -> str:
     return textwrap.dedent("\n".join(line for line in code.splitlines() if "# ###" not in line))
 
 
-def _write(message: str, upgrades: str, downgrades: str) -> Path:
+def _write(message: str, upgrades: str, downgrades: str, *, breaks_older: bool = False) -> Path:
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.set_main_option("file_template", FILE_NAMES)
@@ -136,6 +137,7 @@ def _write(message: str, upgrades: str, downgrades: str) -> Path:
         else "",
         upgrades=upgrades.replace("\n", "\n    "),
         downgrades=downgrades.replace("\n", "\n    "),
+        breaks_older=breaks_older,
     )
     if script is None:
         raise RuntimeError(message)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ from tests.people import some_email
 OURS = ("TULOU_", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
 
 
-def run(servers, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    servers, *arguments: str, folder: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return subprocess.run(
         [sys.executable, "-m", "bootstrap.cli", *arguments],
@@ -21,6 +24,7 @@ def run(servers, *arguments: str, **environment: str) -> subprocess.CompletedPro
         text=True,
         timeout=60,
         check=False,
+        cwd=folder,
     )
 
 

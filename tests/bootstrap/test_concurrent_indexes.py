@@ -11,7 +11,7 @@ import pytest
 from alembic import command
 from alembic.script import Script, ScriptDirectory
 
-from bootstrap.migrate import FOLDER, _config, migrate, pending
+from bootstrap.migrate import FOLDER, _config, look, migrate
 from bootstrap.settings import Settings, SettingsError
 from tests.installations import database_at, settings_of_its_own
 
@@ -81,7 +81,7 @@ async def until(owner: asyncpg.Connection, question: str) -> int:
 
 async def assert_all_is_there(settings: Settings, owner: asyncpg.Connection) -> None:
     assert [row[0] for row in await owner.fetch(INVALID)] == []
-    assert await asyncio.to_thread(pending, settings) == []
+    assert (await asyncio.to_thread(look, settings)).missing == []
 
 
 async def test_an_index_waits_for_an_old_snapshot(before: Settings, owner: asyncpg.Connection) -> None:

@@ -9,8 +9,9 @@ from pydantic import SecretStr
 from bootstrap.api import create_api
 from bootstrap.compose import compose
 from bootstrap.container import domains_of
-from bootstrap.health import Readiness
+from bootstrap.health import Readiness, State
 from bootstrap.settings import Settings
+from shared.errors import Outage
 
 NOWHERE = "127.0.0.1:9"
 
@@ -104,10 +105,10 @@ async def test_without_the_folder_of_the_store_nothing_can_be_served(settings: S
 async def test_any_number_of_probes_asks_once(settings: Settings, app, monkeypatch) -> None:
     asked = []
 
-    async def count(_request: object) -> bool:
+    async def count(_request: object) -> State:
         asked.append(1)
         await asyncio.sleep(0)
-        return True
+        return State.OK
 
     monkeypatch.setattr("bootstrap.health.VITAL", {"database": count})
     monkeypatch.setattr("bootstrap.health.USEFUL", {})
@@ -118,3 +119,7 @@ async def test_any_number_of_probes_asks_once(settings: Settings, app, monkeypat
     monkeypatch.setattr(readiness, "_fresh_until", 0)
     await readiness.checks(None)
     assert len(asked) == 2
+
+
+def test_readiness_has_a_name_for_each_outage() -> None:
+    assert {*State} == {State.OK, *map(State, Outage)}

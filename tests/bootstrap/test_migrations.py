@@ -17,7 +17,7 @@ from alembic.operations import Operations
 from alembic.script import Script, ScriptDirectory
 
 from bootstrap.container import domains_of
-from bootstrap.migrate import FOLDER, ONE_AT_A_TIME, _config, migrate, pending
+from bootstrap.migrate import FOLDER, ONE_AT_A_TIME, _config, look, migrate
 from bootstrap.migrations.indexes import create_index_concurrently, drop_index_concurrently
 from bootstrap.settings import SettingsError
 from shared.models import metadata
@@ -203,7 +203,7 @@ async def test_what_is_missing_can_be_asked(empty, programs) -> None:
     assert before.process.wait(30) == 1
     assert len([line for line in before.output.splitlines() if not line.startswith("{")]) == len(SCRIPTS)
     await asyncio.to_thread(migrate, empty)
-    assert await asyncio.to_thread(pending, empty) == []
+    assert (await asyncio.to_thread(look, empty)).missing == []
     after = programs("migrate", "--check", **urls)
     assert after.process.wait(30) == 0
     assert "up to date" in after.output

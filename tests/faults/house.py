@@ -70,22 +70,22 @@ class System:
         await worker.until_it_says("ready.")
         return worker
 
-    def new_worker(self, *queues: str, **environment: str) -> Child:
+    def new_worker(self, *queues: str, folder: Path | None = None, **environment: str) -> Child:
         """Start one more worker."""
         names = queues or ("default",)
-        worker = self._new("worker", *names, **environment)
+        worker = self._new("worker", *names, folder=folder, **environment)
         self.workers.append(worker)
         return worker
 
-    def new_relay(self, **environment: str) -> Child:
+    def new_relay(self, *, folder: Path | None = None, **environment: str) -> Child:
         """Start one more relay."""
-        relay = self._new("relay", **environment)
+        relay = self._new("relay", folder=folder, **environment)
         self.relays.append(relay)
         return relay
 
-    def new_api(self, *, inside: Sequence[str] = (), **environment: str) -> Child:
-        """Start the API, `inside` a command that becomes it."""
-        self.api = self._new("serve", inside=inside, **environment)
+    def new_api(self, *, inside: Sequence[str] = (), folder: Path | None = None, **environment: str) -> Child:
+        """Start the API, `inside` a command that becomes it; `folder` is the checkout of another version."""
+        self.api = self._new("serve", inside=inside, folder=folder, **environment)
         return self.api
 
     async def until_ready(self) -> None:
@@ -116,7 +116,9 @@ class System:
         for child in self.children:
             child.kill()
 
-    def _new(self, *arguments: str, inside: Sequence[str] = (), **environment: str) -> Child:
+    def _new(
+        self, *arguments: str, inside: Sequence[str] = (), folder: Path | None = None, **environment: str
+    ) -> Child:
         number = self.house.number()
         name = f"{number:03d}-{arguments[0]}"
         child = Child(
@@ -125,6 +127,7 @@ class System:
             self.environment | environment,
             self.house.folder / f"{name}.log",
             inside=[*self.inside, *inside],
+            folder=folder,
         )
         child.start()
         return child

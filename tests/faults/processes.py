@@ -28,8 +28,10 @@ class Child:
         log: Path,
         *,
         inside: Sequence[str] = (),
+        folder: Path | None = None,
     ) -> None:
-        """Run a module's arguments, `inside` a command that becomes it (unshare)."""
+        """Run a module's arguments, `inside` a command that becomes it (unshare), in the checkout at `folder`."""
+        self._folder = folder
         self.name = name
         self._arguments = [*inside, sys.executable, "-m", *arguments]
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
@@ -48,6 +50,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                cwd=self._folder,
                 # It never outlives this process, whatever ends it.
                 preexec_fn=_follow_parent(signal.SIGKILL),  # noqa: PLW1509  # one system call
             )

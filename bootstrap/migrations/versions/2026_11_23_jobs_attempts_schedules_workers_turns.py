@@ -8,6 +8,7 @@ revision = "00eb97d57251"
 down_revision = "c5c5092a20bd"
 branch_labels = None
 depends_on = None
+fits_since = "00eb97d57251"
 
 
 def upgrade() -> None:
