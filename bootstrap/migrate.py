@@ -18,8 +18,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
+from bootstrap.database_failures import FAILURES, failure_of_owner
 from bootstrap.migrations.lineage import Standing, our_history, sentence_about
 from bootstrap.settings import Settings, SettingsError
+from shared.outages import outage_of, sqlstate_of
 
 FOLDER = Path(__file__).parent / "migrations"
 FILE_NAMES = "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s_%%(rev)s"
@@ -92,17 +94,8 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
         return schema.sentence
     except CommandError as error:
         raise SettingsError(f"The database can't be migrated: {error}.") from error
-    except PendingRollbackError as error:
-        raise SettingsError(
-            "The database closed the connection of a migration. What was applied stays; run `tulou migrate` again."
-        ) from error
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) is None:
-            raise  # it didn't get as far as a statement
-        raise SettingsError(
-            f"Migrating failed: {error.orig}. The migrations before it stay. When the cause is mended, run `tulou"
-            " migrate` again: it begins with the one that failed, whose finished parts may stay or be done again."
-        ) from error
+    except (PendingRollbackError, *FAILURES) as error:
+        raise SettingsError(_why_it_failed(settings, error)) from error
     return None
 
 
@@ -134,9 +127,22 @@ def look(settings: Settings) -> Schema:
         command.current(config)
     except CommandError as error:
         raise SettingsError(f"The database can't be asked: {error}.") from error
-    except (OSError, DBAPIError) as error:
-        raise SettingsError(f"The database can't be asked: {error}") from error
+    except FAILURES as error:
+        raise SettingsError(failure_of_owner(settings, error)) from error
     return _schema(config, *found[0])
+
+
+def _why_it_failed(settings: Settings, error: Exception) -> str:
+    is_cut = isinstance(error, DBAPIError) and error.statement is not None and sqlstate_of(error) is None
+    if is_cut or isinstance(error, PendingRollbackError):
+        return "The database closed the connection of a migration. What was applied stays; run `tulou migrate` again."
+    if outage_of(error) is not None:
+        return failure_of_owner(settings, error)
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return (
+        f"Migrating failed: {said}. The migrations before it stay. When the cause is mended, run `tulou"
+        " migrate` again: it begins with the one that failed, whose finished parts may stay or be done again."
+    )
 
 
 def _schema(config: Config, revision: str | None, comment: str | None) -> Schema:
@@ -238,6 +244,7 @@ def _config(settings: Settings) -> Config:
     config.attributes["url"] = owner.get_secret_value().replace("postgresql://", "postgresql+asyncpg://", 1)
     roles = [unquote(urlsplit(url.get_secret_value()).username or "") for url in (application, owner)]
     config.attributes["until"] = time.monotonic() + settings.migration_patience
+    config.attributes["connect_timeout"] = settings.database_timeout
     config.attributes["lock_timeout"] = f"{settings.migration_lock_wait}s"
     config.attributes["application_role"] = roles[0] if roles[0] != roles[1] else None
     return config

@@ -119,7 +119,7 @@ def _end(connection: Connection) -> None:
 
 
 async def _run() -> None:
-    engine = create_async_engine(options["url"])
+    engine = create_async_engine(options["url"], connect_args={"timeout": options["connect_timeout"]})
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_migrate)
