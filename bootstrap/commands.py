@@ -11,11 +11,13 @@ from bootstrap.administration.acting import acting_operator
 from bootstrap.compose import compose, start, stop
 from bootstrap.configuration import UnusableSettings
 from bootstrap.container import TulouContainer
+from bootstrap.doctor.database import explained
 from bootstrap.doctor.examination import examine, print_findings, settings_findings
 from bootstrap.needs import needs_of
-from bootstrap.settings import Settings
+from bootstrap.settings import Settings, SettingsError
 from bootstrap.terminal import command_settings, run
 from domains.auth.service.accounts import AccountService
+from shared.errors import DatabaseBusy, DatabaseUnavailable
 from shared.wiring import provided_by
 
 HIDDEN = "********"
@@ -65,13 +67,22 @@ def composed(
     *,
     role: Literal["relay", "command"] = "command",
 ) -> T:
-    """Compose the program, let the action work with it, and close everything."""
+    """Compose the program, let the action work with it, and close everything.
+
+    Raises:
+        SettingsError: the database can't be used; it says where it is, why, and what mends it.
+    """
 
     async def work() -> T:
         container = compose(settings, role)
         await start(container)
         try:
             return await action(container)
+        except DatabaseBusy:
+            raise
+        except DatabaseUnavailable as error:
+            ailment = await explained(settings, error)
+            raise SettingsError(f"{ailment} {ailment.cure}") from error
         finally:
             await stop(container)
 

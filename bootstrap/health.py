@@ -155,7 +155,7 @@ def wrong_with(checks: dict[str, State]) -> set[str]:
     responses={503: {"model": Ready, "description": "PostgreSQL or the file store can't be worked with."}},
 )
 async def ready(request: Request, response: Response) -> Ready:
-    """Ask each dependency. 503 when PostgreSQL or the file store can't be worked with, or this process is about to stop.
+    """Ask each dependency. 503 when PostgreSQL or the file store can't be worked with, or the process is about to stop.
 
     PostgreSQL is ready when it has a schema that this version works with (`not_migrated` or `too_new` otherwise), takes
     writes (`read_only`), and gives this process its rights (`no_rights`) and a connection (`refused`, `no_database`,

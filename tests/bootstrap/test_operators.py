@@ -277,7 +277,8 @@ async def test_a_mistyped_command_is_explained(arguments: tuple[str, ...], comma
 def test_without_a_database_the_commands_say_so(servers, settings) -> None:
     result = run(servers, "jobs", "stats", DATABASE_URL="postgresql://nobody:x@127.0.0.1:9/x")
     assert result.returncode == 1
-    assert "database can't be reached" in result.stderr
+    assert "PostgreSQL at 127.0.0.1:9: nothing listens there" in result.stderr
+    assert "Start PostgreSQL" in result.stderr
     assert "Traceback" not in result.stderr
 
 
