@@ -115,13 +115,14 @@ async def test_a_backup_of_the_newer_schema_can_be_restored_by_both_versions(
     saved = command("backup", place)
     assert saved.returncode == 0, saved.stderr
 
-    restored = command("restore", place, "--replace", folder=newer)
+    replace = ("--replace", "--confirm", urls["DATABASE_URL"].rpartition("/")[2])
+    restored = command("restore", place, *replace, folder=newer)
     assert restored.returncode == 0, restored.stderr
     rows = await ask(urls, "SELECT email, nickname FROM users.users ORDER BY 1")
     assert [tuple(row) for row in rows] == [(email, "tab\there") for email in emails]
     assert len(await ask(urls, "SELECT FROM users.pets")) == 1
 
-    restored = command("restore", place, "--replace")
+    restored = command("restore", place, *replace)
     assert restored.returncode == 0, restored.stderr
     assert "users.pets, users.users.nickname" in restored.stderr
     (row,) = await ask(urls, "SELECT version_num FROM alembic_version")
