@@ -4,6 +4,8 @@ import asyncio
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,6 +14,7 @@ from structlog.testing import capture_logs
 import bootstrap
 import domains
 import shared
+from bootstrap import relay
 from shared import background
 from shared.background import LOOPS, BackgroundLoop, Run, reason_of, standing_still
 from shared.errors import DatabaseUnavailable
@@ -178,3 +181,25 @@ def test_a_reason_names_the_cause_and_no_parameters() -> None:
         "duplicate key"
     )
     assert reason_of(TimeoutError()) == "TimeoutError"
+
+
+async def test_a_relay_gives_no_sign_of_life_while_a_loop_of_it_stands_still(
+    loop, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(background, "OVERTIME", 0.0)
+    monkeypatch.setattr(relay, "ANNOUNCE_PAUSE", 0.02)
+    settings: Any = SimpleNamespace(pulse_file=tmp_path / "pulse")
+    run, stop = loop.begin(), asyncio.Event()
+    await asyncio.sleep(0.3)
+    with capture_logs() as logs:
+        beating = asyncio.create_task(relay._beat(settings, stop))
+        await asyncio.sleep(0.2)
+        assert not settings.pulse_file.exists()
+        assert logs[0]["event"] == "background_loops_stand_still"
+        assert logs[0]["loops"] == ["tests.loop"]
+        run.end()
+        async with asyncio.timeout(20):
+            while not settings.pulse_file.exists():
+                await asyncio.sleep(0.02)
+    stop.set()
+    await beating

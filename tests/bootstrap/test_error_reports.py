@@ -103,6 +103,20 @@ async def test_a_job_that_is_given_up_arrives_with_its_kind(
     assert SECRET not in json.dumps(event)
 
 
+async def test_a_mistake_in_a_job_is_reported_at_its_first_attempt(
+    client, user, post, work_off, monkeypatch
+) -> None:
+    await work_off()
+    monkeypatch.setattr(DeliveryService, "deliver", _surprise)
+    headers = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+    await client.post("/v1/auth/password/forgot", json={"email": user.email}, headers=headers)
+    await work_off()
+    (event,) = post.events
+    assert event["logentry"]["formatted"] == "job_retries"
+    assert (event["tags"]["kind"], event["tags"]["trace_id"]) == ("emails.deliver", "1" * 32)
+    assert event["exception"]["values"][-1]["type"] == "Surprise"
+
+
 async def test_what_is_foreseen_is_no_report(client, user, post) -> None:
     await client.get("/v1/files/0199e0d6-0000-7000-8000-000000000000", headers=user.headers)
     await client.post(

@@ -1,6 +1,8 @@
 """Traces: from a request over the database and the job to the mail, in one piece."""
 
 import asyncio
+import json
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +14,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from redis import Redis
+from structlog.testing import capture_logs
 
 from bootstrap.observation.telemetry import recorded
 from domains.jobs.gateway.hints import KEY_PREFIX
 from domains.jobs.schemas import HintRow
+from shared.logging import ACCESS
+from shared.trace import add_trace
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CLIENT = "b7ad6b7169203331"
@@ -75,6 +80,39 @@ async def test_one_trace_leads_from_the_request_to_the_mail(client, user, work_o
     assert any("jobs.jobs" in str(span.attributes) for span in inserted)
     above = {tuple(ancestors(spans, span)[-1:]) for span in inserted}
     assert above == {("POST /v1/auth/password/forgot",)}
+
+
+async def test_lines_of_requests_and_jobs_name_the_trace(
+    client, app, user, work_off, only_here, spans
+) -> None:
+    await work_off()
+    log = logging.getLogger(ACCESS)
+    kept = Lines()
+    log.addHandler(kept)
+    try:
+        with capture_logs([add_trace]) as told:
+            await client.post("/v1/auth/password/forgot", json={"email": user.email})
+            await work_off()
+        app.state.journal.settle()
+    finally:
+        log.removeHandler(kept)
+    trace = trace_id(named(spans, "POST /v1/auth/password/forgot"))
+    assert trace in {
+        line.get("trace_id") for line in kept.lines if line["route"] == "/v1/auth/password/forgot"
+    }
+    sent = [line for line in told if line["event"] == "mail_sent"]
+    assert [line["trace_id"] for line in sent] == [trace]
+
+
+class Lines(logging.Handler):
+    """Keeps the lines about requests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, object]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines += [json.loads(line) for line in record.getMessage().splitlines()]
 
 
 async def test_the_hint_after_a_commit_belongs_to_the_request(client, user, settings, spans) -> None:

@@ -48,8 +48,10 @@ async def test_a_request_is_found_in_its_jobs_its_mail_and_their_log_lines(
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     runs = [line for line in lines if line["event"] == "job_run" and line.get("request_id") == request_id]
     assert {line["kind"] for line in runs} == {job["kind"] for job in jobs}
+    of_request = [line for line in lines if line.get("request_id") == request_id]
+    assert {line.get("trace_id") for line in of_request} == {TRACEPARENT.split("-")[1]}
 
 
 async def test_a_line_outside_of_a_request_names_none(log: io.StringIO) -> None:
     logging.getLogger("somewhere").warning("nothing in particular")
-    assert "request_id" not in json.loads(log.getvalue())
+    assert not {"request_id", "trace_id"} & json.loads(log.getvalue()).keys()

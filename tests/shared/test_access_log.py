@@ -57,6 +57,22 @@ def framed(app, journal: Journal) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 
+@pytest.mark.parametrize(
+    ("given", "trace_id"),
+    [
+        (f"00-{'a' * 32}-{'b' * 16}-01", "a" * 32),
+        (f"00-{'0' * 32}-{'b' * 16}-01", None),  # invalid: W3C Trace Context, 3.2.2.3
+        ("00-short-01", None),
+        (None, None),
+    ],
+)
+async def test_a_line_names_the_trace_that_the_client_gave(client, lines, given, trace_id) -> None:
+    await client.get("/v1/files", headers={} if given is None else {"traceparent": given})
+    (line,) = lines()
+    assert line.get("trace_id") == trace_id
+    assert ("trace_id" in line) == (trace_id is not None)
+
+
 async def test_a_request_is_one_line(client, user, lines) -> None:
     answer = await client.get("/v1/jobs?kind=never.logged", headers=user.headers)
     (line,) = lines()

@@ -58,6 +58,8 @@ async def obey(ask: Ask, context: JobContext) -> None:
         raise Snooze(timedelta(0), "the mail server is away")
     elif ask.do == "give up":
         raise PermanentError("nothing to be done")
+    elif ask.do == "find nobody":
+        raise ConnectionRefusedError
     elif ask.do == "meet a fact":
         raise Unfit
     elif ask.do == "cancel itself":
