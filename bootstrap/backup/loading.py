@@ -6,7 +6,9 @@ However the transaction ends before, PostgreSQL undoes it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +21,7 @@ from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused, Uncertain
 from bootstrap.backup.fitting import Fitting, rows_of
 from bootstrap.backup.leftovers import note
-from bootstrap.backup.manifest import ListedObject, TablePart
+from bootstrap.backup.manifest import FilesPart, ListedObject, TablePart
 from bootstrap.backup.objects import BackedUpObjects, OtherBytes, at_once, named_objects, objects_in
 from bootstrap.backup.tables import SqlTable, load, quoted, referring_to, schemas_of, tables_of
 from bootstrap.backup.verifying import Verified
@@ -27,6 +29,7 @@ from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, offers
 from bootstrap.migrate import migrate_inside
 from bootstrap.settings import Settings
+from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
 from shared.errors import DatabaseUnavailable
 from shared.transactions import require_transaction
@@ -71,6 +74,7 @@ class Loading:
             BackupRefused: it can't be restored, and nothing was changed but that objects were added.
             Uncertain: the connection was lost while it committed.
         """
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # a step that may be undone is no news
         container = compose(_as_owner(self.settings))
         await start(container)
         is_loaded = False
@@ -151,7 +155,12 @@ class Loading:
         files = self.verified.manifest.files
         if files is None:
             return
-        await note(self.store, self._keys_to_add(driver))
+        with _store_named(self.store):
+            await note(self.store, self._keys_to_add(driver))
+            await self._copy_objects(driver, files)
+        self.say(f"Added the objects of {files.count} files and renditions.")
+
+    async def _copy_objects(self, driver: Any, files: FilesPart) -> None:
         objects = BackedUpObjects(self.archive, files)
 
         async def add(listed: ListedObject) -> None:
@@ -165,7 +174,6 @@ class Loading:
                 self.lost.objects.append(listed.storage_key)
 
         await at_once(self._objects(driver), add)
-        self.say(f"Added the objects of {files.count} files and renditions.")
 
     async def _keys_to_add(self, driver: Any) -> AsyncIterator[str]:
         async for listed in self._objects(driver):
@@ -183,6 +191,17 @@ class Loading:
         async for listed in source:
             if listed.storage_key not in absent:
                 yield listed
+
+
+@contextmanager
+def _store_named(store: ObjectFiles) -> Iterator[None]:
+    """Say of the store which it is, and why it could not be written to."""
+    try:
+        yield
+    except (StoreFull, StoreUnavailable) as error:
+        where = store.folder or "TULOU_FILES_STORE_URL"
+        reason = "has no space left" if isinstance(error, StoreFull) else "can't be read or written to"
+        raise BackupRefused(f"The store of files ({where}) {reason}. Nothing was changed.") from error
 
 
 async def _put_aside(driver: Any) -> list[str]:
