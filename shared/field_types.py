@@ -15,6 +15,7 @@ from pydantic import (
     Strict,
     TypeAdapter,
 )
+from pydantic_core import PydanticKnownError
 
 from shared.mail_addresses import MAX_ADDRESS, read_address
 from shared.schemas import UtcDatetime
@@ -70,6 +71,16 @@ def _digits(value: Any) -> Any:
         message = "must be a whole number"
         raise ValueError(message)
     return value
+
+
+def _integral(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+INTEGRAL = BeforeValidator(_integral)
+"""Behind `Annotated[int, Field(ge=..., le=...)]`: takes all that JSON Schema calls an integer, also `42.0`; no text."""
 
 
 def at_least(least: int | str) -> AfterValidator:

@@ -71,7 +71,7 @@ def set_limits(
     person: Person,
     *,
     max_bytes: Annotated[
-        int | None, typer.Option("--bytes", min=0, max=1 << 60, help="Bytes that they may keep.")
+        int | None, typer.Option("--bytes", min=0, max=2**53 - 1, help="Bytes that they may keep.")
     ] = None,
     max_files: Annotated[
         int | None, typer.Option("--files", min=0, max=1 << 40, help="Files that they may keep.")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domains.auth.models import AccountStatus, Role
 from domains.users.public import EmailText, NameText
+from shared.field_types import INTEGRAL
 from shared.identity import SCOPES
 from shared.languages import LanguageTag
 from shared.schemas import RequestBody, ResponseBody, RevisedBody, Row, UtcDatetime
@@ -320,31 +321,22 @@ class AccountChange(RequestBody):
 
 
 _MaxBytes = Annotated[
-    int | None,
+    Annotated[int, Field(ge=0, le=2**53 - 1), INTEGRAL] | None,
     Field(
-        ge=0,
-        le=1 << 60,
         description="Bytes that the person may keep, the trash included; null: the setting's.",
         examples=[50_000_000_000],
     ),
 ]
 _MaxFiles = Annotated[
-    int | None,
+    Annotated[int, Field(ge=0, le=1 << 40), INTEGRAL] | None,
     Field(
-        ge=0,
-        le=1 << 40,
         description="Files that the person may keep, the trash included; null: the setting's.",
         examples=[500_000],
     ),
 ]
 _MaxRequests = Annotated[
-    int | None,
-    Field(
-        ge=1,
-        le=1_000_000,
-        description="Requests that the person may send in a minute; null: the setting's.",
-        examples=[6000],
-    ),
+    Annotated[int, Field(ge=1, le=1_000_000), INTEGRAL] | None,
+    Field(description="Requests that the person may send in a minute; null: the setting's.", examples=[6000]),
 ]
 
 

@@ -16,10 +16,14 @@ def shown(type_: object, value: object) -> object:
     return adapter.dump_python(adapter.validate_python(value), mode="json")
 
 
+UP_TO_NINE = Annotated[int, Field(ge=1, le=9), field_types.INTEGRAL]
+
+
 @pytest.mark.parametrize(
     ("type_", "given", "expected"),
     [
         (field_types.WholeNumber, 42, 42),
+        (UP_TO_NINE, 9.0, 9),
         (field_types.WholeNumberInAddress, "42", 42),
         (field_types.ExactNumber, "12.5000", "12.5"),
         (field_types.ExactNumber, "1200", "1200"),
@@ -117,6 +121,10 @@ def test_no_type_fails_otherwise_than_by_refusing(type_, given):
         (field_types.WholeNumber, 2**53),
         (field_types.WholeNumber, -(2**53)),
         (field_types.WholeNumber, True),
+        (UP_TO_NINE, True),
+        (UP_TO_NINE, 8.5),
+        (UP_TO_NINE, "9"),
+        (UP_TO_NINE, 10),
         (field_types.WholeNumber, "42"),
         (field_types.WholeNumberInAddress, str(2**53)),
         (field_types.WholeNumberInAddress, "1_0"),
@@ -147,6 +155,7 @@ def test_a_number_is_narrowed_and_the_document_says_so():
     said = narrow.json_schema()
     assert (said["minimum"], said["maximum"]) == (1, 9)
     assert not said.keys() & {"ge", "le"}
+    assert TypeAdapter(UP_TO_NINE).json_schema() == {"type": "integer", "minimum": 1, "maximum": 9}
     price = TypeAdapter(Annotated[field_types.MoneyAmount, field_types.at_least(0)])
     assert price.validate_python("0") == 0
     assert price.json_schema()["type"] == "string"

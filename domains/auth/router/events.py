@@ -7,12 +7,12 @@ from fastapi import Depends, Query, Request, Response
 
 from domains.auth.schemas import EventFilter, SecurityEventBody
 from domains.auth.service.events import EventService
+from shared.field_types import Moment
 from shared.http.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
 from shared.http.routing import Router, problems
 from shared.http.streamed import Streamed, begun
 from shared.identity import Admin
 from shared.pagination import Page, PageRequest, link_next, page_request
-from shared.schemas import UtcDatetime
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/security-events", tags=["auth"])
@@ -39,11 +39,11 @@ async def _wanted(
         Query(max_length=64, description="Only events from this network address.", examples=["192.0.2.7"]),
     ] = None,
     since: Annotated[
-        UtcDatetime | None,
+        Moment | None,
         Query(description="Only events from this moment on.", examples=["2026-03-14T00:00:00Z"]),
     ] = None,
     until: Annotated[
-        UtcDatetime | None,
+        Moment | None,
         Query(description="Only events before this moment.", examples=["2026-03-15T00:00:00Z"]),
     ] = None,
 ) -> EventFilter:

@@ -43,7 +43,15 @@ async def test_limits_are_set_read_and_reset(client, admin, user):
 
 @pytest.mark.parametrize(
     "limits",
-    [{"max_bytes": -1}, {"max_files": 1.5}, {"max_requests": 0}, {"max_bytes": 1 << 61}, {"bytes": 1}],
+    [
+        {"max_bytes": -1},
+        {"max_files": 1.5},
+        {"max_requests": 0},
+        {"max_bytes": 1 << 53},
+        {"max_files": False},
+        {"max_requests": "9"},
+        {"bytes": 1},
+    ],
 )
 async def test_limits_that_can_not_be_are_refused(client, admin, user, limits):
     answer = await client.put(f"/v1/users/{user.id}/limits", json=limits, headers=admin.headers)
