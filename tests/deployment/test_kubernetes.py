@@ -230,7 +230,7 @@ def test_writable_folders_are_volumes(deployment: dict[str, Any]) -> None:
     mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
     assert {"/tmp", "/data"} <= set(mounted)  # noqa: S108  # in the container, not here
     assert set(mounted.values()) == {volume["name"] for volume in pod["volumes"]}
-    scratch = {v["name"]: v["value"] for v in container.get("env", [])}.get("TULOU_FILES_SCRATCH_FOLDER")
+    scratch = {v["name"]: v.get("value") for v in container.get("env", [])}.get("TULOU_FILES_SCRATCH_FOLDER")
     assert scratch is None or scratch in mounted
 
 
@@ -291,8 +291,10 @@ def test_pods_wait_for_the_schema_of_their_version(deployment: dict[str, Any]) -
     (waiting,) = pod_of(deployment)["initContainers"]
     assert waiting["command"] == ["sh", "-c", "until tulou migrate --check; do sleep 5; done"]
     container = container_of(deployment)
-    for same in ("image", "securityContext", "envFrom"):
+    for same in ("image", "securityContext"):
         assert waiting[same] == container[same]
+    assert waiting["envFrom"] == [{"configMapRef": {"name": "tulou-settings"}}]
+    assert [found["name"] for found in waiting["env"]] == ["DATABASE_URL"]
     assert "memory" in waiting["resources"]["limits"]
 
 
@@ -328,3 +330,28 @@ def test_requests_come_from_the_ingress_and_from_prometheus_alone() -> None:
     assert names["values"] == ["ingress-nginx", "monitoring"]
     (forbidding,) = [found for found in of_kind("NetworkPolicy") if found["metadata"]["name"] == "tulou"]
     assert forbidding["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
+STORE = {"TULOU_FILES_STORE_KEY_ID", "TULOU_FILES_STORE_SECRET"}
+KEYS = {"TULOU_SIGNING_KEYS", "TULOU_SIGNING_KEYS_ES256", "TULOU_TOKEN_KEYS", "TULOU_MAIL_KEYS"}
+SERVERS = {"DATABASE_URL", "REDIS_URL"}
+SECRETS_OF = {
+    "relay": {*SERVERS, "TULOU_SENTRY_DSN"},
+    "worker-default": {*SERVERS, "TULOU_TOKEN_KEYS", "TULOU_MAIL_KEYS", *STORE, "TULOU_SENTRY_DSN"},
+    "worker-mail": {*SERVERS, "TULOU_MAIL_KEYS", "SMTP_URL", "TULOU_SENTRY_DSN"},
+    "worker-files": {*SERVERS, *STORE, "TULOU_SENTRY_DSN"},
+    "migrate": {"DATABASE_URL", "TULOU_DATABASE_OWNER_URL"},
+    "backup": {*SERVERS, *KEYS, *STORE, "TULOU_DATABASE_OWNER_URL"},
+}
+"""An API gets all of `tulou-secrets`."""
+
+
+@each_workload
+def test_each_pod_gets_the_secrets_that_it_needs_and_no_others(workload: dict[str, Any]) -> None:
+    container, role = container_of(workload), workload["metadata"]["name"].removeprefix("tulou-")
+    whole = {"secretRef": {"name": "tulou-secrets"}} in container["envFrom"]
+    assert whole == (container["args"][0] == "serve")
+    if not whole:
+        named = [found for found in container["env"] if "secretKeyRef" in found.get("valueFrom", {})]
+        assert {found["name"] for found in named} == SECRETS_OF[role]
+        assert all(found["valueFrom"]["secretKeyRef"]["key"] == found["name"] for found in named)
