@@ -275,6 +275,7 @@ def restore_a_backup(compose: Compose) -> None:
 def freeze_the_relay(compose: Compose) -> None:
     """Freeze the relay: it must end by itself, be restarted, and say where it was."""
     (relay,) = compose.containers("relay")
+    wait_until(lambda: are_healthy(compose, "relay"), "the relay to be healthy")
     run(["docker", "kill", "--signal", "USR2", relay])
     wait_until(lambda: int(inspected(relay, "{{.RestartCount}}")) > 0, "the frozen relay to be restarted")
     wait_until(lambda: are_healthy(compose, "relay"), "the relay to be healthy again")
@@ -370,7 +371,7 @@ class Load:
             while not self._ended.is_set():
                 for _ in range(4):
                     self._ask(client, "GET", "/v1/users/me")
-                    self._ended.wait(0.1)
+                    self._ended.wait(0.3)
                 self._ask(
                     client, "POST", "/v1/files", files={"file": ("a.txt", secrets.token_hex(8).encode())}
                 )
