@@ -135,17 +135,19 @@ async def test_a_disk_that_fills_up_during_a_backup_is_named_and_emptied(own, tm
     ("size", "sentence"), [("20k", "Too little space for"), ("1m", "The store of files")]
 )
 async def test_a_store_that_has_no_room_is_named_and_nothing_is_changed(
-    own, tmp_path, size: str, sentence: str
+    own, settings, servers, tmp_path, size: str, sentence: str
 ) -> None:
     await add_objects(own, [f"{number:100}".encode() for number in range(400)])
     await save(own, str(tmp_path / "backup"), with_files=True)
+    other = await settings_of_its(settings, servers, tmp_path / "other")
+    await asyncio.to_thread(migrate, other)
     disk = tmp_path / "disk"
     done = await asyncio.to_thread(
         on_a_small_disk,
-        own,
+        other,
         disk,
         size,
-        *("restore", str(tmp_path / "backup"), "--replace", "--confirm", database_name(own)),
+        *("restore", str(tmp_path / "backup"), "--replace", "--confirm", database_name(other)),
         TULOU_FILES_STORE_URL=f"file://{disk}",
     )
     assert done.returncode == 1
@@ -153,7 +155,7 @@ async def test_a_store_that_has_no_room_is_named_and_nothing_is_changed(
     assert str(disk) in done.stderr
     assert done.stderr.endswith("Nothing was changed.\n")
     assert "object-" not in done.stdout
-    assert len(await rows_of(own, "SELECT FROM files.blobs")) == 400
+    assert await rows_of(other, "SELECT FROM files.blobs") == []
 
 
 @needs_a_disk
