@@ -28,7 +28,7 @@ from bootstrap.protocol.unread import UnreadAnswers
 from bootstrap.proxies import proxies_of
 from bootstrap.settings import Settings
 from bootstrap.watchdog import Watchdog
-from shared.background import BackgroundLoop, Run
+from shared.background import BackgroundLoop, Run, standing_still
 from shared.http.answer import Refusal
 from shared.http.cross_origin import CrossOrigin
 from shared.http.journal import REFUSED, Journal
@@ -76,7 +76,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         set_garbage_collection()
         self._freed = FreedMemory()
-        self._watchdog.follow(asyncio.get_running_loop())
+        self._watchdog.follow(asyncio.get_running_loop(), works=lambda: not standing_still())
 
     async def on_tick(self, counter: int) -> bool:
         """Look after what has to be done now and then; return whether to end."""

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.domains.jobs.conftest import Enqueue
-from tests.domains.jobs.seeing import look, run_once, run_sql
+from tests.domains.jobs.seeing import claim, look, run_once, run_sql
 
 
 @pytest.fixture
@@ -29,6 +29,37 @@ async def test_of_a_job_whose_handler_knows_its_end_nobody_is_told(enqueue: Enqu
         job_id = await enqueue(do)
         await run_once(runner, job_id)
         assert await told(job_id) == 0
+
+
+async def test_of_a_job_that_ends_as_its_handler_did_not_decide_its_domain_is_told(
+    enqueue: Enqueue, runner, composition, told
+) -> None:
+    last = "UPDATE jobs.jobs SET attempt = max_attempts - 1 WHERE id = :id"
+    unreadable = """UPDATE jobs.jobs SET payload = '{"number": "x"}' WHERE id = :id"""
+    unknown = "UPDATE jobs.jobs SET kind = 'tests.gone', created_at = now() - interval '9 d' WHERE id = :id"
+    for do, change in (("fail", last), ("find nobody", last), ("succeed", unreadable), ("succeed", unknown)):
+        job_id = await enqueue(do)
+        await run_sql(composition, change, id=job_id)
+        await run_once(runner, job_id)
+        assert ((await look(composition, job_id)).status, await told(job_id)) == ("failed", 1)
+
+    for do in ("fail", "snooze"):  # the wish comes while its attempt ends, and ends the next one
+        job_id = await enqueue(do)
+        claimed = await claim(runner, job_id)
+        await composition.jobs.canceller().cancel(job_id)
+        await runner.run(claimed)
+        assert ((await look(composition, job_id)).status, await told(job_id)) == ("cancelled", 1)
+
+
+async def test_of_the_end_of_a_job_that_was_to_hear_of_an_end_nobody_is_told(
+    enqueue: Enqueue, runner, composition, told
+) -> None:
+    job_id = await enqueue()
+    await run_sql(
+        composition, "UPDATE jobs.jobs SET kind = 'emails.settle', payload = '{}' WHERE id = :id", id=job_id
+    )
+    await run_once(runner, job_id)
+    assert ((await look(composition, job_id)).status, await told(job_id)) == ("failed", 0)
 
 
 async def test_of_a_job_that_ends_without_its_handler_its_domain_is_told(

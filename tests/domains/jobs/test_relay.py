@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -116,6 +117,18 @@ async def test_a_broker_that_is_down_costs_time_only(enqueue: Enqueue, compositi
     await asyncio.sleep(0.1)  # it pauses after a failure
     await relay.send_hints()
     assert job_id in sent.hints
+
+
+async def test_a_database_that_refuses_is_not_taken_for_a_broker_that_is_down(composition, app) -> None:
+    class Refusing:
+        async def take_hints(self, *_, **__) -> None:
+            raise asyncpg.InvalidPasswordError("password authentication failed")
+
+    relay = a_relay(composition, Sent())
+    relay._rows = Refusing()
+    with capture_logs() as logs, pytest.raises(asyncpg.InvalidPasswordError):
+        await relay.send_hints()
+    assert logs == []
 
 
 async def test_hints_that_wait_are_bounded(enqueue: Enqueue, composition) -> None:
