@@ -1,6 +1,7 @@
 """`tulou`: the one command of those who run Tulou and of those who build on it."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -233,8 +234,6 @@ def init_env(
     folder: Annotated[str, typer.Argument(help="Where docker-compose.yml is.")] = ".",
 ) -> None:
     """Write fresh secrets and settings for docker-compose.yml: secrets/, .env, tulou.env. Never over older ones."""
-    from pathlib import Path  # noqa: PLC0415  # as above
-
     from bootstrap.environment_files import FilesAreThere, write_environment_files  # noqa: PLC0415  # as above
 
     try:
@@ -245,14 +244,26 @@ def init_env(
 
 
 @app.command()
-def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write an archive (.tar.gz) for support too: versions, settings, findings, numbers; nothing secret or"
+            " personal.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write it over a file that is there.")] = False,
+) -> None:
     """Check everything that Tulou depends on; say how to mend what is wrong.
 
     Exit codes: 0 all is well, 1 something is wrong, 3 there are only warnings.
     """
     from bootstrap.commands import check_everything  # noqa: PLC0415  # as above
 
-    raise typer.Exit(check_everything(as_json=as_json))
+    raise typer.Exit(check_everything(as_json=as_json, bundle=bundle, force=force))
 
 
 @app.command()

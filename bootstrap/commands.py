@@ -1,6 +1,10 @@
 """What the commands do that talk to a composed program."""
 
+import os
+import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import SecretStr
@@ -11,11 +15,13 @@ from bootstrap.administration.acting import acting_operator
 from bootstrap.compose import compose, start, stop
 from bootstrap.configuration import UnusableSettings
 from bootstrap.container import TulouContainer
+from bootstrap.doctor.bundle import BundleRefused, collect, without_container, write
 from bootstrap.doctor.database import explained
-from bootstrap.doctor.examination import examine, print_findings, settings_findings
+from bootstrap.doctor.examination import Finding, examine, print_findings, settings_findings
 from bootstrap.needs import needs_of
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.terminal import command_settings, run
+from bootstrap.terminal import stop as end
 from domains.auth.service.accounts import AccountService
 from shared.errors import DatabaseBusy, DatabaseUnavailable
 from shared.wiring import provided_by
@@ -35,13 +41,33 @@ def create_admin(settings: Settings, *, email: str, password: str) -> str:
     return composed(settings, create)
 
 
-def check_everything(*, as_json: bool) -> int:
-    """Print how everything is that the program depends on, the settings first; return the exit code."""
+def check_everything(*, as_json: bool, bundle: Path | None = None, force: bool = False) -> int:
+    """Print how everything is that the program depends on, the settings first; return the exit code.
+
+    With `bundle` that becomes a file for support too, which with `force` may stand in place of another.
+    """
+    if bundle is not None and bundle.exists() and not force:
+        end(f"There is a file {bundle} already. Name another one, or use --force.")
     try:
         settings = command_settings(needs_of("relay"))  # it looks at what is there, in each container
     except UnusableSettings as error:
-        return print_findings(settings_findings(error), as_json=as_json)
-    return print_findings(composed(settings, examine, role="relay"), as_json=as_json)
+        findings = settings_findings(error)
+        files = without_container(findings, os.environ)
+    else:
+        findings, files = composed(settings, partial(_examined, bundled=bundle is not None), role="relay")
+    code = print_findings(findings, as_json=as_json)
+    if bundle is not None:
+        try:
+            write(bundle, files, force=force)
+        except BundleRefused as error:
+            end(str(error))
+        sys.stderr.write(f"Wrote {bundle}. Read it before you send it to anybody.\n")
+    return code
+
+
+async def _examined(container: TulouContainer, *, bundled: bool) -> tuple[list[Finding], dict[str, bytes]]:
+    findings = await examine(container)
+    return findings, await collect(container, findings, os.environ) if bundled else {}
 
 
 def print_settings(settings: Settings) -> None:
