@@ -21,6 +21,7 @@ from bootstrap.personal_rates import PersonalRates
 from bootstrap.proxies import believe_proxies
 from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
+from domains.modes.service import ModeService
 from shared.admissions import Admissions
 from shared.errors import AppError
 from shared.http import catalogue
@@ -40,6 +41,8 @@ from shared.http.security_headers import security_headers
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""RFC 9110, section 9.2.1. TRACE is not served."""
 _CLOSING = 2.0
 """Seconds that a process has, at its end, to take leave of everybody."""
 
@@ -133,7 +136,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     observation = ExitStack()
     try:
         observation.enter_context(observed(settings, "api"))
-        async with _exchange(app, settings):
+        async with _exchange(app, settings), container.modes.service().followed():
             yield
     finally:
         app.state.journal.settle()
@@ -213,7 +216,18 @@ def _rules(
         cost=_costs([route for route in routes if cost_of(route.endpoint) != 1]),
         has_head=_leads_to([route for route in routes if "HEAD" in (route.methods or ())]),
         identify=_account_of(container),
+        refuse=_refusing(container.modes.service()),
     )
+
+
+def _refusing(modes: ModeService) -> Callable[[Scope], None]:
+    """Return what refuses the requests that the mode does not take."""
+
+    def refuse(scope: Scope) -> None:
+        if not modes.is_normal:
+            modes.refuse(is_safe=scope["method"] in SAFE_METHODS)
+
+    return refuse
 
 
 def _names(settings: Settings) -> tuple[str, ...]:

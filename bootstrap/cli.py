@@ -10,6 +10,7 @@ from bootstrap import operators
 from bootstrap.administration import limits, mails, users
 from bootstrap.configuration import load_settings
 from bootstrap.garbage import loading
+from bootstrap.mode_commands import mode
 from bootstrap.needs import needs_of
 from bootstrap.release import release
 from bootstrap.scaffold import commands as scaffold
@@ -294,6 +295,7 @@ def domains(
 app.add_typer(operators.jobs, name="jobs")
 app.add_typer(limits.limits, name="limits")
 app.add_typer(mails.mails, name="mails")
+app.add_typer(mode, name="mode")
 app.add_typer(users.users, name="users")
 app.add_typer(scaffold.new, name="new")
 app.add_typer(scaffold.remove, name="remove")

@@ -22,6 +22,7 @@ from domains.emails.container import EmailsContainer
 from domains.files.container import FilesContainer
 from domains.idempotency.container import IdempotencyContainer
 from domains.jobs.container import JobsContainer
+from domains.modes.container import ModesContainer
 from domains.users.container import UsersContainer
 from shared.clock import Clock
 from shared.database import Database
@@ -119,6 +120,7 @@ class TulouContainer(DeclarativeContainer):
     standings = Callable(_standings, __self__)
     template_folders = Callable(_templates, __self__)
 
+    modes = Container(ModesContainer, settings=settings, database=database, clock=clock)
     idempotency = Container(
         IdempotencyContainer,
         settings=settings,

@@ -22,6 +22,7 @@ from domains.emails.settings import EmailsSettings
 from domains.files.settings import FilesSettings
 from domains.idempotency.settings import IdempotencySettings
 from domains.jobs.settings import JobsSettings
+from domains.modes.settings import ModesSettings
 from domains.users.settings import UsersSettings
 from shared.http.settings import HttpSettings
 
@@ -114,6 +115,7 @@ class Settings(
     HttpSettings,
     IdempotencySettings,
     JobsSettings,
+    ModesSettings,
     ObservationSettings,
     UsersSettings,
     BaseSettings,

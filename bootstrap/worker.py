@@ -96,10 +96,18 @@ class WorkerChild:
         self.runner.kinds = kinds_of(container)
         # A mail's job is waiting for the mail server, most of its time.
         self.runner.lanes = {"mail": container.settings().worker_mails}
+        self._modes = container.modes.service()
+        self.runner.is_paused = lambda: not self._modes.is_normal
 
     def drain(self, queue: str) -> int:
         """Run due jobs of a queue; return how many."""
-        return self._loop.run(self.runner.drain(queue))
+        return self._loop.run(self._drained(queue))
+
+    async def _drained(self, queue: str) -> int:
+        """Run due jobs, and look at the mode before and meanwhile: no job begins unless it is normal."""
+        await self._modes.look()
+        async with self._modes.followed():
+            return await self.runner.drain(queue)
 
     def stop(self) -> None:
         """Close what the child holds."""

@@ -26,8 +26,8 @@ versions.json    Tulou, Python packages
 machine.json     system, limits of the process and of its container
 settings.json    every setting; secrets, and what names a person, are hidden
 doctor.json      what `tulou doctor` found
-migrations.json, jobs.json, failures.json, workers.json, measures.json, tables.json, postgres.json, redis.json
-                 numbers and states; a part that could not be asked for says why
+migrations.json, mode.json, jobs.json, failures.json, workers.json, measures.json, tables.json, postgres.json,
+redis.json       numbers and states; a part that could not be asked for says why
 
 No row of a table and no line of a log is in it: no addresses, names, file names, tokens or contents. The hosts and
 ports of servers are in doctor.json.

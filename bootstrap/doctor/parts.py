@@ -232,8 +232,14 @@ async def _redis(container: TulouContainer) -> Any:
     return {name: info[name] for name in _REDIS_INFO if name in info}
 
 
+async def _mode(container: TulouContainer) -> Any:
+    stored = (await container.modes.service().stored()).model_dump(mode="json", exclude={"message"})
+    return {"setting": container.settings().mode, "stored": stored}
+
+
 PARTS: dict[str, Part] = {
     "migrations": _migrations,
+    "mode": _mode,
     "jobs": _jobs,
     "failures": _failures,
     "workers": _workers,

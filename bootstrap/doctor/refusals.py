@@ -52,7 +52,8 @@ _REFUSALS = {
     ),
     "25006": _Refusal(
         "is read-only",
-        "Put the host of the primary into {setting}, or end default_transaction_read_only.",
+        "Put the host of the primary into {setting}, or end default_transaction_read_only; until then set"
+        " TULOU_MODE=read-only.",
     ),
 }
 

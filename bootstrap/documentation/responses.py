@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from domains.modes.errors import ReadOnly, UnderMaintenance
 from shared.errors import CATALOGUE, AppError, DatabaseUnavailable, InternalError
 from shared.http.answer_headers import sends
 from shared.http.description import ANSWERS_400, ERRORS, add_problem
@@ -26,6 +27,7 @@ from shared.identity import (
 
 PROBES = "/health/"
 _NEEDS_DATABASE = "/v1/"
+_SAFE = frozenset({"get", "head", "options"})
 _PROBLEM = "application/problem+json"
 _DONE = {
     "200": "Here it is.",
@@ -56,8 +58,8 @@ def complete_responses(document: dict[str, Any], *, public_url: str) -> None:
     """Describe every response of every operation; an example of each error stands among the components."""
     used: set[str] = set()
     for path, operations in document["paths"].items():
-        for operation in operations.values():
-            for error in _errors_of_any(path, operation):
+        for method, operation in operations.items():
+            for error in _errors_of_any(path, method, operation):
                 add_problem(operation, error)
             if operation.pop(ANSWERS_400, False):
                 del operation["responses"]["422"]
@@ -77,11 +79,11 @@ def responses_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from operation["responses"].values()
 
 
-def _errors_of_any(path: str, operation: dict[str, Any]) -> Iterator[type[AppError]]:
+def _errors_of_any(path: str, method: str, operation: dict[str, Any]) -> Iterator[type[AppError]]:
     """Yield what an operation may answer because of what it is, whatever it does."""
     yield from (BadQuery, UnknownParameters, InternalError)
     if not path.startswith(PROBES):
-        yield TooOften
+        yield from (TooOften, UnderMaintenance, *(() if method in _SAFE else (ReadOnly,)))
     if path.startswith(_NEEDS_DATABASE):
         yield DatabaseUnavailable
     for scopes in (scopes for scheme in operation.get("security", []) for scopes in scheme.values()):

@@ -55,13 +55,17 @@ def _nobody(_token: str) -> None:
     return None
 
 
+def _open(_scope: Scope) -> None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """What the gate goes by.
 
     `max_body` in bytes; routes for which `streams` is true read their body by themselves. `identify` tells whose a
     bearer token is, as far as that costs no look into the database. `has_head` tells the routes that answer HEAD by
-    themselves; elsewhere it is GET without the body.
+    themselves; elsewhere it is GET without the body. `refuse` raises for requests that are not taken for the moment.
     """
 
     max_body: int
@@ -72,6 +76,7 @@ class Rules:
     cost: Callable[[Scope], int] = _one
     has_head: Callable[[Scope], bool] = _never
     identify: Callable[[str], Key | None] = _nobody
+    refuse: Callable[[Scope], None] = _open
 
 
 class Gate:
@@ -98,6 +103,8 @@ class Gate:
         # The house itself asks probes, often and by address: no limit and no name are theirs.
         if rules.limits is not None and not is_probe:
             answer.standing += rules.limits.take(self._caller(scope, fields), rules.cost(scope))
+        if not is_probe:
+            rules.refuse(scope)
         _check_address(scope)
 
     async def body(self, scope: Scope, fields: Fields, receive: Receive) -> Receive:

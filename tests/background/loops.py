@@ -26,8 +26,12 @@ from domains.jobs.schemas import LeaseRow
 from domains.jobs.service.relay import Relay
 from domains.jobs.service.watcher import JobWatcher
 from domains.jobs.settings import JobsSettings
+from domains.modes.schemas import ModeRow
+from domains.modes.service import ModeService
+from domains.modes.settings import ModesSettings
 from shared.admissions import Admissions
 from shared.background import Run
+from shared.clock import Clock
 from shared.http.journal import Journal
 from shared.ids import new_id
 from shared.replicas import Replicas
@@ -228,6 +232,15 @@ async def personal_rates(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterato
     yield
     running.cancel()
     await asyncio.wait([running])
+
+
+@case("modes")
+async def modes(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    work.answer = ModeRow()
+    rows: Any = SimpleNamespace(find=work.coroutine)
+    settings = ModesSettings(mode_interval=PAUSE)
+    async with ModeService(rows, settings=settings, clock=Clock()).followed():
+        yield
 
 
 @case("journal")

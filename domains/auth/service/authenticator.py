@@ -14,7 +14,11 @@ from domains.auth.settings import AuthSettings
 from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.identity import ADMIN_SCOPE, Principal, SessionEnded
+from shared.logging import get_logger
+from shared.rare_warnings import RareWarnings
 
+logger = get_logger(__name__)
+_warnings = RareWarnings(logger)
 _STAMPS_REMEMBERED = 10_000
 
 
@@ -79,7 +83,10 @@ class TokenAuthenticator:
         self._stamped.move_to_end(session_id)
         if len(self._stamped) > _STAMPS_REMEMBERED:
             self._stamped.popitem(last=False)
-        await self.sessions.stamp(session_id, now=now, before=now - self._interval)
+        try:
+            await self.sessions.stamp(session_id, now=now, before=now - self._interval)
+        except Exception as error:  # noqa: BLE001  # the answer is out, and a read-only database refuses every write
+            _warnings.warn("session_use_not_noted", reason=type(error).__name__)
 
     def _is_due(self, session_id: UUID, now: datetime) -> bool:
         stamped = self._stamped.get(session_id)

@@ -57,7 +57,7 @@ class JobRunner:
 
     `ends_at` tells when this worker must have ended (`time.monotonic()`), or None while it needn't: from then on it
     takes no further job, and gives back those that it has with no attempt burnt. `kinds`: those that it runs; None:
-    all. `lanes`: how many jobs of a queue it runs at a time, where that isn't one.
+    all. `lanes`: how many jobs of a queue it runs at a time, where that isn't one. While it `is_paused` it begins none.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class JobRunner:
         self.ends_at: Callable[[], float | None] = lambda: None
         self.kinds: Collection[str] | None = None
         self.lanes: Mapping[str, int] = {}
+        self.is_paused: Callable[[], bool] = lambda: False
 
     async def drain(self, queue: str) -> int:
         """Run due jobs of a queue for a while, each in its turn; return how many were run."""
@@ -91,8 +92,10 @@ class JobRunner:
 
         def goes_on(taken: int) -> bool:
             may = taken < self._settings.jobs_drain_limit and time.monotonic() < until
-            return may and self.ends_at() is None
+            return may and self.ends_at() is None and not self.is_paused()
 
+        if self.is_paused():
+            return 0
         drain = Drain(self, queue, lanes=self.lanes.get(queue, 1), goes_on=goes_on)
         return await drain.run(await self.claim_next(queue))
 
@@ -202,6 +205,8 @@ class JobRunner:
         if running.cancelled:
             await running.end(JobState.CANCELLED)
             return None
+        if self.is_paused():
+            then_from = None
         if then_from is not None and not self._shares.is_look_due(then_from):
             following = await running.finish_and_claim(then_from, self._worker_id)
             self._shares.note(then_from, following)

@@ -1,0 +1,21 @@
+"""How the modes domain is put together."""
+
+from dependency_injector import containers, providers
+
+from domains.modes.repository import ModeRepository
+from domains.modes.service import ModeMeasures, ModeService
+from domains.modes.settings import ModesSettings
+from shared.clock import Clock
+from shared.database import Database
+
+
+class ModesContainer(containers.DeclarativeContainer):
+    """Whether the program takes everything, only reads, or nothing for a while."""
+
+    settings = providers.Dependency(instance_of=ModesSettings)
+    database = providers.Dependency(instance_of=Database)
+    clock = providers.Dependency(instance_of=Clock)
+
+    repository = providers.ThreadSafeSingleton(ModeRepository, database)
+    service = providers.ThreadSafeSingleton(ModeService, repository, settings=settings, clock=clock)
+    measures = providers.ThreadSafeSingleton(ModeMeasures, service)

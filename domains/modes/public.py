@@ -1,0 +1,19 @@
+"""What other parts of the program may know about modes."""
+
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """What the program takes, from everything to nothing."""
+
+    NORMAL = "normal"
+    READ_ONLY = "read-only"
+    """Requests that only read."""
+
+    MAINTENANCE = "maintenance"
+    """Probes alone."""
+
+    @property
+    def strictness(self) -> int:
+        """Grows with what is refused."""
+        return list(Mode).index(self)

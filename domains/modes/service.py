@@ -1,0 +1,144 @@
+"""The mode that applies to this process, and setting the one of all processes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from domains.modes.errors import ReadOnly, UnderMaintenance
+from domains.modes.public import Mode
+from domains.modes.schemas import ModeRow
+from domains.modes.settings import ModesSettings
+from shared.background import BackgroundLoop
+from shared.clock import Clock
+from shared.errors import Unavailable
+from shared.logging import get_logger
+from shared.measures import Measure
+
+logger = get_logger(__name__)
+FOLLOWING = BackgroundLoop("modes")
+RETRY_AFTER = timedelta(minutes=1)
+"""What clients are told where operators named no end, or one that is over."""
+
+
+class ModeRows(Protocol):
+    """What this needs of the repository."""
+
+    async def find(self) -> ModeRow:
+        """Return what operators have set."""
+        ...
+
+    async def write(self, mode: Mode, *, message: str | None, until: datetime | None) -> None:
+        """Set the mode of all processes."""
+        ...
+
+
+class ModeService:
+    """Knows the mode from memory; `followed` reads it anew. While it can't be read, the last known one applies.
+
+    `now` counts seconds, as `time.monotonic` does.
+    """
+
+    def __init__(
+        self,
+        rows: ModeRows,
+        *,
+        settings: ModesSettings,
+        clock: Clock,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rows = rows
+        self._set_here = Mode(settings.mode)
+        self._interval = settings.mode_interval
+        self._clock = clock
+        self._now = now
+        self._stored = ModeRow()
+        self._fresh_until = -1.0
+
+    @property
+    def mode(self) -> Mode:
+        """The mode that applies to this process."""
+        return max(self._set_here, self._stored.mode, key=lambda mode: mode.strictness)
+
+    @property
+    def is_normal(self) -> bool:
+        """Whether everything is taken."""
+        return self.mode is Mode.NORMAL
+
+    async def refresh(self) -> None:
+        """Read what operators have set, unless that was done within `mode_interval`."""
+        if self._now() < self._fresh_until:
+            return
+        self._stored = await self._rows.find()
+        self._fresh_until = self._now() + self._interval
+
+    async def look(self) -> None:
+        """Read it once; where that fails, the last known one applies."""
+        run = FOLLOWING.begin()
+        try:
+            with run:
+                await self.refresh()
+        finally:
+            run.end()
+
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Follow what operators set meanwhile."""
+        task = FOLLOWING.start(self.refresh, pause=self._interval)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+
+    def refuse(self, *, is_safe: bool) -> None:
+        """Refuse a request that the mode does not take.
+
+        Raises:
+            ReadOnly, UnderMaintenance: with the operators' message, and when to come back.
+        """
+        mode = self.mode
+        if mode is Mode.MAINTENANCE:
+            raise self._said(UnderMaintenance)
+        if mode is Mode.READ_ONLY and not is_safe:
+            raise self._said(ReadOnly)
+
+    async def stored(self) -> ModeRow:
+        """Read what operators have set for all processes."""
+        return await self._rows.find()
+
+    async def change(self, mode: Mode, *, message: str | None, lasts: timedelta | None) -> ModeRow:
+        """Set the mode of all processes; each follows within `mode_interval`. It does not end by itself."""
+        until = self._clock.now() + lasts if lasts else None
+        await self._rows.write(mode, message=message, until=until)
+        logger.info("mode_changed", mode=mode.value, until=until.isoformat() if until else None)
+        return await self._rows.find()
+
+    def _said(self, error: type[Unavailable]) -> Unavailable:
+        left = (self._stored.until - self._clock.now()) if self._stored.until else RETRY_AFTER
+        if left <= timedelta(0):
+            left = RETRY_AFTER
+        return error(self._stored.message or None, retry_after=left.total_seconds())
+
+
+class ModeMeasures:
+    """Implements `shared.measures.Measures`."""
+
+    fresh_for = 1.0
+
+    def __init__(self, service: ModeService) -> None:
+        self._service = service
+
+    async def measure(self) -> Sequence[Measure]:
+        """Return which mode applies to this process."""
+        present = self._service.mode
+        return [
+            Measure(
+                "tulou_mode",
+                "1 for the mode that applies to this process, 0 for the others.",
+                [((mode.value,), float(mode is present)) for mode in Mode],
+                ("mode",),
+            )
+        ]

@@ -1,0 +1,18 @@
+"""What can be set about modes."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class ModesSettings(BaseModel):
+    """The mode of a process, and how soon it follows the one in the database."""
+
+    mode: Literal["normal", "read-only", "maintenance"] = Field(
+        "normal",
+        description="What this process takes: everything, only reads, or nothing. `tulou mode set` changes it for all"
+        " processes without a restart; the stricter of both applies.",
+    )
+    mode_interval: float = Field(
+        2, gt=0, le=60, description="Seconds between two looks at the mode that `tulou mode set` has set."
+    )
