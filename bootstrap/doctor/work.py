@@ -87,7 +87,8 @@ async def uncertain_mails(container: TulouContainer) -> str:
     if number:
         raise Risk(
             f"Whether {number:.0f} mail(s) were delivered is uncertain, and they are not sent again by themselves.",
-            "As an administrator: GET /v1/emails?status=uncertain, then POST /v1/emails/ID/resolve for each.",
+            "`tulou mails list --status uncertain` shows them; look into the mail server's log, then decide about each:"
+            " `tulou mails resolve ID --as sent` (or resend, failed).",
         )
     return "none"
 

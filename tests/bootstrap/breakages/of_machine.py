@@ -195,7 +195,12 @@ async def job_that_failed_for_good(lab: Lab) -> AsyncIterator[Broken]:
         await owner.execute("DELETE FROM jobs.jobs WHERE id = $1", made)
 
 
-@breakage("uncertain mails", says=("1 mail",), cures=("/v1/emails?status=uncertain",), state="warning")
+@breakage(
+    "uncertain mails",
+    says=("1 mail",),
+    cures=("`tulou mails list --status uncertain`", "`tulou mails resolve ID --as sent`"),
+    state="warning",
+)
 async def mail_whose_delivery_is_uncertain(lab: Lab) -> AsyncIterator[Broken]:
     async with lab.owner() as owner:
         made = await owner.fetchval(_MAIL, EmailStatus.UNCERTAIN.value)
