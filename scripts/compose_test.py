@@ -11,113 +11,44 @@ command.
 
 import json
 import os
-import secrets
-import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
 
 import httpx
+from compose_people import (
+    Load,
+    can_register,
+    can_sign_in,
+    is_ready,
+    new_person,
+    sign_in,
+    state_of,
+    states,
+    upload,
+)
+from compose_project import (
+    Compose,
+    Failed,
+    are_healthy,
+    expect,
+    inside,
+    inspected,
+    require,
+    run,
+    say,
+    wait_until,
+)
 
-PROJECT = Path(__file__).resolve().parents[1]
-PHOTOGRAPH = PROJECT / "tests" / "data" / "astronaut.jpg"
 TULOU = ("api", "api-2", "relay", "worker-default", "worker-mail", "worker-files")
 UPLOADS = 24
 WORKERS = 3
-FREEZABLE = (
-    "import signal, time; signal.signal(signal.SIGUSR2, lambda *_: time.sleep(3600));"
-    " from bootstrap.cli import main; main()"
-)
-"""The program of the relay, which SIGUSR2 freezes here."""
-
 STOPPED = {0, 143}
 """Exit codes of who ended by itself: uvicorn, when it has finished, ends by the signal that it was sent (128 + 15)."""
-
-PATIENCE = 120.0
-
-
-class Failed(Exception):
-    """Something is not as it should be; the message says what."""
-
-
-class Compose:
-    """The project, under a name and in a folder of its own: nobody else's containers are touched."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = f"tulou-test-{secrets.token_hex(3)}"
-        self.folder = folder
-        # Caddy makes a certificate for this name by itself.
-        self.url = f"https://localhost:{_free_port()}"
-        self.mails = f"http://127.0.0.1:{_free_port()}"
-        self._override = folder / "override.yml"
-        self._environment = {
-            **os.environ,
-            "COMPOSE_PROJECT_NAME": self.name,
-            "IMAGE": f"{self.name}:latest",
-            "COMPOSE_PROFILES": "catcher",
-            "SETTINGS_FILE": str(folder / "tulou.env"),
-            "SECRETS_FOLDER": str(folder / "secrets"),
-            "API_DOMAIN": "localhost",
-            "API_PORT": str(_free_port()),
-            "HTTP_PORT": str(_free_port()),
-            "HTTPS_PORT": self.url.rsplit(":", 1)[1],
-            "BACKUP_KEEP": "2",
-            "MAIL_PORT": self.mails.rsplit(":", 1)[1],
-        }
-        files = [PROJECT / "docker-compose.yml", PROJECT / "deploy/compose/production.yml", self._override]
-        self.command = [*_compose_command(), "--env-file", str(folder / ".env")]
-        self.command += [f"--file={file}" for file in files]
-        self._write_override()
-        run([sys.executable, "-m", "bootstrap.cli", "init-env", str(folder)])
-        settings = folder / "tulou.env"
-        text = settings.read_text().replace("TULOU_PUBLIC_URL=http://127.0.0.1:8000", "")
-        # Short leases, so that what a killed worker had is soon another's.
-        settings.write_text(
-            f"{text}TULOU_PUBLIC_URL={self.url}\nTULOU_JOBS_LEASE=8\nTULOU_JOBS_HEARTBEAT=2\n"
-            "TULOU_TRUSTED_PROXIES=172.16.0.0/12,192.168.0.0/16\n"
-        )
-
-    def __call__(self, *arguments: str, seconds: float = 600, **environment: str) -> str:
-        """Run the compose command on this project."""
-        given = self._environment | environment
-        return run([*self.command, *arguments], environment=given, seconds=seconds)
-
-    def update(self) -> str:
-        """Run deploy/compose/update.sh."""
-        given = self._environment | {"COMPOSE": shlex.join(self.command)}
-        return run(["deploy/compose/update.sh"], environment=given, seconds=900)
-
-    def containers(self, service: str) -> list[str]:
-        """Return the ids of a service's containers that run."""
-        return self("ps", "-q", service).split()
-
-    def everything(self) -> list[str]:
-        """Return the ids of all containers that run."""
-        return run(
-            ["docker", "ps", "--quiet", "--filter", f"label=com.docker.compose.project={self.name}"]
-        ).split()
-
-    def _write_override(self) -> None:
-        network = os.environ.get("BUILD_NETWORK")
-        services: dict[str, object] = {
-            "relay": {
-                "entrypoint": ["/opt/tulou/bin/python", "-c", FREEZABLE],
-                "environment": {"TULOU_WATCHDOG": 5},
-            },
-            # Where a stand-in of the catcher keeps its mails.
-            "mail": {"tmpfs": ["/mail:mode=1777,size=64m"]},
-        }
-        if network:
-            services["api"] = {"build": {"network": network}}
-        self._override.write_text(json.dumps({"version": "3.8", "services": services}))
 
 
 def main() -> int:
@@ -338,54 +269,6 @@ def say_memory(compose: Compose) -> None:
     say("memory:\n    " + "\n    ".join(sorted(lines.replace(f"{compose.name}_", "").splitlines())))
 
 
-class Load:
-    """Four people who read and write meanwhile, and what they were answered."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._come) for _ in range(4)]
-        self._begun = 0.0
-        self.answered = 0
-        self.failed: list[str] = []
-
-    @property
-    def seconds(self) -> float:
-        """For how long it has lasted."""
-        return time.monotonic() - self._begun
-
-    def __enter__(self) -> Self:
-        self._begun = time.monotonic()
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _come(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=30) as client:
-            sign_in(client)
-            while not self._ended.is_set():
-                for _ in range(4):
-                    self._ask(client, "GET", "/v1/users/me")
-                    self._ended.wait(0.3)
-                self._ask(
-                    client, "POST", "/v1/files", files={"file": ("a.txt", secrets.token_hex(8).encode())}
-                )
-
-    def _ask(self, client: httpx.Client, method: str, path: str, **body: Any) -> None:
-        try:
-            status = str(client.request(method, path, **body).status_code)
-        except httpx.HTTPError as error:
-            status = f"{type(error).__name__} {error}"
-        self.answered += 1
-        if status not in {"200", "201"}:
-            self.failed.append(f"{method} {path}: {status}")
-
-
 def trust(compose: Compose) -> None:
     """Take the proxy's own authority for one, here and in the demo."""
     proxy = compose.containers("proxy")[0]
@@ -394,131 +277,6 @@ def trust(compose: Compose) -> None:
     file = compose.folder / "root.crt"
     file.write_text(inside(proxy, f"cat {authority}"))
     os.environ["SSL_CERT_FILE"] = str(file)
-
-
-def sign_in(client: httpx.Client) -> None:
-    """Become somebody."""
-    person = new_person()
-    expect(client.post("/v1/auth/register", json=person), 202)
-    form = sign_in_form(person)
-    wait_until(lambda: client.post("/v1/auth/token", data=form).status_code == httpx.codes.OK, "the account")
-    token = expect(client.post("/v1/auth/token", data=form), 200).json()["access_token"]
-    client.headers["Authorization"] = f"Bearer {token}"
-
-
-def upload(client: httpx.Client, number: int) -> str:
-    """Upload a photograph unlike the others; return the address of the job that it causes."""
-    content = PHOTOGRAPH.read_bytes() + number.to_bytes(2, "big")
-    answer = expect(client.post("/v1/files", files={"file": (f"{number}.jpg", content)}), 201)
-    return str(answer.json()["jobs"][0]["url"])
-
-
-def states(client: httpx.Client, jobs: list[str]) -> set[str]:
-    """Return the states that the jobs are in."""
-    return {state_of(client, job) for job in jobs}
-
-
-def state_of(client: httpx.Client, job: str) -> str:
-    """Return the state of one job."""
-    return str(expect(client.get(job), 200).json()["status"])
-
-
-def new_person() -> dict[str, str]:
-    """Return the registration of somebody new."""
-    return {"email": f"compose-{secrets.token_hex(6)}@example.org", "password": secrets.token_urlsafe(18)}
-
-
-def sign_in_form(person: dict[str, str]) -> dict[str, str]:
-    """Return what somebody signs in with."""
-    return {"grant_type": "password", "username": person["email"], "password": person["password"]}
-
-
-def can_sign_in(compose: Compose, person: dict[str, str]) -> bool:
-    """Tell whether somebody has an account."""
-    answer = httpx.post(f"{compose.url}/v1/auth/token", data=sign_in_form(person), timeout=30)
-    return bool(answer.status_code == httpx.codes.OK)
-
-
-def is_ready(compose: Compose) -> bool:
-    """Tell whether the API can serve."""
-    try:
-        return httpx.get(f"{compose.url}/health/ready", timeout=5).json()["status"] == "ok"
-    except (httpx.HTTPError, ValueError):
-        return False
-
-
-def can_register(compose: Compose) -> bool:
-    """Tell whether the API writes."""
-    answer = httpx.post(f"{compose.url}/v1/auth/register", json=new_person(), timeout=30)
-    require(answer.status_code in {202, 503}, f"registering answered {answer.status_code}: {answer.text}")
-    return answer.status_code == httpx.codes.ACCEPTED
-
-
-def are_healthy(compose: Compose, service: str) -> bool:
-    """Tell whether all containers of a service are."""
-    found = [inspected(container, "{{.State.Health.Status}}") for container in compose.containers(service)]
-    return bool(found) and set(found) == {"healthy"}
-
-
-def inside(container: str, command: str) -> str:
-    """Run a shell command in a container; return what it printed."""
-    return run(["docker", "exec", container, "sh", "-c", command]).strip()
-
-
-def inspected(thing: str, template: str) -> str:
-    """Return what Docker knows of a container or an image."""
-    return run(["docker", "inspect", "--format", template, thing]).strip()
-
-
-def expect(answer: httpx.Response, status: int) -> httpx.Response:
-    """Return the answer if it has this status."""
-    require(
-        answer.status_code == status, f"{answer.request.url} answered {answer.status_code}: {answer.text}"
-    )
-    return answer
-
-
-def require(condition: object, otherwise: str) -> None:
-    """Fail with a sentence unless the condition holds."""
-    if not condition:
-        raise Failed(otherwise)
-
-
-def wait_until(
-    condition: Callable[[], object], what: str, *, pause: float = 0.5, most: float = PATIENCE
-) -> None:
-    """Wait for something, with a limit."""
-    until = time.monotonic() + most
-    while not condition():
-        require(time.monotonic() < until, f"waited {most:.0f} s in vain for {what}")
-        time.sleep(pause)
-
-
-def run(command: list[str], *, environment: dict[str, str] | None = None, seconds: float = 120) -> str:
-    """Run a program to its end; return what it printed."""
-    ended = subprocess.run(  # noqa: S603  # our own commands
-        command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=seconds, check=False
-    )
-    if ended.returncode:
-        said = (ended.stdout + ended.stderr)[-3000:]
-        raise Failed(f"`{' '.join(command)}` ended with {ended.returncode}:\n{said}")
-    return ended.stdout
-
-
-def say(text: str) -> None:
-    """Print a step."""
-    print(f"· {text}", flush=True)
-
-
-def _compose_command() -> list[str]:
-    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)  # noqa: S607  # on PATH
-    return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":
