@@ -156,7 +156,7 @@ class Loading:
         if files is None:
             return
         with _store_named(self.store):
-            await note(self.store, self._keys_to_add(driver))
+            await note(driver, self.store, self._keys_to_add(driver))
             await self._copy_objects(driver, files)
         self.say(f"Added the objects of {files.count} files and renditions.")
 

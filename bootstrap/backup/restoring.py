@@ -1,6 +1,7 @@
 """Restoring a backup: everything is verified first, loaded beside what is there, and put in its place in one step."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -72,7 +73,8 @@ async def restore(
             await _undo(holder, store)
             raise
         if manifest.files is not None:
-            await forget(store)
+            with suppress(AppError):  # then the next restore sees that rows name all of it
+                await forget(holder, store)
     warnings = [
         *fitting.warnings,
         *_changed_secrets(settings, manifest),

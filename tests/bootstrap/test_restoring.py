@@ -21,7 +21,7 @@ import pytest
 from bootstrap.backup import loading
 from bootstrap.backup.alone import RESTORING, database_name
 from bootstrap.backup.errors import BackupRefused
-from bootstrap.backup.leftovers import NOTE
+from bootstrap.backup.leftovers import note_of
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
 from bootstrap.migrate import migrate
@@ -86,7 +86,7 @@ async def is_back(house: House) -> None:
         assert await content_of(installation, again, file["id"]) == BYTES
         form = {"grant_type": "password", "username": house.second.email, "password": house.second.password}
         assert (await installation.client.post("/v1/auth/token", data=form)).status_code == 400
-    assert NOTE not in house.objects()
+    assert not any(key.startswith("restoring") for key in house.objects())
 
 
 STEPS = ["_migrate", "_load", "_add_objects"]
@@ -112,7 +112,7 @@ async def test_whatever_fails_leaves_everything_as_it_was(house, monkeypatch, st
     await is_back(house)
 
 
-def tulou(house: House, *arguments: str) -> subprocess.Popen[str]:
+def tulou(house: House, *arguments: str, terminal: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     """Start `tulou` in this house."""
     url = house.settings.database_owner_url.get_secret_value()
     application = house.settings.database_url.get_secret_value()
@@ -125,7 +125,7 @@ def tulou(house: House, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "bootstrap.cli", *arguments],
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -179,8 +179,12 @@ async def test_objects_that_an_interrupted_restore_has_added_are_deleted_by_the_
     (named,) = house.objects()
     (blobs / "added").write_bytes(b"added by a restore that was killed")
     (blobs / "half#1").write_bytes(b"half of")
-    note = house.settings.data_dir / "files" / NOTE
+    connection = await asyncpg.connect(house.settings.database_owner_url.get_secret_value())
+    note = house.settings.data_dir / "files" / await note_of(connection)
+    await connection.close()
     note.parent.mkdir()
+    of_another = note.with_name("1-2.jsonl")
+    of_another.write_text(json.dumps(named))
     note.write_text(
         "".join(f"{json.dumps(key)}\n" for key in ("blobs/added", "blobs/half", named, "blobs/never"))
     )
@@ -191,7 +195,7 @@ async def test_objects_that_an_interrupted_restore_has_added_are_deleted_by_the_
     with pytest.raises(BackupRefused, match="damaged"):
         await restore(house.settings, str(house.backup), replace=True, say=said.append)
     assert said == ["Deleted 1 objects that an interrupted restore had added."]
-    assert list(house.objects()) == [named]
+    assert sorted(house.objects()) == [named, f"restoring/{of_another.name}"]
     assert not (blobs / "half#1").exists()
 
 
@@ -388,3 +392,21 @@ async def test_a_role_without_rights_is_refused_at_once(house) -> None:
     with pytest.raises(BackupRefused, match="PostgreSQL has no role nobody_known"):
         await restore(stranger, str(house.backup), replace=True)
     assert await house.fingerprint() == before
+
+
+async def test_on_a_terminal_the_name_is_typed(house) -> None:
+    before = await house.fingerprint()
+    for typed, code in (("something", 1), (database_name(house.settings), 0)):
+        ours, theirs = os.openpty()
+        program = await asyncio.to_thread(
+            tulou, house, "restore", str(house.backup), "--replace", terminal=theirs
+        )
+        os.write(ours, f"{typed}\n".encode())
+        _, complaints = await asyncio.to_thread(program.communicate)
+        assert program.returncode == code, complaints
+        os.close(ours)
+        os.close(theirs)
+        if code:
+            assert f"The database is not {typed}" in complaints
+            assert await house.fingerprint() == before
+    await is_back(house)
