@@ -100,8 +100,7 @@ class BackgroundLoop:
             await _wait(delay, stop)
             while goes_on() and not ends():
                 with run:
-                    async with asyncio.timeout(self.patience):
-                        await work()
+                    await self._in_time(work)
                 if goes_on() and not ends():
                     await _wait(run.wait, stop)
         finally:
@@ -137,6 +136,16 @@ class BackgroundLoop:
             self._warnings.warn(_FAILED, loop=self.name, reason=reason_of(error))
         else:
             self._warnings.error(_ERROR, loop=self.name, reason=reason_of(error), exc_info=error)
+
+    async def _in_time(self, work: Callable[[], Awaitable[object]]) -> None:
+        limit = asyncio.timeout(self.patience)
+        try:
+            async with limit:
+                await work()
+        except TimeoutError as error:
+            if limit.expired():
+                raise TimeoutError(f"the round took longer than {self.patience:g} s") from error
+            raise
 
     def _check_end(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()

@@ -103,13 +103,15 @@ async def test_a_round_that_takes_too_long_is_cancelled_and_counts_as_failed(loo
         rounds += 1
         await asyncio.sleep(60)
 
-    running = loop.start(hang, pause=0)
-    async with asyncio.timeout(20):
-        while rounds < 3:
-            await asyncio.sleep(0.02)
-    running.cancel()
-    await asyncio.wait([running])
+    with capture_logs() as logs:
+        running = loop.start(hang, pause=0)
+        async with asyncio.timeout(20):
+            while rounds < 3:
+                await asyncio.sleep(0.02)
+        running.cancel()
+        await asyncio.wait([running])
     assert loop.failures >= 2
+    assert [line["reason"] for line in logs] == ["TimeoutError: the round took longer than 0.2 s"]
 
 
 async def test_a_loop_ends_when_it_is_cancelled_also_where_a_library_swallows_that(loop) -> None:

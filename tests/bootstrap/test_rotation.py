@@ -11,6 +11,8 @@ import asyncpg
 import httpx
 from pydantic import SecretStr
 
+from bootstrap.backup.manifest import Manifest, fingerprints
+from bootstrap.backup.restoring import _changed_secrets
 from bootstrap.migrate import migrate
 from bootstrap.settings import Settings
 from domains.emails.errors import MailUnreadable
@@ -112,3 +114,14 @@ async def upload(installation: Installation, headers: dict[str, str], content: b
     return await installation.client.post(
         "/v1/files", headers=headers, files={"file": ("a.txt", content, "text/plain")}
     )
+
+
+def test_a_backup_that_knows_the_token_key_by_its_old_name_is_compared(settings) -> None:
+    here = fingerprints(settings)
+    older = {name.replace("TULOU_TOKEN_KEYS", "TULOU_TOKEN_KEY"): value for name, value in here.items()}
+    assert "TULOU_TOKEN_KEY" in older
+    manifest = Manifest.model_construct(secrets=older)
+    assert _changed_secrets(settings, manifest) == []
+    manifest.secrets["TULOU_TOKEN_KEY"] = "another"
+    (warning,) = _changed_secrets(settings, manifest)
+    assert warning.startswith("TULOU_TOKEN_KEY is not what it was")

@@ -30,6 +30,9 @@ from shared.repository import Repository
 from shared.statements import Nothing, Statement
 
 BATCH = 500
+BATCHES = 100
+"""Batches at a time, so that other duties of the relay don't wait for a long backlog."""
+
 
 _lost = placed(
     select(*columns_to_place())
@@ -162,13 +165,14 @@ class RelayRepository(Repository):
         )
 
     async def ripen(self) -> int:
-        """Queue the scheduled and retrying jobs that are due, those first that are due longest; return how many."""
+        """Queue up to 50,000 scheduled and retrying jobs that are due, the longest due first; return how many."""
         queued = 0
-        while True:
+        for _ in range(BATCHES):
             batch = await self.database.execute(_RIPEN)
             queued += batch
             if batch < BATCH:
-                return queued
+                break
+        return queued
 
     async def take_hints(
         self, queue: str, *, room: int, grace: timedelta, repeat: timedelta

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
 import asyncpg
@@ -10,6 +11,7 @@ from structlog.testing import capture_logs
 
 from bootstrap.container import TulouContainer
 from domains.jobs.models import JobState
+from domains.jobs.repository import relay as relay_repository
 from domains.jobs.service.relay import Relay
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
@@ -161,6 +163,21 @@ async def test_a_scheduled_job_becomes_due(enqueue: Enqueue, composition, runner
     await composition.jobs.relay_rows().ripen()
     await run_once(runner, job_id)
     assert (await look(composition, job_id)).status == "succeeded"
+
+
+async def test_a_long_backlog_is_queued_in_several_rounds(enqueue: Enqueue, composition, monkeypatch) -> None:
+    rows = composition.jobs.relay_rows()
+    await rows.ripen()
+    monkeypatch.setattr(relay_repository, "BATCH", 0)  # whatever a batch finds, another one follows
+    monkeypatch.setattr(relay_repository, "BATCHES", 3)
+    statements = []
+
+    async def execute(statement, **_) -> int:
+        statements.append(statement)
+        return 1
+
+    monkeypatch.setattr(rows, "database", SimpleNamespace(execute=execute))
+    assert await rows.ripen() == len(statements) == 3
 
 
 async def test_a_schedule_fires_once_whatever_the_number_of_relays(composition, app) -> None:

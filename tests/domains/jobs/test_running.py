@@ -100,7 +100,9 @@ async def test_a_waiting_job_is_cancelled_at_once(enqueue: Enqueue, runner, comp
 async def test_a_running_job_is_cancelled(do: str, enqueue: Enqueue, runner, composition) -> None:
     job_id = await enqueue(do)
     running = asyncio.create_task(run_once(runner, job_id))
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(20):
+        while (await look(composition, job_id)).status != "running":
+            await asyncio.sleep(0.02)
     assert (await composition.jobs.rows().cancel(job_id)).status == "cancelling"
     await asyncio.wait_for(running, 10)
     assert (await look(composition, job_id)).status == "cancelled"
