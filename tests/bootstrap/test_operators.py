@@ -51,7 +51,7 @@ def typed(servers, app) -> Callable[..., Any]:
 @pytest.fixture
 def command(settings, app, monkeypatch) -> Callable[..., Awaitable[Result]]:
     """Run a command in this process, which is quicker."""
-    monkeypatch.setattr(operators, "command_settings", lambda: settings)
+    monkeypatch.setattr(operators, "command_settings", lambda *_: settings)
     monkeypatch.setenv("COLUMNS", "200")
 
     async def run_it(*arguments: str) -> Result:
