@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -259,27 +260,26 @@ async def no_backup_is_taken(drill: Drill) -> AsyncIterator[None]:
 @causes("TulouMemory")
 async def a_process_needs_a_gigabyte(drill: Drill) -> AsyncIterator[None]:
     port = choose_port("drill-api", memory=drill.house.folder / "ports.json")
-    url = f"http://127.0.0.1:{port}"
-    first = drill.system.api
-    greedy = drill.system.new_api(
+    greedy = dataclasses.replace(drill.system, url=f"http://127.0.0.1:{port}", relays=[], workers=[])
+    greedy.new_api(
         TULOU_PORT=str(port),
-        TULOU_DATA_DIR=str(drill.house.folder / "other"),
         TULOU_AUTH_HASH_MEMORY_KIB=str(1 << 20),
         TULOU_AUTH_HASH_TIME_COST="20",
     )
-    drill.system.api = first
-    async with httpx.AsyncClient(base_url=url, timeout=120) as client:
-        await greedy.until_it_says("Uvicorn running")
-        person = {"email": some_email(), "password": "correct horse battery staple"}
+    try:
+        await greedy.until_api_answers()
+        async with httpx.AsyncClient(base_url=greedy.url, timeout=120) as client:
+            person = {"email": some_email(), "password": "correct horse battery staple"}
 
-        async def register() -> None:
-            await client.post("/v1/auth/register", json=person)
+            async def register() -> None:
+                await client.post("/v1/auth/register", json=person)
 
-        drill.prometheus.targets.append(url)
-        async with drill.repeated(register):
-            yield
-    drill.prometheus.targets.remove(url)
-    greedy.kill()
+            drill.prometheus.targets.append(greedy.url)
+            async with drill.repeated(register):
+                yield
+            drill.prometheus.targets.remove(greedy.url)
+    finally:
+        greedy.end()
 
 
 @causes("TulouFilesRunOut")

@@ -122,9 +122,15 @@ class Drill:
         await self.run("create-admin", "--email", email, TULOU_ADMIN_PASSWORD=PASSWORD)
         return (await People(self.client, None).sign_in(email)).headers
 
-    async def until_fires(self, name: str) -> None:
-        """Wait until the alert fires."""
-        await self.prometheus.until(lambda firing: name in firing, seconds=PATIENCE, what=f"{name} to fire")
+    async def silence_of(self, name: str) -> AssertionError | None:
+        """Wait until the alert fires; return why it did not. It does not raise, so that each cause ends orderly."""
+        try:
+            await self.prometheus.until(
+                lambda firing: name in firing, seconds=PATIENCE, what=f"{name} to fire"
+            )
+        except AssertionError as error:
+            return error
+        return None
 
     async def until_quiet(self, name: str) -> None:
         """Wait until the alert no longer fires."""

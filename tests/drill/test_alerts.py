@@ -25,5 +25,6 @@ async def running() -> AsyncIterator[Drill]:
 async def test_an_alert_fires_by_its_cause_and_is_quiet_afterwards(running: Drill, name: str) -> None:
     assert name not in running.prometheus.firing
     async with CAUSES[name](running):
-        await running.until_fires(name)
+        silence = await running.silence_of(name)
+    assert silence is None
     await running.until_quiet(name)
