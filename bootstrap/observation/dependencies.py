@@ -14,9 +14,6 @@ PATIENCE = 1.5
 """Seconds that one of them has to answer: fewer than all metrics together have."""
 
 
-_WELL: tuple[object, ...] = (True, "ok")
-
-
 class Dependencies:
     """Asks each dependency at the same time."""
 
@@ -34,7 +31,7 @@ class Dependencies:
         return [
             gauge(
                 "tulou_dependency_up",
-                "Whether a dependency answers. A replica: whether reads use it.",
+                "Whether this process can work with a dependency. A replica: whether reads use it.",
                 ["name"],
                 [
                     *(([name], answer) for name, answer in zip(asked, answers, strict=True)),
@@ -44,9 +41,9 @@ class Dependencies:
         ]
 
 
-async def _in_time(answer: Awaitable[object]) -> bool:
+async def _in_time(answer: Awaitable[health.State]) -> bool:
     try:
         async with asyncio.timeout(PATIENCE):
-            return await answer in _WELL
+            return await answer is health.State.OK
     except Exception:  # noqa: BLE001  # whatever it says instead of an answer, it can't be used
         return False

@@ -88,10 +88,9 @@ async def the_replica_is_gone(drill: Drill) -> AsyncIterator[None]:
 
 
 @causes("TulouMetricsUnread")
-async def a_right_is_missing(drill: Drill) -> AsyncIterator[None]:
-    await drill.house.fetch("REVOKE SELECT ON files.usage FROM tulou_app")
-    yield
-    await drill.house.fetch("GRANT SELECT ON files.usage TO tulou_app")
+async def a_table_that_only_metrics_read_is_locked(drill: Drill) -> AsyncIterator[None]:
+    async with drill.locked("files.usage"):
+        yield
 
 
 @causes("TulouErrors")
@@ -255,6 +254,13 @@ async def no_backup_is_taken(drill: Drill) -> AsyncIterator[None]:
     await record(drill.settings, datetime.now(UTC) - timedelta(days=2))
     yield
     await drill.run("backup", str(drill.house.folder / f"backup-{some_email()}"), "--no-files")
+
+
+@causes("TulouLoopFails")
+async def a_right_is_missing(drill: Drill) -> AsyncIterator[None]:
+    await drill.house.fetch("REVOKE SELECT ON modes.modes FROM tulou_app")
+    yield
+    await drill.house.fetch("GRANT SELECT ON modes.modes TO tulou_app")
 
 
 @causes("TulouMemory")
