@@ -1,9 +1,11 @@
 """Every background loop survives whatever a round raises, says so once, and works on."""
 
+import ast
 import asyncio
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +23,24 @@ from shared.errors import DatabaseUnavailable
 from tests.background.loops import CASES, Work
 
 PROGRAMS_OF_THEIR_OWN = ("bootstrap.migrations.env", "bootstrap.migrations.versions")
+ROOT = Path(bootstrap.__path__[0]).parent
+ENDS_BY_ITSELF = {
+    "bootstrap/api.py": "sends the last spans and reports",
+    "bootstrap/observation/disks.py": "asks each disk for its free space",
+    "bootstrap/observation/exposition.py": "reads one source of metrics",
+    "domains/files/gateway/child.py": "talks to one process that opens a file",
+    "domains/files/gateway/confinement.py": "tries what a thread may do",
+    "domains/files/gateway/store.py": "reads the next piece of a file ahead",
+    "domains/files/service/receiving.py": "hashes one piece of an upload",
+    "domains/files/service/uploads.py": "gives up one upload",
+    "domains/jobs/service/runner.py": "runs one job, and the heartbeat of it",
+    "shared/background.py": "starts the loops",
+    "shared/transactions.py": "does what follows one commit",
+}
+"""Modules that start a task or a thread that is no loop, and what it does."""
+
+COMMANDS = ("bootstrap/backup/", "bootstrap/doctor/", "bootstrap/embedded/")
+
 ERRORS = {
     "a refused login": asyncpg.InvalidPasswordError('password authentication failed for user "app"'),
     "a read-only database": asyncpg.ReadOnlySQLTransactionError("cannot execute UPDATE"),
@@ -54,6 +74,38 @@ def test_every_loop_of_the_program_is_tested_here() -> None:
             if not module.name.startswith(PROGRAMS_OF_THEIR_OWN):
                 importlib.import_module(module.name)
     assert sorted(name for name in LOOPS if not name.startswith("tests.")) == sorted(CASES)
+
+
+def test_what_runs_beside_is_a_loop_of_that_shape_or_ends_by_itself() -> None:
+    sources = {
+        path.relative_to(ROOT).as_posix(): path.read_text()
+        for package in (bootstrap, domains, shared)
+        for path in Path(package.__path__[0]).rglob("*.py")
+        if not path.relative_to(ROOT).as_posix().startswith(COMMANDS)
+    }
+    starting = {name for name, source in sources.items() if starts_something(source)}
+    with_loops = {name for name, source in sources.items() if "BackgroundLoop(" in source}
+    assert sorted(starting - with_loops) == sorted(ENDS_BY_ITSELF)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("asyncio.create_task(forever())", True),
+        ("loops.create_task(forever())", True),
+        ("threading.Thread(target=forever).start()", True),
+        ("timer.call_repeatedly(1, look)", True),
+        ("LOOP.start(look, pause=1)", False),
+    ],
+)
+def test_a_start_of_something_is_noticed(source: str, found: bool) -> None:
+    assert starts_something(source) is found
+
+
+def starts_something(source: str) -> bool:
+    calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    names = {func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in calls}
+    return not names.isdisjoint({"create_task", "ensure_future", "call_repeatedly", "Thread"})
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())
