@@ -83,16 +83,20 @@ def raise_outage(error: BaseException) -> None:
 
 def unavailable(outage: Outage, error: BaseException) -> DatabaseUnavailable:
     """Return the error, and have the log say why."""
-    *_, first = _causes(error)
-    # Not the text of SQLAlchemy, which has the statement and its parameters, nor the details, which have values.
-    reason = str(getattr(first, "message", None) or first) or type(first).__name__
     _warnings[outage].warn(
-        "database_unavailable",
-        outage=outage.value,
-        sqlstate=sqlstate_of(error),
-        reason=reason[:_LONGEST_REASON],
+        "database_unavailable", outage=outage.value, sqlstate=sqlstate_of(error), reason=reason_of(error)
     )
     return DatabaseUnavailable(outage)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what PostgreSQL or the system says, in one line.
+
+    Not the text of SQLAlchemy, which has the statement and its parameters, nor the details, which have values.
+    """
+    *_, first = _causes(error)
+    said = str(getattr(first, "message", None) or first) or type(first).__name__
+    return " ".join(said.split())[:_LONGEST_REASON]
 
 
 def outage_of(error: BaseException) -> Outage | None:

@@ -31,7 +31,8 @@ from bootstrap.migrate import migrate_inside
 from bootstrap.settings import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
-from shared.errors import DatabaseUnavailable
+from shared.errors import DatabaseUnavailable, Outage
+from shared.outages import reason_of
 from shared.transactions import require_transaction
 
 Say = Callable[[str], None]
@@ -87,14 +88,9 @@ class Loading:
                 raise Uncertain from None
             raise
         except DatabaseUnavailable as error:
-            if is_loaded:
+            if is_loaded and error.outage is Outage.DOWN:
                 raise Uncertain from error
-            raise BackupRefused("The connection to PostgreSQL was lost. Nothing was changed.") from error
-        except asyncpg.DiskFullError as error:
-            raise BackupRefused(
-                f"PostgreSQL's disk is full: {error}. It holds what is replaced and what is restored until the end."
-                " Nothing was changed."
-            ) from error
+            raise BackupRefused(f"{_why(error)} Nothing was changed.") from error
         except (asyncpg.PostgresError, DBAPIError) as error:
             raise BackupRefused(
                 f"PostgreSQL refused the rows: {getattr(error, 'orig', None) or error}. Nothing was changed."
@@ -202,6 +198,17 @@ def _store_named(store: ObjectFiles) -> Iterator[None]:
         where = store.folder or "TULOU_FILES_STORE_URL"
         reason = "has no space left" if isinstance(error, StoreFull) else "can't be read or written to"
         raise BackupRefused(f"The store of files ({where}) {reason}. Nothing was changed.") from error
+
+
+def _why(error: DatabaseUnavailable) -> str:
+    if error.outage is Outage.DOWN:
+        return "The connection to PostgreSQL was lost."
+    if error.outage is Outage.DISK_FULL:
+        return (
+            f"PostgreSQL's disk is full: {reason_of(error)}. It holds what is replaced and what is restored until"
+            " the end."
+        )
+    return f"PostgreSQL refused: {reason_of(error)}."
 
 
 async def _put_aside(driver: Any) -> list[str]:
