@@ -133,9 +133,8 @@ class Worker:
         self._compose = composed
         self._child: WorkerChild | None = None
         self._ending = Ending()
-        # One announcement may wait for PostgreSQL twice.
-        allowance = 2 * settings.database_timeout
-        self._watchdog = Watchdog(settings.watchdog and settings.watchdog + allowance)
+        # An announcement holds up the event loop.
+        self._watchdog = Watchdog(settings.watchdog and settings.watchdog + ANNOUNCING.patience)
         self._announcements, self._drains = Run(ANNOUNCING, ANNOUNCE_PAUSE), Run(DRAINING)
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
         self.celery = create_celery(
