@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -273,3 +274,50 @@ async def test_a_backup_that_is_interrupted_leaves_nothing_that_counts(own, tmp_
     (folder,) = shelf.iterdir()
     assert (folder / NAME).exists()
     assert not (folder / UNFINISHED).exists()
+
+
+LARGE_ROWS = """
+    INSERT INTO files.files
+        (id, owner_id, name, size, reserved, revision, status, upload_key, facts, client_metadata, tags)
+    SELECT gen_random_uuid(), gen_random_uuid(), 'large', 0, 0, 1, 'uploading', 'blobs/x', '{}',
+           jsonb_build_object('text', text), '{}'
+    FROM generate_series(1, 7000),
+         (SELECT string_agg(md5(part::text), '') AS text FROM generate_series(1, 640) AS part) AS long
+"""
+"""140 MB, which PostgreSQL can't compress much."""
+
+
+def folder_for_everybody() -> Path:
+    """Make a folder that the account of a server can reach, too."""
+    folder = Path(tempfile.mkdtemp(prefix="tulou-disk-"))
+    folder.chmod(0o755)
+    return folder
+
+
+@needs_a_disk
+async def test_a_database_whose_disk_fills_up_keeps_what_it_has(own, servers, tmp_path) -> None:
+    await rows_of(own, LARGE_ROWS)
+    await save(own, str(tmp_path / "backup"), with_files=True)
+    disk = folder_for_everybody()
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bootstrap.house_on_a_small_disk",
+        str(disk),
+        str(tmp_path / "backup"),
+    ]
+    mounted = 'mount -t tmpfs -o size=160m,mode=755 none "$1"; shift; exec "$@"'
+    done = await asyncio.to_thread(
+        subprocess.run,
+        ["unshare", "--mount", "sh", "-c", mounted, "sh", str(disk), *command],
+        env={**os.environ, "TULOU_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    os.rmdir(disk)  # noqa: PTH106  # quick
+    sentence, seen = done.stdout.splitlines()[-2:]
+    assert sentence.startswith("PostgreSQL's disk is full"), done.stderr
+    assert sentence.endswith("Nothing was changed.")
+    assert seen == "who@example.com 0"
