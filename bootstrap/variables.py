@@ -7,8 +7,9 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
 PREFIX = "TULOU_"
-OF_COMMANDS = frozenset({"TULOU_ADMIN_PASSWORD", "TULOU_BUILD", "TULOU_URL"})
-"""Read by `tulou create-admin`, by `tulou --version` and by the demo; they set nothing."""
+OF_COMMANDS = frozenset({"TULOU_ADMIN_PASSWORD", "TULOU_BUILD", "TULOU_OPERATOR", "TULOU_URL"})
+"""Read by `tulou create-admin`, `tulou --version`, the commands that write into the audit trail, and the demo; they set
+nothing."""
 
 
 def variables_of(name: str, field: FieldInfo) -> tuple[str, ...]:

@@ -9,12 +9,22 @@ if TYPE_CHECKING:
     from shared.audit import Actor
 
 
+OPERATOR = "TULOU_OPERATOR"
+_LONGEST = 100
+
+
 def acting_operator() -> "Actor":
-    """Return the operating system's user of this process, and the host, for the audit trail."""
+    """Return who acts, for the audit trail: the operating system's user of this process, and the host.
+
+    In a container these are the container's, so whoever types a command there can give a name in TULOU_OPERATOR.
+    """
     from shared.audit import Actor  # noqa: PLC0415  # only what a command needs is loaded
+    from shared.text import as_line  # noqa: PLC0415  # as above
 
     try:
         name = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container may run as a user without a name
         name = f"uid-{os.getuid()}"
-    return Actor(operator=f"{name}@{socket.gethostname()}")
+    account = f"{name}@{socket.gethostname()}"
+    given = as_line(os.environ.get(OPERATOR, "").encode(errors="replace").decode()).strip()[:_LONGEST]
+    return Actor(operator=f"{given} as {account}" if given else account)

@@ -297,6 +297,20 @@ async def test_who_made_an_administrator_and_who_touched_jobs_is_in_the_trail(
     assert await acts(UUID((await done("users", "show", email))["id"])) == ["admin_created"]
 
 
+async def test_an_operator_may_give_a_name(people, servers, settings) -> None:
+    person = await people.register()
+    names = {"TULOU_OPERATOR": " Ada\u202e Lovelace\n "}
+    result = await asyncio.to_thread(run, servers, "users", "disable", person.email, **names)
+    assert result.returncode == 0, result.stderr
+    connection = await asyncpg.connect(settings.database_owner_url.get_secret_value())
+    told = await connection.fetchval(
+        "SELECT details->>'operator' FROM auth.security_events WHERE user_id = $1 AND event = 'account_disabled'",
+        person.id,
+    )
+    await connection.close()
+    assert told == f"Ada Lovelace as {getpass.getuser()}@{socket.gethostname()}"
+
+
 def test_the_commands_work_as_processes_of_their_own(servers, settings) -> None:
     listed = run(servers, "users", "list", "--json", "--limit", "1")
     assert listed.returncode == 0, listed.stderr
