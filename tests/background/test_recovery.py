@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
+import psutil
 import pytest
 
 from bootstrap.embedded.postgres import APPLICATION, EmbeddedPostgres
@@ -39,6 +41,13 @@ class House:
     superuser_url: str
     password: str
     programs: list[Program]
+    postgres: EmbeddedPostgres
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to every process of PostgreSQL."""
+        server = psutil.Process(self.postgres.pid)
+        for process in (server, *server.children(recursive=True)):
+            process.send_signal(number)
 
     def start(self, *arguments: str, **environment: str) -> Program:
         program = tulou(*arguments, environment={**self.environment, **environment})
@@ -74,7 +83,9 @@ def house(servers, settings: Settings, tmp_path: Path) -> Iterator[House]:
         application = type(settings.database_url)(postgres.url)
         migrate(settings.model_copy(update={"database_url": application, "database_owner_url": owner}))
         password = urlsplit(postgres.url).password or ""
-        yield House({**servers.environment, **urls, **own}, postgres.superuser_url, password, programs)
+        yield House(
+            {**servers.environment, **urls, **own}, postgres.superuser_url, password, programs, postgres
+        )
     finally:
         stop_all(programs)
         valkey.stop()
@@ -120,6 +131,7 @@ def lines_of(program: Program) -> list[dict[str, object]]:
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "outage",
     [name if name == "a refused login" else pytest.param(name, marks=pytest.mark.long) for name in OUTAGES],
@@ -158,3 +170,28 @@ async def test_everything_works_again_when_the_cause_is_gone(outage: str, house:
         )
         assert not [line for line in lines if "exception" in line], program.output
         assert "Traceback" not in program.output
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_nothing_is_restarted_because_the_database_is_frozen(house: House, tmp_path: Path) -> None:
+    """Rounds are cancelled then, so no loop stands still, although the watchdog bites early."""
+    port, pulse = free_port(), tmp_path / "pulse"
+    api = house.start("serve", TULOU_PORT=str(port), TULOU_WATCHDOG="5")
+    relay = house.start("relay", TULOU_WATCHDOG="5", TULOU_PULSE_FILE=str(pulse))
+    api.wait_until_it_answers(f"http://127.0.0.1:{port}/health/live", seconds=PATIENCE)
+    await until(1, house=house, query=SOON, since=await execute(house, ()))
+    house.send(signal.SIGSTOP)
+    try:
+        frozen = time.time()
+        await asyncio.sleep(75)
+        assert api.is_running, api.output
+        assert relay.is_running, relay.output
+        assert pulse.stat().st_mtime > frozen + 50
+    finally:
+        house.send(signal.SIGCONT)
+    mended = await execute(house, ())
+    await until(1, house=house, query=SOON, since=mended)
+    reasons = [str(line["reason"]) for line in lines_of(relay) if line["event"] == "background_failed"]
+    assert reasons, relay.output
+    assert "Traceback" not in relay.output
