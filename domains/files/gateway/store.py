@@ -39,6 +39,8 @@ _CONNECT = timedelta(seconds=5)
 _TRANSFER = timedelta(seconds=60)
 """For one request: a part of an upload, or a piece of a download."""
 _RETRIES = 5
+_STAGED = range(1, 5)
+"""Numbers that the local store appends to names while it writes (`key#1`); it takes the next one if one is taken."""
 _NO_SPACE = ("no space left", "storagefull", "os error 28", "os error 122", "quotaexceeded")
 
 
@@ -236,8 +238,8 @@ class ObjectFiles:
         """Remove `<key>#1`: the local store writes there until a file is whole."""
         prefix = cast("LocalStore", self._opened).prefix
         path = Path(prefix or "/") / key
-        for staged in path.parent.glob(f"{path.name}#*"):
-            staged.unlink(missing_ok=True)
+        for number in _STAGED:  # to look for all of them would read a folder of millions
+            path.with_name(f"{path.name}#{number}").unlink(missing_ok=True)
 
 
 class _Faults:
