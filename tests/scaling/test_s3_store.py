@@ -7,18 +7,24 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from pydantic import SecretStr
 
-from bootstrap.backup.keeping import delete_old
+from bootstrap.backup.archive import Archive, objects_at
+from bootstrap.backup.keeping import Shelf, mark_of
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
 from bootstrap.migrate import migrate
+from domains.files.gateway.erasures import ErasureRecords
+from domains.files.gateway.store import ObjectFiles
+from shared.clock import Clock
 from tests.installations import Installation, running, settings_of_its_own
 from tests.people import Person
 from tests.programs import free_port
@@ -178,12 +184,35 @@ async def test_old_backups_of_a_bucket_are_deleted(bucket, settings) -> None:
             bucket.client.put_object(Bucket=bucket.name, Key=f"backups/{day}/{key}", Body=b"{}")
     bucket.client.put_object(Bucket=bucket.name, Key="backups/2026-01-01T031700Z-kept/a", Body=b"a")
     own = settings.model_copy(update=bucket.settings())
-    assert await delete_old(own, f"s3://{bucket.name}/backups", keep=1) == days[:2]
+    shelf = Shelf(objects_at(own, f"s3://{bucket.name}/backups"), keep=1, identity="this database")
+    assert await shelf.delete_old() == days[:2]
     assert sorted(bucket.keys()) == [
         "backups/2026-01-01T031700Z-kept/a",
         f"backups/{days[2]}/files/ab/cd",
         f"backups/{days[2]}/manifest.json",
     ]
+
+
+async def test_interrupted_backups_of_a_bucket_are_deleted(bucket, settings) -> None:
+    own = settings.model_copy(update=bucket.settings())
+    torn = Archive(own, f"s3://{bucket.name}/backups/2026-01-01T031700Z")
+    await torn.begin(mark_of("this database"))
+    bucket.client.put_object(Bucket=bucket.name, Key="backups/2999-01-01T031700Z/files/a", Body=b"a")
+    shelf = Shelf(objects_at(own, f"s3://{bucket.name}/backups"), keep=None, identity="this database")
+    assert await shelf.remove_torn() == ["2026-01-01T031700Z"]
+    await torn.begin(mark_of("this database"))
+    await torn.discard()
+    assert bucket.keys() == ["backups/2999-01-01T031700Z/files/a"]
+
+
+async def test_erasures_are_recorded_in_the_bucket(bucket, settings, tmp_path) -> None:
+    own = settings.model_copy(update=bucket.settings())
+    records = ErasureRecords(ObjectFiles(own, tmp_path), clock=Clock())
+    erased, now = uuid4(), datetime.now(UTC)
+    await records.record(erased)
+    assert [each async for each in records.since(now)] == [erased]
+    await records.prune(now + timedelta(days=1))
+    assert [each async for each in records.since(now)] == []
 
 
 async def test_a_store_that_is_away_is_a_503_that_gives_nothing_away(
