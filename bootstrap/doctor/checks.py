@@ -45,7 +45,7 @@ CHECKS = (
     Check("disk", data_folder),
     Check("proxies", machine.proxies),
     Check("metrics", machine.metrics_token),
-    Check("backups", machine.backups),
+    Check("backups", machine.backups, database_place),
     Check("workers", work.workers, database_place),
     Check("relay", work.relay, database_place),
     Check("versions", work.versions, database_place),

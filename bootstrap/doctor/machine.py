@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from bootstrap.backup.archive import objects_at
 from bootstrap.backup.manifest import NAME
+from bootstrap.backup.recorded import LAST_BACKUP, taken_at
 from bootstrap.container import TulouContainer
 from bootstrap.doctor.ailment import Ailment, Risk
 from bootstrap.safety import NARROWEST_PREFIX
@@ -63,13 +64,15 @@ async def metrics_token(container: TulouContainer) -> str:
 
 
 async def backups(container: TulouContainer) -> str:
-    """Check how old the latest whole backup is."""
+    """Check how old the latest whole backup is: the one that the database has a record of, else one in its place."""
     settings = container.settings()
+    if recorded := taken_at(await container.database().fetch_one(LAST_BACKUP)):
+        return _is_recent(container, recorded, "recorded in the database")
     if settings.backup_place is None:
         if settings.env != "production":
-            return "no place is set (fine outside production)"
+            return "none, and no place for them is set (fine outside production)"
         raise Risk(
-            "TULOU_BACKUP_PLACE is not set, so nobody knows how old the latest backup is.",
+            "The database has no record of a backup, and TULOU_BACKUP_PLACE is not set.",
             "Set TULOU_BACKUP_PLACE to a folder or bucket, and run `tulou backup` each night.",
         )
     try:
@@ -81,14 +84,18 @@ async def backups(container: TulouContainer) -> str:
         ) from error
     if taken is None:
         raise Risk(f"{settings.backup_place} has no whole backup.", "Run `tulou backup`.")
-    age = container.clock().now() - taken
-    if age > timedelta(hours=settings.doctor_backup_hours):
+    return _is_recent(container, taken, f"in {settings.backup_place}")
+
+
+def _is_recent(container: TulouContainer, taken: datetime, where: str) -> str:
+    hours = (container.clock().now() - taken) / timedelta(hours=1)
+    longest = container.settings().doctor_backup_hours
+    if hours > longest:
         raise Risk(
-            f"The latest backup in {settings.backup_place} is {age.total_seconds() / 3600:.0f} h old, more than"
-            f" {settings.doctor_backup_hours} (TULOU_DOCTOR_BACKUP_HOURS).",
+            f"The latest backup, {where}, is {hours:.0f} h old, more than {longest} (TULOU_DOCTOR_BACKUP_HOURS).",
             "Run `tulou backup`, and find out why the last one did not run or did not end.",
         )
-    return f"the latest is {age.total_seconds() / 3600:.1f} h old"
+    return f"the latest is {hours:.1f} h old"
 
 
 async def _latest(settings: Settings, place: str) -> datetime | None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+from bootstrap.backup.recorded import comment_on
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
 from domains.emails.public import EmailStatus
@@ -111,6 +112,16 @@ async def old_backup(lab: Lab) -> AsyncIterator[Broken]:
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
     yield Broken({"backup_place": str(lab.folder / "old")})
+
+
+@breakage(
+    "backups", says=("recorded in the database", "50 h old"), cures=("`tulou backup`",), state="warning"
+)
+async def old_backup_that_the_database_knows(lab: Lab) -> AsyncIterator[Broken]:
+    async with lab.owner() as owner:
+        await owner.execute(comment_on(datetime.now(UTC) - timedelta(hours=50)))
+        yield Broken()
+        await owner.execute("COMMENT ON COLUMN alembic_version.version_num IS NULL")
 
 
 @asynccontextmanager
