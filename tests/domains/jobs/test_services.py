@@ -142,6 +142,15 @@ async def test_a_runner_of_some_kinds_leaves_the_others():
     assert [job.kind for job in leases.waiting] == ["test.another"]
 
 
+@pytest.mark.parametrize(("number", "done"), [(2, 1), (1, 0)])
+async def test_a_runner_that_is_paused_ends_its_job_and_begins_no_other(number: int, done: int):
+    leases = Leases([claimed("work") for _ in range(number)])
+    runner = runner_of(leases)
+    runner.is_paused = lambda: len(leases.waiting) < 2
+    assert await runner.drain("default") == done
+    assert (len(leases.ended), len(leases.waiting)) == (done, 1)
+
+
 async def test_jobs_of_a_queue_with_lanes_run_at_a_time_and_the_others_follow():
     leases = Leases([claimed("meet") for _ in range(6)] + [claimed("work")])
     runner = runner_of(leases)
