@@ -120,7 +120,14 @@ class TulouContainer(DeclarativeContainer):
     standings = Callable(_standings, __self__)
     template_folders = Callable(_templates, __self__)
 
-    modes = Container(ModesContainer, settings=settings, database=database, clock=clock)
+    modes = Container(
+        ModesContainer,
+        settings=settings,
+        database=database,
+        transaction=database.provided.transaction,
+        clock=clock,
+        audit=audit_trail,
+    )
     idempotency = Container(
         IdempotencyContainer,
         settings=settings,

@@ -66,10 +66,12 @@ def set_mode(
     as_json: AsJson = False,
 ) -> None:
     """Set the mode of all processes: `normal`, `read-only` or `maintenance`. They follow within seconds."""
-    from domains.modes.public import Mode  # noqa: PLC0415  # only what a command needs is loaded
+    from bootstrap.administration.acting import acting_operator  # noqa: PLC0415  # only what a command needs is loaded
+    from domains.modes.public import Mode  # noqa: PLC0415  # as above
 
+    actor = acting_operator()
     settings = command_settings(needs_of("relay"))
-    changed = _asked(settings, lambda modes: modes.change(Mode(name), message=message, lasts=until))
+    changed = _asked(settings, lambda modes: modes.change(Mode(name), actor, message=message, lasts=until))
     _print(settings, changed, as_json=as_json)
 
 

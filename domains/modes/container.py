@@ -5,8 +5,9 @@ from dependency_injector import containers, providers
 from domains.modes.repository import ModeRepository
 from domains.modes.service import ModeMeasures, ModeService
 from domains.modes.settings import ModesSettings
+from shared.audit import AuditTrail
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import Database, TransactionFactory
 
 
 class ModesContainer(containers.DeclarativeContainer):
@@ -14,8 +15,12 @@ class ModesContainer(containers.DeclarativeContainer):
 
     settings = providers.Dependency(instance_of=ModesSettings)
     database = providers.Dependency(instance_of=Database)
+    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
     clock = providers.Dependency(instance_of=Clock)
+    audit: providers.Dependency[AuditTrail] = providers.Dependency()
 
     repository = providers.ThreadSafeSingleton(ModeRepository, database)
-    service = providers.ThreadSafeSingleton(ModeService, repository, settings=settings, clock=clock)
+    service = providers.ThreadSafeSingleton(
+        ModeService, repository, transaction=transaction, settings=settings, clock=clock, audit=audit
+    )
     measures = providers.ThreadSafeSingleton(ModeMeasures, service)

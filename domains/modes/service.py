@@ -11,8 +11,10 @@ from domains.modes.errors import ReadOnly, UnderMaintenance
 from domains.modes.public import Mode
 from domains.modes.schemas import ModeRow
 from domains.modes.settings import ModesSettings
+from shared.audit import Actor, AuditTrail
 from shared.background import BackgroundLoop
 from shared.clock import Clock
+from shared.database import TransactionFactory
 from shared.errors import Unavailable
 from shared.logging import get_logger
 from shared.measures import Measure
@@ -45,11 +47,15 @@ class ModeService:
         self,
         rows: ModeRows,
         *,
+        transaction: TransactionFactory,
         settings: ModesSettings,
         clock: Clock,
+        audit: AuditTrail,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows = rows
+        self._transaction = transaction
+        self._audit = audit
         self._set_here = Mode(settings.mode)
         self._interval = settings.mode_interval
         self._clock = clock
@@ -109,10 +115,14 @@ class ModeService:
         """Read what operators have set for all processes."""
         return await self._rows.find()
 
-    async def change(self, mode: Mode, *, message: str | None, lasts: timedelta | None) -> ModeRow:
+    async def change(
+        self, mode: Mode, actor: Actor, *, message: str | None = None, lasts: timedelta | None = None
+    ) -> ModeRow:
         """Set the mode of all processes; each follows within `mode_interval`. It does not end by itself."""
         until = self._clock.now() + lasts if lasts else None
-        await self._rows.write(mode, message=message, until=until)
+        async with self._transaction():
+            await self._rows.write(mode, message=message, until=until)
+            await self._audit.note("mode_changed", actor, mode=mode.value)
         logger.info("mode_changed", mode=mode.value, until=until.isoformat() if until else None)
         return await self._rows.find()
 

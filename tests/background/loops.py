@@ -239,7 +239,9 @@ async def modes(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     work.answer = ModeRow()
     rows: Any = SimpleNamespace(find=work.coroutine)
     settings = ModesSettings(mode_interval=PAUSE)
-    async with ModeService(rows, settings=settings, clock=Clock()).followed():
+    nothing: Any = None
+    service = ModeService(rows, transaction=nothing, settings=settings, clock=Clock(), audit=nothing)
+    async with service.followed():
         yield
 
 

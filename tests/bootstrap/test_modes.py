@@ -17,6 +17,7 @@ from bootstrap.migrate import migrate
 from bootstrap.mode_commands import mode as mode_commands
 from bootstrap.settings import Settings
 from domains.modes.public import Mode
+from shared.audit import Actor
 from tests.bootstrap.test_commands import run
 from tests.installations import Installation, database_at, running, settings_of_its_own
 
@@ -62,8 +63,21 @@ async def set_mode(
     """Set the mode as the command does, without the time that a process takes to start."""
     container = compose(own, "command")
     await start(container)
-    await container.modes.service().change(mode, message=message, lasts=lasts)
+    await container.modes.service().change(mode, Actor(operator="ann@desk"), message=message, lasts=lasts)
     await stop(container)
+
+
+async def acts(own: Settings) -> list[str]:
+    """Return the modes in the audit trail, each of which has an operator."""
+    assert own.database_owner_url is not None
+    owner = await asyncpg.connect(own.database_owner_url.get_secret_value())
+    rows = await owner.fetch(
+        "SELECT details FROM auth.security_events WHERE event = 'mode_changed' ORDER BY id"
+    )
+    await owner.close()
+    found = [json.loads(row["details"]) for row in rows]
+    assert all("@" in each["operator"] for each in found)
+    return [each["mode"] for each in found]
 
 
 async def until(holds: Callable[[], Awaitable[bool]], *, seconds: float = 30) -> None:
@@ -101,6 +115,7 @@ async def test_read_only_takes_reads_and_refuses_the_rest(servers, own: Settings
     said = await typed(servers, own, "set", "read-only", "--message", MESSAGE, "--until", "2h")
     assert (said.returncode, MESSAGE in said.stdout) == (0, True), said.stderr
     await follows(api, "read-only")
+    assert (await acts(own))[-1] == "read-only"
     for path in ("/v1/users/me", "/v1/files", "/v1/jobs", "/v1/auth/sessions"):
         assert (await api.client.get(path, headers=user.headers)).status_code == 200
         assert (await api.client.head(path, headers=user.headers)).status_code == 200
