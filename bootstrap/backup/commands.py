@@ -26,6 +26,7 @@ from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
 from bootstrap.backup.tables import owner_url
 from bootstrap.backup.verifying import verify
+from bootstrap.database_failures import FAILURES, failure_of_owner
 from bootstrap.settings import Settings
 from bootstrap.terminal import run, stop, told
 
@@ -61,7 +62,7 @@ def back_up(settings: Settings, place: str | None, *, with_files: bool) -> int:
     shelf = shelf_of(settings, owner_url(settings)) if place is None else None
     place = place or _new_place(settings)
     work = save(settings, place, with_files=with_files, shelf=shelf, say=_say)
-    manifest = _done(work, interrupted="Interrupted. No backup was taken.")
+    manifest = _done(settings, work, interrupted="Interrupted. No backup was taken.")
     _say(f"Backed up to {place}: {_told_of(manifest)}.")
     absent = manifest.files.absent if manifest.files else []
     _list(absent, "Not in the backup: the store has lost {}, or it has other bytes than were stored.")
@@ -69,14 +70,16 @@ def back_up(settings: Settings, place: str | None, *, with_files: bool) -> int:
         return INCOMPLETE
     _record(settings, manifest)
     if shelf is not None and shelf.keep is not None:
-        for name in _done(shelf.delete_old(), interrupted="Interrupted. The backup is whole."):
+        for name in _done(settings, shelf.delete_old(), interrupted="Interrupted. The backup is whole."):
             _say(f"Deleted {name}: {shelf.keep} newer ones are kept.")
     return 0
 
 
 def check(settings: Settings, place: str) -> None:
     """Read a backup from end to end and say what is in it."""
-    verified = _done(verify(settings, place), interrupted="Interrupted. Nothing is known of the backup.")
+    verified = _done(
+        settings, verify(settings, place), interrupted="Interrupted. Nothing is known of the backup."
+    )
     _say(f"Whole: {_told_of(verified.manifest)}.")
 
 
@@ -85,7 +88,7 @@ def put_back(settings: Settings, place: str, how: How) -> int:
     if how.replace:
         _confirm(settings, how.confirm)
     work = restore(settings, place, replace=how.replace, skip_damaged=how.skip_damaged, say=_say)
-    restored = _done(work, interrupted="Interrupted. Nothing was changed.")
+    restored = _done(settings, work, interrupted="Interrupted. Nothing was changed.")
     for warning in restored.warnings:
         sys.stderr.write(f"{warning}\n")
     _say(f"Restored from {place}: {_told_of(restored.manifest)}; {'; '.join(restored.done)}.")
@@ -153,17 +156,17 @@ def _say(sentence: str) -> None:
     sys.stdout.flush()
 
 
-def _done(work: Coroutine[Any, Any, T], *, interrupted: str) -> T:
+def _done(settings: Settings, work: Coroutine[Any, Any, T], *, interrupted: str) -> T:
     try:
         return told(lambda: run(_until_a_signal(work)))
     except (BackupRefused, Uncertain) as error:
         stop(str(error))
     except Interrupted as error:
         stop(interrupted, _SIGNALLED + error.number)
-    except asyncpg.PostgresError as error:
-        stop(f"PostgreSQL refused: {error}")
-    except (OSError, asyncpg.InterfaceError) as error:
-        stop(f"The database can't be reached: {error}")
+    except FAILURES as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            stop(f"{error.filename}: {error.strerror}.")
+        stop(failure_of_owner(settings, error))
 
 
 async def _until_a_signal(work: Coroutine[Any, Any, T]) -> T:

@@ -248,7 +248,8 @@ def test_a_domain_with_a_singular_of_its_own_can_be_referred_to_and_renamed(new_
     router = (checkout.folder / "domains/episodes/router.py").read_text()
     assert "/v1/tv-programmes/{tv_programme_id}" in router
     assert 'tags=["tv-programmes"]' in (checkout.folder / "domains/tv_programmes/router.py").read_text()
-    folders = ("tests/domains/tv_programmes", "tests/domains/episodes", "tests/bootstrap/test_migrations.py")
+    migrations = ("tests/bootstrap/test_migrations.py", "tests/bootstrap/test_lineage.py")
+    folders = ("tests/domains/tv_programmes", "tests/domains/episodes", *migrations)
     tested = checkout.run(".venv/bin/python", "-m", "pytest", "-q", *folders)
     assert tested.returncode == 0, tested.stdout
     for name in ("mypy", "lint-imports"):

@@ -1,4 +1,4 @@
-"""`tulou migrate` says in one sentence why it can't work: where the server is, what it says, what mends it."""
+"""Commands of the owner say in one sentence why they can't work: where the server is, what it says, what mends it."""
 
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,7 +22,7 @@ async def owner_url(settings, servers, tmp_path) -> str:
     return own.database_owner_url.get_secret_value()
 
 
-@pytest.mark.parametrize("check", [[], ["--check"]], ids=["migrate", "check"])
+@pytest.mark.parametrize("command", ["migrate", "migrate --check", "backup {place}"])
 @pytest.mark.parametrize(
     ("broken", "says", "cure"),
     [
@@ -32,7 +32,7 @@ async def owner_url(settings, servers, tmp_path) -> str:
     ],
 )
 def test_a_database_that_lets_nobody_in_is_one_sentence(
-    broken: str, says: str, cure: str, check: list[str], servers, owner_url: str
+    broken: str, says: str, cure: str, command: str, servers, owner_url: str, tmp_path
 ) -> None:
     port = free_port()
     url = {
@@ -40,7 +40,8 @@ def test_a_database_that_lets_nobody_in_is_one_sentence(
         "password": with_password(owner_url, "wrong"),
         "database": database_at(owner_url, "nowhere"),
     }[broken]
-    result = run(servers, "migrate", *check, TULOU_DATABASE_OWNER_URL=url)
+    arguments = command.format(place=tmp_path / "backup").split()
+    result = run(servers, *arguments, TULOU_DATABASE_OWNER_URL=url)
     assert result.returncode == 1
     (sentence,) = result.stderr.splitlines()
     assert f"127.0.0.1:{urlsplit(url).port}" in sentence
