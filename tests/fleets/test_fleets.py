@@ -43,7 +43,7 @@ def test_each_fleet_shows_and_serves_its_domains_alone(fleets) -> None:
 def test_a_worker_of_some_domains_runs_their_jobs_and_knows_all(settings) -> None:
     of_files = compose(limited(settings, "files"), "worker")
     assert kinds_of(of_files) == {
-        f"files.{name}" for name in ("erase", "index", "process", "settle", "sweep")
+        f"files.{name}" for name in ("erase", "index", "process", "prune_erasures", "settle", "sweep")
     }
     assert of_files.registry().find("auth.purge_account") is not None
     assert kinds_of(compose(settings, "worker")) is None
