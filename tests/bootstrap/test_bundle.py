@@ -48,6 +48,7 @@ def environment_of(own: Settings, folder: Path) -> dict[str, str]:
         "TULOU_BACKUP_PLACE": f"s3://bucket:{SECRETS['backup']}@127.0.0.1/backups",
         "REDIS_URL": f"redis://:{SECRETS['redis']}@127.0.0.1:9/0",
         "AWS_SECRET_ACCESS_KEY": SECRETS["aws"],
+        "TULOU_FILES_STORE_REGION": f"pasted-{SECRETS['aws']}",
         "TULOU_DOCTOR_PATIENCE": "20",
     }
 
