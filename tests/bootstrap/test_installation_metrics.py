@@ -2,19 +2,21 @@
 
 import asyncio
 import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from bootstrap.backup.commands import back_up
 from bootstrap.backup.recording import record
 from bootstrap.migrate import migrate
 from bootstrap.observation.disks import folders_of
+from tests.bootstrap.test_commands import run
 from tests.bootstrap.test_metrics import samples
-from tests.installations import Installation, running, settings_of_its_own
+from tests.installations import Installation, database_at, running, settings_of_its_own
 
 
 @pytest.fixture
@@ -29,18 +31,32 @@ async def found_at(installation: Installation) -> dict[tuple[str, ...], float]:
     return samples((await installation.client.get("/metrics")).text)
 
 
-async def test_the_age_of_the_last_backup(own, tmp_path, capsys) -> None:
+@pytest.fixture
+def backed_up(servers, own, tmp_path):
+    """Take a backup as an operator does; return what the command said."""
+
+    def back_up() -> subprocess.CompletedProcess[str]:
+        places = {
+            "DATABASE_URL": own.database_url.get_secret_value(),
+            "TULOU_DATABASE_OWNER_URL": own.database_owner_url.get_secret_value(),
+            "TULOU_DATA_DIR": str(own.data_dir),
+        }
+        return run(servers, "backup", str(tmp_path / "backup"), **places)
+
+    return back_up
+
+
+async def test_the_age_of_the_last_backup(own, backed_up) -> None:
     async with running(own) as installation:
         assert ("tulou_backup_age_seconds",) not in await found_at(installation)
-    await asyncio.to_thread(back_up, own, str(tmp_path / "backup"), with_files=True)
-    assert "could not record" not in capsys.readouterr().err
+    taken = await asyncio.to_thread(backed_up)
+    assert taken.returncode == 0, taken.stderr
     async with running(own) as installation:
         assert 0 <= (await found_at(installation))["tulou_backup_age_seconds",] < 600
     await record(own, datetime.now(UTC) - timedelta(days=3))
     async with running(own) as installation:
-        assert (await found_at(installation))["tulou_backup_age_seconds",] == pytest.approx(
-            3 * 86_400, abs=600
-        )
+        found = await found_at(installation)
+    assert found["tulou_backup_age_seconds",] == pytest.approx(3 * 86_400, abs=600)
 
 
 async def test_a_comment_of_somebody_else_is_no_backup(own) -> None:
@@ -52,15 +68,20 @@ async def test_a_comment_of_somebody_else_is_no_backup(own) -> None:
     await connection.close()
 
 
-async def test_a_backup_that_cannot_be_recorded_is_whole_all_the_same(
-    own, tmp_path, monkeypatch, capsys
-) -> None:
-    async def refuse(*_: object) -> None:
-        raise asyncpg.InsufficientPrivilegeError("must be owner of table alembic_version")
-
-    monkeypatch.setattr("bootstrap.backup.commands.record", refuse)
-    assert await asyncio.to_thread(back_up, own, str(tmp_path / "backup"), with_files=True)
-    assert "must be owner" in capsys.readouterr().err
+async def test_a_backup_that_cannot_be_recorded_is_whole_all_the_same(own, servers, backed_up) -> None:
+    name = urlsplit(own.database_owner_url.get_secret_value()).path.lstrip("/")
+    connection = await asyncpg.connect(database_at(servers.superuser_url, name))
+    await connection.execute(
+        "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE EXCEPTION 'no comments here'; END $$"
+    )
+    await connection.execute(
+        "CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('COMMENT') EXECUTE FUNCTION refuse()"
+    )
+    await connection.close()
+    taken = await asyncio.to_thread(backed_up)
+    assert taken.returncode == 0, taken.stderr
+    assert "no comments here" in taken.stderr
 
 
 async def test_room_on_disks(own, tmp_path) -> None:
