@@ -37,6 +37,8 @@ async def a_backup_is_restored(house: House) -> Finding:
         body = {"password": PASSWORD}
         gone = await client.request("DELETE", "/v1/users/me", json=body, headers=leaves.headers)
         finding.expect(gone.is_success, f"one person leaves: {gone.status_code}")
+        erased = f"SELECT count(*) FROM users.users WHERE id = '{leaves.id}'"
+        finding.expect(await house.until_value(erased, 0, seconds=60), "and is erased")
         await scene.judge(finding)
     await _refuse_a_damaged_one(house, finding, backup)
     await _lose_everything(house)
@@ -64,9 +66,7 @@ async def _refuse_a_damaged_one(house: House, finding: Finding, backup: Path) ->
 
 async def _lose_everything(house: House) -> None:
     await house.fetch("TRUNCATE users.users, files.files CASCADE")
-    for path in (house.folder / "files").rglob("*"):
-        if path.is_file():
-            path.unlink()
+    await asyncio.to_thread(shutil.rmtree, house.folder / "files" / "blobs")
 
 
 async def _look(house: House, finding: Finding, stays: Person, leaves: Person, path: str) -> None:
