@@ -15,7 +15,10 @@ NEXT = '''"""The next release: more columns, and an index."""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "nextrelease1", "{head}", None, None
+revision = "nextrelease1"
+down_revision = "{head}"
+branch_labels = None
+depends_on = None
 
 
 def upgrade() -> None:
