@@ -8,6 +8,7 @@ from typer import Typer
 
 from bootstrap.cli import app
 from bootstrap.operators import jobs
+from bootstrap.secret_files import file_variables
 from bootstrap.settings import Settings
 from bootstrap.variables import OF_COMMANDS
 
@@ -34,7 +35,8 @@ def test_commands_and_settings_that_are_named_are_there(page: Path) -> None:
     commands = names_of(app) | {group.name for group in app.registered_groups}
     targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     settings = {f"TULOU_{name.upper()}" for name in Settings.model_fields}
-    assert set(re.findall(r"(?:`|bin/|^ {4})tulou ([a-z-]+)", text, re.MULTILINE)) <= commands
+    settings |= set(file_variables(Settings.model_fields))
+    assert set(re.findall(r"(?:`|bin/|^ {4})tulou ([a-z][a-z-]*)", text, re.MULTILINE)) <= commands
     assert set(re.findall(r"tulou jobs ([a-z-]+)", text)) <= names_of(jobs)
     assert set(re.findall(r"(?:`|^ {4})make ([a-z-]+)", text, re.MULTILINE)) <= set(targets)
     named = set(re.findall(r"\bTULOU_[A-Z0-9_]*[A-Z0-9]\b", text))
