@@ -10,7 +10,7 @@ from bootstrap.cli import app
 from bootstrap.operators import jobs
 from bootstrap.secret_files import file_variables
 from bootstrap.settings import Settings
-from bootstrap.variables import OF_COMMANDS
+from bootstrap.variables import OF_COMMANDS, variables_of
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").rglob("*.md")])
@@ -35,6 +35,7 @@ def test_commands_and_settings_that_are_named_are_there(page: Path) -> None:
     commands = names_of(app) | {group.name for group in app.registered_groups}
     targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
     settings = {f"TULOU_{name.upper()}" for name in Settings.model_fields}
+    settings |= {each for name, field in Settings.model_fields.items() for each in variables_of(name, field)}
     settings |= set(file_variables(Settings.model_fields))
     assert set(re.findall(r"(?:`|bin/|^ {4})tulou ([a-z][a-z-]*)", text, re.MULTILINE)) <= commands
     assert set(re.findall(r"tulou jobs ([a-z-]+)", text)) <= names_of(jobs)
