@@ -19,7 +19,7 @@ from pydantic_core import PydanticKnownError
 
 from shared.mail_addresses import MAX_ADDRESS, read_address
 from shared.schemas import UtcDatetime
-from shared.text import COMPOSED, LINE, PARAGRAPHS
+from shared.text import LINE, PARAGRAPHS, composed_within
 
 EXACT_DIGITS, EXACT_PLACES, MONEY_PLACES = 18, 4, 2
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -111,9 +111,9 @@ def _mail_address(text: str) -> str:
     return read_address(text).normalized
 
 
-ShortText = Annotated[str, Field(min_length=1, max_length=200), COMPOSED, LINE]
+ShortText = Annotated[str, Field(min_length=1, max_length=200), composed_within(200), LINE]
 """One line; `shared.text` says which characters it may hold."""
-LongText = Annotated[str, Field(max_length=20_000), COMPOSED, PARAGRAPHS]
+LongText = Annotated[str, Field(max_length=20_000), composed_within(20_000), PARAGRAPHS]
 _Exact = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
 WholeNumberInAddress = Annotated[_Exact, BeforeValidator(_digits)]
 """As `WholeNumber`, where everything is a text: for filters."""

@@ -16,6 +16,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from shared.normal_forms import normalised
+
 _LONGEST = 50
 """Characters of a word that count: PostgreSQL takes up to 2,046 octets."""
 _PIECE, _OVERLAP = 8_000, 300
@@ -120,7 +122,7 @@ _FOLDING = _Folding({0x131: "i"})  # the dotless one
 def folded(text: str) -> str:
     """Return text as it is compared, with spaces where words end."""
     joined = _BROKEN_RUN.sub("", text)
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", joined).casefold())
+    plain = normalised("NFKC", normalised("NFKC", joined).casefold())
     return plain.translate(_FOLDING).replace("i\u0307", "i")
 
 

@@ -16,6 +16,8 @@ import unicodedata
 
 from pydantic import AfterValidator, BeforeValidator
 
+from shared.normal_forms import normalised
+
 _NO_CHARACTERS = "\ud800-\udfff\ufdd0-\ufdef" + "".join(
     f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
 )
@@ -37,9 +39,18 @@ _ALSO_UNSEEN = re.compile(
 """Accepted, but nothing is seen of them: joiners, selectors, tags, fillers, the empty Braille cell."""
 
 
+_MOST_COMPOSED = 4
+"""Characters that NFC may compose into one (UAX #15, section 15): text is at most so many times as long as its NFC."""
+
+
 def composed(text: str) -> str:
     """Return text in NFC: equal text is equal, on whatever system it was typed."""
-    return unicodedata.normalize("NFC", text)
+    return normalised("NFC", text)
+
+
+def is_longer(text: str, limit: int) -> bool:
+    """Return whether text in NFC has more than `limit` characters. What is far longer is not composed for it."""
+    return len(text) > limit * _MOST_COMPOSED or len(composed(text)) > limit
 
 
 def fits_line(text: str) -> bool:
@@ -83,8 +94,17 @@ def _named(character: str) -> str:
     return f"U+{ord(character):04X} ({name})" if name else f"U+{ord(character):04X}"
 
 
-COMPOSED = BeforeValidator(lambda value: composed(value) if isinstance(value, str) else value)
-"""In `Annotated` behind limits of length, which then count what is kept."""
+def composed_within(limit: int) -> BeforeValidator:
+    """Return a validator that composes text, for `Annotated` behind `max_length=limit`, which counts what is kept.
+
+    Text that would be too long in NFC too is left as it is, so that the limit refuses it.
+    """
+    most = limit * _MOST_COMPOSED
+    return BeforeValidator(
+        lambda value: composed(value) if isinstance(value, str) and len(value) <= most else value
+    )
+
+
 TRIMMED = BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value)
 LINE = AfterValidator(check_line)
 PARAGRAPHS = AfterValidator(check_paragraphs)

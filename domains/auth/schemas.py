@@ -14,7 +14,7 @@ from shared.field_types import INTEGRAL
 from shared.identity import SCOPES
 from shared.languages import LanguageTag
 from shared.schemas import RequestBody, ResponseBody, RevisedBody, Row, UtcDatetime
-from shared.text import COMPOSED, as_line
+from shared.text import as_line, composed_within
 
 MAX_PASSWORD = 256
 MAX_AGENT = 300
@@ -28,7 +28,7 @@ NewPassword = Annotated[
         examples=["correct horse battery staple"],
         json_schema_extra={"format": "password"},
     ),
-    COMPOSED,
+    composed_within(MAX_PASSWORD),
 ]
 GivenPassword = Annotated[
     str,
@@ -39,7 +39,7 @@ GivenPassword = Annotated[
         examples=["correct horse battery staple"],
         json_schema_extra={"format": "password"},
     ),
-    COMPOSED,
+    composed_within(MAX_PASSWORD),
 ]
 OneTimeTokenText = Annotated[
     str,
@@ -66,7 +66,7 @@ ClientSecretText = Annotated[
         examples=[""],
         json_schema_extra={"format": "password"},
     ),
-    COMPOSED,
+    composed_within(MAX_PASSWORD),
 ]
 
 

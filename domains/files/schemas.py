@@ -9,12 +9,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from shared.http.strict_json import texts_in
 from shared.schemas import RequestBody, ResponseBody, RevisedBody, Row, UtcDatetime
-from shared.text import COMPOSED, as_line, check_line, composed, is_blank
+from shared.text import as_line, check_line, composed, composed_within, is_blank
 
 MAX_NAME = 255
 MAX_TAG = 64
 UNNAMED = "unnamed"
-_AT_THE_END = re.compile(r"[.\s]+\Z")
+_AT_THE_END = re.compile(r"(?<![.\s])[.\s]+\Z")  # a match begins only where a run does
 
 
 def clean_name(name: str | None) -> str:
@@ -59,8 +59,10 @@ def _without_nul(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-FileName = Annotated[str, COMPOSED, AfterValidator(_check_name)]
-Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG), COMPOSED, AfterValidator(_check_tag)]
+FileName = Annotated[str, composed_within(MAX_NAME), AfterValidator(_check_name)]
+Tag = Annotated[
+    str, Field(min_length=1, max_length=MAX_TAG), composed_within(MAX_TAG), AfterValidator(_check_tag)
+]
 Tags = Annotated[list[Tag], AfterValidator(_each_once)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_without_nul)]
 

@@ -1,6 +1,5 @@
 """What other domains may see of users: who a person is, how to find one, and what a mail address is here."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,9 @@ from email_validator import ValidatedEmail
 from pydantic import AfterValidator, Field
 
 from shared.mail_addresses import MAX_ADDRESS, read_address
-from shared.text import COMPOSED, LINE, TRIMMED
+from shared.text import LINE, TRIMMED, composed, composed_within
+
+MAX_USER_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def key_of_address(text: str) -> str:
     try:
         return normalised_address(text)
     except ValueError:
-        return unicodedata.normalize("NFC", text[:MAX_ADDRESS]).strip().casefold()
+        return composed(text[:MAX_ADDRESS]).strip().casefold()
 
 
 def key_of_mailbox(text: str) -> str:
@@ -164,8 +165,13 @@ EmailText = Annotated[
 
 NameText = Annotated[
     str,
-    Field(min_length=1, max_length=100, description="What the person is called.", examples=["Ada Lovelace"]),
-    COMPOSED,
+    Field(
+        min_length=1,
+        max_length=MAX_USER_NAME,
+        description="What the person is called.",
+        examples=["Ada Lovelace"],
+    ),
+    composed_within(MAX_USER_NAME),
     TRIMMED,
     LINE,
 ]

@@ -139,6 +139,15 @@ def log_lines_name_routes(path: str, tree: ast.Module) -> Iterator[str]:
             yield f"{path}:{node.lineno} logs a path: log the route's template, `route_of(scope.get('route'))`"
 
 
+def text_is_normalised_in_one_place(path: str, tree: ast.Module) -> Iterator[str]:
+    if path == "shared/normal_forms.py":
+        return
+    for node in nodes(tree):
+        is_slow = isinstance(node, ast.Attribute) and node.attr in {"normalize", "is_normalized"}
+        if is_slow and getattr(node.value, "id", "") == "unicodedata":
+            yield f"{path}:{node.lineno} may take quadratic time: call `shared.normal_forms.normalised`"
+
+
 RULES: list[tuple[Rule, str, str]] = [
     (only_services_open_transactions, "domains/jobs/router.py", "async with database.transaction(): pass"),
     (only_services_open_transactions, "domains/jobs/repository/jobs.py", "self.transaction()"),
@@ -155,6 +164,7 @@ RULES: list[tuple[Rule, str, str]] = [
     (nothing_is_imported_by_name, "domains/jobs/service/jobs.py", "import importlib"),
     (nothing_is_imported_by_name, "shared/wiring.py", "from importlib import import_module"),
     (no_drawers, "shared/helpers.py", ""),
+    (text_is_normalised_in_one_place, "shared/text.py", "unicodedata.normalize('NFC', text)"),
     (no_drawers, "shared/utils/text.py", ""),
     (init_files_are_empty, "domains/jobs/__init__.py", "x = 1"),
     (log_lines_name_routes, "shared/http/frame.py", "logger.exception('failed', path=scope['path'])"),

@@ -1,10 +1,16 @@
 """Requests that are made to break a server: each gets a coded refusal, and costs little to answer."""
 
+import asyncio
 import json
 import time
+from collections.abc import Callable
 
 import httpx
+import psutil
 import pytest
+
+from tests.people import PASSWORD, some_email
+from tests.security.conftest import Live
 
 REGISTER, TOKEN, FILES = "/v1/auth/register", "/v1/auth/token", "/v1/files"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -120,3 +126,30 @@ async def test_a_boundary_of_one_character_costs_no_more(
     assert answer.status_code == 201, answer.text
     assert answer.json()["size"] == 1_000_000
     assert time.process_time() - began < QUICK
+
+
+async def test_runs_of_accents_hold_up_nobody(serving: Callable[..., Live]) -> None:
+    """Sorted by insertion, each of these would take the whole process seconds."""
+    server = serving()
+    accents = "a" + "\u0315\u0300" * 80_000
+    async with httpx.AsyncClient(base_url=server.url, timeout=300) as client:
+        process = psutil.Process(server.program.process.pid)
+        before = process.cpu_times().user
+        sent = [
+            client.post(REGISTER, json={"email": some_email(), "password": accents}),
+            client.post(REGISTER, json={"email": some_email(), "password": PASSWORD, "name": accents}),
+            client.post(REGISTER, json={"email": f"{accents}@example.com", "password": PASSWORD}),
+            client.post(
+                "/v1/auth/token", data={"grant_type": "password", "username": "a", "password": accents}
+            ),
+            client.post(
+                "/v1/auth/token", data={"grant_type": "password", "username": accents, "password": "a"}
+            ),
+            client.post("/reset-password", data={"token": "a", "password": accents}),
+        ]
+        answers = asyncio.gather(*sent)
+        while not answers.done():
+            assert (await client.get("/health/live")).status_code == 200
+            await asyncio.sleep(0.02)
+        assert {answer.status_code for answer in await answers} <= {400, 422}
+        assert process.cpu_times().user - before < 30, "one of them took as long alone"

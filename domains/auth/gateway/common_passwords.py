@@ -1,16 +1,17 @@
 """The bundled list of common passwords, lower-cased, eight characters and more (its licence lies beside it)."""
 
 import gzip
-import unicodedata
 from functools import cache
 from pathlib import Path
+
+from shared.normal_forms import normalised
 
 _LIST = Path(__file__).with_name("common_passwords.txt.gz")
 
 
 def is_common(password: str) -> bool:
     """Tell whether a password is on the list; capitals and full-width forms make no difference."""
-    return unicodedata.normalize("NFKC", password).casefold() in _common()
+    return normalised("NFKC", password).casefold() in _common()
 
 
 @cache

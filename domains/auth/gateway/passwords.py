@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from domains.auth.errors import HashingBusy
 from domains.auth.settings import AuthSettings
+from shared.text import composed
 
 T = TypeVar("T")
 
@@ -90,4 +90,4 @@ class Argon2idHasher:
 
 def _prepared(password: str) -> str:
     """Compose accents, so that a password typed on another system is the same one (RFC 8265, section 4.2)."""
-    return unicodedata.normalize("NFC", password)
+    return composed(password)

@@ -34,7 +34,7 @@ from shared.http.answer_headers import sends
 from shared.http.description import ANSWERS_400
 from shared.http.idempotency import handles_tokens
 from shared.http.routing import Router, problems
-from shared.text import composed
+from shared.text import is_longer
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/auth", tags=["auth"])
@@ -139,7 +139,7 @@ async def read_server_metadata(tokens: Tokens, response: Response) -> ServerMeta
 async def _granted(form: TokenForm, sessions: SessionService, visitor: Visitor) -> IssuedTokens:
     match form.grant_type:
         case "password" if form.username and form.password:
-            if len(composed(form.password)) > MAX_PASSWORD:
+            if is_longer(form.password, MAX_PASSWORD):
                 raise PasswordTooLong
             return await sessions.log_in(form.username, form.password, visitor)
         case "refresh_token" if form.refresh_token:

@@ -19,7 +19,7 @@ from shared.identity import Principal
 from shared.ids import new_id
 from shared.jobs import JobContext, JobOptions
 from shared.personal_data import PersonalData
-from shared.text import composed
+from shared.text import composed, is_longer
 
 _MIN_PASSWORD = 8
 _SECOND_PURGE = timedelta(hours=1)
@@ -149,6 +149,6 @@ def _check(email: str, password: str) -> None:
         normalised_address(email)
     except ValueError as error:
         raise AddressRefused(str(error)) from error
-    if not _MIN_PASSWORD <= len(composed(password)) <= MAX_PASSWORD:
+    if is_longer(password, MAX_PASSWORD) or len(composed(password)) < _MIN_PASSWORD:
         raise PasswordRefused(f"A password has {_MIN_PASSWORD} to {MAX_PASSWORD} characters.")
     check_password(password, email=email)

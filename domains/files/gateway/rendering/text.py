@@ -1,7 +1,8 @@
 """The text of a document as a person would copy it."""
 
 import re
-import unicodedata
+
+from shared.normal_forms import normalised
 
 # pdfium marks a word that was hyphenated at the end of a line with U+FFFE instead of its hyphen and the line's end;
 # a soft hyphen (U+00AD) is one that could have been. Neither is part of the word.
@@ -18,4 +19,4 @@ def readable(text: str) -> str:
     """Return text in NFC with line feeds at the ends of lines, whole words and no control characters."""
     joined = text.translate(dict.fromkeys(map(ord, _HYPHENATION)))
     lines = joined.replace("\r\n", "\n").replace("\r", "\n")
-    return unicodedata.normalize("NFC", _NOT_TEXT.sub("", lines))
+    return normalised("NFC", _NOT_TEXT.sub("", lines))
