@@ -123,6 +123,7 @@ class PatientProtocol(ReadProtocol):
             self._throw_away(len(data))
             return False
         before, self._packet, self._began = self._reading, len(data), False
+        arrived = self._body_bytes
         try:
             self._feed(data)
         except httptools.HttpParserInvalidMethodError:
@@ -131,7 +132,7 @@ class PatientProtocol(ReadProtocol):
         except httptools.HttpParserError:
             self._refuse(self._fact or Malformed())
             return False
-        if not self._count_head(data, before):
+        if not self._count(data, before, has_body=self._body_bytes > arrived):
             self._refuse(HeadTooLarge())
             return False
         self._await(self._missing())
@@ -198,12 +199,17 @@ class PatientProtocol(ReadProtocol):
         else:
             self._answer_with(Stopping(), linger=LINGER / 2)
 
-    def _count_head(self, data: bytes | memoryview, before: Reading) -> bool:
-        """Count the bytes of an incomplete head; return whether they are within the limit."""
+    def _count(self, data: bytes | memoryview, before: Reading, *, has_body: bool) -> bool:
+        """Count the bytes of an incomplete head, chunk line or trailer; return whether they are within the limit.
+
+        The parser collects a field until it ends, also one of a trailer.
+        """
         if self._began:
             is_unfinished = self._reading is Reading.HEAD
             self._head_bytes = len(bytes(data).rpartition(END_OF_HEAD)[2]) if is_unfinished else 0
-        elif self._reading is before is not Reading.BODY:
+        elif self._reading is not before or has_body:
+            self._head_bytes = 0
+        else:
             self._head_bytes += len(data)
         return self._head_bytes <= self._patience.max_head_bytes
 

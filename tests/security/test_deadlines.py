@@ -163,6 +163,48 @@ async def test_a_head_that_never_ends_is_refused_before_its_deadline(patient: Li
         refused(await connection.everything(), 431, "request.head_too_large")
 
 
+CHUNKED = (
+    b"POST /v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "more"),
+    [
+        (b"1\r\na\r\n0\r\nX: ", b"y"),
+        (b"1\r\na\r\n0\r\n", b"y"),
+        (b"1\r\na\r\n0\r\n", b"X: y\r\n"),
+        (b"1;x=", b"y"),
+        (b"", b"0"),
+        (b"1\r\na\r\n0;x=", b"y"),
+    ],
+    ids=["trailer value", "trailer name", "trailers", "chunk extension", "chunk size", "last extension"],
+)
+@pytest.mark.parametrize("piece", [1000, 1 << 20])
+async def test_what_is_neither_head_nor_body_is_refused_when_it_never_ends(
+    body: bytes, more: bytes, piece: int, patient: Live
+) -> None:
+    async with patient.connection() as connection:
+        await connection.say(CHUNKED + body)
+        await asyncio.sleep(0.05)  # arrives by itself
+        for _ in range(max(3, 20_000 // piece)):
+            await connection.say(more * (piece // len(more)))
+            await asyncio.sleep(0.005)
+        refused(await connection.everything(), 431, "request.head_too_large")
+
+
+async def test_small_chunks_and_a_trailer_may_be_more_than_a_head(server: Live) -> None:
+    async with server.connection() as connection:
+        await connection.say(CHUNKED)
+        for _ in range(20):
+            await connection.say(b"1;note=small\r\na\r\n" * 200)
+            await asyncio.sleep(0.005)
+        await connection.say(b"0\r\nX-Checksum: abc\r\n\r\n" + WHOLE)
+        await connection.heard(b"invalid_token_request")
+        await connection.heard(b'{"status":"ok"}')
+
+
 @pytest.fixture(scope="module")
 def patient(serving: Callable[..., Live]) -> Live:
     return serving(TULOU_HEAD_TIMEOUT="600")
