@@ -23,6 +23,7 @@ from bootstrap.rate_exchange import RateExchange
 from bootstrap.settings import Settings
 from domains.modes.service import ModeService
 from shared.admissions import Admissions
+from shared.background import end
 from shared.errors import AppError
 from shared.http import catalogue
 from shared.http.access_log import AccessLog
@@ -180,9 +181,7 @@ async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=1)
+        await end(*tasks)
 
 
 def _methods_at(container: TulouContainer) -> Callable[[str], set[str]]:

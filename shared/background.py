@@ -9,6 +9,7 @@ from contextlib import suppress
 from contextvars import Context
 from types import TracebackType
 from typing import Self
+from weakref import WeakKeyDictionary
 
 from shared.errors import AppError
 from shared.logging import get_logger
@@ -30,6 +31,7 @@ OVERTIME = 15.0
 LOOPS: "dict[str, BackgroundLoop]" = {}
 """Every loop of this program by name. Filled as modules declare theirs."""
 
+_STOPS: "WeakKeyDictionary[asyncio.Task[None], asyncio.Event]" = WeakKeyDictionary()
 _FAILED, _ERROR = "background_failed", "background_error"
 
 
@@ -114,12 +116,14 @@ class BackgroundLoop:
         delay: float = 0.0,
         goes_on: Callable[[], bool] = lambda: True,
     ) -> "asyncio.Task[None]":
-        """Run in a task of its own, outside the context of the caller, until the task is cancelled.
+        """Run in a task of its own, outside the context of the caller, until `end(task)`.
 
         Should the task end with an exception, which no round can cause, this process is asked to end.
         """
-        running = self.run(work, pause=pause, delay=delay, goes_on=goes_on)
+        stop = asyncio.Event()
+        running = self.run(work, pause=pause, delay=delay, stop=stop, goes_on=goes_on)
         task = asyncio.create_task(running, name=f"background {self.name}", context=Context())
+        _STOPS[task] = stop
         task.add_done_callback(self._check_end)
         return task
 
@@ -205,6 +209,20 @@ class Run:
         self.wait = self._back_off.fail()
         self._loop.fail(error)
         return True
+
+
+async def end(*tasks: "asyncio.Task[None]", seconds: float = 1.0) -> None:
+    """End loops that were started: let their rounds end in time, and cancel those that don't.
+
+    A cancelled round may leave a connection half made.
+    """
+    for task in tasks:
+        _STOPS[task].set()
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=seconds)
 
 
 def standing_still() -> Sequence[str]:

@@ -1,6 +1,5 @@
 """The mode that applies to this process, and setting the one of all processes."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ from domains.modes.public import Mode
 from domains.modes.schemas import ModeRow
 from domains.modes.settings import ModesSettings
 from shared.audit import Actor, AuditTrail
-from shared.background import BackgroundLoop
+from shared.background import BackgroundLoop, end
 from shared.clock import Clock
 from shared.database import TransactionFactory
 from shared.errors import Unavailable
@@ -96,8 +95,7 @@ class ModeService:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task], timeout=1)
+            await end(task)
 
     def refuse(self, *, is_safe: bool) -> None:
         """Refuse a request that the mode does not take.
