@@ -21,10 +21,11 @@ from shared.normal_forms import normalised
 _LONGEST = 50
 """Characters of a word that count: PostgreSQL takes up to 2,046 octets."""
 _PIECE, _OVERLAP = 8_000, 300
-"""Characters of a piece, and those that it shares with the one before, so that a phrase across them is found.
-
-A vector has up to 16,383 positions, 256 of a word, and 1 MiB.
-"""
+"""Characters of a piece, and those that it shares with the one before, so that a phrase across them is found."""
+_SMALL_PIECE, _SMALL_OVERLAP = 50, 200
+"""The same where one word is repeated without an end. A character is at most one occurrence of a word."""
+_POSITIONS, _POSITIONS_OF_WORD = 16_383, 255
+"""What PostgreSQL keeps of a vector: it drops the further positions of a word, and does not count beyond the last."""
 
 _UNSPACED = (
     "\u0e00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f"  # Thai to Balinese
@@ -34,6 +35,7 @@ _UNSPACED = (
 )
 _RUNS = re.compile(f"([{_UNSPACED}]+)|[^ {_UNSPACED}]+")
 _BROKEN_RUN = re.compile(f"(?<=[{_UNSPACED}])[ \t]*\r?\n[ \t]*(?=[{_UNSPACED}])")
+_GAP = re.compile("[ \n]")
 _CHUNK = re.compile(r'(?P<minus>-*)(?:"(?P<phrase>[^"]*)"?|(?P<words>[^\s"]+))')
 
 
@@ -142,27 +144,56 @@ def words_of(text: str) -> Iterator[Word]:
 
 
 def vector_of(text: str) -> str:
-    """Return the `tsvector` of a text of at most some 16,000 words."""
-    positions: dict[str, list[str]] = {}
-    for word in words_of(text):
-        positions.setdefault(word.text, []).append(str(word.position))
-    return " ".join(f"'{word}':{','.join(where)}" for word, where in positions.items())
+    """Return the `tsvector` of a text that is short enough for PostgreSQL to keep all positions, as a name is."""
+    return _vector(_positions_in(text))
 
 
 def pieces_of(text: str) -> Iterator[Piece]:
-    """Yield a text in pieces that PostgreSQL can keep the vectors of; none of an empty one."""
-    start = 0
+    """Yield a text in pieces whose vectors PostgreSQL keeps with all positions; none of an empty text."""
+    start, size, overlap = 0, _PIECE, _OVERLAP
     while start < len(text):
-        end = _gap_before(text, start + _PIECE, at_least=start + _PIECE - _OVERLAP)
-        before = text[max(0, start - _OVERLAP) : start]
-        shared = before.partition(" ")[2] or before
-        yield Piece(text[start:end], vector_of(shared + text[start:end]))
-        start = end
+        end = _gap_before(text, start + size, at_least=start + size - min(_OVERLAP, size // 2))
+        positions = _positions_in(_shared(text, start, overlap) + text[start:end])
+        if _is_kept(positions) or overlap == _SMALL_OVERLAP:
+            yield Piece(text[start:end], _vector(positions))
+            start = end
+            if _is_kept(positions, share=2):
+                size, overlap = min(2 * size, _PIECE), _OVERLAP
+        elif size == _SMALL_PIECE:
+            overlap = _SMALL_OVERLAP
+        else:
+            size = max(size // 2, _SMALL_PIECE)
+
+
+def _positions_in(text: str) -> dict[str, list[int]]:
+    positions: dict[str, list[int]] = {}
+    for word in words_of(text):
+        positions.setdefault(word.text, []).append(word.position)
+    return positions
+
+
+def _vector(positions: dict[str, list[int]]) -> str:
+    return " ".join(f"'{word}':{','.join(map(str, where))}" for word, where in positions.items())
+
+
+def _is_kept(positions: dict[str, list[int]], *, share: int = 1) -> bool:
+    """Tell whether PostgreSQL would keep all positions of a vector of `share` times as many."""
+    most, last = _POSITIONS_OF_WORD // share, _POSITIONS // share
+    return all(len(where) <= most and where[-1] < last for where in positions.values())
+
+
+def _shared(text: str, start: int, overlap: int) -> str:
+    """Return what stands before `start`, without the word that may be cut at the beginning."""
+    before = text[max(0, start - overlap) : start]
+    gap = _GAP.search(before)
+    return before if gap is None else before[gap.end() :]
 
 
 def _gap_before(text: str, end: int, *, at_least: int) -> int:
-    """Return where a piece ends: behind a space, so that no word is cut, or just there."""
-    return len(text) if end >= len(text) else max(text.rfind(" ", at_least, end) + 1, 0) or end
+    """Return where a piece ends: behind a space or the end of a line, so that no word is cut, or just there."""
+    if end >= len(text):
+        return len(text)
+    return max(text.rfind(gap, at_least, end) for gap in " \n") + 1 or end
 
 
 def search_of(text: str) -> Search:

@@ -11,7 +11,7 @@ import pytest
 
 from domains.files.repository.texts import FOUND, found_by
 from domains.files.service.indexing import IndexingService, indexed
-from shared.fulltext import search_of, vector_of
+from shared.fulltext import pieces_of, search_of, vector_of
 from tests.domains.files.asking import get
 
 CJK = Path(__file__).parents[2] / "data/cjk.pdf"
@@ -145,6 +145,28 @@ async def test_a_phrase_is_found_wherever_it_stands_in_a_long_text(client, user,
     for start in [*chance.sample(range(5_990), 30), *range(1_180, 1_240, 6)]:
         phrase = " ".join(words[start : start + 5])
         assert await found(client, user, f'"{phrase}"') == [file["id"]], phrase
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        (" ".join(f"the w{number}" for number in range(256)) + " the aardvark sleeps", "the aardvark sleeps"),
+        ("a " * 3_000 + "the end", "a a the end"),
+        ("a " * 3_000 + "the end", "a " * 90 + "the end"),
+        ("\u54c8" * 3_000 + "\u7b11\u4e86", "\u54c8" * 100 + "\u7b11\u4e86"),
+        ("\ufdfa" * 5_000 + " the last words", "the last words"),
+        ("one\n" * 3_000 + "the\nlast\nwords", "one one the last"),
+        ("\U0001f389" * 3_000 + "the end", "\U0001f389\U0001f389 the end"),
+    ],
+    ids=["the", "a", "many a", "laughing", "ligatures", "lines", "emoji"],
+)
+async def test_a_phrase_is_found_however_often_its_words_stand_before(
+    client, user, upload, composition, text, phrase
+):
+    file = await upload(user, b"text", "again.txt")
+    await keep_text(composition, user, file, text)
+    assert await found(client, user, f'"{phrase}"') == [file["id"]]
+    assert "".join(piece.body for piece in pieces_of(text)) == text
 
 
 async def test_another_form_of_the_same_text_finds_it(names):
