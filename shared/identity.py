@@ -76,7 +76,7 @@ class AccountLock(Protocol):
         """Make sure, as the first statement of the open transaction, that the caller may still act.
 
         Raises:
-            NotAuthenticated: the session has ended, or its account is disabled, being deleted or gone.
+            SessionEnded: the session has ended, or its account is disabled, being deleted or gone.
         """
         ...
 

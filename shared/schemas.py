@@ -42,9 +42,12 @@ def validator_of(model: type[ModelT]) -> Callable[[Any], ModelT]:
     return validate
 
 
-def unchanged() -> Any:
-    """Return the default of a field that may be absent, but not null: read the body with `exclude_unset=True`."""
-    return Field(default_factory=lambda: None)
+def unchanged(**about: Any) -> Any:
+    """Return the default of a field that may be absent: read the body with `exclude_unset=True`.
+
+    Null is refused, unless the field's type takes it. `about`: what `Field` takes.
+    """
+    return Field(default_factory=lambda: None, **about)
 
 
 def together(*names: str) -> Any:

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from shared.http.strict_json import texts_in
-from shared.schemas import RequestBody, ResponseBody, RevisedBody, Row, UtcDatetime
+from shared.schemas import RequestBody, ResponseBody, RevisedBody, Row, UtcDatetime, unchanged
 from shared.text import as_line, check_line, composed, composed_within, is_blank
 
 MAX_NAME = 255
@@ -79,14 +79,15 @@ class Details(BaseModel):
 class FileChanges(RequestBody):
     """What to change of a file; what is absent stays."""
 
-    name: FileName | None = Field(
-        None, min_length=1, max_length=MAX_NAME, description="What it is called.", examples=["holiday.jpg"]
+    name: FileName = unchanged(
+        min_length=1, max_length=MAX_NAME, description="What it is called.", examples=["holiday.jpg"]
     )
-    tags: Tags | None = Field(None, examples=[["2026", "family"]], description="Replaces all tags.")
-    metadata: Metadata | None = Field(
-        None,
+    tags: Tags | None = unchanged(
+        examples=[["2026", "family"]], description="Replaces all tags; null removes them."
+    )
+    metadata: Metadata | None = unchanged(
         examples=[{"album": "summer"}],
-        description="Any JSON object of yours; replaces the present one.",
+        description="Any JSON object of yours; replaces the present one, and null removes it.",
     )
 
 

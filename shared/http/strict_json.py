@@ -20,6 +20,8 @@ MAX_EXPONENT = 40
 
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\x00")
 _GREATEST, _SMALLEST = 10.0**MAX_EXPONENT, 10.0**-MAX_EXPONENT
+_DIGITS = re.compile(r"-?[0.]*[1-9]")
+"""Of a number that is not zero, also if it is too small for a float."""
 _SURROGATES = re.compile("[\ud800-\udfff\x00]")
 
 
@@ -56,7 +58,8 @@ def parse(body: bytes) -> Any:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if number and not _SMALLEST < abs(number) < _GREATEST:
+    is_zero = not number and not _DIGITS.match(text)
+    if not is_zero and not _SMALLEST < abs(number) < _GREATEST:
         raise MalformedJson(f"A number is beyond 10 to the power of {MAX_EXPONENT}, or of -{MAX_EXPONENT}.")
     return number
 

@@ -2,7 +2,7 @@
 
 from domains.auth.repository.accounts import AccountRepository
 from shared.clock import Clock
-from shared.identity import NotAuthenticated, Principal
+from shared.identity import Principal, SessionEnded
 
 
 class RowAccountLock:
@@ -16,10 +16,10 @@ class RowAccountLock:
         """Lock the caller's account and session for share until the open transaction ends.
 
         Raises:
-            NotAuthenticated: the session has ended, or the account is not active.
+            SessionEnded: the session has ended, or the account is not active.
         """
         session_id = principal.session_id
         if session_id is None or not await self.accounts.lock_caller(
             principal.user_id, session_id, self.clock.now()
         ):
-            raise NotAuthenticated
+            raise SessionEnded

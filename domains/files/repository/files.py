@@ -155,15 +155,16 @@ class FileRepository(FileTexts):
         return await self.database.fetch_one(_CONTENT, file=file_id, owner=owner_id)
 
     async def change(self, file: FileRow, changes: FileChanges) -> None:
-        """Write what is given of name, tags and metadata."""
+        """Write what is given of name, tags and metadata; null empties tags and metadata."""
+        given = changes.model_fields_set
         await self.database.execute(
             _CHANGE,
             file=file.id,
-            new_name=file.name if changes.name is None else changes.name,
-            new_tags=file.tags if changes.tags is None else changes.tags,
-            new_metadata=file.client_metadata if changes.metadata is None else changes.metadata,
+            new_name=changes.name if "name" in given else file.name,
+            new_tags=changes.tags or [] if "tags" in given else file.tags,
+            new_metadata=changes.metadata or {} if "metadata" in given else file.client_metadata,
         )
-        if changes.name is not None:
+        if "name" in given:
             await self.rename_text(file.id, changes.name)
 
     async def trash(self, file_id: UUID) -> None:

@@ -146,7 +146,8 @@ def _details(fields: dict[str, list[str]], settings: FilesSettings) -> Details:
     try:
         details = Details(tags=tags, metadata=parse(metadata.encode()))
     except MalformedJson as error:
-        raise DetailsRefused("The field `metadata` must be a JSON object.") from error
+        reason = "" if error.detail == MalformedJson.detail else f": {error.detail}"
+        raise DetailsRefused(f"The field `metadata` must be a JSON object{reason or '.'}") from error
     except ValidationError as error:
         problem = error.errors(include_input=False)[0]
         raise DetailsRefused(

@@ -11,9 +11,13 @@ from domains.files.settings import FilesSettings
 def check_details(
     settings: FilesSettings, *, tags: Sequence[str] | None, metadata: Mapping[str, Any] | None
 ) -> None:
-    """Raise DetailsRefused when there are too many tags or too much metadata."""
+    """Raise DetailsRefused when there are too many tags or too much metadata, as JSON without spaces."""
     if tags is not None and len(tags) > settings.files_max_tags:
         raise DetailsRefused(f"A file can have at most {settings.files_max_tags} tags.")
-    size = 0 if metadata is None else len(json.dumps(metadata, ensure_ascii=False).encode())
+    size = (
+        0
+        if metadata is None
+        else len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode())
+    )
     if size > settings.files_max_metadata_bytes:
         raise DetailsRefused(f"Metadata can have at most {settings.files_max_metadata_bytes} bytes of JSON.")

@@ -84,7 +84,7 @@ class UploadService:
         """Stream an upload into the store and keep it. No connection is held while the bytes arrive.
 
         Raises:
-            NotAuthenticated: meanwhile the caller's session has ended, or the account may not act any more.
+            SessionEnded: meanwhile the caller's session has ended, or the account may not act any more.
             FileTooLarge, QuotaExceeded: past a limit.
             TypeRefused: the bytes are of a type that isn't accepted.
             DigestMismatch: they are not those that the client meant to send.

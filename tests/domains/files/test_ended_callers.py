@@ -75,7 +75,8 @@ async def test_an_upload_that_outlives_its_caller_leaves_nothing(
         assert (await end(client, admin, user)).status_code == 204
         await work_off()
     answer = sending.result()
-    assert answer.status_code == 401, answer.text
+    assert (answer.status_code, answer.json()["code"]) == (401, "auth.session_ended")
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     await work_off()
     assert stored() == before
     for table in ("files.files", "files.texts", "jobs.jobs", "emails.emails"):

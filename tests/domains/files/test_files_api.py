@@ -203,8 +203,34 @@ async def test_changes_replace_what_they_name_and_nothing_else(client, user, upl
     path = f"/v1/files/{file['id']}"
     changed = (await client.patch(path, json={"tags": ["c", "d"]}, headers=user.headers)).json()
     assert (changed["name"], changed["tags"], changed["metadata"]) == ("a.txt", ["c", "d"], {"b": 1})
-    for bad in ({"name": "a/b"}, {"owner_id": str(uuid4())}, {"tags": [""]}, {"metadata": []}):
+    for bad in (
+        {"name": "a/b"},
+        {"owner_id": str(uuid4())},
+        {"tags": [""]},
+        {"metadata": []},
+        {"name": None},
+    ):
         assert (await client.patch(path, json=bad, headers=user.headers)).status_code == 422
+
+
+async def test_null_empties_tags_and_metadata(client, user, upload):
+    file = await upload(user, tags=["a"], metadata='{"b": 1}')
+    path = f"/v1/files/{file['id']}"
+    changed = (await client.patch(path, json={"tags": None}, headers=user.headers)).json()
+    assert (changed["name"], changed["tags"], changed["metadata"]) == ("a.txt", [], {"b": 1})
+    changed = (await client.patch(path, json={"metadata": None}, headers=user.headers)).json()
+    assert (changed["name"], changed["tags"], changed["metadata"]) == ("a.txt", [], {})
+    changed = (await client.patch(path, json={}, headers=user.headers)).json()
+    assert changed["name"] == "a.txt"
+
+
+async def test_metadata_is_measured_without_the_spaces_between_its_members(client, user, upload, limits):
+    limits(files_max_metadata_bytes=20)
+    file = await upload(user, metadata='{ "a": [1, 2, 3, 4, 5, 6] }')
+    path = f"/v1/files/{file['id']}"
+    for numbers, status in (([1, 2, 3, 4, 5, 67], 200), ([1, 2, 3, 4, 55, 67], 422)):
+        answer = await client.patch(path, json={"metadata": {"a": numbers}}, headers=user.headers)
+        assert answer.status_code == status, answer.text
 
 
 async def test_what_is_somebody_elses_is_not_there(client, user, other, upload):
