@@ -142,6 +142,7 @@ def _require_refusals(threads: int) -> None:
 def _what_works() -> list[str]:
     attempts: dict[str, Callable[[], object]] = {
         "open foreign files": lambda: os.close(os.open("/", os.O_RDONLY)),
+        "open files without a right to them": lambda: os.close(os.open("/dev/null", os.O_ACCMODE)),
         "use the network": lambda: socket.socket().close(),
         "start processes": lambda: os.fork() or os._exit(0),
     }

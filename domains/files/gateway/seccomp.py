@@ -7,9 +7,9 @@ import ctypes
 import errno
 import platform
 import struct
-from dataclasses import dataclass
 
 from domains.files.gateway import linux
+from domains.files.gateway.call_arguments import Alternatives, Masked, rules
 from domains.files.gateway.linux import ConfinementUnavailableError
 from domains.files.gateway.system_calls import ALLOWED, ALLOWED_BY_ARGUMENT, ARCHITECTURES, REFUSED
 
@@ -22,57 +22,6 @@ EPERM = 0x00050000 | errno.EPERM
 ENOSYS = 0x00050000 | errno.ENOSYS
 _X32_CALLS = 0x40000000
 _INT = 0xFFFFFFFF
-_LONG = 0xFFFFFFFFFFFFFFFF
-
-
-@dataclass(frozen=True)
-class Masked:
-    """A condition: the argument of this index, from 0, has the value `value` in the bits of `mask`."""
-
-    argument: int
-    mask: int
-    value: int
-
-
-Alternatives = tuple[tuple[Masked, ...], ...]
-"""A call is allowed if all conditions of one alternative hold."""
-
-
-def _one_of(argument: int, *values: int) -> Alternatives:
-    return tuple((Masked(argument, _INT, value),) for value in values)
-
-
-# CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, DETACHED and CHILD_CLEARTID: the flags of a
-# thread, as glibc and musl set them. No other flag, and no exit signal; VM and THREAD are required.
-_CLONE_OF_THREADS, _CLONE_REQUIRED = 0x007D0F00, 0x00010100
-_ACCESS, _WRITE_ONLY, _READ_WRITE, _TRUNCATE, _UNNAMED_FILE = 0o3, 0o1, 0o2, 0o1000, 0o20000000
-
-
-def _opening(flags: int) -> Alternatives:
-    """Allow no unnamed file, and O_TRUNC only with the right to write, which Landlock then checks in all versions."""
-    return (
-        (Masked(flags, _TRUNCATE | _UNNAMED_FILE, 0),),
-        (Masked(flags, _ACCESS | _UNNAMED_FILE, _WRITE_ONLY),),
-        (Masked(flags, _ACCESS | _UNNAMED_FILE, _READ_WRITE),),
-    )
-
-
-RULES: dict[str, Alternatives] = {
-    "open": _opening(1),
-    "openat": _opening(2),
-    "clone": ((Masked(0, _INT & ~_CLONE_OF_THREADS | _CLONE_REQUIRED, _CLONE_REQUIRED),),),
-    # Of this process, reading only.
-    "prlimit64": ((Masked(0, _INT, 0), Masked(2, _LONG, 0)),),
-    # PR_SET_NAME, PR_GET_NAME
-    "prctl": _one_of(0, 15, 16),
-    # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
-    "fcntl": _one_of(1, 0, 1, 2, 3, 4, 1030),
-    # MADV_NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, HUGEPAGE, NOHUGEPAGE, DONTDUMP, DODUMP, GUARD_INSTALL
-    # and GUARD_REMOVE, with which newer C libraries guard the stacks of threads
-    "madvise": _one_of(2, 0, 1, 2, 3, 4, 8, 14, 15, 16, 17, 102, 103),
-    # TCGETS, FIONCLEX, FIOCLEX
-    "ioctl": _one_of(1, 0x5401, 0x5450, 0x5451),
-}
 
 
 def filter_all_threads() -> None:
@@ -117,8 +66,9 @@ def filter_program(machine: str) -> bytes:
     ]
     for name, numbers in ALLOWED.items():
         program += _on_call(numbers[column], [_return(ALLOW)], name)
+    allowed = rules(machine)
     for name, numbers in ALLOWED_BY_ARGUMENT.items():
-        program += _on_call(numbers[column], _checked(RULES[name]), name)
+        program += _on_call(numbers[column], _checked(allowed[name]), name)
     for name, numbers in REFUSED.items():
         program += _on_call(numbers[column], [_return(EPERM)], name)
     return b"".join([*program, _return(ENOSYS)])

@@ -1,15 +1,13 @@
 """What a parser that was taken over would try, run inside the confined process. Every attempt must be refused.
 
 Nothing here changes the machine if it succeeds: signals are ones that are ignored, names and limits are set to what
-they are. Only the standard library is used, since this is imported before the confinement. Numbers of system calls are
-those of x86_64 and aarch64.
+they are. Only the standard library is used, since this is imported before the confinement.
 """
 
 import ctypes
 import errno
 import mmap
 import os
-import platform
 import resource
 import signal
 import socket
@@ -17,31 +15,31 @@ import struct
 import threading
 from collections.abc import Callable
 
-from domains.files.gateway.system_calls import ALLOWED, ALLOWED_BY_ARGUMENT, REFUSED
+from tests.security.sandbox.argument_attacks import GROUPS
+from tests.security.sandbox.calls import AT_FDCWD, Attempts, call, opened, with_descriptor
 
 WORKED = "WORKED"
 REFUSALS = {errno.EPERM, errno.EACCES, errno.ENOSYS}
 LIMITS = {errno.EMFILE, errno.EAGAIN, errno.ENOMEM, errno.EFBIG}
 
-_OTHERS = {
-    "semget": (64, 190), "flock": (73, 32), "sched_setscheduler": (144, 119), "adjtimex": (159, 171),
-    "sched_setaffinity": (203, 122), "timer_create": (222, 107), "ioprio_set": (251, 30), "utimensat": (280, 88),
-    "signalfd4": (289, 74), "fallocate": (285, 47), "inotify_init1": (294, 26), "pipe2": (293, 59),
-    "name_to_handle_at": (303, 264), "seccomp": (317, 277), "clone3": (435, 435), "openat2": (437, 437),
-    "process_madvise": (440, 440), "landlock_create_ruleset": (444, 444),
-}  # fmt: skip
-_NUMBERS = ALLOWED | ALLOWED_BY_ARGUMENT | REFUSED | _OTHERS
-_COLUMN = ("x86_64", "aarch64").index(platform.machine())
 _HARMLESS = signal.SIGURG
-_AT_FDCWD = -100
-
-Attempts = dict[str, Callable[[], object]]
 
 
 def attack(target: dict) -> dict[str, str]:
     """Try everything against `target`; return what came of each attempt: WORKED, or the name of an error."""
     attempts: Attempts = {}
-    for group in (reading, writing, scratch, network, processes, signals, others, kernel, own_rights):
+    for group in (
+        reading,
+        writing,
+        scratch,
+        network,
+        processes,
+        signals,
+        others,
+        kernel,
+        own_rights,
+        *GROUPS,
+    ):
         attempts |= group(target)
     outcomes = {name: outcome(attempt, REFUSALS) for name, attempt in attempts.items()}
     limited = {name: outcome(attempt, LIMITS) for name, attempt in exhaustion(target).items()}
@@ -56,23 +54,6 @@ def outcome(attempt: Callable[[], object], refusals: set[int]) -> str:
         name = errno.errorcode.get(error.errno or 0, "?")
         return name if error.errno in refusals else f"{WORKED} so far as {name}"
     return WORKED
-
-
-def call(name: str, *arguments: object) -> int:
-    number = _NUMBERS[name][_COLUMN]
-    if number is None:
-        raise OSError(errno.ENOSYS, f"{name} is not a call of this architecture")
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    given = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
-    result: int = libc.syscall(ctypes.c_long(number), *given)
-    if result < 0:
-        raise OSError(ctypes.get_errno(), name)
-    return result
-
-
-def opened(path: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> None:
-    os.close(os.open(path, flags, mode))
 
 
 def reading(target: dict) -> Attempts:
@@ -95,11 +76,9 @@ def reading(target: dict) -> Attempts:
         "follow the worker's folder": lambda: os.readlink(f"{parent}/cwd"),
         "find a secret in its environment": lambda: found_in_environment(target["secret"]),
         "find a secret among its descriptors": lambda: found_in_descriptors(target["inherited"]),
-        "open by openat2": lambda: call(
-            "openat2", _AT_FDCWD, b"/etc/passwd", struct.pack("=3Q", 0, 0, 0), 24
-        ),
+        "open by openat2": lambda: call("openat2", AT_FDCWD, b"/etc/passwd", struct.pack("=3Q", 0, 0, 0), 24),
         "make a handle of a file": lambda: call(
-            "name_to_handle_at", _AT_FDCWD, b"/etc", struct.pack("=Ii", 0, 0), ctypes.c_int(), 0
+            "name_to_handle_at", AT_FDCWD, b"/etc", struct.pack("=Ii", 0, 0), ctypes.c_int(), 0
         ),
     }
 
@@ -132,7 +111,7 @@ def writing(target: dict) -> Attempts:
         "chmod": lambda: os.chmod(victim, 0o666),
         "chown": lambda: os.chown(victim, -1, -1),
         "set an attribute": lambda: os.setxattr(victim, "user.hostile", b"1"),
-        "set a time": lambda: call("utimensat", _AT_FDCWD, name, None, 0),
+        "set a time": lambda: call("utimensat", AT_FDCWD, name, None, 0),
         "rename": lambda: os.rename(victim, victim),
         "link": lambda: os.link(victim, f"{folder}/linked"),
         "symlink": lambda: os.symlink(victim, f"{folder}/symlinked"),
@@ -162,14 +141,6 @@ def scratch(target: dict) -> Attempts:
         "reserve space": lambda: with_descriptor(output, lambda number: call("fallocate", number, 0, 0, 1)),
         "lock the scratch folder": lambda: call("flock", 1, 2),
     }
-
-
-def with_descriptor(path: str, use: Callable[[int], object]) -> None:
-    number = os.open(path, os.O_RDWR)
-    try:
-        use(number)
-    finally:
-        os.close(number)
 
 
 def network(target: dict) -> Attempts:
@@ -209,7 +180,7 @@ def processes(_target: dict) -> Attempts:
         "clone into namespaces": lambda: forked("clone", 0x10000000 | int(signal.SIGCHLD), 0, 0, 0, 0),
         # Of a program that is not there: one that is would take this one's place.
         "execute": lambda: os.execv("/nowhere", ["nowhere"]),
-        "execute a descriptor": lambda: call("execveat", _AT_FDCWD, b"/nowhere", None, None, 0),
+        "execute a descriptor": lambda: call("execveat", AT_FDCWD, b"/nowhere", None, None, 0),
     }
 
 
@@ -330,13 +301,10 @@ def exhaustion(target: dict) -> Attempts:
 
     too_much = target["output_bytes"] + 1
     return {
-        "exhaust memory": lambda: mmap.mmap(-1, 8 << 30).close(),
+        "exhaust memory": lambda: mmap.mmap(-1, 8 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close(),
         "exhaust descriptors": descriptors,
         "exhaust threads": threads,
         "write a huge file": lambda: with_descriptor(
             target["output"], lambda number: os.pwrite(number, b"x", too_much)
-        ),
-        "make a sparse file": lambda: with_descriptor(
-            target["output"], lambda number: os.ftruncate(number, too_much)
         ),
     }
