@@ -96,8 +96,8 @@ async def test_the_demo_waits_until_the_server_is_ready() -> None:
 
 
 def first_session() -> str:
-    """Return the lines that the README asks its reader to paste into bash."""
-    section = (PROJECT / "README.md").read_text().split("\n## A first session\n")[1].split("\n## ")[0]
+    """Return the lines to paste into bash."""
+    section = (PROJECT / "docs" / "first-session.md").read_text()
     return "".join(re.findall(r"```bash\n(.*?)```", section, re.DOTALL))
 
 
