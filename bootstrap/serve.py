@@ -211,7 +211,9 @@ def _refusals(settings: Settings, journal: Journal) -> Callable[[Refused], bytes
         headers = dict([*to_browsers, *response.raw_headers, *granted])
         headers |= {b"x-request-id": request_id.encode(), b"connection": b"close"}
         lines = b"".join(b"%b: %b\r\n" % header for header in headers.items())
-        given = Refusal(error.status, request_id, len(response.body), perf_counter())
+        method = refused.method if refused.asked is None else refused.asked["method"]
+        body = b"" if method == "HEAD" else bytes(response.body)  # RFC 9110, section 9.3.2
+        given = Refusal(error.status, request_id, len(body), perf_counter())
         if not refused.is_request:
             pass
         elif refused.asked is None:
@@ -219,7 +221,7 @@ def _refusals(settings: Settings, journal: Journal) -> Callable[[Refused], bytes
             journal.note(known, given, refused.started)
         else:
             refused.asked[REFUSED] = given
-        return STATUS_LINE[error.status] + lines + b"\r\n" + bytes(response.body)
+        return STATUS_LINE[error.status] + lines + b"\r\n" + body
 
     return refusal
 

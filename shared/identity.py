@@ -145,6 +145,7 @@ class MissingScope(Forbidden):
 def _token_of(request: Request) -> str:
     given = request.headers.getlist("authorization")
     scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    token = token.strip(" ")  # any number of spaces (RFC 9110, section 11.4)
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticated
     return token

@@ -28,7 +28,7 @@ def canonical_tag(tag: str) -> str:
         ValueError: it is no well-formed tag, or names a variant or an extension twice.
     """
     if len(tag) > MAX_TAG or not _FORM.fullmatch(tag):
-        message = "is no language tag as in BCP 47"
+        message = "must be a language tag as in BCP 47, like `en` or `de-AT`"
         raise ValueError(message)
     first, *others = tag.lower().split("-")
     in_extension, seen, parts = first == "x", set[str](), [first]
@@ -37,7 +37,7 @@ def canonical_tag(tag: str) -> str:
             in_extension = True
         repeatable = in_extension and (len(part) > 1 or "x" in parts)
         if not repeatable and part in seen:
-            message = f"names {part} twice"
+            message = "must not name a variant or an extension twice"
             raise ValueError(message)
         seen.add("" if repeatable else part)
         parts.append(part if in_extension else _cased(part))
@@ -54,7 +54,7 @@ LanguageTag = Annotated[
     str,
     Field(
         max_length=MAX_TAG,
-        pattern=_TAG,
+        json_schema_extra={"pattern": _TAG},
         description="The language for mails, a tag as in BCP 47.",
         examples=["en", "de-AT"],
     ),

@@ -1,9 +1,14 @@
 """What a mail address is, for everybody who takes one: exactly what will be written to, and nothing to be decoded."""
 
+import re
+
+import idna
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 MAX_ADDRESS = 254
 """Characters of an address (RFC 5321, section 4.5.3.1.3, without the angle brackets)."""
+_JOINERS = re.compile("[\u200c\u200d]")
+_QUOTED = re.compile(r"(?<!After Unicode normalization): .*")
 
 
 def read_address(text: str, *, local_letters: bool = False, special_domains: bool = False) -> ValidatedEmail:
@@ -14,7 +19,7 @@ def read_address(text: str, *, local_letters: bool = False, special_domains: boo
     whoever decodes them all the same writes to somebody else.
 
     Raises:
-        ValueError: it isn't exactly one address; the text says why.
+        ValueError: it isn't exactly one address; the message says why, and holds nothing of the address.
     """
     if len(text) > MAX_ADDRESS:
         message = f"The email address is longer than {MAX_ADDRESS} characters."
@@ -27,12 +32,47 @@ def read_address(text: str, *, local_letters: bool = False, special_domains: boo
             "The part before the @ must be in ASCII: few mail servers take other letters there (RFC 6531)."
         )
         raise ValueError(message)
+    joined = _joined_domain(text)
     try:
-        return validate_email(
-            text,
+        address = validate_email(
+            text if joined is None else f"{text.rpartition('@')[0]}@{_JOINERS.sub('', joined)}",
             check_deliverability=False,
             allow_smtputf8=local_letters,
             globally_deliverable=not special_domains,
         )
     except EmailNotValidError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(_reason(error)) from error
+    return address if joined is None else _with_domain(address, joined)
+
+
+def _joined_domain(text: str) -> str | None:
+    """Return the domain in Unicode if it has joiners: the library refuses what IDNA allows (RFC 5892, CONTEXTJ)."""
+    domain = text.rpartition("@")[2]
+    try:
+        if len(domain) <= MAX_ADDRESS and "xn--" in domain.lower():
+            domain = idna.decode(domain)
+        return idna.uts46_remap(domain, std3_rules=False) if _JOINERS.search(domain) else None
+    except UnicodeError:  # the base of the errors of `idna`; the library will tell
+        return None
+
+
+def _with_domain(address: ValidatedEmail, domain: str) -> ValidatedEmail:
+    """Give an address that was checked without the joiners its domain."""
+    try:
+        address.ascii_domain = idna.encode(domain).decode("ascii")
+    except UnicodeError as error:
+        message = "The part after the @-sign is no valid domain name."
+        raise ValueError(message) from error
+    address.domain = idna.decode(address.ascii_domain)
+    address.normalized = f"{address.local_part}@{address.domain}"
+    if address.ascii_local_part is not None:
+        address.ascii_email = f"{address.ascii_local_part}@{address.ascii_domain}"
+    return address
+
+
+def _reason(error: EmailNotValidError) -> str:
+    """Return what the library says, without what it quotes of the address."""
+    said = str(error)
+    if isinstance(error.__cause__, idna.IDNAError):
+        said = said.partition(" (")[0]
+    return _QUOTED.sub("", said).rstrip(".") + "."

@@ -66,7 +66,7 @@ async def _may_read(request: Request) -> None:
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     wanted = settings.metrics_token.get_secret_value()
-    if scheme.lower() != "bearer" or not secrets.compare_digest(given.encode(), wanted.encode()):
+    if scheme.lower() != "bearer" or not secrets.compare_digest(given.strip(" ").encode(), wanted.encode()):
         raise NotAuthenticated
 
 

@@ -25,6 +25,7 @@ LINGER = 1.0
 THROWN_AWAY = 1 << 20
 """Bytes of a refused body that are read and discarded."""
 
+_VERSIONS = frozenset({"1.0", "1.1"})
 _FIELD_OVERHEAD = 4  # ": " and the end of the line
 
 
@@ -146,6 +147,9 @@ class PatientProtocol(ReadProtocol):
 
     def on_headers_complete(self) -> None:
         """Check a complete head, and bring its target into origin form."""
+        if self.parser.get_http_version() not in _VERSIONS:  # the parser takes 0.9 and 2.0 too
+            self._fact = Malformed()
+            raise self._fact
         if self.parser.get_method() == b"CONNECT":
             self._fact = UnknownMethod()
             raise self._fact

@@ -119,7 +119,7 @@ class Gate:
     def _caller(self, scope: Scope, fields: Fields) -> Key:
         authorization = fields.get(b"authorization", b"")
         if authorization[:7].lower() == b"bearer ":
-            known = self._rules.identify(authorization[7:].decode("latin-1"))
+            known = self._rules.identify(authorization[7:].strip(b" ").decode("latin-1"))
             if known is not None:
                 return known
         client = scope.get("client")

@@ -14,6 +14,11 @@ from shared.errors import AppError, BadRequest, FieldProblem, NotFound, Unproces
 from shared.trace import current_trace
 
 MAX_FIELD_PROBLEMS = 50
+_PLAIN = {
+    "uuid_parsing": "Input should be a valid UUID.",
+    "union_tag_invalid": "Input is of no kind that is known.",
+}
+"""What is said in place of messages that quote the input."""
 
 
 class InvalidInput(Unprocessable):
@@ -123,7 +128,7 @@ def _field(problem: Mapping[str, Any]) -> FieldProblem:
     """Describe one broken rule; the value itself is never echoed."""
     location: Sequence[Any] = problem["loc"]
     place, path = location[0], location[1:]
-    detail = _sentence(str(problem["msg"]).encode("utf-8", "replace").decode())
+    detail = _PLAIN.get(problem["type"]) or _sentence(str(problem["msg"]).encode("utf-8", "replace").decode())
     if place == "body":
         return FieldProblem(pointer=pointer_to(*path), code=problem["type"], detail=detail)
     return FieldProblem(parameter=".".join(str(part) for part in path), code=problem["type"], detail=detail)

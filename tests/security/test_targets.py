@@ -91,3 +91,25 @@ async def test_nobody_is_connected_to_another_server(named: Live) -> None:
     for target in ("evil.example.com:80", "api.example.com:80"):
         asked = f"CONNECT {target} HTTP/1.1\r\nHost: {target}".encode()
         assert await status_of(named, asked) == 501
+
+
+@pytest.mark.parametrize("version", ["0.9", "1.2", "2.0", "3.0"])
+async def test_another_version_of_http_is_refused(version: str, server: Live) -> None:
+    assert await status_of(server, f"GET /health/live HTTP/{version}\r\nHost: x".encode()) == 400
+    assert await status_of(server, b"GET /health/live HTTP/1.0\r\nHost: x") == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HEAD * HTTP/1.1\r\nHost: x",
+        "HEAD /health/live HTTP/1.1\r\nHost: x\r\nX : a",
+        "HEAD /health/live HTTP/2.0\r\nHost: x",
+    ],
+)
+async def test_a_refused_head_has_no_body(head: str, server: Live) -> None:
+    async with server.connection() as connection:
+        await connection.say(head.encode() + b"\r\n\r\n")
+        said, _, body = (await connection.everything()).partition(b"\r\n\r\n")
+    assert (said.split()[1], body) == (b"400", b"")
+    assert b"application/problem+json" in said

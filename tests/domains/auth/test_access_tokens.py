@@ -235,6 +235,12 @@ async def test_anything_but_one_good_token_is_a_401_with_a_challenge(client, use
     assert user.access_token not in answer.text
 
 
+@pytest.mark.parametrize("value", ["Bearer  {token}", "bearer   {token}", "BEARER {token}"])
+async def test_the_scheme_is_followed_by_any_number_of_spaces(client, user, value):
+    headers = {"Authorization": value.format(token=user.access_token)}
+    assert (await client.get("/v1/users/me", headers=headers)).status_code == 200
+
+
 async def test_a_token_for_anothers_session_is_refused(client, user, other, composition):
     tokens, clock = composition.auth.access_tokens(), composition.clock()
     mixed = tokens.issue(user.id, other.session_id, expires_at=clock.now() + timedelta(minutes=5))
