@@ -84,6 +84,9 @@ class FilesSettings(BaseModel):
     files_max_metadata_bytes: int = Field(
         8192, description="Metadata of one file, in bytes of JSON.", ge=2, le=65536
     )
+    files_max_metadata_values: int = Field(
+        256, description="Members and elements in the metadata of one file, at every depth.", ge=1, le=10_000
+    )
     files_search_terms: int = Field(
         16, description="Words and phrases that one search may look for.", ge=1, le=100
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from domains.files.errors import DetailsRefused
 from domains.files.settings import FilesSettings
+from shared.http.strict_json import values_in
 
 
 def check_details(
@@ -21,3 +22,8 @@ def check_details(
     )
     if size > settings.files_max_metadata_bytes:
         raise DetailsRefused(f"Metadata can have at most {settings.files_max_metadata_bytes} bytes of JSON.")
+    # A list of files reads and writes the metadata of a hundred at once.
+    if metadata is not None and sum(1 for _ in values_in(metadata)) > settings.files_max_metadata_values:
+        raise DetailsRefused(
+            f"Metadata can have at most {settings.files_max_metadata_values} members and elements."
+        )

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 
 import pytest
 
@@ -150,6 +151,22 @@ async def test_tags_and_metadata_have_limits(client, user, upload, limits):
     for change in ({"tags": ["a", "b"]}, {"metadata": {"a": "long enough"}}):
         answer = await client.patch(path, json=change, headers=user.headers)
         assert (answer.status_code, answer.json()["code"]) == (422, "files.details_refused")
+
+
+async def test_metadata_of_many_small_values_is_refused(client, user, upload, limits):
+    limits(files_max_metadata_values=7)
+    most = {"a": [[], {"b": None}, 1, {}], "c": ""}
+    file = await upload(user, metadata=json.dumps(most))
+    path = f"/v1/files/{file['id']}"
+    assert (await client.patch(path, json={"metadata": most}, headers=user.headers)).status_code == 200
+    for more in (most | {"d": 1}, most | {"c": [0]}, most | {"c": {"d": {}}}):
+        form = {"metadata": json.dumps(more)}
+        answers = [
+            await client.patch(path, json={"metadata": more}, headers=user.headers),
+            await client.post("/v1/files", files={"file": ("a", b"x")}, data=form, headers=user.headers),
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (422, "files.details_refused")
 
 
 @pytest.mark.parametrize("raw", [True, False])
