@@ -67,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_length: int | None = None
         self._body_arrived = 0
         self._is_following = False
+        self._answered: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take control of the flow of the connection."""
@@ -74,7 +75,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow = HeldFlow(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Drop the waiting requests: they refer to this connection, and would keep it until a garbage collection."""
+        """Report the disconnect to the request that is being answered, and drop those that wait.
+
+        Those refer to this connection, and would keep it until a garbage collection. uvicorn reports the disconnect to
+        the last request that was read, so that the answer to an earlier one would be written to a closed transport.
+        """
+        self._disconnect()
+        self._answered = None
         super().connection_lost(exc)
         self._unparsed = b""
         self.pipeline.clear()
@@ -126,7 +133,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.is_held and len(self.pipeline) <= self._most_waiting // 2 and not self._is_full():
             self.loop.call_soon(self._go_on)
 
+    def _disconnect(self) -> None:
+        """Report a disconnect to the application: the connection is about to be closed."""
+        for cycle in (self._answered, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
         if self._is_following or self.takes_turns():
             start = partial(super()._start_asgi_task, cycle, app)
             self._turns.take(partial(self._start_unless_gone, start))

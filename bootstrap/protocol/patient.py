@@ -197,7 +197,7 @@ class PatientProtocol(ReadProtocol):
             self._asked[GIVEN_UP] = True
         if self._refused:
             return
-        if not self._is_answering() or self.cycle.response_started:
+        if not self._is_answering() or self.cycle.response_started or self.pipeline:
             self._disconnect()
             self.transport.abort()
         else:
@@ -308,12 +308,6 @@ class PatientProtocol(ReadProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(linger, self.transport.abort)
-
-    def _disconnect(self) -> None:
-        """Report a disconnect to the application: the connection is about to be closed."""
-        if self._is_answering():
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
 
     @property
     def _asked(self) -> Any:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
@@ -106,6 +108,43 @@ async def test_blank_lines_before_a_request_are_bounded(server: Live) -> None:
         await connection.heard(OK)
         await connection.say(b"\r\n" * 20_000)
         assert b'"request.head_too_large"' in await connection.everything()
+
+
+async def _logged(server: Live, text: str, *, after: int) -> str:
+    """Wait for a line of the log, and return what was logged until then."""
+    async with asyncio.timeout(PATIENCE):
+        while text not in server.program.output[after:]:
+            await asyncio.sleep(0.05)
+    return server.program.output[after:]
+
+
+async def test_a_client_that_goes_away_while_it_has_requests_waiting_is_no_error(server: Live) -> None:
+    before = len(server.program.output)
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    for _ in range(5):
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(request * 3)
+            await asyncio.sleep(0.4)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    async with server.connection() as connection:
+        await connection.say(GET)
+        await connection.heard(OK)
+    await asyncio.sleep(0.5)
+    output = server.program.output[before:]
+    assert "RuntimeError" not in output
+    assert "unexpected_error" not in output
+    assert "Exception in ASGI application" not in output
+
+
+async def test_a_stream_with_requests_behind_it_ends_with_its_client(server: Live, slow: bytes) -> None:
+    before = len(server.program.output)
+    async with server.connection() as connection:
+        await connection.say(slow + GET * 3)
+        await connection.heard(b"text/event-stream")
+    output = await _logged(server, "/events", after=before)
+    assert "RuntimeError" not in output
 
 
 async def test_a_stop_does_not_wait_for_thousands_of_pipelined_requests(
