@@ -1,7 +1,7 @@
 """The program of the process that opens untrusted images and documents.
 
-It reads one JSON object a line from standard input and answers one a line on standard output. It imports
-nothing of the rest of Tulou, holds no secret, and is confined before the first request: see `confinement`.
+It reads one JSON object a line from standard input and answers one a line on standard output. Of the rest of Tulou it
+imports `shared.normal_forms` alone. It holds no secret, and is confined before the first request: see `confinement`.
 """
 
 import codecs
