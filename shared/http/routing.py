@@ -20,7 +20,7 @@ from starlette.responses import Response
 from shared.errors import AppError, BadRequest, Unprocessable
 from shared.http.description import ERRORS, remarks_on
 from shared.http.exchange import exchanging, observed
-from shared.http.problems import pointer_to
+from shared.http.problems import UnreadableBody, pointer_to
 from shared.http.strict_json import parse
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
@@ -38,6 +38,10 @@ class UnsupportedMediaType(AppError):
     status = 415
     title = "Unsupported media type"
     detail = "This operation reads `application/json`."
+
+
+MAX_FORM_FIELDS = 1000
+"""Fields of a form, also empty ones. Each costs the event loop time."""
 
 
 class UnknownParameters(Unprocessable):
@@ -203,7 +207,9 @@ def _reading_forms(handler: Handler, several: frozenset[str]) -> Handler:
         content_type = request.headers.get("content-type", "")
         if content_type and content_type.partition(";")[0].strip().lower() not in _FORMS:
             raise UnsupportedMediaType(f"This operation reads `{_FORMS[0]}`.")
-        await request.body()  # cached by the request, because a form can be read only once as a stream
+        body = await request.body()  # cached by the request, because a form can be read only once as a stream
+        if body.count(b"&") > MAX_FORM_FIELDS:  # Starlette's parser doesn't count empty fields
+            raise UnreadableBody(f"The form has more than {MAX_FORM_FIELDS} fields.")
         given = Counter(name for name, _ in (await request.form()).multi_items())
         repeated = {name for name, times in given.items() if times > 1 and name not in several}
         if repeated:
