@@ -84,8 +84,13 @@ def set_email(
     as_json: AsJson = False,
 ) -> None:
     """Give an account another address. Every session ends, and the address before is told by mail."""
-    said = f"{{}} has the address {email} now."
-    _act(person, lambda to, actor, who: to.set_email(actor, who.id, email), said, as_json=as_json)
+    _act(
+        person,
+        lambda to, actor, who: to.set_email(actor, who.id, email),
+        "{} has the address {new} now.",
+        as_json=as_json,
+        new=email,
+    )
 
 
 @users.command("set-role")
@@ -98,8 +103,13 @@ def set_role(
     """Make somebody an administrator, or no more one, from their next request on."""
     from domains.auth.models import Role  # noqa: PLC0415  # as above
 
-    said = f"{{}} has the role {role} now."
-    _act(person, lambda to, actor, who: to.set_role(actor, who.id, Role(role)), said, as_json=as_json)
+    _act(
+        person,
+        lambda to, actor, who: to.set_role(actor, who.id, Role(role)),
+        "{} has the role {new} now.",
+        as_json=as_json,
+        new=role,
+    )
 
 
 @users.command("end-sessions")
@@ -124,16 +134,20 @@ def send_reset(person: Person, *, as_json: AsJson = False) -> None:
     )
 
 
-def _act(person: str, act: "Act", said: str, *, as_json: bool) -> None:
-    """Do something to a person, and print what they are now, or a sentence with their address."""
+def _act(person: str, act: "Act", said: str, *, as_json: bool, new: str = "") -> None:
+    """Do something to a person, and print what they are now, or a sentence with their address and what is `new`."""
     from bootstrap.administration.reports import print_act  # noqa: PLC0415  # as above
     from domains.auth.service.administration import AdministrationService  # noqa: PLC0415  # as above
+    from domains.users.errors import UserNotFound  # noqa: PLC0415  # as above
     from shared.wiring import provided_by  # noqa: PLC0415  # as above
 
     async def done(container: "TulouContainer", actor: "Actor") -> "tuple[str, AdministeredUser]":
         who = await person_of(container, person)
         await act(provided_by(container, "auth.administration", AdministrationService), actor, who)
-        return who.email, await person_of(container, str(who.id))
+        try:
+            return who.email, await person_of(container, str(who.id))
+        except UserNotFound:  # a worker has erased them already
+            return who.email, who.model_copy(update={"status": "deleting"})
 
     email, now = asked(done)
-    print_act(said.format(email), now, as_json=as_json)
+    print_act(said.format(email, new=new), now, as_json=as_json)

@@ -3,6 +3,8 @@
 from typing import Any
 
 from bootstrap.container import TulouContainer
+from domains.auth.errors import AccountNotFound
+from domains.auth.schemas import OwnLimits
 from domains.auth.service.allowances import AllowanceService
 from domains.auth.service.sign_in import SessionService
 from domains.emails.service.emails import EmailService
@@ -18,7 +20,10 @@ async def facts_of(container: TulouContainer, person: AdministeredUser) -> dict[
     sessions = await provided_by(container, "auth.sign_in", SessionService).page_of(person.id, counting)
     mails = await provided_by(container, "emails.service", EmailService).find(counting, owner_id=person.id)
     usage = await provided_by(container, "files.library", LibraryService).usage(person.id)
-    limits = await provided_by(container, "auth.allowances", AllowanceService).find(person.id)
+    try:
+        limits: OwnLimits = await provided_by(container, "auth.allowances", AllowanceService).find(person.id)
+    except AccountNotFound:  # a worker is erasing them
+        limits = OwnLimits()
     return {
         **person.model_dump(),
         "sessions": sessions.total,

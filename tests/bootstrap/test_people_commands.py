@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 from bootstrap.administration import asking
 from bootstrap.cli import app as tulou
+from domains.auth.service.administration import AdministrationService
 from domains.emails.public import OutgoingMail
+from shared.audit import Actor
 from tests.bootstrap.test_commands import run
 from tests.domains.emails.test_resolving import end_job_of
 from tests.domains.emails.test_stored_mails import break_after_the_dot, stored
@@ -172,6 +174,37 @@ async def test_erasing_asks_before(client, command, done, people, acts, work_off
     gone = await command("users", "erase", str(person.id), "--yes")
     assert (gone.exit_code, gone.stderr) == (3, f"There is nobody with the id or address {person.id}.\n")
     assert await acts(person.id) == ["account_disabled", "account_deleted"]
+
+
+async def test_who_is_being_erased_is_shown(command, done, people, work_off) -> None:
+    person = await people.register()
+    assert (await done("users", "erase", person.email, "--yes"))["status"] == "deleting"
+    assert (await done("users", "show", str(person.id)))["status"] == "deleting"
+    await work_off()
+    assert (await command("users", "show", str(person.id))).exit_code == 3
+
+
+async def test_an_erasure_that_a_worker_has_done_already_succeeds(
+    done, people, settings, monkeypatch
+) -> None:
+    person = await people.register()
+    real = AdministrationService.erase
+
+    async def erase_at_once(self: AdministrationService, actor: Actor, user_id: UUID) -> None:
+        await real(self, actor, user_id)
+        owner = await asyncpg.connect(settings.database_owner_url.get_secret_value())
+        await owner.execute("DELETE FROM users.users WHERE id = $1", user_id)
+        await owner.close()
+
+    monkeypatch.setattr(AdministrationService, "erase", erase_at_once)
+    erased = await done("users", "erase", str(person.id), "--yes")
+    assert (erased["email"], erased["status"]) == (person.email, "deleting")
+
+
+async def test_an_address_may_have_braces(command, people) -> None:
+    person, new = await people.register(), f"{{0}}{{any}}{some_email()}"
+    result = await command("users", "set-email", person.email, new)
+    assert (result.exit_code, result.stdout) == (0, f"{person.email} has the address {new} now.\n")
 
 
 async def test_people_are_listed_and_found(done, command, people) -> None:
