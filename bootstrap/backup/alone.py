@@ -13,7 +13,7 @@ from bootstrap.settings import Settings
 
 NAME = "tulou-restore"
 """What PostgreSQL calls the connections of a restore."""
-RESTORING = 7_483_922
+RESTORING = 7_483_923
 """Key of the advisory lock that keeps two restores apart."""
 
 _RUNNING = f"""

@@ -218,3 +218,15 @@ def test_no_modules_import_each_other_not_even_for_types() -> None:
 
 def test_a_circle_of_modules_is_seen() -> None:
     assert set(circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}})) == {"b", "c"}
+
+
+def test_each_advisory_lock_has_a_key_of_its_own() -> None:
+    keys = [
+        ast.literal_eval(line.value)
+        for package in PACKAGES
+        for path in (PROJECT / package).rglob("*.py")
+        for line in ast.parse(path.read_text()).body
+        if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant)
+        if isinstance(line.value.value, int) and line.value.value // 1000 == 7_483
+    ]
+    assert len(keys) == len(set(keys)) == 4
