@@ -16,6 +16,7 @@ import asyncpg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from bootstrap.administration.acting import acting_operator
 from bootstrap.backup.alone import NAME, refuse_if_running, still_holds
 from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused, Uncertain
@@ -31,11 +32,13 @@ from bootstrap.migrate import migrate_inside
 from bootstrap.settings import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
-from shared.errors import DatabaseUnavailable, Outage
+from shared.errors import DatabaseBusy, DatabaseUnavailable, Outage
 from shared.outages import reason_of
 from shared.transactions import require_transaction
 
 Say = Callable[[str], None]
+RESTORED = "database_restored"
+"""What the audit trail calls a restore."""
 
 _SESSION = f"""
     SELECT set_config('application_name', '{NAME}', false), set_config('statement_timeout', '0', true),
@@ -88,7 +91,7 @@ class Loading:
                 raise Uncertain from None
             raise
         except DatabaseUnavailable as error:
-            if is_loaded and error.outage is Outage.DOWN:
+            if is_loaded and error.outage is Outage.DOWN and not isinstance(error, DatabaseBusy):
                 raise Uncertain from error
             raise BackupRefused(f"{_why(error)} Nothing was changed.") from error
         except (asyncpg.PostgresError, DBAPIError) as error:
@@ -112,6 +115,9 @@ class Loading:
             self.lost.consequences = await container.files.losses().forget(self.lost.objects)
         for recovery in offers(container, "recovery").values():
             self.done.append(await recovery.recover(self.verified.manifest.taken_at))
+        (trail,) = offers(container, "audit_trail").values()
+        taken_at = self.verified.manifest.taken_at.isoformat()
+        await trail.note(RESTORED, acting_operator(), taken_at=taken_at)
         for schema in aside:
             await driver.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
         await self._migrate("head", grants=True)
@@ -201,6 +207,8 @@ def _store_named(store: ObjectFiles) -> Iterator[None]:
 
 
 def _why(error: DatabaseUnavailable) -> str:
+    if isinstance(error, DatabaseBusy):
+        return f"Another session holds a lock on this database: {reason_of(error)}. End that session."
     if error.outage is Outage.DOWN:
         return "The connection to PostgreSQL was lost."
     if error.outage is Outage.DISK_FULL:

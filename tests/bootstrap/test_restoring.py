@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,6 +88,14 @@ async def is_back(house: House) -> None:
         form = {"grant_type": "password", "username": house.second.email, "password": house.second.password}
         assert (await installation.client.post("/v1/auth/token", data=form)).status_code == 400
     assert not any(key.startswith("restoring") for key in house.objects())
+    asked = (
+        "SELECT details FROM auth.security_events WHERE event = 'database_restored' ORDER BY id DESC LIMIT 1"
+    )
+    (told,) = await rows_of(house.settings, asked)
+    details = json.loads(told["details"])
+    manifest = json.loads((house.backup / "manifest.json").read_text())
+    assert datetime.fromisoformat(details["taken_at"]) == datetime.fromisoformat(manifest["taken_at"])
+    assert "@" in details["operator"]
 
 
 STEPS = ["_migrate", "_load", "_add_objects"]
@@ -229,6 +238,25 @@ async def test_the_second_of_two_who_restore_gets_one_sentence(house) -> None:
         == "Another restore is under way on this database: let it end first. Nothing was changed.\n"
     )
     await holder.close()
+    assert await house.fingerprint() == before
+
+
+async def test_a_lock_of_another_session_is_named(house, monkeypatch) -> None:
+    before = await house.fingerprint()
+    monkeypatch.setattr(loading, "_SESSION", loading._SESSION.replace("60s", "100ms"))  # the time
+    other = await asyncpg.connect(house.settings.database_owner_url.get_secret_value())
+    await other.execute("BEGIN")
+    real = loading._put_aside  # the first step
+
+    async def locked_out(driver: Any) -> list[str]:
+        await other.execute("LOCK TABLE users.users IN ACCESS EXCLUSIVE MODE")
+        await driver.execute("LOCK TABLE users.users")
+        return await real(driver)
+
+    monkeypatch.setattr(loading, "_put_aside", locked_out)
+    with pytest.raises(BackupRefused, match=r"Another session holds a lock on this database: .*lock timeout"):
+        await restore(house.settings, str(house.backup), replace=True)
+    await other.close()
     assert await house.fingerprint() == before
 
 
