@@ -115,7 +115,9 @@ ShortText = Annotated[str, Field(min_length=1, max_length=200), composed_within(
 """One line; `shared.text` says which characters it may hold."""
 LongText = Annotated[str, Field(max_length=20_000), composed_within(20_000), PARAGRAPHS]
 _Exact = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
-WholeNumberInAddress = Annotated[_Exact, BeforeValidator(_digits)]
+DIGITS = BeforeValidator(_digits)
+"""Behind `Annotated[int, Query(...)]`: pydantic alone takes `1_0`, `1.0` and ` 10` too."""
+WholeNumberInAddress = Annotated[_Exact, DIGITS]
 """As `WholeNumber`, where everything is a text: for filters."""
 WholeNumber = Annotated[_Exact, Strict()]
 """What every reader of JSON keeps exactly (RFC 7493, section 2.2). A narrower one: `Field(ge=1, le=9)` behind it."""

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.errors import BadRequest
+from shared.field_types import DIGITS
 from shared.statements import RowT, Statement
 
 DEFAULT_LIMIT = 20
@@ -157,9 +158,12 @@ class Listing(Generic[RowT]):
     def _typed(self, name: str, value: Any) -> Any:
         annotation: Any = self._into.model_fields[name].annotation
         try:
-            return TypeAdapter(annotation).validate_python(value)
+            typed = TypeAdapter(annotation).validate_python(value)
         except (ValidationError, OverflowError) as error:  # a moment of the year 0 in UTC
             raise BadCursor from error
+        if json.dumps(to_jsonable_python(typed)) != json.dumps(value):  # as `true` and `"7"` for 7
+            raise BadCursor
+        return typed
 
 
 def page_request(*sorts: str, default: str = "-created_at") -> Any:
@@ -167,7 +171,9 @@ def page_request(*sorts: str, default: str = "-created_at") -> Any:
     choices = [sign + name for name in sorts for sign in ("", "-")]
 
     async def read(
-        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many on a page.")] = DEFAULT_LIMIT,
+        limit: Annotated[
+            int, Query(ge=1, le=MAX_LIMIT, description="How many on a page."), DIGITS
+        ] = DEFAULT_LIMIT,
         cursor: Annotated[
             str | None,
             Query(

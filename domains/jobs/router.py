@@ -80,7 +80,7 @@ async def _seen_revision(
     response: Response,
     last_event_id: Annotated[
         str | None,
-        Header(pattern=r"^\d{1,18}$", description="`id` of the last event that was seen.", examples=["4"]),
+        Header(pattern="^[0-9]{1,18}$", description="`id` of the last event that was seen.", examples=["4"]),
     ] = None,
 ) -> int:
     """Return up to which revision the client knows the job; 204 if there is nothing more to tell.

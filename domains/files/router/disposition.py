@@ -56,4 +56,5 @@ def content_disposition(kind: Disposition, name: str) -> str:
 
 
 def _unquoted(value: str) -> str:
-    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+    r"""Take a backslash for an escape only where one is needed: some programs send `C:\folder\name` as it is."""
+    return re.sub(r'\\(["\\])', r"\1", value[1:-1]) if value.startswith('"') else value

@@ -29,6 +29,7 @@ from shared.text import as_line
 
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=([^,]*)", re.IGNORECASE)
 _DIGEST_BYTES = 32
+_PLACE = re.compile(" at line [0-9]+ column [0-9]+")
 _MAX_TYPE = 255
 _PARAMETERS = frozenset({"application/json", "application/x-www-form-urlencoded"})
 """Types of bodies that clients send to other operations."""
@@ -146,8 +147,7 @@ def _details(fields: dict[str, list[str]], settings: FilesSettings) -> Details:
     try:
         details = Details(tags=tags, metadata=parse(metadata.encode()))
     except MalformedJson as error:
-        reason = "" if error.detail == MalformedJson.detail else f": {error.detail}"
-        raise DetailsRefused(f"The field `metadata` must be a JSON object{reason or '.'}") from error
+        raise DetailsRefused(f"The field `metadata` must be a JSON object: {_reason(error)}") from error
     except ValidationError as error:
         problem = error.errors(include_input=False)[0]
         raise DetailsRefused(
@@ -155,3 +155,11 @@ def _details(fields: dict[str, list[str]], settings: FilesSettings) -> Details:
         ) from error
     check_details(settings, tags=details.tags, metadata=details.metadata)
     return details
+
+
+def _reason(error: MalformedJson) -> str:
+    """Return what is wrong with the JSON of a field, which is not the body."""
+    if error.detail != MalformedJson.detail:
+        return error.detail
+    place = _PLACE.search(str(error.__cause__))
+    return f"it is not valid JSON{place[0] if place else ''}."

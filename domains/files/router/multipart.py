@@ -17,6 +17,7 @@ _MAX_HEADERS = 8
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046, section 5.1.1
 _PLAIN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
 _CHARSETS = frozenset({"utf-8", "us-ascii"})
+_ENCODED = re.compile("%(22|0D|0A)")
 _LONGEST_SHOWN = 50
 
 # It logs each malformed body as a warning; the client is told instead.
@@ -128,7 +129,7 @@ class MultipartUpload:
             raise MalformedMultipart("The body has more than one file.")
         self._has_file = True
         # RFC 7578, section 4.2 forbids `filename*` here: two readers could see two names.
-        self.file_name = parameters.get("filename")
+        self.file_name = _form_name(parameters.get("filename"))
         self.content_type = self._headers.get("content-type")
 
     def _begin_field(self, parameters: dict[str, str]) -> None:
@@ -184,6 +185,11 @@ def _boundary_of(content_type: str) -> bytes:
     if not _BOUNDARY.fullmatch(boundary):
         raise MalformedMultipart("The boundary must be 1 to 70 of the characters that RFC 2046 allows in it.")
     return boundary.encode("ascii")
+
+
+def _form_name(name: str | None) -> str | None:
+    """Decode what browsers encode in names (HTML, "multipart form data"): quotes and line ends, and nothing else."""
+    return None if name is None else _ENCODED.sub(lambda found: chr(int(found[1], 16)), name)
 
 
 def _charset_of(content_type: str) -> str:

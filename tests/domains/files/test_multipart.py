@@ -5,6 +5,7 @@ import pytest
 
 from domains.files.errors import MalformedMultipart
 from domains.files.router.multipart import MultipartUpload
+from domains.files.schemas import clean_name
 from domains.files.settings import FilesSettings
 
 SETTINGS = FilesSettings()
@@ -193,3 +194,19 @@ async def test_the_size_of_headers_and_fields_are_settings():
         await read(body, settings=FilesSettings(files_multipart_max_field_bytes=299))
     with pytest.raises(MalformedMultipart):
         await read(body, settings=FilesSettings(files_multipart_max_header_bytes=256))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("say %22hi%22.txt", 'say "hi".txt'),
+        ("two%0D%0Alines.txt", "twolines.txt"),
+        ("100%25 %2e%41.txt", "100%25 %2e%41.txt"),
+        (r"C:\x\y.txt", "y.txt"),
+        (r"C:\\x\\y.txt", "y.txt"),
+        (r"say \"hi\".txt", 'say "hi".txt'),
+    ],
+)
+async def test_a_name_is_read_as_browsers_write_it(sent, kept):
+    upload, _ = await read(form(part(f'name="file"; filename="{sent}"', b"x")))
+    assert clean_name(upload.file_name) == kept

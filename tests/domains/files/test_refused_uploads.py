@@ -144,6 +144,22 @@ async def test_details_that_cannot_be_kept_are_refused(client, user, work_off, s
     assert await usage_of(client, user) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ("[]", "valid dictionary"),
+        ("{", "must be a JSON object: it is not valid JSON at line 1 column 1."),
+        ('{"a": NaN}', "must be a JSON object: it is not valid JSON at line 1 column 7."),
+        ('{"a": 1, "a": 2}', "must be a JSON object: An object names a member twice."),
+    ],
+)
+async def test_a_refusal_of_metadata_says_what_is_wrong(client, user, metadata, said):
+    form = {"files": {"file": ("a", b"x")}, "data": {"metadata": metadata}}
+    answer = await client.post("/v1/files", headers=user.headers, **form)
+    assert (answer.status_code, answer.json()["code"]) == (422, "files.details_refused")
+    assert said in answer.json()["detail"]
+
+
 async def test_tags_and_metadata_have_limits(client, user, upload, limits):
     limits(files_max_tags=1, files_max_metadata_bytes=10)
     file = await upload(user, tags=["a"], metadata="{}")

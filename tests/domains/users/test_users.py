@@ -162,6 +162,9 @@ async def test_a_language_may_have_extensions_and_gets_its_canonical_case(client
 async def test_what_is_no_language_is_refused(client, user, locale):
     answer = await client.patch("/v1/users/me", json={"locale": locale}, headers=user.headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid_input")
+    (error,) = answer.json()["errors"]
+    assert len(error["detail"]) < 80
+    assert "$" not in error["detail"]
 
 
 @pytest.mark.parametrize(

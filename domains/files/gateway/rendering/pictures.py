@@ -9,6 +9,7 @@ from domains.files.gateway.rendering.budgets import check_file, check_header
 from domains.files.gateway.rendering.kinds import KINDS, Kind
 
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")
+_INKS = 4
 _WEBP_QUALITY = 80
 _LARGEST_MENDED = 64 << 20
 """Bytes of a JPEG that are read into memory to add the end marker that it lacks."""
@@ -106,7 +107,17 @@ def _shrunk(request: Request, size: int, *, fail_on: str, content: bytes | None 
     options = _shrink_on_load(KINDS[request["content_type"]], max(image.width, image.height) / size)
     if options:
         image = _load(request, fail_on=fail_on, content=content, **options)
-    return image.thumbnail_image(size, height=size, size="down", output_profile="srgb").copy_memory()
+    shown = _as_browsers_show_inks(image)
+    return shown.thumbnail_image(size, height=size, size="down", output_profile="srgb").copy_memory()
+
+
+def _as_browsers_show_inks(image: Any) -> Any:
+    """Return CMYK without a profile as RGB, each ink taking away its share; libvips would assume a printing press."""
+    is_bare = image.interpretation == "cmyk" and not image.get_typeof("icc-profile-data")
+    if not is_bare or (image.bands, image.format) != (_INKS, "uchar"):
+        return image
+    light = image.invert()
+    return (light[0:3] * light[3] / 255).rint().cast("uchar").copy(interpretation="srgb")
 
 
 def _shrink_on_load(kind: Kind, shrink: float) -> dict[str, float]:
