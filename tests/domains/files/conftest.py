@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from bootstrap.container import TulouContainer
+from domains.files.gateway import erasures
 from domains.files.settings import FilesSettings
 
 
@@ -21,6 +22,7 @@ def limits(composition: TulouContainer, monkeypatch):
             composition.files.cleaning(),
         ):
             monkeypatch.setattr(service, "settings", changed)
+        monkeypatch.setattr(composition.files.room(), "_settings", changed)
 
     return change
 
@@ -47,6 +49,7 @@ def upload(client: httpx.AsyncClient):
 
 @pytest.fixture
 def stored(composition: TulouContainer):
-    """Tell which objects the store holds."""
+    """Tell which objects the store holds, without the records of erased accounts, which are kept for restores."""
     folder = composition.settings().data_dir / "files"
-    return lambda: {path for path in folder.rglob("*") if path.is_file()}
+    records = folder / erasures.FOLDER
+    return lambda: {path for path in folder.rglob("*") if path.is_file() and records not in path.parents}
