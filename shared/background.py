@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from shared.errors import AppError
 from shared.logging import get_logger
+from shared.outages import is_about_statement, sqlstate_of
 from shared.rare_warnings import BackOff, RareWarnings
 
 logger = get_logger(__name__)
@@ -232,7 +233,7 @@ def standing_still() -> Sequence[str]:
 
 def is_foreseen(error: BaseException) -> bool:
     """Whether an error tells of a server, a disk or a limit rather than of a mistake in this program."""
-    return isinstance(error, AppError | OSError) or _sqlstate(error) is not None
+    return isinstance(error, AppError | OSError) or not is_about_statement(error)
 
 
 def reason_of(error: BaseException) -> str:
@@ -243,15 +244,10 @@ def reason_of(error: BaseException) -> str:
         return f"{error.code}: {reason_of(error.__cause__)}"
     if isinstance(error, AppError):
         return error.code
-    state = _sqlstate(error)
+    state = sqlstate_of(error)
     name = type(told).__name__ if state is None else f"{type(told).__name__} ({state})"
     line = str(told).strip().partition("\n")[0]
     return f"{name}: {line}" if line else name
-
-
-def _sqlstate(error: BaseException) -> str | None:
-    state = getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)
-    return state if isinstance(state, str) else None
 
 
 async def _wait(seconds: float, stop: asyncio.Event | None) -> None:

@@ -40,6 +40,9 @@ _OUTAGES = {
 _UNDEFINED = frozenset({"42P01", "42703", "3F000", "42883", "42704", "42P10"})
 """SQLSTATE: no such table, column, schema, function, object; no unique index that a conflict names."""
 
+_OF_STATEMENTS = ("0A", "21", "22", "23", "42")
+"""Classes of SQLSTATE: not supported, too many rows, values, constraints, syntax."""
+
 _BUSY = frozenset({"40P01", "40001", "55P03"})
 """SQLSTATE: deadlock detected, serialization failure, lock not available."""
 
@@ -113,6 +116,17 @@ def outage_of(error: BaseException) -> Outage | None:
 def lacks_something(error: BaseException) -> bool:
     """Tell whether a statement named what the database doesn't have: perhaps it was not migrated."""
     return sqlstate_of(error) in _UNDEFINED
+
+
+def is_about_statement(error: BaseException) -> bool:
+    """Tell whether an error is none of the database as a whole: the program, or what it was given, is wrong.
+
+    A statement that names what isn't there is not about the statement alone: perhaps nothing was migrated.
+    """
+    state = sqlstate_of(error)
+    if outage_of(error) is not None or state in _UNDEFINED:
+        return False
+    return state is None or state.startswith(_OF_STATEMENTS)
 
 
 def sqlstate_of(error: BaseException) -> str | None:

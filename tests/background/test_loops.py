@@ -47,6 +47,7 @@ ERRORS = {
     "a missing table": asyncpg.UndefinedTableError('relation "jobs.workers" does not exist'),
     "a full disk": asyncpg.DiskFullError("could not extend file"),
     "no database": DatabaseUnavailable(),
+    "a broken constraint": asyncpg.UniqueViolationError("duplicate key value violates unique constraint"),
     "a mistake in the program": TypeError("'NoneType' object is not callable"),
 }
 
@@ -123,7 +124,7 @@ async def test_a_loop_goes_on_whatever_its_work_raises(
             assert loop.last_success is not None
     assert loop.failures == failures + 3
     lines = [line for line in logs if line.get("loop") == name]
-    is_mistake = isinstance(error, TypeError)
+    is_mistake = isinstance(error, TypeError | asyncpg.UniqueViolationError)
     event, level = ("background_error", "error") if is_mistake else ("background_failed", "warning")
     assert [(line["event"], line["log_level"]) for line in lines] == [
         (event, level),
