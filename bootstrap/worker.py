@@ -105,7 +105,6 @@ class WorkerChild:
 
     async def _drained(self, queue: str) -> int:
         """Run due jobs, and look at the mode before and meanwhile: no job begins unless it is normal."""
-        await self._modes.look()
         async with self._modes.followed():
             return await self.runner.drain(queue)
 

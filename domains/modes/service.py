@@ -1,5 +1,6 @@
 """The mode that applies to this process, and setting the one of all processes."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,9 @@ from shared.measures import Measure
 
 logger = get_logger(__name__)
 FOLLOWING = BackgroundLoop("modes")
+LOOK_PATIENCE = 2.0
+"""Seconds that one look may hold up the start of a process or of a job."""
+
 RETRY_AFTER = timedelta(minutes=1)
 """What clients are told where operators named no end, or one that is over."""
 
@@ -80,17 +84,19 @@ class ModeService:
         self._fresh_until = self._now() + self._interval
 
     async def look(self) -> None:
-        """Read it once; where that fails, the last known one applies."""
+        """Read it once, in `LOOK_PATIENCE`; where that fails, the last known one applies."""
         run = FOLLOWING.begin()
         try:
             with run:
-                await self.refresh()
+                async with asyncio.timeout(LOOK_PATIENCE):
+                    await self.refresh()
         finally:
             run.end()
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
-        """Follow what operators set meanwhile."""
+        """Know what operators have set before anything is taken, and follow it meanwhile."""
+        await self.look()
         task = FOLLOWING.start(self.refresh, pause=self._interval)
         try:
             yield

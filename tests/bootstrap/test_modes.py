@@ -166,6 +166,15 @@ async def test_the_stricter_of_setting_and_command_applies(
     await forget(own)
 
 
+async def test_a_process_knows_the_mode_before_its_first_request(own: Settings) -> None:
+    await set_mode(own, Mode.MAINTENANCE, message=MESSAGE)
+    try:
+        async with running(own) as api:
+            is_refused(await api.client.get("/v1/users/me"), "server.maintenance", MESSAGE)
+    finally:
+        await forget(own)
+
+
 async def test_a_mode_whose_end_is_over_stays_until_it_is_set_again(
     servers, own: Settings, api: Installation
 ):
