@@ -32,6 +32,7 @@ class AllowanceBook:
         self._requests: dict[str | int, int] = {}
         self._state: AllowancesState | None = None
         self._looked_at = float("-inf")
+        self._began, self._ended = 0, 0
 
     async def requests(self) -> Mapping[str | int, int]:
         """Return how many requests in a minute each account may send that has a limit of its own, by its number."""
@@ -47,14 +48,21 @@ class AllowanceBook:
     def forget(self) -> None:
         """Look again before the next answer: something was changed here."""
         self._looked_at = float("-inf")
+        self._ended = self._began  # what is being read is older
 
     async def _look(self) -> None:
         looked_at = self._now()
         if looked_at < self._looked_at + self._seconds:
             return
+        self._began += 1
+        look = self._began
         state = await self._rows.state()
-        if state != self._state:
-            found = await self._rows.all()
+        found = await self._rows.all() if state != self._state else None
+        if look <= self._ended:  # a later look has ended meanwhile, or something was changed here
+            await self._look()
+            return
+        self._ended = look
+        if found is not None:
             self._known = {row.user_id: row for row in found}
             self._requests = {row.user_id.int: row.max_requests for row in found if row.max_requests}
             self._state = state

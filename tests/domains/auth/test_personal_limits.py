@@ -150,3 +150,23 @@ async def test_a_change_by_another_process_counts_after_the_documented_delay():
     rows.found = []
     book.forget()
     assert (await book.quota_of(owner)).max_bytes is None
+
+
+async def test_a_look_that_a_change_overtakes_does_not_hide_it():
+    rows, owner, read, go_on = Rows(), new_id(), asyncio.Event(), asyncio.Event()
+    book, state = AllowanceBook(rows, seconds=10), rows.state
+
+    async def slowly():
+        found = await state()
+        read.set()
+        await go_on.wait()
+        return found
+
+    rows.state = slowly
+    overtaken = asyncio.create_task(book.quota_of(owner))
+    await read.wait()
+    rows.found = [AllowanceRow(user_id=owner, max_bytes=5, revision=1)]
+    book.forget()
+    go_on.set()
+    assert (await overtaken).max_bytes == 5
+    assert (await book.quota_of(owner)).max_bytes == 5
