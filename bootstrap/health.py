@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from enum import StrEnum
 from typing import Literal
 
@@ -16,8 +17,10 @@ from domains.emails.settings import parse_smtp_url
 from shared.errors import AppError, Outage
 from shared.http.routing import Router
 from shared.logging import get_logger
+from shared.rare_warnings import RareWarnings
 
 logger = get_logger(__name__)
+_warnings = RareWarnings(logger)
 router = Router(prefix="/health", tags=["health"])
 PATIENCE = 2.0
 """Seconds that a dependency has to answer."""
@@ -128,7 +131,7 @@ class Readiness:
         async with self._asking:
             if time.monotonic() >= self._fresh_until:
                 asked = VITAL | USEFUL
-                answers = await asyncio.gather(*(ask(request) for ask in asked.values()))
+                answers = await asyncio.gather(*(_state(name, ask(request)) for name, ask in asked.items()))
                 self._keep(dict(zip(asked, answers, strict=True)))
                 self._fresh_until = time.monotonic() + FRESH
             return self._checks
@@ -138,6 +141,15 @@ class Readiness:
             log = logger.warning if wrong_with(checks) else logger.info
             log("readiness_changed", **{name: state.value for name, state in checks.items()})
         self._checks = checks
+
+
+async def _state(name: str, answer: Awaitable[State]) -> State:
+    """Return how a dependency is. Whatever it says instead of an answer, it can't be used."""
+    try:
+        return await answer
+    except Exception as error:  # noqa: BLE001  # as above
+        _warnings.error("readiness_unknown", dependency=name, exc_info=error)
+        return State.DOWN
 
 
 VITAL = {"database": _database, "store": _store}

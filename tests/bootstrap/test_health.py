@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -119,6 +120,16 @@ async def test_any_number_of_probes_asks_once(settings: Settings, app, monkeypat
     monkeypatch.setattr(readiness, "_fresh_until", 0)
     await readiness.checks(None)
     assert len(asked) == 2
+
+
+async def test_an_error_that_nobody_foresaw_is_no_answer(settings: Settings, app, monkeypatch) -> None:
+    async def fail(_database: object) -> None:
+        raise asyncpg.InternalServerError("could not read block 3 in file")
+
+    monkeypatch.setattr("bootstrap.health.condition", fail)
+    answer = await ask(settings, "/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["checks"] == {"database": "down", "store": "ok", "redis": "ok", "mail": "ok"}
 
 
 def test_readiness_has_a_name_for_each_outage() -> None:
