@@ -98,14 +98,26 @@ async def _asked(answer: Awaitable[Any], patience: float) -> Any:
 
 
 def _create(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
+    _fill(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), path, content)
 
 
 def _replace(path: Path, content: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=".bundle-"
     )  # readable for its owner alone
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    Path(temporary).replace(path)
+    _fill(descriptor, Path(temporary), content)
+    try:
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink()
+        raise
+
+
+def _fill(descriptor: int, path: Path, content: bytes) -> None:
+    """Write a file that was just made; one that can't be written whole is deleted."""
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError:
+        path.unlink()
+        raise

@@ -1,6 +1,7 @@
 """The bundle for support: what is in it, and that nothing secret or personal is, wherever it was planted."""
 
 import asyncio
+import errno
 import json
 import os
 import secrets
@@ -162,6 +163,18 @@ def test_only_its_owner_may_read_it_and_a_file_that_is_there_stays(tmp_path: Pat
     with pytest.raises(BundleRefused, match="ENOENT"):
         write(tmp_path / "none" / "support.tar.gz", {}, force=False)
     assert [path.name for path in tmp_path.iterdir()] == [bundle.name]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_cannot_be_written_whole_is_deleted(tmp_path: Path, monkeypatch, *, force: bool) -> None:
+    def full(descriptor: int, *_: object) -> None:
+        os.close(descriptor)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(BundleRefused, match="ENOSPC"):
+        write(tmp_path / "support.tar.gz", {"a.txt": b"text"}, force=force)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_there_is_refused_before_anything_is_asked(servers, settings, tmp_path: Path) -> None:
