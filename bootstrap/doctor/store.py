@@ -15,6 +15,7 @@ from bootstrap.doctor.ailment import Ailment
 from bootstrap.doctor.places import Place, causes, name_of, place_of, unreachable
 from bootstrap.settings import Settings
 from domains.files.errors import StoreFull
+from domains.files.gateway.store import folder_of
 from shared.errors import AppError
 from shared.ids import new_id
 
@@ -70,7 +71,7 @@ async def _refused(settings: Settings, error: AppError) -> Ailment:
         return Ailment(
             f"{name} has no space left.", "Make room there, or set TULOU_FILES_STORE_URL to another."
         )
-    if folder := _folder_of(settings):
+    if folder := folder_of(settings.files_store_url, settings.data_dir / "files"):
         return cannot_write(folder, "TULOU_FILES_STORE_URL") or Ailment(
             f"{name} can't be written to.", f"Give it to user {os.getuid()}: chown -R {os.getuid()} {folder}."
         )
@@ -91,14 +92,6 @@ async def _refused(settings: Settings, error: AppError) -> Ailment:
         f"{name} gave no usable answer within {settings.files_store_patience:g} s (TULOU_FILES_STORE_PATIENCE).",
         "Check TULOU_FILES_STORE_ENDPOINT, TULOU_FILES_STORE_REGION and the log of the store.",
     )
-
-
-def _folder_of(settings: Settings) -> Path | None:
-    url = settings.files_store_url
-    if url is None:
-        return settings.data_dir / "files"
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 async def data_folder(container: TulouContainer) -> str:

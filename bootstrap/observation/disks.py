@@ -9,8 +9,8 @@ from prometheus_client.metrics_core import Metric
 
 from bootstrap.observation.families import gauge
 from bootstrap.settings import Settings
+from domains.files.gateway.store import folder_of
 
-_FILE_URL = "file://"
 Room = Mapping[str, tuple[int, int]]
 """Size and free bytes of each disk."""
 
@@ -18,9 +18,9 @@ Room = Mapping[str, tuple[int, int]]
 def folders_of(settings: Settings) -> dict[str, Path]:
     """Return a folder on each disk that is worth watching, by the name that its metrics have."""
     folders = {"data": settings.data_dir}
-    store = settings.files_store_url or ""
-    if store.startswith(_FILE_URL):
-        folders["store"] = Path(store.removeprefix(_FILE_URL))
+    store = folder_of(settings.files_store_url, settings.data_dir)
+    if store is not None and store != settings.data_dir:
+        folders["store"] = store
     if settings.database_volume is not None:
         folders["database"] = settings.database_volume
     return folders

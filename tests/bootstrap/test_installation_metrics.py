@@ -97,6 +97,8 @@ async def test_room_on_disks(own, tmp_path) -> None:
 
 async def test_a_folder_that_is_not_there_has_no_room(own) -> None:
     assert folders_of(own) == {"data": own.data_dir}
+    escaped = own.model_copy(update={"files_store_url": "file:///mnt/all%20files"})
+    assert folders_of(escaped) == {"data": own.data_dir, "store": Path("/mnt/all files")}
     async with running(own.model_copy(update={"database_volume": Path("/nowhere/at/all")})) as installation:
         found = await found_at(installation)
     assert ("tulou_disk_free_bytes", "database") not in found

@@ -44,6 +44,14 @@ _STAGED = range(1, 5)
 _NO_SPACE = ("no space left", "storagefull", "os error 28", "os error 122", "quotaexceeded")
 
 
+def folder_of(url: str | None, default: Path) -> Path | None:
+    """Return the folder of the store at a URL, `default` without one; None for a store in the network."""
+    if url is None:
+        return default
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
 class ObjectFiles:
     """Objects by key: written once, atomically, from a stream; read in ranges; deleted."""
 
@@ -197,10 +205,7 @@ class ObjectFiles:
     @property
     def folder(self) -> Path | None:
         """The folder on this machine's disk; None for a store in the network. Nothing is opened or made."""
-        if self._url is None:
-            return self._folder
-        parts = urlsplit(self._url)
-        return Path(unquote(parts.path)) if parts.scheme == "file" else None
+        return folder_of(self._url, self._folder)
 
     async def check(self) -> None:
         """Raise StoreUnavailable when the store can't be reached, or its folder is gone."""
