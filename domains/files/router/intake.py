@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncIterator
+from json import JSONDecodeError
 
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
@@ -29,7 +30,6 @@ from shared.text import as_line
 
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=([^,]*)", re.IGNORECASE)
 _DIGEST_BYTES = 32
-_PLACE = re.compile(" at line [0-9]+ column [0-9]+")
 _MAX_TYPE = 255
 _PARAMETERS = frozenset({"application/json", "application/x-www-form-urlencoded"})
 """Types of bodies that clients send to other operations."""
@@ -161,5 +161,6 @@ def _reason(error: MalformedJson) -> str:
     """Return what is wrong with the JSON of a field, which is not the body."""
     if error.detail != MalformedJson.detail:
         return error.detail
-    place = _PLACE.search(str(error.__cause__))
-    return f"it is not valid JSON{place[0] if place else ''}."
+    cause = error.__cause__
+    place = f" at line {cause.lineno} column {cause.colno}" if isinstance(cause, JSONDecodeError) else ""
+    return f"it is not valid JSON{place}."
