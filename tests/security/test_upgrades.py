@@ -1,5 +1,6 @@
 """Whoever offers another protocol is answered in HTTP/1.1, to the request that was sent, body and all."""
 
+import asyncio
 import json
 
 import psutil
@@ -99,9 +100,9 @@ async def test_trailers_without_end_are_too_large_and_fill_nothing(server: Live)
     process = psutil.Process(server.program.process.pid)
     before = process.memory_info().rss
     async with server.connection() as connection:
+        answer = asyncio.create_task(connection.heard(b"\r\n"))  # before a reset can destroy it
         await connection.say(FORGOT + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
         for _ in range(40):
             await connection.say(b"ab: c\r\n" * 20_000)
-        answer = await connection.everything()
-    assert b"431" in answer.split(b"\r\n", 1)[0]
+        assert b" 431 " in await answer
     assert process.memory_info().rss < before + (20 << 20)
