@@ -169,3 +169,26 @@ async def test_runs_of_accents_hold_up_nobody(serving: Callable[..., Live]) -> N
             await asyncio.sleep(0.02)
         assert {answer.status_code for answer in await answers} <= {400, 422}
         assert process.cpu_times().user - before < 30, "one of them took as long alone"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "how"),
+    [
+        ("POST", REGISTER, {"json": {"email": "a@my\u2603secret.com", "password": "long enough to take"}}),
+        ("POST", REGISTER, {"json": {"email": "my\u2603secret", "password": "long enough to take"}}),
+        ("PATCH", "/v1/users/me", {"json": {"locale": "de-secret-secret"}}),
+        ("PATCH", "/v1/users/me", {"json": {"locale": "my\u2603secret"}}),
+        ("GET", f"{FILES}/my\u2603secret", {}),
+        ("GET", "/v1/jobs", {"params": {"resource_id": "\u2603secret"}}),
+        ("GET", "/v1/jobs", {"params": {"status": "\u2603secret"}}),
+        ("GET", FILES, {"params": {"limit": "\u2603secret", "sort": "\u2603secret"}}),
+    ],
+)
+async def test_a_refusal_says_nothing_of_the_value_that_was_sent(
+    method: str, path: str, how: dict, client: httpx.AsyncClient, user
+) -> None:
+    answer = await client.request(method, path, headers=user.headers, **how)
+    assert answer.status_code == 422, answer.text
+    for error in answer.json()["errors"]:
+        said = error["detail"].lower()
+        assert not [part for part in ("secret", "\u2603", "u+2603") if part in said], said
