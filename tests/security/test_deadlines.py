@@ -195,8 +195,8 @@ async def test_what_is_neither_head_nor_body_is_refused_when_it_never_ends(
         refused(await answer, 431, "request.head_too_large")
 
 
-async def test_small_chunks_and_a_trailer_may_be_more_than_a_head(server: Live) -> None:
-    async with server.connection() as connection:
+async def test_small_chunks_and_a_trailer_may_be_more_than_a_head(patient: Live) -> None:
+    async with patient.connection() as connection:
         await connection.say(CHUNKED)
         for _ in range(20):
             await connection.say(b"1;note=small\r\na\r\n" * 200)
@@ -208,7 +208,7 @@ async def test_small_chunks_and_a_trailer_may_be_more_than_a_head(server: Live) 
 
 @pytest.fixture(scope="module")
 def patient(serving: Callable[..., Live]) -> Live:
-    return serving(TULOU_HEAD_TIMEOUT="600")
+    return serving(TULOU_HEAD_TIMEOUT="600", TULOU_BODY_TIMEOUT="600")
 
 
 async def test_requests_may_follow_each_other_without_waiting(server: Live) -> None:
