@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
+from bootstrap.administration.asking import AsJson
 from bootstrap.needs import needs_of
-from bootstrap.operators import AsJson, a_while
+from bootstrap.operators import a_while
 from bootstrap.terminal import command_settings, told
 from shared.text import fits_line
 

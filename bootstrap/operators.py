@@ -13,6 +13,7 @@ from uuid import UUID
 import typer
 
 from bootstrap.administration.acting import acting_operator
+from bootstrap.administration.asking import AsJson, Limit
 from bootstrap.needs import needs_of
 from bootstrap.terminal import command_settings, told
 
@@ -26,12 +27,10 @@ jobs = typer.Typer(
 )
 T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-MOST = 10_000
 
 Status = Literal[
     "scheduled", "queued", "running", "retrying", "succeeded", "failed", "cancelling", "cancelled"
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Ids = Annotated[list[UUID], typer.Argument(metavar="ID...", show_default=False, help="Jobs, by their ids.")]
 
 
@@ -63,7 +62,7 @@ def list_jobs(
     kind: Annotated[str | None, typer.Option(help="Only jobs of this kind, e.g. emails.deliver.")] = None,
     queue: Annotated[str | None, typer.Option(help="Only jobs of this queue.")] = None,
     owner: Annotated[UUID | None, typer.Option(help="Only jobs of the account with this id.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many at the most.")] = 20,
+    limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, the latest first."""
