@@ -181,8 +181,10 @@ def test_every_role_works_and_the_doctor_is_content(installed: Path, environment
     assert run(installed, environment | {"TULOU_PORT": port}, "tulou-alive").returncode == 0
     assert run(installed, environment | {"TULOU_PORT": str(free_port())}, "tulou-alive").returncode == 1
     examined = run(installed, environment, "tulou", "doctor", "--json")
-    assert examined.returncode == 0, examined.stdout + examined.stderr
-    assert json.loads(examined.stdout)["well"] is True
+    found = [check for check in json.loads(examined.stdout)["checks"] if check["state"] != "well"]
+    # Jobs of other tests may have failed in this database.
+    assert [check for check in found if check["name"] != "failed jobs"] == []
+    assert examined.returncode in {0, 3}, examined.stdout + examined.stderr
 
 
 @pytest.mark.parametrize(
