@@ -57,8 +57,10 @@ class RateExchange:
                 self._limits.learn(window, await self._exchange(window, part))
                 for key in part:
                     del unsettled[key]
-        except (RedisError, OSError, TimeoutError) as error:
+        except BaseException as error:
             self._limits.give_back(window, unsettled)
+            if not isinstance(error, RedisError | OSError):
+                raise
             self._warnings.warn("rate_limits_are_local", reason=type(error).__name__)
             return
         if waiting:

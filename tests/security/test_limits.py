@@ -245,6 +245,21 @@ async def test_without_redis_each_process_has_the_whole_limit() -> None:
     silent.close()
 
 
+async def test_an_exchange_that_is_cancelled_loses_no_count() -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    away = Redis.from_url(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+    limits = RateLimits(5, callers=100, now=HeldClock())
+    limits.take("a")
+    settling = asyncio.create_task(RateExchange(limits, away, interval=1, callers=100).settle())
+    await asyncio.sleep(0.05)
+    settling.cancel()
+    await asyncio.wait([settling])
+    assert settling.cancelled()
+    assert limits.take_unsettled()[1] == {"a": 1}
+    await away.aclose()
+    silent.close()
+
+
 async def test_a_running_application_settles_by_itself(settings: Settings, redis: Redis) -> None:
     apps = [limited(settings, rate_limit=1000, rate_limit_settle=0.05) for _ in range(2)]
     async with (
