@@ -162,7 +162,8 @@ def restore(
 ) -> None:
     """Put a backup in place, into an empty database or instead of what is there. Nothing else may run meanwhile.
 
-    Exit codes: 0 all of it is restored, 1 nothing was changed, 3 what is sound is restored.
+    Exit codes: 0 all of it is restored, 1 nothing was changed, 3 what is sound is restored, 4 all or nothing: the
+    connection was lost while it committed.
     """
     from bootstrap.backup import commands  # noqa: PLC0415  # as above
 

@@ -1,6 +1,7 @@
 """What `tulou backup` and `tulou restore` do and say.
 
-Exit codes: 0 all of it was done, 1 nothing was changed (a sentence says why), 3 it was done but for what is listed;
+Exit codes: 0 all of it was done, 1 nothing was changed (a sentence says why), 3 it was done but for what is listed,
+4 nobody knows whether a restore was done;
 128 and the signal's number after an interruption.
 """
 
@@ -32,6 +33,9 @@ from bootstrap.terminal import run, stop, told
 
 INCOMPLETE = 3
 """Exit code of what was done, but not with everything."""
+
+UNCERTAIN = 4
+"""Exit code of a restore that was cut off while it committed."""
 
 _LISTED = 20
 _SIGNALLED = 128
@@ -159,8 +163,10 @@ def _say(sentence: str) -> None:
 def _done(settings: Settings, work: Coroutine[Any, Any, T], *, interrupted: str) -> T:
     try:
         return told(lambda: run(_until_a_signal(work)))
-    except (BackupRefused, Uncertain) as error:
+    except BackupRefused as error:
         stop(str(error))
+    except Uncertain as error:
+        stop(str(error), UNCERTAIN)
     except Interrupted as error:
         stop(interrupted, _SIGNALLED + error.number)
     except FAILURES as error:

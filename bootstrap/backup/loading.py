@@ -70,6 +70,7 @@ class Loading:
     skip_damaged: bool
     lost: Lost = field(default_factory=Lost)
     done: list[str] = field(default_factory=list)
+    is_committed: bool = False
 
     async def run(self) -> None:
         """Load everything and commit.
@@ -86,6 +87,7 @@ class Loading:
             async with container.database().transaction():
                 await self._replace(container)
                 is_loaded = True
+            self.is_committed = True
         except asyncio.CancelledError:
             if is_loaded:
                 raise Uncertain from None

@@ -1,7 +1,6 @@
 """Restoring a backup: everything is verified first, loaded beside what is there, and put in its place in one step."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,12 +68,19 @@ async def restore(
             await loading.run()
         except Uncertain:
             raise  # the note stays: whoever restores next sees what rows name
-        except BaseException:
-            await _undo(holder, store)
-            raise
+        except BaseException as error:
+            if not loading.is_committed:
+                await _undo(holder, store)
+                raise
+            _go_on_after(error)
         if manifest.files is not None:
-            with suppress(AppError):  # then the next restore sees that rows name all of it
+            try:
                 await forget(holder, store)
+            except (
+                AppError,
+                asyncio.CancelledError,
+            ) as error:  # the next restore sees that rows name all of it
+                _go_on_after(error)
     warnings = [
         *fitting.warnings,
         *_changed_secrets(settings, manifest),
@@ -99,6 +105,16 @@ async def _check_store(store: ObjectFiles, manifest: Manifest) -> None:
         raise BackupRefused(
             f"The store of files ({where}) can't be written to: {error.detail} Nothing was changed."
         ) from error
+
+
+def _go_on_after(error: BaseException) -> None:
+    """Go on: all is restored, though it was not cleaned up after. Who interrupts that is told of the restore."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError):
+        if task is not None:
+            task.uncancel()
+    elif not isinstance(error, Exception):
+        raise error
 
 
 async def _undo(holder: Any, store: ObjectFiles) -> None:

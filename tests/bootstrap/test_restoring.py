@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from bootstrap.backup import loading
+from bootstrap.backup import commands, loading, restoring
 from bootstrap.backup.alone import RESTORING, database_name
-from bootstrap.backup.errors import BackupRefused
+from bootstrap.backup.errors import BackupRefused, Uncertain
 from bootstrap.backup.leftovers import note_of
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
@@ -225,6 +225,40 @@ async def test_an_interruption_is_one_sentence_and_an_exit_code(house, number: i
     assert complaints.splitlines()[-1] == "Interrupted. Nothing was changed."
     assert "Traceback" not in complaints
     assert await house.fingerprint() == before
+
+
+@pytest.mark.parametrize("step", ["stop", "forget"])
+async def test_an_interruption_after_the_commit_comes_too_late(house, monkeypatch, step: str) -> None:
+    module = loading if step == "stop" else restoring
+    real = getattr(module, step)
+
+    async def interrupted(*arguments: Any) -> None:
+        if step == "stop":
+            await real(*arguments)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(1)
+
+    monkeypatch.setattr(module, step, interrupted)
+    restored = await restore(house.settings, str(house.backup), replace=True)
+    monkeypatch.undo()
+    assert restored.lost.tables == restored.lost.objects == []
+    if step == "forget":  # what the next restore does
+        (note,) = (house.settings.data_dir / "files" / "restoring").iterdir()
+        note.unlink()
+    await is_back(house)
+
+
+def test_a_commit_that_is_cut_off_has_an_exit_code_of_its_own(settings, monkeypatch, capsys) -> None:
+    async def cut_off(*_: object, **__: object) -> None:
+        raise Uncertain
+
+    monkeypatch.setattr(commands, "restore", cut_off)
+    with pytest.raises(SystemExit) as ended:
+        commands.put_back(settings, "/nowhere", commands.How())
+    assert ended.value.code == 4
+    assert "can be run again" in capsys.readouterr().err
 
 
 async def test_the_second_of_two_who_restore_gets_one_sentence(house) -> None:
