@@ -1,4 +1,4 @@
-"""`tulou`: the one command of those who run Tulou and of those who build on it."""
+"""`tulou`: run Tulou, operate it, and develop domains for it."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ Domains = Annotated[
 
 
 def main() -> None:
-    """Run a command; what can't be done is one clear sentence, not a traceback."""
+    """Run a command; print a foreseeable error as one sentence, without a traceback."""
     try:
         app()
     except SettingsError as error:
@@ -49,7 +49,7 @@ def options(
         typer.Option("--version", help="Print version and commit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Take what is said before a command."""
+    """Read the options before a command."""
 
 
 @app.command()
@@ -93,7 +93,7 @@ def worker(queues: Queues = None, domains: Domains = None) -> None:
 
 @app.command()
 def relay() -> None:
-    """Take back lost jobs, queue what is due, fire schedules, send the hints that got lost."""
+    """Requeue jobs of dead workers, queue due and recurring jobs, send lost hints again."""
     settings = command_settings(needs_of("relay"))
     with loading():
         import asyncio  # noqa: PLC0415  # as above
@@ -107,10 +107,11 @@ def relay() -> None:
 def migrate(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Only tell what is missing; 1 if this version can't work so.")
+        bool,
+        typer.Option("--check", help="Only print what is missing; exit code 1 if this version can't work."),
     ] = False,
 ) -> None:
-    """Bring the database up to date, as the owner's role. Waits for others who migrate or hold locks."""
+    """Migrate the database, as the owner's role. Waits for other migrations and for locks."""
     from bootstrap.migrate import look  # noqa: PLC0415  # as above
     from bootstrap.migrate import migrate as apply  # noqa: PLC0415  # as above
 
@@ -160,7 +161,7 @@ def restore(
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only read it, and check every byte.")] = False,
 ) -> None:
-    """Put a backup in place, into an empty database or instead of what is there. Nothing else may run meanwhile.
+    """Restore a backup into an empty database, or replace its contents. Nothing else may run meanwhile.
 
     Exit codes: 0 all of it is restored, 1 nothing was changed, 3 what is sound is restored, 4 all or nothing: the
     connection was lost while it committed.
@@ -210,7 +211,7 @@ def create_admin(
         ),
     ],
 ) -> None:
-    """Make an administrator: a new account, whose address counts as verified."""
+    """Make an administrator: a new account with a verified address."""
     from bootstrap.commands import create_admin as create  # noqa: PLC0415  # as above
 
     typer.echo(told(lambda: create(command_settings(), email=email, password=password)))
@@ -257,9 +258,9 @@ def doctor(
             " personal.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write it over a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Check everything that Tulou depends on; say how to mend what is wrong.
+    """Check everything that Tulou depends on, and print how to mend what is wrong.
 
     Exit codes: 0 all is well, 1 something is wrong, 3 there are only warnings.
     """

@@ -34,7 +34,7 @@ RETRY_AFTER = 2
 
 
 class State(StrEnum):
-    """How a dependency is: `ok`, or what is wrong with it."""
+    """The state of a dependency: `ok`, or what is wrong with it."""
 
     OK = "ok"
     DOWN = Outage.DOWN
@@ -51,15 +51,15 @@ class State(StrEnum):
 class Live(BaseModel):
     """The process runs."""
 
-    status: Literal["ok"] = Field("ok", description="Always `ok`: what doesn't live doesn't answer.")
+    status: Literal["ok"] = Field("ok", description="Always `ok`: a process that doesn't run doesn't answer.")
 
 
 class Ready(BaseModel):
     """What the process depends on. `degraded`: the API works on, background work waits."""
 
-    status: Literal["ok", "degraded", "unavailable"] = Field(description="What all of it amounts to.")
+    status: Literal["ok", "degraded", "unavailable"] = Field(description="The state of the whole.")
     checks: dict[str, State] = Field(
-        description="How each of them is: `ok`, `down`, or what else is wrong with it. Later versions may know more.",
+        description="State of each: `ok`, `down`, or another fault. Later versions may have more states.",
         examples=[{"database": "ok", "store": "ok", "redis": "ok", "mail": "ok"}],
     )
     domains: list[str] = Field(
@@ -164,10 +164,10 @@ def wrong_with(checks: dict[str, State]) -> set[str]:
 @router.get(
     "/ready",
     summary="Can it serve?",
-    responses={503: {"model": Ready, "description": "PostgreSQL or the file store can't be worked with."}},
+    responses={503: {"model": Ready, "description": "PostgreSQL or the file store can't be used."}},
 )
 async def ready(request: Request, response: Response) -> Ready:
-    """Ask each dependency. 503 when PostgreSQL or the file store can't be worked with, or the process is about to stop.
+    """Check each dependency. 503 when PostgreSQL or the file store can't be used, or the process is about to stop.
 
     PostgreSQL is ready when it has a schema that this version works with (`not_migrated` or `too_new` otherwise), takes
     writes (`read_only`), and gives this process its rights (`no_rights`) and a connection (`refused`, `no_database`,

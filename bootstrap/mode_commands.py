@@ -1,4 +1,4 @@
-"""`tulou mode`: look at the mode of the program and change it for all processes, without a restart.
+"""`tulou mode`: show the mode of the program and change it for all processes, without a restart.
 
 Exit codes: 0 it was done, 1 it could not be done (a sentence says why), 2 the command was mistyped.
 """
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from domains.modes.service import ModeService
 
 mode = typer.Typer(
-    no_args_is_help=True, help="Take everything, only reads, or nothing for a while; without a restart."
+    no_args_is_help=True,
+    help="Make the program read-only, put it under maintenance, or end either; without a restart.",
 )
 LONGEST_MESSAGE = 300
 T = TypeVar("T")
 
 
 def a_message(text: str) -> str:
-    """Read a line that clients are shown."""
+    """Read the message to clients, one line."""
     if not text.strip() or len(text) > LONGEST_MESSAGE or not fits_line(text):
         message = f"Write one line of up to {LONGEST_MESSAGE} characters."
         raise typer.BadParameter(message)
@@ -53,20 +54,20 @@ def set_mode(
     *,
     message: Annotated[
         str | None,
-        typer.Option(parser=a_message, metavar="TEXT", help="What clients are told in `detail`."),
+        typer.Option(parser=a_message, metavar="TEXT", help="The message to clients, in `detail`."),
     ] = None,
     until: Annotated[
         timedelta | None,
         typer.Option(
             parser=a_while,
             metavar="TIME",
-            help="When it is expected to be over: 90s, 30m, 2h, 7d from now. Clients are told in Retry-After; the mode"
+            help="Expected end: 90s, 30m, 2h, 7d from now. Clients get it in Retry-After; the mode"
             " stays until it is set again.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set the mode of all processes: `normal`, `read-only` or `maintenance`. They follow within seconds."""
+    """Set the mode of all processes: `normal`, `read-only` or `maintenance`. They change within seconds."""
     from bootstrap.administration.acting import acting_operator  # noqa: PLC0415  # only what a command needs is loaded
     from domains.modes.public import Mode  # noqa: PLC0415  # as above
 

@@ -1,4 +1,4 @@
-"""`tulou jobs` and `tulou workers`: what operators do with background work, whoever owns it.
+"""`tulou jobs` and `tulou workers`: list, show, run, retry and cancel jobs of all owners.
 
 Exit codes: 0 it was done, 1 something could not be done (a sentence says what), 2 the command was mistyped.
 """
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from domains.jobs.repository.reports import MatchCount
     from domains.jobs.service.operations import OperationsService
 
-jobs = typer.Typer(
-    no_args_is_help=True, help="Look at background jobs, start them, start them again, stop them."
-)
+jobs = typer.Typer(no_args_is_help=True, help="List background jobs; run, retry and cancel them.")
 T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -92,12 +90,12 @@ def run_job(
         typer.Option(
             parser=a_payload,
             metavar="JSON",
-            help='What it works on, as in \'{"file_id": "..."}\'; most that recur take none.',
+            help='Its payload, as in \'{"file_id": "..."}\'; most that recur take none.',
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Queue a job that nothing caused; a worker runs it like any other. Prints its id."""
+    """Queue a job by hand and print its id."""
     from bootstrap.job_reports import print_answers  # noqa: PLC0415  # as above
 
     answer = _asked(lambda operations: operations.run(kind, payload or {}, acting_operator()))
@@ -123,7 +121,7 @@ def retry(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start failed or cancelled jobs again, with all their attempts: by id, or many at once."""
+    """Queue failed or cancelled jobs again, with all their attempts: by id, or many at once."""
     in_bulk = kind is not None or failed_since is not None
     if bool(job_ids) == in_bulk:
         message = "Give ids, or --kind and --failed-since, but not both."
@@ -139,7 +137,7 @@ def retry(
 
 @jobs.command()
 def cancel(job_ids: Ids, *, as_json: AsJson = False) -> None:
-    """End waiting jobs at once; ask running ones to stop, and end them after ten seconds."""
+    """Cancel jobs: waiting ones at once, running ones after ten seconds at most."""
     from bootstrap.job_reports import print_answers  # noqa: PLC0415  # as above
 
     answers = _asked(lambda operations: operations.cancel(job_ids, acting_operator()))
@@ -148,14 +146,14 @@ def cancel(job_ids: Ids, *, as_json: AsJson = False) -> None:
 
 @jobs.command()
 def stats(*, as_json: AsJson = False) -> None:
-    """Show how much there is to do in each queue, how fast it is done, and what went wrong."""
+    """Show waiting jobs, throughput and failures of each queue."""
     from bootstrap.job_reports import print_statistics  # noqa: PLC0415  # as above
 
     print_statistics(_asked(lambda operations: operations.statistics()), as_json=as_json)
 
 
 def workers(*, as_json: AsJson = False) -> None:
-    """List the workers: where they run, what they serve, whether they are well."""
+    """List the workers with host, queues, version and state."""
     from bootstrap.job_reports import print_workers  # noqa: PLC0415  # as above
 
     print_workers(_asked(lambda operations: operations.workers()), as_json=as_json)

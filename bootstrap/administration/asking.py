@@ -1,4 +1,4 @@
-"""What the commands about people, limits and mails have in common: who acts, whom they mean, how they end.
+"""Common parts of `tulou users`, `limits` and `mails`: the operator, the person meant, exit codes.
 
 Exit codes: 0 it was done, 1 it failed, 2 the command was mistyped, 3 there is no such person or mail, 4 more than one
 is meant, 5 a rule forbids it. Each but 0 says a sentence on stderr.
@@ -35,7 +35,7 @@ class Ambiguous(AppError):
 
 
 def asked(question: "Callable[[TulouContainer, Actor], Awaitable[T]]") -> T:
-    """Compose the program, ask, and return the answer; what stops it is a sentence and an exit code."""
+    """Compose the program, run `question`, and return its answer; an error is a message and an exit code."""
     from bootstrap.commands import composed  # noqa: PLC0415  # only what a command needs is loaded
 
     async def ask(container: "TulouContainer") -> T:

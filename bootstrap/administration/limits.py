@@ -1,4 +1,4 @@
-"""`tulou limits`: who is kept out by a limit, and who has limits of their own. Exit codes: see `asking`."""
+"""`tulou limits`: limits of single people, and what is counted against them. Exit codes: see `asking`."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from domains.users.schemas import AdministeredUser
     from shared.audit import Actor
 
-limits = typer.Typer(no_args_is_help=True, help="See whom limits keep out, and set limits of single people.")
+limits = typer.Typer(no_args_is_help=True, help="Show, set and reset limits of single people.")
 
 
 @limits.command("list")
@@ -28,7 +28,7 @@ def list_limits(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List who has limits of their own, or of one person those and what is counted at present."""
+    """List everybody with limits of their own, or one person's limits and what is counted at present."""
     from bootstrap.administration.limit_reports import print_limits, print_limits_of  # noqa: PLC0415  # only what a command needs is loaded
     from domains.auth.service.allowances import AllowanceService  # noqa: PLC0415  # as above
     from domains.auth.service.lockouts import LockoutService  # noqa: PLC0415  # as above
@@ -52,7 +52,7 @@ def list_limits(
 
 @limits.command()
 def clear(person: Person, *, as_json: AsJson = False) -> None:
-    """Forget the wrong passwords and requested mails of somebody, who may try again at once."""
+    """Delete the counts of wrong passwords and requested mails of a person, who can try again at once."""
     from bootstrap.administration.reports import print_act  # noqa: PLC0415  # as above
     from domains.auth.service.lockouts import LockoutService  # noqa: PLC0415  # as above
     from shared.wiring import provided_by  # noqa: PLC0415  # as above
@@ -81,7 +81,7 @@ def set_limits(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give somebody limits of their own; those that are not named are the settings' again."""
+    """Set the limits of one person; the settings apply where a limit is left out."""
     from bootstrap.administration.reports import print_act  # noqa: PLC0415  # as above
     from domains.auth.schemas import OwnLimits  # noqa: PLC0415  # as above
     from domains.auth.service.allowances import AllowanceService  # noqa: PLC0415  # as above

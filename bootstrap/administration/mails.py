@@ -1,4 +1,4 @@
-"""`tulou mails`: what became of mails, and decisions about uncertain ones. Exit codes: see `asking`."""
+"""`tulou mails`: list mails, and resolve uncertain ones. Exit codes: see `asking`."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from domains.emails.schemas import EmailRead
     from shared.audit import Actor
 
-mails = typer.Typer(no_args_is_help=True, help="Look at mails, and decide about those whose fate is unknown.")
+mails = typer.Typer(no_args_is_help=True, help="List mails, and resolve those whose delivery is uncertain.")
 Status = Literal["queued", "sending", "sent", "deferred", "uncertain", "failed", "cancelled"]
 Mail = Annotated[
     str,
-    typer.Argument(metavar="MAIL", show_default=False, help="The id of a mail, or the address it went to."),
+    typer.Argument(metavar="MAIL", show_default=False, help="The id of a mail, or its recipient's address."),
 ]
 
 
@@ -60,7 +60,7 @@ def resolve(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Decide about a mail whose connection broke after its last byte, so that nobody knows whether it arrived."""
+    """Resolve a mail whose delivery is uncertain, because the connection broke after its last byte."""
     from bootstrap.administration.reports import print_act  # noqa: PLC0415  # as above
     from domains.emails.service.resolving import ResolutionService  # noqa: PLC0415  # as above
     from shared.wiring import provided_by  # noqa: PLC0415  # as above

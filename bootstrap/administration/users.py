@@ -1,4 +1,4 @@
-"""`tulou users`: what operators do about people. Exit codes: see `bootstrap.administration.asking`."""
+"""`tulou users`: list, show, change and erase accounts. Exit codes: see `bootstrap.administration.asking`."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Act = Callable[[AdministrationService, Actor, AdministeredUser], Awaitable[Any]]
 
-users = typer.Typer(no_args_is_help=True, help="Look at people, disable, erase and help them.")
+users = typer.Typer(no_args_is_help=True, help="List people; disable, erase and change accounts.")
 
 
 @users.command("list")
@@ -44,7 +44,7 @@ def list_users(
 
 @users.command()
 def show(person: Person, *, as_json: AsJson = False) -> None:
-    """Show what is known of somebody: account, sessions, files, mails, limits of their own."""
+    """Show a person's account, sessions, files, mails and limits."""
     from bootstrap.administration.reports import print_facts  # noqa: PLC0415  # as above
     from bootstrap.administration.whole import facts_of  # noqa: PLC0415  # as above
 
@@ -56,19 +56,19 @@ def show(person: Person, *, as_json: AsJson = False) -> None:
 
 @users.command()
 def disable(person: Person, *, as_json: AsJson = False) -> None:
-    """Let nobody into an account any more, from the next request on."""
+    """Disable an account and end its sessions, from the next request on."""
     _act(person, lambda to, actor, who: to.disable(actor, who.id), "{} is disabled.", as_json=as_json)
 
 
 @users.command()
 def enable(person: Person, *, as_json: AsJson = False) -> None:
-    """Let somebody in again; they sign in anew."""
+    """Enable a disabled account; its owner has to sign in again."""
     _act(person, lambda to, actor, who: to.enable(actor, who.id), "{} is enabled.", as_json=as_json)
 
 
 @users.command()
 def erase(person: Person, *, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Close an account for good, disabled or not; a worker erases what its owner stored."""
+    """Erase an account, disabled or not. A job erases its files, mails and jobs."""
     if not yes:
         named = asked(lambda container, _: person_of(container, person))
         question = f"Erase {named.email} ({named.id}) with all files and mails? This can't be undone."
@@ -79,11 +79,11 @@ def erase(person: Person, *, yes: Yes = False, as_json: AsJson = False) -> None:
 @users.command("set-email")
 def set_email(
     person: Person,
-    email: Annotated[str, typer.Argument(show_default=False, help="The address from now on.")],
+    email: Annotated[str, typer.Argument(show_default=False, help="The new address.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Give an account another address. Every session ends, and the address before is told by mail."""
+    """Change the address of an account. Every session ends, and the old address gets a mail if it was verified."""
     _act(
         person,
         lambda to, actor, who: to.set_email(actor, who.id, email),
@@ -96,11 +96,11 @@ def set_email(
 @users.command("set-role")
 def set_role(
     person: Person,
-    role: Annotated[Literal["user", "admin"], typer.Argument(show_default=False, help="What they are.")],
+    role: Annotated[Literal["user", "admin"], typer.Argument(show_default=False, help="The new role.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Make somebody an administrator, or no more one, from their next request on."""
+    """Make a person an administrator, or an ordinary user again, from the next request on."""
     from domains.auth.models import Role  # noqa: PLC0415  # as above
 
     _act(
@@ -114,7 +114,7 @@ def set_role(
 
 @users.command("end-sessions")
 def end_sessions(person: Person, *, as_json: AsJson = False) -> None:
-    """Sign somebody out everywhere, at once."""
+    """End all sessions of a person at once."""
     _act(
         person,
         lambda to, actor, who: to.end_sessions(actor, who.id),
@@ -125,7 +125,7 @@ def end_sessions(person: Person, *, as_json: AsJson = False) -> None:
 
 @users.command("send-reset")
 def send_reset(person: Person, *, as_json: AsJson = False) -> None:
-    """Have the mail sent that lets somebody choose a new password."""
+    """Send a person the mail for choosing a new password."""
     _act(
         person,
         lambda to, actor, who: to.send_reset(actor, who.id),

@@ -1,4 +1,4 @@
-"""HTTP of whole accounts. The paths are those of users; what happens is this domain's knowledge."""
+"""HTTP routes for whole accounts, below the paths of users."""
 
 from typing import Annotated
 from uuid import UUID
@@ -48,7 +48,7 @@ async def delete_me(body: DeleteAccountBody, caller: Caller, accounts: Accounts,
     responses=problems(AccountNotFound, OwnAccount, LastAdministrator),
 )
 async def erase_account(user_id: UUID, admin: ActingAdmin, administration: Administration) -> None:
-    """Close an account for good, disabled or not: every session ends now, and a job erases what its owner stored.
+    """Close an account for good, disabled or not: every session ends now, and a job erases its files, mails and jobs.
 
     For administrators. Delete your own account with `DELETE /v1/users/me`.
     """
@@ -64,7 +64,7 @@ async def erase_account(user_id: UUID, admin: ActingAdmin, administration: Admin
 async def change_account(
     user_id: UUID, change: AccountChange, admin: ActingAdmin, administration: Administration
 ) -> None:
-    """Make somebody an administrator, or no more one, from their next request on. For administrators.
+    """Make a person an administrator, or an ordinary user again, from the next request on. For administrators.
 
     An administrator's address must be verified.
     """
@@ -78,7 +78,7 @@ async def change_account(
     responses=problems(AccountNotFound, OwnAccount, LastAdministrator),
 )
 async def disable_account(user_id: UUID, admin: ActingAdmin, administration: Administration) -> None:
-    """Let nobody into this account any more, from the next request on. For administrators."""
+    """Disable the account and end its sessions, from the next request on. For administrators."""
     await administration.disable(admin, user_id)
 
 
@@ -89,7 +89,7 @@ async def disable_account(user_id: UUID, admin: ActingAdmin, administration: Adm
     responses=problems(AccountNotFound),
 )
 async def enable_account(user_id: UUID, admin: ActingAdmin, administration: Administration) -> None:
-    """Let the owner in again; they sign in anew. For administrators."""
+    """Enable the account; its owner has to sign in again. For administrators."""
     await administration.enable(admin, user_id)
 
 
@@ -97,7 +97,7 @@ async def enable_account(user_id: UUID, admin: ActingAdmin, administration: Admi
 async def list_account_sessions(
     request: Request, response: Response, user_id: UUID, _admin: Admin, sessions: Sessions, paging: Paging
 ) -> Page[SessionBody]:
-    """Return where somebody is signed in. For administrators."""
+    """Return the sessions of a person. For administrators."""
     page = await sessions.page_of(user_id, paging)
     link_next(request, response, page)
     return Page(
@@ -114,5 +114,5 @@ async def list_account_sessions(
     responses=problems(AccountNotFound),
 )
 async def end_account_sessions(user_id: UUID, admin: ActingAdmin, administration: Administration) -> None:
-    """Sign somebody out everywhere; their access tokens are dead at once. For administrators."""
+    """End all sessions of a person; their access tokens stop working at once. For administrators."""
     await administration.end_sessions(admin, user_id)

@@ -17,20 +17,20 @@ router = Router(prefix="/v1/users", tags=["users"])
 Allowances = Annotated[AllowanceService, Depends(accessor("auth.allowances", AllowanceService))]
 
 
-@router.get("/{user_id}/limits", summary="Read somebody's limits", responses=problems(AccountNotFound))
+@router.get("/{user_id}/limits", summary="Read the limits of a person", responses=problems(AccountNotFound))
 async def read_limits(user_id: UUID, _admin: Admin, allowances: Allowances) -> LimitsBody:
-    """Return the limits that somebody has instead of the settings'. For administrators."""
+    """Return the limits of a person that override the settings. For administrators."""
     return LimitsBody.model_validate(await allowances.find(user_id))
 
 
-@router.put("/{user_id}/limits", summary="Set somebody's limits", responses=problems(AccountNotFound))
+@router.put("/{user_id}/limits", summary="Set the limits of a person", responses=problems(AccountNotFound))
 async def set_limits(
     user_id: UUID, limits: LimitsChange, admin: ActingAdmin, allowances: Allowances
 ) -> LimitsBody:
-    """Give somebody other limits than the settings'. A limit that is null or absent is the setting's again.
+    """Set limits of a person that override the settings. Where a limit is null or absent, the setting applies.
 
-    The process that answers knows at once, the others within 10 seconds (TULOU_AUTH_LIMITS_REFRESH). What somebody
-    keeps already stays, however low the limit. For administrators.
+    The process that answers applies them at once, the others within 10 seconds (TULOU_AUTH_LIMITS_REFRESH). Files
+    that are stored already stay, however low the limit. For administrators.
     """
     wanted = OwnLimits(**limits.model_dump())
     return LimitsBody.model_validate(await allowances.replace(admin, user_id, wanted))
@@ -38,10 +38,10 @@ async def set_limits(
 
 @router.delete(
     "/{user_id}/limits",
-    summary="Reset somebody's limits",
+    summary="Reset the limits of a person",
     status_code=204,
     responses=problems(AccountNotFound),
 )
 async def reset_limits(user_id: UUID, admin: ActingAdmin, allowances: Allowances) -> None:
-    """Let the settings' limits hold for somebody again. For administrators."""
+    """Remove the limits of a person, so that the settings apply. For administrators."""
     await allowances.replace(admin, user_id, OwnLimits())

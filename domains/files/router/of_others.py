@@ -1,4 +1,4 @@
-"""What administrators see of the files of others: their details and sizes, never their bytes."""
+"""Files of others, for administrators: details and sizes, never bytes."""
 
 from typing import Annotated
 from uuid import UUID
@@ -16,7 +16,7 @@ router = Router(prefix="/v1/files/owners", tags=["files"])
 Library = Annotated[LibraryService, Depends(accessor("files.library", LibraryService))]
 
 
-@router.get("/{user_id}", summary="List somebody's files")
+@router.get("/{user_id}", summary="List the files of a person")
 async def list_user_files(
     request: Request,
     response: Response,
@@ -27,12 +27,12 @@ async def list_user_files(
     *,
     deleted: Annotated[bool, Query(description="List the trash instead.")] = False,
 ) -> Page[FileBody]:
-    """Return the details of somebody's files, the newest first; of nobody's, none. For administrators."""
+    """Return the details of a person's files, the newest first; none for an unknown id. For administrators."""
     found = await library.listed(user_id, page, {}, trashed=deleted)
     return link_next(request, response, found)
 
 
-@router.get("/{user_id}/usage", summary="See how much somebody keeps")
+@router.get("/{user_id}/usage", summary="Read the usage of a person")
 async def read_user_usage(user_id: UUID, _admin: Admin, library: Library) -> UsageBody:
-    """Tell how much somebody keeps and may keep. For administrators."""
+    """Return how much a person stores and may store. For administrators."""
     return await library.usage(user_id)
