@@ -1,7 +1,9 @@
 """deploy/compose/production.yml: what is on top of docker-compose.yml, without Docker."""
 
+import os
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,6 +106,21 @@ def test_the_catcher_of_mails_is_not_started() -> None:
 
 def test_the_file_asks_for_choices_only() -> None:
     assert set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", OVERRIDE.read_text())) == CHOICES
+
+
+@pytest.mark.parametrize(("code", "goes_on"), [(0, True), (3, True), (1, False)])
+def test_an_update_needs_a_backup(tmp_path: Path, code: int, *, goes_on: bool) -> None:
+    done = tmp_path / "done"
+    for name, text in {
+        "docker": "echo healthy",
+        "compose": f'echo "$*" >> {done}; [ "$1" != ps ] || echo c1; [ "$4" != backup ] || exit {code}',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "COMPOSE": "compose", "PROXY_NOTICES": "0"}
+    result = subprocess.run(["sh", str(UPDATE)], env=environment, timeout=60, check=False)
+    assert result.returncode == (0 if goes_on else code)
+    assert ("run --rm -T migrate" in done.read_text()) is goes_on
 
 
 def test_an_update_replaces_each_process_workers_first_and_one_api_after_the_other() -> None:
