@@ -165,7 +165,7 @@ async def _close(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
-    """Compare the counts of requests with those of the other processes meanwhile, and learn who has other limits."""
+    """Exchange counts of requests with other processes meanwhile, and read the limits of single people."""
     if app.state.rate_limits is None:
         yield
         return

@@ -57,12 +57,12 @@ class MigratedByNewer(Exception):
 
 @dataclass(frozen=True)
 class Schema:
-    """What is known of a database's schema: its last migration, how it stands to this version, and what it lacks."""
+    """A database's schema: its last migration, whether this version works with it, and what it lacks."""
 
     revision: str | None
     standing: Standing
     sentence: str
-    """What an operator should know."""
+    """Warnings for the operator."""
 
     missing: list[str]
     """The migrations that it lacks, the next one first."""

@@ -93,7 +93,7 @@ def _print(settings: "Settings", stored: "ModeRow", *, as_json: bool) -> None:
 
 
 def _asked(settings: "Settings", question: "Callable[[ModeService], Awaitable[T]]") -> T:
-    """Compose the program and ask."""
+    """Compose the program and run `question`."""
     from bootstrap.commands import composed  # noqa: PLC0415  # as above
 
     async def ask(container: "TulouContainer") -> T:

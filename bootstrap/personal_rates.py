@@ -1,4 +1,4 @@
-"""Lets the limit of requests know which accounts have one of their own. No request waits for it."""
+"""Gives the limit of requests the limits of single accounts. No request waits for it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,7 +12,7 @@ PAUSE = 1.0
 
 
 class PersonalRates:
-    """Asks who has a limit of their own, again and again. While that fails, what was known last holds."""
+    """Reads the limits of single people periodically. While that fails, those read last apply."""
 
     def __init__(self, limits: RateLimits, known: Callable[[], Awaitable[Mapping[Key, int]]]) -> None:
         self._limits = limits

@@ -45,7 +45,7 @@ async def condition(database: Database) -> Outage | None:
 
 
 async def misfit(database: Database) -> Outage | None:
-    """Return why the program can't work with the database's schema; None if it can, or if nobody can tell."""
+    """Return why the program can't work with the database's schema; None if it can, or if that is unknown."""
     try:
         return _misfit_of(await database.ask(REVISION))
     except asyncpg.UndefinedTableError:

@@ -40,7 +40,7 @@ class Watchdog:
             loop.call_later(self._pause, partial(self.follow, loop, works=works))
 
     def end_within(self, seconds: float) -> None:
-        """End the process after this time, whatever else beats: it has been told to stop."""
+        """End the process after this time, even if it beats: it is stopping."""
         self._is_ending = True
         self._arm(seconds)
 

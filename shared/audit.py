@@ -1,4 +1,4 @@
-"""Who acts on what belongs to somebody else, and where such acts are written down."""
+"""Acts of administrators and operators on others' data, and their record in the audit trail."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol

@@ -80,7 +80,7 @@ class BackgroundLoop:
         return run
 
     def discard(self, run: "Run") -> None:
-        """Forget a run that has ended."""
+        """Remove a run that has ended."""
         self._runs.discard(run)
 
     async def run(
@@ -129,7 +129,7 @@ class BackgroundLoop:
         return task
 
     def succeed(self) -> None:
-        """Note a round that went well."""
+        """Record a round that succeeded."""
         self.last_success = time.time()
         for event in (_FAILED, _ERROR):
             self._warnings.settle(event, then="background_works_again", loop=self.name)
@@ -227,7 +227,7 @@ async def end(*tasks: "asyncio.Task[None]", seconds: float = 1.0) -> None:
 
 
 def standing_still() -> Sequence[str]:
-    """Return the names of the loops of this process that stand still."""
+    """Return the names of this process' loops that end no round any more."""
     return [loop.name for loop in LOOPS.values() if loop.stands_still]
 
 

@@ -45,7 +45,7 @@ def print_people(people: Sequence[AdministeredUser], *, as_json: bool) -> None:
 
 
 def print_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print what is known of a person."""
+    """Print everything about a person."""
     if as_json:
         print_json(facts)
         return

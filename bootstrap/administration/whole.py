@@ -1,4 +1,4 @@
-"""What all domains together know of one person."""
+"""Everything about one person, from all domains."""
 
 from typing import Any
 

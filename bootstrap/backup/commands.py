@@ -53,7 +53,7 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class How:
-    """What somebody who restores has decided."""
+    """The options of a restore."""
 
     replace: bool = False
     confirm: str | None = None
@@ -111,7 +111,7 @@ def _tell_lost(lost: Lost) -> int:
 
 
 def _confirm(settings: Settings, given: str | None) -> None:
-    """Stop unless somebody has named the database that is going to be replaced."""
+    """Stop unless the operator has named the database to be replaced."""
     name = database_name(settings)
     if given is None and sys.stdin.isatty():
         given = typer.prompt(
@@ -133,7 +133,7 @@ def _new_place(settings: Settings) -> str:
 
 
 def _record(settings: Settings, manifest: Manifest) -> None:
-    """Let monitoring know the backup; a backup that can't be recorded is whole all the same."""
+    """Record the backup for monitoring; a backup that can't be recorded is complete all the same."""
     try:
         run(record(settings, manifest.taken_at))
     except (asyncpg.PostgresError, OSError) as error:

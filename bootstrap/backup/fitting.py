@@ -62,7 +62,7 @@ class Fitting:
 
     @property
     def warnings(self) -> list[str]:
-        """What the operator should know."""
+        """Warnings for the operator."""
         if not self.left_out:
             return []
         names = ", ".join(self.left_out)

@@ -1,4 +1,4 @@
-"""Asks all checks at once, each within a deadline, and prints what they found."""
+"""Runs all checks at once, each within a deadline, and prints their findings."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ class Finding:
 
 
 async def examine(container: TulouContainer, checks: Sequence[Check] = CHECKS) -> list[Finding]:
-    """Ask everything at once; what needs PostgreSQL is asked once that lets the program in."""
+    """Run all checks at once; those that need PostgreSQL follow its login."""
     connecting = asyncio.create_task(try_to_connect(container.settings()))
     try:
         return list(await asyncio.gather(*(_examined(check, container, connecting) for check in checks)))

@@ -1,4 +1,4 @@
-"""Checks of this machine and of settings that no server knows: sandbox, proxies, metrics, backups."""
+"""Checks of this machine and of settings: sandbox, proxies, metrics, backups."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""Check of the mail server: it answers, agrees about TLS and lets the program in."""
+"""Check of the mail server: connection, TLS and login."""
 
 import ssl
 

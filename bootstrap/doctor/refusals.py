@@ -77,7 +77,7 @@ def database_in(url: str) -> str:
 
 
 async def refused(place: Place, url: str, error: Exception) -> Ailment:
-    """Tell why PostgreSQL could not be asked: what it says itself, else whether anything listens there."""
+    """Return why PostgreSQL gave no answer: its own error, else whether anything listens there."""
     state = sqlstate_of(error)
     if state is not None:
         return _refusal(place, url, state)

@@ -73,7 +73,7 @@ async def failed_jobs(container: TulouContainer) -> str:
 
 
 async def uncertain_mails(container: TulouContainer) -> str:
-    """Check that no mail waits for somebody to decide whether it was delivered."""
+    """Check that no mail is uncertain."""
     found = [
         measure for part in (offers(container, "measures")["emails"],) for measure in await part.measure()
     ]

@@ -122,7 +122,7 @@ def our_history() -> History:
 
 
 def sentence_about(standing: Standing, revision: str | None, comment: str | None) -> str:
-    """Return what an operator should know of a database's schema, and what to do."""
+    """Return the state of a database's schema in a sentence, and what to do."""
     head = our_history().head
     if standing is Standing.CURRENT:
         return "The database is up to date."

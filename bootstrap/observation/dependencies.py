@@ -1,4 +1,4 @@
-"""Whether what the program depends on answers: the questions of `/health/ready`, asked for Prometheus."""
+"""Whether dependencies answer: the checks of `/health/ready`, for Prometheus."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -15,7 +15,7 @@ PATIENCE = 1.5
 
 
 class Dependencies:
-    """Asks each dependency at the same time."""
+    """Checks all dependencies at the same time."""
 
     fresh_for = 5.0
 

@@ -27,7 +27,7 @@ def folders_of(settings: Settings) -> dict[str, Path]:
 
 
 class Disks:
-    """Asks the system, on one thread at most: a network file system that hangs keeps it."""
+    """Reads the free space on one thread at most: a network file system may hang."""
 
     fresh_for = 15.0
 
@@ -36,7 +36,7 @@ class Disks:
         self._reading: asyncio.Future[Room] | None = None
 
     async def read(self) -> Sequence[Metric]:
-        """Ask for each folder that exists."""
+        """Read the free space of each folder that exists."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(asyncio.to_thread(_room, self._folders))
         room = await asyncio.shield(self._reading)

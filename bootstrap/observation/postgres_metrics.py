@@ -1,4 +1,4 @@
-"""What PostgreSQL tells of itself, and when the last backup was taken."""
+"""Metrics of PostgreSQL, and the time of the last backup."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ _USAGE = Statement(
 
 
 class PostgresMetrics:
-    """Asks with the application's role, which may read all of it."""
+    """Reads with the application's role, which may read all of it."""
 
     fresh_for = 15.0
 

@@ -191,7 +191,7 @@ class SessionRow(Row):
 
 
 class NetworkRow(Row):
-    """A network that somebody has had a session in."""
+    """A network in which a person has had a session."""
 
     network: str
 
@@ -323,20 +323,23 @@ class AccountChange(RequestBody):
 _MaxBytes = Annotated[
     Annotated[int, Field(ge=0, le=2**53 - 1), INTEGRAL] | None,
     Field(
-        description="Bytes that the person may keep, the trash included; null: the setting's.",
+        description="Bytes that the person may store, the trash included; null: the setting applies.",
         examples=[50_000_000_000],
     ),
 ]
 _MaxFiles = Annotated[
     Annotated[int, Field(ge=0, le=1 << 40), INTEGRAL] | None,
     Field(
-        description="Files that the person may keep, the trash included; null: the setting's.",
+        description="Files that the person may store, the trash included; null: the setting applies.",
         examples=[500_000],
     ),
 ]
 _MaxRequests = Annotated[
     Annotated[int, Field(ge=1, le=1_000_000), INTEGRAL] | None,
-    Field(description="Requests that the person may send in a minute; null: the setting's.", examples=[6000]),
+    Field(
+        description="Requests that the person may send in a minute; null: the setting applies.",
+        examples=[6000],
+    ),
 ]
 
 
@@ -430,7 +433,9 @@ class SecurityEventBody(ResponseBody):
     kind: str = Field(
         description="What happened. There may be more kinds in later versions.", examples=["login_failed"]
     )
-    user_id: UUID | None = Field(description="Whom it is about; null: an address that has no account.")
+    user_id: UUID | None = Field(
+        description="The user that the event is about; null: an address without an account."
+    )
     session_id: UUID | None = Field(description="The session that it is about.")
     address: str | None = Field(
         description="The network address that the request came from; null: a job or the command line.",
@@ -441,7 +446,7 @@ class SecurityEventBody(ResponseBody):
         description="The request.", examples=["0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42"]
     )
     details: dict[str, Any] = Field(
-        description="What else is known: `by` is the administrator who did it, `operator` the user and host of the"
+        description="Further details: `by` is the administrator who did it, `operator` the user and host of the"
         " command line.",
         examples=[{"by": "0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42"}],
     )

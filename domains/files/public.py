@@ -37,10 +37,10 @@ class Files(Protocol):
 
 
 class Quotas(Protocol):
-    """Tells how much people may keep; implemented by the domain that knows them."""
+    """How much people may store; implemented by the domain that has their limits."""
 
     async def quota_of(self, owner_id: UUID) -> PersonalQuota:
-        """Return somebody's quota. Asked before each upload, so mostly answered from memory."""
+        """Return a person's quota. Called before each upload, so it mostly comes from memory."""
         ...
 
 

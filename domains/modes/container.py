@@ -11,7 +11,7 @@ from shared.database import Database, TransactionFactory
 
 
 class ModesContainer(containers.DeclarativeContainer):
-    """Whether the program takes everything, only reads, or nothing for a while."""
+    """Whether the program accepts everything, only reads, or nothing."""
 
     settings = providers.Dependency(instance_of=ModesSettings)
     database = providers.Dependency(instance_of=Database)

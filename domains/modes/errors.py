@@ -1,4 +1,4 @@
-"""Why a request is refused by the mode of the program."""
+"""Errors of requests that the mode refuses."""
 
 from shared.errors import Unavailable
 

@@ -1,10 +1,10 @@
-"""What other parts of the program may know about modes."""
+"""The public interface of the domain modes."""
 
 from enum import StrEnum
 
 
 class Mode(StrEnum):
-    """What the program takes, from everything to nothing."""
+    """What the program accepts: everything, reads, or nothing."""
 
     NORMAL = "normal"
     READ_ONLY = "read-only"

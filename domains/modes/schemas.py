@@ -1,4 +1,4 @@
-"""What is read of modes."""
+"""Rows of modes."""
 
 from datetime import datetime
 

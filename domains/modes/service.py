@@ -25,7 +25,7 @@ LOOK_PATIENCE = 2.0
 """Seconds that one look may hold up the start of a process or of a job."""
 
 RETRY_AFTER = timedelta(minutes=1)
-"""What clients are told where operators named no end, or one that is over."""
+"""Seconds in Retry-After where operators named no end, or one that is over."""
 
 
 class ModeRows(Protocol):
@@ -95,7 +95,7 @@ class ModeService:
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
-        """Know what operators have set before anything is taken, and follow it meanwhile."""
+        """Read the mode before any request or job is accepted, and keep reading it meanwhile."""
         await self.look()
         task = FOLLOWING.start(self.refresh, pause=self._interval)
         try:

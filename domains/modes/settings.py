@@ -1,4 +1,4 @@
-"""What can be set about modes."""
+"""Settings of modes."""
 
 from typing import Literal
 
@@ -14,5 +14,5 @@ class ModesSettings(BaseModel):
         " processes without a restart; the stricter of both applies.",
     )
     mode_interval: float = Field(
-        2, gt=0, le=60, description="Seconds between two looks at the mode that `tulou mode set` has set."
+        2, gt=0, le=60, description="Seconds between two readings of the mode that `tulou mode set` has set."
     )

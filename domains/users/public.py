@@ -108,7 +108,7 @@ class UserDirectory(Protocol):
 
 
 class Standings(Protocol):
-    """Tells the standing of users; implemented by the domain that lets them in."""
+    """The standing of users; implemented by the domain that signs them in."""
 
     async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:
         """Return the standing of each of these users; who can't come in any more is missing."""

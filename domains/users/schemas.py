@@ -56,14 +56,14 @@ class AdministeredUser(UserBody):
     """A user as administrators see one."""
 
     status: Literal["active", "disabled", "deleting"] = Field(
-        description="`active`, `disabled` (nobody is let in) or `deleting` (a job erases the account).",
+        description="`active`, `disabled` (can't sign in) or `deleting` (a job erases the account).",
         examples=["active"],
     )
     role: Literal["user", "admin"] = Field(
         description="`admin`: administers this installation.", examples=["user"]
     )
     last_sign_in_at: UtcDatetime | None = Field(
-        description="When the person last signed in; null: never, or before this was kept."
+        description="When the person last signed in; null: never, or before this was recorded."
     )
 
     @staticmethod

@@ -46,7 +46,7 @@ class AllowanceRepository(Repository):
     """Reads and writes one row for each person who has limits of their own, or had some."""
 
     async def find(self, user_id: UUID) -> AllowanceRow:
-        """Return somebody's limits; of who never had any, none with the revision 0."""
+        """Return a person's limits; if there are none, an empty row with the revision 0."""
         return await self.database.fetch_one(_FIND, its_user=user_id) or AllowanceRow(user_id=user_id)
 
     async def lock(self, user_id: UUID) -> AllowanceRow:
@@ -58,7 +58,7 @@ class AllowanceRepository(Repository):
         return as_expected(found or AllowanceRow(user_id=user_id))
 
     async def save(self, user_id: UUID, limits: OwnLimits, now: datetime) -> AllowanceRow:
-        """Replace somebody's limits, and return them."""
+        """Replace a person's limits, and return them."""
         values = {f"new_{name}": value for name, value in limits.model_dump().items()}
         saved = await self.database.fetch_one(_SAVE, its_user=user_id, now=now, **values)
         assert saved is not None  # noqa: S101  # an upsert returns its row

@@ -29,7 +29,7 @@ class AdministrationService:
         self.mails = mails
 
     async def disable(self, actor: Actor, user_id: UUID) -> None:
-        """Let nobody in any more, and end every session: their next request is refused.
+        """Disable an account and end every session: its next request is refused.
 
         Raises:
             OwnAccount: administrators can't lock themselves out.
@@ -45,7 +45,7 @@ class AdministrationService:
             await self.base.trail.note(SecurityEventKind.ACCOUNT_DISABLED, actor, user_id=user_id)
 
     async def enable(self, actor: Actor, user_id: UUID) -> None:
-        """Let people in again; they have to sign in anew."""
+        """Enable an account; its owner has to sign in again."""
         async with self.base.transaction():
             account = await self._locked(user_id)
             account.set_status(AccountStatus.ACTIVE, self.base.clock.now())
@@ -76,7 +76,7 @@ class AdministrationService:
         return ended
 
     async def set_role(self, actor: Actor, user_id: UUID, role: Role) -> None:
-        """Make somebody an administrator, or no more one; it counts from their next request.
+        """Make a person an administrator, or an ordinary user again, from the next request on.
 
         Raises:
             OwnAccount: administrators can't lock themselves out.
@@ -123,7 +123,7 @@ class AdministrationService:
                 await self.mails.mailer.send(news)
 
     async def send_reset(self, actor: Actor, user_id: UUID) -> None:
-        """Have the mail sent that lets a person choose a new password; no limit counts it.
+        """Send a person the mail for choosing a new password; no limit counts it.
 
         Raises:
             InactiveAccount: the account is disabled.

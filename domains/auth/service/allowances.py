@@ -40,7 +40,7 @@ class AllowanceBook:
         return self._requests
 
     async def quota_of(self, owner_id: UUID) -> PersonalQuota:
-        """Return how much somebody may keep (`domains.files.public.Quotas`)."""
+        """Return how much a person may store (`domains.files.public.Quotas`)."""
         await self._look()
         known = self._known.get(owner_id)
         return _NO_QUOTA if known is None else PersonalQuota(known.max_bytes, known.max_files)
@@ -78,7 +78,7 @@ class AllowanceService:
         self.book = book
 
     async def find(self, user_id: UUID) -> AllowanceRow:
-        """Return somebody's limits; None in a field: the setting's."""
+        """Return a person's limits; None in a field: the setting applies."""
         account = await self.base.accounts.find(user_id)
         if account is None or account.status is AccountStatus.DELETING:
             raise AccountNotFound

@@ -167,7 +167,7 @@ class SessionService:
         return await self.page_of(principal.user_id, request)
 
     async def page_of(self, user_id: UUID, request: PageRequest) -> Page[SessionRow]:
-        """Return a page of somebody's living sessions."""
+        """Return a page of a person's open sessions."""
         return await self.base.sessions.page(user_id, request, self.base.clock.now())
 
     async def revoke(self, principal: Principal, session_id: UUID, visitor: Visitor) -> None:

@@ -14,7 +14,7 @@ AT_ONCE = 1000
 
 
 class RetentionService:
-    """Deletes mails, with their attempts, once nobody needs to know any more what became of them."""
+    """Deletes ended mails, with their attempts, after `emails_keep_days`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""How much somebody may keep: what the settings say, or a limit of their own."""
+"""How much a person may store: the settings, or a limit of their own."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,21 +9,21 @@ from domains.files.settings import FilesSettings
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The most bytes and files that somebody may keep."""
+    """The most bytes and files that a person may store."""
 
     max_bytes: int
     max_files: int
 
 
 class Room:
-    """Knows everybody's quota."""
+    """The quotas of all people."""
 
     def __init__(self, settings: FilesSettings, quotas: Quotas) -> None:
         self._settings = settings
         self._quotas = quotas
 
     async def of(self, owner_id: UUID) -> Quota:
-        """Return somebody's quota."""
+        """Return a person's quota."""
         own = await self._quotas.quota_of(owner_id)
         return Quota(
             self._settings.files_quota_bytes if own.max_bytes is None else own.max_bytes,

@@ -1,4 +1,4 @@
-"""Jobs that end without their handler: how domains are told, and how they are cancelled."""
+"""Jobs that end without their handler: the event for domains, and cancelling."""
 
 from uuid import UUID
 

@@ -315,5 +315,5 @@ def _undeclared(error: Exception) -> Exception | None:
 
 
 def _level_of(error: Exception) -> int:
-    """Return the level for an attempt that failed: mistakes in this program are told of at once."""
+    """Return the log level of a failed attempt: error for mistakes in this program."""
     return logging.WARNING if is_foreseen(error) else logging.ERROR
