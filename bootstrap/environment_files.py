@@ -30,7 +30,7 @@ _OF_SERVERS = """\
 # API_DOMAIN=api.example.com
 """
 _OF_TULOU = """\
-# Settings, given to every process of Tulou; docs/settings.md tells all of them. Secrets are in the folder `secrets`.
+# Settings, given to every process of Tulou; docs/settings.md lists them. Secrets are in the folder `secrets`.
 TULOU_ENV=dev
 TULOU_PUBLIC_URL=http://127.0.0.1:8000
 # Production has to say which proxies' X-Forwarded-For is believed: their addresses or networks, or none.

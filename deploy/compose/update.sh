@@ -28,7 +28,7 @@ healthy() {
 # 3: there is a backup without files that the store has lost, which a later one would lack too.
 $compose run --rm -T backup || [ $? -eq 3 ]
 $compose run --rm -T migrate
-# Workers before the API: they leave jobs that they don't know to newer ones.
+# Workers before the API: they leave kinds of jobs that they don't have to newer ones.
 for service in relay worker-default worker-mail worker-files; do replace "$service"; done
 for service in api-2 api; do
     replace "$service"
