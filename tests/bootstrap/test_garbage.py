@@ -11,6 +11,7 @@ import uvicorn
 
 from bootstrap import serve, worker
 from bootstrap.garbage import loading
+from bootstrap.health import Readiness
 
 CHECK = """
 import gc
@@ -30,12 +31,14 @@ def test_what_is_there_is_never_looked_at_again() -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-async def test_a_serving_process_does_so_once_it_has_started(monkeypatch) -> None:
+async def test_a_serving_process_does_so_once_it_has_started(settings, monkeypatch) -> None:
     done: list[bool] = []
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(lambda *_: None, lifespan="off", log_config=None)
     config.load()
-    server = serve._Server(config, grace=1, write_timeout=60)
+    server = serve._Server(
+        config, settings=settings.model_copy(update={"watchdog": 0}), readiness=Readiness()
+    )
     server.lifespan = config.lifespan_class(config)
     monkeypatch.setattr(serve, "set_garbage_collection", lambda: done.append(server.started))
     await server.startup([listening])
