@@ -11,7 +11,7 @@ TESTERS ?= 3
 # Newer than the lock file when what is installed is what the lock file says.
 INSTALLED := .venv/installed
 
-.PHONY: help install run test test-all watch check format faults drill bench bench-jobs demo compose-test image pin sbom lock clean
+.PHONY: help install run test coverage test-all watch check format faults drill bench bench-jobs demo compose-test image pin sbom lock clean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
@@ -24,11 +24,14 @@ run: $(INSTALLED) ## Start everything: database, broker, mail catcher, API and w
 # A run starts the program some two hundred times: what was compiled for one is kept for the next.
 # At most MOST_AGAIN tests that fail beside others are run once more alone: three processes share two cores.
 MOST_AGAIN ?= 3
-test: export PYTHONDONTWRITEBYTECODE =
-test: $(INSTALLED) ## Run the tests, with branch coverage of domains/ and shared/ (TESTERS=0: one at a time)
-	$(BIN)/python -m pytest -m "not long" -n $(TESTERS) --dist loadfile --no-loadscope-reorder --cov=domains --cov=shared --cov-branch --cov-report= \
-	  || $(BIN)/python -m tests.again $$? --most $(MOST_AGAIN)
-	$(BIN)/coverage report --skip-covered
+RUN_TESTS = $(BIN)/python -m pytest -m "not long" -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+test coverage: export PYTHONDONTWRITEBYTECODE =
+test: $(INSTALLED) ## Run the tests, but for the long ones (TESTERS=0: one at a time)
+	$(RUN_TESTS) || $(BIN)/python -m tests.again $$? --most $(MOST_AGAIN)
+
+coverage: $(INSTALLED) ## Run the same tests, and measure the branch coverage of domains/ and shared/ (half as long again)
+	$(RUN_TESTS) --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered || $(BIN)/python -m tests.again $$? --most $(MOST_AGAIN)
+	$(BIN)/coverage report --format=total
 
 watch: $(INSTALLED) ## Run the tests of what you save, each time you save
 	$(BIN)/watchfiles --sigint-timeout 20 '$(BIN)/python -m bootstrap.scaffold.last_saved' bootstrap domains shared tests
@@ -48,7 +51,7 @@ format: $(INSTALLED) ## Put the code into its format, and write docs/settings.md
 faults: $(INSTALLED) ## Break whatever can break, count what is lost, write docs/reliability.md (ONLY=attacks: that section; ONLY=3,7 or SCALE=0.1: only print)
 	$(BIN)/python -m tests.faults $(if $(filter-out attacks,$(ONLY))$(SCALE),,--report docs/reliability.md) $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
 
-test-all: test ## Run the tests, the long ones too, then every fault at a third of its length
+test-all: coverage ## Run the tests, the long ones too, then every fault at a third of its length
 	$(BIN)/python -m pytest -m long
 	$(BIN)/python -m tests.faults --scale 0.3
 
