@@ -212,7 +212,7 @@ class Run:
         return True
 
 
-async def end(*tasks: "asyncio.Task[None]", seconds: float = 1.0) -> None:
+async def end(*tasks: "asyncio.Task[None]", seconds: float = 0.25) -> None:
     """End loops that were started: let their rounds end in time, and cancel those that don't.
 
     A cancelled round may leave a connection half made.

@@ -44,7 +44,9 @@ def test_asking_loads_nothing_of_the_program() -> None:
     assert not {"pydantic", "typer", "fastapi", "celery", "sqlalchemy"} & set(asked.stdout.split())
 
 
-@pytest.mark.parametrize("arguments", [("relay",), ("worker", "--queue", "mail")])
+@pytest.mark.parametrize(
+    "arguments", [("relay",), pytest.param(("worker", "--queue", "mail"), marks=pytest.mark.long)]
+)
 def test_workers_and_relays_have_a_pulse(arguments: tuple[str, ...], programs, tmp_path: Path) -> None:
     file = tmp_path / "pulse"
     program = programs(*arguments, TULOU_PULSE_FILE=str(file))

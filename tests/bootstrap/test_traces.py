@@ -136,6 +136,7 @@ async def test_what_the_relay_sends_belongs_to_the_request(spans, composition, m
         return [hinted, forgotten] if queue == "mail" else []
 
     monkeypatch.setattr(relay._rows, "take_hints", take)
+    monkeypatch.setattr(relay._hints, "waiting", lambda _queue: 0)
     monkeypatch.setattr(relay._hints, "send", lambda _queue, _jobs: None)
     await relay.send_hints()
     (hint,) = [span for span in spans.get_finished_spans() if span.name == "hint mail"]

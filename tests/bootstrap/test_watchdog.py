@@ -80,7 +80,9 @@ def freezable(servers, settings, valkey: EmbeddedValkey, pulse: Path) -> Iterato
         program.stop(seconds=0)
 
 
-@pytest.mark.parametrize("how", ["sleeping", "holding the interpreter's lock"])
+@pytest.mark.parametrize(
+    "how", ["sleeping", pytest.param("holding the interpreter's lock", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("role", ROLES)
 def test_a_frozen_process_ends_itself_and_says_where_it_was(role: str, how: str, freezable) -> None:
     program = freezable(role, FREEZE=how)

@@ -16,7 +16,7 @@ from tests.faults.oracle import Row
 from tests.faults.register import FAULTS
 from tests.faults.report import Result, as_table, write_attacks, write_page
 
-RISKIEST = (1, 2, 3, 6, 7, 11, 13, 16, 18, 22, 23)
+RISKIEST = (1, 2, 3, 6, 7, 11, 13, 18, 22, 23)
 
 
 @pytest.fixture(scope="module")

@@ -119,6 +119,7 @@ def test_what_is_committed_goes_without_a_question(checkout) -> None:
     assert ".venv/bin/tulou migrate" in then
 
 
+@pytest.mark.long
 def test_what_is_in_no_commit_is_lost_only_by_force(checkout) -> None:
     (checkout.folder / ".git/info/exclude").write_text(".venv\n*.secret\n")
     new, ignored = "tests/domains/papers/a new idea.py", "domains/papers/my.secret"
