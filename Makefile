@@ -34,7 +34,7 @@ coverage: $(INSTALLED) ## Run the same tests, and measure the branch coverage of
 	$(BIN)/coverage report --format=total
 
 watch: $(INSTALLED) ## Run the tests of what you save, each time you save
-	$(BIN)/watchfiles --sigint-timeout 20 '$(BIN)/python -m bootstrap.scaffold.last_saved' bootstrap domains shared tests
+	$(BIN)/watchfiles --sigint-timeout 20 '$(BIN)/python -m tools.scaffold.last_saved' bootstrap domains shared tools tests
 
 check: $(INSTALLED) ## Check style, types and who imports whom: all of it, whatever fails
 	@failed=; for each in "ruff check ." "ruff format --check ." lint-imports mypy; do \
@@ -49,20 +49,20 @@ format: $(INSTALLED) ## Put the code into its format, and write docs/settings.md
 	$(BIN)/ruff format .
 
 faults: $(INSTALLED) ## Break whatever can break, count what is lost, write docs/reliability.md (ONLY=attacks: that section; ONLY=3,7 or SCALE=0.1: only print)
-	$(BIN)/python -m tests.faults $(if $(filter-out attacks,$(ONLY))$(SCALE),,--report docs/reliability.md) $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
+	$(BIN)/python -m tools.faults $(if $(filter-out attacks,$(ONLY))$(SCALE),,--report docs/reliability.md) $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
 
 test-all: coverage ## Run the tests, the long ones too, then every fault at a third of its length
 	$(BIN)/python -m pytest -m long
-	$(BIN)/python -m tests.faults --scale 0.3
+	$(BIN)/python -m tools.faults --scale 0.3
 
 drill: $(INSTALLED) ## Rehearse releases, failovers, rotations and a restore under load, write docs/drill.md (ONLY=release,keys: only print)
-	$(BIN)/python -m tests.drill $(if $(ONLY),--only $(ONLY),--page docs/drill.md)
+	$(BIN)/python -m tools.drill $(if $(ONLY),--only $(ONLY),--page docs/drill.md)
 
 bench: $(INSTALLED) ## Measure beside floors, write docs/performance.md (about seven minutes; ONLY=me,list: only print)
-	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY),--page docs/performance.md)
+	$(BIN)/python -m tools.bench $(if $(ONLY),--only $(ONLY),--page docs/performance.md)
 
 bench-jobs: $(INSTALLED) ## Measure jobs beside bare Celery: throughput, pick-up, memory (about four minutes)
-	$(BIN)/python -m bench.jobs --report docs/jobs-performance.md
+	$(BIN)/python -m tools.bench.jobs --report docs/jobs-performance.md
 
 demo: $(INSTALLED) ## Tell the whole story against a running system ("make run" in another terminal)
 	$(BIN)/python scripts/demo.py

@@ -6,9 +6,9 @@ import socket
 from collections.abc import Sequence
 from typing import Literal
 
-from bootstrap.garbage import loading
-from bootstrap.needs import needs_of
-from bootstrap.settings import Settings, SettingsError
+from bootstrap.runtime.gc_tuning import loading
+from bootstrap.settings.model import Settings, SettingsError
+from bootstrap.settings.required import needs_of
 
 with loading():
     from bootstrap.container import TulouContainer, domains_of, offers

@@ -15,8 +15,8 @@ from dependency_injector.providers import (
     ThreadSafeSingleton,
 )
 
-from bootstrap.schema import misfit
-from bootstrap.settings import Settings
+from bootstrap.migrations.schema_check import misfit
+from bootstrap.settings.model import Settings
 from domains.auth.container import AuthContainer
 from domains.emails.container import EmailsContainer
 from domains.files.container import FilesContainer
@@ -25,7 +25,7 @@ from domains.jobs.container import JobsContainer
 from domains.modes.container import ModesContainer
 from domains.users.container import UsersContainer
 from shared.clock import Clock
-from shared.database import Database
+from shared.db.database import Database
 from shared.jobs import JobRegistry
 from shared.wiring import provided_by
 

@@ -8,10 +8,10 @@ from importlib.metadata import version
 
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
-from bootstrap.observation.processes import observed
-from bootstrap.pulse import beat
-from bootstrap.settings import Settings
-from bootstrap.watchdog import Watchdog
+from bootstrap.observability.processes import observed
+from bootstrap.runtime.liveness import beat
+from bootstrap.runtime.watchdog import Watchdog
+from bootstrap.settings.model import Settings
 from domains.jobs.schemas import WorkerCard
 from shared.background import BackgroundLoop, Run, standing_still
 from shared.logging import get_logger

@@ -24,14 +24,14 @@ from celery.worker import state
 
 from bootstrap.compose import compose, require, start, stop
 from bootstrap.container import TulouContainer
-from bootstrap.fleets import kinds_of
-from bootstrap.garbage import set_garbage_collection
-from bootstrap.needs import needs_of
-from bootstrap.observation.processes import check_observation, observed
-from bootstrap.pulse import beat
-from bootstrap.settings import Settings
-from bootstrap.watchdog import Watchdog
-from bootstrap.watched_consumer import WatchedConsumer
+from bootstrap.domain_selection import kinds_of
+from bootstrap.observability.processes import check_observation, observed
+from bootstrap.runtime.gc_tuning import set_garbage_collection
+from bootstrap.runtime.liveness import beat
+from bootstrap.runtime.watchdog import Watchdog
+from bootstrap.runtime.watched_consumer import WatchedConsumer
+from bootstrap.settings.model import Settings
+from bootstrap.settings.required import needs_of
 from domains.jobs.gateway.broker import create_celery
 from domains.jobs.gateway.hints import TASK
 from domains.jobs.schemas import WorkerCard

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 PATIENCE = 120.0
 FREEZABLE = (
     "import signal, time; signal.signal(signal.SIGUSR2, lambda *_: time.sleep(3600));"
-    " from bootstrap.cli import main; main()"
+    " from bootstrap.cli.main import main; main()"
 )
 """The program of the relay, which SIGUSR2 freezes here."""
 
@@ -54,7 +54,7 @@ class Compose:
         self.command = [*_compose_command(), "--env-file", str(folder / ".env")]
         self.command += [f"--file={file}" for file in files]
         self._write_override()
-        run([sys.executable, "-m", "bootstrap.cli", "init-env", str(folder)])
+        run([sys.executable, "-m", "bootstrap.cli.main", "init-env", str(folder)])
         settings = folder / "tulou.env"
         text = settings.read_text().replace("TULOU_PUBLIC_URL=http://127.0.0.1:8000", "")
         # Short leases, so that what a killed worker had is soon another's.

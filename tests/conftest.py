@@ -16,21 +16,21 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from bootstrap.api import create_api
+from bootstrap.api.app import create_api
 from bootstrap.compose import compose
-from bootstrap.configuration import load_settings
 from bootstrap.container import TulouContainer
-from bootstrap.embedded import ports
-from bootstrap.embedded.account import server_account
-from bootstrap.embedded.mail_catcher import MailCatcher
-from bootstrap.embedded.postgres import EmbeddedPostgres
-from bootstrap.embedded.secrets import ensure_secrets, read_environment_file
-from bootstrap.embedded.valkey import EmbeddedValkey
-from bootstrap.migrate import migrate
-from bootstrap.settings import Settings
-from tests.people import People, Person
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file
+from bootstrap.settings.loading import load_settings
+from bootstrap.settings.model import Settings
 from tests.programs import Program, share_of, stop_all, tulou
 from tests.secrecy import SECRECY, watch
+from tools.dev import ports
+from tools.dev.account import server_account
+from tools.dev.mail_catcher import MailCatcher
+from tools.dev.postgres import EmbeddedPostgres
+from tools.dev.valkey import EmbeddedValkey
+from tools.faults.people import People, Person
 
 _networks = count(random.randrange(256))
 QUEUES = ("default", "mail", "files")
@@ -41,12 +41,12 @@ QUICK_TO_HASH = {"TULOU_AUTH_HASH_MEMORY_KIB": "8"}
 """Nearly every test makes people, whose passwords nobody will try to guess."""
 
 LONGEST_FIRST = (
-    "tests/faults/",
+    "tools/faults/",
     "tests/contract/test_fuzzing.py",
     "tests/end_to_end/",
     "tests/deployment/test_wheel.py",
     "tests/contract/",
-    "tests/scaffold/",
+    "tests/tools/scaffold/",
     "tests/fleets/",
     "tests/bootstrap/",
     "tests/scaling/",

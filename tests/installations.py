@@ -13,11 +13,11 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 
-from bootstrap.api import create_api
+from bootstrap.api.app import create_api
 from bootstrap.compose import compose
 from bootstrap.container import TulouContainer
-from bootstrap.settings import Settings
-from tests.people import People
+from bootstrap.settings.model import Settings
+from tools.faults.people import People
 
 QUEUES = ("default", "mail", "files")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx
 
-from bootstrap.embedded.ports import LOOPBACK, is_free
 from tests.secrecy import SECRECY
+from tools.dev.ports import LOOPBACK, is_free
 
 
 def share_of(ports: range) -> range:
@@ -116,7 +116,7 @@ class Program:
 
 def tulou(*arguments: str, environment: Mapping[str, str], folder: Path | None = None) -> Program:
     """Start `tulou` with these arguments: this version's, or that of another checkout's folder."""
-    return Program([sys.executable, "-m", "bootstrap.cli", *arguments], environment, folder=folder)
+    return Program([sys.executable, "-m", "bootstrap.cli.main", *arguments], environment, folder=folder)
 
 
 def stop_all(programs: Sequence[Program]) -> None:

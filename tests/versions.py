@@ -43,7 +43,7 @@ def upgrade() -> None:
 
 def newer_version(folder: Path, upgrade: str = EXPANDING, *, fits_since: str | None = None) -> Path:
     """Copy the program into `folder`, and add a migration; return the folder, to run `python -m` in."""
-    for part in ("bootstrap", "domains", "shared", "tests"):
+    for part in ("bootstrap", "domains", "shared", "tools", "tests"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "data"))
     if upgrade == EXPANDING:
         with (folder / "domains/users/models.py").open("a") as models:

@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.manifest import Manifest
 from bootstrap.backup.tables import connect, owner_url, schemas_of, tables_of
-from bootstrap.migrate import ONE_AT_A_TIME
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import ONE_AT_A_TIME
+from bootstrap.settings.model import Settings
 
 NAME = "tulou-restore"
 """What PostgreSQL calls the connections of a restore."""

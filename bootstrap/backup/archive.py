@@ -11,7 +11,7 @@ from pathlib import Path
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.manifest import LARGEST, NAME, Manifest, Part, read_manifest
 from bootstrap.backup.sizes import told
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
 from shared.streams import Chunk

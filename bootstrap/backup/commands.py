@@ -27,9 +27,9 @@ from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
 from bootstrap.backup.tables import owner_url
 from bootstrap.backup.verifying import verify
-from bootstrap.database_failures import FAILURES, failure_of_owner
-from bootstrap.settings import Settings
-from bootstrap.terminal import run, stop, told
+from bootstrap.cli.database_failures import FAILURES, failure_of_owner
+from bootstrap.cli.terminal import run, stop, told
+from bootstrap.settings.model import Settings
 
 INCOMPLETE = 3
 """Exit code of what was done, but not with everything."""

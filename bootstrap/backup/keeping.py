@@ -13,7 +13,7 @@ from bootstrap.backup.archive import UNFINISHED, objects_at
 from bootstrap.backup.manifest import NAME
 from bootstrap.backup.objects import LISTING
 from bootstrap.backup.sizes import free_of
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.files.gateway.store import ObjectFiles
 
 NAMES = "%Y-%m-%dT%H%M%SZ"

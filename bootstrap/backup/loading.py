@@ -16,7 +16,6 @@ import asyncpg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from bootstrap.administration.acting import acting_operator
 from bootstrap.backup.alone import NAME, refuse_if_running, still_holds
 from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused, Uncertain
@@ -26,15 +25,16 @@ from bootstrap.backup.manifest import FilesPart, ListedObject, TablePart
 from bootstrap.backup.objects import BackedUpObjects, OtherBytes, at_once, named_objects, objects_in
 from bootstrap.backup.tables import SqlTable, load, quoted, referring_to, schemas_of, tables_of
 from bootstrap.backup.verifying import Verified
+from bootstrap.cli.actor import acting_operator
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, offers
-from bootstrap.migrate import migrate_inside
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate_inside
+from bootstrap.settings.model import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
+from shared.db.outages import reason_of
+from shared.db.transaction import require_transaction
 from shared.errors import DatabaseBusy, DatabaseUnavailable, Outage
-from shared.outages import reason_of
-from shared.transactions import require_transaction
 
 Say = Callable[[str], None]
 RESTORED = "database_restored"

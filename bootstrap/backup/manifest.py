@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bootstrap.migrations.lineage import Lineage
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 
 NAME = "manifest.json"
 LARGEST = 64 << 20

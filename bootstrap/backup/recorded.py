@@ -9,8 +9,8 @@ from datetime import datetime
 
 from sqlalchemy import literal_column, select
 
+from shared.db.query import Statement
 from shared.schemas import Row
-from shared.statements import Statement
 
 _PREFIX = "The last whole backup was taken at "
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from bootstrap.backup.recorded import comment_on
 from bootstrap.backup.tables import connect, owner_url
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 
 
 async def record(settings: Settings, moment: datetime) -> None:

@@ -16,7 +16,7 @@ from bootstrap.backup.loading import Loading, Lost, Say
 from bootstrap.backup.manifest import Manifest, fingerprints
 from bootstrap.backup.room import check_room
 from bootstrap.backup.verifying import verify
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.files.gateway.store import ObjectFiles
 from shared.errors import AppError
 

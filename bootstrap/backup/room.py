@@ -12,7 +12,7 @@ from bootstrap.backup.objects import objects_in
 from bootstrap.backup.sizes import existing, free_of, told
 from bootstrap.backup.tables import owner_url
 from bootstrap.backup.verifying import Verified
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.files.gateway.store import ObjectFiles
 
 _ROWS_IN_DATABASE = 3

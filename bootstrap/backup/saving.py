@@ -25,7 +25,7 @@ from bootstrap.backup.tables import (
     tables_of,
 )
 from bootstrap.migrations.lineage import REVISION, Lineage, Standing, lineage_in, our_history, sentence_about
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.files.gateway.store import ObjectFiles
 from domains.files.public import ERASING
 from shared.errors import AppError

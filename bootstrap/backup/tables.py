@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from bootstrap.backup.errors import BackupRefused
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 
 _OURS = """
     n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'

@@ -8,8 +8,8 @@ from bootstrap.backup.manifest import Manifest, TablePart
 from bootstrap.backup.objects import LISTING, BackedUpObjects
 from bootstrap.container import TulouContainer  # loads every domain's tables
 from bootstrap.migrations.lineage import our_history
-from bootstrap.settings import Settings
-from shared.models import metadata
+from bootstrap.settings.model import Settings
+from shared.db.models import metadata
 
 assert TulouContainer is not None  # noqa: S101  # imported for its effect
 

@@ -11,7 +11,7 @@ from bootstrap.doctor.mail import mail_place, mail_server
 from bootstrap.doctor.places import Place
 from bootstrap.doctor.redis import redis_place
 from bootstrap.doctor.store import data_folder, file_store, store_place
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from sqlalchemy import literal_column, select
 
 from bootstrap.compose import RELAY_POOL
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.ailment import Ailment
 from bootstrap.doctor.database import database_place
+from bootstrap.doctor.finding import Ailment
 from bootstrap.doctor.work import living_workers
+from shared.db.query import Statement
 from shared.schemas import Row
-from shared.statements import Statement
 
 POOLS = 2
 """Of each process: one for reads, one for transactions."""

@@ -7,14 +7,14 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, func, literal_column, selec
 from sqlalchemy import table as sql_table
 
 from bootstrap.container import TulouContainer, domains_of
-from bootstrap.doctor.ailment import Ailment, Risk
+from bootstrap.doctor.finding import Ailment, Risk
 from bootstrap.doctor.places import Place, place_of
 from bootstrap.doctor.refusals import database_in, refused, role_in
 from bootstrap.migrations.grants import NEEDED, WITHHELD
 from bootstrap.migrations.lineage import REVISION, Standing, lineage_in, our_history, sentence_about
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
+from shared.db.query import Statement
 from shared.schemas import Row
-from shared.statements import Statement
 
 OLDEST_POSTGRES = 160000
 DRIFT = timedelta(seconds=5)

@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
-from bootstrap.configuration import UnusableSettings
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.ailment import Ailment, Risk
 from bootstrap.doctor.checks import CHECKS, Check
 from bootstrap.doctor.database import explained, try_to_connect
-from bootstrap.settings import Settings
-from bootstrap.variables import known_variables
+from bootstrap.doctor.finding import Ailment, Risk
+from bootstrap.settings.environment import known_variables
+from bootstrap.settings.loading import UnusableSettings
+from bootstrap.settings.model import Settings
 from shared.errors import AppError, DatabaseUnavailable
 
 EXIT_CODES = {"well": 0, "warning": 3, "ill": 1}

@@ -8,9 +8,9 @@ from bootstrap.backup.archive import objects_at
 from bootstrap.backup.manifest import NAME
 from bootstrap.backup.recorded import LAST_BACKUP, taken_at
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.ailment import Ailment, Risk
-from bootstrap.safety import NARROWEST_PREFIX
-from bootstrap.settings import Settings
+from bootstrap.doctor.finding import Ailment, Risk
+from bootstrap.settings.model import Settings
+from bootstrap.settings.production_checks import NARROWEST_PREFIX
 from domains.files.errors import SandboxUnavailable
 from shared.errors import AppError
 

@@ -5,9 +5,9 @@ import ssl
 import aiosmtplib
 
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.ailment import Ailment
+from bootstrap.doctor.finding import Ailment
 from bootstrap.doctor.places import Place, causes, unreachable
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.emails.gateway.transport import ConversationEnded
 from domains.emails.settings import SmtpServer, parse_smtp_url
 

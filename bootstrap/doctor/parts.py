@@ -17,11 +17,11 @@ from bootstrap.container import TulouContainer, domains_of, offers
 from bootstrap.doctor.redis import asking
 from bootstrap.doctor.scrubbing import Scrubber
 from bootstrap.migrations.lineage import REVISION, our_history
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.jobs.models import Attempt, Job
 from domains.jobs.service.operations import OperationsService
+from shared.db.query import Statement
 from shared.schemas import Row
-from shared.statements import Statement
 from shared.wiring import provided_by
 
 MOST_FAILURES = 100

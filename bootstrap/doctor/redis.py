@@ -16,9 +16,9 @@ from redis.exceptions import (
 )
 
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.ailment import Ailment, Risk
+from bootstrap.doctor.finding import Ailment, Risk
 from bootstrap.doctor.places import Place, causes, place_of, unreachable
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.jobs.gateway.hints import KEY_PREFIX, is_of_wrong_type, reason_of
 from shared.ids import new_id
 

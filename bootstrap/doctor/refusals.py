@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from bootstrap.doctor.ailment import Ailment
+from bootstrap.doctor.finding import Ailment
 from bootstrap.doctor.places import Place, causes, unreachable
 
 

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from shared.redaction import HIDDEN, redacted
 
 SHORTEST = 4

@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import NotFoundError, PermissionDeniedError, UnauthenticatedError
 
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.ailment import Ailment
+from bootstrap.doctor.finding import Ailment
 from bootstrap.doctor.places import Place, causes, name_of, place_of, unreachable
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.files.errors import StoreFull
 from domains.files.gateway.store import folder_of
 from shared.errors import AppError

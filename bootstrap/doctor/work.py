@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from bootstrap.container import TulouContainer, offers
-from bootstrap.doctor.ailment import Ailment, Risk
+from bootstrap.doctor.finding import Ailment, Risk
 from domains.emails.public import EmailStatus
 from domains.jobs.repository.operations import SILENT_AFTER
 from domains.jobs.repository.reports import WorkerRow

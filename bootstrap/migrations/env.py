@@ -14,10 +14,10 @@ from sqlalchemy import Connection, String, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.sql.sqltypes import AutoString
 
-from bootstrap.migrate import LOOK_AGAIN, ONE_AT_A_TIME, AnotherRunner, MigratedByNewer
 from bootstrap.migrations.commenting import after_each_step, history_of, revision_and_comment, write_comment
 from bootstrap.migrations.grants import grant_to_application
 from bootstrap.migrations.rendering import written
+from bootstrap.migrations.runner import LOOK_AGAIN, ONE_AT_A_TIME, AnotherRunner, MigratedByNewer
 
 options: dict[str, Any] = context.config.attributes
 

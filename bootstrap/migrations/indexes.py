@@ -12,7 +12,7 @@ from typing import Any
 from alembic import op
 from sqlalchemy import text
 
-from bootstrap.settings import SettingsError
+from bootstrap.settings.model import SettingsError
 
 _IS_VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:index)")
 _SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', :time, false)")

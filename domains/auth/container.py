@@ -46,7 +46,7 @@ from domains.emails.public import Mailer
 from domains.files.public import ErasureRecords
 from domains.users.public import UserDirectory
 from shared.clock import Clock
-from shared.database import Database, TransactionFactory
+from shared.db.database import Database, TransactionFactory
 from shared.jobs import Outbox
 from shared.personal_data import PersonalData
 

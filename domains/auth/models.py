@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field
 
+from shared.db.models import Table, choice, document, moment, whole
 from shared.ids import new_id
-from shared.models import Table, choice, document, moment, whole
 
 
 class AccountStatus(StrEnum):

@@ -22,7 +22,7 @@ from domains.emails.settings import EmailsSettings, parse_smtp_url
 from domains.jobs.public import Jobs
 from shared.audit import AuditTrail
 from shared.clock import Clock
-from shared.database import Database, TransactionFactory
+from shared.db.database import Database, TransactionFactory
 from shared.jobs import Outbox
 
 TEMPLATES = Path(__file__).parent / "templates"

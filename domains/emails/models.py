@@ -10,8 +10,8 @@ from sqlalchemy import Index, LargeBinary, false, text
 from sqlmodel import Field
 
 from domains.emails.public import EmailStatus, WhenUncertain
+from shared.db.models import Table, choice, document, moment
 from shared.ids import new_id
-from shared.models import Table, choice, document, moment
 
 WAITING = (EmailStatus.SCHEDULED, EmailStatus.QUEUED, EmailStatus.SENDING, EmailStatus.DEFERRED)
 """States in which a worker still has to do something about a mail."""

@@ -25,12 +25,12 @@ from sqlmodel import col
 from domains.emails.models import WAITING, Email, Phase
 from domains.emails.public import EmailStatus
 from domains.emails.schemas import EmailRead, NumberRow, StatusCount
-from shared.models import columns
-from shared.pagination import Listing, Page, PageRequest
-from shared.preconditions import as_expected
-from shared.repository import Repository, unlocked
+from shared.db.models import columns
+from shared.db.pagination import Listing, Page, PageRequest
+from shared.db.preconditions import as_expected
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository, unlocked
 from shared.schemas import Row
-from shared.statements import Nothing, Statement
 
 _EMAIL = select(*columns(Email, EmailRead))
 _READ = Statement(_EMAIL.where(col(Email.id) == bindparam("email_id")), EmailRead)

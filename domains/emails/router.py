@@ -13,10 +13,10 @@ from domains.emails.schemas import EmailRead, ResolveEmail
 from domains.emails.service.emails import EmailService
 from domains.emails.service.resolving import ResolutionService
 from shared.audit import ActingAdmin
-from shared.http.answer_headers import sends
+from shared.db.pagination import Page, PageRequest, link_next, page_request
+from shared.http.middleware.response_headers import sends
 from shared.http.routing import Router, problems
 from shared.identity import Admin
-from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 Emails = Annotated[EmailService, Depends(accessor("emails.service", EmailService))]

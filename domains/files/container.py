@@ -27,7 +27,7 @@ from domains.files.service.uploads import UploadService
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs
 from shared.clock import Clock
-from shared.database import Database, TransactionFactory
+from shared.db.database import Database, TransactionFactory
 from shared.identity import AccountLock
 from shared.jobs import Outbox
 

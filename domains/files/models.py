@@ -9,8 +9,8 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, Tex
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlmodel import Field
 
+from shared.db.models import Table, choice, document, moment
 from shared.ids import new_id
-from shared.models import Table, choice, document, moment
 
 
 class FileStatus(StrEnum):
@@ -107,7 +107,7 @@ class Rendition(Table, table=True):
 class FileText(Table, table=True):
     """A piece of what a search looks through: the file's name (`part` 0) or a part of its text.
 
-    In pieces, because PostgreSQL's search vectors have ends (`shared/fulltext.py`, which makes `terms`). Where `terms`
+    In pieces, because PostgreSQL's search vectors have ends (`shared/db/fulltext.py` makes `terms`). Where `terms`
     is null the version before has written it: it looks through `search`, and `files.index` makes its pieces anew.
     """
 

@@ -6,7 +6,7 @@ from domains.idempotency import tasks as tasks_module
 from domains.idempotency.repository import KeyRepository
 from domains.idempotency.service import AnswerService
 from domains.idempotency.settings import IdempotencySettings
-from shared.database import Database, TransactionFactory
+from shared.db.database import Database, TransactionFactory
 
 
 class IdempotencyContainer(containers.DeclarativeContainer):

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, LargeBinary
 from sqlmodel import Field
 
-from shared.models import Table, document, moment
+from shared.db.models import Table, document, moment
 
 
 def _bytes(*, nullable: bool = False, primary_key: bool = False) -> bytes:

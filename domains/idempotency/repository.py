@@ -10,9 +10,9 @@ from sqlmodel import col
 
 from domains.idempotency.models import Key
 from domains.idempotency.schemas import KeyRow, TokenRow
-from shared.models import columns
-from shared.repository import Repository
-from shared.statements import Nothing, Statement
+from shared.db.models import columns
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository
 
 _now = func.now()
 _is_over = col(Key.expires_at) < _now

@@ -9,7 +9,7 @@ from uuid import UUID
 from domains.idempotency.repository import KeyRepository
 from domains.idempotency.schemas import KeyRow
 from domains.idempotency.settings import IdempotencySettings
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.idempotency import Answer, Attempt, InProgress, KeyedRequest, KeyReused
 from shared.ids import new_id
 

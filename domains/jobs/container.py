@@ -24,7 +24,7 @@ from domains.jobs.service.watcher import JobWatcher
 from domains.jobs.settings import JobsSettings
 from shared.audit import AuditTrail
 from shared.clock import Clock
-from shared.database import Database, TransactionFactory
+from shared.db.database import Database, TransactionFactory
 from shared.jobs import JobRegistry, Outbox
 
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, text
 from sqlmodel import Field
 
+from shared.db.models import Table, choice, document, moment
 from shared.ids import new_id
-from shared.models import Table, choice, document, moment
 
 
 class JobState(StrEnum):

@@ -12,11 +12,11 @@ from domains.jobs.schemas import JobBody, JobRow, JobStatus
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.watcher import JobWatcher
 from shared.admissions import while_admitted
-from shared.http.answer_headers import sends
-from shared.http.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
+from shared.db.pagination import Page, PageRequest, link_next, page_request
+from shared.http.middleware.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
+from shared.http.middleware.response_headers import sends
 from shared.http.routing import Router, problems
 from shared.identity import Caller
-from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/jobs", tags=["jobs"])

@@ -7,7 +7,7 @@ from domains.modes.service import ModeMeasures, ModeService
 from domains.modes.settings import ModesSettings
 from shared.audit import AuditTrail
 from shared.clock import Clock
-from shared.database import Database, TransactionFactory
+from shared.db.database import Database, TransactionFactory
 
 
 class ModesContainer(containers.DeclarativeContainer):

@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint
 from sqlmodel import Field
 
 from domains.modes.public import Mode
-from shared.models import Table, choice, moment
+from shared.db.models import Table, choice, moment
 
 
 class StoredMode(Table, table=True):

@@ -8,9 +8,9 @@ from sqlalchemy.dialects.postgresql import insert
 from domains.modes.models import StoredMode
 from domains.modes.public import Mode
 from domains.modes.schemas import ModeRow
-from shared.models import columns
-from shared.repository import Repository
-from shared.statements import Nothing, Statement
+from shared.db.models import columns
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository
 
 _VALUES = {
     "single": True,

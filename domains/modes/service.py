@@ -14,7 +14,7 @@ from domains.modes.settings import ModesSettings
 from shared.audit import Actor, AuditTrail
 from shared.background import BackgroundLoop, end
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.errors import Unavailable
 from shared.logging import get_logger
 from shared.measures import Measure

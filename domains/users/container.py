@@ -8,7 +8,7 @@ from domains.users.router import router
 from domains.users.service import Directory, UserService
 from domains.users.settings import UsersSettings
 from shared.clock import Clock
-from shared.database import Database, TransactionFactory
+from shared.db.database import Database, TransactionFactory
 
 
 class UsersContainer(containers.DeclarativeContainer):

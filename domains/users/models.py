@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
+from shared.db.models import Table, moment
 from shared.ids import new_id
-from shared.models import Table, moment
 
 
 class User(Table, table=True):

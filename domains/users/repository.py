@@ -10,14 +10,14 @@ from sqlmodel import col
 
 from domains.users.models import User
 from domains.users.schemas import UserFilter, UserId, UserRow
-from shared.conflicts import conflicts_translated
+from shared.db.conflicts import conflicts_translated
+from shared.db.models import columns
+from shared.db.pagination import Listing, Page, PageRequest
+from shared.db.preconditions import as_expected
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository
+from shared.db.transaction import current_session
 from shared.errors import DatabaseBusy
-from shared.models import columns
-from shared.pagination import Listing, Page, PageRequest
-from shared.preconditions import as_expected
-from shared.repository import Repository
-from shared.statements import Nothing, Statement
-from shared.transactions import current_session
 
 _COLUMNS = columns(User, UserRow)
 _BY_ID = Statement(select(*_COLUMNS).where(col(User.id) == bindparam("its_id")), UserRow)

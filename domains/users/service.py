@@ -10,10 +10,10 @@ from domains.users.repository import UserRepository
 from domains.users.schemas import AdministeredUser, UserChange, UserFilter, UserRow
 from domains.users.settings import UsersSettings
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
+from shared.db.pagination import Page, PageRequest
 from shared.errors import DatabaseBusy
 from shared.mail_addresses import read_address
-from shared.pagination import Page, PageRequest
 from shared.text import composed
 
 

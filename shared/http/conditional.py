@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shared.db.preconditions import Precondition, PreconditionFailed, WeakCondition
 from shared.errors import BadRequest
-from shared.http.compression import GZIP, tag_without
-from shared.preconditions import Precondition, PreconditionFailed, WeakCondition
+from shared.http.middleware.compression import GZIP, tag_without
 
 _SAFE = frozenset({"GET", "HEAD"})
 _TAG = re.compile(r'[ \t]*(?:,[ \t]*)*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?=,|$)')

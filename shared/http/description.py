@@ -6,13 +6,13 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 
+from shared.db.pagination import BadCursor, Page
+from shared.db.preconditions import PreconditionFailed, WeakCondition
 from shared.errors import AppError
-from shared.http.answer_headers import sends
 from shared.http.conditional import MalformedCondition
-from shared.http.idempotency import REPLAYED, needs_key, takes_key
+from shared.http.middleware.idempotency import REPLAYED, needs_key, takes_key
+from shared.http.middleware.response_headers import sends
 from shared.idempotency import AnswerNotKept, InProgress, KeyRequired, KeyReused, MalformedKey
-from shared.pagination import BadCursor, Page
-from shared.preconditions import PreconditionFailed, WeakCondition
 from shared.schemas import RevisedBody
 
 ERRORS = "x-errors"

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from shared.errors import AppError, BadRequest, Unprocessable
 from shared.http.description import ERRORS, remarks_on
-from shared.http.exchange import exchanging, observed
+from shared.http.endpoint_wrapper import exchanging, observed
 from shared.http.problems import UnreadableBody, pointer_to
 from shared.http.strict_json import parse
 

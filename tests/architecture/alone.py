@@ -24,7 +24,7 @@ from dependency_injector.providers import Dependency, Provider
 from pydantic import BaseModel
 
 from shared.clock import Clock
-from shared.database import Database
+from shared.db.database import Database
 from shared.jobs import JobRegistry, JobStore, Outbox
 
 NOWHERE = "127.0.0.1:9"

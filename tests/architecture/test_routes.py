@@ -7,7 +7,7 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from bootstrap.api import routes_of
+from bootstrap.api.app import routes_of
 from bootstrap.container import TulouContainer
 from shared.http.routing import StrictRoute
 

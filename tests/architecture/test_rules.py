@@ -44,8 +44,8 @@ def is_part(path: str, *parts: str) -> bool:
 
 def only_services_open_transactions(path: str, tree: ast.Module) -> Iterator[str]:
     if is_part(path, "service") or path in {
-        "shared/database.py",
-        "shared/writers.py",
+        "shared/db/database.py",
+        "shared/db/writers.py",
         "bootstrap/backup/loading.py",  # a restore is one transaction of all domains
     }:
         return
@@ -57,7 +57,7 @@ def only_services_open_transactions(path: str, tree: ast.Module) -> Iterator[str
 
 
 def only_the_database_commits(path: str, tree: ast.Module) -> Iterator[str]:
-    if path in {"shared/transactions.py", "shared/writers.py", "bootstrap/migrations/env.py"}:
+    if path in {"shared/db/transaction.py", "shared/db/writers.py", "bootstrap/migrations/env.py"}:
         return
     for name in ("commit", "rollback"):
         yield from (
@@ -103,7 +103,7 @@ def annotations_are_real_where_frameworks_read_them(path: str, tree: ast.Module)
 
 
 def nothing_is_imported_by_name(path: str, tree: ast.Module) -> Iterator[str]:
-    if path.startswith("bootstrap/embedded/"):
+    if path.startswith("tools/dev/"):
         return
     for node in nodes(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -152,7 +152,7 @@ RULES: list[tuple[Rule, str, str]] = [
     (only_services_open_transactions, "domains/jobs/router.py", "async with database.transaction(): pass"),
     (only_services_open_transactions, "domains/jobs/repository/jobs.py", "self.transaction()"),
     (only_the_database_commits, "domains/jobs/service/jobs.py", "session.commit()"),
-    (only_the_database_commits, "shared/repository.py", "session.rollback()"),
+    (only_the_database_commits, "shared/db/repository.py", "session.rollback()"),
     (no_object_graphs, "domains/users/models.py", "x = Relationship()"),
     (foreign_keys_stay_at_home, "domains/files/models.py", "x = Field(foreign_key='users.users.id')"),
     (foreign_keys_stay_at_home, "domains/files/models.py", "x = ForeignKey('users.users.id')"),
@@ -167,7 +167,11 @@ RULES: list[tuple[Rule, str, str]] = [
     (text_is_normalised_in_one_place, "shared/text.py", "unicodedata.normalize('NFC', text)"),
     (no_drawers, "shared/utils/text.py", ""),
     (init_files_are_empty, "domains/jobs/__init__.py", "x = 1"),
-    (log_lines_name_routes, "shared/http/frame.py", "logger.exception('failed', path=scope['path'])"),
+    (
+        log_lines_name_routes,
+        "shared/http/middleware/edge.py",
+        "logger.exception('failed', path=scope['path'])",
+    ),
 ]
 
 

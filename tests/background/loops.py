@@ -12,13 +12,13 @@ from uuid import uuid4
 import pytest
 import uvicorn
 
+import bootstrap.api.server
 import bootstrap.relay
-import bootstrap.serve
 import domains.jobs.service.running as running_module
 import domains.jobs.service.watcher as watcher_module
 import shared.admissions as admissions_module
-from bootstrap.personal_rates import PersonalRates
-from bootstrap.rate_exchange import RateExchange
+from bootstrap.api.account_rates import PersonalRates
+from bootstrap.api.rate_sync import RateExchange
 from bootstrap.worker import ANNOUNCING, DRAINING, Worker
 from domains.jobs.gateway.broker import WAKING, HintTransport
 from domains.jobs.gateway.hints import RedisHints
@@ -32,9 +32,9 @@ from domains.modes.settings import ModesSettings
 from shared.admissions import Admissions
 from shared.background import Run
 from shared.clock import Clock
-from shared.http.journal import Journal
+from shared.db.replicas import Replicas
+from shared.http.middleware.request_recorder import Journal
 from shared.ids import new_id
-from shared.replicas import Replicas
 from tests.domains.jobs.test_heart import a_running_job
 
 PAUSE = 0.01
@@ -260,14 +260,14 @@ async def ticking(patch: pytest.MonkeyPatch, **attributes: Any) -> AsyncIterator
         return False
 
     patch.setattr(uvicorn.Server, "on_tick", on_tick)
-    server: Any = object.__new__(bootstrap.serve._Server)
+    server: Any = object.__new__(bootstrap.api.server._Server)
     server.__dict__.update(
         _ticks_between_looks=1,
         _freed=SimpleNamespace(give_back=nothing),
         _look_at_readers=lambda: None,
         _stops_at=math.inf,
-        _trims=Run(bootstrap.serve.FREED_MEMORY),
-        _looks=Run(bootstrap.serve.SLOW_READERS),
+        _trims=Run(bootstrap.api.server.FREED_MEMORY),
+        _looks=Run(bootstrap.api.server.SLOW_READERS),
     )
     server.__dict__.update(attributes)
 

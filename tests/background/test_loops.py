@@ -25,9 +25,9 @@ from tests.background.loops import CASES, Work
 PROGRAMS_OF_THEIR_OWN = ("bootstrap.migrations.env", "bootstrap.migrations.versions")
 ROOT = Path(bootstrap.__path__[0]).parent
 ENDS_BY_ITSELF = {
-    "bootstrap/api.py": "sends the last spans and reports",
-    "bootstrap/observation/disks.py": "asks each disk for its free space",
-    "bootstrap/observation/exposition.py": "reads one source of metrics",
+    "bootstrap/api/app.py": "sends the last spans and reports",
+    "bootstrap/observability/disks.py": "asks each disk for its free space",
+    "bootstrap/observability/exposition.py": "reads one source of metrics",
     "domains/files/gateway/child.py": "talks to one process that opens a file",
     "domains/files/gateway/confinement.py": "tries what a thread may do",
     "domains/files/gateway/store.py": "reads the next piece of a file ahead",
@@ -35,11 +35,11 @@ ENDS_BY_ITSELF = {
     "domains/files/service/uploads.py": "gives up one upload",
     "domains/jobs/service/runner.py": "runs one job, and the heartbeat of it",
     "shared/background.py": "starts the loops",
-    "shared/transactions.py": "does what follows one commit",
+    "shared/db/transaction.py": "does what follows one commit",
 }
 """Modules that start a task or a thread that is no loop, and what it does."""
 
-COMMANDS = ("bootstrap/backup/", "bootstrap/doctor/", "bootstrap/embedded/")
+COMMANDS = ("bootstrap/backup/", "bootstrap/doctor/", "tools/dev/")
 
 ERRORS = {
     "a refused login": asyncpg.InvalidPasswordError('password authentication failed for user "app"'),

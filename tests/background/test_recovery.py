@@ -14,11 +14,11 @@ import asyncpg
 import psutil
 import pytest
 
-from bootstrap.embedded.postgres import APPLICATION, EmbeddedPostgres
-from bootstrap.embedded.valkey import EmbeddedValkey
-from bootstrap.migrate import migrate
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 from tests.programs import Program, free_port, stop_all, tulou
+from tools.dev.postgres import APPLICATION, EmbeddedPostgres
+from tools.dev.valkey import EmbeddedValkey
 
 PATIENCE = 60.0
 """Seconds; the machine may be busy with ten times as much. At rest everything works within 5 s of the cause's end."""

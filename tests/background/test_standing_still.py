@@ -22,7 +22,7 @@ def stand_still(*_):
     loop.begin()
 
 signal.signal(signal.SIGUSR2, stand_still)
-from bootstrap.cli import main
+from bootstrap.cli.main import main
 main()
 """
 

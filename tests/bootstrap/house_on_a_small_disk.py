@@ -12,9 +12,9 @@ import asyncpg
 
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.restoring import restore
-from bootstrap.configuration import load_settings
-from bootstrap.embedded.postgres import EmbeddedPostgres
-from bootstrap.migrate import migrate
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.loading import load_settings
+from tools.dev.postgres import EmbeddedPostgres
 
 PERSON = """
     INSERT INTO users.users (id, email, email_normalised, created_at, updated_at, revision)

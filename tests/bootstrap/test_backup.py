@@ -18,7 +18,7 @@ from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
 from bootstrap.backup.verifying import verify
-from bootstrap.migrate import migrate
+from bootstrap.migrations.runner import migrate
 from shared.jobs import Snooze
 from tests.installations import Installation, running, settings_of_its_own
 from tests.mails import mails_to
@@ -231,7 +231,7 @@ async def test_an_object_that_the_store_has_lost_is_named(source, tmp_path) -> N
 def run_tulou(settings, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     url = settings.database_owner_url.get_secret_value()
     return subprocess.run(
-        [sys.executable, "-m", "bootstrap.cli", *arguments],
+        [sys.executable, "-m", "bootstrap.cli.main", *arguments],
         env={
             **os.environ,
             "TULOU_DATA_DIR": str(settings.data_dir),

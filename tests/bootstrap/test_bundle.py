@@ -18,12 +18,12 @@ from pydantic import SecretStr
 from bootstrap.doctor.bundle import BundleRefused, write
 from bootstrap.doctor.parts import PARTS
 from bootstrap.doctor.scrubbing import Scrubber
-from bootstrap.migrate import migrate
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 from shared.redaction import HIDDEN
 from tests.bootstrap.test_commands import run
 from tests.installations import running, settings_of_its_own
-from tests.people import some_email
+from tools.faults.people import some_email
 
 MAILS = ("planted.sender@mailing.example.com", "smtp.login@mailing.example.com", "Planted Person")
 SECRETS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.migrate import _config
-from tests.people import some_email
+from bootstrap.migrations.runner import _config
+from tools.faults.people import some_email
 
 OURS = ("TULOU_", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
 
@@ -18,7 +18,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return subprocess.run(
-        [sys.executable, "-m", "bootstrap.cli", *arguments],
+        [sys.executable, "-m", "bootstrap.cli.main", *arguments],
         env={**kept, **(servers.environment if servers else {}), "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
@@ -116,7 +116,7 @@ def test_migrating_twice_changes_nothing(servers, settings) -> None:
 def test_the_migrations_make_what_the_models_say(settings) -> None:
     from alembic import command
 
-    from shared.models import metadata
+    from shared.db.models import metadata
 
     config = _config(settings)
     config.attributes["metadata"] = metadata

@@ -11,8 +11,8 @@ import pytest
 from alembic import command
 from alembic.script import Script, ScriptDirectory
 
-from bootstrap.migrate import FOLDER, _config, look, migrate
-from bootstrap.settings import Settings, SettingsError
+from bootstrap.migrations.runner import FOLDER, _config, look, migrate
+from bootstrap.settings.model import Settings, SettingsError
 from tests.installations import database_at, settings_of_its_own
 
 BEFORE_THE_FIRST_INDEX = "6d0f5a3c9b21"

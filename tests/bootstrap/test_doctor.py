@@ -13,13 +13,13 @@ import pytest
 from bootstrap.compose import compose, start, stop
 from bootstrap.doctor.checks import CHECKS
 from bootstrap.doctor.examination import examine
-from bootstrap.embedded.valkey import EmbeddedValkey
-from bootstrap.migrate import migrate
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 from tests.bootstrap.breakages import of_database, of_machine, of_servers
 from tests.bootstrap.breakages.lab import BREAKAGES, NOWHERE, Breakage, Broken, Lab
 from tests.bootstrap.test_commands import OURS, run
 from tests.installations import settings_of_its_own
+from tools.dev.valkey import EmbeddedValkey
 
 ENTERED = (of_database, of_machine, of_servers)
 NAMES = {check.name for check in CHECKS}
@@ -70,7 +70,7 @@ def typed(lab: Lab, broken: Broken) -> list[dict[str, str]]:
         pytest.skip("this machine lets no test mount a disk")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     said = subprocess.run(
-        [*broken.launch, sys.executable, "-m", "bootstrap.cli", "doctor", "--json"],
+        [*broken.launch, sys.executable, "-m", "bootstrap.cli.main", "doctor", "--json"],
         env={**kept, **lab.servers.environment, **(broken.environment or {})},
         capture_output=True,
         text=True,

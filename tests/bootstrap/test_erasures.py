@@ -8,7 +8,7 @@ import pytest
 
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
-from bootstrap.migrate import migrate
+from bootstrap.migrations.runner import migrate
 from domains.files.errors import StoreUnavailable
 from domains.files.gateway.erasures import FOLDER, ErasureRecords
 from domains.files.gateway.store import ObjectFiles

@@ -10,9 +10,9 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 from structlog.testing import capture_logs
 
-from bootstrap.observation.error_reports import reported
-from bootstrap.observation.processes import check_observation
-from bootstrap.settings import SettingsError
+from bootstrap.observability.error_reports import reported
+from bootstrap.observability.processes import check_observation
+from bootstrap.settings.model import SettingsError
 from domains.emails.service.delivery import DeliveryService
 from domains.files.service.library import LibraryService
 from domains.jobs.service.running import RunningJob
@@ -148,6 +148,6 @@ def test_an_error_that_several_layers_log_is_one_report(post) -> None:
 )
 def test_a_setting_whose_extra_is_missing_stops_the_start(change, extra: str, settings, monkeypatch) -> None:
     check_observation(settings.model_copy(update=change))
-    monkeypatch.setattr("bootstrap.observation.processes._is_installed", lambda _name: False)
+    monkeypatch.setattr("bootstrap.observability.processes._is_installed", lambda _name: False)
     with pytest.raises(SettingsError, match=extra):
         check_observation(settings.model_copy(update=change))

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from prometheus_client.registry import Collector
 
-from bootstrap.observation import exposition as module
-from bootstrap.observation.exposition import Exposition
-from bootstrap.observation.families import gauge
+from bootstrap.observability import exposition as module
+from bootstrap.observability.exposition import Exposition
+from bootstrap.observability.families import gauge
 from shared.errors import DatabaseUnavailable
 from tests.bootstrap.test_metrics import samples
 

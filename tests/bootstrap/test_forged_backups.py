@@ -18,8 +18,8 @@ from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
 from bootstrap.backup.verifying import verify
-from bootstrap.migrate import migrate
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 from tests.bootstrap.test_backup import run_tulou, upload
 from tests.installations import running, settings_of_its_own
 

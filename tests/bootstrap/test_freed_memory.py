@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bootstrap.freed_memory import LONGEST_PAUSE, FreedMemory, resident_memory
+from bootstrap.runtime.freed_memory import LONGEST_PAUSE, FreedMemory, resident_memory
 
 MEBIBYTE = 1 << 20
 

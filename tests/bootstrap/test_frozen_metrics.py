@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bootstrap.embedded.valkey import EmbeddedValkey
 from tests.bootstrap.test_metrics import samples
 from tests.frozen import frozen
 from tests.programs import Program, free_port
+from tools.dev.valkey import EmbeddedValkey
 
 DEADLINE = 2.5
 BUSY_MACHINE = 2.5

@@ -9,13 +9,14 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
-from bootstrap import serve, worker
-from bootstrap.garbage import loading
-from bootstrap.health import Readiness
+from bootstrap import worker
+from bootstrap.api import server as serve
+from bootstrap.api.health import Readiness
+from bootstrap.runtime.gc_tuning import loading
 
 CHECK = """
 import gc
-from bootstrap.garbage import YOUNG, set_garbage_collection
+from bootstrap.runtime.gc_tuning import YOUNG, set_garbage_collection
 before = len(gc.get_objects())
 set_garbage_collection()
 assert gc.get_threshold()[0] == YOUNG

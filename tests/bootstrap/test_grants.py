@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from bootstrap.migrate import migrate
 from bootstrap.migrations.grants import WITHHELD
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 
 VALUES = {"auth.security_events": "event", "emails.attempts": "reply", "emails.emails": "subject"}
 

@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from bootstrap.backup.recording import record
-from bootstrap.migrate import migrate
-from bootstrap.observation.disks import folders_of
+from bootstrap.migrations.runner import migrate
+from bootstrap.observability.disks import folders_of
 from tests.bootstrap.test_commands import run
 from tests.bootstrap.test_metrics import samples
 from tests.installations import Installation, database_at, running, settings_of_its_own

@@ -5,9 +5,9 @@ import re
 import pytest
 from alembic.script import ScriptDirectory
 
-from bootstrap.migrate import FOLDER
 from bootstrap.migrations.commenting import history_of
 from bootstrap.migrations.lineage import FITS_SINCE, History, Lineage, Standing, Step, our_history
+from bootstrap.migrations.runner import FOLDER
 from tests.bootstrap.test_migrations import (
     SCRIPTS,
     change_type,

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 _PRINT_HARD_LIMIT = """
-from bootstrap.configuration import load_settings
+from bootstrap.settings.loading import load_settings
 from bootstrap.worker import Worker
 print(Worker(load_settings(), [{queue!r}]).celery.conf.task_time_limit)
 """

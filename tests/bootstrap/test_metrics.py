@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from pydantic import SecretStr
 
-from bootstrap.api import create_api
+from bootstrap.api.app import create_api
 from bootstrap.compose import compose
-from bootstrap.observation.job_metrics import JobMetrics
+from bootstrap.observability.job_metrics import JobMetrics
 from domains.jobs.models import JobState
 from domains.jobs.repository.durations import Ended
 from domains.jobs.repository.reports import CrashCount
@@ -166,7 +166,7 @@ async def test_the_pools_tell_who_waits(settings, app) -> None:
 
     async def use() -> None:
         async with database.transaction():
-            from shared.transactions import current_session
+            from shared.db.transaction import current_session
 
             await (await (await current_session()).connection()).exec_driver_sql("SELECT 1")
             await hold.wait()

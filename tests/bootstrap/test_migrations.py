@@ -17,10 +17,10 @@ from alembic.operations import Operations
 from alembic.script import Script, ScriptDirectory
 
 from bootstrap.container import domains_of
-from bootstrap.migrate import FOLDER, ONE_AT_A_TIME, _config, look, migrate
 from bootstrap.migrations.indexes import create_index_concurrently, drop_index_concurrently
-from bootstrap.settings import SettingsError
-from shared.models import metadata
+from bootstrap.migrations.runner import FOLDER, ONE_AT_A_TIME, _config, look, migrate
+from bootstrap.settings.model import SettingsError
+from shared.db.models import metadata
 from tests.installations import settings_of_its_own
 
 OURS = {

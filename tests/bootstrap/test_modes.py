@@ -12,10 +12,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from bootstrap.cli.modes import mode as mode_commands
 from bootstrap.compose import compose, start, stop
-from bootstrap.migrate import migrate
-from bootstrap.mode_commands import mode as mode_commands
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 from domains.modes.public import Mode
 from shared.audit import Actor
 from tests.bootstrap.test_commands import run

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.drill.prometheus import rules
-from tests.drill.promql import evaluate
-from tests.drill.samples import Samples, scraped
+from tools.drill.prometheus import rules
+from tools.drill.promql import evaluate
+from tools.drill.samples import Samples, scraped
 
 PROJECT = Path(__file__).parents[2]
 DASHBOARD = PROJECT / "deploy" / "observability" / "dashboard.json"

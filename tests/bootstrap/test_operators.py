@@ -14,8 +14,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from bootstrap import operators
-from bootstrap.cli import app as tulou
+from bootstrap.cli import jobs as operators
+from bootstrap.cli.main import app as tulou
 from domains.emails.service.mailer import delivery_of
 from domains.jobs.schemas import JobStatus
 from tests.bootstrap.test_commands import run

@@ -14,13 +14,13 @@ import asyncpg
 import httpx
 import pytest
 
-from bootstrap.embedded.postgres import APPLICATION, DATABASE, OWNER, EmbeddedPostgres
 from bootstrap.migrations.lineage import our_history
 from shared.ids import new_id
 from tests.installations import database_at
-from tests.people import PASSWORD, People, Person, some_email
 from tests.programs import Program, free_port, tulou
 from tests.secrecy import SECRECY
+from tools.dev.postgres import APPLICATION, DATABASE, OWNER, EmbeddedPostgres
+from tools.faults.people import PASSWORD, People, Person, some_email
 
 RECOVERED_WITHIN = 5.0
 QUICK_LOOK = {"TULOU_DATABASE_TIMEOUT": "3", "TULOU_RATE_LIMIT": "0"}

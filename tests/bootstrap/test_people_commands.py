@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from bootstrap.administration import asking
-from bootstrap.cli import app as tulou
+from bootstrap.cli import options as asking
+from bootstrap.cli.main import app as tulou
 from domains.auth.service.administration import AdministrationService
 from domains.emails.public import OutgoingMail
 from shared.audit import Actor
@@ -22,7 +22,7 @@ from tests.bootstrap.test_commands import run
 from tests.domains.emails.test_resolving import end_job_of
 from tests.domains.emails.test_stored_mails import break_after_the_dot, stored
 from tests.mails import mails_to
-from tests.people import PASSWORD, Person, some_email
+from tools.faults.people import PASSWORD, Person, some_email
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.pulse import LONGEST_PAUSE, complaint_about
+from bootstrap.runtime.liveness import LONGEST_PAUSE, complaint_about
 from tests.programs import free_port
 
 
@@ -37,7 +37,7 @@ def test_who_only_listens_is_not_alive() -> None:
 
 
 def test_asking_loads_nothing_of_the_program() -> None:
-    loaded = "import bootstrap.pulse, sys; print(*sys.modules)"
+    loaded = "import bootstrap.runtime.liveness, sys; print(*sys.modules)"
     asked = subprocess.run(
         [sys.executable, "-c", loaded], capture_output=True, text=True, timeout=30, check=True
     )
@@ -55,7 +55,7 @@ def test_workers_and_relays_have_a_pulse(arguments: tuple[str, ...], programs, t
         assert program.is_running, program.output
         assert time.monotonic() < until, program.output
         time.sleep(0.05)
-    asked = [sys.executable, "-m", "bootstrap.pulse"]
+    asked = [sys.executable, "-m", "bootstrap.runtime.liveness"]
     environment = {**os.environ, "TULOU_PULSE_FILE": str(file)}
     assert subprocess.run(asked, env=environment, timeout=30, check=False).returncode == 0
     program.stop()  # else it would take other tests' jobs

@@ -25,11 +25,11 @@ from bootstrap.backup.errors import BackupRefused, Uncertain
 from bootstrap.backup.leftovers import note_of
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
-from bootstrap.migrate import migrate
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 from tests.bootstrap.test_backup import content_of, rows_of, run_tulou, upload
 from tests.installations import running, settings_of_its_own
-from tests.people import Person
+from tools.faults.people import Person
 
 BYTES = b"bytes of a file that the backup has"
 LATER = b"bytes of a file of after the backup"
@@ -132,7 +132,7 @@ def tulou(house: House, *arguments: str, terminal: int = subprocess.DEVNULL) -> 
         "DATABASE_URL": application,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "bootstrap.cli", *arguments],
+        [sys.executable, "-m", "bootstrap.cli.main", *arguments],
         env=environment,
         stdin=terminal,
         stdout=subprocess.PIPE,

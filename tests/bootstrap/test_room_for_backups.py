@@ -21,8 +21,8 @@ from bootstrap.backup.archive import UNFINISHED
 from bootstrap.backup.keeping import NAMES, identity_of
 from bootstrap.backup.manifest import NAME
 from bootstrap.backup.saving import save
-from bootstrap.migrate import migrate
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 from tests.bootstrap.test_backup import rows_of, run_tulou
 from tests.installations import settings_of_its_own
 
@@ -86,7 +86,7 @@ def on_a_small_disk(
             "sh",
             sys.executable,
             "-m",
-            "bootstrap.cli",
+            "bootstrap.cli.main",
             *arguments,
         ],
         env={
@@ -239,7 +239,7 @@ async def test_only_interrupted_backups_of_this_database_are_deleted(own, tmp_pa
 def started(own: Settings, shelf: Path) -> subprocess.Popen[str]:
     """Start a backup into a new folder of a place."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bootstrap.cli", "backup"],
+        [sys.executable, "-m", "bootstrap.cli.main", "backup"],
         env={
             **os.environ,
             "TULOU_DATA_DIR": str(own.data_dir),

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from bootstrap.backup.manifest import Manifest, fingerprints
 from bootstrap.backup.restoring import _changed_secrets
-from bootstrap.migrate import migrate
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 from domains.emails.errors import MailUnreadable
 from shared.ids import new_id
 from tests.installations import Installation, running, settings_of_its_own

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bootstrap.compose import compose
-from bootstrap.configuration import load_settings
-from bootstrap.needs import EVERYTHING, needs_of
-from bootstrap.secret_files import file_variables
-from bootstrap.settings import Settings, SettingsError
-from bootstrap.settings_page import settings_page
+from bootstrap.settings.loading import load_settings
+from bootstrap.settings.model import Settings, SettingsError
+from bootstrap.settings.reference import settings_page
+from bootstrap.settings.required import EVERYTHING, needs_of
+from bootstrap.settings.secret_files import file_variables
 
 
 def key() -> str:

@@ -8,10 +8,10 @@ import pytest
 from pydantic import SecretStr
 
 from bootstrap.compose import require
-from bootstrap.configuration import load_settings
-from bootstrap.needs import EVERYTHING
-from bootstrap.settings import Settings, SettingsError
-from bootstrap.settings_page import settings_page
+from bootstrap.settings.loading import load_settings
+from bootstrap.settings.model import Settings, SettingsError
+from bootstrap.settings.reference import settings_page
+from bootstrap.settings.required import EVERYTHING
 
 
 def key() -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bootstrap.embedded.valkey import EmbeddedValkey
 from tests.frozen import frozen
-from tests.people import People, Person
 from tests.programs import Program, free_port
 from tests.security.conftest import Live
+from tools.dev.valkey import EmbeddedValkey
+from tools.faults.people import People, Person
 
 GRACE = 2.0
 A_LITTLE = 3.0
@@ -45,7 +45,7 @@ def serving(servers, settings, valkey: EmbeddedValkey) -> Iterator[Callable[...,
         url = f"http://127.0.0.1:{port}"
         own = {"TULOU_PORT": str(port), "TULOU_PUBLIC_URL": url, "TULOU_SHUTDOWN_GRACE": str(GRACE)}
         program = Program(
-            [*before, sys.executable, "-m", "bootstrap.cli", "serve"],
+            [*before, sys.executable, "-m", "bootstrap.cli.main", "serve"],
             servers.environment | own | {"REDIS_URL": valkey.url} | environment,
         )
         started.append(program)

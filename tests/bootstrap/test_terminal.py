@@ -5,7 +5,7 @@ import asyncio
 import threading
 import time
 
-from bootstrap.terminal import run
+from bootstrap.cli.terminal import run
 
 
 def test_a_command_ends_after_the_last_word_of_threads_that_it_has_not_begun() -> None:

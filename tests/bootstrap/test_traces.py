@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from redis import Redis
 from structlog.testing import capture_logs
 
-from bootstrap.observation.telemetry import recorded
+from bootstrap.observability.telemetry import recorded
 from domains.jobs.gateway.hints import KEY_PREFIX
 from domains.jobs.schemas import HintRow
 from shared.logging import ACCESS
@@ -201,7 +201,7 @@ async def test_a_share_of_traces_is_kept_whole(client, user, work_off) -> None:
 def test_without_the_setting_nothing_is_imported() -> None:
     program = """
 import sys
-from bootstrap.api import create_api
+from bootstrap.api.app import create_api
 heavy = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "opentelemetry.instrumentation", "sentry_sdk")
 print([name for name in sys.modules if name.startswith(heavy)])
 """

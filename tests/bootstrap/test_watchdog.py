@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.embedded.valkey import EmbeddedValkey
 from bootstrap.worker import ANNOUNCING
 from tests.frozen import frozen
 from tests.programs import Program, free_port
+from tools.dev.valkey import EmbeddedValkey
 
 TERM = 5.0
 FREEZABLE = """
@@ -24,7 +24,7 @@ def freeze(*_):
     re.match(r"(a+)+$", "a" * 64 + "b")  # for ages, with the interpreter's lock
 
 signal.signal(signal.SIGUSR2, freeze)
-from bootstrap.cli import main
+from bootstrap.cli.main import main
 main()
 """
 ROLES = {"api": ["serve"], "relay": ["relay"], "worker": ["worker", "--queue", "mail"]}
@@ -121,7 +121,7 @@ def test_processes_that_only_wait_for_postgresql_go_on(freezable, servers) -> No
 def test_a_process_whose_loop_runs_but_whose_work_stands_still_ends() -> None:
     script = """
 import asyncio
-from bootstrap.watchdog import Watchdog
+from bootstrap.runtime.watchdog import Watchdog
 
 async def main():
     working = iter([True, True])

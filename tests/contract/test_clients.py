@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.tools import CLIENTS, HERE, PROJECT, TYPESCRIPT, Failed, node, run
-from tests.people import Person
+from tools.faults.people import Person
 
 PHOTOGRAPH = HERE.parent / "data" / "astronaut.jpg"
 pytestmark = pytest.mark.timeout(600)  # the first run on a machine brings the tools

@@ -14,8 +14,8 @@ import pytest
 from tests.conftest import QUICK_TO_HASH, some_address
 from tests.contract.docs_page import BROWSERS, Answer, DocsPage, installed_browser, running_browser
 from tests.contract.test_document import operations
-from tests.people import People, Person, some_email
 from tests.programs import Program, free_port
+from tools.faults.people import People, Person, some_email
 
 BROWSER = installed_browser()
 PHOTO = Path(__file__).parents[1] / "data" / "astronaut.jpg"

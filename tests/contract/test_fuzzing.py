@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.migrate import migrate
+from bootstrap.migrations.runner import migrate
 from tests.contract.tools import PROJECT
 from tests.installations import running, settings_of_its_own
-from tests.people import PASSWORD
 from tests.programs import Program, free_port
+from tools.faults.people import PASSWORD
 
 SHORT = """
 [generation]

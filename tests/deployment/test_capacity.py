@@ -1,8 +1,8 @@
 """The table of capacity says what follows from the figures, and the page has the latest of them."""
 
-from bench.capacity import PAGE, part_of, read
-from bench.needs import CONNECTIONS, MIX, POOL, Cost, Measured, needs
-from bench.scaling_page import with_measured_part
+from tools.bench.capacity import PAGE, part_of, read
+from tools.bench.needs import CONNECTIONS, MIX, POOL, Cost, Measured, needs
+from tools.bench.scaling_page import with_measured_part
 
 
 def measured(*, api: float, database: float) -> Measured:
@@ -11,7 +11,7 @@ def measured(*, api: float, database: float) -> Measured:
 
 def test_the_page_is_up_to_date() -> None:
     page = PAGE.read_text()
-    assert with_measured_part(page, part_of(read())) == page, "run `python -m bench.capacity`"
+    assert with_measured_part(page, part_of(read())) == page, "run `python -m tools.bench.capacity`"
 
 
 def test_the_mix_is_whole_and_measured() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from bootstrap.cli import app
+from bootstrap.cli.main import app
 from tests.deployment.examples import compose_services
 
 PROJECT = Path(__file__).parents[2]

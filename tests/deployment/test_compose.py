@@ -10,13 +10,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from bootstrap.cli import app as tulou
-from bootstrap.configuration import load_settings
-from bootstrap.environment_files import KEYS, SECRETS
-from bootstrap.needs import needs_of
-from bootstrap.secret_files import file_variables
-from bootstrap.settings import Settings
-from bootstrap.variables import known_variables
+from bootstrap.cli.main import app as tulou
+from bootstrap.settings.env_files import KEYS, SECRETS
+from bootstrap.settings.environment import known_variables
+from bootstrap.settings.loading import load_settings
+from bootstrap.settings.model import Settings
+from bootstrap.settings.required import needs_of
+from bootstrap.settings.secret_files import file_variables
 
 PROJECT = Path(__file__).parents[2]
 TEXT = (PROJECT / "docker-compose.yml").read_text()

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from bootstrap.api import routes_of
-from bootstrap.cli import app as tulou
+from bootstrap.api.app import routes_of
+from bootstrap.cli.main import app as tulou
 from bootstrap.compose import compose
 from bootstrap.container import domains_of, offers
-from bootstrap.fleets import kinds_of, limited, queues_of
+from bootstrap.domain_selection import kinds_of, limited, queues_of
 from shared.jobs import jobs_in
 from tests.deployment.examples import (
     KUBERNETES,

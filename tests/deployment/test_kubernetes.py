@@ -10,9 +10,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from bootstrap.cli import app as tulou
-from bootstrap.settings import Settings
-from bootstrap.variables import known_variables
+from bootstrap.cli.main import app as tulou
+from bootstrap.settings.environment import known_variables
+from bootstrap.settings.model import Settings
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 KUSTOMIZATIONS = sorted(FOLDER.rglob("kustomization.yaml"))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bootstrap.settings import Settings
-from bootstrap.variables import known_variables
+from bootstrap.settings.environment import known_variables
+from bootstrap.settings.model import Settings
 from tests.deployment.examples import DEPLOY, compose_services
 
 OVERRIDE = DEPLOY / "compose" / "production.yml"

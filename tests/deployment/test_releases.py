@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 from typer.testing import CliRunner
 
-from bootstrap.cli import app as tulou
+from bootstrap.cli.main import app as tulou
 
 PROJECT = Path(__file__).parents[2]
 OURS: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]

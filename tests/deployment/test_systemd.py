@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.cli import app as tulou
-from bootstrap.environment_files import SECRETS
-from bootstrap.secret_files import file_variables
-from bootstrap.settings import Settings
-from bootstrap.variables import known_variables
+from bootstrap.cli.main import app as tulou
+from bootstrap.settings.env_files import SECRETS
+from bootstrap.settings.environment import known_variables
+from bootstrap.settings.model import Settings
+from bootstrap.settings.secret_files import file_variables
 from tests.deployment.test_compose import SECRETS_OF
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from bootstrap.environment_files import SECRETS
+from bootstrap.settings.env_files import SECRETS
 from tests.programs import Program, free_port
 
 PROJECT = Path(__file__).parents[2]
@@ -155,7 +155,7 @@ def run(installed: Path, environment: dict[str, str], *arguments: str) -> subpro
 
 def test_the_program_comes_from_the_wheel_and_is_alone(installed: Path, environment) -> None:
     script = (
-        "import os, bootstrap.api as api, importlib.util as u;"
+        "import os, bootstrap.api.app as api, importlib.util as u;"
         "print(os.geteuid(), api.__file__, [n for n in ('pytest', 'aiosmtpd', 'honcho') if u.find_spec(n)])"
     )
     said = run(installed, environment, "python", "-c", script)

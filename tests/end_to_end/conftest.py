@@ -8,8 +8,8 @@ import pytest
 
 from domains.auth.settings import AuthSettings
 from tests.conftest import some_address
-from tests.people import People
 from tests.programs import Program, free_port
+from tools.faults.people import People
 
 AS_IN_PRODUCTION = {"TULOU_AUTH_HASH_MEMORY_KIB": str(AuthSettings().auth_hash_memory_kib)}
 """What fifty logins at a time do to the rest can only be seen with real hashes."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.bombs import endless_document
+from tools.faults.bombs import endless_document
 
 BOMBS = 12
 PHOTO = Path(__file__).parents[1] / "data/astronaut.jpg"

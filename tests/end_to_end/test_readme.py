@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer import Typer
 
-from bootstrap.cli import app
-from bootstrap.operators import jobs
-from bootstrap.secret_files import file_variables
-from bootstrap.settings import Settings
-from bootstrap.variables import OF_COMMANDS, variables_of
+from bootstrap.cli.jobs import jobs
+from bootstrap.cli.main import app
+from bootstrap.settings.environment import OF_COMMANDS, variables_of
+from bootstrap.settings.model import Settings
+from bootstrap.settings.secret_files import file_variables
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").rglob("*.md")])

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.conftest import some_address
-from tests.people import People
 from tests.programs import Program, free_port
+from tools.faults.people import People
 
 LEASE = 2.0
 WAITING = (

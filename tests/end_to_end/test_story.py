@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.mails import mails_to
-from tests.people import some_email
+from tools.faults.people import some_email
 
 PROJECT = Path(__file__).parents[2]
 DATA = PROJECT / "tests" / "data"
@@ -213,8 +213,8 @@ def _mail_statement():
     from sqlmodel import col
 
     from domains.emails.models import Email
+    from shared.db.query import Statement
     from shared.schemas import Row
-    from shared.statements import Statement
 
     class Status(Row):
         status: str

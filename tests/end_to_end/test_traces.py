@@ -10,8 +10,8 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.people import PASSWORD, some_email
 from tests.programs import free_port
+from tools.faults.people import PASSWORD, some_email
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

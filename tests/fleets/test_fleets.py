@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from bootstrap.compose import compose
-from bootstrap.fleets import kinds_of, limited, queues_of
-from bootstrap.settings import SettingsError
+from bootstrap.domain_selection import kinds_of, limited, queues_of
+from bootstrap.settings.model import SettingsError
 
 PROJECT = Path(__file__).parents[2]
 

@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from bootstrap.embedded.account import server_account
-from bootstrap.embedded.folders import give_to
-from bootstrap.embedded.processes import ServerProcess
 from tests.programs import free_port
+from tools.dev.account import server_account
+from tools.dev.folders import give_to
+from tools.dev.processes import ServerProcess
 
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which(
     "pgbouncer", path=f"{os.defpath}:/usr/sbin:/usr/local/bin"

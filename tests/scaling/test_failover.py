@@ -11,11 +11,11 @@ import asyncpg
 import httpx
 import pytest
 
-from bootstrap.embedded.postgres import EmbeddedPostgres
-from tests.people import PASSWORD, People, some_email
 from tests.programs import free_port, stop_all, tulou
-from tests.scaling.standby import Standby
 from tests.secrecy import SECRECY
+from tools.dev.postgres import EmbeddedPostgres
+from tools.drill.standby import Standby
+from tools.faults.people import PASSWORD, People, some_email
 
 RECOVERED_WITHIN = 5.0
 

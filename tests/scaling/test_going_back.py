@@ -8,14 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bootstrap.embedded.ports import choose_port
-from tests.faults.house import House, System
-from tests.faults.oracle import Row, judge
-from tests.faults.processes import Child, until
 from tests.programs import tulou
-from tests.scaling.balancer import Balancer
 from tests.scaling.test_rolling_deploy import Load
 from tests.versions import newer_version
+from tools.dev.ports import choose_port
+from tools.drill.balancer import Balancer
+from tools.faults.harness import House, System
+from tools.faults.oracle import Row, judge
+from tools.faults.processes import Child, until
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from bootstrap.migrate import migrate
+from bootstrap.migrations.runner import migrate
 from tests.installations import Installation, running, settings_of_its_own
 from tests.programs import free_port
 from tests.scaling.pooler import FIRST_THAT_PREPARES, PROGRAM, PgBouncer, version

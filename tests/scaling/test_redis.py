@@ -19,12 +19,12 @@ from redis import Redis as Synchronous
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bootstrap.embedded.valkey import EmbeddedValkey
 from domains.jobs.gateway.broker import create_celery
 from domains.jobs.gateway.hints import RedisHints
 from shared.jobs import JobOptions, NoPayload
 from tests.programs import Program, free_port, stop_all
-from tests.scaling.balancer import Balancer
+from tools.dev.valkey import EmbeddedValkey
+from tools.drill.balancer import Balancer
 
 PAGE = Path(__file__).parents[2] / "docs" / "many-machines.md"
 PASSWORD = "only-for-this-test"

@@ -14,12 +14,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from bootstrap.embedded.postgres import EmbeddedPostgres
-from bootstrap.migrate import migrate
-from bootstrap.settings import Settings
+from bootstrap.migrations.runner import migrate
+from bootstrap.settings.model import Settings
 from tests.installations import Installation, running
-from tests.people import Person
-from tests.scaling.standby import Standby
+from tools.dev.postgres import EmbeddedPostgres
+from tools.drill.standby import Standby
+from tools.faults.people import Person
 
 pytestmark = pytest.mark.long
 

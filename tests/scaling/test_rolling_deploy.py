@@ -11,14 +11,14 @@ import httpx
 import pytest
 from alembic import command
 
-from bootstrap.embedded.ports import choose_port
-from bootstrap.migrate import FOLDER, _config
-from bootstrap.settings import Settings
-from tests.faults.house import House, System
-from tests.faults.oracle import Row, judge
-from tests.faults.processes import Child
-from tests.people import People
-from tests.scaling.balancer import Balancer
+from bootstrap.migrations.runner import FOLDER, _config
+from bootstrap.settings.model import Settings
+from tools.dev.ports import choose_port
+from tools.drill.balancer import Balancer
+from tools.faults.harness import House, System
+from tools.faults.oracle import Row, judge
+from tools.faults.people import People
+from tools.faults.processes import Child
 
 KINDS = ("faults.effect", "faults.newer", "faults.changed")
 PACE = 25

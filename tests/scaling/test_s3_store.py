@@ -21,13 +21,13 @@ from bootstrap.backup.archive import Archive, objects_at
 from bootstrap.backup.keeping import Shelf, mark_of
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
-from bootstrap.migrate import migrate
+from bootstrap.migrations.runner import migrate
 from domains.files.gateway.erasures import ErasureRecords
 from domains.files.gateway.store import ObjectFiles
 from shared.clock import Clock
 from tests.installations import Installation, running, settings_of_its_own
-from tests.people import Person
 from tests.programs import free_port
+from tools.faults.people import Person
 
 KEY_ID, SECRET = "AKIATHEKEYID", "the-secret-of-the-store-17"
 MIB = 1 << 20

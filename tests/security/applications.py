@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import httpx
 from fastapi import FastAPI
 
-from bootstrap.api import create_api
+from bootstrap.api.app import create_api
 from bootstrap.compose import compose
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 
 
 def application(settings: Settings, **changes: object) -> FastAPI:

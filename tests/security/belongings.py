@@ -14,8 +14,8 @@ from uuid import uuid4
 import httpx
 from PIL import Image
 
-from tests.people import Person
 from tests.security.operations import Operation
+from tools.faults.people import Person
 
 CREATED = 201
 REFUSED = 400

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from bootstrap.documentation.document import internal_document_of
+from bootstrap.api.openapi.document import internal_document_of
 
 _LIST = Path(__file__).with_name("open_to_all.txt")
 OPEN_TO_ALL = {

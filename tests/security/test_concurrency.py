@@ -10,9 +10,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.people import People, Person
 from tests.security.conftest import Connection, Live
 from tests.security.test_pipelining import PICTURE
+from tools.faults.people import People, Person
 
 FEW = {
     "TULOU_UPLOADS_PER_ACCOUNT": "2",

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import httpx
 import pytest
 
-from bootstrap.protocol.connections import most_connections
+from bootstrap.api.protocol.connections import most_connections
 from tests.programs import Program, free_port
 from tests.security.conftest import Connection, Live
 
@@ -32,7 +32,7 @@ def scarce(servers, settings) -> Iterator[Live]:
     """An API that may open 256 descriptors."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = ["sh", "-c", f'ulimit -n {DESCRIPTORS}; exec "$0" -m bootstrap.cli serve', sys.executable]
+    command = ["sh", "-c", f'ulimit -n {DESCRIPTORS}; exec "$0" -m bootstrap.cli.main serve', sys.executable]
     environment = servers.environment | PATIENT | {"TULOU_PORT": str(port), "TULOU_PUBLIC_URL": url}
     program = Program(command, environment | {"TULOU_TRUSTED_PROXIES": ""})
     program.wait_until_it_answers(f"{url}/health/live")

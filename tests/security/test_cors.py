@@ -4,7 +4,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from tests.security.applications import application, client_of
 
 APP, OTHER = "https://app.example.com", "http://localhost:5173"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.people import People
 from tests.security.conftest import Live
+from tools.faults.people import People
 
 HEAD = b"POST /v1/auth/register HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 WHOLE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from tests.security.applications import application, client_of
 
 PATHS = ["/", "/docs", "/docs/static/swagger-ui.css", "/openapi.json", "/redoc"]

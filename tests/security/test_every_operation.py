@@ -6,9 +6,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.people import People, Person
 from tests.security.belongings import Belongings
 from tests.security.operations import OPEN_TO_ALL, Operation, operations_of
+from tools.faults.people import People, Person
 
 
 @pytest.fixture(scope="module")

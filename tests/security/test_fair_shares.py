@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from bootstrap.protocol.connections import Connections, NoConnectionFree, TooManyConnections
-from shared.http.concurrency import Activity, Allowance, Busy, Concurrency, TooManyInProgress
+from bootstrap.api.protocol.connections import Connections, NoConnectionFree, TooManyConnections
+from shared.http.middleware.concurrency import Activity, Allowance, Busy, Concurrency, TooManyInProgress
 
 PROCESS = 64
 PROXY = "198.51.100.1"

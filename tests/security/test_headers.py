@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from shared.errors import DatabaseUnavailable
 from tests.security.applications import application, client_of
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.people import People
 from tests.security.conftest import Live
+from tools.faults.people import People
 
 MEBIBYTE = 1 << 20
 HEAD = "POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 100000000\r\n"

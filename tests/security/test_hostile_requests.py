@@ -10,8 +10,8 @@ import psutil
 import pytest
 from starlette.formparsers import FormParser
 
-from tests.people import PASSWORD, some_email
 from tests.security.conftest import Live
+from tools.faults.people import PASSWORD, some_email
 
 REGISTER, TOKEN, FILES = "/v1/auth/register", "/v1/auth/token", "/v1/files"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -4,8 +4,8 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
-from bootstrap.configuration import load_settings
-from bootstrap.settings import Settings, SettingsError
+from bootstrap.settings.loading import load_settings
+from bootstrap.settings.model import Settings, SettingsError
 from tests.security.applications import application, client_of
 
 

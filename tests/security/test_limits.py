@@ -11,13 +11,13 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from redis.asyncio import Redis
 
-from bootstrap.rate_exchange import RateExchange
-from bootstrap.settings import Settings
-from shared.http.access_log import AccessLog
-from shared.http.frame import Frame
-from shared.http.gate import Gate, Rules
-from shared.http.hosts import Hosts
-from shared.http.journal import Journal
+from bootstrap.api.rate_sync import RateExchange
+from bootstrap.settings.model import Settings
+from shared.http.middleware.access_log import AccessLog
+from shared.http.middleware.edge import Frame
+from shared.http.middleware.hosts import Hosts
+from shared.http.middleware.request_guard import Gate, Rules
+from shared.http.middleware.request_recorder import Journal
 from shared.http.problems import ProblemWriter
 from shared.http.rate_limits import WINDOW, RateLimits, TooOften, cost_of, costs, network_of
 from tests.security.applications import application, client_of

@@ -11,8 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.people import People, Person
 from tests.security.conftest import PATIENCE, Connection, Live
+from tools.faults.people import People, Person
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b'{"status":"ok"}'

@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.http.access_log import AccessLog, Exchange
+from shared.http.middleware.access_log import AccessLog, Exchange
 from shared.logging import ACCESS, configure_logging, get_logger
 from shared.redaction import redacted
 from tests.mails import mails_to
-from tests.people import PASSWORD, some_email
 from tests.programs import free_port
 from tests.secrecy import Secrecy
+from tools.faults.people import PASSWORD, some_email
 
 
 @pytest.mark.parametrize(

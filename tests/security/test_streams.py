@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from shared.jobs import NewJob
-from tests.people import People, Person
 from tests.security.conftest import Connection, Live
+from tools.faults.people import People, Person
 
 PEOPLE = 20
 STREAMS_EACH = 10

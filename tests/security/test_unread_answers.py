@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import psutil
 import pytest
 
-from bootstrap.protocol.readers import Unread
-from bootstrap.protocol.unread import UnreadAnswers
+from bootstrap.api.protocol.slow_readers import Unread
+from bootstrap.api.protocol.unread import UnreadAnswers
 from tests.security.conftest import Live
 
 MISSING = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"

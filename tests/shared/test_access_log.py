@@ -9,11 +9,11 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from shared.http.access_log import AccessLog
-from shared.http.frame import Frame
-from shared.http.gate import Gate, Rules
-from shared.http.hosts import Hosts
-from shared.http.journal import MOST, PAUSE, Journal
+from shared.http.middleware.access_log import AccessLog
+from shared.http.middleware.edge import Frame
+from shared.http.middleware.hosts import Hosts
+from shared.http.middleware.request_guard import Gate, Rules
+from shared.http.middleware.request_recorder import MOST, PAUSE, Journal
 from shared.http.problems import ProblemWriter
 from shared.logging import ACCESS
 

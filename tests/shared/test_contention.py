@@ -10,10 +10,10 @@ from sqlmodel import col
 
 from domains.users.models import User
 from domains.users.schemas import UserId
-from shared.database import Database
+from shared.db.database import Database
+from shared.db.query import Statement
+from shared.db.transaction import current_session
 from shared.errors import DatabaseBusy
-from shared.statements import Statement
-from shared.transactions import current_session
 
 CONDITIONS = ["deadlock_detected", "serialization_failure", "lock_not_available"]
 LOCK = Statement(select(col(User.id)).where(col(User.id) == bindparam("user")).with_for_update(), UserId)

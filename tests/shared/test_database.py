@@ -11,12 +11,12 @@ from sqlmodel import col
 
 from domains.jobs.models import Job, JobState
 from domains.jobs.schemas import JobRow
-from shared.database import Database
+from shared.db.database import Database
+from shared.db.models import columns
+from shared.db.query import Nothing, Statement
+from shared.db.transaction import TransactionMisusedError, after_commit, current_session
 from shared.errors import DatabaseUnavailable, Outage
 from shared.ids import new_id
-from shared.models import columns
-from shared.statements import Nothing, Statement
-from shared.transactions import TransactionMisusedError, after_commit, current_session
 
 FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)
 DROP = Statement(delete(Job).where(col(Job.id) == bindparam("job_id")), Nothing)
@@ -227,7 +227,7 @@ async def test_any_takes_a_list(database: Database) -> None:
 
 async def test_a_violated_constraint_gets_its_domains_name(database: Database) -> None:
     from domains.jobs.errors import JobNotRetryable
-    from shared.conflicts import conflicts_translated
+    from shared.db.conflicts import conflicts_translated
 
     insert_it = Statement(
         insert(Job)

@@ -12,17 +12,17 @@ from fastapi.dependencies.utils import get_dependant
 from pydantic import Field
 from starlette.requests import Request
 
+from shared.db.pagination import PageRequest, page_request
 from shared.errors import CATALOGUE
 from shared.http import catalogue, routing
-from shared.http.access_log import AccessLog
-from shared.http.compression import Compression
-from shared.http.frame import Frame
-from shared.http.gate import Gate, Rules
-from shared.http.hosts import Hosts
-from shared.http.journal import Journal
+from shared.http.middleware.access_log import AccessLog
+from shared.http.middleware.compression import Compression
+from shared.http.middleware.edge import Frame
+from shared.http.middleware.hosts import Hosts
+from shared.http.middleware.request_guard import Gate, Rules
+from shared.http.middleware.request_recorder import Journal
 from shared.http.problems import ProblemWriter
 from shared.http.routing import Router, streams_body, without_query
-from shared.pagination import PageRequest, page_request
 from shared.schemas import RequestBody
 from shared.trace import current_trace
 

@@ -16,17 +16,17 @@ from bootstrap.container import TulouContainer
 from domains.idempotency.service import AnswerService
 from domains.idempotency.settings import IdempotencySettings
 from domains.jobs.models import Job
+from shared.db.transaction import current_session
 from shared.errors import CATALOGUE
-from shared.http.access_log import AccessLog
-from shared.http.frame import Frame
-from shared.http.gate import Gate, Rules
-from shared.http.hosts import Hosts
-from shared.http.idempotency import requires_idempotency_key
-from shared.http.journal import Journal
+from shared.http.middleware.access_log import AccessLog
+from shared.http.middleware.edge import Frame
+from shared.http.middleware.hosts import Hosts
+from shared.http.middleware.idempotency import requires_idempotency_key
+from shared.http.middleware.request_guard import Gate, Rules
+from shared.http.middleware.request_recorder import Journal
 from shared.http.problems import ProblemWriter
 from shared.http.routing import Router
-from shared.transactions import current_session
-from tests.people import Person
+from tools.faults.people import Person
 
 NAME = "/v1/users/me"
 

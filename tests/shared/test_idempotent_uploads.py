@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from shared.http.idempotency import PassingBody
+from shared.http.middleware.idempotency import PassingBody
 
 FILES = "/v1/files"
 

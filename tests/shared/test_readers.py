@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from shared.readers import Readers
+from shared.db.pool import Readers
 
 WHO = "SELECT pg_backend_pid()"
 

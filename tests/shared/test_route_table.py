@@ -3,7 +3,7 @@
 import pytest
 from starlette.routing import Match
 
-from bootstrap.api import routes_of
+from bootstrap.api.app import routes_of
 from shared.http.route_table import RouteTable
 
 
@@ -62,7 +62,7 @@ async def test_a_path_of_its_own_names_no_thing(client, user) -> None:
 
 
 def test_it_stands_in_front_of_every_other_route(composition) -> None:
-    from bootstrap.api import create_api
+    from bootstrap.api.app import create_api
 
     app = create_api(composition.settings(), composition)
     assert isinstance(app.router.routes[0], RouteTable)

@@ -8,15 +8,15 @@ from pydantic import BaseModel
 from sqlalchemy import Index, MetaData, bindparam, func, or_
 from sqlmodel import col
 
-from shared.database import Database
+from shared.db.database import Database
+from shared.db.models import OwnedTable, RevisedTable
+from shared.db.pagination import PageRequest
+from shared.db.preconditions import Precondition, PreconditionFailed, under
+from shared.db.single_table import CommonRepository, OwnedRepository, TableStatements, conditions
 from shared.errors import Conflict, NotFound
 from shared.events import Event, Resource
 from shared.ids import new_id
-from shared.models import OwnedTable, RevisedTable
-from shared.pagination import PageRequest
-from shared.preconditions import Precondition, PreconditionFailed, under
 from shared.schemas import StoredBody
-from shared.single_table import CommonRepository, OwnedRepository, TableStatements, conditions
 
 NOW, LATER = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 7, 2, tzinfo=UTC)
 COLUMNS = """

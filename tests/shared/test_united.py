@@ -8,10 +8,10 @@ from sqlmodel import col
 
 from domains.jobs.models import Job
 from domains.jobs.schemas import JobRow
-from shared.database import Database
-from shared.models import columns
-from shared.statements import Nothing, Statement
-from shared.transactions import TransactionMisusedError, after_commit, current_session, current_transaction
+from shared.db.database import Database
+from shared.db.models import columns
+from shared.db.query import Nothing, Statement
+from shared.db.transaction import TransactionMisusedError, after_commit, current_session, current_transaction
 
 FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)
 DROP = Statement(delete(Job).where(col(Job.id) == bindparam("job_id")), Nothing)

@@ -12,15 +12,15 @@ from sqlmodel import col
 from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import Job
 from domains.jobs.schemas import JobRow
-from shared import writers
-from shared.database import Database
+from shared.db import writers
+from shared.db.database import Database
+from shared.db.models import columns
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository
+from shared.db.transaction import TransactionMisusedError, current_session
 from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
-from shared.models import columns
-from shared.repository import Repository
 from shared.schemas import Row
-from shared.statements import Nothing, Statement
-from shared.transactions import TransactionMisusedError, current_session
 
 FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)
 DROP = Statement(delete(Job).where(col(Job.id) == bindparam("job_id")), Nothing)

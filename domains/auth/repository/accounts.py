@@ -28,10 +28,10 @@ from domains.auth.schemas import (
     StandingRow,
     TokenRow,
 )
-from shared.models import columns
-from shared.repository import Repository, unlocked
-from shared.statements import Nothing, Statement
-from shared.transactions import current_session, lock_account_first, require_locked_account
+from shared.db.models import columns
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository, unlocked
+from shared.db.transaction import current_session, lock_account_first, require_locked_account
 
 _SIGN_IN = Statement(
     select(*columns(Account, SignInRow)).where(col(Account.user_id) == bindparam("its_user")), SignInRow

@@ -9,10 +9,10 @@ from sqlmodel import col
 
 from domains.auth.models import Allowance
 from domains.auth.schemas import AllowanceRow, AllowancesState, OwnLimits
-from shared.models import columns
-from shared.preconditions import as_expected
-from shared.repository import Repository
-from shared.statements import Statement
+from shared.db.models import columns
+from shared.db.preconditions import as_expected
+from shared.db.query import Statement
+from shared.db.repository import Repository
 
 _COLUMNS = columns(Allowance, AllowanceRow)
 _BY_USER = select(*_COLUMNS).where(col(Allowance.user_id) == bindparam("its_user"))

@@ -7,10 +7,10 @@ from sqlmodel import col
 
 from domains.auth.models import SecurityEvent
 from domains.auth.schemas import EventFilter, PrunedRow, SecurityEventRow
-from shared.models import columns
-from shared.pagination import Listing, Page, PageRequest
-from shared.repository import Repository
-from shared.statements import Statement
+from shared.db.models import columns
+from shared.db.pagination import Listing, Page, PageRequest
+from shared.db.query import Statement
+from shared.db.repository import Repository
 
 # The application's role may not delete security events: bootstrap/migrations/grants.py.
 _SWEEP = Statement(

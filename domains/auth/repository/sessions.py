@@ -10,11 +10,11 @@ from sqlmodel import select as select_model
 
 from domains.auth.models import Account, AccountStatus, EndReason, Session
 from domains.auth.schemas import CallerRow, FamiliarityRow, HeldRow, NetworkRow, SessionRow
-from shared.models import columns
-from shared.pagination import Listing, Page, PageRequest
-from shared.repository import Repository, unlocked
-from shared.statements import Nothing, Statement
-from shared.transactions import current_session, lock_account_first, require_locked_account
+from shared.db.models import columns
+from shared.db.pagination import Listing, Page, PageRequest
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository, unlocked
+from shared.db.transaction import current_session, lock_account_first, require_locked_account
 
 _callers = select(
     col(Session.id),

@@ -18,9 +18,9 @@ from domains.auth.router.visitor import Accounts, From, Sessions
 from domains.auth.schemas import AccountChange, DeleteAccountBody, SessionBody
 from domains.auth.service.administration import AdministrationService
 from shared.audit import ActingAdmin
+from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.http.routing import Router, problems
 from shared.identity import Admin, Caller
-from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/users", tags=["users"])

@@ -7,12 +7,12 @@ from fastapi import Depends, Query, Request, Response
 
 from domains.auth.schemas import EventFilter, SecurityEventBody
 from domains.auth.service.events import EventService
+from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.field_types import Moment
-from shared.http.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
+from shared.http.middleware.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
 from shared.http.routing import Router, problems
 from shared.http.streamed import Streamed, begun
 from shared.identity import Admin
-from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/security-events", tags=["auth"])

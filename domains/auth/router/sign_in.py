@@ -9,9 +9,9 @@ from domains.auth.errors import SessionNotFound
 from domains.auth.router.visitor import From, Sessions
 from domains.auth.schemas import SessionBody
 from domains.auth.service.sign_in import LogoutScope
+from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.http.routing import Router, problems
 from shared.identity import Caller
-from shared.pagination import Page, PageRequest, link_next, page_request
 
 router = Router(prefix="/v1/auth", tags=["auth"])
 

@@ -30,9 +30,9 @@ from domains.auth.schemas import (
     Visitor,
 )
 from domains.auth.service.sign_in import SessionService
-from shared.http.answer_headers import sends
 from shared.http.description import ANSWERS_400
-from shared.http.idempotency import handles_tokens
+from shared.http.middleware.idempotency import handles_tokens
+from shared.http.middleware.response_headers import sends
 from shared.http.routing import Router, problems
 from shared.text import is_longer
 from shared.wiring import accessor

@@ -11,7 +11,7 @@ from domains.auth.schemas import AllowanceRow, AllowancesState, OwnLimits
 from domains.auth.service.foundation import Foundation
 from domains.files.public import PersonalQuota
 from shared.audit import Actor
-from shared.transactions import after_commit
+from shared.db.transaction import after_commit
 
 _NO_QUOTA = PersonalQuota(max_bytes=None, max_files=None)
 

@@ -12,7 +12,7 @@ from domains.auth.schemas import CallerRow, Visitor
 from domains.auth.service.trail import Trail
 from domains.auth.settings import AuthSettings
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.identity import ADMIN_SCOPE, Principal, SessionEnded
 from shared.logging import get_logger
 from shared.rare_warnings import RareWarnings

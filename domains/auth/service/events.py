@@ -6,7 +6,7 @@ from datetime import datetime
 from domains.auth.repository.events import EventRepository
 from domains.auth.schemas import EventFilter, SecurityEventBody
 from shared.clock import Clock
-from shared.pagination import Page, PageRequest
+from shared.db.pagination import Page, PageRequest
 
 AT_ONCE = 200
 """Events that an export holds in memory: 200 KiB at the most."""

@@ -13,7 +13,7 @@ from domains.auth.service.trail import Trail
 from domains.auth.settings import AuthSettings
 from domains.users.public import UserDirectory
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.ids import new_id
 from shared.jobs import Outbox
 

@@ -16,7 +16,7 @@ from domains.auth.service.turns import Turns
 from domains.auth.settings import AuthSettings
 from domains.users.public import key_of_address, key_of_mailbox
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.errors import Quota
 
 

@@ -28,9 +28,9 @@ from domains.auth.service.follow_ups import NEW_SIGN_IN, NewSignIn
 from domains.auth.service.foundation import Foundation
 from domains.auth.service.limits import Limits, LoginAttempt
 from domains.users.public import Person
+from shared.db.pagination import Page, PageRequest
 from shared.identity import NotAuthenticated, Principal
 from shared.ids import new_id
-from shared.pagination import Page, PageRequest
 
 _NOBODY = UUID(int=0)
 """Looked up for unknown addresses, so that they cost the same statements."""

@@ -10,9 +10,9 @@ from domains.auth.repository.events import EventRepository
 from domains.auth.schemas import Visitor
 from shared.audit import Actor
 from shared.clock import Clock
+from shared.db.transaction import after_commit
 from shared.logging import get_logger
 from shared.trace import current_trace
-from shared.transactions import after_commit
 
 logger = get_logger(__name__)
 

@@ -32,7 +32,7 @@ from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings
 from domains.jobs.public import Jobs
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.errors import AppError, problem_of
 from shared.jobs import JobContext, Outbox, Snooze
 from shared.logging import get_logger

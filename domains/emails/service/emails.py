@@ -7,8 +7,8 @@ from domains.emails.public import EmailStatus
 from domains.emails.repository import EmailRepository
 from domains.emails.schemas import EmailRead
 from shared.clock import Clock
-from shared.database import TransactionFactory
-from shared.pagination import Page, PageRequest
+from shared.db.database import TransactionFactory
+from shared.db.pagination import Page, PageRequest
 
 
 class EmailService:

@@ -20,7 +20,7 @@ from domains.emails.service.sealing import Sealer
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings, parse_sender
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.events import Resource
 from shared.ids import new_id
 from shared.jobs import JobOptions, Outbox

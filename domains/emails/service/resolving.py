@@ -13,7 +13,7 @@ from domains.emails.settings import EmailsSettings
 from domains.jobs.public import Jobs
 from shared.audit import Actor, AuditTrail
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.errors import problem_of
 from shared.jobs import Outbox
 from shared.logging import get_logger

@@ -5,7 +5,7 @@ from datetime import timedelta
 from domains.emails.repository import EmailRepository
 from domains.emails.settings import EmailsSettings
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.logging import get_logger
 
 logger = get_logger(__name__)

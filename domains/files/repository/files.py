@@ -12,12 +12,12 @@ from sqlmodel import col
 from domains.files.models import Blob, File, FileStatus, Rendition, RenditionStatus
 from domains.files.repository.texts import FOUND, FileTexts, found_by
 from domains.files.schemas import ContentRow, FileChanges, FileRow, IdRow, RenditionRow
-from shared.fulltext import Search
-from shared.models import columns
-from shared.pagination import Listing, Page, PageRequest
-from shared.preconditions import as_expected
-from shared.statements import Nothing, Statement
-from shared.transactions import current_session
+from shared.db.fulltext import Search
+from shared.db.models import columns
+from shared.db.pagination import Listing, Page, PageRequest
+from shared.db.preconditions import as_expected
+from shared.db.query import Nothing, Statement
+from shared.db.transaction import current_session
 
 _OF_OWNER = col(File.owner_id) == bindparam("owner")
 _BY_ID = col(File.id) == bindparam("file")

@@ -12,9 +12,9 @@ from sqlmodel import col
 
 from domains.files.models import Blob, File, FileStatus, FileText, Rendition, Usage
 from domains.files.schemas import BlobRow, IdRow, KeyRow, OwnerRow, PurgedRow, UploadRow, UsageRow
-from shared.models import columns
-from shared.repository import Repository
-from shared.statements import Nothing, Statement
+from shared.db.models import columns
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository
 
 _BATCH = 1000
 """Rows that one statement of the sweep takes."""

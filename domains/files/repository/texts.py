@@ -12,10 +12,10 @@ from sqlmodel import col
 
 from domains.files.models import FileText
 from domains.files.schemas import OldTextRow, TextOwnerRow
-from shared.fulltext import Piece, Search, vector_of
-from shared.repository import Repository
-from shared.statements import Nothing, Statement
-from shared.transactions import current_session
+from shared.db.fulltext import Piece, Search, vector_of
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository
+from shared.db.transaction import current_session
 
 _FOUND = text(
     """

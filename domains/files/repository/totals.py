@@ -5,8 +5,8 @@ from sqlmodel import col
 
 from domains.files.models import File, FileStatus, Usage
 from domains.files.schemas import TotalsRow
-from shared.repository import Repository
-from shared.statements import Statement
+from shared.db.query import Statement
+from shared.db.repository import Repository
 
 
 def _unsettled(status: FileStatus) -> object:

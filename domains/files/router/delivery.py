@@ -14,7 +14,7 @@ from domains.files.router.disposition import Disposition, content_disposition
 from domains.files.router.ranges import ByteRange, Validators, ranges_of
 from domains.files.service.library import LibraryService
 from domains.files.service.recipes import INLINE_TYPES
-from shared.http.concurrency import Room
+from shared.http.middleware.concurrency import Room
 from shared.http.streamed import Streamed, begun
 from shared.streams import Chunk
 

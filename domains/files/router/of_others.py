@@ -7,9 +7,9 @@ from fastapi import Depends, Query, Request, Response
 
 from domains.files.schemas import FileBody, UsageBody
 from domains.files.service.library import LibraryService
+from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.http.routing import Router
 from shared.identity import Admin
-from shared.pagination import Page, PageRequest, link_next, page_request
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/files/owners", tags=["files"])

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from domains.files.errors import PreconditionFailed, RangeNotSatisfiable
+from shared.db.preconditions import WeakCondition
 from shared.http.dates import read_date
-from shared.preconditions import WeakCondition
 
 _RANGE = re.compile(r"(\d{0,18})-(\d{0,18})")
 _ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')

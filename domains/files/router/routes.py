@@ -38,12 +38,12 @@ from domains.files.router.wording import ASKING, DOWNLOAD, DOWNLOAD_HEADERS, UPL
 from domains.files.schemas import FileBody, FileChanges, RenditionBody, RenditionList, UsageBody
 from domains.files.service.library import LibraryService
 from domains.files.service.uploads import UploadService
-from shared.http.answer_headers import sends
-from shared.http.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
+from shared.db.pagination import Page, PageRequest, link_next, page_request
+from shared.db.preconditions import WeakCondition
+from shared.http.middleware.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
+from shared.http.middleware.response_headers import sends
 from shared.http.routing import Router, problems, streams_body
 from shared.identity import Caller
-from shared.pagination import Page, PageRequest, link_next, page_request
-from shared.preconditions import WeakCondition
 from shared.text import composed
 from shared.wiring import accessor
 

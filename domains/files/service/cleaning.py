@@ -15,7 +15,7 @@ from domains.files.service.ports import PrunedRecords, Store
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.errors import problem_of
 from shared.jobs import JobContext, Outbox, Snooze
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from domains.files.repository.files import FileRepository
 from shared.clock import Clock
-from shared.database import TransactionFactory
-from shared.fulltext import Piece, pieces_of
+from shared.db.database import TransactionFactory
+from shared.db.fulltext import Piece, pieces_of
 from shared.jobs import JobContext
 
 _AT_ONCE = 50

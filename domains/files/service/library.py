@@ -29,9 +29,9 @@ from domains.files.service.ports import Store
 from domains.files.service.room import Room
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs, JobSummary
-from shared.database import TransactionFactory
-from shared.fulltext import search_of
-from shared.pagination import Page, PageRequest
+from shared.db.database import TransactionFactory
+from shared.db.fulltext import search_of
+from shared.db.pagination import Page, PageRequest
 from shared.schemas import validator_of
 from shared.streams import Chunk
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from domains.files.public import RESOURCE_TYPE, FileStored
 from domains.files.repository.objects import ObjectRepository
 from domains.files.service.cleaning import CleaningService
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.events import Resource
 from shared.jobs import JobOptions, Outbox
 

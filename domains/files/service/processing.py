@@ -15,7 +15,7 @@ from domains.files.service.indexing import indexed
 from domains.files.service.ports import Renderer, Store
 from domains.files.service.recipes import SEVERAL_AT_ONCE, Recipe, measure_of, steps_for
 from domains.files.settings import FilesSettings
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.errors import AppError, problem_of
 from shared.jobs import JobContext
 

@@ -20,13 +20,13 @@ from domains.files.service.receiving import Intake
 from domains.files.service.recipes import recipes_for
 from domains.files.service.room import Quota, Room
 from domains.files.settings import FilesSettings
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
+from shared.db.transaction import after_rollback
 from shared.events import Resource
 from shared.identity import AccountLock, Principal
 from shared.ids import new_id
 from shared.jobs import JobOptions, Outbox
 from shared.logging import get_logger
-from shared.transactions import after_rollback
 
 logger = get_logger(__name__)
 _STEP = 64 << 20

@@ -26,8 +26,8 @@ from domains.jobs.models import Job, JobState
 from domains.jobs.repository.conditions import claimable, in_state, now, queued
 from domains.jobs.repository.turns import participant
 from domains.jobs.schemas import ClaimedJob
-from shared.models import columns
-from shared.statements import Statement
+from shared.db.models import columns
+from shared.db.query import Statement
 
 LOOK_AHEAD = 256
 """Jobs among which a fair claim chooses: more than may share a turn because they were accepted at the same moment."""

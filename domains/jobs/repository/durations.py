@@ -8,9 +8,9 @@ from sqlmodel import col
 
 from domains.jobs.models import Job, JobState
 from domains.jobs.repository.conditions import now, over
-from shared.repository import Repository
+from shared.db.query import Statement
+from shared.db.repository import Repository
 from shared.schemas import Row
-from shared.statements import Statement
 
 LONGEST_GAP = timedelta(minutes=15)
 """Jobs that ended longer ago are never counted, so that no question reads a day's jobs at once."""

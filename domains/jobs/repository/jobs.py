@@ -33,13 +33,13 @@ from domains.jobs.models import WAITING, Job, JobState
 from domains.jobs.repository.conditions import in_state, living, now, running
 from domains.jobs.repository.turns import next_turn
 from domains.jobs.schemas import JobId, JobRow
-from shared.conflicts import conflicts_translated
+from shared.db.conflicts import conflicts_translated
+from shared.db.models import columns
+from shared.db.pagination import Listing, Page, PageRequest
+from shared.db.preconditions import as_it_was_expected
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository
 from shared.jobs import NewJob
-from shared.models import columns
-from shared.pagination import Listing, Page, PageRequest
-from shared.preconditions import as_it_was_expected
-from shared.repository import Repository
-from shared.statements import Nothing, Statement
 from shared.trace import current_trace
 
 _due = bindparam("due", type_=DateTime(timezone=True))

@@ -33,8 +33,8 @@ from domains.jobs.repository.claims import (
 )
 from domains.jobs.repository.conditions import ended_attempt, leased_by_me, now
 from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, PostponedRow, ProgressTold, SuccessionRow
-from shared.repository import Repository
-from shared.statements import Statement
+from shared.db.query import Statement
+from shared.db.repository import Repository
 
 _progress: dict[str, Any] = {
     "progress_current": bindparam("steps"),

@@ -41,11 +41,11 @@ from domains.jobs.repository.reports import (
 )
 from domains.jobs.repository.turns import columns_to_place, placed
 from domains.jobs.schemas import JobId, JobRow
-from shared.conflicts import conflicts_translated
-from shared.models import columns
-from shared.pagination import Listing, PageRequest
-from shared.repository import Repository
-from shared.statements import Statement
+from shared.db.conflicts import conflicts_translated
+from shared.db.models import columns
+from shared.db.pagination import Listing, PageRequest
+from shared.db.query import Statement
+from shared.db.repository import Repository
 
 RETRY_BATCH = 500
 SILENT_AFTER = timedelta(seconds=35)

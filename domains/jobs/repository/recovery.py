@@ -5,8 +5,8 @@ from sqlmodel import col
 
 from domains.jobs.models import Job, JobState, Worker
 from domains.jobs.repository.turns import columns_to_place, placed
-from shared.repository import Repository
-from shared.statements import Nothing, Statement
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository
 
 _interrupted = placed(select(*columns_to_place()).where(col(Job.state) == JobState.RUNNING).with_for_update())
 _TAKE_BACK = Statement(

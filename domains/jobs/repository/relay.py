@@ -25,9 +25,9 @@ from domains.jobs.models import Attempt, Job, Schedule
 from domains.jobs.repository.conditions import ended_attempt, now, queued, running, waiting
 from domains.jobs.repository.turns import columns_to_place, placed
 from domains.jobs.schemas import FireRow, HintRow, Lateness, LostRow
+from shared.db.query import Nothing, Statement
+from shared.db.repository import Repository
 from shared.errors import problem_of
-from shared.repository import Repository
-from shared.statements import Nothing, Statement
 
 BATCH = 500
 BATCHES = 100

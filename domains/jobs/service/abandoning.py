@@ -6,7 +6,7 @@ from domains.jobs.models import JobState
 from domains.jobs.public import JobAbandoned
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.schemas import ClaimedJob, JobRow, LostRow
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.jobs import Outbox
 
 

@@ -13,11 +13,11 @@ from domains.jobs.schemas import JobBody, JobRow, Retention, body_of
 from domains.jobs.service.abandoning import JobCanceller
 from domains.jobs.service.store import TOO_MANY_PAUSE, HintSender
 from domains.jobs.settings import JobsSettings
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
+from shared.db.pagination import Page, PageRequest
+from shared.db.transaction import after_commit
 from shared.errors import AppError
 from shared.identity import Principal
-from shared.pagination import Page, PageRequest
-from shared.transactions import after_commit
 
 PRUNE_BATCH = 1000
 

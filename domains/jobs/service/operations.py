@@ -24,7 +24,7 @@ from domains.jobs.service.abandoning import JobCanceller
 from domains.jobs.service.store import HintSender
 from domains.jobs.settings import JobsSettings
 from shared.audit import Actor, AuditTrail
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.events import Event
 from shared.jobs import JobDefinition, JobOptions, JobRegistry, Outbox
 from shared.schemas import Row

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from domains.jobs.repository.recovery import RecoveryRepository
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 
 
 class JobRecovery:

@@ -13,7 +13,7 @@ from domains.jobs.service.abandoning import tell_domains
 from domains.jobs.settings import JobsSettings
 from shared.background import BackgroundLoop
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.jobs import JobOptions, JobRegistry, NoPayload, Outbox
 from shared.logging import get_logger
 from shared.rare_warnings import BackOff, RareWarnings

@@ -21,7 +21,7 @@ from domains.jobs.service.running import Leases, Provide, RunningJob
 from domains.jobs.settings import JobsSettings
 from shared.background import is_foreseen, reason_of
 from shared.clock import Clock
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
 from shared.errors import AppError, problem_of
 from shared.ids import new_id
 from shared.jobs import JobDefinition, JobRegistry, LeaseLost, Outbox, PermanentError, Snooze

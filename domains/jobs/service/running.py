@@ -12,11 +12,11 @@ from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold, SuccessionR
 from domains.jobs.service.abandoning import tell_domains
 from domains.jobs.settings import JobsSettings
 from shared.background import BackgroundLoop, Run
-from shared.database import TransactionFactory
+from shared.db.database import TransactionFactory
+from shared.db.transaction import after_commit
 from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
 from shared.jobs import LeaseLost, Outbox
-from shared.transactions import after_commit
 
 BEATS = BackgroundLoop("jobs.heartbeat", patience=10.0)
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from domains.jobs.errors import PayloadTooLarge, TooManyJobs
 from domains.jobs.settings import JobsSettings
+from shared.db.transaction import after_commit
 from shared.jobs import NewJob
-from shared.transactions import after_commit
 
 TOO_MANY_PAUSE = 30.0
 """Seconds after which an owner with too many jobs may try again."""

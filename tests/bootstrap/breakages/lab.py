@@ -9,10 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from bootstrap.embedded.valkey import EmbeddedValkey
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from shared.clock import Clock
 from tests.installations import database_at
+from tools.dev.valkey import EmbeddedValkey
 
 NOWHERE = "127.0.0.1:9"
 """Nothing listens at the port of the discard protocol."""

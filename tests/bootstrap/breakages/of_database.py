@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 
-from bootstrap.migrate import FOLDER
+from bootstrap.migrations.runner import FOLDER
 from shared.clock import Clock
 from tests.bootstrap.breakages.lab import NOWHERE, Broken, Lab, breakage
 from tests.installations import database_at, new_database

@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import some_address
 from tests.mails import mails_to
-from tests.people import PASSWORD, Person, some_email
+from tools.faults.people import PASSWORD, Person, some_email
 
 
 @dataclass(frozen=True)

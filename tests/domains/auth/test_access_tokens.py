@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.signing_keys import SigningKey
+from shared.db.pool import Readers
 from shared.identity import NotAuthenticated
-from shared.readers import Readers
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 

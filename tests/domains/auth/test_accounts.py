@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from domains.auth.errors import AddressRefused, AddressTaken, PasswordRefused
-from tests.people import PASSWORD, some_email
+from tools.faults.people import PASSWORD, some_email
 
 LEFT_BEHIND = [
     "SELECT 1 FROM auth.sessions WHERE user_id = $1",

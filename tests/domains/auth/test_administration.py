@@ -6,12 +6,12 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from bootstrap.migrate import migrate
+from bootstrap.migrations.runner import migrate
 from domains.auth.errors import LastAdministrator
 from domains.auth.models import Role
 from shared.audit import Actor
 from tests.installations import running, settings_of_its_own
-from tests.people import some_email
+from tools.faults.people import some_email
 
 OPERATOR = Actor(operator="somebody@here")
 

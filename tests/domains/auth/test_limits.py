@@ -7,8 +7,8 @@ import pytest
 
 from domains.auth.service.turns import Turns
 from tests.conftest import some_address
-from tests.people import PASSWORD, some_email
 from tests.wire import recorded_statements
+from tools.faults.people import PASSWORD, some_email
 
 WRONG = "not the right password"
 _hosts = count(1)

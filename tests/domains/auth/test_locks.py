@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from domains.auth.models import EndReason
+from shared.db.transaction import TransactionMisusedError
 from shared.errors import DatabaseBusy
 from shared.ids import new_id
-from shared.transactions import TransactionMisusedError
-from tests.people import PASSWORD, some_email
+from tools.faults.people import PASSWORD, some_email
 
 NEXT_PASSWORD = "another long enough password"
 SAME_BYTES = b"the same bytes for everybody"

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from pydantic import SecretStr
 
-from bootstrap.settings import Settings
+from bootstrap.settings.model import Settings
 from domains.auth.gateway.signing_keys import SigningKey, key_ring
 from tests.installations import running
 

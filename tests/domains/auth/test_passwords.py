@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from tests.people import some_email
+from tools.faults.people import some_email
 
 NEW = "a new and long password"
 RESET = "Choose a new password"

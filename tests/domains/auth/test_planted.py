@@ -1,6 +1,6 @@
 """What was stored in an account before its address was verified does not stay with the owner of the address."""
 
-from tests.people import PASSWORD, some_email
+from tools.faults.people import PASSWORD, some_email
 
 STRANGER = "the password of a stranger"
 OWN = "a password of the true owner"

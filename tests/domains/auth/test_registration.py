@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domains.auth.service.follow_ups import ANSWER_REGISTRATION
-from tests.people import PASSWORD, some_email
+from tools.faults.people import PASSWORD, some_email
 
 OTHER_PASSWORD = "another long enough password"
 

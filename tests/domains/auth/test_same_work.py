@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.conftest import some_address
-from tests.people import PASSWORD, some_email
 from tests.wire import recorded_statements
+from tools.faults.people import PASSWORD, some_email
 
 WRONG = "not the right password"
 

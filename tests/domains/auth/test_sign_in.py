@@ -8,7 +8,7 @@ import pytest
 
 from domains.auth.gateway.passwords import Verification
 from tests.conftest import some_address
-from tests.people import PASSWORD, some_email
+from tools.faults.people import PASSWORD, some_email
 
 WRONG = "not the right password"
 

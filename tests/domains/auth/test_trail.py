@@ -1,7 +1,7 @@
 """The trail of security events: what is decided about an account is written down, with user, address and request."""
 
 from tests.conftest import some_address
-from tests.people import PASSWORD
+from tools.faults.people import PASSWORD
 
 
 async def test_every_decision_about_an_account_leaves_an_event(

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from domains.emails.models import Phase
 from domains.emails.public import EmailStatus, WhenUncertain
-from shared.transactions import current_session
+from shared.db.transaction import current_session
 from tests.domains.emails.test_stored_mails import accept, break_after_the_dot, change, stored
 from tests.mails import contents_to
 

@@ -16,8 +16,8 @@ from domains.emails.public import EmailStatus, OutgoingMail, WhenUncertain
 from domains.emails.service.delivery import DeliveryService
 from domains.emails.service.mailer import MailerService
 from domains.emails.settings import EmailsSettings, parse_smtp_url
+from shared.db.transaction import current_session
 from shared.jobs import Snooze
-from shared.transactions import current_session
 from tests.domains.emails.doubles import Context
 from tests.mails import contents_to
 

@@ -11,7 +11,7 @@ from domains.files.public import PersonalQuota
 from domains.files.schemas import ContentRow, PurgedRow, RenditionRow
 from domains.files.service.recipes import recipes_for
 from shared.clock import Clock
-from shared.fulltext import Piece
+from shared.db.fulltext import Piece
 from shared.ids import new_id
 
 NOW = Clock().now()

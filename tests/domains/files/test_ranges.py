@@ -5,7 +5,7 @@ import pytest
 
 from domains.files.errors import PreconditionFailed, RangeNotSatisfiable
 from domains.files.router.ranges import ByteRange, Validators, ranges_of
-from shared.preconditions import WeakCondition
+from shared.db.preconditions import WeakCondition
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 BEFORE, SAME, AFTER = (f"Fri, 01 May 2026 {time} GMT" for time in ("11:59:59", "12:00:00", "12:00:01"))

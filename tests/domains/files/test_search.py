@@ -11,7 +11,7 @@ import pytest
 
 from domains.files.repository.texts import FOUND, found_by
 from domains.files.service.indexing import IndexingService, indexed
-from shared.fulltext import pieces_of, search_of, vector_of
+from shared.db.fulltext import pieces_of, search_of, vector_of
 from tests.domains.files.asking import get
 
 CJK = Path(__file__).parents[2] / "data/cjk.pdf"

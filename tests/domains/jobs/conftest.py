@@ -17,7 +17,7 @@ from domains.jobs.settings import JobsSettings
 from shared.errors import Unprocessable
 from shared.events import Resource
 from shared.jobs import JobContext, JobDefinition, JobOptions, PermanentError, Snooze
-from tests.people import Person
+from tools.faults.people import Person
 
 QUEUE = "tests"
 

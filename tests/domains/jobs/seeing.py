@@ -7,7 +7,7 @@ from sqlalchemy import text
 from bootstrap.container import TulouContainer
 from domains.jobs.schemas import ClaimedJob
 from domains.jobs.service.runner import JobRunner
-from shared.transactions import current_session
+from shared.db.transaction import current_session
 
 
 async def look(composition: TulouContainer, job_id: UUID):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bootstrap.embedded.valkey import EmbeddedValkey
 from shared.jobs import JobOptions, NoPayload
 from tests.programs import Program
+from tools.dev.valkey import EmbeddedValkey
 
 KEY = "tulou:default"
 SETTINGS = {

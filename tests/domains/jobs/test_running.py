@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from domains.jobs.errors import PayloadTooLarge
 from domains.jobs.service.runner import JobRunner
+from shared.db.transaction import current_session
 from shared.jobs import LeaseLost
-from shared.transactions import current_session
 from tests.domains.jobs.conftest import GATES, Ask, Enqueue, a_runner
 from tests.domains.jobs.seeing import claim, look, run_once, run_sql, set_apart
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from tests.people import PASSWORD, some_email
+from tools.faults.people import PASSWORD, some_email
 
 
 async def test_people_read_themselves(client, user):

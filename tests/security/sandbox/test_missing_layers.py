@@ -114,7 +114,7 @@ async def test_uploads_and_downloads_go_on_and_the_job_waits(
 async def test_the_doctor_says_which_layer_is_missing(servers, settings) -> None:
     launch = (sys.executable, "-I", str(LAUNCH), json.dumps({"missing": LANDLOCK}))
     process = await asyncio.create_subprocess_exec(
-        *(*launch, sys.executable, "-m", "bootstrap.cli", "doctor", "--json"),
+        *(*launch, sys.executable, "-m", "bootstrap.cli.main", "doctor", "--json"),
         env={**os.environ, **servers.environment},
         cwd=hostile.PROJECT,
         stdout=asyncio.subprocess.PIPE,

@@ -1,0 +1,275 @@
+"""The API: the composed domains' routes behind a few plain ASGI layers."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from redis.asyncio import Redis
+from starlette.types import Scope
+
+from bootstrap.api import health
+from bootstrap.api.account_rates import PersonalRates
+from bootstrap.api.openapi.pages import install_documentation
+from bootstrap.api.proxies import believe_proxies
+from bootstrap.api.rate_sync import RateExchange
+from bootstrap.compose import compose, start, stop
+from bootstrap.container import TulouContainer, domains_of, offers, purpose_of, served_domains
+from bootstrap.observability import metrics
+from bootstrap.observability.processes import check_observation, observed
+from bootstrap.settings.model import Settings
+from domains.modes.service import ModeService
+from shared.admissions import Admissions
+from shared.background import end
+from shared.errors import AppError
+from shared.http import catalogue
+from shared.http.middleware.access_log import AccessLog
+from shared.http.middleware.compression import Compression
+from shared.http.middleware.concurrency import Concurrency, allowances
+from shared.http.middleware.cross_origin import CrossOrigin
+from shared.http.middleware.edge import Frame
+from shared.http.middleware.hosts import Hosts
+from shared.http.middleware.request_guard import Gate, Rules
+from shared.http.middleware.request_recorder import Journal
+from shared.http.middleware.security_headers import security_headers
+from shared.http.problems import ProblemWriter
+from shared.http.rate_limits import Key, RateLimits, cost_of
+from shared.http.route_table import RouteTable
+from shared.http.routing import does_stream_body
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""RFC 9110, section 9.2.1. TRACE is not served."""
+_CLOSING = 2.0
+"""Seconds that a process has, at its end, to take leave of everybody."""
+
+TAGS = [
+    {"name": "health", "description": "Is it alive, can it serve?"},
+    {"name": "errors", "description": "What each error code means."},
+]
+
+
+def create_api(settings: Settings, container: TulouContainer | None = None) -> FastAPI:
+    """Return the application. Its pools open when it starts and close when it stops."""
+    check_observation(settings)
+    container = container or compose(settings, "api")
+    app = FastAPI(
+        title="Tulou",
+        version="0.1.0",
+        openapi_tags=_tags(container),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.state.container = container
+    app.state.domains = served_domains(container)
+    app.state.authenticator = container.auth.authenticator()
+    app.state.admissions = Admissions(app.state.authenticator)
+    app.state.answers = container.idempotency.service()
+    app.state.united = container.database().united
+    app.state.compression = Compression(min_bytes=settings.compression_min_bytes)
+    app.state.concurrency = Concurrency(allowances(settings))
+    app.state.readiness = health.Readiness()
+    app.state.journal = Journal(AccessLog(settings.logs_as))
+    app.state.metrics = metrics.exposition(app)
+    writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))
+    writer.install(app)
+    for router in routers_of(container):
+        app.include_router(router)
+    install_documentation(app, public_url=settings.public_url, is_served=settings.serves_docs)
+    app.router.routes.insert(0, RouteTable(routes_of(container)))
+    app.state.rate_limits = (
+        RateLimits(settings.rate_limit, callers=settings.rate_limit_callers) if settings.rate_limit else None
+    )
+    app.add_middleware(
+        Frame,
+        gate=Gate(
+            _rules(settings, container, limits=app.state.rate_limits, concurrency=app.state.concurrency)
+        ),
+        problems=writer,
+        journal=app.state.journal,
+        headers=security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds),
+        cross_origin=CrossOrigin(settings.cors_origins, settings.cors_headers),
+    )
+    if settings.trusted_proxies:
+        app.add_middleware(believe_proxies, trusted=settings.trusted_proxies)
+    return app
+
+
+def _tags(container: TulouContainer) -> list[dict[str, str]]:
+    """Return the tags of what is served, spelled as in paths; a domain is described by its container's first line."""
+    parts = domains_of(container)
+    with_routes = [name for name in served_domains(container) if "routers" in parts[name].providers]
+    told = [{"name": name.replace("_", "-"), "description": purpose_of(parts[name])} for name in with_routes]
+    return [*told, *TAGS]
+
+
+def routers_of(container: TulouContainer) -> list[APIRouter]:
+    """Return the routers of every domain that this process serves, and those that belong to none."""
+    served, offered_by = served_domains(container), offers(container, "routers")
+    offered = [router for name in served for router in offered_by.get(name, [])]
+    return [health.router, metrics.router, catalogue.router, *offered]
+
+
+def routes_of(container: TulouContainer) -> list[APIRoute]:
+    """Return every route. The application doesn't list them: it takes in a router when it is first asked for."""
+    routes = [route for router in routers_of(container) for route in router.routes]
+    return [route for route in routes if isinstance(route, APIRoute)]
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    container: TulouContainer = app.state.container
+    settings = container.settings()
+    redis_url = settings.redis_url
+    app.state.redis = Redis.from_url(
+        redis_url.get_secret_value() if redis_url else "", socket_timeout=1, socket_connect_timeout=1
+    )
+    await start(container)
+    observation = ExitStack()
+    try:
+        observation.enter_context(observed(settings, "api"))
+        async with _exchange(app, settings), container.modes.service().followed():
+            yield
+    finally:
+        app.state.journal.settle()
+        await app.state.admissions.stop()
+        # At the same time: each may have to wait for a server that doesn't answer.
+        await asyncio.gather(_close(app), _end(observation))
+
+
+async def _end(observation: ExitStack) -> None:
+    """Send the last spans and reports, or leave them. They are sent by a thread that holds up no process."""
+    sending = threading.Thread(target=observation.close, daemon=True)
+    sending.start()
+    await asyncio.to_thread(sending.join, _CLOSING)
+
+
+async def _close(app: FastAPI) -> None:
+    """Take leave of the servers, or leave it to the end of the process."""
+    try:
+        async with asyncio.timeout(_CLOSING):
+            await stop(app.state.container)
+            await app.state.redis.aclose()
+    except TimeoutError:
+        logger.warning("connections_left_open")
+
+
+@asynccontextmanager
+async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    """Exchange counts of requests with other processes meanwhile, and read the limits of single people."""
+    if app.state.rate_limits is None:
+        yield
+        return
+    exchange = RateExchange(
+        app.state.rate_limits,
+        app.state.redis,
+        interval=settings.rate_limit_settle,
+        callers=settings.rate_limit_callers,
+    )
+    container: TulouContainer = app.state.container
+    rates = PersonalRates(app.state.rate_limits, container.auth.allowance_book().requests)
+    tasks = [exchange.start(), rates.start()]
+    try:
+        yield
+    finally:
+        await end(*tasks)
+
+
+def _methods_at(container: TulouContainer) -> Callable[[str], set[str]]:
+    """Return what tells a path's methods: several routers may share a path, and each knows only its own."""
+    routes = routes_of(container)
+    known = [(route.path_regex, route.methods or set()) for route in routes]
+    plain: dict[str, set[str]] = {}
+    for route in routes:
+        if "{" not in route.path:
+            plain.setdefault(route.path, set()).update(route.methods or ())
+
+    def methods_at(path: str) -> set[str]:
+        found = plain.get(path) or {
+            method for pattern, methods in known if pattern.match(path) for method in methods
+        }
+        return found | {"HEAD"} if "GET" in found else found
+
+    return methods_at
+
+
+def _rules(
+    settings: Settings, container: TulouContainer, *, limits: RateLimits | None, concurrency: Concurrency
+) -> Rules:
+    routes = routes_of(container)
+    return Rules(
+        max_body=settings.max_body_bytes,
+        hosts=Hosts(_names(settings), own=(_public_name(settings),)),
+        limits=limits,
+        concurrency=concurrency,
+        streams=_leads_to([route for route in routes if does_stream_body(route.endpoint)]),
+        cost=_costs([route for route in routes if cost_of(route.endpoint) != 1]),
+        has_head=_leads_to([route for route in routes if "HEAD" in (route.methods or ())]),
+        identify=_account_of(container),
+        refuse=_refusing(container.modes.service()),
+    )
+
+
+def _refusing(modes: ModeService) -> Callable[[Scope], None]:
+    """Return what refuses the requests that the mode does not take."""
+
+    def refuse(scope: Scope) -> None:
+        if not modes.is_normal:
+            modes.refuse(is_safe=scope["method"] in SAFE_METHODS)
+
+    return refuse
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    """Return the names that the API answers to; none means any."""
+    if settings.trusted_hosts or settings.env != "production":
+        return settings.trusted_hosts
+    return (_public_name(settings),)
+
+
+def _public_name(settings: Settings) -> str:
+    name = urlsplit(settings.public_url).hostname or ""
+    return f"[{name}]" if ":" in name else name
+
+
+def _leads_to(routes: list[APIRoute]) -> Callable[[Scope], bool]:
+    """Return the test whether a request goes to one of the routes."""
+    known = [(route.path_regex, route.methods or set()) for route in routes]
+
+    def leads(scope: Scope) -> bool:
+        return any(scope["method"] in methods and pattern.match(scope["path"]) for pattern, methods in known)
+
+    return leads
+
+
+def _costs(routes: list[APIRoute]) -> Callable[[Scope], int]:
+    """Return what tells how many requests one request counts as."""
+    known = [(_leads_to([route]), cost_of(route.endpoint)) for route in routes]
+
+    def cost(scope: Scope) -> int:
+        return next((price for leads, price in known if leads(scope)), 1)
+
+    return cost
+
+
+def _account_of(container: TulouContainer) -> Callable[[str], Key | None]:
+    """Return what tells whose an access token is by its signature, which is checked once and then remembered."""
+    tokens = container.auth.access_tokens()
+
+    def account(token: str) -> int | None:
+        try:
+            user_id: int = tokens.read(token).user_id.int
+        except AppError:
+            return None
+        return user_id
+
+    return account

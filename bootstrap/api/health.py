@@ -1,0 +1,185 @@
+"""Whether this process lives, and whether it can serve."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from enum import StrEnum
+from typing import Literal
+
+from fastapi import Response
+from pydantic import BaseModel, Field
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from starlette.requests import Request
+
+from bootstrap.migrations.schema_check import condition
+from domains.emails.settings import parse_smtp_url
+from shared.errors import AppError, Outage
+from shared.http.routing import Router
+from shared.logging import get_logger
+from shared.rare_warnings import RareWarnings
+
+logger = get_logger(__name__)
+_warnings = RareWarnings(logger)
+router = Router(prefix="/health", tags=["health"])
+PATIENCE = 2.0
+"""Seconds that a dependency has to answer."""
+
+FRESH = 1.0
+"""Seconds for which an answer is given again: any number of probes costs the dependencies one question."""
+
+
+RETRY_AFTER = 2
+"""Seconds after which something may have changed."""
+
+
+class State(StrEnum):
+    """The state of a dependency: `ok`, or what is wrong with it."""
+
+    OK = "ok"
+    DOWN = Outage.DOWN
+    REFUSED = Outage.REFUSED
+    NO_DATABASE = Outage.NO_DATABASE
+    NO_RIGHTS = Outage.NO_RIGHTS
+    READ_ONLY = Outage.READ_ONLY
+    DISK_FULL = Outage.DISK_FULL
+    EXHAUSTED = Outage.EXHAUSTED
+    NOT_MIGRATED = Outage.NOT_MIGRATED
+    TOO_NEW = Outage.TOO_NEW
+
+
+class Live(BaseModel):
+    """The process runs."""
+
+    status: Literal["ok"] = Field("ok", description="Always `ok`: a process that doesn't run doesn't answer.")
+
+
+class Ready(BaseModel):
+    """What the process depends on. `degraded`: the API works on, background work waits."""
+
+    status: Literal["ok", "degraded", "unavailable"] = Field(description="The state of the whole.")
+    checks: dict[str, State] = Field(
+        description="State of each: `ok`, `down`, or another fault. Later versions may have more states.",
+        examples=[{"database": "ok", "store": "ok", "redis": "ok", "mail": "ok"}],
+    )
+    domains: list[str] = Field(
+        description="Domains whose routes this process serves.", examples=[["files", "users"]]
+    )
+
+
+@router.get("/live", summary="Is the process alive?")
+async def live() -> Live:
+    """Answer as long as the process runs, whatever its dependencies do."""
+    return Live()
+
+
+async def _database(request: Request) -> State:
+    """Look also whether the schema is one for this version, and whether it can be read and written."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            outage = await condition(request.app.state.container.database())
+    except TimeoutError:
+        return State.DOWN
+    return State.OK if outage is None else State(outage)
+
+
+async def _redis(request: Request) -> State:
+    redis: Redis = request.app.state.redis
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return State.OK if await redis.ping() else State.DOWN
+    except (RedisError, OSError, TimeoutError):
+        return State.DOWN
+
+
+async def _store(request: Request) -> State:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await request.app.state.container.files.store().check()
+    except (AppError, TimeoutError):
+        return State.DOWN
+    return State.OK
+
+
+async def _mail_server(request: Request) -> State:
+    """Tell whether something listens: a whole conversation for each look would be rude."""
+    url = request.app.state.container.settings().emails_smtp_url
+    if url is None:
+        return State.OK
+    server = parse_smtp_url(url.get_secret_value())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, writer = await asyncio.open_connection(server.host, server.port)
+    except (OSError, TimeoutError):
+        return State.DOWN
+    writer.close()
+    return State.OK
+
+
+class Readiness:
+    """What the dependencies of a process said last."""
+
+    def __init__(self) -> None:
+        self._asking = asyncio.Lock()
+        self._fresh_until = 0.0
+        self._checks: dict[str, State] = {}
+        self.is_leaving = False
+        """Whether the process stops soon: it serves, but should be sent nothing new."""
+
+    async def checks(self, request: Request) -> dict[str, State]:
+        """Return how each dependency is, or was a moment ago."""
+        async with self._asking:
+            if time.monotonic() >= self._fresh_until:
+                asked = VITAL | USEFUL
+                answers = await asyncio.gather(*(_state(name, ask(request)) for name, ask in asked.items()))
+                self._keep(dict(zip(asked, answers, strict=True)))
+                self._fresh_until = time.monotonic() + FRESH
+            return self._checks
+
+    def _keep(self, checks: dict[str, State]) -> None:
+        if checks != self._checks and (self._checks or wrong_with(checks)):
+            log = logger.warning if wrong_with(checks) else logger.info
+            log("readiness_changed", **{name: state.value for name, state in checks.items()})
+        self._checks = checks
+
+
+async def _state(name: str, answer: Awaitable[State]) -> State:
+    """Return how a dependency is. Whatever it says instead of an answer, it can't be used."""
+    try:
+        return await answer
+    except Exception as error:  # noqa: BLE001  # as above
+        _warnings.error("readiness_unknown", dependency=name, exc_info=error)
+        return State.DOWN
+
+
+VITAL = {"database": _database, "store": _store}
+USEFUL = {"redis": _redis, "mail": _mail_server}
+
+
+def wrong_with(checks: dict[str, State]) -> set[str]:
+    """Return the dependencies that are not as they should be."""
+    return {name for name, state in checks.items() if state is not State.OK}
+
+
+@router.get(
+    "/ready",
+    summary="Can it serve?",
+    responses={503: {"model": Ready, "description": "PostgreSQL or the file store can't be used."}},
+)
+async def ready(request: Request, response: Response) -> Ready:
+    """Check each dependency. 503 when PostgreSQL or the file store can't be used, or the process is about to stop.
+
+    PostgreSQL is ready when it has a schema that this version works with (`not_migrated` or `too_new` otherwise), takes
+    writes (`read_only`), and gives this process its rights (`no_rights`) and a connection (`refused`, `no_database`,
+    `exhausted`, `down`). `degraded`, with 200, when Redis or the mail server is away: the API works on, and what it
+    accepts is done later.
+    """
+    served: list[str] = request.app.state.domains
+    readiness: Readiness = request.app.state.readiness
+    checks = await readiness.checks(request)
+    down = wrong_with(checks)
+    if down & set(VITAL) or readiness.is_leaving:
+        response.status_code = 503
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+        return Ready(status="unavailable", checks=checks, domains=served)
+    return Ready(status="degraded" if down else "ok", checks=checks, domains=served)

@@ -1,0 +1,73 @@
+"""The OpenAPI document: FastAPI's, completed with what holds for every operation, so that no domain repeats it."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from bootstrap.api.openapi.examples import add_examples
+from bootstrap.api.openapi.links import add_links
+from bootstrap.api.openapi.numbers import add_number_formats
+from bootstrap.api.openapi.parameters import describe_parameters
+from bootstrap.api.openapi.responses import complete_responses, responses_of
+from bootstrap.api.openapi.schemas import complete_schemas
+from shared.http.description import describe_exchanges
+from shared.http.middleware.response_headers import ANSWER_HEADERS
+
+DESCRIPTION = """Accounts, files, mail and background jobs.
+
+* Errors are problem documents (RFC 9457): `code` is stable, and `type` leads to a page that explains it. Besides the
+  errors of an operation, any request may be answered with `request.unknown_host`, `request.malformed` or
+  `request.repeated_field` (400), `request.timed_out` (408), `request.head_too_large` (431), `request.unknown_method` or
+  `request.unsupported_transfer_coding` (501).
+* Send `Authorization: Bearer <access token>`; `POST /v1/auth/token` gives one out.
+* Lists are read page by page: pass `next_cursor` of one as `cursor` of the next, or follow `Link`.
+* Slow work answers with jobs, which `GET /v1/jobs/{job_id}/events` follows live.
+* Send an `Idempotency-Key` with what must not happen twice, and send it again when an answer was lost.
+* Single things have an `ETag`: `If-None-Match` saves a transfer, `If-Match` a change that you haven't seen.
+* Fields and parameters that an operation doesn't know are errors. HEAD is answered wherever GET is.
+* `X-Request-Id` and `traceparent` travel into the jobs, mails and log lines that a request causes.
+"""
+
+
+def document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
+    """Return the public document of an application; `public_url` is where clients find it."""
+    document = internal_document_of(app, public_url=public_url)
+    for operation in _operations(document):
+        for remark in [name for name in operation if name.startswith("x-")]:
+            del operation[remark]
+    return document
+
+
+def internal_document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
+    """Return the document with what routes say in `openapi_extra` to tests: what a body refers to, what is shared."""
+    url = public_url.rstrip("/")
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=DESCRIPTION,
+        contact={"name": "Who runs this installation", "url": url},
+        license_info={"name": "MIT", "identifier": "MIT"},
+        servers=[{"url": url, "description": "This installation."}],
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    complete_schemas(document)
+    describe_exchanges(document)
+    describe_parameters(document)
+    complete_responses(document, public_url=url)
+    for operation in _operations(document):
+        operation.setdefault("security", [])  # said of what is open to all too: absent could mean forgotten
+    add_examples(document)
+    add_links(document)
+    named = {name for response in responses_of(document) for name in response["headers"]}
+    document["components"]["headers"] = {name: deepcopy(ANSWER_HEADERS[name]) for name in sorted(named)}
+    add_number_formats(document)
+    return document
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for operations in document["paths"].values():
+        yield from operations.values()

@@ -1,0 +1,242 @@
+"""The API as a process: uvicorn with uvloop and httptools."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from math import ceil, inf
+from time import monotonic, perf_counter
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi.sse import EventSourceResponse
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from bootstrap.api.app import create_api
+from bootstrap.api.health import Readiness
+from bootstrap.api.protocol.connections import Connections, most_connections
+from bootstrap.api.protocol.deadlines import Patience, Refused
+from bootstrap.api.protocol.fair_reads import Turns
+from bootstrap.api.protocol.slow_readers import LOOKS
+from bootstrap.api.protocol.timeouts import PatientProtocol
+from bootstrap.api.protocol.unread import UnreadAnswers
+from bootstrap.api.proxies import proxies_of
+from bootstrap.runtime.freed_memory import FreedMemory
+from bootstrap.runtime.gc_tuning import set_garbage_collection
+from bootstrap.runtime.watchdog import Watchdog
+from bootstrap.settings.model import Settings
+from shared.background import BackgroundLoop, Run, standing_still
+from shared.http.middleware.cross_origin import CrossOrigin
+from shared.http.middleware.request_recorder import REFUSED, Journal
+from shared.http.middleware.response_wrapper import Refusal
+from shared.http.middleware.security_headers import security_headers
+from shared.http.problems import ProblemWriter
+from shared.ids import new_id
+from shared.trace import Trace, tracing
+
+FREED_MEMORY = BackgroundLoop("freed_memory")
+SLOW_READERS = BackgroundLoop("slow_readers")
+_HALF_SENT = 0.75
+"""Share of the time of requests, at a stop, after which a body that is still half-sent is given up."""
+
+_TICK = 0.1
+"""Seconds between two ticks of uvicorn."""
+
+_TICKS = 50
+"""Ticks between two looks at what memory can be given back."""
+
+_BACKLOG = 2048
+_UNSENT = 1 << 17
+"""Bytes that the kernel takes in of an answer beyond what is on its way: what a client doesn't read stays bounded."""
+
+_OVERTIME = 4.0
+"""Seconds past the time of a stop after which the process ends whatever holds it up, and tells what did."""
+
+
+class _Server(uvicorn.Server):
+    """Stops in time, and ends by itself when its event loop is frozen."""
+
+    def __init__(self, config: uvicorn.Config, *, settings: Settings, readiness: Readiness) -> None:
+        super().__init__(config)
+        self._grace = settings.shutdown_grace
+        self._delay = settings.shutdown_delay
+        self._readiness = readiness
+        self._watchdog = Watchdog(settings.watchdog)
+        self._ticks_between_looks = max(1, int(settings.write_timeout / LOOKS / _TICK))
+        self._freed: FreedMemory | None = None
+        self._stops_at = inf
+        self._stop: Callable[[], None] = lambda: None
+        self._trims, self._looks = Run(FREED_MEMORY), Run(SLOW_READERS)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        set_garbage_collection()
+        self._freed = FreedMemory()
+        self._watchdog.follow(asyncio.get_running_loop(), works=lambda: not standing_still())
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after what has to be done now and then; return whether to end."""
+        if counter % _TICKS == 0 and self._freed is not None:
+            with self._trims:
+                await self._freed.give_back()
+        if counter % self._ticks_between_looks == 0:
+            with self._looks:
+                self._look_at_readers()
+        if monotonic() >= self._stops_at:
+            self._stops_at = inf
+            self._stop()
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop, after a time in which proxies can notice. Asked again, at once."""
+        delay = 0.0 if self._readiness.is_leaving or not self.started else self._delay
+        self._readiness.is_leaving = True
+        # From now on the watchdog does not ask the event loop.
+        self._watchdog.end_within(delay + self._grace + _OVERTIME)
+        if delay:
+            self._stop = partial(super().handle_exit, sig, frame)
+            self._stops_at = monotonic() + delay
+        else:
+            super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let requests end, for as long as they may, then give up those that haven't."""
+        giving_up = asyncio.get_running_loop().call_later(_time_of_requests(self._grace), self._give_up)
+        await super().shutdown(sockets)
+        giving_up.cancel()
+
+    def _look_at_readers(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in self._held():
+            connection.look_at_reader(now)
+
+    def _give_up(self) -> None:
+        for connection in self._held():
+            connection.give_up()
+        for task in self.server_state.tasks:
+            task.cancel()
+
+    def _held(self) -> list[PatientProtocol]:
+        return [each for each in self.server_state.connections if isinstance(each, PatientProtocol)]
+
+
+def serve_api(settings: Settings) -> None:
+    """Serve until SIGTERM. A port that is taken is one clear sentence and exit code 1."""
+    api = create_api(settings)
+    refusal = _refusals(settings, api.state.journal)
+    pooled = 2 * settings.database_pool * (1 + len(settings.database_replica_urls))
+    most = most_connections(settings.max_connections, pooled=pooled)
+    is_proxy = proxies_of(settings.trusted_proxies or ())
+    protocol: Any = partial(
+        PatientProtocol,
+        connections=Connections(
+            most=most,
+            per_address=min(settings.max_connections_per_address, most // 2),
+            is_proxy=is_proxy,
+        ),
+        unread_answers=UnreadAnswers(
+            most=settings.max_unread_bytes,
+            per_address=min(settings.max_unread_bytes_per_address, settings.max_unread_bytes),
+            is_proxy=is_proxy,
+        ),
+        most_waiting=settings.max_pipelined,
+        turns=Turns(),
+        patience=_patience(settings),
+        refusal=refusal,
+        is_endless=_is_endless,
+    )
+    config = uvicorn.Config(
+        api,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        backlog=min(_BACKLOG, most // 2),  # as many may be accepted before the first of them is counted
+        proxy_headers=False,  # create_api believes the proxies that the settings name
+        timeout_keep_alive=settings.keep_alive_timeout,
+        # For what goes on although it was given up.
+        timeout_graceful_shutdown=ceil(_time_of_requests(settings.shutdown_grace)) + 1,
+    )
+    server = _Server(config, settings=settings, readiness=api.state.readiness)
+    server.run(sockets=[_bind(settings.host, settings.port)])
+
+
+def _time_of_requests(grace: float) -> float:
+    """Return how long requests have at a stop; the rest is for their refusals."""
+    return max(grace - 1, grace / 2)
+
+
+def _is_endless(scope: Scope) -> bool:
+    """Tell whether a request is answered with events: its client comes back by itself, to another process."""
+    return getattr(scope.get("route"), "response_class", None) is EventSourceResponse
+
+
+def _patience(settings: Settings) -> Patience:
+    return Patience(
+        head=settings.head_timeout,
+        body=settings.body_timeout,
+        body_bytes=settings.body_min_bytes,
+        whole_body=settings.body_max_time,
+        write=settings.write_timeout,
+        stop=_time_of_requests(settings.shutdown_grace) * _HALF_SENT,
+        max_headers=settings.max_headers,
+        max_head_bytes=settings.max_head_bytes,
+    )
+
+
+def _refusals(settings: Settings, journal: Journal) -> Callable[[Refused], bytes]:
+    """Return what writes the answers that the application doesn't give, and notes them.
+
+    Where the application was asked, it notes the request itself, with the answer that was given in its place.
+    """
+    writer = ProblemWriter(public_url=settings.public_url)
+    to_browsers = security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds)
+    cross_origin = CrossOrigin(settings.cors_origins)
+
+    def refusal(refused: Refused) -> bytes:
+        error = refused.error
+        request_id = str(new_id())
+        with tracing(Trace(request_id, None)):
+            response = writer.response(error, "")
+        granted = cross_origin.headers(dict(refused.headers).get(b"origin", b""))
+        headers = dict([*to_browsers, *response.raw_headers, *granted])
+        headers |= {b"x-request-id": request_id.encode(), b"connection": b"close"}
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers.items())
+        method = refused.method if refused.asked is None else refused.asked["method"]
+        body = b"" if method == "HEAD" else bytes(response.body)  # RFC 9110, section 9.3.2
+        given = Refusal(error.status, request_id, len(body), perf_counter())
+        if not refused.is_request:
+            pass
+        elif refused.asked is None:
+            known = {"method": refused.method, "path": "", "client": refused.client}
+            journal.note(known, given, refused.started)
+        else:
+            refused.asked[REFUSED] = given
+        return STATUS_LINE[error.status] + lines + b"\r\n" + body
+
+    return refusal
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        sys.stderr.write(
+            f"Can't listen on {host}:{port} ({error.strerror}). Stop what uses it, or set TULOU_PORT.\n"
+        )
+        sys.exit(1)
+    return listening

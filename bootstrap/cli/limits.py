@@ -1,0 +1,98 @@
+"""`tulou limits`: limits of single people, and what is counted against them. Exit codes: see `asking`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.options import AsJson, Person, asked, person_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bootstrap.container import TulouContainer
+    from domains.auth.schemas import AllowanceRow, Counter
+    from domains.users.schemas import AdministeredUser
+    from shared.audit import Actor
+
+limits = typer.Typer(no_args_is_help=True, help="Show, set and reset limits of single people.")
+
+
+@limits.command("list")
+def list_limits(
+    person: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PERSON]", show_default=False, help="An id or a mail address; by default everybody."
+        ),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List everybody with limits of their own, or one person's limits and what is counted at present."""
+    from bootstrap.cli.limit_reports import print_limits, print_limits_of  # noqa: PLC0415  # only what a command needs is loaded
+    from domains.auth.service.allowances import AllowanceService  # noqa: PLC0415  # as above
+    from domains.auth.service.lockouts import LockoutService  # noqa: PLC0415  # as above
+    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+
+    async def everybodys(container: "TulouContainer", _actor: "Actor") -> "list[AllowanceRow]":
+        return await provided_by(container, "auth.allowances", AllowanceService).everybodys()
+
+    async def of_one(
+        container: "TulouContainer", _actor: "Actor"
+    ) -> "tuple[AdministeredUser, AllowanceRow, Sequence[Counter]]":
+        who = await person_of(container, person or "")
+        own = await provided_by(container, "auth.allowances", AllowanceService).find(who.id)
+        return who, own, await provided_by(container, "auth.lockouts", LockoutService).counters(who.id)
+
+    if person is None:
+        print_limits(asked(everybodys), as_json=as_json)
+    else:
+        print_limits_of(*asked(of_one), as_json=as_json)
+
+
+@limits.command()
+def clear(person: Person, *, as_json: AsJson = False) -> None:
+    """Delete the counts of wrong passwords and requested mails of a person, who can try again at once."""
+    from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
+    from domains.auth.service.lockouts import LockoutService  # noqa: PLC0415  # as above
+    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+
+    async def cleared(container: "TulouContainer", actor: "Actor") -> "AdministeredUser":
+        who = await person_of(container, person)
+        await provided_by(container, "auth.lockouts", LockoutService).clear(actor, who.id)
+        return who
+
+    who = asked(cleared)
+    print_act(f"Nothing is counted against {who.email} any more.", who, as_json=as_json)
+
+
+@limits.command("set")
+def set_limits(
+    person: Person,
+    *,
+    max_bytes: Annotated[
+        int | None, typer.Option("--bytes", min=0, max=2**53 - 1, help="Bytes that they may keep.")
+    ] = None,
+    max_files: Annotated[
+        int | None, typer.Option("--files", min=0, max=1 << 40, help="Files that they may keep.")
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option("--requests", min=1, max=1_000_000, help="Requests in a minute.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set the limits of one person; the settings apply where a limit is left out."""
+    from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
+    from domains.auth.schemas import OwnLimits  # noqa: PLC0415  # as above
+    from domains.auth.service.allowances import AllowanceService  # noqa: PLC0415  # as above
+    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+
+    wanted = OwnLimits(max_bytes=max_bytes, max_files=max_files, max_requests=max_requests)
+
+    async def replaced(container: "TulouContainer", actor: "Actor") -> "tuple[str, AllowanceRow]":
+        who = await person_of(container, person)
+        service = provided_by(container, "auth.allowances", AllowanceService)
+        return who.email, await service.replace(actor, who.id, wanted)
+
+    email, now = asked(replaced)
+    print_act(f"The limits of {email} are set.", now, as_json=as_json)

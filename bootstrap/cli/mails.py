@@ -1,0 +1,101 @@
+"""`tulou mails`: list mails, and resolve uncertain ones. Exit codes: see `asking`."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
+
+import typer
+
+from bootstrap.cli.options import Ambiguous, AsJson, Limit, Yes, asked, person_of
+
+if TYPE_CHECKING:
+    from bootstrap.container import TulouContainer
+    from domains.emails.schemas import EmailRead
+    from shared.audit import Actor
+
+mails = typer.Typer(no_args_is_help=True, help="List mails, and resolve those whose delivery is uncertain.")
+Status = Literal["queued", "sending", "sent", "deferred", "uncertain", "failed", "cancelled"]
+Mail = Annotated[
+    str,
+    typer.Argument(metavar="MAIL", show_default=False, help="The id of a mail, or its recipient's address."),
+]
+
+
+@mails.command("list")
+def list_mails(
+    *,
+    status: Annotated[Status | None, typer.Option(help="Only mails in this state.")] = None,
+    recipient: Annotated[str | None, typer.Option(help="Only mails to this address.")] = None,
+    person: Annotated[str | None, typer.Option(help="Only mails of this person: an id or address.")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List mails, the latest first. Their contents are never shown."""
+    from bootstrap.cli.reports import print_mails  # noqa: PLC0415  # only what a command needs is loaded
+    from domains.emails.public import EmailStatus  # noqa: PLC0415  # as above
+    from domains.emails.service.emails import EmailService  # noqa: PLC0415  # as above
+    from shared.db.pagination import PageRequest  # noqa: PLC0415  # as above
+    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+
+    async def listed(container: "TulouContainer", _actor: "Actor") -> "list[EmailRead]":
+        owner_id = (await person_of(container, person)).id if person else None
+        found = await provided_by(container, "emails.service", EmailService).find(
+            PageRequest(limit=limit),
+            status=EmailStatus(status) if status else None,
+            recipient=recipient,
+            owner_id=owner_id,
+        )
+        return found.data
+
+    print_mails(asked(listed), as_json=as_json)
+
+
+@mails.command()
+def resolve(
+    mail: Mail,
+    *,
+    resolution: Annotated[
+        Literal["sent", "resend", "failed"],
+        typer.Option("--as", show_default=False, help="It arrived; send it again; give it up."),
+    ],
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Resolve a mail whose delivery is uncertain, because the connection broke after its last byte."""
+    from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
+    from domains.emails.service.resolving import ResolutionService  # noqa: PLC0415  # as above
+    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+
+    async def resolved(container: "TulouContainer", actor: "Actor") -> "EmailRead":
+        chosen = await _mail_of(container, mail)
+        resolutions = provided_by(container, "emails.resolution", ResolutionService)
+        return await resolutions.resolve(chosen.id, resolution, actor)
+
+    if not yes:
+        chosen = asked(lambda container, _: _mail_of(container, mail))
+        question = f"Resolve {chosen.message_id} to {chosen.recipient} as {resolution}? This can't be undone."
+        typer.confirm(question, abort=True, err=True)
+    now = asked(resolved)
+    print_act(f"Mail {now.id} to {now.recipient} is {now.status.value}.", now, as_json=as_json)
+
+
+async def _mail_of(container: "TulouContainer", text: str) -> "EmailRead":
+    """Return the mail with this id, or the only uncertain one to this address. Raises EmailNotFound, Ambiguous."""
+    from domains.emails.errors import EmailNotFound  # noqa: PLC0415  # as above
+    from domains.emails.public import EmailStatus  # noqa: PLC0415  # as above
+    from domains.emails.service.emails import EmailService  # noqa: PLC0415  # as above
+    from shared.db.pagination import PageRequest  # noqa: PLC0415  # as above
+    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+
+    service = provided_by(container, "emails.service", EmailService)
+    if "@" not in text:
+        try:
+            return await service.read(UUID(text))
+        except (ValueError, EmailNotFound):
+            raise EmailNotFound(f"There is no mail with the id {text}.") from None
+    found = await service.find(PageRequest(limit=5), status=EmailStatus.UNCERTAIN, recipient=text)
+    if not found.data:
+        raise EmailNotFound(f"There is no uncertain mail to {text}.")
+    if len(found.data) > 1:
+        known = ", ".join(str(mail.id) for mail in found.data)
+        raise Ambiguous(f"There are several uncertain mails to {text}: {known}.")
+    return found.data[0]

@@ -1,0 +1,249 @@
+"""`tulou`: run Tulou, operate it, and develop domains for it."""
+
+import importlib
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bootstrap.cli import jobs as operators
+from bootstrap.cli import limits, mails, users
+from bootstrap.cli.modes import mode
+from bootstrap.cli.terminal import command_settings, stop, told
+from bootstrap.runtime.gc_tuning import loading
+from bootstrap.runtime.release import release
+from bootstrap.settings.model import SettingsError
+from bootstrap.settings.required import needs_of
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+Queues = Annotated[
+    list[str] | None,
+    typer.Option("--queue", "--queues", "-q", help="Queues to work on: again, or with commas, for more."),
+]
+Domains = Annotated[
+    str | None, typer.Option("--domains", help="Only these domains, with commas between; by default all.")
+]
+
+
+def main() -> None:
+    """Run a command; print a foreseeable error as one sentence, without a traceback."""
+    try:
+        app()
+    except SettingsError as error:
+        stop(str(error))
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001  # typer's way
+    if asked:
+        typer.echo(f"tulou {release()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print version and commit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Read the options before a command."""
+
+
+@app.command()
+def serve(domains: Domains = None) -> None:
+    """Serve the API, or the routes of some domains of it."""
+    settings = command_settings()  # what is wrong there is said before much is loaded
+    with loading():
+        from bootstrap.api.server import serve_api  # noqa: PLC0415  # as above
+        from bootstrap.domain_selection import limited  # noqa: PLC0415  # as above
+
+    serve_api(limited(settings, domains))
+
+
+@app.command()
+def worker(queues: Queues = None, domains: Domains = None) -> None:
+    """Run jobs of some queues, of all domains or some, in child processes."""
+    # Celery reads it when it is imported: SIGTERM then lets running jobs end.
+    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+    named = [name.strip() for text in queues or () for name in text.split(",")]
+    settings = command_settings(needs_of("worker", named))
+    with loading():
+        from bootstrap.domain_selection import limited, queues_of  # noqa: PLC0415  # as above
+        from bootstrap.worker import Worker  # noqa: PLC0415  # as above
+
+    settings = limited(settings, domains)
+    Worker(settings, queues_of(settings, queues)).run()
+
+
+@app.command()
+def relay() -> None:
+    """Requeue jobs of dead workers, queue due and recurring jobs, send lost hints again."""
+    settings = command_settings(needs_of("relay"))
+    with loading():
+        import asyncio  # noqa: PLC0415  # as above
+
+        from bootstrap.relay import run_relay  # noqa: PLC0415  # as above
+
+    asyncio.run(run_relay(settings))
+
+
+@app.command()
+def migrate(
+    *,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only print what is missing; exit code 1 if this version can't work."),
+    ] = False,
+) -> None:
+    """Migrate the database, as the owner's role. Waits for other migrations and for locks."""
+    from bootstrap.migrations.runner import look  # noqa: PLC0415  # as above
+    from bootstrap.migrations.runner import migrate as apply  # noqa: PLC0415  # as above
+
+    if not check:
+        if sentence := apply(command_settings(needs_of("migrate"))):
+            typer.echo(sentence)
+        return
+    schema = look(command_settings(needs_of("migrate")))
+    typer.echo("\n".join(schema.missing) or schema.sentence)
+    raise typer.Exit(0 if schema.standing.fits else 1)
+
+
+@app.command()
+def backup(
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            help="An empty folder, or a URL such as s3://bucket/backups/today;"
+            " by default a new folder in TULOU_BACKUP_PLACE, named by the time."
+        ),
+    ] = None,
+    files: Annotated[bool, typer.Option(help="Copy the store's objects too.")] = True,  # noqa: FBT002  # typer's way
+) -> None:
+    """Back up the database and the files that it names, while everything runs.
+
+    Exit codes: 0 everything is in it, 1 there is no backup, 3 there is one without files that the store has lost.
+    """
+    from bootstrap.backup.commands import back_up  # noqa: PLC0415  # as above
+
+    raise typer.Exit(back_up(command_settings(needs_of("backup")), place, with_files=files))
+
+
+@app.command()
+def restore(
+    place: Annotated[str, typer.Argument(help="Where the backup is.")],
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete what the database has.")] = False,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="For --replace: the database's name, which is asked for otherwise."
+        ),
+    ] = None,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option("--skip-damaged", help="Restore what is sound of a damaged backup, and list the rest."),
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only read it, and check every byte.")] = False,
+) -> None:
+    """Restore a backup into an empty database, or replace its contents. Nothing else may run meanwhile.
+
+    Exit codes: 0 all of it is restored, 1 nothing was changed, 3 what is sound is restored, 4 all or nothing: the
+    connection was lost while it committed.
+    """
+    from bootstrap.backup import commands  # noqa: PLC0415  # as above
+
+    settings = command_settings(needs_of("backup"))
+    if check:
+        commands.check(settings, place)
+    else:
+        how = commands.How(replace=replace, confirm=confirm, skip_damaged=skip_damaged)
+        raise typer.Exit(commands.put_back(settings, place, how))
+
+
+@app.command("create-admin")
+def create_admin(
+    email: Annotated[str, typer.Option(prompt=True, help="The administrator's address.")],
+    password: Annotated[
+        str,
+        typer.Option(
+            prompt=True,
+            hide_input=True,
+            confirmation_prompt=True,
+            envvar="TULOU_ADMIN_PASSWORD",
+            help="Better typed at the prompt or given in the environment than on the command line.",
+        ),
+    ],
+) -> None:
+    """Make an administrator: a new account with a verified address."""
+    from bootstrap.cli.commands import create_admin as create  # noqa: PLC0415  # as above
+
+    typer.echo(told(lambda: create(command_settings(), email=email, password=password)))
+
+
+@app.command()
+def settings(
+    *, markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False
+) -> None:
+    """Print every setting: its value, where it comes from, what it means. Secrets stay hidden."""
+    if markdown:
+        from bootstrap.settings.reference import settings_page  # noqa: PLC0415  # as above
+
+        typer.echo(settings_page(), nl=False)
+        return
+    from bootstrap.cli.commands import print_settings  # noqa: PLC0415  # as above
+
+    print_settings(command_settings())
+
+
+@app.command("init-env")
+def init_env(
+    folder: Annotated[str, typer.Argument(help="Where docker-compose.yml is.")] = ".",
+) -> None:
+    """Write fresh secrets and settings for docker-compose.yml: secrets/, .env, tulou.env. Never over older ones."""
+    from bootstrap.settings.env_files import FilesAreThere, write_environment_files  # noqa: PLC0415  # as above
+
+    try:
+        written = write_environment_files(Path(folder))
+    except FilesAreThere as error:
+        stop(str(error))
+    typer.echo(f"Wrote {', '.join(str(path) for path in written)}.")
+
+
+@app.command()
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write an archive (.tar.gz) for support too: versions, settings, findings, numbers; nothing secret or"
+            " personal.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Check everything that Tulou depends on, and print how to mend what is wrong.
+
+    Exit codes: 0 all is well, 1 something is wrong, 3 there are only warnings.
+    """
+    from bootstrap.cli.commands import check_everything  # noqa: PLC0415  # as above
+
+    raise typer.Exit(check_everything(as_json=as_json, bundle=bundle, force=force))
+
+
+app.add_typer(operators.jobs, name="jobs")
+app.add_typer(limits.limits, name="limits")
+app.add_typer(mails.mails, name="mails")
+app.add_typer(mode, name="mode")
+app.add_typer(users.users, name="users")
+app.command("workers")(operators.workers)
+
+if (Path(__file__).parents[2] / "tools" / "commands.py").is_file():
+    # A checkout. The wheel has no tools, and nothing in it needs them.
+    importlib.import_module("tools.commands").add_commands(app)
+
+if __name__ == "__main__":
+    main()

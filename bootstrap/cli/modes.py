@@ -1,0 +1,102 @@
+"""`tulou mode`: show the mode of the program and change it for all processes, without a restart.
+
+Exit codes: 0 it was done, 1 it could not be done (a sentence says why), 2 the command was mistyped.
+"""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import typer
+
+from bootstrap.cli.jobs import a_while
+from bootstrap.cli.options import AsJson
+from bootstrap.cli.terminal import command_settings, told
+from bootstrap.settings.required import needs_of
+from shared.text import fits_line
+
+if TYPE_CHECKING:
+    from bootstrap.container import TulouContainer
+    from bootstrap.settings.model import Settings
+    from domains.modes.schemas import ModeRow
+    from domains.modes.service import ModeService
+
+mode = typer.Typer(
+    no_args_is_help=True,
+    help="Make the program read-only, put it under maintenance, or end either; without a restart.",
+)
+LONGEST_MESSAGE = 300
+T = TypeVar("T")
+
+
+def a_message(text: str) -> str:
+    """Read the message to clients, one line."""
+    if not text.strip() or len(text) > LONGEST_MESSAGE or not fits_line(text):
+        message = f"Write one line of up to {LONGEST_MESSAGE} characters."
+        raise typer.BadParameter(message)
+    return text.strip()
+
+
+@mode.command()
+def show(*, as_json: AsJson = False) -> None:
+    """Show the mode that is set for all processes, and the one of these settings; the stricter applies."""
+    settings = command_settings(needs_of("relay"))
+    _print(settings, _asked(settings, lambda modes: modes.stored()), as_json=as_json)
+
+
+@mode.command("set")
+def set_mode(
+    name: Annotated[
+        Literal["normal", "read-only", "maintenance"], typer.Argument(metavar="MODE", show_default=False)
+    ],
+    *,
+    message: Annotated[
+        str | None,
+        typer.Option(parser=a_message, metavar="TEXT", help="The message to clients, in `detail`."),
+    ] = None,
+    until: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=a_while,
+            metavar="TIME",
+            help="Expected end: 90s, 30m, 2h, 7d from now. Clients get it in Retry-After; the mode"
+            " stays until it is set again.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set the mode of all processes: `normal`, `read-only` or `maintenance`. They change within seconds."""
+    from bootstrap.cli.actor import acting_operator  # noqa: PLC0415  # only what a command needs is loaded
+    from domains.modes.public import Mode  # noqa: PLC0415  # as above
+
+    actor = acting_operator()
+    settings = command_settings(needs_of("relay"))
+    changed = _asked(settings, lambda modes: modes.change(Mode(name), actor, message=message, lasts=until))
+    _print(settings, changed, as_json=as_json)
+
+
+def _print(settings: "Settings", stored: "ModeRow", *, as_json: bool) -> None:
+    if as_json:
+        told = {**stored.model_dump(mode="json"), "setting": settings.mode}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return
+    until = f" until {stored.until:%Y-%m-%d %H:%M:%S}Z" if stored.until else ""
+    said = f', with the message "{stored.message}"' if stored.message else ""
+    sys.stdout.write(f"The mode of all processes is {stored.mode.value}{until}{said}.\n")
+    sys.stdout.write(f"They follow within {settings.mode_interval:g} s (TULOU_MODE_INTERVAL).\n")
+    if settings.mode != "normal":
+        sys.stdout.write(
+            f"Processes with TULOU_MODE={settings.mode}, as here, are at least {settings.mode}.\n"
+        )
+
+
+def _asked(settings: "Settings", question: "Callable[[ModeService], Awaitable[T]]") -> T:
+    """Compose the program and run `question`."""
+    from bootstrap.cli.commands import composed  # noqa: PLC0415  # as above
+
+    async def ask(container: "TulouContainer") -> T:
+        return await question(container.modes.service())
+
+    return told(lambda: composed(settings, ask, role="relay"))

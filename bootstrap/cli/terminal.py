@@ -1,0 +1,76 @@
+"""What commands have in common: where their settings come from, and how they say that something can't be done."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from bootstrap.settings.loading import load_settings
+from bootstrap.settings.model import Settings
+from bootstrap.settings.required import EVERYTHING
+
+T = TypeVar("T")
+_LAST_WORDS = 5.0
+"""Seconds; they take microseconds."""
+
+
+def command_settings(needs: Sequence[str] = EVERYTHING) -> Settings:
+    """Read the settings; beside a running `tulou dev`, also where its servers listen.
+
+    `needs` are those that production refuses to start without.
+    """
+    from shared.logging import configure_logging  # noqa: PLC0415  # only what a command needs is loaded
+
+    loaded = load_settings(needs)
+    if loaded.env != "production" and loaded.database_url is None:
+        from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file  # noqa: PLC0415  # as above
+        from bootstrap.settings.running_services import running_services  # noqa: PLC0415  # as above
+
+        running = running_services(loaded.data_dir)
+        if running:
+            found = read_environment_file(ensure_secrets(loaded.data_dir)) | running
+            for name, value in found.items():
+                os.environ.setdefault(name, value)
+            loaded = load_settings(needs)
+    configure_logging(level=loaded.log_level, log_format=loaded.logs_as)
+    return loaded
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, and let the store's threads say their last word to the event loop.
+
+    The word has arrived then, but its thread may not have left the interpreter. One that is in it when it ends has
+    the whole process aborted, after everything was done: exit code -6.
+    """
+    import asyncio  # noqa: PLC0415  # as above
+
+    before = _strangers()
+    try:
+        return asyncio.run(work)
+    finally:
+        until = time.monotonic() + _LAST_WORDS
+        while _strangers() - before and time.monotonic() < until:
+            time.sleep(0.001)
+
+
+def _strangers() -> set[int]:
+    """Return the threads that run Python and that Python has not begun."""
+    return set(sys._current_frames()) - {thread.ident for thread in threading.enumerate() if thread.ident}  # noqa: SLF001  # documented
+
+
+def told(action: Callable[[], T]) -> T:
+    """Return what the action does; a fact that stops it becomes one sentence, and the exit code 1."""
+    from shared.errors import AppError  # noqa: PLC0415  # as above
+
+    try:
+        return action()
+    except AppError as error:
+        stop(error.detail)
+
+
+def stop(sentence: str, code: int = 1) -> NoReturn:
+    """Say why it goes no further, and end."""
+    sys.stderr.write(f"{sentence}\n")
+    sys.exit(code)

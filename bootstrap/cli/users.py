@@ -1,0 +1,153 @@
+"""`tulou users`: list, show, change and erase accounts. Exit codes: see `bootstrap.cli.options`."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bootstrap.cli.options import AsJson, Limit, Person, Yes, asked, person_of
+
+if TYPE_CHECKING:
+    from bootstrap.container import TulouContainer
+    from domains.auth.service.administration import AdministrationService
+    from domains.users.schemas import AdministeredUser
+    from shared.audit import Actor
+
+    Act = Callable[[AdministrationService, Actor, AdministeredUser], Awaitable[Any]]
+
+users = typer.Typer(no_args_is_help=True, help="List people; disable, erase and change accounts.")
+
+
+@users.command("list")
+def list_users(
+    *,
+    q: Annotated[str | None, typer.Option("--search", "-s", help="Part of the address or the name.")] = None,
+    verified: Annotated[
+        bool | None, typer.Option("--verified/--unverified", help="Only such addresses.")
+    ] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List people, the latest first."""
+    from bootstrap.cli.reports import print_people  # noqa: PLC0415  # only what a command needs is loaded
+    from domains.users.schemas import UserFilter  # noqa: PLC0415  # as above
+    from domains.users.service import UserService  # noqa: PLC0415  # as above
+    from shared.db.pagination import PageRequest  # noqa: PLC0415  # as above
+    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+
+    async def listed(container: "TulouContainer", _actor: "Actor") -> "list[AdministeredUser]":
+        service = provided_by(container, "users.service", UserService)
+        return (await service.page(PageRequest(limit=limit), UserFilter(q=q, verified=verified))).data
+
+    print_people(asked(listed), as_json=as_json)
+
+
+@users.command()
+def show(person: Person, *, as_json: AsJson = False) -> None:
+    """Show a person's account, sessions, files, mails and limits."""
+    from bootstrap.cli.reports import print_facts  # noqa: PLC0415  # as above
+    from bootstrap.cli.whole import facts_of  # noqa: PLC0415  # as above
+
+    async def looked_up(container: "TulouContainer", _actor: "Actor") -> dict[str, Any]:
+        return await facts_of(container, await person_of(container, person))
+
+    print_facts(asked(looked_up), as_json=as_json)
+
+
+@users.command()
+def disable(person: Person, *, as_json: AsJson = False) -> None:
+    """Disable an account and end its sessions, from the next request on."""
+    _act(person, lambda to, actor, who: to.disable(actor, who.id), "{} is disabled.", as_json=as_json)
+
+
+@users.command()
+def enable(person: Person, *, as_json: AsJson = False) -> None:
+    """Enable a disabled account; its owner has to sign in again."""
+    _act(person, lambda to, actor, who: to.enable(actor, who.id), "{} is enabled.", as_json=as_json)
+
+
+@users.command()
+def erase(person: Person, *, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Erase an account, disabled or not. A job erases its files, mails and jobs."""
+    if not yes:
+        named = asked(lambda container, _: person_of(container, person))
+        question = f"Erase {named.email} ({named.id}) with all files and mails? This can't be undone."
+        typer.confirm(question, abort=True, err=True)
+    _act(person, lambda to, actor, who: to.erase(actor, who.id), "{} is being erased.", as_json=as_json)
+
+
+@users.command("set-email")
+def set_email(
+    person: Person,
+    email: Annotated[str, typer.Argument(show_default=False, help="The new address.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Change the address of an account. Every session ends, and the old address gets a mail if it was verified."""
+    _act(
+        person,
+        lambda to, actor, who: to.set_email(actor, who.id, email),
+        "{} has the address {new} now.",
+        as_json=as_json,
+        new=email,
+    )
+
+
+@users.command("set-role")
+def set_role(
+    person: Person,
+    role: Annotated[Literal["user", "admin"], typer.Argument(show_default=False, help="The new role.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a person an administrator, or an ordinary user again, from the next request on."""
+    from domains.auth.models import Role  # noqa: PLC0415  # as above
+
+    _act(
+        person,
+        lambda to, actor, who: to.set_role(actor, who.id, Role(role)),
+        "{} has the role {new} now.",
+        as_json=as_json,
+        new=role,
+    )
+
+
+@users.command("end-sessions")
+def end_sessions(person: Person, *, as_json: AsJson = False) -> None:
+    """End all sessions of a person at once."""
+    _act(
+        person,
+        lambda to, actor, who: to.end_sessions(actor, who.id),
+        "{} is signed out everywhere.",
+        as_json=as_json,
+    )
+
+
+@users.command("send-reset")
+def send_reset(person: Person, *, as_json: AsJson = False) -> None:
+    """Send a person the mail for choosing a new password."""
+    _act(
+        person,
+        lambda to, actor, who: to.send_reset(actor, who.id),
+        "A mail to {} is on its way.",
+        as_json=as_json,
+    )
+
+
+def _act(person: str, act: "Act", said: str, *, as_json: bool, new: str = "") -> None:
+    """Do something to a person, and print what they are now, or a sentence with their address and what is `new`."""
+    from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
+    from domains.auth.service.administration import AdministrationService  # noqa: PLC0415  # as above
+    from domains.users.errors import UserNotFound  # noqa: PLC0415  # as above
+    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+
+    async def done(container: "TulouContainer", actor: "Actor") -> "tuple[str, AdministeredUser]":
+        who = await person_of(container, person)
+        await act(provided_by(container, "auth.administration", AdministrationService), actor, who)
+        try:
+            return who.email, await person_of(container, str(who.id))
+        except UserNotFound:  # a worker has erased them already
+            return who.email, who.model_copy(update={"status": "deleting"})
+
+    email, now = asked(done)
+    print_act(said.format(email, new=new), now, as_json=as_json)

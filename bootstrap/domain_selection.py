@@ -1,0 +1,57 @@
+"""Fleets: processes of one program that serve the routes or run the jobs of some domains each.
+
+Every process loads every domain's declarations all the same, so that no event loses a subscriber.
+"""
+
+from collections.abc import Sequence
+
+from bootstrap.compose import compose
+from bootstrap.container import TulouContainer, offers, served_domains
+from bootstrap.settings.model import Settings, SettingsError
+from shared.jobs import JobDefinition, jobs_in
+
+
+def limited(settings: Settings, domains: str | None) -> Settings:
+    """Return the settings of a process that serves these domains (names with commas between); None: as they are."""
+    if domains is None:
+        return settings
+    return settings.model_copy(update={"domains": _names([domains])})
+
+
+def kinds_of(container: TulouContainer) -> frozenset[str] | None:
+    """Return the kinds of jobs that this process runs; None: all."""
+    if not container.settings().domains:
+        return None
+    return frozenset(definition.kind for definition in _jobs_of(container))
+
+
+def queues_of(settings: Settings, given: Sequence[str] | None) -> list[str]:
+    """Return the queues that a worker works on: those that were given, or those that its domains' jobs use.
+
+    Raises:
+        SettingsError: it would have nothing to do.
+    """
+    wanted = _names(given or ())
+    if not settings.domains and not wanted:
+        raise SettingsError(
+            "Say which queues: tulou worker --queue default, or which domains: --domains emails."
+        )
+    if not settings.domains:
+        return list(wanted)
+    used = {definition.queue for definition in _jobs_of(compose(settings, "worker"))}
+    idle = [queue for queue in wanted if queue not in used]
+    if idle or not used:
+        raise SettingsError(
+            f"No job of {', '.join(settings.domains)} uses {', '.join(idle) or 'any queue'};"
+            f" they use {', '.join(sorted(used)) or 'none'}."
+        )
+    return list(wanted) or sorted(used)
+
+
+def _jobs_of(container: TulouContainer) -> list[JobDefinition]:
+    declared = offers(container, "tasks")
+    return [job for name in served_domains(container) if name in declared for job in jobs_in(declared[name])]
+
+
+def _names(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for text in given for name in text.split(",") if name.strip())

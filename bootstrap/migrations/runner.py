@@ -1,0 +1,250 @@
+"""Bringing a database up to date, and writing the next migration from the models."""
+
+import ast
+import logging
+import shutil
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+
+from bootstrap.cli.database_failures import FAILURES, failure_of_owner
+from bootstrap.migrations.lineage import Standing, our_history, sentence_about
+from bootstrap.settings.model import Settings, SettingsError
+from shared.db.outages import outage_of, sqlstate_of
+
+FOLDER = Path(__file__).parent
+FILE_NAMES = "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s_%%(rev)s"
+"""How Alembic names new migrations. With their revision: it writes over another one of the same name."""
+ONE_AT_A_TIME = 7_483_920
+"""Key of the advisory lock that keeps two runners apart."""
+
+HELD_UP = {"55P03", "40P01"}
+"""SQLSTATEs of a migration that others held up: it got no lock in time, or it was the one to give way in a deadlock."""
+PAUSE = 1.0
+"""Seconds that a migration which got no lock leaves to those who waited behind it."""
+LOOK_AGAIN = 0.2
+"""Seconds between two looks whether another runner has ended."""
+
+
+class AnotherRunner(SettingsError):
+    """Another `tulou migrate` has been running on this database for longer than TULOU_MIGRATION_PATIENCE."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{type(self).__doc__} When it has ended, ask `tulou migrate --check` what is missing."
+        )
+
+
+class MigratedByNewer(Exception):
+    """A newer version has migrated the database: `revision` is none of this version's, `comment` the table's."""
+
+    def __init__(self, revision: str, comment: str | None) -> None:
+        super().__init__(revision)
+        self.revision = revision
+        self.comment = comment
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A database's schema: its last migration, whether this version works with it, and what it lacks."""
+
+    revision: str | None
+    standing: Standing
+    sentence: str
+    """Warnings for the operator."""
+
+    missing: list[str]
+    """The migrations that it lacks, the next one first."""
+
+
+def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) -> str | None:
+    """Apply what is missing, as the owner's role; grant the application's role its rights.
+
+    A database that a newer version has migrated stays as it is: the sentence that is returned says so.
+
+    Raises:
+        SettingsError: this version doesn't fit the database's newer schema, or a migration failed.
+    """
+    config = _config(settings)
+    config.attributes["grants"] = grants
+    try:
+        while not _upgraded(config, revision):
+            if time.monotonic() > config.attributes["until"]:
+                raise SettingsError(
+                    "The database can't be migrated now: other transactions, which pg_stat_activity lists, held it up"
+                    f" for {settings.migration_patience:g} s (TULOU_MIGRATION_PATIENCE). A backup holds up indexes."
+                    " What was applied stays; run `tulou migrate` again when they have ended."
+                )
+            time.sleep(PAUSE)
+    except MigratedByNewer as newer:
+        schema = _schema(config, newer.revision, newer.comment)
+        if not schema.standing.fits:
+            raise SettingsError(schema.sentence) from newer
+        return schema.sentence
+    except CommandError as error:
+        raise SettingsError(f"The database can't be migrated: {error}.") from error
+    except (PendingRollbackError, *FAILURES) as error:
+        raise SettingsError(_why_it_failed(settings, error)) from error
+    return None
+
+
+def migrate_inside(
+    connection: Connection, settings: Settings, *, revision: str = "head", grants: bool = False
+) -> None:
+    """Apply what is missing in the transaction that is open on a connection of the owner's; commit nothing.
+
+    The caller holds `ONE_AT_A_TIME`.
+
+    Raises:
+        DBAPIError: a migration failed, or can't run inside a transaction.
+    """
+    config = _config(settings)
+    config.attributes["connection"] = connection
+    config.attributes["grants"] = grants
+    command.upgrade(config, revision)
+
+
+def look(settings: Settings) -> Schema:
+    """Return how the database's schema stands to this version.
+
+    Raises:
+        SettingsError: the database can't be asked.
+    """
+    config = _config(settings)
+    config.attributes["asking"] = found = list[tuple[str | None, str | None]]()
+    try:
+        command.current(config)
+    except CommandError as error:
+        raise SettingsError(f"The database can't be asked: {error}.") from error
+    except FAILURES as error:
+        raise SettingsError(failure_of_owner(settings, error)) from error
+    return _schema(config, *found[0])
+
+
+def _why_it_failed(settings: Settings, error: Exception) -> str:
+    is_cut = isinstance(error, DBAPIError) and error.statement is not None and sqlstate_of(error) is None
+    if is_cut or isinstance(error, PendingRollbackError):
+        return "The database closed the connection of a migration. What was applied stays; run `tulou migrate` again."
+    if outage_of(error) is not None:
+        return failure_of_owner(settings, error)
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return (
+        f"Migrating failed: {said}. The migrations before it stay. When the cause is mended, run `tulou"
+        " migrate` again: it begins with the one that failed, whose finished parts may stay or be done again."
+    )
+
+
+def _schema(config: Config, revision: str | None, comment: str | None) -> Schema:
+    standing = our_history().standing(revision, comment)
+    missing = _missing(config, revision) if standing is Standing.NOT_MIGRATED else []
+    return Schema(revision, standing, sentence_about(standing, revision, comment), missing)
+
+
+def _missing(config: Config, revision: str | None) -> list[str]:
+    steps = ScriptDirectory.from_config(config).iterate_revisions("head", revision or "base")
+    return [f"{step.revision} {step.doc}" for step in reversed(list(steps))]
+
+
+def _upgraded(config: Config, revision: str) -> bool:
+    """Tell whether it went through, or had to step back because others held it up."""
+    try:
+        command.upgrade(config, revision)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in HELD_UP:
+            raise
+        return False
+    return True
+
+
+def write_migration(settings: Settings, *, message: str, domain: str) -> Path | None:
+    """Write a migration for the difference between a domain's models and the database; None if there is none.
+
+    Raises:
+        SettingsError: there is no such domain, or the database lacks migrations that are there.
+    """
+    from bootstrap.container import TulouContainer, domains_of  # noqa: PLC0415  # loads every domain's models
+    from shared.db.models import metadata  # noqa: PLC0415  # only needed here
+
+    known = domains_of(TulouContainer(settings=settings, database_url="", pool_size=1, worker_id=""))
+    if domain not in known:
+        raise SettingsError(f"There is no domain {domain}; there are {', '.join(known)}.")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    schema = look(settings)
+    if schema.missing:
+        raise SettingsError(
+            "The database lacks migrations that are there, which would be written once more:"
+            " run .venv/bin/tulou migrate first."
+        )
+    if schema.standing is not Standing.CURRENT:
+        raise SettingsError(schema.sentence)
+    config = _config(settings)
+    config.cmd_opts = Namespace(quiet=True)
+    config.attributes["metadata"] = metadata
+    config.attributes["schemas"] = {domain}
+    config.attributes["writing"] = True
+    script = command.revision(config, message=f"{domain}: {message}", autogenerate=True)
+    if not isinstance(script, Script):
+        return None
+    path = Path(script.path)
+    _tidy(path)
+    return path
+
+
+def columns_without_a_value(path: Path) -> list[str]:
+    """Return the columns that a migration adds and that mustn't be null, but are in the rows that are there already."""
+    found = []
+    functions = [part for part in ast.parse(path.read_text()).body if isinstance(part, ast.FunctionDef)]
+    (upgrade,) = (function for function in functions if function.name == "upgrade")
+    for call in ast.walk(upgrade):
+        if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "op.add_column"):
+            continue
+        (column,) = (part for part in call.args if isinstance(part, ast.Call))
+        said = {keyword.arg: ast.unparse(keyword.value) for keyword in column.keywords}
+        if said.get("nullable") == "False" and "server_default" not in said:
+            found.append(str(ast.literal_eval(column.args[0])))
+    return found
+
+
+def _is_about_a_step(record: logging.LogRecord) -> bool:
+    """Whether a line tells of a migration, and not which dialect it is, which Alembic says at each look."""
+    return str(record.msg).startswith("Running")
+
+
+def _tidy(path: Path) -> None:
+    """Take out the remarks that Alembic writes around its operations, and format what is left."""
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.lstrip().startswith("# ###")))
+    if formatter := shutil.which("ruff", path=str(Path(sys.executable).parent)):
+        subprocess.run([formatter, "format", "--quiet", path], check=True)  # noqa: S603  # a file of ours
+
+
+def _config(settings: Settings) -> Config:
+    application = settings.database_url
+    if application is None:
+        raise SettingsError(
+            "TULOU_DATABASE_URL is not set, so there is no database. `tulou dev` (make run) brings one and migrates it"
+            " when it starts, `tulou dev --servers` leaves that to you; otherwise name yours."
+        )
+    owner = settings.database_owner_url or application
+    logging.getLogger("alembic.runtime.migration").addFilter(_is_about_a_step)
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.set_main_option("file_template", FILE_NAMES)
+    config.attributes["url"] = owner.get_secret_value().replace("postgresql://", "postgresql+asyncpg://", 1)
+    roles = [unquote(urlsplit(url.get_secret_value()).username or "") for url in (application, owner)]
+    config.attributes["until"] = time.monotonic() + settings.migration_patience
+    config.attributes["connect_timeout"] = settings.database_timeout
+    config.attributes["lock_timeout"] = f"{settings.migration_lock_wait}s"
+    config.attributes["application_role"] = roles[0] if roles[0] != roles[1] else None
+    return config

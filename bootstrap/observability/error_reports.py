@@ -1,0 +1,112 @@
+"""Reports of what nobody foresaw, to Sentry: each error that the log tells of, once, with its request or job.
+
+Sentry's own integrations stay off: they would read requests, local variables and SQL, which hold secrets.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.transport import Transport
+from sentry_sdk.utils import event_from_exception
+
+from bootstrap.compose import Role
+from bootstrap.settings.model import Settings
+from shared.redaction import redacted
+
+TAGS = ("request_id", "trace_id", "job_id", "kind", "problem", "route", "attempt", "queue")
+"""What of a log line becomes a tag, to search by."""
+
+_PATIENCE = 2.0
+"""Seconds that reports have to leave when the process ends."""
+
+_MARK = "__reported__"
+
+
+@contextmanager
+def reported(settings: Settings, role: Role, *, transport: Transport | None = None) -> Iterator[None]:
+    """Report the errors of this process while the block runs."""
+    client = sentry_sdk.Client(
+        dsn=settings.sentry_dsn.get_secret_value() if settings.sentry_dsn else None,
+        environment=settings.env,
+        release=f"tulou@{version('tulou')}",
+        default_integrations=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        send_client_reports=False,
+        auto_session_tracking=False,
+        before_send=_scrubbed,
+        transport=transport,
+    )
+    handler = ErrorReports(client, role)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        client.close(timeout=_PATIENCE)
+
+
+class ErrorReports(logging.Handler):
+    """Makes a report of each line of level error."""
+
+    def __init__(self, client: sentry_sdk.Client, role: Role) -> None:
+        super().__init__(logging.ERROR)
+        self._client = client
+        self._role = role
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Report a line, unless its exception has been reported: several layers may tell of the same one."""
+        if record.name.startswith("sentry_sdk"):
+            return
+        told: Mapping[str, Any] = record.msg if isinstance(record.msg, dict) else {}
+        error = _exception(told.get("exc_info", record.exc_info))
+        if error is not None and getattr(error, _MARK, False):
+            return
+        event, hint = _about(error, self._client.options)
+        event.update(
+            level="fatal" if record.levelno >= logging.CRITICAL else "error",
+            logger=record.name,
+            logentry={"formatted": str(told.get("event") or record.getMessage())},
+            tags={
+                "role": self._role,
+                **{name: str(told[name]) for name in TAGS if told.get(name) is not None},
+            },
+        )
+        with suppress(AttributeError):
+            setattr(error, _MARK, True)
+        self._client.capture_event(event, hint)
+
+
+def _exception(told: Any) -> BaseException | None:
+    """Return the exception of a line, in whichever of logging's ways it is told."""
+    if isinstance(told, BaseException):
+        return told
+    if isinstance(told, tuple):
+        return told[1] if isinstance(told[1], BaseException) else None
+    return sys.exc_info()[1] if told else None
+
+
+def _about(error: BaseException | None, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    if error is None:
+        return {}, {}
+    event, hint = event_from_exception(
+        error, client_options=dict(options), mechanism={"type": "log", "handled": True}
+    )
+    return event, hint
+
+
+def _scrubbed(event: Any, _hint: dict[str, Any]) -> Any:
+    """Hide secrets wherever they may stand."""
+    if isinstance(event, str):
+        return redacted(event)
+    if isinstance(event, dict):
+        return {name: _scrubbed(value, _hint) for name, value in event.items()}
+    if isinstance(event, list | tuple):
+        return [_scrubbed(value, _hint) for value in event]
+    return event

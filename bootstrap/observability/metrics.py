@@ -1,0 +1,77 @@
+"""`GET /metrics`: Prometheus' text format. What has to be fetched is fetched seldom, whoever asks how often."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from starlette.requests import Request
+
+from bootstrap.container import TulouContainer, offers
+from bootstrap.observability.dependencies import Dependencies
+from bootstrap.observability.disks import Disks, folders_of
+from bootstrap.observability.exposition import Exposition
+from bootstrap.observability.families import Source, counter, gauge
+from bootstrap.observability.job_metrics import JobMetrics
+from bootstrap.observability.postgres_metrics import PostgresMetrics
+from bootstrap.observability.process_metrics import ProcessMetrics
+from bootstrap.settings.model import Settings
+from shared.http.problems import UnknownPath
+from shared.http.routing import Router
+from shared.identity import NotAuthenticated
+from shared.measures import Measure, Measures
+
+router = Router(tags=["metrics"])
+
+
+class DomainMetrics:
+    """What a domain offers as `measures`."""
+
+    def __init__(self, measures: Measures) -> None:
+        self._measures = measures
+        self.fresh_for = measures.fresh_for
+
+    async def read(self) -> Sequence[Metric]:
+        """Ask the domain."""
+        return [_family(told) for told in await self._measures.measure()]
+
+
+def exposition(app: FastAPI) -> Exposition:
+    """Return the metrics of an API process, whose state has a container and a journal."""
+    container: TulouContainer = app.state.container
+    sources: dict[str, Source] = {
+        "dependencies": Dependencies(app),
+        "jobs": JobMetrics(container.jobs.operations(), container.jobs.durations()),
+        "postgres": PostgresMetrics(container.database(), container.clock()),
+        "disks": Disks(folders_of(container.settings())),
+    }
+    for domain, measures in offers(container, "measures").items():
+        sources[domain] = DomainMetrics(measures)
+    return Exposition(ProcessMetrics(journal=app.state.journal, database=container.database()), sources)
+
+
+def _family(told: Measure) -> Metric:
+    family = counter if told.is_counter else gauge
+    return family(told.name, told.meaning, told.labels, told.values)
+
+
+async def _may_read(request: Request) -> None:
+    """Let in who has the token; without one nobody in production, everybody elsewhere."""
+    settings: Settings = request.app.state.container.settings()
+    if settings.metrics_token is None:
+        if settings.env == "production":
+            raise UnknownPath
+        return
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    wanted = settings.metrics_token.get_secret_value()
+    if scheme.lower() != "bearer" or not secrets.compare_digest(given.strip(" ").encode(), wanted.encode()):
+        raise NotAuthenticated
+
+
+@router.get("/metrics", include_in_schema=False)
+async def read_metrics(request: Request, _allowed: Annotated[None, Depends(_may_read)]) -> Response:
+    """Answer in Prometheus' text format."""
+    found: Exposition = request.app.state.metrics
+    return Response(await found.text(), media_type=CONTENT_TYPE_LATEST)

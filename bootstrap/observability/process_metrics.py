@@ -1,0 +1,99 @@
+"""What a process knows of itself without asking anybody: its requests, its connections, its memory, its version."""
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from prometheus_client import GCCollector, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from bootstrap.observability.families import gauge
+from bootstrap.observability.job_metrics import cumulative
+from shared.background import LOOPS
+from shared.db.database import Database
+from shared.http.middleware.request_meter import BUCKETS
+from shared.http.middleware.request_recorder import Journal
+
+
+class ProcessMetrics(Collector):
+    """Of this process alone: sum them over all."""
+
+    def __init__(self, *, journal: Journal, database: Database) -> None:
+        self._journal = journal
+        self._database = database
+        # A registry that nobody asks: both would enter themselves into the one of all libraries.
+        own = CollectorRegistry()
+        self._system = (ProcessCollector(registry=own), GCCollector(registry=own))
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each metric."""
+        yield from self._of_requests()
+        yield from self._of_connections()
+        yield from self._of_loops()
+        for collector in self._system:
+            yield from collector.collect()
+        labels = {"version": version("tulou"), "python": platform.python_version()}
+        yield gauge("tulou_build_info", "What runs here.", list(labels), [(list(labels.values()), 1)])
+
+    def _of_requests(self) -> Iterator[Metric]:
+        took = HistogramMetricFamily(
+            "tulou_http_request_duration_seconds",
+            "How long requests took, from their first byte to the last of the answer.",
+            labels=["method", "route", "status"],
+        )
+        sent = CounterMetricFamily(
+            "tulou_http_response_bytes", "Bytes of answers' bodies.", labels=["method", "route", "status"]
+        )
+        for times in self._journal.times():
+            of = [times.method, times.route, times.status]
+            took.add_metric(of, cumulative(BUCKETS, times.counts), sum_value=times.seconds)
+            sent.add_metric(of, times.sent_bytes)
+        yield took
+        yield sent
+        yield gauge(
+            "tulou_http_requests_in_flight",
+            "Requests that are being answered.",
+            [],
+            [([], self._journal.in_flight)],
+        )
+
+    def _of_loops(self) -> Iterator[Metric]:
+        begun = [loop for loop in LOOPS.values() if loop.was_begun]
+        failures = CounterMetricFamily(
+            "tulou_background_failures", "Rounds of background loops that failed.", labels=["loop"]
+        )
+        for loop in begun:
+            failures.add_metric([loop.name], loop.failures)
+        yield failures
+        yield gauge(
+            "tulou_background_last_success_timestamp_seconds",
+            "When a background loop last ended a round without an error.",
+            ["loop"],
+            [([loop.name], loop.last_success) for loop in begun if loop.last_success is not None],
+        )
+
+    def _of_connections(self) -> Iterator[Metric]:
+        pools = self._database.pools()
+        yield gauge(
+            "tulou_database_connections",
+            "Open connections to PostgreSQL.",
+            ["pool", "state"],
+            [
+                ([usage.pool, state], number)
+                for usage in pools
+                for state, number in (("idle", usage.idle), ("in_use", usage.in_use))
+            ],
+        )
+        yield gauge(
+            "tulou_database_connections_limit",
+            "Connections that may be open.",
+            ["pool"],
+            [([usage.pool], usage.size) for usage in pools],
+        )
+        yield gauge(
+            "tulou_database_connections_awaited",
+            "Tasks that wait for a connection.",
+            ["pool"],
+            [([usage.pool], usage.waiting) for usage in pools],
+        )

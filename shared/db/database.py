@@ -1,0 +1,240 @@
+"""PostgreSQL: transactions that services open, and reads that run a compiled statement in one round trip."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from shared.db.outages import lacks_something, outage_of, unavailable, unreachable_translated
+from shared.db.pool import Readers
+from shared.db.query import RowT, Statement
+from shared.db.replicas import PRIMARY_IS_AT, Replicas
+from shared.db.transaction import Joined, OpenTransaction, my_transaction
+from shared.db.writers import Writers
+from shared.errors import Outage
+
+_NOT_STARTED = "the database was not started"
+_UNNAMED: dict[str, Any] = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+"""For SQLAlchemy: prepare each statement anew, under no name."""
+
+
+class TransactionFactory(Protocol):
+    """What services are given: `async with self.transaction():`.
+
+    Joins the open transaction, unless `own=True` asks for a separate one, for what must survive a failure. One of its
+    own may be `durable=False`: its commit does not wait for the disk. Should PostgreSQL crash within the next second it
+    may be lost, whole, unless something durable was committed after it.
+    """
+
+    def __call__(self, *, own: bool = False, durable: bool = True) -> AbstractAsyncContextManager[None]:
+        """Open or join a transaction."""
+        ...
+
+
+Misfit = Callable[["Database"], Awaitable[Outage | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUsage:
+    """How many connections a pool may open, has idle and in use, and how many tasks wait for one."""
+
+    pool: str
+    size: int
+    idle: int
+    in_use: int
+    waiting: int
+
+
+class Database:
+    """Two pools on one PostgreSQL: an engine for transactions, and asyncpg alone for reads.
+
+    `pool_size` is the number of connections of each; a pool that is empty for `timeout` seconds answers
+    `DatabaseUnavailable`. `prepared=False` is for a pooler that gives each transaction another connection: nothing of a
+    statement is kept on one. Statements that may be stale are read from a replica that is at most `replica_lag`
+    seconds behind, if there is one. `misfit` is asked when a statement names what isn't there: it returns how the
+    database's schema differs from the program's, or None.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 16,
+        timeout: float = 10.0,
+        prepared: bool = True,
+        replica_urls: Sequence[str] = (),
+        replica_lag: float = 2.0,
+        misfit: Misfit | None = None,
+    ) -> None:
+        self._url = url
+        self._misfit = misfit
+        self._prepared = prepared
+        self._replicas = Replicas(
+            replica_urls,
+            lag=replica_lag,
+            size=pool_size,
+            timeout=timeout,
+            **self._options("tulou-replica-reads"),
+        )
+        self._pool_size = pool_size
+        self._timeout = timeout
+        self._engine: AsyncEngine | None = None
+        self._writers: Writers | None = None
+        self._readers: Readers[Any] | None = None
+
+    async def start(self) -> None:
+        """Make the pools. Connects lazily, so that a database that is down for now does not stop the program."""
+        self._engine = create_async_engine(
+            self._url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            poolclass=NullPool,
+            connect_args={
+                "timeout": self._timeout,
+                **self._options("tulou"),
+                **({} if self._prepared else _UNNAMED),
+            },
+        )
+        self._writers = Writers(self._engine, size=self._pool_size, timeout=self._timeout)
+        self._readers = Readers(
+            self._url,
+            size=self._pool_size,
+            timeout=self._timeout,
+            **self._options("tulou-reads"),
+        )
+        self._replicas.start(self._position)
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        self._replicas.stop()
+        pools = [pool for pool in (self._readers, self._writers) if pool is not None]
+        await asyncio.gather(*(pool.stop() for pool in pools))
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    def pools(self) -> list[PoolUsage]:
+        """Return how busy the connections are."""
+        pools = {"reads": self._readers, "transactions": self._writers}
+        return [PoolUsage(name, *pool.usage()) for name, pool in pools.items() if pool is not None]
+
+    def replicas(self) -> list[tuple[str, bool]]:
+        """Return host and port of each replica, and whether reads use it."""
+        return self._replicas.states()
+
+    def transaction(self, *, own: bool = False, durable: bool = True) -> AbstractAsyncContextManager[None]:
+        """Open a transaction, or join the open one; commit at the end of the outermost block, and wait for the disk.
+
+        It begins with its first statement, and fails there or at its end.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL can't be reached; nothing was changed.
+        """
+        current = my_transaction()
+        return self._opened(durable=durable) if current is None or own else Joined(current)
+
+    def united(self) -> AbstractAsyncContextManager[None]:
+        """Make all transactions of the present task one: begun by the first write, committed at the end of the block.
+
+        Until then reads need no connection of it. `own=True` and other tasks stay apart. A part that fails is rolled
+        back at once, and the whole with it.
+        """
+        return self._opened(united=True)
+
+    def _opened(self, *, united: bool = False, durable: bool = True) -> OpenTransaction:
+        if self._writers is None:
+            raise RuntimeError(_NOT_STARTED)
+        return OpenTransaction(self._writers, united=united, durable=durable, explain=self._explain)
+
+    async def _driver(self, *, to_write: bool) -> Any:
+        """Return the open transaction's connection; None if there is none, or none yet, and nothing to write."""
+        current = my_transaction()
+        if current is None:
+            return None
+        current.refuse_other_tasks()
+        current.begun = current.begun or to_write
+        return (await current.connection()).driver if current.begun else None
+
+    async def fetch_all(self, statement: Statement[RowT], /, **parameters: Any) -> list[RowT]:
+        """Return every row: through the open transaction if there is one, else in one round trip."""
+        driver = await self._driver(to_write=statement.changes)
+        if driver is None:
+            records = await self._read("fetch", statement, parameters)
+            return [statement.row(record) for record in records]
+        records = await driver.fetch(statement.sql, *statement.arguments(parameters))
+        return [statement.row(record, json_is_read=True) for record in records]
+
+    async def fetch_one(self, statement: Statement[RowT], /, **parameters: Any) -> RowT | None:
+        """Return the first row or None."""
+        driver = await self._driver(to_write=statement.changes)
+        if driver is None:
+            record = await self._read("fetchrow", statement, parameters)
+            return None if record is None else statement.row(record)
+        records = await driver.fetch(statement.sql, *statement.arguments(parameters))
+        return statement.row(records[0], json_is_read=True) if records else None
+
+    async def execute(self, statement: Statement[Any], /, **parameters: Any) -> int:
+        """Run a statement and return how many rows it changed. Commits by itself outside a transaction."""
+        driver = await self._driver(to_write=statement.changes)
+        if driver is None:
+            status: str = await self._read("execute", statement, parameters)
+        else:
+            status = await driver.execute(statement.sql, *statement.arguments(parameters))
+        return int(status.rsplit(" ", 1)[-1])
+
+    async def _read(self, how: str, statement: Statement[Any], parameters: Mapping[str, Any]) -> Any:
+        if self._readers is None:
+            raise RuntimeError(_NOT_STARTED)
+        arguments = statement.arguments(parameters)
+        if statement.may_be_stale:
+            was_read, answer = await self._replicas.run(how, statement.sql, arguments)
+            if was_read:
+                return answer
+        try:
+            with unreachable_translated():
+                return await self._readers.run(how, statement.sql, arguments)
+        except Exception as error:
+            await self._explain(error)
+            raise
+
+    def renew(self) -> None:
+        """Replace every connection, because one of them leads to a server that is read-only."""
+        for pool in (self._readers, self._writers):
+            if pool is not None:
+                pool.renew()
+
+    async def _explain(self, error: BaseException) -> None:
+        """Act on what an error says of all connections, or of the schema.
+
+        Raises:
+            DatabaseUnavailable: the database was not migrated.
+        """
+        if outage_of(error) is Outage.READ_ONLY:
+            self.renew()
+        if self._misfit is not None and lacks_something(error):
+            outage = await self._misfit(self)
+            if outage is not None:
+                raise unavailable(outage, error) from error
+
+    async def ask(self, sql: str, *arguments: Any) -> Any:
+        """Return the first record of a question about the server itself, whatever transaction is open.
+
+        Raises:
+            DatabaseUnavailable: it can't be asked.
+        """
+        if self._readers is None:
+            raise RuntimeError(_NOT_STARTED)
+        with unreachable_translated():
+            return await self._readers.run("fetchrow", sql, arguments)
+
+    async def _position(self) -> int:
+        if self._readers is None:
+            raise RuntimeError(_NOT_STARTED)
+        position: int = await self._readers.run("fetchval", PRIMARY_IS_AT, ())
+        return position
+
+    def _options(self, name: str) -> dict[str, Any]:
+        """Return what every connection is opened with."""
+        kept = {} if self._prepared else {"statement_cache_size": 0}
+        return {"server_settings": {"application_name": name}, **kept}

@@ -1,0 +1,324 @@
+"""The open transaction of a task. It lives in a ContextVar: repositories find it there, and nobody else commits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from shared.db.conflicts import Conflicts, conflicts_translated
+from shared.db.outages import outage_of, raise_outage, unreachable_translated
+from shared.db.query import Statement
+from shared.db.writers import Writer, Writers
+from shared.errors import Outage
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+
+
+class TransactionMisusedError(RuntimeError):
+    """A programming error: a transaction used by another task, or committed after a part of it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """A row to insert, which nobody waits for the answer of, and the errors of its constraints."""
+
+    statement: Statement[Any]
+    parameters: dict[str, Any]
+    conflicts: Conflicts
+
+    async def run(self, driver: Any) -> None:
+        """Insert it."""
+        arguments = self.statement.arguments(self.parameters)
+        with conflicts_translated(self.conflicts):
+            await driver.execute(self.statement.sql, *arguments)
+
+
+Explain = Callable[[BaseException], Awaitable[None]]
+"""Looks whether an error of a statement says something of the whole database; raises `DatabaseUnavailable` if so."""
+
+
+class OpenTransaction:
+    """The transaction that the present task has open, or will have with its first write (`united`).
+
+    It takes a connection and begins with its first statement. An insertion that comes first waits for a second
+    statement; when none comes, it goes alone, and PostgreSQL makes one transaction of it in one round trip, not three.
+    """
+
+    __slots__ = (
+        "_durable",
+        "_explain",
+        "_insertion",
+        "_token",
+        "_writers",
+        "after_commit",
+        "after_rollback",
+        "alone",
+        "begun",
+        "depth",
+        "failed",
+        "locked_account",
+        "task",
+        "united",
+        "writer",
+    )
+
+    def __init__(self, writers: Writers, *, united: bool, durable: bool, explain: Explain) -> None:
+        self._writers = writers
+        self._explain = explain
+        self._durable = durable
+        self._insertion: Insertion | None = None
+        self._token: Token[OpenTransaction | None]
+        self.task = asyncio.current_task()
+        self.united = united
+        self.begun = not united
+        """Whether reads belong to it too."""
+
+        self.depth = 0
+        self.writer: Writer | None = None
+        self.after_commit: list[Callable[[], None]] = []
+        self.after_rollback: list[Callable[[], Awaitable[None]]] = []
+        self.failed = False
+        self.locked_account: UUID | None = None
+        self.alone = False
+        """Whether nobody else uses the database: then nothing can wait for it, in whatever order it locks."""
+
+    async def __aenter__(self) -> None:
+        self._token = current_transaction.set(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._end(error)
+        except BaseException as failure:
+            await self._undo()
+            await self._explain(failure)
+            raise
+        if error is None:
+            self._tell()
+        else:
+            await self._undo()
+            await self._explain(error)
+
+    async def _end(self, error: BaseException | None) -> None:
+        try:
+            if error is None:
+                with unreachable_translated():
+                    await self.commit()
+            else:
+                raise_outage(error)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            current_transaction.reset(self._token)
+            if self.writer is not None:
+                await self.let_go(error)
+
+    def _tell(self) -> None:
+        for callback in self.after_commit:
+            try:
+                callback()
+            except Exception:
+                logger.exception("after_commit_failed")
+
+    async def _undo(self) -> None:
+        for callback in self.after_rollback:
+            try:
+                await asyncio.shield(asyncio.ensure_future(callback()))
+            except Exception:
+                logger.exception("after_rollback_failed")
+
+    async def connection(self) -> Writer:
+        """Return the connection, on which everything is done that was asked for so far."""
+        writer = self.writer
+        if writer is None:
+            with unreachable_translated():
+                writer = await self._begin()
+        if self._insertion is not None:
+            insertion, self._insertion = self._insertion, None
+            await insertion.run(writer.driver)
+        await writer.flush()
+        return writer
+
+    async def insert(self, insertion: Insertion) -> None:
+        """Insert a row, at the latest before the next statement."""
+        self.begun = True
+        if self.writer is None and self._insertion is None and self._durable and not self.united:
+            self._insertion = insertion
+        else:
+            await insertion.run((await self.connection()).driver)
+
+    async def commit(self) -> None:
+        """Commit what there is."""
+        if self.failed:
+            message = "a part of this transaction failed; it can't be committed"
+            raise TransactionMisusedError(message)
+        if self.writer is not None:
+            await self.writer.commit()
+        elif self._insertion is not None:
+            await self._insert_alone(self._insertion)
+
+    async def _insert_alone(self, insertion: Insertion) -> None:
+        self.writer = writer = await self._writers.take()
+        try:
+            await insertion.run(writer.driver)
+        except Exception as error:
+            if not isinstance(error.__cause__ or error, asyncpg.PostgresError):
+                writer.terminate()
+            raise
+        except BaseException:
+            writer.terminate()
+            raise
+
+    async def _begin(self) -> Writer:
+        self.writer = writer = await self._writers.take()
+        try:
+            await writer.begin(durable=self._durable)
+        except BaseException:
+            writer.terminate()
+            await self.let_go()
+            raise
+        return writer
+
+    async def let_go(self, error: BaseException | None = None) -> None:
+        """Roll back what is still open, at once, so that no lock waits for the end of a request."""
+        writer, self.writer, self._insertion = self.writer, None, None
+        self.locked_account = None
+        if writer is None:
+            return
+        if error is not None and outage_of(error) is Outage.READ_ONLY:
+            writer.terminate()  # it may lead to a standby, now or for ever
+        try:
+            await writer.end()
+        finally:
+            self._writers.give_back(writer)
+
+    def lock_account_first(self, key: UUID) -> None:
+        """Note that an account is about to be locked; see `lock_account_first`."""
+        if self.locked_account == key:
+            return
+        if self.alone:
+            self.locked_account = key
+            return
+        if self.locked_account is not None or self.writer is not None or self._insertion is not None:
+            message = "an account is locked before anything else is read or written in its transaction"
+            raise TransactionMisusedError(message)
+        self.locked_account = key
+
+    def refuse_other_tasks(self) -> None:
+        """A task that was started inside still sees the transaction, but must not use its connection."""
+        if self.task is not asyncio.current_task():
+            message = "this transaction belongs to another task"
+            raise TransactionMisusedError(message)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a service has opened what spans a request."""
+        return not self.united or self.depth > 0
+
+
+class Joined:
+    """A block in a transaction that is open already."""
+
+    __slots__ = ("_transaction",)
+
+    def __init__(self, transaction: OpenTransaction) -> None:
+        self._transaction = transaction
+
+    async def __aenter__(self) -> None:
+        self._transaction.refuse_other_tasks()
+        self._transaction.begun = True
+        self._transaction.depth += 1
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        joined = self._transaction
+        joined.depth -= 1
+        if error is not None:
+            joined.failed = True
+        if joined.failed and joined.united and not joined.depth:
+            await joined.let_go(error)
+
+
+current_transaction: ContextVar[OpenTransaction | None] = ContextVar("open_transaction", default=None)
+
+
+def my_transaction() -> OpenTransaction | None:
+    """Return the open transaction. One that spans a request isn't there for other tasks of it."""
+    current = current_transaction.get()
+    if current is not None and current.united and current.task is not asyncio.current_task():
+        return None
+    return current
+
+
+async def current_session() -> AsyncSession:
+    """Return the session of the open transaction. Only repositories use it.
+
+    Raises:
+        TransactionMisusedError: no transaction is open, or another task opened it.
+    """
+    return (await require_transaction().connection()).session()
+
+
+def require_transaction() -> OpenTransaction:
+    """Return the transaction that is open. Raises TransactionMisusedError."""
+    current = my_transaction()
+    if current is None or not current.is_inside:
+        message = "no transaction is open; a service opens it with `async with self.transaction():`"
+        raise TransactionMisusedError(message)
+    current.refuse_other_tasks()
+    if current.failed:
+        message = "a part of this transaction failed; nothing more can be done in it"
+        raise TransactionMisusedError(message)
+    return current
+
+
+def lock_account_first(key: UUID) -> None:
+    """Note that the next statement locks an account's row. `key` is its user, or a session of it.
+
+    All locks that transactions take are taken in one order, which begins with the account, so that none ever waits in
+    a circle (docs/architecture.md). This keeps the first step of it: repositories call it before they lock an account.
+
+    Raises:
+        TransactionMisusedError: the transaction has done something already, or has locked another account.
+    """
+    require_transaction().lock_account_first(key)
+
+
+def require_locked_account() -> None:
+    """Refuse to lock what belongs to an account, unless the open transaction has locked one with `lock_account_first`.
+
+    Raises:
+        TransactionMisusedError: it hasn't.
+    """
+    if require_transaction().locked_account is None:
+        message = "sessions and tokens are locked after their account"
+        raise TransactionMisusedError(message)
+
+
+def after_commit(callback: Callable[[], None]) -> None:
+    """Run `callback` once the open transaction has committed; never when it rolls back. It must not block."""
+    current = my_transaction()
+    if current is None or not current.is_inside:
+        message = "no transaction is open to wait for"
+        raise TransactionMisusedError(message)
+    current.after_commit.append(callback)
+
+
+def after_rollback(callback: Callable[[], Awaitable[None]]) -> None:
+    """Run `callback` when the open transaction comes to nothing, or nobody knows what it came to; outside of one never.
+
+    For what was done beside it and has to be undone: it opens a transaction of its own.
+    """
+    current = my_transaction()
+    if current is not None:
+        current.after_rollback.append(callback)

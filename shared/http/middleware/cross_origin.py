@@ -1,0 +1,129 @@
+"""Which pages of other origins may call this server from a browser (CORS, the Fetch standard)."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from starlette.types import Send
+
+from shared.errors import Forbidden
+from shared.http.middleware.security_headers import Header
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
+_REQUEST_HEADERS = (
+    "Authorization, Content-Disposition, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match,"
+    " If-Range, If-Unmodified-Since, Last-Event-ID, Range, Repr-Digest, Traceparent, X-Request-Id"
+)
+_ANSWER_HEADERS = (
+    b"Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Last-Modified, Link,"
+    b" Location, RateLimit, RateLimit-Policy, Repr-Digest, Retry-After, WWW-Authenticate, X-Request-Id"
+)
+_ALWAYS_ALLOWED = frozenset({"accept", "accept-language", "content-language"})
+"""Safelisted by the Fetch standard; a browser names them when their values are unusual."""
+_VARY: Header = (b"vary", b"Origin")
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_TOLD = 100
+_LONGEST_TOLD = 200
+
+
+class OriginRefused(Forbidden):
+    """The page has an origin that the settings do not allow."""
+
+    code = "request.origin_refused"
+    detail = (
+        "Pages of this origin may not call this server. Its operator allows origins with TULOU_CORS_ORIGINS."
+    )
+
+
+class HeaderRefused(Forbidden):
+    """The page wants to send a header that the settings do not allow."""
+
+    code = "request.header_refused"
+    detail = (
+        "Pages may not send this header. The operator of this server allows headers with TULOU_CORS_HEADERS."
+    )
+
+
+class CrossOrigin:
+    """Allows pages of the given origins to call this server. Credentials are bearer tokens, never cookies.
+
+    An origin may begin its host with `*.`, which stands for exactly one label. `headers` are request headers that
+    pages may send beside those that operations read.
+    """
+
+    def __init__(self, origins: Iterable[str], headers: Iterable[str] = ()) -> None:
+        named = list(origins)
+        self._exact = {origin.encode(): _grant(origin.encode()) for origin in named if "*" not in origin}
+        self._patterns = [_pattern(origin) for origin in named if "*" in origin]
+        self._request_headers = ", ".join([_REQUEST_HEADERS, *headers]).encode()
+        self._allowed = {
+            name.lower() for name in self._request_headers.decode().split(", ")
+        } | _ALWAYS_ALLOWED
+        self._told: dict[tuple[str, str], None] = {}
+
+    def headers(self, origin: bytes) -> tuple[Header, ...]:
+        """Return what an answer to a request of this origin (empty: none) carries."""
+        if not self._exact and not self._patterns:
+            return ()
+        granted = self._exact.get(origin)
+        if granted is None and self._is_granted(origin):
+            granted = _grant(origin)
+        return granted or (_VARY,)
+
+    def is_preflight(self, fields: Mapping[bytes, bytes]) -> bool:
+        """Return whether an OPTIONS request with these header fields is a CORS preflight."""
+        return b"access-control-request-method" in fields and b"origin" in fields
+
+    async def answer(self, fields: Mapping[bytes, bytes], send: Send) -> None:
+        """Answer a CORS preflight.
+
+        Raises:
+            OriginRefused: the settings do not allow the origin.
+            HeaderRefused: they do not allow one of the headers.
+        """
+        self._check(fields)
+        headers = [
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", self._request_headers),
+            (b"access-control-max-age", b"600"),
+        ]
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _check(self, fields: Mapping[bytes, bytes]) -> None:
+        origin = fields[b"origin"]
+        if not self._is_granted(origin):
+            self._tell(OriginRefused, origin.decode("latin-1"))
+            raise OriginRefused
+        wanted = fields.get(b"access-control-request-headers", b"").decode("latin-1").lower()
+        for name in filter(None, (name.strip() for name in wanted.split(","))):
+            if name not in self._allowed:
+                self._tell(HeaderRefused, name)
+                raise HeaderRefused
+
+    def _is_granted(self, origin: bytes) -> bool:
+        return origin in self._exact or any(pattern.fullmatch(origin) for pattern in self._patterns)
+
+    def _tell(self, error: type[Forbidden], what: str) -> None:
+        """Log a refusal, unless it is among the last `_TOLD`: browsers hide the body, and the operator has to know."""
+        refusal = (error.code, "".join(filter(str.isprintable, what))[:_LONGEST_TOLD])
+        if refusal in self._told:
+            return
+        self._told[refusal] = None
+        if len(self._told) > _TOLD:
+            del self._told[next(iter(self._told))]
+        logger.warning("cross_origin_refused", code=error.code, refused=refusal[1], hint=error.detail)
+
+
+def _grant(origin: bytes) -> tuple[Header, ...]:
+    return (
+        _VARY,
+        (b"access-control-allow-origin", origin),
+        (b"access-control-expose-headers", _ANSWER_HEADERS),
+    )
+
+
+def _pattern(origin: str) -> re.Pattern[bytes]:
+    before, _, after = origin.partition("*")
+    return re.compile(f"{re.escape(before)}{_LABEL}{re.escape(after)}".encode())

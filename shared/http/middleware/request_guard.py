@@ -1,0 +1,210 @@
+"""What every request has to pass before a route sees it: the host, the limits, the bytes of address and body."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import Message, Receive, Scope
+
+from shared.http.middleware.concurrency import Activity, Concurrency, Slot, address_of
+from shared.http.middleware.hosts import ABSOLUTE, Hosts, UnknownHost
+from shared.http.middleware.request_recorder import PROBES
+from shared.http.middleware.response_wrapper import Answer
+from shared.http.rate_limits import Key, RateLimits, network_of
+from shared.http.refusals import (
+    AmbiguousLength,
+    BadQuery,
+    BodyTooLarge,
+    RepeatedField,
+    UnsupportedEncoding,
+    UnsupportedTransferCoding,
+)
+
+Fields = Mapping[bytes, bytes]
+"""Header fields by name; of one that is repeated the last."""
+
+# Authorization and Idempotency-Key too, but whoever reads them has a better answer.
+_HAVE_ONE_VALUE = (
+    b"content-disposition",
+    b"content-encoding",
+    b"content-range",
+    b"content-type",
+    b"if-modified-since",
+    b"if-range",
+    b"if-unmodified-since",
+    b"range",
+    b"transfer-encoding",
+)
+
+LARGE_BODY = 65_536
+"""Size in bytes above which the number of bodies read at a time is limited, because each is held in memory."""
+
+MAX_QUERY = 8192
+"""Bytes of a query string."""
+
+
+def _never(_scope: Scope) -> bool:
+    return False
+
+
+def _one(_scope: Scope) -> int:
+    return 1
+
+
+def _nobody(_token: str) -> None:
+    return None
+
+
+def _open(_scope: Scope) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the gate goes by.
+
+    `max_body` in bytes; routes for which `streams` is true read their body by themselves. `identify` tells whose a
+    bearer token is, as far as that costs no look into the database. `has_head` tells the routes that answer HEAD by
+    themselves; elsewhere it is GET without the body. `refuse` raises for requests that are not taken for the moment.
+    """
+
+    max_body: int
+    hosts: Hosts
+    limits: RateLimits | None = None
+    concurrency: Concurrency | None = None
+    streams: Callable[[Scope], bool] = _never
+    cost: Callable[[Scope], int] = _one
+    has_head: Callable[[Scope], bool] = _never
+    identify: Callable[[str], Key | None] = _nobody
+    refuse: Callable[[Scope], None] = _open
+
+
+class Gate:
+    """Refuses what may not come in, with the error that says why."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.has_head = rules.has_head
+
+    def admit(self, scope: Scope, fields: Fields, answer: Answer) -> None:
+        """Let a request in; its answer tells the caller about the limits.
+
+        Raises:
+            AppError: it may not come in.
+        """
+        rules, is_probe = self._rules, scope["path"] in PROBES
+        if len(fields) != len(scope["headers"]):
+            _check_repeated(scope)
+        host = fields.get(b"host")
+        if host is not None:
+            rules.hosts.check(host, any_name=is_probe, is_absolute=ABSOLUTE in scope)
+        elif not is_probe or scope.get("http_version") != "1.0":
+            raise UnknownHost
+        # The house itself asks probes, often and by address: no limit and no name are theirs.
+        if rules.limits is not None and not is_probe:
+            answer.standing += rules.limits.take(self._caller(scope, fields), rules.cost(scope))
+        if not is_probe:
+            rules.refuse(scope)
+        _check_address(scope)
+
+    async def body(self, scope: Scope, fields: Fields, receive: Receive) -> Receive:
+        """Read a body, whole, unless its route does, and return what hands it on.
+
+        Raises:
+            AppError: it may not come in.
+        """
+        _check_body(fields)
+        return receive if self._rules.streams(scope) else await self._read(scope, fields, receive)
+
+    def _caller(self, scope: Scope, fields: Fields) -> Key:
+        authorization = fields.get(b"authorization", b"")
+        if authorization[:7].lower() == b"bearer ":
+            known = self._rules.identify(authorization[7:].strip(b" ").decode("latin-1"))
+            if known is not None:
+                return known
+        client = scope.get("client")
+        return network_of(client[0]) if client else ""
+
+    async def _read(self, scope: Scope, fields: Fields, receive: Receive) -> Receive:
+        declared, limit = fields.get(b"content-length", b"0"), self._rules.max_body
+        if not declared.isdigit() or len(declared) > 18 or int(declared) > limit:  # noqa: PLR2004  # digits of 2**63
+            raise BodyTooLarge(limit=limit)
+        body, slot = bytearray(), self._large(scope) if int(declared) > LARGE_BODY else None
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return _replay([message], receive)
+                body += message.get("body", b"")
+                if len(body) > limit:
+                    raise BodyTooLarge(limit=limit)
+                if not message.get("more_body", False):
+                    whole = {"type": "http.request", "body": bytes(body), "more_body": False}
+                    return _replay([whole], receive)
+                if slot is None and len(body) > LARGE_BODY:
+                    slot = self._large(scope)
+        finally:
+            if slot is not None:
+                slot.release()
+
+    def _large(self, scope: Scope) -> Slot | None:
+        """Count a large body while it is read. Raises TooManyInProgress, Busy."""
+        if self._rules.concurrency is None:
+            return None
+        return self._rules.concurrency.enter(Activity.BODY, account=None, address=address_of(scope))
+
+
+def has_body(fields: Fields) -> bool:
+    """Whether a request with these header fields brings a body."""
+    return fields.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in fields
+
+
+def _replay(messages: Iterable[Message], receive: Receive) -> Receive:
+    waiting = iter(messages)
+
+    async def replay() -> Message:
+        for message in waiting:
+            return message
+        return await receive()
+
+    return replay
+
+
+def _check_repeated(scope: Scope) -> None:
+    names = [name for name, _ in scope["headers"]]
+    if names.count(b"host") > 1:
+        raise UnknownHost
+    if names.count(b"content-length") > 1:
+        raise AmbiguousLength
+    for name in _HAVE_ONE_VALUE:
+        if names.count(name) > 1:
+            raise RepeatedField(f"{name.decode().title()} came twice.")
+
+
+def _check_address(scope: Scope) -> None:
+    query: bytes = scope["query_string"]
+    if query and (len(query) > MAX_QUERY or not _is_text(query)):
+        raise BadQuery
+    path: str = scope["path"]
+    if "\x00" in path or ("\ufffd" in path and not _is_text(scope.get("raw_path") or b"")):
+        raise BadQuery
+
+
+def _is_text(encoded: bytes) -> bool:
+    decoded = unquote_to_bytes(encoded)
+    if b"\x00" in decoded:
+        return False
+    try:
+        decoded.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _check_body(fields: Fields) -> None:
+    if b"content-length" in fields and b"transfer-encoding" in fields:
+        raise AmbiguousLength
+    if fields.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
+        raise UnsupportedTransferCoding
+    if fields.get(b"content-encoding", b"").strip().lower() not in {b"", b"identity"}:
+        raise UnsupportedEncoding

@@ -1,0 +1,128 @@
+"""What was asked and what came of it: counted for the metrics and written to the log, many requests at a time."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+from starlette.types import Scope
+
+from shared.background import BackgroundLoop, Run
+from shared.http.middleware.access_log import AccessLog, Exchange
+from shared.http.middleware.request_meter import RequestMeter, RouteTimes
+from shared.http.middleware.response_wrapper import Answer, Refusal
+
+LINES = BackgroundLoop("journal")
+PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
+"""Paths that machines ask every few seconds: logged at debug, and in no trace."""
+
+PAUSE = 0.1
+"""Seconds for which a line may wait to be written. Who is killed loses these, and no others."""
+
+MOST = 256
+"""Lines that wait at most."""
+
+CLIENT_GONE = 499
+REFUSED = "tulou.refused"
+"""Where the scope of a request has the `Refusal` that was sent in place of the application's answer."""
+
+GIVEN_UP = "tulou.given_up"
+"""What the scope of a request has when nobody waits for its answer any more, because the process ends."""
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_Note = tuple[str, str, Any, Any, Any, int, float, float, float, int, str, str | None]
+
+
+class Journal:
+    """For one event loop: it locks nothing.
+
+    A request pays for a note of what it did. Rendering, counting and writing it at once would cost several times as
+    much as for many in one go, when the processor has all that it takes at hand.
+    """
+
+    def __init__(self, log: AccessLog) -> None:
+        self.in_flight = 0
+        self._log = log
+        self._meter = RequestMeter()
+        self._notes: list[_Note] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._rounds = Run(LINES)
+
+    def note(self, scope: Scope, answer: Answer | Refusal, started: float) -> None:
+        """Note a request that was answered, or whose client has gone."""
+        trace_id = answer.trace_id
+        answer = scope.get(REFUSED) or answer
+        state = scope.get("state")
+        self._notes.append(
+            (
+                scope["method"],
+                scope["path"],
+                scope.get("route"),
+                None if state is None else state.get("principal"),
+                scope.get("client"),
+                answer.status or CLIENT_GONE,
+                started,
+                answer.begun,
+                answer.ended or perf_counter(),
+                answer.sent_bytes,
+                answer.request_id,
+                trace_id,
+            )
+        )
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PAUSE, self._settle)
+        elif len(self._notes) >= MOST:
+            self._settle()
+
+    def times(self) -> Iterator[RouteTimes]:
+        """Yield what was counted since the process began."""
+        self.settle()
+        return self._meter.times()
+
+    def settle(self) -> None:
+        """Count and write what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        notes, self._notes = self._notes, []
+        zero = time.time() - perf_counter()
+        exchanges = [_exchange(note, zero) for note in notes]
+        for exchange in exchanges:
+            self._meter.note(exchange)
+        self._log.write(exchanges)
+
+    def _settle(self) -> None:
+        """Do so for requests, none of which may fail because its line can't be written."""
+        with self._rounds:
+            self.settle()
+
+
+def method_of(scope: Scope) -> str:
+    """Return the method by its name, if it is a known one: a label must not have any value that clients choose."""
+    method: str = scope["method"]
+    return method if method in _METHODS else "OTHER"
+
+
+def route_of(route: Any) -> str | None:
+    """Return a route's path as a template."""
+    return getattr(route, "path_format", None) or getattr(route, "path", None)
+
+
+def _exchange(note: _Note, zero: float) -> Exchange:
+    method, path, route, principal, client, status = note[:6]
+    started, begun, ended, sent_bytes, request_id, trace_id = note[6:]
+    return Exchange(
+        method=method if method in _METHODS else "OTHER",
+        route=route_of(route),
+        status=status,
+        first_byte=(begun or ended) - started,
+        seconds=ended - started,
+        sent_bytes=sent_bytes,
+        caller=None if principal is None else str(principal.user_id),
+        address=client[0] if client else None,
+        request_id=request_id,
+        trace_id=trace_id,
+        ended_at=zero + ended,
+        is_probe=path in PROBES,
+    )

@@ -1,0 +1,119 @@
+"""Changes of the checkout that are made as a whole or not at all."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+PROJECT = Path(__file__).parents[2]
+
+
+class StepFailed(Exception):
+    """A program that checks or completes what was written said no; the text is what it said."""
+
+
+class Changes:
+    """Writes, and puts everything back when the block ends with an error or is interrupted."""
+
+    def __init__(self, root: Path = PROJECT) -> None:
+        self.root = root
+        self.made: list[Path] = []
+        self._before: dict[Path, bytes | None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._put_back()
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file."""
+        place = self.root / path
+        self.note(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+
+    def create(self, path: str, text: str) -> None:
+        """Write a file that must be new.
+
+        Raises:
+            StepFailed: it is there already, and somebody may have written it.
+        """
+        if (self.root / path).exists():
+            raise StepFailed(f"{path} is there already, and nothing is written over it. Choose another name.")
+        self.write(path, text)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a folder, which git may have or not."""
+        place = self.root / path
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                self.note(file)
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
+
+    def changed(self) -> list[Path]:
+        """Return the files that are not as they were before, those that are gone too."""
+        return [place for place, content in self._before.items() if _content(place) != content]
+
+    def note(self, place: Path) -> None:
+        """Remember a file as it is now; somebody else is about to write it."""
+        if place not in self._before:
+            self._before[place] = _content(place)
+            self.made.append(place)
+
+    def run(self, *command: str) -> str:
+        """Run a program of the virtual environment in the checkout; return what it printed."""
+        program = Path(sys.executable).parent / command[0]
+        finished = subprocess.run(  # noqa: S603  # programs of ours, with names that were checked
+            [program, *command[1:]], cwd=self.root, capture_output=True, text=True, check=False
+        )
+        if finished.returncode:
+            raise StepFailed(f"{' '.join(command)}:\n{finished.stdout}{finished.stderr}".strip())
+        return finished.stdout
+
+    def tidy(self) -> None:
+        """Sort imports, remove those that nothing uses, format, and check what was written."""
+        python = [str(place) for place in self.made if place.suffix == ".py" and place.exists()]
+        self.run("ruff", "check", "--quiet", "--fix-only", *python)
+        self.run("ruff", "format", *python)
+        self.run("ruff", "check", "--output-format=concise", *python)
+
+    def migrate(self, what: str, *names: str) -> None:
+        """Write a migration (`create`, `drop` or `rename`) in an interpreter that sees the new models."""
+        place = Path(self.run("python", "-m", "tools.scaffold.migration", what, *names).splitlines()[-1])
+        self._before[place] = None
+        self.made.append(place)
+
+    def redraw(self) -> None:
+        """Draw docs/map.md anew."""
+        for name in ("docs/map.md", "docs/map.svg"):
+            self.note(self.root / name)
+        self.run("python", "-m", "bootstrap.cli.main", "domains", "--write")
+
+    def _put_back(self) -> None:
+        for place, content in reversed(self._before.items()):
+            if content is not None:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+                continue
+            place.unlink(missing_ok=True)
+            folder = place.parent
+            while folder != self.root and folder.is_dir() and not _has_files(folder):
+                shutil.rmtree(folder)
+                folder = folder.parent
+
+
+def _content(place: Path) -> bytes | None:
+    return place.read_bytes() if place.exists() else None
+
+
+def _has_files(folder: Path) -> bool:
+    return any(path.is_file() and "__pycache__" not in path.parts for path in folder.rglob("*"))

@@ -1,0 +1,162 @@
+"""The commands that write code: `tulou new domain`, `tulou remove domain` and their like."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bootstrap.cli.terminal import stop
+from tools.scaffold.changes import PROJECT, StepFailed
+from tools.scaffold.fields import TYPES, FieldRefused
+from tools.scaffold.names import NameRefused, camel
+
+new = typer.Typer(no_args_is_help=True, help="Write a domain, a job or a mail.")
+remove = typer.Typer(no_args_is_help=True, help="Remove a domain.")
+rename = typer.Typer(no_args_is_help=True, help="Rename a domain.")
+Domain = Annotated[str, typer.Argument(help="A domain that is there.")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field",
+        "-f",
+        help=f"name:type, again for more; types: {', '.join(TYPES)}; each with :unique, :optional, :index.",
+    ),
+]
+
+_START_ANEW = "stop `make run` and start it anew"
+_TEST = ".venv/bin/python -m pytest tests/domains"
+_MIGRATE = ".venv/bin/tulou migrate"
+
+
+@new.command()
+def domain(
+    name: Annotated[str, typer.Argument(help="A plural, as in invoices.")],
+    *,
+    fields: Fields = None,
+    owned: Annotated[bool, typer.Option("--owned", help="Each thing belongs to who created it.")] = False,
+    with_job: Annotated[bool, typer.Option("--with-job", help="A job that reacts to new ones.")] = False,
+    with_mail: Annotated[bool, typer.Option("--with-mail", help="A mail to the owner of a new one.")] = False,
+    singular: Annotated[
+        str | None, typer.Option(help="What one of them is called, if the plural doesn't tell.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be written.")] = False,
+) -> None:
+    """Write a whole domain: table, routes, service, migration, tests, and its line in bootstrap/container.py."""
+    from tools.scaffold.new_domain import files_of, write_domain  # noqa: PLC0415  # only what a command needs is loaded
+    from tools.scaffold.plan import plan_domain  # noqa: PLC0415  # as above
+
+    def write() -> list[Path]:
+        plan = plan_domain(name, fields or [], singular=singular, owned=owned, job=with_job, mail=with_mail)
+        if singular is None:
+            typer.echo(f"One of them is called {plan['a']}; if that is wrong, say --singular.")
+        if not dry_run:
+            return write_domain(plan)
+        for path, text in files_of(plan).items():
+            typer.echo(f"would write {path} ({len(text.splitlines())} lines)")
+        typer.echo(f"would write a migration, the entry of {name} in bootstrap/container.py, and docs/map.md")
+        return []
+
+    if _told(write):
+        typer.echo(f"Next: {_START_ANEW}, which migrates, and {_TEST}/{name}")
+
+
+@new.command()
+def job(
+    domain: Domain,
+    name: Annotated[str, typer.Argument(help="What it does, as in send_reminder.")],
+    *,
+    on: Annotated[str | None, typer.Option(help="The event that causes it, as in InvoiceCreated.")] = None,
+    every: Annotated[str | None, typer.Option(help="How often it runs: 30s, 5m, 1h, 1d.")] = None,
+    queue: Annotated[str, typer.Option(help="default, mail or files.")] = "default",
+) -> None:
+    """Write a job, what does it, and its test."""
+    from tools.scaffold.additions import add_job  # noqa: PLC0415  # as above
+
+    if _told(lambda: add_job(domain, name, on=on, every=every, queue=queue)):
+        typer.echo(
+            f"Next: write what {camel(name)}.run does, {_TEST}/{domain}/test_{name}.py, and {_START_ANEW}"
+        )
+
+
+@new.command()
+def mail(
+    domain: Domain, name: Annotated[str, typer.Argument(help="What it is about, as in payment_reminder.")]
+) -> None:
+    """Write a mail's templates, what sends it, and its test."""
+    from tools.scaffold.additions import add_mail  # noqa: PLC0415  # as above
+
+    if _told(lambda: add_mail(domain, name)):
+        typer.echo(f"Next: write what it says, {_TEST}/{domain}/test_{name}.py, and {_START_ANEW}")
+
+
+@remove.command("domain")
+def remove_domain(
+    name: Annotated[str, typer.Argument(help="A domain that nothing else needs.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Also what is in no commit.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+) -> None:
+    """Remove a domain, and write the migration that drops its tables."""
+    from tools.scaffold import removal  # noqa: PLC0415  # as above
+
+    def go() -> list[Path]:
+        if not dry_run:
+            return removal.remove_domain(name, force=force)
+        for path in removal.files_to_remove(name):
+            typer.echo(f"would remove {path.relative_to(PROJECT)}")
+        typer.echo(f"would write a migration, bootstrap/container.py without {name}, and docs/map.md")
+        return []
+
+    if _told(go):
+        typer.echo(
+            f"Next: read the migration, which drops the tables with all that is in them, and {_START_ANEW}, which"
+            f" applies it. Elsewhere deploy this version first, then {_MIGRATE}"
+        )
+
+
+@rename.command("domain")
+def rename_domain(
+    name: Domain,
+    to: Annotated[str, typer.Argument(help="Its new name.")],
+    *,
+    singular: Annotated[
+        str | None,
+        typer.Option(help="The old singular, if public.py has no question `exists` that tells it."),
+    ] = None,
+    to_singular: Annotated[
+        str | None, typer.Option(help="The new singular, if the plural doesn't tell.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be changed.")] = False,
+) -> None:
+    """Give a domain another name, and write the migration that renames its tables."""
+    from tools.scaffold import removal  # noqa: PLC0415  # as above
+
+    def go() -> list[Path]:
+        if not dry_run:
+            return removal.rename_domain(name, to, singular=singular, to_singular=to_singular)
+        renaming = removal.plan_renaming(name, to, singular=singular, to_singular=to_singular)
+        for path, (place, _) in renaming.files.items():
+            before = path.relative_to(PROJECT).as_posix()
+            typer.echo(f"would change {before}{'' if place == before else f' to {place}'}")
+        typer.echo("would write a migration, and docs/map.md")
+        return []
+
+    if _told(go):
+        typer.echo(
+            f"Next: {_START_ANEW}, which migrates, and {_TEST}/{to}"
+            f"\nElsewhere stop what runs, for it knows the old name, then {_MIGRATE}"
+        )
+
+
+def _told(action: Callable[[], list[Path]]) -> list[Path]:
+    """Do it and say what was written; or say in a sentence why not."""
+    try:
+        places = action()
+    except (NameRefused, FieldRefused) as error:
+        stop(str(error))
+    except StepFailed as error:
+        stop(f"{error}\nNothing was changed.")
+    for place in places:
+        typer.echo(f"{'wrote' if place.exists() else 'removed'} {place.relative_to(PROJECT)}")
+    return places

@@ -1,0 +1,221 @@
+"""`tulou remove domain` and `tulou rename domain`."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootstrap.container import TulouContainer, domains_of
+from bootstrap.settings.model import Settings
+from tools.scaffold import map_edits
+from tools.scaffold.changes import PROJECT, Changes
+from tools.scaffold.faces import thing_of
+from tools.scaffold.names import DomainName, NameRefused, domain_name, singular_of
+from tools.scaffold.new_domain import MAP
+
+MOST_NAMED = 5
+_NOT_LOOKED_AT = {"migrations", "__pycache__"}
+
+
+def files_to_remove(name: str, root: Path = PROJECT) -> list[Path]:
+    """Return the files that `remove_domain` deletes.
+
+    Raises:
+        NameRefused: it isn't there, or something else needs it.
+    """
+    _known(name)
+    users = _mentions(name, root)
+    if users:
+        raise NameRefused(f"{name} can't go while others need it: {', '.join(users)}.")
+    found = [path for folder in _folders(name, root) for path in sorted(folder.rglob("*"))]
+    return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+
+def remove_domain(name: str, *, force: bool = False, root: Path = PROJECT) -> list[Path]:
+    """Remove a domain and write the migration that drops its schema; return what was changed.
+
+    Raises:
+        NameRefused: it isn't there, something else needs it, or git doesn't have all of it (unless `force`).
+        StepFailed: what is left doesn't pass its checks; everything is as before.
+    """
+    files_to_remove(name, root)
+    if not force:
+        _require_committed(name, root)
+    with Changes(root) as changes:
+        changes.migrate("drop", name)
+        for folder in _folders(name, root):
+            changes.remove(folder.relative_to(root).as_posix())
+        changes.write(MAP, map_edits.without_domain((root / MAP).read_text(), name=name))
+        changes.tidy()
+        changes.redraw()
+        return changes.changed()
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """A domain's old and new name, and of each file that changes, by its path of today, the new path and text."""
+
+    old: DomainName
+    new: DomainName
+    files: dict[Path, tuple[str, str]]
+
+
+def plan_renaming(
+    name: str, to: str, *, singular: str | None = None, to_singular: str | None = None, root: Path = PROJECT
+) -> Renaming:
+    """Return what changes when a domain gets another name; nothing is written.
+
+    Raises:
+        NameRefused: it isn't there, the core knows it by name, or the new name won't do.
+    """
+    known = _known(name)
+    core = [place for place in _mentions(name, root) if place.startswith("bootstrap/") and place != MAP]
+    if core:
+        raise NameRefused(f"{name} can't be renamed: {', '.join(core)} know it by name.")
+    thing = thing_of(name, root / "domains")
+    old = DomainName(name, singular or (thing.singular if thing else singular_of(name)))
+    new = domain_name(to, to_singular, known=known)
+    friends = {_domain_of(root / place) for place in _mentions(name, root)}
+    files = {}
+    for path in [*_sources(root / "domains"), *_sources(root / "tests/domains"), root / MAP]:
+        place, text = path.relative_to(root).as_posix(), path.read_text()
+        changed = text
+        if f"domains/{name}/" in place:
+            changed = _renamed(text, old, new)
+        elif path == root / MAP or _domain_of(path) in friends:
+            changed = _renamed_outside(text, old, new)
+        if (_renamed(place, old, new), changed) != (place, text):
+            files[path] = (_renamed(place, old, new), changed)
+    return Renaming(old, new, files)
+
+
+def rename_domain(
+    name: str, to: str, *, singular: str | None = None, to_singular: str | None = None, root: Path = PROJECT
+) -> list[Path]:
+    """Give a domain another name, and write the migration that renames its tables; as `remove_domain`."""
+    renaming = plan_renaming(name, to, singular=singular, to_singular=to_singular, root=root)
+    with Changes(root) as changes:
+        for path, (place, text) in renaming.files.items():
+            changes.note(path)
+            path.unlink()
+            changes.write(place, text)
+        for left in _folders(name, root):
+            changes.remove(left.relative_to(root).as_posix())
+        changes.tidy()
+        changes.migrate("rename", name, to, renaming.old.singular, renaming.new.singular)
+        changes.tidy()
+        changes.redraw()
+        return changes.changed()
+
+
+def _known(name: str) -> set[str]:
+    container = TulouContainer(settings=Settings(), database_url="", pool_size=1, worker_id="")
+    domains = domains_of(container)
+    if name not in domains:
+        raise NameRefused(f"There is no domain {name}; there are {', '.join(domains)}.")
+    return {*domains, *container.providers}
+
+
+def _folders(name: str, root: Path) -> list[Path]:
+    folders = [root / "domains" / name, root / "tests/domains" / name]
+    return [folder for folder in folders if folder.exists()]
+
+
+def _require_committed(name: str, root: Path) -> None:
+    uncommitted = _uncommitted(_folders(name, root), root)
+    if uncommitted is None:
+        raise NameRefused(
+            f"This is no git checkout, so nothing could bring {name} back. To remove it all the same, say --force."
+        )
+    if uncommitted:
+        more = len(uncommitted) - MOST_NAMED
+        named = ", ".join(uncommitted[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        raise NameRefused(
+            f"Not committed, and so lost with {name}: {named}. Commit first; to lose them, say --force."
+        )
+
+
+def _uncommitted(folders: list[Path], root: Path) -> list[str] | None:
+    """Return the files whose content no commit has, also those that git ignores; None outside a checkout."""
+    command = [
+        "git",
+        "status",
+        "--porcelain",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--ignored",
+        "--",
+    ]
+    try:
+        asked = subprocess.run(  # noqa: S603  # folders of ours
+            [*command, *folders], cwd=root, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    if asked.returncode:
+        return None
+    # Two letters say what a file is in the index and in the folder, then comes its path.
+    entries = [entry for entry in asked.stdout.split("\0") if entry and "D" not in entry[:2]]
+    return [path for entry in entries if "__pycache__" not in (path := entry[3:])]
+
+
+def _sources(folder: Path) -> list[Path]:
+    kinds = {".py", ".html", ".txt"}
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix in kinds]
+    return [path for path in found if not _NOT_LOOKED_AT & set(path.parts)]
+
+
+def _domain_of(path: Path) -> str:
+    """Return the domain that a file belongs to, be it its code or its test."""
+    parts = path.parts
+    return parts[len(parts) - parts[::-1].index("domains")] if "domains" in parts[:-1] else ""
+
+
+def _mentions(name: str, root: Path) -> list[str]:
+    """Return the files outside a domain that name it, but for its own entry in the map."""
+    named = re.compile(rf"\bdomains\.{name}\b|\b(container|composition)\.{name}\b|\bdomains\.{name}\.")
+    found = []
+    for package in ("bootstrap", "domains", "shared", "tools", "tests"):
+        for path in _sources(root / package):
+            place = path.relative_to(root).as_posix()
+            own = place.startswith((f"domains/{name}/", f"tests/domains/{name}/"))
+            text = path.read_text()
+            if place == MAP:
+                text = map_edits.without_domain(text, name=name)
+                own = not re.search(rf"\b{name}\.\w", text)
+                found += [] if own else [place]
+            elif not own and named.search(text):
+                found.append(place)
+    return found
+
+
+def _renamed(text: str, old: DomainName, new: DomainName) -> str:
+    pairs = [
+        (old.path, new.path),
+        (f'tags=["{old.tag}"]', f'tags=["{new.tag}"]'),
+        (old.a, new.a),
+        (old.a.capitalize(), new.a.capitalize()),
+        (old.plural_cls, new.plural_cls),
+        (old.cls, new.cls),
+        (old.name, new.name),
+        (old.singular, new.singular),
+        (old.plural_words, new.plural_words),
+        (old.words, new.words),
+        (old.plural_words.capitalize(), new.plural_words.capitalize()),
+    ]
+    for before, after in pairs:
+        # Also inside of a name of a class: `ListedInvoice`.
+        start = r"(?<![A-Z])" if before[0].isupper() else r"(?<![A-Za-z])"
+        text = re.sub(rf"{start}{re.escape(before)}(?![a-z])", after, text)
+    return text
+
+
+def _renamed_outside(text: str, old: DomainName, new: DomainName) -> str:
+    """Change what other domains and the map say of it: its modules, its entry, its Protocol and events."""
+    for before, after in ((old.plural_cls, new.plural_cls), (old.cls, new.cls)):
+        text = re.sub(rf"\b{before}(?=\b|Created|Deleted|Container)", after, text)
+    text = re.sub(rf"\bcreate_{old.singular}\b", f"create_{new.singular}", text)
+    text = text.replace(f"{old.path}/{{{old.singular}_id}}", f"{new.path}/{{{new.singular}_id}}")
+    text = re.sub(rf"\bthe {old.plural_words}\b", f"the {new.plural_words}", text)
+    return re.sub(rf"\b{old.name}\b", new.name, text)
