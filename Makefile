@@ -27,10 +27,10 @@ MOST_AGAIN ?= 3
 RUN_TESTS = $(BIN)/python -m pytest -m "not long" -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 test coverage: export PYTHONDONTWRITEBYTECODE =
 test: $(INSTALLED) ## Run the tests, but for the long ones (TESTERS=0: one at a time)
-	$(RUN_TESTS) || $(BIN)/python -m tests.again $$? --most $(MOST_AGAIN)
+	$(RUN_TESTS) || $(BIN)/python -m tests.rerun_failed $$? --most $(MOST_AGAIN)
 
 coverage: $(INSTALLED) ## Run the same tests, and measure the branch coverage of domains/ and shared/ (half as long again)
-	$(RUN_TESTS) --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered || $(BIN)/python -m tests.again $$? --most $(MOST_AGAIN)
+	$(RUN_TESTS) --cov=domains --cov=shared --cov-branch --cov-report=term:skip-covered || $(BIN)/python -m tests.rerun_failed $$? --most $(MOST_AGAIN)
 	$(BIN)/coverage report --format=total
 
 watch: $(INSTALLED) ## Run the tests of what you save, each time you save

@@ -8,10 +8,10 @@ from typing import Literal
 
 from bootstrap.runtime.gc_tuning import loading
 from bootstrap.settings.model import Settings, SettingsError
-from bootstrap.settings.required import needs_of
+from bootstrap.settings.required import required_settings
 
 with loading():
-    from bootstrap.container import TulouContainer, domains_of, offers
+    from bootstrap.container import TulouContainer, domains_of, exports
     from domains.auth.gateway.signing_keys import ES256
     from shared.jobs import JobRefused, jobs_in
 
@@ -26,7 +26,7 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
         SettingsError: something without which nothing can run is not set, or a job's timeout is too long.
     """
     # A worker has checked what its queues need.
-    require(settings, needs_of("relay" if role == "worker" else role))
+    require(settings, required_settings("relay" if role == "worker" else role))
     container = TulouContainer(
         settings=settings,
         database_url=settings.database_url.get_secret_value() if settings.database_url else "",
@@ -43,19 +43,19 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
 
 def _enter_jobs(container: TulouContainer) -> None:
     try:
-        for tasks in offers(container, "tasks").values():
+        for tasks in exports(container, "tasks").values():
             container.registry().add(jobs_in(tasks))
     except JobRefused as refused:
         raise SettingsError(str(refused)) from refused
 
 
-def require(settings: Settings, needs: Sequence[str]) -> None:
+def require(settings: Settings, names: Sequence[str]) -> None:
     """Check that everything is set without which a process can't run; only production needs a mail server.
 
     Raises:
         SettingsError: it names what is missing.
     """
-    required = [name for name in needs if name != "emails_smtp_url"]
+    required = [name for name in names if name != "emails_smtp_url"]
     if "signing_keys" in required and settings.auth_signing_algorithm == ES256:
         required.append("signing_keys_es256")
     missing = [f"TULOU_{name.upper()}" for name in required if not getattr(settings, name)]
@@ -94,6 +94,6 @@ async def start(container: TulouContainer) -> None:
 
 async def stop(container: TulouContainer) -> None:
     """Stop what the domains keep running, then close the pools."""
-    parts = [part for found in offers(container, "stoppables").values() for part in found]
+    parts = [part for found in exports(container, "stoppables").values() for part in found]
     await asyncio.gather(*(part.stop() for part in parts))
     await container.database().stop()

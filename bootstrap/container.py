@@ -15,7 +15,7 @@ from dependency_injector.providers import (
     ThreadSafeSingleton,
 )
 
-from bootstrap.migrations.schema_check import misfit
+from bootstrap.migrations.schema_check import schema_mismatch
 from bootstrap.settings.model import Settings
 from domains.auth.container import AuthContainer
 from domains.emails.container import EmailsContainer
@@ -39,10 +39,10 @@ def domains_of(container: Any) -> dict[str, Any]:
     }
 
 
-def offers(container: Any, name: str) -> dict[str, Any]:
+def exports(container: Any, name: str) -> dict[str, Any]:
     """Return what the domains offer under a name (`routers`, `tasks`, `personal_data`, ...), by domain."""
-    offering = {domain: parts for domain, parts in domains_of(container).items() if name in parts.providers}
-    return {domain: getattr(parts, name)() for domain, parts in offering.items()}
+    exporting = {domain: parts for domain, parts in domains_of(container).items() if name in parts.providers}
+    return {domain: getattr(parts, name)() for domain, parts in exporting.items()}
 
 
 def purpose_of(parts: Any) -> str:
@@ -57,35 +57,35 @@ def served_domains(container: Any) -> list[str]:
 
 
 def _resource_urls(container: Any) -> dict[str, str]:
-    return {kind: url for urls in offers(container, "resource_urls").values() for kind, url in urls.items()}
+    return {kind: url for urls in exports(container, "resource_urls").values() for kind, url in urls.items()}
 
 
 def _personal_data(container: Any) -> list[Any]:
-    return list(offers(container, "personal_data").values())
+    return list(exports(container, "personal_data").values())
 
 
 def _account_lock(container: Any) -> Any:
-    (lock,) = offers(container, "account_lock").values()
+    (lock,) = exports(container, "account_lock").values()
     return lock
 
 
-def _audit_trail(container: Any) -> Any:
-    (trail,) = offers(container, "audit_trail").values()
-    return trail
+def _audit_log(container: Any) -> Any:
+    (audit_log,) = exports(container, "audit_log").values()
+    return audit_log
 
 
 def _quotas(container: Any) -> Any:
-    (quotas,) = offers(container, "quotas").values()
+    (quotas,) = exports(container, "quotas").values()
     return quotas
 
 
-def _standings(container: Any) -> Any:
-    (standings,) = offers(container, "standings").values()
-    return standings
+def _account_directory(container: Any) -> Any:
+    (account_directory,) = exports(container, "account_directory").values()
+    return account_directory
 
 
 def _templates(container: Any) -> dict[str, Any]:
-    return offers(container, "templates")
+    return exports(container, "templates")
 
 
 class TulouContainer(DeclarativeContainer):
@@ -108,16 +108,16 @@ class TulouContainer(DeclarativeContainer):
         prepared=settings.provided.keeps_statements_prepared,
         replica_urls=replica_urls,
         replica_lag=settings.provided.database_replica_lag,
-        misfit=Object(misfit),
+        schema_mismatch=Object(schema_mismatch),
     )
     registry = ThreadSafeSingleton(JobRegistry, longest_timeout=settings.provided.jobs_longest_timeout)
     provide = Factory(partial, provided_by, __self__)
     urls = Callable(_resource_urls, __self__)
     personal_data = Callable(_personal_data, __self__)
     account_lock = Callable(_account_lock, __self__)
-    audit_trail = Callable(_audit_trail, __self__)
+    audit_log = Callable(_audit_log, __self__)
     quotas = Callable(_quotas, __self__)
-    standings = Callable(_standings, __self__)
+    account_directory = Callable(_account_directory, __self__)
     template_folders = Callable(_templates, __self__)
 
     modes = Container(
@@ -126,7 +126,7 @@ class TulouContainer(DeclarativeContainer):
         database=database,
         transaction=database.provided.transaction,
         clock=clock,
-        audit=audit_trail,
+        audit=audit_log,
     )
     idempotency = Container(
         IdempotencyContainer,
@@ -146,7 +146,7 @@ class TulouContainer(DeclarativeContainer):
         urls=urls,
         provide=provide,
         worker_id=worker_id,
-        audit=audit_trail,
+        audit=audit_log,
     )
     files = Container(
         FilesContainer,
@@ -157,7 +157,7 @@ class TulouContainer(DeclarativeContainer):
         outbox=jobs.outbox,
         accounts=account_lock,
         jobs=jobs.service,
-        own_limits=quotas,
+        personal_quotas=quotas,
         data_dir=settings.provided.data_dir,
     )
     emails = Container(
@@ -171,7 +171,7 @@ class TulouContainer(DeclarativeContainer):
         template_folders=template_folders,
         mail_keys=settings.provided.plain_mail_keys,
         public_url=settings.provided.public_url,
-        audit=audit_trail,
+        audit=audit_log,
     )
     users = Container(
         UsersContainer,
@@ -179,7 +179,7 @@ class TulouContainer(DeclarativeContainer):
         database=database,
         transaction=database.provided.transaction,
         clock=clock,
-        accounts=standings,
+        accounts=account_directory,
     )
     auth = Container(
         AuthContainer,
@@ -190,7 +190,7 @@ class TulouContainer(DeclarativeContainer):
         outbox=jobs.outbox,
         users=users.directory,
         mailer=emails.mailer,
-        keepers=personal_data.provider,
+        erasers=personal_data.provider,
         erasures=files.erasures,
         signing_keys=settings.provided.plain_signing_keys,
         signing_keys_es256=settings.provided.plain_signing_keys_es256,

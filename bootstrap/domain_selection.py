@@ -1,4 +1,4 @@
-"""Fleets: processes of one program that serve the routes or run the jobs of some domains each.
+"""Domain selection: processes that serve the routes or run the jobs of some domains each.
 
 Every process loads every domain's declarations all the same, so that no event loses a subscriber.
 """
@@ -6,12 +6,12 @@ Every process loads every domain's declarations all the same, so that no event l
 from collections.abc import Sequence
 
 from bootstrap.compose import compose
-from bootstrap.container import TulouContainer, offers, served_domains
+from bootstrap.container import TulouContainer, exports, served_domains
 from bootstrap.settings.model import Settings, SettingsError
 from shared.jobs import JobDefinition, jobs_in
 
 
-def limited(settings: Settings, domains: str | None) -> Settings:
+def with_domains(settings: Settings, domains: str | None) -> Settings:
     """Return the settings of a process that serves these domains (names with commas between); None: as they are."""
     if domains is None:
         return settings
@@ -31,25 +31,25 @@ def queues_of(settings: Settings, given: Sequence[str] | None) -> list[str]:
     Raises:
         SettingsError: it would have nothing to do.
     """
-    wanted = _names(given or ())
-    if not settings.domains and not wanted:
+    requested = _names(given or ())
+    if not settings.domains and not requested:
         raise SettingsError(
             "Say which queues: tulou worker --queue default, or which domains: --domains emails."
         )
     if not settings.domains:
-        return list(wanted)
+        return list(requested)
     used = {definition.queue for definition in _jobs_of(compose(settings, "worker"))}
-    idle = [queue for queue in wanted if queue not in used]
+    idle = [queue for queue in requested if queue not in used]
     if idle or not used:
         raise SettingsError(
             f"No job of {', '.join(settings.domains)} uses {', '.join(idle) or 'any queue'};"
             f" they use {', '.join(sorted(used)) or 'none'}."
         )
-    return list(wanted) or sorted(used)
+    return list(requested) or sorted(used)
 
 
 def _jobs_of(container: TulouContainer) -> list[JobDefinition]:
-    declared = offers(container, "tasks")
+    declared = exports(container, "tasks")
     return [job for name in served_domains(container) if name in declared for job in jobs_in(declared[name])]
 
 

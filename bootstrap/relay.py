@@ -9,16 +9,16 @@ from importlib.metadata import version
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
 from bootstrap.observability.processes import observed
-from bootstrap.runtime.liveness import beat
+from bootstrap.runtime.liveness import touch
 from bootstrap.runtime.watchdog import Watchdog
 from bootstrap.settings.model import Settings
-from domains.jobs.schemas import WorkerCard
-from shared.background import BackgroundLoop, Run, standing_still
+from domains.jobs.schemas import WorkerInfo
+from shared.background import BackgroundLoop, Run, stalled_loops
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
-ANNOUNCING = BackgroundLoop("relay.announce", patience=15.0)
-PULSE = BackgroundLoop("relay.pulse")
+ANNOUNCING = BackgroundLoop("relay.announce", round_timeout=15.0)
+LIVENESS = BackgroundLoop("relay.pulse")
 ANNOUNCE_PAUSE = 10.0
 
 
@@ -29,45 +29,45 @@ async def run_relay(settings: Settings) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     watchdog = Watchdog(settings.watchdog)
-    watchdog.follow(loop, works=lambda: not standing_still())
+    watchdog.follow(loop, works=lambda: not stalled_loops())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     logger.info("relay_started")
     try:
         with observed(settings, "relay"):
             async with asyncio.TaskGroup() as loops:
-                loops.create_task(_beat(settings, stopping))
+                loops.create_task(_touch_liveness_file(settings, stopping))
                 loops.create_task(_announce(container, stopping))
                 loops.create_task(container.jobs.relay().run(stopping))
     finally:
         await stop(container)
-        watchdog.rest()
+        watchdog.disarm()
     logger.info("relay_stopped")
 
 
-async def _beat(settings: Settings, stopping: asyncio.Event) -> None:
+async def _touch_liveness_file(settings: Settings, stopping: asyncio.Event) -> None:
     """Leave signs of life until the end, as long as no loop of this process stands still."""
 
-    async def beat_if_all_work() -> None:
-        if still := standing_still():
-            logger.error("background_loops_stand_still", loops=still)
+    async def touch_unless_stalled() -> None:
+        if still := stalled_loops():
+            logger.error("background_loops_stalled", loops=still)
         else:
-            beat(settings.pulse_file)
+            touch(settings.pulse_file)
 
-    await PULSE.run(beat_if_all_work, pause=ANNOUNCE_PAUSE, stop=stopping)
+    await LIVENESS.run(touch_unless_stalled, pause=ANNOUNCE_PAUSE, stop=stopping)
 
 
 async def _announce(container: TulouContainer, stopping: asyncio.Event) -> None:
     """Be among the workers, as one that serves no queue, until the end."""
-    roster, card = container.jobs.roster(), _card()
-    await ANNOUNCING.run(lambda: roster.announce(card), pause=ANNOUNCE_PAUSE, stop=stopping)
+    worker_registry, info = container.jobs.worker_registry(), _worker_info()
+    await ANNOUNCING.run(lambda: worker_registry.register(info), pause=ANNOUNCE_PAUSE, stop=stopping)
     with Run(ANNOUNCING):
-        async with asyncio.timeout(ANNOUNCING.patience):
-            await roster.leave(card.id)
+        async with asyncio.timeout(ANNOUNCING.round_timeout):
+            await worker_registry.deregister(info.id)
 
 
-def _card() -> WorkerCard:
+def _worker_info() -> WorkerInfo:
     host, process = socket.gethostname(), os.getpid()
-    return WorkerCard(
+    return WorkerInfo(
         id=f"{host}:{process}", host=host, pid=process, queues="", version=version("tulou"), draining=False
     )

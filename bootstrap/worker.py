@@ -26,36 +26,36 @@ from bootstrap.compose import compose, require, start, stop
 from bootstrap.container import TulouContainer
 from bootstrap.domain_selection import kinds_of
 from bootstrap.observability.processes import check_observation, observed
-from bootstrap.runtime.gc_tuning import set_garbage_collection
-from bootstrap.runtime.liveness import beat
+from bootstrap.runtime.gc_tuning import tune_gc
+from bootstrap.runtime.liveness import touch
 from bootstrap.runtime.watchdog import Watchdog
 from bootstrap.runtime.watched_consumer import WatchedConsumer
 from bootstrap.settings.model import Settings
-from bootstrap.settings.required import needs_of
+from bootstrap.settings.required import required_settings
 from domains.jobs.gateway.broker import create_celery
-from domains.jobs.gateway.hints import TASK
-from domains.jobs.schemas import WorkerCard
+from domains.jobs.gateway.wake_ups import TASK
+from domains.jobs.schemas import WorkerInfo
 from domains.jobs.service.runner import JobRunner
 from shared.background import BackgroundLoop, Run
 from shared.logging import configure_logging, get_logger
 
 logger = get_logger(__name__)
-ANNOUNCING = BackgroundLoop("worker.announce", patience=20.0)
-DRAINING = BackgroundLoop("worker.drain")
+ANNOUNCING = BackgroundLoop("worker.announce", round_timeout=20.0)
+WORKER_LOOP = BackgroundLoop("worker.drain")
 ANNOUNCE_PAUSE = 10.0
 TICK = 1.0
 """Seconds between two looks whether it is time to announce."""
 
 GONE_AFTER = timedelta(days=1)
-GIVE_BACK_TIME = 2.0
-"""Seconds that a child has, at the end of the soft shutdown, to give its job back."""
+RELEASE_TIME = 2.0
+"""Seconds that a child has, at the end of the soft shutdown, to release its job."""
 
 _KIB = 1024
 
 Compose = Callable[[Settings], TulouContainer]
 
 
-class Ending:
+class Shutdown:
     """When a worker must have ended, and how many of its children are busy: known to all of its processes."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Ending:
         self._ends_at.value = time.monotonic() + seconds
 
     def ends_at(self) -> float | None:
-        """Return the moment (`time.monotonic()`) at which jobs are given back, or None."""
+        """Return the moment (`time.monotonic()`) at which jobs are released, or None."""
         return self._ends_at.value or None
 
     def work(self, number: int) -> None:
@@ -85,28 +85,28 @@ class Ending:
 class WorkerChild:
     """What a child process of a worker keeps from its first job to its last. Made after the fork."""
 
-    def __init__(self, container: TulouContainer, ending: Ending) -> None:
+    def __init__(self, container: TulouContainer, shutdown: Shutdown) -> None:
         self._container = container
         self._loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._loop.run(start(self._container))
         self._observation = ExitStack()
         self._observation.enter_context(observed(container.settings(), "worker"))
         self.runner: JobRunner = self._container.jobs.runner()
-        self.runner.ends_at = ending.ends_at
+        self.runner.ends_at = shutdown.ends_at
         self.runner.kinds = kinds_of(container)
         # A mail's job is waiting for the mail server, most of its time.
-        self.runner.lanes = {"mail": container.settings().worker_mails}
+        self.runner.slots = {"mail": container.settings().worker_mails}
         self._modes = container.modes.service()
         self.runner.is_paused = lambda: not self._modes.is_normal
 
-    def drain(self, queue: str) -> int:
+    def run_due(self, queue: str) -> int:
         """Run due jobs of a queue; return how many."""
-        return self._loop.run(self._drained(queue))
+        return self._loop.run(self._run_due(queue))
 
-    async def _drained(self, queue: str) -> int:
+    async def _run_due(self, queue: str) -> int:
         """Run due jobs, and look at the mode before and meanwhile: no job begins unless it is normal."""
-        async with self._modes.followed():
-            return await self.runner.drain(queue)
+        async with self._modes.refreshing():
+            return await self.runner.run_worker_loop(queue)
 
     def stop(self) -> None:
         """Close what the child holds."""
@@ -125,16 +125,16 @@ class Worker:
         *,
         composed: Compose = lambda settings: compose(settings, "worker"),
     ) -> None:
-        require(settings, needs_of("worker", queues))
+        require(settings, required_settings("worker", queues))
         check_observation(settings)
         self._settings = settings
         self._queues = list(queues)
         self._compose = composed
         self._child: WorkerChild | None = None
-        self._ending = Ending()
+        self._shutdown = Shutdown()
         # An announcement holds up the event loop.
-        self._watchdog = Watchdog(settings.watchdog and settings.watchdog + ANNOUNCING.patience)
-        self._announcements, self._drains = Run(ANNOUNCING, ANNOUNCE_PAUSE), Run(DRAINING)
+        self._watchdog = Watchdog(settings.watchdog and settings.watchdog + ANNOUNCING.round_timeout)
+        self._announcements, self._loop_runs = Run(ANNOUNCING, ANNOUNCE_PAUSE), Run(WORKER_LOOP)
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
         self.celery = create_celery(
             redis_url,
@@ -146,7 +146,7 @@ class Worker:
         self.celery.conf.worker_max_tasks_per_child = settings.jobs_child_hints
         self.celery.conf.worker_max_memory_per_child = settings.jobs_child_memory_bytes // _KIB
         self.celery.conf.worker_consumer = partial(
-            WatchedConsumer, watchdog=self._watchdog, on_retry=lambda: beat(settings.pulse_file)
+            WatchedConsumer, watchdog=self._watchdog, on_retry=lambda: touch(settings.pulse_file)
         )
         self._declare_task()
         # Without weak=False the bound methods would be forgotten at once.
@@ -176,7 +176,7 @@ class Worker:
         try:
             self.celery.worker_main(arguments)
         finally:
-            self._leave()
+            self._unregister()
 
     def _hard_limit(self) -> float:
         """Return the seconds after which Celery kills a child that follows a wake-up.
@@ -191,36 +191,36 @@ class Worker:
     def _declare_task(self) -> None:
         @self.celery.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]  # Celery's
         def follow(task: Any, _job_id: str) -> None:
-            self._follow(task.request.delivery_info.get("routing_key") or self._queues[0])
+            self._handle_wake_up(task.request.delivery_info.get("routing_key") or self._queues[0])
 
-    def _follow(self, queue: str) -> None:
-        """Follow one hint, which only wakes: the job that it names is taken in its turn, like every other.
+    def _handle_wake_up(self, queue: str) -> None:
+        """Handle one wake-up: the job that it names is taken in its turn, like every other.
 
         Nothing that goes wrong here loses a job: its row is found again.
         """
-        if self._ending.ends_at() is not None:
+        if self._shutdown.ends_at() is not None:
             return
-        self._ending.work(1)
+        self._shutdown.work(1)
         try:
-            with self._drains:
-                self._current_child().drain(queue)
+            with self._loop_runs:
+                self._current_child().run_due(queue)
         finally:
-            self._ending.work(-1)
+            self._shutdown.work(-1)
 
     def _current_child(self) -> WorkerChild:
         if self._child is None:
-            self._child = WorkerChild(self._compose(self._settings), self._ending)
+            self._child = WorkerChild(self._compose(self._settings), self._shutdown)
         return self._child
 
     def _on_child_start(self, **_: object) -> None:
         configure_logging(level=self._settings.log_level, log_format=self._settings.logs_as)
         self._current_child()
-        set_garbage_collection()
+        tune_gc()
 
     def _on_child_stop(self, exitcode: int, **_: object) -> None:
         if self._child is not None:
             self._child.stop()
-        if self._ending.ends_at() is not None:
+        if self._shutdown.ends_at() is not None:
             # billiard would tell of its death and stay a second for that to be read. Nobody reads any more: the parent
             # waits for this process, and whoever waits for the parent has only so much patience.
             os._exit(exitcode)
@@ -234,62 +234,62 @@ class Worker:
 
     def _tick(self) -> None:
         """Leave a sign of life, and announce this worker when it is time to. Called on Celery's event loop."""
-        beat(self._settings.pulse_file)
+        touch(self._settings.pulse_file)
         if self._announcements.is_due:
             with self._announcements:
                 self._announce()
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
-        """Let running jobs end, or be given back, before Celery ends the children. Stands in for its handlers."""
-        if self._ending.ends_at() is not None:
-            self._ending.begin(0)  # asked twice: what runs is given back now
+        """Let running jobs end, or be released, before Celery ends the children. Stands in for its handlers."""
+        if self._shutdown.ends_at() is not None:
+            self._shutdown.begin(0)  # asked twice: what runs is released now
             return
-        self._watchdog.rest()
-        logger.info("worker_drains")
+        self._watchdog.disarm()
+        logger.info("worker_draining")
         grace = self._settings.worker_soft_shutdown
-        self._ending.begin(max(0.0, grace - GIVE_BACK_TIME))
+        self._shutdown.begin(max(0.0, grace - RELEASE_TIME))
         # On a thread: this signal may have come in the middle of an announcement.
-        last_words = threading.Thread(target=self._say_that_it_ends, daemon=True)
-        last_words.start()
-        self._ending.wait(grace)
-        last_words.join(GIVE_BACK_TIME)
+        announcement = threading.Thread(target=self._announce_shutdown, daemon=True)
+        announcement.start()
+        self._shutdown.wait(grace)
+        announcement.join(RELEASE_TIME)
         # What Celery's own handler of a cold shutdown comes to, without its words about Ctrl+C.
         state.should_terminate = EX_OK
         raise WorkerTerminate(EX_OK)
 
-    def _say_that_it_ends(self) -> None:
+    def _announce_shutdown(self) -> None:
         with Run(ANNOUNCING):
             self._announce()
 
     def _announce(self) -> None:
         """Write the heartbeat. A connection of its own each time: an open one would be shared with every child."""
-        card = WorkerCard(
+        info = WorkerInfo(
             id=f"{socket.gethostname()}:{os.getpid()}",
             host=socket.gethostname(),
             pid=os.getpid(),
             queues=",".join(self._queues),
             version=version("tulou"),
-            draining=self._ending.ends_at() is not None,
+            draining=self._shutdown.ends_at() is not None,
         )
-        asyncio.run(self._with_roster(card, leaving=False))
+        asyncio.run(self._update_registry(info, is_leaving=False))
 
-    def _leave(self) -> None:
-        card = WorkerCard(
+    def _unregister(self) -> None:
+        info = WorkerInfo(
             id=f"{socket.gethostname()}:{os.getpid()}", host="", pid=0, queues="", version="", draining=True
         )
         with Run(ANNOUNCING):
-            asyncio.run(self._with_roster(card, leaving=True))
+            asyncio.run(self._update_registry(info, is_leaving=True))
 
-    async def _with_roster(self, card: WorkerCard, *, leaving: bool) -> None:
+    async def _update_registry(self, info: WorkerInfo, *, is_leaving: bool) -> None:
         container = compose(self._settings, "relay")
         try:
-            async with asyncio.timeout(ANNOUNCING.patience):
+            async with asyncio.timeout(ANNOUNCING.round_timeout):
                 await start(container)
-                roster = container.jobs.roster()
-                if leaving:
-                    await roster.leave(card.id)
+                worker_registry = container.jobs.worker_registry()
+                if is_leaving:
+                    await worker_registry.deregister(info.id)
                 else:
-                    await roster.announce(card)
-                    await roster.forget(age=GONE_AFTER)
+                    await worker_registry.register(info)
+                    await worker_registry.delete_stale(age=GONE_AFTER)
         finally:
             await container.database().stop()

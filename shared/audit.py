@@ -1,4 +1,4 @@
-"""Acts of administrators and operators on others' data, and their record in the audit trail."""
+"""Acts of administrators and operators on others' data, and their record in the audit log."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
@@ -20,13 +20,13 @@ class Actor:
 
     @property
     def details(self) -> dict[str, Any]:
-        """What the audit trail says of who it was: `by`, the id of an administrator, or `operator`."""
+        """What the audit log says of who it was: `by`, the id of an administrator, or `operator`."""
         if self.user_id is not None:
             return {"by": str(self.user_id)}
         return {"operator": self.operator or "unknown"}
 
 
-class AuditTrail(Protocol):
+class AuditLog(Protocol):
     """Keeps what was done, by whom. Lines are only ever added."""
 
     async def note(self, act: str, actor: Actor, *, user_id: UUID | None = None, **details: Any) -> None:
@@ -43,4 +43,4 @@ async def _acting(request: Request, admin: Admin) -> Actor:
 
 
 ActingAdmin = Annotated[Actor, Depends(_acting)]
-"""An administrator, with what the audit trail keeps of a request."""
+"""An administrator, with what the audit log keeps of a request."""

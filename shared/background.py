@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from shared.db.outages import is_about_statement, sqlstate_of
 from shared.errors import AppError
 from shared.logging import get_logger
-from shared.rare_warnings import BackOff, RareWarnings
+from shared.throttled_warnings import BackOff, ThrottledWarnings
 
 logger = get_logger(__name__)
 FIRST_PAUSE = 0.5
@@ -23,10 +23,10 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 3.0
 """Seconds between two rounds of a loop that fails, at most: it works again within this time of the cause's end."""
 
-PATIENCE = 30.0
+ROUND_TIMEOUT = 30.0
 """Seconds that a round may take. One that takes longer is cancelled, and counts as failed."""
 
-OVERTIME = 15.0
+STALL_GRACE = 15.0
 """Seconds past the time of the next round after which a loop counts as standing still."""
 
 LOOPS: "dict[str, BackgroundLoop]" = {}
@@ -41,7 +41,7 @@ class BackgroundLoop:
 
     `run` and `start` serve loops of coroutines; `begin` serves timers and threads. Failures are logged once a minute:
     `background_failed` with the reason, or `background_error` with a traceback where the exception is none that a
-    server which is away or refuses would cause. `foreseen`: further exceptions that deserve no traceback.
+    server which is away or refuses would cause. `expected_errors`: further exceptions that deserve no traceback.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class BackgroundLoop:
         name: str,
         *,
         longest_pause: float = LONGEST_PAUSE,
-        patience: float = PATIENCE,
-        foreseen: tuple[type[Exception], ...] = (),
+        round_timeout: float = ROUND_TIMEOUT,
+        expected_errors: tuple[type[Exception], ...] = (),
     ) -> None:
         if name in LOOPS:
             message = f"the loop {name} is declared twice"
@@ -58,20 +58,20 @@ class BackgroundLoop:
         LOOPS[name] = self
         self.name = name
         self.longest_pause = longest_pause
-        self.patience = patience
+        self.round_timeout = round_timeout
         self.failures = 0
         self.last_success: float | None = None
         """Seconds since 1970; None: no round has succeeded in this process."""
 
-        self.was_begun = False
-        self._foreseen = foreseen
+        self.was_started = False
+        self._expected_errors = expected_errors
         self._runs: set[Run] = set()
-        self._warnings = RareWarnings(logger)
+        self._warnings = ThrottledWarnings(logger)
 
     @property
-    def stands_still(self) -> bool:
+    def is_stalled(self) -> bool:
         """Whether a run of this loop has ended no round for longer than any round may take."""
-        return any(run.stands_still for run in self._runs)
+        return any(run.is_stalled for run in self._runs)
 
     def begin(self, pause: float = 0.0) -> "Run":
         """Begin a run, whose rounds are `pause` seconds apart; `end` it with the loop."""
@@ -90,7 +90,7 @@ class BackgroundLoop:
         pause: float,
         delay: float = 0.0,
         stop: asyncio.Event | None = None,
-        goes_on: Callable[[], bool] = lambda: True,
+        should_continue: Callable[[], bool] = lambda: True,
     ) -> None:
         """Work every `pause` seconds, `delay` seconds from now on, until `stop` is set or it need not go on."""
         run, task = self.begin(pause), asyncio.current_task()
@@ -101,10 +101,10 @@ class BackgroundLoop:
 
         try:
             await _wait(delay, stop)
-            while goes_on() and not ends():
+            while should_continue() and not ends():
                 with run:
                     await self._in_time(work)
-                if goes_on() and not ends():
+                if should_continue() and not ends():
                     await _wait(run.wait, stop)
         finally:
             run.end()
@@ -115,14 +115,14 @@ class BackgroundLoop:
         *,
         pause: float,
         delay: float = 0.0,
-        goes_on: Callable[[], bool] = lambda: True,
+        should_continue: Callable[[], bool] = lambda: True,
     ) -> "asyncio.Task[None]":
         """Run in a task of its own, outside the context of the caller, until `end(task)`.
 
         Should the task end with an exception, which no round can cause, this process is asked to end.
         """
         stop = asyncio.Event()
-        running = self.run(work, pause=pause, delay=delay, stop=stop, goes_on=goes_on)
+        running = self.run(work, pause=pause, delay=delay, stop=stop, should_continue=should_continue)
         task = asyncio.create_task(running, name=f"background {self.name}", context=Context())
         _STOPS[task] = stop
         task.add_done_callback(self._check_end)
@@ -132,24 +132,24 @@ class BackgroundLoop:
         """Record a round that succeeded."""
         self.last_success = time.time()
         for event in (_FAILED, _ERROR):
-            self._warnings.settle(event, then="background_works_again", loop=self.name)
+            self._warnings.resolve(event, then="background_works_again", loop=self.name)
 
     def fail(self, error: Exception) -> None:
         """Note a round that failed."""
         self.failures += 1
-        if isinstance(error, self._foreseen) or is_foreseen(error):
+        if isinstance(error, self._expected_errors) or is_expected_error(error):
             self._warnings.warn(_FAILED, loop=self.name, reason=reason_of(error))
         else:
             self._warnings.error(_ERROR, loop=self.name, reason=reason_of(error), exc_info=error)
 
     async def _in_time(self, work: Callable[[], Awaitable[object]]) -> None:
-        limit = asyncio.timeout(self.patience)
+        limit = asyncio.timeout(self.round_timeout)
         try:
             async with limit:
                 await work()
         except TimeoutError as error:
             if limit.expired():
-                raise TimeoutError(f"the round took longer than {self.patience:g} s") from error
+                raise TimeoutError(f"the round took longer than {self.round_timeout:g} s") from error
             raise
 
     def _check_end(self, task: "asyncio.Task[None]") -> None:
@@ -163,7 +163,7 @@ class Run:
     """A loop at work: `with run:` is one round, and swallows what the round raises, but for cancellation."""
 
     def __init__(self, loop: BackgroundLoop, pause: float = 0.0) -> None:
-        loop.was_begun = True
+        loop.was_started = True
         self.failed = False
         """Whether the last round failed."""
 
@@ -173,19 +173,19 @@ class Run:
         self._loop = loop
         self._pause = pause
         self._back_off = BackOff(min(FIRST_PAUSE, loop.longest_pause), loop.longest_pause)
-        self._turned_at = time.monotonic()
+        self._round_ended_at = time.monotonic()
 
     @property
     def is_due(self) -> bool:
         """Whether it is time for the next round."""
-        return time.monotonic() >= self._turned_at + self.wait
+        return time.monotonic() >= self._round_ended_at + self.wait
 
     @property
-    def stands_still(self) -> bool:
+    def is_stalled(self) -> bool:
         """Whether no round has ended for longer than any round may take."""
         loop = self._loop
-        allowed = max(self.wait, self._pause) + loop.patience + OVERTIME
-        return time.monotonic() > self._turned_at + allowed
+        allowed = max(self.wait, self._pause) + loop.round_timeout + STALL_GRACE
+        return time.monotonic() > self._round_ended_at + allowed
 
     def end(self) -> None:
         """End the run."""
@@ -198,7 +198,7 @@ class Run:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> bool:
-        self._turned_at = time.monotonic()
+        self._round_ended_at = time.monotonic()
         if error is None:
             self._back_off.succeed()
             self.wait = self._pause
@@ -226,12 +226,12 @@ async def end(*tasks: "asyncio.Task[None]", seconds: float = 0.25) -> None:
         await asyncio.wait(late, timeout=seconds)
 
 
-def standing_still() -> Sequence[str]:
+def stalled_loops() -> Sequence[str]:
     """Return the names of this process' loops that end no round any more."""
-    return [loop.name for loop in LOOPS.values() if loop.stands_still]
+    return [loop.name for loop in LOOPS.values() if loop.is_stalled]
 
 
-def is_foreseen(error: BaseException) -> bool:
+def is_expected_error(error: BaseException) -> bool:
     """Whether an error tells of a server, a disk or a limit rather than of a mistake in this program."""
     return isinstance(error, AppError | OSError) or not is_about_statement(error)
 

@@ -21,10 +21,10 @@ from shared.mail_addresses import MAX_ADDRESS, read_address
 from shared.schemas import UtcDatetime
 from shared.text import LINE, PARAGRAPHS, composed_within
 
-EXACT_DIGITS, EXACT_PLACES, MONEY_PLACES = 18, 4, 2
+DECIMAL_DIGITS, DECIMAL_PLACES, MONEY_PLACES = 18, 4, 2
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = "[0-9]{2}:[0-9]{2}"
-_MOMENT = rf"{_DATE}[Tt ]{_TIME}:[0-9]{{2}}(\.[0-9]+)?([Zz]|[+-]{_TIME})"
+_TIMESTAMP = rf"{_DATE}[Tt ]{_TIME}:[0-9]{{2}}(\.[0-9]+)?([Zz]|[+-]{_TIME})"
 _WHOLE = re.compile("-?[0-9]+")
 _URL = TypeAdapter(AnyHttpUrl)
 
@@ -36,11 +36,11 @@ def plain_number(number: Decimal) -> str:
 
 
 def _pattern(places: int) -> str:
-    return rf"^-?[0-9]{{1,{EXACT_DIGITS - places}}}(\.[0-9]{{1,{places}}})?$"
+    return rf"^-?[0-9]{{1,{DECIMAL_DIGITS - places}}}(\.[0-9]{{1,{places}}})?$"
 
 
 def _digits_of(places: int) -> str:
-    return f", with at most {EXACT_DIGITS - places} digits before the point and {places} behind it"
+    return f", with at most {DECIMAL_DIGITS - places} digits before the point and {places} behind it"
 
 
 def _written(pattern: str, kind: type, example: str, more: str = "") -> Callable[[Any], Any]:
@@ -114,33 +114,33 @@ def _mail_address(text: str) -> str:
 ShortText = Annotated[str, Field(min_length=1, max_length=200), composed_within(200), LINE]
 """One line; `shared.text` says which characters it may hold."""
 LongText = Annotated[str, Field(max_length=20_000), composed_within(20_000), PARAGRAPHS]
-_Exact = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
+_SafeInteger = Annotated[int, Field(ge=-(2**53 - 1), le=2**53 - 1, examples=[42])]
 DIGITS = BeforeValidator(_digits)
 """Behind `Annotated[int, Query(...)]`: pydantic alone takes `1_0`, `1.0` and ` 10` too."""
-WholeNumberInAddress = Annotated[_Exact, DIGITS]
-"""As `WholeNumber`, where everything is a text: for filters."""
-WholeNumber = Annotated[_Exact, Strict()]
+SafeIntegerInQuery = Annotated[_SafeInteger, DIGITS]
+"""As `SafeInteger`, where everything is a text: for filters."""
+SafeInteger = Annotated[_SafeInteger, Strict()]
 """What every reader of JSON keeps exactly (RFC 7493, section 2.2). A narrower one: `Field(ge=1, le=9)` behind it."""
 CalendarDate = Annotated[date, BeforeValidator(_written(_DATE, date, "2026-07-01"))]
 """A day (RFC 3339, full-date)."""
-Moment = Annotated[UtcDatetime, BeforeValidator(_written(_MOMENT, datetime, "2026-07-01T10:00:00Z"))]
+Timestamp = Annotated[UtcDatetime, BeforeValidator(_written(_TIMESTAMP, datetime, "2026-07-01T10:00:00Z"))]
 """A moment with its zone (RFC 3339, date-time)."""
-ExactNumber = Annotated[
+DecimalNumber = Annotated[
     Decimal,
     PlainSerializer(plain_number, return_type=str, when_used="json"),
     Field(
-        max_digits=EXACT_DIGITS,
-        decimal_places=EXACT_PLACES,
+        max_digits=DECIMAL_DIGITS,
+        decimal_places=DECIMAL_PLACES,
         examples=["12.5"],
-        json_schema_extra=_shown_as(_pattern(EXACT_PLACES)),
+        json_schema_extra=_shown_as(_pattern(DECIMAL_PLACES)),
     ),
-    BeforeValidator(_written(_pattern(EXACT_PLACES), Decimal, "12.5", _digits_of(EXACT_PLACES))),
+    BeforeValidator(_written(_pattern(DECIMAL_PLACES), Decimal, "12.5", _digits_of(DECIMAL_PLACES))),
 ]
 """A decimal number, as a string: JSON's numbers would lose digits."""
 MoneyAmount = Annotated[
     Decimal,
     Field(
-        max_digits=EXACT_DIGITS,
+        max_digits=DECIMAL_DIGITS,
         decimal_places=MONEY_PLACES,
         examples=["12.50"],
         json_schema_extra=_shown_as(_pattern(MONEY_PLACES)),

@@ -43,7 +43,7 @@ class InProgress(Conflict):
     )
 
 
-class AnswerNotKept(Conflict):
+class StoredResponseTooLarge(Conflict):
     """The request was done, but its answer was too large to keep."""
 
     code = "idempotency.answer_not_kept"
@@ -72,7 +72,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredResponse:
     """An answer as it was sent. `body` None: too large to keep; `streamed`: what a streamed body was."""
 
     status: int
@@ -81,13 +81,13 @@ class Answer:
     streamed: bytes | None = None
 
 
-class AnswerStore(Protocol):
+class StoredResponses(Protocol):
     """Keeps answers for as long as a request may be sent again."""
 
     max_body: int
     """Bytes of a body that is kept."""
 
-    async def begin(self, request: KeyedRequest) -> Attempt | Answer:
+    async def begin(self, request: KeyedRequest) -> Attempt | StoredResponse:
         """Commit that the request is being worked on, or return how it was answered.
 
         Raises:
@@ -96,7 +96,7 @@ class AnswerStore(Protocol):
         """
         ...
 
-    async def finish(self, attempt: Attempt, answer: Answer) -> None:
+    async def finish(self, attempt: Attempt, response: StoredResponse) -> None:
         """Keep the answer in the open transaction, which holds the effect too.
 
         Raises:

@@ -45,7 +45,7 @@ class Authenticator(Protocol):
         """
         ...
 
-    async def still_admitted(self, principals: Collection[Principal]) -> set[Principal]:
+    async def still_valid(self, principals: Collection[Principal]) -> set[Principal]:
         """Return those of these callers whose token and session go on, with one statement for all."""
         ...
 

@@ -1,4 +1,4 @@
-"""How a domain declares its jobs, and what a job may do while it runs. The jobs domain keeps the promise."""
+"""How a domain declares its jobs, and what a job may do while it runs. The jobs domain implements it."""
 
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field

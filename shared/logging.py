@@ -20,7 +20,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
-_steps: list[Any] = []
+_processors: list[Any] = []
 """One list for good: loggers that were used already keep the one that they saw."""
 
 
@@ -33,15 +33,15 @@ def configure_logging(*, level: str, log_format: LogFormat) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _without_nothing,
+        _drop_none,
     ]
-    _steps[:] = [
+    _processors[:] = [
         structlog.stdlib.filter_by_level,
         *shared_processors,
         structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
     ]
     structlog.configure(
-        processors=_steps,
+        processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -86,7 +86,7 @@ def _in_one_line(_logger: object, _method: str, event: dict[str, Any]) -> dict[s
     return {**event, "event": str(event.get("event", "")).replace("\r", "\\r").replace("\n", "\\n")}
 
 
-def _without_nothing(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _drop_none(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     """Leave out what is not known, so that lines outside a request stay short."""
     return {key: value for key, value in event.items() if value is not None}
 

@@ -4,7 +4,7 @@ from typing import Protocol
 from uuid import UUID
 
 
-class PersonalData(Protocol):
+class PersonalDataEraser(Protocol):
     """Implemented by a domain; bootstrap collects all of them for the deletion of an account."""
 
     async def purge(self, owner_id: UUID) -> None:

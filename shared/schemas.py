@@ -50,10 +50,10 @@ def unchanged(**about: Any) -> Any:
     return Field(default_factory=lambda: None, **about)
 
 
-def together(*names: str) -> Any:
+def all_or_none(*names: str) -> Any:
     """Return a validator: these fields are sent together or not at all, and are null together or not at all.
 
-    `_price = together("price_amount", "price_currency")` in the body of a class.
+    `_price = all_or_none("price_amount", "price_currency")` in the body of a class.
     """
 
     def check(sent: ModelT) -> ModelT:
@@ -69,7 +69,7 @@ def together(*names: str) -> Any:
 
 
 def only_with(needed: str, *names: str) -> Any:
-    """Return a validator: whoever sends one of the fields `names` sends the field `needed` too; used as `together`."""
+    """Return a validator: one of the fields `names` needs the field `needed` too; used as `all_or_none`."""
 
     def check(sent: ModelT) -> ModelT:
         given = [name for name in names if getattr(sent, name) is not None]

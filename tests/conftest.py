@@ -206,7 +206,7 @@ def work_off(app: FastAPI, composition: TulouContainer) -> Callable[[], Awaitabl
 
     async def work() -> int:
         runner = composition.jobs.runner()
-        await composition.jobs.relay_rows().ripen()
+        await composition.jobs.relay_rows().promote_due()
         done = 0
         for queue in QUEUES:
             while (job := await runner.claim_next(queue)) is not None:
@@ -220,7 +220,7 @@ def work_off(app: FastAPI, composition: TulouContainer) -> Callable[[], Awaitabl
 @pytest.fixture
 def only_here(composition: TulouContainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no worker of another test hear of jobs: `work_off` runs them, here."""
-    monkeypatch.setattr(composition.jobs.hints(), "send_soon", lambda _queue, _job_id: None)
+    monkeypatch.setattr(composition.jobs.wake_ups(), "send_soon", lambda _queue, _job_id: None)
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ class Installation:
     async def work_off(self) -> int:
         """Run every due job here, as a worker would; return how many."""
         runner = self.container.jobs.runner()
-        await self.container.jobs.relay_rows().ripen()
+        await self.container.jobs.relay_rows().promote_due()
         done = 0
         for queue in QUEUES:
             while (job := await runner.claim_next(queue)) is not None:
@@ -64,7 +64,7 @@ class Installation:
         return done + (await self.work_off() if done else 0)
 
 
-async def settings_of_its_own(settings: Settings, superuser_url: str, folder: Path, **more: Any) -> Settings:
+async def isolated_settings(settings: Settings, superuser_url: str, folder: Path, **more: Any) -> Settings:
     """Return settings for a new, empty database and a data folder of its own, with the same secrets."""
     name = await new_database(superuser_url)
     urls = {

@@ -26,12 +26,12 @@ def share_of(ports: range) -> range:
 
 # Below 32768, where Linux begins to hand out ports for outgoing connections; beside those of the embedded servers.
 _PORTS = share_of(range(10_000, 20_000))
-_TURNS = itertools.count(random.randrange(len(_PORTS)))
+_PORT_NUMBERS = itertools.count(random.randrange(len(_PORTS)))
 
 
 def free_port() -> int:
     """Return a port that nobody listens on, and that nobody else of this run is given."""
-    ports = (_PORTS[turn % len(_PORTS)] for turn in _TURNS)
+    ports = (_PORTS[number % len(_PORTS)] for number in _PORT_NUMBERS)
     return next(port for port in ports if is_free(LOOPBACK, port))
 
 

@@ -73,7 +73,7 @@ class Secrecy:
                 if part.get_content_maintype() == "text":
                     self.learn(re.findall(r"token=([\w-]+)", str(part.get_content())))
 
-    def learn_exchange(self, request: httpx.Request, response: httpx.Response) -> None:
+    def learn_messages(self, request: httpx.Request, response: httpx.Response) -> None:
         """Remember what a request and its answer hold."""
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -129,14 +129,14 @@ def _learn_from(client: Any, secrecy: Secrecy) -> None:
 
         async def send_and_learn(self: Any, request: httpx.Request, **options: Any) -> httpx.Response:
             response: httpx.Response = await send(self, request, **options)
-            secrecy.learn_exchange(request, response)
+            secrecy.learn_messages(request, response)
             return response
 
     else:
 
         def send_and_learn(self: Any, request: httpx.Request, **options: Any) -> httpx.Response:
             response: httpx.Response = send(self, request, **options)
-            secrecy.learn_exchange(request, response)
+            secrecy.learn_messages(request, response)
             return response
 
     client.send = send_and_learn

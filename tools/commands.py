@@ -54,7 +54,7 @@ def domains(
 ) -> None:
     """Print what each domain offers, needs, publishes and reacts to, and how large it is."""
     from tools.scaffold import drawing  # noqa: PLC0415  # as above
-    from tools.scaffold.atlas import atlas  # noqa: PLC0415  # as above
+    from tools.scaffold.domain_map import atlas  # noqa: PLC0415  # as above
 
     if name is not None:
         found = {sheet.name: sheet for sheet in atlas()}

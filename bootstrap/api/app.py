@@ -15,14 +15,13 @@ from bootstrap.api import health
 from bootstrap.api.account_rates import PersonalRates
 from bootstrap.api.openapi.pages import install_documentation
 from bootstrap.api.proxies import believe_proxies
-from bootstrap.api.rate_sync import RateExchange
+from bootstrap.api.rate_sync import RateSync
 from bootstrap.compose import compose, start, stop
-from bootstrap.container import TulouContainer, domains_of, offers, purpose_of, served_domains
+from bootstrap.container import TulouContainer, domains_of, exports, purpose_of, served_domains
 from bootstrap.observability import metrics
 from bootstrap.observability.processes import check_observation, observed
 from bootstrap.settings.model import Settings
 from domains.modes.service import ModeService
-from shared.admissions import Admissions
 from shared.background import end
 from shared.errors import AppError
 from shared.http import catalogue
@@ -30,22 +29,23 @@ from shared.http.middleware.access_log import AccessLog
 from shared.http.middleware.compression import Compression
 from shared.http.middleware.concurrency import Concurrency, allowances
 from shared.http.middleware.cross_origin import CrossOrigin
-from shared.http.middleware.edge import Frame
+from shared.http.middleware.edge import EdgeMiddleware
 from shared.http.middleware.hosts import Hosts
-from shared.http.middleware.request_guard import Gate, Rules
-from shared.http.middleware.request_recorder import Journal
+from shared.http.middleware.request_guard import RequestGuard, Rules
+from shared.http.middleware.request_recorder import RequestRecorder
 from shared.http.middleware.security_headers import security_headers
 from shared.http.problems import ProblemWriter
 from shared.http.rate_limits import Key, RateLimits, cost_of
 from shared.http.route_table import RouteTable
 from shared.http.routing import does_stream_body
 from shared.logging import get_logger
+from shared.revocation import RevocationWatcher
 
 logger = get_logger(__name__)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """RFC 9110, section 9.2.1. TRACE is not served."""
 _CLOSING = 2.0
-"""Seconds that a process has, at its end, to take leave of everybody."""
+"""Seconds that a process has, at its end, to close its connections."""
 
 TAGS = [
     {"name": "health", "description": "Is it alive, can it serve?"},
@@ -72,13 +72,13 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     app.state.container = container
     app.state.domains = served_domains(container)
     app.state.authenticator = container.auth.authenticator()
-    app.state.admissions = Admissions(app.state.authenticator)
-    app.state.answers = container.idempotency.service()
-    app.state.united = container.database().united
+    app.state.revocation_watcher = RevocationWatcher(app.state.authenticator)
+    app.state.idempotency = container.idempotency.service()
+    app.state.request_transaction = container.database().request_transaction
     app.state.compression = Compression(min_bytes=settings.compression_min_bytes)
     app.state.concurrency = Concurrency(allowances(settings))
     app.state.readiness = health.Readiness()
-    app.state.journal = Journal(AccessLog(settings.logs_as))
+    app.state.request_recorder = RequestRecorder(AccessLog(settings.logs_as))
     app.state.metrics = metrics.exposition(app)
     writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))
     writer.install(app)
@@ -90,12 +90,12 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         RateLimits(settings.rate_limit, callers=settings.rate_limit_callers) if settings.rate_limit else None
     )
     app.add_middleware(
-        Frame,
-        gate=Gate(
+        EdgeMiddleware,
+        guard=RequestGuard(
             _rules(settings, container, limits=app.state.rate_limits, concurrency=app.state.concurrency)
         ),
         problems=writer,
-        journal=app.state.journal,
+        request_recorder=app.state.request_recorder,
         headers=security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds),
         cross_origin=CrossOrigin(settings.cors_origins, settings.cors_headers),
     )
@@ -108,15 +108,15 @@ def _tags(container: TulouContainer) -> list[dict[str, str]]:
     """Return the tags of what is served, spelled as in paths; a domain is described by its container's first line."""
     parts = domains_of(container)
     with_routes = [name for name in served_domains(container) if "routers" in parts[name].providers]
-    told = [{"name": name.replace("_", "-"), "description": purpose_of(parts[name])} for name in with_routes]
-    return [*told, *TAGS]
+    tags = [{"name": name.replace("_", "-"), "description": purpose_of(parts[name])} for name in with_routes]
+    return [*tags, *TAGS]
 
 
 def routers_of(container: TulouContainer) -> list[APIRouter]:
     """Return the routers of every domain that this process serves, and those that belong to none."""
-    served, offered_by = served_domains(container), offers(container, "routers")
-    offered = [router for name in served for router in offered_by.get(name, [])]
-    return [health.router, metrics.router, catalogue.router, *offered]
+    served, exported_by = served_domains(container), exports(container, "routers")
+    exported = [router for name in served for router in exported_by.get(name, [])]
+    return [health.router, metrics.router, catalogue.router, *exported]
 
 
 def routes_of(container: TulouContainer) -> list[APIRoute]:
@@ -137,11 +137,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     observation = ExitStack()
     try:
         observation.enter_context(observed(settings, "api"))
-        async with _exchange(app, settings), container.modes.service().followed():
+        async with _sync_rates(app, settings), container.modes.service().refreshing():
             yield
     finally:
-        app.state.journal.settle()
-        await app.state.admissions.stop()
+        app.state.request_recorder.flush()
+        await app.state.revocation_watcher.stop()
         # At the same time: each may have to wait for a server that doesn't answer.
         await asyncio.gather(_close(app), _end(observation))
 
@@ -154,7 +154,7 @@ async def _end(observation: ExitStack) -> None:
 
 
 async def _close(app: FastAPI) -> None:
-    """Take leave of the servers, or leave it to the end of the process."""
+    """Close the connections to servers, or leave it to the end of the process."""
     try:
         async with asyncio.timeout(_CLOSING):
             await stop(app.state.container)
@@ -164,20 +164,20 @@ async def _close(app: FastAPI) -> None:
 
 
 @asynccontextmanager
-async def _exchange(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+async def _sync_rates(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     """Exchange counts of requests with other processes meanwhile, and read the limits of single people."""
     if app.state.rate_limits is None:
         yield
         return
-    exchange = RateExchange(
+    rate_sync = RateSync(
         app.state.rate_limits,
         app.state.redis,
         interval=settings.rate_limit_settle,
         callers=settings.rate_limit_callers,
     )
     container: TulouContainer = app.state.container
-    rates = PersonalRates(app.state.rate_limits, container.auth.allowance_book().requests)
-    tasks = [exchange.start(), rates.start()]
+    rates = PersonalRates(app.state.rate_limits, container.auth.allowance_cache().requests)
+    tasks = [rate_sync.start(), rates.start()]
     try:
         yield
     finally:

@@ -17,10 +17,10 @@ from domains.emails.settings import parse_smtp_url
 from shared.errors import AppError, Outage
 from shared.http.routing import Router
 from shared.logging import get_logger
-from shared.rare_warnings import RareWarnings
+from shared.throttled_warnings import ThrottledWarnings
 
 logger = get_logger(__name__)
-_warnings = RareWarnings(logger)
+_warnings = ThrottledWarnings(logger)
 router = Router(prefix="/health", tags=["health"])
 PATIENCE = 2.0
 """Seconds that a dependency has to answer."""
@@ -120,23 +120,23 @@ class Readiness:
     """What the dependencies of a process said last."""
 
     def __init__(self) -> None:
-        self._asking = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._fresh_until = 0.0
         self._checks: dict[str, State] = {}
-        self.is_leaving = False
+        self.is_stopping = False
         """Whether the process stops soon: it serves, but should be sent nothing new."""
 
     async def checks(self, request: Request) -> dict[str, State]:
         """Return how each dependency is, or was a moment ago."""
-        async with self._asking:
+        async with self._lock:
             if time.monotonic() >= self._fresh_until:
                 asked = VITAL | USEFUL
                 answers = await asyncio.gather(*(_state(name, ask(request)) for name, ask in asked.items()))
-                self._keep(dict(zip(asked, answers, strict=True)))
+                self._update(dict(zip(asked, answers, strict=True)))
                 self._fresh_until = time.monotonic() + FRESH
             return self._checks
 
-    def _keep(self, checks: dict[str, State]) -> None:
+    def _update(self, checks: dict[str, State]) -> None:
         if checks != self._checks and (self._checks or wrong_with(checks)):
             log = logger.warning if wrong_with(checks) else logger.info
             log("readiness_changed", **{name: state.value for name, state in checks.items()})
@@ -178,7 +178,7 @@ async def ready(request: Request, response: Response) -> Ready:
     readiness: Readiness = request.app.state.readiness
     checks = await readiness.checks(request)
     down = wrong_with(checks)
-    if down & set(VITAL) or readiness.is_leaving:
+    if down & set(VITAL) or readiness.is_stopping:
         response.status_code = 503
         response.headers["Retry-After"] = str(RETRY_AFTER)
         return Ready(status="unavailable", checks=checks, domains=served)

@@ -13,13 +13,13 @@ _PEER = "tulou.peer"
 def believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
     """Let a request come from where its proxy says, if that is an address: some pass on what clients make up."""
 
-    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+    async def validated(scope: Scope, receive: Receive, send: Send) -> None:
         client, peer = scope.get("client"), scope.get(_PEER)
         if client and client is not peer and not _is_address(client[0]):
             scope["client"] = peer
         await app(scope, receive, send)
 
-    proxies: Any = ProxyHeadersMiddleware(told, trusted_hosts=list(trusted))  # type: ignore[arg-type]  # same ASGI
+    proxies: Any = ProxyHeadersMiddleware(validated, trusted_hosts=list(trusted))  # type: ignore[arg-type]  # same ASGI
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
         scope[_PEER] = scope.get("client")

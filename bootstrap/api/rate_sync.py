@@ -8,10 +8,10 @@ from redis.exceptions import RedisError
 from shared.background import BackgroundLoop
 from shared.http.rate_limits import WINDOW, Key, RateLimits
 from shared.logging import get_logger
-from shared.rare_warnings import RareWarnings
+from shared.throttled_warnings import ThrottledWarnings
 
 logger = get_logger(__name__)
-EXCHANGES = BackgroundLoop("rate_exchange", foreseen=(RedisError,))
+RATE_SYNC = BackgroundLoop("rate_exchange", expected_errors=(RedisError,))
 AT_ONCE = 500
 """Callers in one script, which holds up the server for less than a millisecond."""
 
@@ -30,7 +30,7 @@ return totals
 """
 
 
-class RateExchange:
+class RateSync:
     """Tells what was counted here, and learns what was counted everywhere: one hash in Redis for each window.
 
     `callers` bounds the hash. A Redis that is away or slow leaves each process with the whole limit for itself.
@@ -41,35 +41,35 @@ class RateExchange:
         self._redis = redis
         self._interval = interval
         self._callers = callers
-        self._warnings = RareWarnings(logger)
+        self._warnings = ThrottledWarnings(logger)
 
     def start(self) -> "asyncio.Task[None]":
         """Exchange counts in a task, until it is cancelled."""
-        return EXCHANGES.start(self.settle, pause=self._interval, delay=self._interval)
+        return RATE_SYNC.start(self.sync, pause=self._interval, delay=self._interval)
 
-    async def settle(self) -> None:
+    async def sync(self) -> None:
         """Exchange them once."""
-        window, unsettled = self._limits.take_unsettled()
-        waiting = list(unsettled.items())
+        window, unsynced = self._limits.take_unsynced()
+        waiting = list(unsynced.items())
         try:
             for begin in range(0, len(waiting), AT_ONCE):
                 part = dict(waiting[begin : begin + AT_ONCE])
-                self._limits.learn(window, await self._exchange(window, part))
+                self._limits.merge_totals(window, await self._increment(window, part))
                 for key in part:
-                    del unsettled[key]
+                    del unsynced[key]
         except BaseException as error:
-            self._limits.give_back(window, unsettled)
+            self._limits.restore(window, unsynced)
             if not isinstance(error, RedisError | OSError):
                 raise
             self._warnings.warn("rate_limits_are_local", reason=type(error).__name__)
             return
         if waiting:
-            self._warnings.settle("rate_limits_are_local", then="rate_limits_are_shared")
+            self._warnings.resolve("rate_limits_are_local", then="rate_limits_are_shared")
 
-    async def _exchange(self, window: int, counts: dict[Key, int]) -> dict[Key, int]:
+    async def _increment(self, window: int, counts: dict[Key, int]) -> dict[Key, int]:
         """Return the totals of those for whom there was room."""
-        told: list[str | int] = [2 * WINDOW, self._callers]
+        arguments: list[str | int] = [2 * WINDOW, self._callers]
         for key, count in counts.items():
-            told += [key if isinstance(key, str) else f"u{key:x}", count]
-        totals = await self._redis.eval(_SCRIPT, 1, f"tulou:rate:{window}", *told)
+            arguments += [key if isinstance(key, str) else f"u{key:x}", count]
+        totals = await self._redis.eval(_SCRIPT, 1, f"tulou:rate:{window}", *arguments)
         return {key: total for key, total in zip(counts, totals, strict=True) if total}

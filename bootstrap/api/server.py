@@ -17,20 +17,20 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from bootstrap.api.app import create_api
 from bootstrap.api.health import Readiness
+from bootstrap.api.protocol.client_limits import ClientLimits, Refused
 from bootstrap.api.protocol.connections import Connections, most_connections
-from bootstrap.api.protocol.deadlines import Patience, Refused
-from bootstrap.api.protocol.fair_reads import Turns
-from bootstrap.api.protocol.slow_readers import LOOKS
-from bootstrap.api.protocol.timeouts import PatientProtocol
-from bootstrap.api.protocol.unread import UnreadAnswers
+from bootstrap.api.protocol.deadlines import DeadlineProtocol
+from bootstrap.api.protocol.request_scheduler import RequestScheduler
+from bootstrap.api.protocol.unread_responses import UnreadResponses
+from bootstrap.api.protocol.write_timeouts import CHECKS_PER_TIMEOUT
 from bootstrap.api.proxies import proxies_of
 from bootstrap.runtime.freed_memory import FreedMemory
-from bootstrap.runtime.gc_tuning import set_garbage_collection
+from bootstrap.runtime.gc_tuning import tune_gc
 from bootstrap.runtime.watchdog import Watchdog
 from bootstrap.settings.model import Settings
-from shared.background import BackgroundLoop, Run, standing_still
+from shared.background import BackgroundLoop, Run, stalled_loops
 from shared.http.middleware.cross_origin import CrossOrigin
-from shared.http.middleware.request_recorder import REFUSED, Journal
+from shared.http.middleware.request_recorder import REFUSED, RequestRecorder
 from shared.http.middleware.response_wrapper import Refusal
 from shared.http.middleware.security_headers import security_headers
 from shared.http.problems import ProblemWriter
@@ -65,7 +65,7 @@ class _Server(uvicorn.Server):
         self._delay = settings.shutdown_delay
         self._readiness = readiness
         self._watchdog = Watchdog(settings.watchdog)
-        self._ticks_between_looks = max(1, int(settings.write_timeout / LOOKS / _TICK))
+        self._ticks_between_looks = max(1, int(settings.write_timeout / CHECKS_PER_TIMEOUT / _TICK))
         self._freed: FreedMemory | None = None
         self._stops_at = inf
         self._stop: Callable[[], None] = lambda: None
@@ -74,18 +74,18 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
         await super().startup(sockets)
-        set_garbage_collection()
+        tune_gc()
         self._freed = FreedMemory()
-        self._watchdog.follow(asyncio.get_running_loop(), works=lambda: not standing_still())
+        self._watchdog.follow(asyncio.get_running_loop(), works=lambda: not stalled_loops())
 
     async def on_tick(self, counter: int) -> bool:
         """Look after what has to be done now and then; return whether to end."""
         if counter % _TICKS == 0 and self._freed is not None:
             with self._trims:
-                await self._freed.give_back()
+                await self._freed.trim_if_idle()
         if counter % self._ticks_between_looks == 0:
             with self._looks:
-                self._look_at_readers()
+                self._check_write_timeouts()
         if monotonic() >= self._stops_at:
             self._stops_at = inf
             self._stop()
@@ -93,8 +93,8 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop, after a time in which proxies can notice. Asked again, at once."""
-        delay = 0.0 if self._readiness.is_leaving or not self.started else self._delay
-        self._readiness.is_leaving = True
+        delay = 0.0 if self._readiness.is_stopping or not self.started else self._delay
+        self._readiness.is_stopping = True
         # From now on the watchdog does not ask the event loop.
         self._watchdog.end_within(delay + self._grace + _OVERTIME)
         if delay:
@@ -109,10 +109,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
         giving_up.cancel()
 
-    def _look_at_readers(self) -> None:
+    def _check_write_timeouts(self) -> None:
         now = asyncio.get_running_loop().time()
         for connection in self._held():
-            connection.look_at_reader(now)
+            connection.check_write_timeout(now)
 
     def _give_up(self) -> None:
         for connection in self._held():
@@ -120,32 +120,32 @@ class _Server(uvicorn.Server):
         for task in self.server_state.tasks:
             task.cancel()
 
-    def _held(self) -> list[PatientProtocol]:
-        return [each for each in self.server_state.connections if isinstance(each, PatientProtocol)]
+    def _held(self) -> list[DeadlineProtocol]:
+        return [each for each in self.server_state.connections if isinstance(each, DeadlineProtocol)]
 
 
 def serve_api(settings: Settings) -> None:
     """Serve until SIGTERM. A port that is taken is one clear sentence and exit code 1."""
     api = create_api(settings)
-    refusal = _refusals(settings, api.state.journal)
+    refusal = _refusals(settings, api.state.request_recorder)
     pooled = 2 * settings.database_pool * (1 + len(settings.database_replica_urls))
     most = most_connections(settings.max_connections, pooled=pooled)
     is_proxy = proxies_of(settings.trusted_proxies or ())
     protocol: Any = partial(
-        PatientProtocol,
+        DeadlineProtocol,
         connections=Connections(
             most=most,
             per_address=min(settings.max_connections_per_address, most // 2),
             is_proxy=is_proxy,
         ),
-        unread_answers=UnreadAnswers(
+        unread_responses=UnreadResponses(
             most=settings.max_unread_bytes,
             per_address=min(settings.max_unread_bytes_per_address, settings.max_unread_bytes),
             is_proxy=is_proxy,
         ),
         most_waiting=settings.max_pipelined,
-        turns=Turns(),
-        patience=_patience(settings),
+        scheduler=RequestScheduler(),
+        limits=_client_limits(settings),
         refusal=refusal,
         is_endless=_is_endless,
     )
@@ -180,8 +180,8 @@ def _is_endless(scope: Scope) -> bool:
     return getattr(scope.get("route"), "response_class", None) is EventSourceResponse
 
 
-def _patience(settings: Settings) -> Patience:
-    return Patience(
+def _client_limits(settings: Settings) -> ClientLimits:
+    return ClientLimits(
         head=settings.head_timeout,
         body=settings.body_timeout,
         body_bytes=settings.body_min_bytes,
@@ -193,7 +193,7 @@ def _patience(settings: Settings) -> Patience:
     )
 
 
-def _refusals(settings: Settings, journal: Journal) -> Callable[[Refused], bytes]:
+def _refusals(settings: Settings, request_recorder: RequestRecorder) -> Callable[[Refused], bytes]:
     """Return what writes the answers that the application doesn't give, and notes them.
 
     Where the application was asked, it notes the request itself, with the answer that was given in its place.
@@ -218,7 +218,7 @@ def _refusals(settings: Settings, journal: Journal) -> Callable[[Refused], bytes
             pass
         elif refused.asked is None:
             known = {"method": refused.method, "path": "", "client": refused.client}
-            journal.note(known, given, refused.started)
+            request_recorder.note(known, given, refused.started)
         else:
             refused.asked[REFUSED] = given
         return STATUS_LINE[error.status] + lines + b"\r\n" + body

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bootstrap.backup.errors import BackupRefused
 from bootstrap.backup.manifest import LARGEST, NAME, Manifest, Part, read_manifest
-from bootstrap.backup.sizes import told
+from bootstrap.backup.sizes import format_size
 from bootstrap.settings.model import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
@@ -119,7 +119,7 @@ class Archive:
             BackupRefused: it isn't what was stored, or has not so many lines.
         """
         if await self.size(key) != part.bytes:
-            raise BackupRefused(f"The backup is damaged: {key} is missing or torn. Nothing was changed.")
+            raise BackupRefused(f"The backup is damaged: {key} is missing or truncated. Nothing was changed.")
         digest = hashlib.sha256()
         async for piece in self.read(key, part.bytes):
             digest.update(piece)
@@ -148,7 +148,7 @@ class Archive:
             async for piece in self.objects.read(key, 0, size):
                 yield piece
 
-    async def seal(self, manifest: Manifest) -> None:
+    async def finish(self, manifest: Manifest) -> None:
         """Write the manifest: from now on it is a backup."""
 
         async def text() -> AsyncIterator[bytes]:
@@ -169,7 +169,7 @@ class Archive:
     def _complaint(self, *, is_full: bool) -> str:
         if not is_full:
             return f"{self.place} can't be reached, or not written to."
-        about = f": about {told(self.needed)} are needed" if self.needed else ""
+        about = f": about {format_size(self.needed)} are needed" if self.needed else ""
         return f"The disk of {self.place} has no space left{about}. Nothing is kept of this backup."
 
     @contextmanager

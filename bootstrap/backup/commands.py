@@ -17,18 +17,18 @@ from typing import Any, TypeVar
 import asyncpg
 import typer
 
-from bootstrap.backup.alone import database_name
 from bootstrap.backup.errors import BackupRefused, Uncertain
-from bootstrap.backup.keeping import NAMES, shelf_of
+from bootstrap.backup.exclusive import database_name
 from bootstrap.backup.loading import Lost
 from bootstrap.backup.manifest import Manifest
 from bootstrap.backup.recording import record
 from bootstrap.backup.restoring import restore
+from bootstrap.backup.retention import NAMES, retention_of
 from bootstrap.backup.saving import save
 from bootstrap.backup.tables import owner_url
 from bootstrap.backup.verifying import verify
 from bootstrap.cli.database_failures import FAILURES, failure_of_owner
-from bootstrap.cli.terminal import run, stop, told
+from bootstrap.cli.terminal import exit_on_error, run, stop
 from bootstrap.settings.model import Settings
 
 INCOMPLETE = 3
@@ -52,7 +52,7 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class How:
+class RestoreOptions:
     """The options of a restore."""
 
     replace: bool = False
@@ -63,19 +63,19 @@ class How:
 def back_up(settings: Settings, place: str | None, *, with_files: bool) -> int:
     """Take a backup and say what is in it; return the exit code."""
     os.umask(0o077)  # it holds the hashes of passwords and everybody's files
-    shelf = shelf_of(settings, owner_url(settings)) if place is None else None
+    retention = retention_of(settings, owner_url(settings)) if place is None else None
     place = place or _new_place(settings)
-    work = save(settings, place, with_files=with_files, shelf=shelf, say=_say)
+    work = save(settings, place, with_files=with_files, retention=retention, say=_say)
     manifest = _done(settings, work, interrupted="Interrupted. No backup was taken.")
-    _say(f"Backed up to {place}: {_told_of(manifest)}.")
+    _say(f"Backed up to {place}: {_summary_of(manifest)}.")
     absent = manifest.files.absent if manifest.files else []
     _list(absent, "Not in the backup: the store has lost {}, or it has other bytes than were stored.")
     if absent:
         return INCOMPLETE
     _record(settings, manifest)
-    if shelf is not None and shelf.keep is not None:
-        for name in _done(settings, shelf.delete_old(), interrupted="Interrupted. The backup is whole."):
-            _say(f"Deleted {name}: {shelf.keep} newer ones are kept.")
+    if retention is not None and retention.keep is not None:
+        for name in _done(settings, retention.delete_old(), interrupted="Interrupted. The backup is whole."):
+            _say(f"Deleted {name}: {retention.keep} newer ones are kept.")
     return 0
 
 
@@ -84,18 +84,18 @@ def check(settings: Settings, place: str) -> None:
     verified = _done(
         settings, verify(settings, place), interrupted="Interrupted. Nothing is known of the backup."
     )
-    _say(f"Whole: {_told_of(verified.manifest)}.")
+    _say(f"Whole: {_summary_of(verified.manifest)}.")
 
 
-def put_back(settings: Settings, place: str, how: How) -> int:
+def restore_backup(settings: Settings, place: str, options: RestoreOptions) -> int:
     """Restore a backup and say what was done; return the exit code."""
-    if how.replace:
-        _confirm(settings, how.confirm)
-    work = restore(settings, place, replace=how.replace, skip_damaged=how.skip_damaged, say=_say)
+    if options.replace:
+        _confirm(settings, options.confirm)
+    work = restore(settings, place, replace=options.replace, skip_damaged=options.skip_damaged, say=_say)
     restored = _done(settings, work, interrupted="Interrupted. Nothing was changed.")
     for warning in restored.warnings:
         sys.stderr.write(f"{warning}\n")
-    _say(f"Restored from {place}: {_told_of(restored.manifest)}; {'; '.join(restored.done)}.")
+    _say(f"Restored from {place}: {_summary_of(restored.manifest)}; {'; '.join(restored.done)}.")
     return _tell_lost(restored.lost)
 
 
@@ -142,7 +142,7 @@ def _record(settings: Settings, manifest: Manifest) -> None:
         )
 
 
-def _told_of(manifest: Manifest) -> str:
+def _summary_of(manifest: Manifest) -> str:
     rows = sum(table.rows for table in manifest.tables)
     files = f"{manifest.files.count} objects ({manifest.files.bytes} bytes)" if manifest.files else "no files"
     return f"{rows} rows of {len(manifest.tables)} tables, {files}, taken {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -162,7 +162,7 @@ def _say(sentence: str) -> None:
 
 def _done(settings: Settings, work: Coroutine[Any, Any, T], *, interrupted: str) -> T:
     try:
-        return told(lambda: run(_until_a_signal(work)))
+        return exit_on_error(lambda: run(_until_a_signal(work)))
     except BackupRefused as error:
         stop(str(error))
     except Uncertain as error:

@@ -16,18 +16,18 @@ import asyncpg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from bootstrap.backup.alone import NAME, refuse_if_running, still_holds
 from bootstrap.backup.archive import Archive
+from bootstrap.backup.compatibility import SchemaCompatibility, rows_of
 from bootstrap.backup.errors import BackupRefused, Uncertain
-from bootstrap.backup.fitting import Fitting, rows_of
+from bootstrap.backup.exclusive import NAME, refuse_if_running, require_lock
 from bootstrap.backup.leftovers import note
 from bootstrap.backup.manifest import FilesPart, ListedObject, TablePart
 from bootstrap.backup.objects import BackedUpObjects, OtherBytes, at_once, named_objects, objects_in
 from bootstrap.backup.tables import SqlTable, load, quoted, referring_to, schemas_of, tables_of
 from bootstrap.backup.verifying import Verified
-from bootstrap.cli.actor import acting_operator
+from bootstrap.cli.current_operator import current_operator
 from bootstrap.compose import compose, start, stop
-from bootstrap.container import TulouContainer, offers
+from bootstrap.container import TulouContainer, exports
 from bootstrap.migrations.runner import migrate_inside
 from bootstrap.settings.model import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
@@ -38,7 +38,7 @@ from shared.errors import DatabaseBusy, DatabaseUnavailable, Outage
 
 Say = Callable[[str], None]
 RESTORED = "database_restored"
-"""What the audit trail calls a restore."""
+"""What the audit log calls a restore."""
 
 _SESSION = f"""
     SELECT set_config('application_name', '{NAME}', false), set_config('statement_timeout', '0', true),
@@ -64,7 +64,7 @@ class Loading:
     archive: Archive
     store: ObjectFiles
     verified: Verified
-    fitting: Fitting
+    compatibility: SchemaCompatibility
     holder: Any
     say: Say
     skip_damaged: bool
@@ -108,23 +108,23 @@ class Loading:
         transaction.alone = True
         driver = (await transaction.connection()).driver
         await driver.execute(_SESSION)
-        aside = await _put_aside(driver)
-        await self._migrate(self.fitting.revision)
+        aside = await _rename_schemas(driver)
+        await self._migrate(self.compatibility.revision)
         await self._load(driver, aside)
         await self._add_objects(driver)
         await self._migrate("head")
         if self.lost.objects:
             self.lost.consequences = await container.files.losses().forget(self.lost.objects)
-        for recovery in offers(container, "recovery").values():
+        for recovery in exports(container, "recovery").values():
             self.done.append(await recovery.recover(self.verified.manifest.taken_at))
-        (trail,) = offers(container, "audit_trail").values()
+        (audit_log,) = exports(container, "audit_log").values()
         taken_at = self.verified.manifest.taken_at.isoformat()
-        await trail.note(RESTORED, acting_operator(), taken_at=taken_at)
+        await audit_log.note(RESTORED, current_operator(), taken_at=taken_at)
         for schema in aside:
             await driver.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
         await self._migrate("head", grants=True)
         await refuse_if_running(driver)
-        still_holds(self.holder)
+        require_lock(self.holder)
 
     async def _migrate(self, revision: str, *, grants: bool = False) -> None:
         """Run migrations in the open transaction."""
@@ -138,7 +138,7 @@ class Loading:
     async def _load(self, driver: Any, aside: list[str]) -> None:
         manifest = self.verified.manifest
         tables = [table for table in await tables_of(driver) if table.schema not in aside]
-        parts = self.fitting.parts(tables)
+        parts = self.compatibility.parts(tables)
         left_out = await referring_to(driver, self.verified.damage.tables)
         for table in tables:
             if table.full_name in left_out:
@@ -146,7 +146,7 @@ class Loading:
             else:
                 await self._load_table(driver, table, parts[table.full_name])
         for name, value in manifest.sequences.items():
-            if not self.fitting.is_newer or await driver.fetchval("SELECT to_regclass($1::text)", name):
+            if not self.compatibility.is_newer or await driver.fetchval("SELECT to_regclass($1::text)", name):
                 await driver.execute("SELECT setval($1::text::regclass, $2)", name, value)
         self.say(f"Loaded {sum(part.rows for part in manifest.tables)} rows.")
 
@@ -221,7 +221,7 @@ def _why(error: DatabaseUnavailable) -> str:
     return f"PostgreSQL refused: {reason_of(error)}."
 
 
-async def _put_aside(driver: Any) -> list[str]:
+async def _rename_schemas(driver: Any) -> list[str]:
     """Give the schemas in use names of their own, in this transaction; return these."""
     aside = []
     for schema in await schemas_of(driver):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from bootstrap.backup.recorded import comment_on
+from bootstrap.backup.last_backup import comment_on
 from bootstrap.backup.tables import connect, owner_url
 from bootstrap.settings.model import Settings
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import asyncpg
 
-from bootstrap.backup.alone import alone, check_target
 from bootstrap.backup.archive import Archive
+from bootstrap.backup.compatibility import SchemaCompatibility
+from bootstrap.backup.disk_space import check_disk_space
 from bootstrap.backup.errors import BackupRefused, Uncertain
-from bootstrap.backup.fitting import Fitting
+from bootstrap.backup.exclusive import check_target, exclusive_access
 from bootstrap.backup.leftovers import clear, forget
 from bootstrap.backup.loading import Loading, Lost, Say
 from bootstrap.backup.manifest import Manifest, fingerprints
-from bootstrap.backup.room import check_room
 from bootstrap.backup.verifying import verify
 from bootstrap.settings.model import Settings
 from domains.files.gateway.store import ObjectFiles
@@ -53,17 +53,17 @@ async def restore(
     """
     archive = Archive(settings, place, make_folder=False)
     manifest = await archive.manifest()
-    fitting = Fitting(manifest)
+    compatibility = SchemaCompatibility(manifest)
     store = ObjectFiles(settings, settings.data_dir)
-    async with alone(settings) as holder:
+    async with exclusive_access(settings) as holder:
         await check_target(holder, settings, manifest, replace=replace)
         await _check_store(store, manifest)
         if deleted := await clear(holder, store):
             say(f"Deleted {deleted} objects that an interrupted restore had added.")
         verified = await verify(settings, place, skip_damaged=skip_damaged)
         say(f"Verified the backup of {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC.")
-        await check_room(settings, store, archive, verified)
-        loading = Loading(settings, archive, store, verified, fitting, holder, say, skip_damaged)
+        await check_disk_space(settings, store, archive, verified)
+        loading = Loading(settings, archive, store, verified, compatibility, holder, say, skip_damaged)
         try:
             await loading.run()
         except Uncertain:
@@ -82,7 +82,7 @@ async def restore(
             ) as error:  # the next restore sees that rows name all of it
                 _go_on_after(error)
     warnings = [
-        *fitting.warnings,
+        *compatibility.warnings,
         *_changed_secrets(settings, manifest),
         *_forgotten_erasures(settings, manifest),
     ]

@@ -11,10 +11,10 @@ import asyncpg
 
 from bootstrap.backup.archive import Archive
 from bootstrap.backup.errors import BackupRefused
-from bootstrap.backup.keeping import Shelf, identity_of, mark_of
 from bootstrap.backup.manifest import FilesPart, ListedObject, Manifest, Part, TablePart, fingerprints
 from bootstrap.backup.objects import LISTING, OtherBytes, at_once, checked, named_objects, objects_in
-from bootstrap.backup.sizes import free_of, told
+from bootstrap.backup.retention import Retention, identity_of, mark_of
+from bootstrap.backup.sizes import format_size, free_of
 from bootstrap.backup.tables import (
     Rows,
     SqlTable,
@@ -24,10 +24,17 @@ from bootstrap.backup.tables import (
     sequences_of,
     tables_of,
 )
-from bootstrap.migrations.lineage import REVISION, Lineage, Standing, lineage_in, our_history, sentence_about
+from bootstrap.migrations.lineage import (
+    REVISION,
+    Lineage,
+    SchemaStatus,
+    lineage_in,
+    our_history,
+    sentence_about,
+)
 from bootstrap.settings.model import Settings
 from domains.files.gateway.store import ObjectFiles
-from domains.files.public import ERASING
+from domains.files.public import ERASE_LOCK_KEY
 from shared.errors import AppError
 from shared.streams import Chunk
 
@@ -49,11 +56,16 @@ def _silent(_sentence: str) -> None:
 
 
 async def save(
-    settings: Settings, place: str, *, with_files: bool, shelf: Shelf | None = None, say: Say = _silent
+    settings: Settings,
+    place: str,
+    *,
+    with_files: bool,
+    retention: Retention | None = None,
+    say: Say = _silent,
 ) -> Manifest:
     """Take a backup into `place`, which must be empty. What was written of one that fails is deleted.
 
-    On a shelf interrupted backups are removed first, and old ones that won't be kept if the disk has too little room.
+    With `retention`, interrupted backups are deleted first, and old ones past it if space is short.
     `say` is told of each.
 
     Raises:
@@ -67,12 +79,12 @@ async def save(
     try:
         await _hold_erasures(holder)
         needed = await _bytes_needed(holder, store, with_files=with_files)
-        if shelf is not None:
-            for name in await shelf.remove_torn():
+        if retention is not None:
+            for name in await retention.delete_interrupted():
                 say(f"Deleted {name}: it was interrupted.")
-            for name in await shelf.free_room(needed):
+            for name in await retention.free_space(needed):
                 say(f"Deleted {name}: the new backup needs the room.")
-        _refuse_without_room(archive, needed)
+        _require_disk_space(archive, needed)
         try:
             await archive.begin(mark_of(identity_of(url)))
             return await _save(settings, archive, store, with_files=with_files)
@@ -104,14 +116,15 @@ async def _bytes_needed(connection: Any, store: ObjectFiles, *, with_files: bool
     return needed + int(size)
 
 
-def _refuse_without_room(archive: Archive, needed: int) -> None:
+def _require_disk_space(archive: Archive, needed: int) -> None:
     archive.needed = needed
     folder = archive.objects.folder
     if folder is None or (free := free_of(folder)) >= needed:
         return
     raise BackupRefused(
-        f"Too little space for the backup: the disk of {folder} has {told(free)} free, and about {told(needed)} are"
-        f" needed: {told(needed - free)} are missing."
+        f"Too little space for the backup: the disk of {folder} has {format_size(free)} free,"
+        f" and about {format_size(needed)} are"
+        f" needed: {format_size(needed - free)} are missing."
     )
 
 
@@ -124,7 +137,7 @@ async def _hold_erasures(connection: Any) -> None:
     """Keep workers from deleting objects until this connection ends; it also keeps two backups apart."""
     await connection.execute(f"SET lock_timeout = '{_PATIENCE}'")
     try:
-        await connection.execute(f"SELECT pg_advisory_lock({ERASING})")
+        await connection.execute(f"SELECT pg_advisory_lock({ERASE_LOCK_KEY})")
     except asyncpg.LockNotAvailableError as error:
         raise BackupRefused("Another backup is under way.") from error
 
@@ -139,7 +152,7 @@ async def _save(settings: Settings, archive: Archive, store: ObjectFiles, *, wit
         connection.terminate()
     if listing is not None:
         manifest.files = await _Copy(archive, store).all(listing)
-    await archive.seal(manifest)
+    await archive.finish(manifest)
     return manifest
 
 
@@ -166,9 +179,9 @@ async def _lineage(connection: Any) -> tuple[str, Lineage | None]:
         raise BackupRefused("The database was never migrated: there is nothing to back up.") from error
     revision, comment = found or (None, None)
     history = our_history()
-    standing = history.standing(revision, comment)
-    if revision is None or standing is Standing.TOO_NEW:
-        raise BackupRefused(sentence_about(standing, revision, comment))
+    status = history.status_of(revision, comment)
+    if revision is None or status is SchemaStatus.TOO_NEW:
+        raise BackupRefused(sentence_about(status, revision, comment))
     known = revision in history.revisions
     return revision, history.lineage(revision) if known else lineage_in(comment, revision)
 

@@ -22,7 +22,7 @@ def free_of(folder: Path) -> int:
     return usage.free if usage.total else sys.maxsize  # what is no disk has no end
 
 
-def told(size: int) -> str:
+def format_size(size: int) -> str:
     """Return a number of bytes as people write it."""
     for number, unit in enumerate(_UNITS):
         if size < _UNIT ** (number + 1):

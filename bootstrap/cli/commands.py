@@ -11,17 +11,17 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Column, Table
 
-from bootstrap.cli.actor import acting_operator
+from bootstrap.cli.current_operator import current_operator
 from bootstrap.cli.terminal import command_settings, run
 from bootstrap.cli.terminal import stop as end
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
 from bootstrap.doctor.bundle import BundleRefused, collect, without_container, write
 from bootstrap.doctor.database import explained
-from bootstrap.doctor.examination import Finding, examine, print_findings, settings_findings
+from bootstrap.doctor.runner import Finding, print_findings, run_checks, settings_findings
 from bootstrap.settings.loading import UnusableSettings
 from bootstrap.settings.model import Settings, SettingsError
-from bootstrap.settings.required import needs_of
+from bootstrap.settings.required import required_settings
 from domains.auth.service.accounts import AccountService
 from shared.errors import DatabaseBusy, DatabaseUnavailable
 from shared.wiring import provided_by
@@ -35,13 +35,13 @@ def create_admin(settings: Settings, *, email: str, password: str) -> str:
 
     async def create(container: TulouContainer) -> str:
         accounts = provided_by(container, "auth.accounts", AccountService)
-        await accounts.create_admin(email, password, acting_operator())
+        await accounts.create_admin(email, password, current_operator())
         return f"{email} is an administrator."
 
     return composed(settings, create)
 
 
-def check_everything(*, as_json: bool, bundle: Path | None = None, force: bool = False) -> int:
+def run_doctor(*, as_json: bool, bundle: Path | None = None, force: bool = False) -> int:
     """Print how everything is that the program depends on, the settings first; return the exit code.
 
     With `bundle` that becomes a file for support too, which with `force` may stand in place of another.
@@ -49,12 +49,14 @@ def check_everything(*, as_json: bool, bundle: Path | None = None, force: bool =
     if bundle is not None and bundle.exists() and not force:
         end(f"There is a file {bundle} already. Name another one, or use --force.")
     try:
-        settings = command_settings(needs_of("relay"))  # it looks at what is there, in each container
+        settings = command_settings(
+            required_settings("relay")
+        )  # it looks at what is there, in each container
     except UnusableSettings as error:
         findings = settings_findings(error)
         files = without_container(findings, os.environ)
     else:
-        findings, files = composed(settings, partial(_examined, bundled=bundle is not None), role="relay")
+        findings, files = composed(settings, partial(_diagnose, bundled=bundle is not None), role="relay")
     code = print_findings(findings, as_json=as_json)
     if bundle is not None:
         try:
@@ -65,8 +67,8 @@ def check_everything(*, as_json: bool, bundle: Path | None = None, force: bool =
     return code
 
 
-async def _examined(container: TulouContainer, *, bundled: bool) -> tuple[list[Finding], dict[str, bytes]]:
-    findings = await examine(container)
+async def _diagnose(container: TulouContainer, *, bundled: bool) -> tuple[list[Finding], dict[str, bytes]]:
+    findings = await run_checks(container)
     return findings, await collect(container, findings, os.environ) if bundled else {}
 
 
@@ -107,8 +109,8 @@ def composed(
         except DatabaseBusy:
             raise
         except DatabaseUnavailable as error:
-            ailment = await explained(settings, error)
-            raise SettingsError(f"{ailment} {ailment.cure}") from error
+            failure = await explained(settings, error)
+            raise SettingsError(f"{failure} {failure.cure}") from error
         finally:
             await stop(container)
 

@@ -25,11 +25,11 @@ def failure_of_owner(settings: Settings, error: Exception) -> str:
         return "TULOU_DATABASE_URL is not set: there is no database."
     setting = "TULOU_DATABASE_OWNER_URL" if settings.database_owner_url else "TULOU_DATABASE_URL"
     plain = url.get_secret_value()
-    ailment = asyncio.run(refused(place_of("PostgreSQL", setting, plain), plain, error))
+    failure = asyncio.run(refused(place_of("PostgreSQL", setting, plain), plain, error))
     if outage_of(error) is not Outage.NO_RIGHTS:
-        return f"{ailment} {ailment.cure}"
+        return f"{failure} {failure.cure}"
     role, database = role_in(plain), database_in(plain)
     return (
-        f"{ailment} Put the role that owns database {database} into {setting}, or as a superuser: ALTER DATABASE"
+        f"{failure} Put the role that owns database {database} into {setting}, or as a superuser: ALTER DATABASE"
         f" {database} OWNER TO {role}; GRANT CONNECT ON DATABASE {database} TO {role}."
     )

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.table import Column
 
-from bootstrap.cli.output import moment_of, print_json, print_table
+from bootstrap.cli.output import format_time, print_json, print_table
 from domains.jobs.repository.operations import SILENT_AFTER
 from domains.jobs.repository.reports import AttemptRow, JobReport, WorkerRow
 from domains.jobs.schemas import JobRow
-from domains.jobs.service.operations import Answer, QueueStatistics, Statistics
+from domains.jobs.service.operations import JobCommandResult, QueueStatistics, Statistics
 
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"))
 
@@ -33,7 +33,7 @@ def print_jobs(jobs: Sequence[JobRow], *, as_json: bool) -> None:
     print_table(
         headings,
         [
-            [job.id, job.kind, job.queue, job.status, _of(job), moment_of(job.created_at), _code(job.error)]
+            [job.id, job.kind, job.queue, job.status, _of(job), format_time(job.created_at), _code(job.error)]
             for job in jobs
         ],
         nothing="No job matches.",
@@ -58,13 +58,13 @@ def print_report(report: JobReport, *, as_json: bool) -> None:
         print_table(headings, [_attempt(row) for row in attempts])
 
 
-def print_answers(answers: Sequence[Answer], *, as_json: bool) -> int:
+def print_results(answers: Sequence[JobCommandResult], *, as_json: bool) -> int:
     """Print what became of each order; return the exit code."""
     if as_json:
         print_json([answer.model_dump(mode="json") for answer in answers])
     else:
         for answer in answers:
-            _print_answer(answer)
+            _print_result(answer)
     return int(any(answer.error for answer in answers))
 
 
@@ -147,7 +147,7 @@ def state_of(worker: WorkerRow) -> str:
     return "draining" if worker.draining else "ready"
 
 
-def _print_answer(answer: Answer) -> None:
+def _print_result(answer: JobCommandResult) -> None:
     if answer.error:
         sys.stderr.write(f"{answer.error}\n")
     elif answer.status == "cancelling":
@@ -164,7 +164,7 @@ def _queue(row: QueueStatistics) -> list[Any]:
 
 def _attempt(row: AttemptRow) -> list[Any]:
     took = _length((row.ended_at - row.started_at).total_seconds()) if row.started_at else "-"
-    return [row.attempt, moment_of(row.ended_at), row.outcome, took, row.worker_id or "-", _code(row.error)]
+    return [row.attempt, format_time(row.ended_at), row.outcome, took, row.worker_id or "-", _code(row.error)]
 
 
 def _of(job: JobRow) -> str:

@@ -12,10 +12,10 @@ from uuid import UUID
 
 import typer
 
-from bootstrap.cli.actor import acting_operator
-from bootstrap.cli.options import AsJson, Limit
-from bootstrap.cli.terminal import command_settings, told
-from bootstrap.settings.required import needs_of
+from bootstrap.cli.common import AsJson, Limit
+from bootstrap.cli.current_operator import current_operator
+from bootstrap.cli.terminal import command_settings, exit_on_error
+from bootstrap.settings.required import required_settings
 
 if TYPE_CHECKING:
     from bootstrap.container import TulouContainer
@@ -32,7 +32,7 @@ Status = Literal[
 Ids = Annotated[list[UUID], typer.Argument(metavar="ID...", show_default=False, help="Jobs, by their ids.")]
 
 
-def a_while(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """Read `90s`, `30m`, `2h` or `7d`."""
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if match is None:
@@ -41,7 +41,7 @@ def a_while(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * UNITS[match[2]])
 
 
-def a_payload(text: str) -> dict[str, Any]:
+def parse_payload(text: str) -> dict[str, Any]:
     """Read a JSON object."""
     try:
         found = json.loads(text)
@@ -67,8 +67,8 @@ def list_jobs(
     from bootstrap.cli.job_reports import print_jobs  # noqa: PLC0415  # only what a command needs is loaded
     from domains.jobs.repository.reports import JobFilter  # noqa: PLC0415  # as above
 
-    wanted = JobFilter(status=status, kind=kind, queue=queue, owner_id=owner)
-    print_jobs(_asked(lambda operations: operations.latest(wanted, limit=limit)), as_json=as_json)
+    filters = JobFilter(status=status, kind=kind, queue=queue, owner_id=owner)
+    print_jobs(_run_command(lambda operations: operations.latest(filters, limit=limit)), as_json=as_json)
 
 
 @jobs.command()
@@ -78,7 +78,7 @@ def show(
     """Show everything about a job, its attempts too."""
     from bootstrap.cli.job_reports import print_report  # noqa: PLC0415  # as above
 
-    print_report(_asked(lambda operations: operations.report(job_id)), as_json=as_json)
+    print_report(_run_command(lambda operations: operations.report(job_id)), as_json=as_json)
 
 
 @jobs.command("run")
@@ -88,7 +88,7 @@ def run_job(
     payload: Annotated[
         dict[str, Any] | None,
         typer.Option(
-            parser=a_payload,
+            parser=parse_payload,
             metavar="JSON",
             help='Its payload, as in \'{"file_id": "..."}\'; most that recur take none.',
         ),
@@ -96,10 +96,10 @@ def run_job(
     as_json: AsJson = False,
 ) -> None:
     """Queue a job by hand and print its id."""
-    from bootstrap.cli.job_reports import print_answers  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_results  # noqa: PLC0415  # as above
 
-    answer = _asked(lambda operations: operations.run(kind, payload or {}, acting_operator()))
-    raise typer.Exit(print_answers([answer], as_json=as_json))
+    answer = _run_command(lambda operations: operations.run(kind, payload or {}, current_operator()))
+    raise typer.Exit(print_results([answer], as_json=as_json))
 
 
 @jobs.command()
@@ -113,7 +113,7 @@ def retry(
     failed_since: Annotated[
         timedelta | None,
         typer.Option(
-            parser=a_while, metavar="TIME", help="All that failed within this time: 90s, 30m, 2h, 7d."
+            parser=parse_duration, metavar="TIME", help="All that failed within this time: 90s, 30m, 2h, 7d."
         ),
     ] = None,
     yes: Annotated[
@@ -129,19 +129,19 @@ def retry(
     if in_bulk:
         _retry_many(kind, failed_since, yes=yes, as_json=as_json)
         return
-    from bootstrap.cli.job_reports import print_answers  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_results  # noqa: PLC0415  # as above
 
-    answers = _asked(lambda operations: operations.retry(job_ids or [], acting_operator()))
-    raise typer.Exit(print_answers(answers, as_json=as_json))
+    answers = _run_command(lambda operations: operations.retry(job_ids or [], current_operator()))
+    raise typer.Exit(print_results(answers, as_json=as_json))
 
 
 @jobs.command()
 def cancel(job_ids: Ids, *, as_json: AsJson = False) -> None:
     """Cancel jobs: waiting ones at once, running ones after ten seconds at most."""
-    from bootstrap.cli.job_reports import print_answers  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_results  # noqa: PLC0415  # as above
 
-    answers = _asked(lambda operations: operations.cancel(job_ids, acting_operator()))
-    raise typer.Exit(print_answers(answers, as_json=as_json))
+    answers = _run_command(lambda operations: operations.cancel(job_ids, current_operator()))
+    raise typer.Exit(print_results(answers, as_json=as_json))
 
 
 @jobs.command()
@@ -149,38 +149,38 @@ def stats(*, as_json: AsJson = False) -> None:
     """Show waiting jobs, throughput and failures of each queue."""
     from bootstrap.cli.job_reports import print_statistics  # noqa: PLC0415  # as above
 
-    print_statistics(_asked(lambda operations: operations.statistics()), as_json=as_json)
+    print_statistics(_run_command(lambda operations: operations.statistics()), as_json=as_json)
 
 
 def workers(*, as_json: AsJson = False) -> None:
     """List the workers with host, queues, version and state."""
     from bootstrap.cli.job_reports import print_workers  # noqa: PLC0415  # as above
 
-    print_workers(_asked(lambda operations: operations.workers()), as_json=as_json)
+    print_workers(_run_command(lambda operations: operations.workers()), as_json=as_json)
 
 
 def _retry_many(kind: str | None, within: timedelta | None, *, yes: bool, as_json: bool) -> None:
     from bootstrap.cli.job_reports import print_retried  # noqa: PLC0415  # as above
 
-    counted: MatchCount = _asked(lambda operations: operations.count_failed(kind, within=within))
+    counted: MatchCount = _run_command(lambda operations: operations.count_failed(kind, within=within))
     if counted.number and not yes:
         typer.confirm(f"{counted.number} failed jobs match. Start them again?", abort=True, err=True)
-    begun = _asked(
+    begun = _run_command(
         lambda operations: operations.retry_failed(
-            kind, acting_operator(), within=within, until=counted.until
+            kind, current_operator(), within=within, until=counted.until
         )
     )
     print_retried(counted.number, begun, as_json=as_json)
 
 
-def _asked(question: "Callable[[OperationsService], Awaitable[T]]") -> T:
-    """Compose the program, ask, and return the answer."""
+def _run_command(question: "Callable[[OperationsService], Awaitable[T]]") -> T:
+    """Compose the program, action, and return the answer."""
     from bootstrap.cli.commands import composed  # noqa: PLC0415  # as above
     from domains.jobs.service.operations import OperationsService  # noqa: PLC0415  # as above
     from shared.wiring import provided_by  # noqa: PLC0415  # as above
 
-    async def ask(container: "TulouContainer") -> T:
+    async def action(container: "TulouContainer") -> T:
         return await question(provided_by(container, "jobs.operations", OperationsService))
 
     # None of the keys: these commands work in the container of each role.
-    return told(lambda: composed(command_settings(needs_of("relay")), ask, role="relay"))
+    return exit_on_error(lambda: composed(command_settings(required_settings("relay")), action, role="relay"))

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from rich.table import Column
 
-from bootstrap.cli.output import moment_of, print_json, print_table
-from domains.auth.schemas import AllowanceRow, Counter, OwnLimits
+from bootstrap.cli.output import format_time, print_json, print_table
+from domains.auth.schemas import AllowanceRow, Counter, LimitOverrides
 from domains.users.schemas import AdministeredUser
 
 
@@ -22,25 +22,26 @@ def print_limits(rows: Sequence[AllowanceRow], *, as_json: bool) -> None:
 
 
 def print_limits_of(
-    who: AdministeredUser, own: AllowanceRow, counters: Sequence[Counter], *, as_json: bool
+    user: AdministeredUser, own: AllowanceRow, counters: Sequence[Counter], *, as_json: bool
 ) -> None:
     """Print a person's own limits, and what is counted against them at present."""
     if as_json:
         counted = [counter.model_dump(mode="json") for counter in counters]
-        print_json({**own.model_dump(mode="json"), "email": who.email, "counters": counted})
+        print_json({**own.model_dump(mode="json"), "email": user.email, "counters": counted})
         return
     if not own.is_empty:
         print_table(["bytes", "files", "requests a minute"], [_own(own)])
     else:
-        sys.stdout.write(f"{who.email} has the settings' limits.\n")
+        sys.stdout.write(f"{user.email} has the settings' limits.\n")
     rows = [
-        [row.kind, row.network or "-", f"{row.count} of {row.most}", moment_of(row.until)] for row in counters
+        [row.kind, row.network or "-", f"{row.count} of {row.most}", format_time(row.until)]
+        for row in counters
     ]
     print_table(
-        ["counted", "network", "attempts", "until"], rows, nothing=f"Nothing is counted against {who.email}."
+        ["counted", "network", "attempts", "until"], rows, nothing=f"Nothing is counted against {user.email}."
     )
 
 
-def _own(limits: OwnLimits) -> list[str]:
+def _own(limits: LimitOverrides) -> list[str]:
     values = (limits.max_bytes, limits.max_files, limits.max_requests)
     return ["-" if value is None else str(value) for value in values]

@@ -1,10 +1,10 @@
-"""`tulou limits`: limits of single people, and what is counted against them. Exit codes: see `asking`."""
+"""`tulou limits`: limits of single people, and what is counted against them. Exit codes: see `common`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli.options import AsJson, Person, asked, person_of
+from bootstrap.cli.common import AsJson, Person, person_of, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,20 +34,20 @@ def list_limits(
     from domains.auth.service.lockouts import LockoutService  # noqa: PLC0415  # as above
     from shared.wiring import provided_by  # noqa: PLC0415  # as above
 
-    async def everybodys(container: "TulouContainer", _actor: "Actor") -> "list[AllowanceRow]":
-        return await provided_by(container, "auth.allowances", AllowanceService).everybodys()
+    async def list_all(container: "TulouContainer", _actor: "Actor") -> "list[AllowanceRow]":
+        return await provided_by(container, "auth.allowances", AllowanceService).list_all()
 
     async def of_one(
         container: "TulouContainer", _actor: "Actor"
     ) -> "tuple[AdministeredUser, AllowanceRow, Sequence[Counter]]":
-        who = await person_of(container, person or "")
-        own = await provided_by(container, "auth.allowances", AllowanceService).find(who.id)
-        return who, own, await provided_by(container, "auth.lockouts", LockoutService).counters(who.id)
+        user = await person_of(container, person or "")
+        own = await provided_by(container, "auth.allowances", AllowanceService).find(user.id)
+        return user, own, await provided_by(container, "auth.lockouts", LockoutService).counters(user.id)
 
     if person is None:
-        print_limits(asked(everybodys), as_json=as_json)
+        print_limits(run_command(list_all), as_json=as_json)
     else:
-        print_limits_of(*asked(of_one), as_json=as_json)
+        print_limits_of(*run_command(of_one), as_json=as_json)
 
 
 @limits.command()
@@ -58,12 +58,12 @@ def clear(person: Person, *, as_json: AsJson = False) -> None:
     from shared.wiring import provided_by  # noqa: PLC0415  # as above
 
     async def cleared(container: "TulouContainer", actor: "Actor") -> "AdministeredUser":
-        who = await person_of(container, person)
-        await provided_by(container, "auth.lockouts", LockoutService).clear(actor, who.id)
-        return who
+        user = await person_of(container, person)
+        await provided_by(container, "auth.lockouts", LockoutService).clear(actor, user.id)
+        return user
 
-    who = asked(cleared)
-    print_act(f"Nothing is counted against {who.email} any more.", who, as_json=as_json)
+    user = run_command(cleared)
+    print_act(f"Nothing is counted against {user.email} any more.", user, as_json=as_json)
 
 
 @limits.command("set")
@@ -83,16 +83,16 @@ def set_limits(
 ) -> None:
     """Set the limits of one person; the settings apply where a limit is left out."""
     from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
-    from domains.auth.schemas import OwnLimits  # noqa: PLC0415  # as above
+    from domains.auth.schemas import LimitOverrides  # noqa: PLC0415  # as above
     from domains.auth.service.allowances import AllowanceService  # noqa: PLC0415  # as above
     from shared.wiring import provided_by  # noqa: PLC0415  # as above
 
-    wanted = OwnLimits(max_bytes=max_bytes, max_files=max_files, max_requests=max_requests)
+    new_limits = LimitOverrides(max_bytes=max_bytes, max_files=max_files, max_requests=max_requests)
 
     async def replaced(container: "TulouContainer", actor: "Actor") -> "tuple[str, AllowanceRow]":
-        who = await person_of(container, person)
+        user = await person_of(container, person)
         service = provided_by(container, "auth.allowances", AllowanceService)
-        return who.email, await service.replace(actor, who.id, wanted)
+        return user.email, await service.replace(actor, user.id, new_limits)
 
-    email, now = asked(replaced)
+    email, now = run_command(replaced)
     print_act(f"The limits of {email} are set.", now, as_json=as_json)

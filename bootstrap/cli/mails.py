@@ -1,11 +1,11 @@
-"""`tulou mails`: list mails, and resolve uncertain ones. Exit codes: see `asking`."""
+"""`tulou mails`: list mails, and resolve uncertain ones. Exit codes: see `common`."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
 
 import typer
 
-from bootstrap.cli.options import Ambiguous, AsJson, Limit, Yes, asked, person_of
+from bootstrap.cli.common import Ambiguous, AsJson, Limit, Yes, person_of, run_command
 
 if TYPE_CHECKING:
     from bootstrap.container import TulouContainer
@@ -46,7 +46,7 @@ def list_mails(
         )
         return found.data
 
-    print_mails(asked(listed), as_json=as_json)
+    print_mails(run_command(listed), as_json=as_json)
 
 
 @mails.command()
@@ -71,10 +71,10 @@ def resolve(
         return await resolutions.resolve(chosen.id, resolution, actor)
 
     if not yes:
-        chosen = asked(lambda container, _: _mail_of(container, mail))
+        chosen = run_command(lambda container, _: _mail_of(container, mail))
         question = f"Resolve {chosen.message_id} to {chosen.recipient} as {resolution}? This can't be undone."
         typer.confirm(question, abort=True, err=True)
-    now = asked(resolved)
+    now = run_command(resolved)
     print_act(f"Mail {now.id} to {now.recipient} is {now.status.value}.", now, as_json=as_json)
 
 

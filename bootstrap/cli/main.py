@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from bootstrap.cli import jobs as operators
+from bootstrap.cli import jobs as job_commands
 from bootstrap.cli import limits, mails, users
 from bootstrap.cli.modes import mode
-from bootstrap.cli.terminal import command_settings, stop, told
+from bootstrap.cli.terminal import command_settings, exit_on_error, stop
 from bootstrap.runtime.gc_tuning import loading
 from bootstrap.runtime.release import release
 from bootstrap.settings.model import SettingsError
-from bootstrap.settings.required import needs_of
+from bootstrap.settings.required import required_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Queues = Annotated[
@@ -57,9 +57,9 @@ def serve(domains: Domains = None) -> None:
     settings = command_settings()  # what is wrong there is said before much is loaded
     with loading():
         from bootstrap.api.server import serve_api  # noqa: PLC0415  # as above
-        from bootstrap.domain_selection import limited  # noqa: PLC0415  # as above
+        from bootstrap.domain_selection import with_domains  # noqa: PLC0415  # as above
 
-    serve_api(limited(settings, domains))
+    serve_api(with_domains(settings, domains))
 
 
 @app.command()
@@ -68,19 +68,19 @@ def worker(queues: Queues = None, domains: Domains = None) -> None:
     # Celery reads it when it is imported: SIGTERM then lets running jobs end.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
     named = [name.strip() for text in queues or () for name in text.split(",")]
-    settings = command_settings(needs_of("worker", named))
+    settings = command_settings(required_settings("worker", named))
     with loading():
-        from bootstrap.domain_selection import limited, queues_of  # noqa: PLC0415  # as above
+        from bootstrap.domain_selection import queues_of, with_domains  # noqa: PLC0415  # as above
         from bootstrap.worker import Worker  # noqa: PLC0415  # as above
 
-    settings = limited(settings, domains)
+    settings = with_domains(settings, domains)
     Worker(settings, queues_of(settings, queues)).run()
 
 
 @app.command()
 def relay() -> None:
-    """Requeue jobs of dead workers, queue due and recurring jobs, send lost hints again."""
-    settings = command_settings(needs_of("relay"))
+    """Requeue jobs of dead workers, queue due and recurring jobs, send lost wake-ups again."""
+    settings = command_settings(required_settings("relay"))
     with loading():
         import asyncio  # noqa: PLC0415  # as above
 
@@ -102,12 +102,12 @@ def migrate(
     from bootstrap.migrations.runner import migrate as apply  # noqa: PLC0415  # as above
 
     if not check:
-        if sentence := apply(command_settings(needs_of("migrate"))):
+        if sentence := apply(command_settings(required_settings("migrate"))):
             typer.echo(sentence)
         return
-    schema = look(command_settings(needs_of("migrate")))
+    schema = look(command_settings(required_settings("migrate")))
     typer.echo("\n".join(schema.missing) or schema.sentence)
-    raise typer.Exit(0 if schema.standing.fits else 1)
+    raise typer.Exit(0 if schema.status.fits else 1)
 
 
 @app.command()
@@ -127,7 +127,7 @@ def backup(
     """
     from bootstrap.backup.commands import back_up  # noqa: PLC0415  # as above
 
-    raise typer.Exit(back_up(command_settings(needs_of("backup")), place, with_files=files))
+    raise typer.Exit(back_up(command_settings(required_settings("backup")), place, with_files=files))
 
 
 @app.command()
@@ -154,12 +154,12 @@ def restore(
     """
     from bootstrap.backup import commands  # noqa: PLC0415  # as above
 
-    settings = command_settings(needs_of("backup"))
+    settings = command_settings(required_settings("backup"))
     if check:
         commands.check(settings, place)
     else:
-        how = commands.How(replace=replace, confirm=confirm, skip_damaged=skip_damaged)
-        raise typer.Exit(commands.put_back(settings, place, how))
+        options = commands.RestoreOptions(replace=replace, confirm=confirm, skip_damaged=skip_damaged)
+        raise typer.Exit(commands.restore_backup(settings, place, options))
 
 
 @app.command("create-admin")
@@ -179,7 +179,7 @@ def create_admin(
     """Make an administrator: a new account with a verified address."""
     from bootstrap.cli.commands import create_admin as create  # noqa: PLC0415  # as above
 
-    typer.echo(told(lambda: create(command_settings(), email=email, password=password)))
+    typer.echo(exit_on_error(lambda: create(command_settings(), email=email, password=password)))
 
 
 @app.command()
@@ -229,17 +229,17 @@ def doctor(
 
     Exit codes: 0 all is well, 1 something is wrong, 3 there are only warnings.
     """
-    from bootstrap.cli.commands import check_everything  # noqa: PLC0415  # as above
+    from bootstrap.cli.commands import run_doctor  # noqa: PLC0415  # as above
 
-    raise typer.Exit(check_everything(as_json=as_json, bundle=bundle, force=force))
+    raise typer.Exit(run_doctor(as_json=as_json, bundle=bundle, force=force))
 
 
-app.add_typer(operators.jobs, name="jobs")
+app.add_typer(job_commands.jobs, name="jobs")
 app.add_typer(limits.limits, name="limits")
 app.add_typer(mails.mails, name="mails")
 app.add_typer(mode, name="mode")
 app.add_typer(users.users, name="users")
-app.command("workers")(operators.workers)
+app.command("workers")(job_commands.workers)
 
 if (Path(__file__).parents[2] / "tools" / "commands.py").is_file():
     # A checkout. The wheel has no tools, and nothing in it needs them.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from bootstrap.cli.jobs import a_while
-from bootstrap.cli.options import AsJson
-from bootstrap.cli.terminal import command_settings, told
-from bootstrap.settings.required import needs_of
+from bootstrap.cli.common import AsJson
+from bootstrap.cli.jobs import parse_duration
+from bootstrap.cli.terminal import command_settings, exit_on_error
+from bootstrap.settings.required import required_settings
 from shared.text import fits_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LONGEST_MESSAGE = 300
 T = TypeVar("T")
 
 
-def a_message(text: str) -> str:
+def parse_message(text: str) -> str:
     """Read the message to clients, one line."""
     if not text.strip() or len(text) > LONGEST_MESSAGE or not fits_line(text):
         message = f"Write one line of up to {LONGEST_MESSAGE} characters."
@@ -42,8 +42,8 @@ def a_message(text: str) -> str:
 @mode.command()
 def show(*, as_json: AsJson = False) -> None:
     """Show the mode that is set for all processes, and the one of these settings; the stricter applies."""
-    settings = command_settings(needs_of("relay"))
-    _print(settings, _asked(settings, lambda modes: modes.stored()), as_json=as_json)
+    settings = command_settings(required_settings("relay"))
+    _print(settings, _run_command(settings, lambda modes: modes.stored()), as_json=as_json)
 
 
 @mode.command("set")
@@ -54,12 +54,12 @@ def set_mode(
     *,
     message: Annotated[
         str | None,
-        typer.Option(parser=a_message, metavar="TEXT", help="The message to clients, in `detail`."),
+        typer.Option(parser=parse_message, metavar="TEXT", help="The message to clients, in `detail`."),
     ] = None,
     until: Annotated[
         timedelta | None,
         typer.Option(
-            parser=a_while,
+            parser=parse_duration,
             metavar="TIME",
             help="Expected end: 90s, 30m, 2h, 7d from now. Clients get it in Retry-After; the mode"
             " stays until it is set again.",
@@ -68,19 +68,21 @@ def set_mode(
     as_json: AsJson = False,
 ) -> None:
     """Set the mode of all processes: `normal`, `read-only` or `maintenance`. They change within seconds."""
-    from bootstrap.cli.actor import acting_operator  # noqa: PLC0415  # only what a command needs is loaded
+    from bootstrap.cli.current_operator import current_operator  # noqa: PLC0415  # only what a command needs is loaded
     from domains.modes.public import Mode  # noqa: PLC0415  # as above
 
-    actor = acting_operator()
-    settings = command_settings(needs_of("relay"))
-    changed = _asked(settings, lambda modes: modes.change(Mode(name), actor, message=message, lasts=until))
+    actor = current_operator()
+    settings = command_settings(required_settings("relay"))
+    changed = _run_command(
+        settings, lambda modes: modes.change(Mode(name), actor, message=message, lasts=until)
+    )
     _print(settings, changed, as_json=as_json)
 
 
 def _print(settings: "Settings", stored: "ModeRow", *, as_json: bool) -> None:
     if as_json:
-        told = {**stored.model_dump(mode="json"), "setting": settings.mode}
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        shown = {**stored.model_dump(mode="json"), "setting": settings.mode}
+        sys.stdout.write(json.dumps(shown, indent=2) + "\n")
         return
     until = f" until {stored.until:%Y-%m-%d %H:%M:%S}Z" if stored.until else ""
     said = f', with the message "{stored.message}"' if stored.message else ""
@@ -92,11 +94,11 @@ def _print(settings: "Settings", stored: "ModeRow", *, as_json: bool) -> None:
         )
 
 
-def _asked(settings: "Settings", question: "Callable[[ModeService], Awaitable[T]]") -> T:
+def _run_command(settings: "Settings", question: "Callable[[ModeService], Awaitable[T]]") -> T:
     """Compose the program and run `question`."""
     from bootstrap.cli.commands import composed  # noqa: PLC0415  # as above
 
-    async def ask(container: "TulouContainer") -> T:
+    async def action(container: "TulouContainer") -> T:
         return await question(container.modes.service())
 
-    return told(lambda: composed(settings, ask, role="relay"))
+    return exit_on_error(lambda: composed(settings, action, role="relay"))

@@ -35,6 +35,6 @@ def print_table(
     Console(width=WIDTH_OF_PIPES if piped else None).print(table)
 
 
-def moment_of(moment: datetime | None) -> str:
+def format_time(time: datetime | None) -> str:
     """Return a moment as text, in UTC and to the second; `-` for None."""
-    return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}Z"
+    return "-" if time is None else f"{time:%Y-%m-%d %H:%M:%S}Z"

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from rich.table import Column
 
-from bootstrap.cli.output import moment_of, print_json, print_table
+from bootstrap.cli.output import format_time, print_json, print_table
 from domains.emails.schemas import EmailRead
 from domains.users.schemas import AdministeredUser
 
@@ -36,8 +36,8 @@ def print_people(people: Sequence[AdministeredUser], *, as_json: bool) -> None:
             person.name or "-",
             person.status,
             person.role,
-            moment_of(person.last_sign_in_at),
-            moment_of(person.created_at),
+            format_time(person.last_sign_in_at),
+            format_time(person.created_at),
         ]
         for person in people
     ]
@@ -82,7 +82,7 @@ def print_mails(mails: Sequence[EmailRead], *, as_json: bool) -> None:
             mail.template,
             mail.status.value,
             mail.attempts,
-            moment_of(mail.created_at),
+            format_time(mail.created_at),
             mail.last_reply or "-",
         ]
         for mail in mails
@@ -92,7 +92,7 @@ def print_mails(mails: Sequence[EmailRead], *, as_json: bool) -> None:
 
 def _shown(value: Any) -> str:
     if isinstance(value, datetime):
-        return moment_of(value)
+        return format_time(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)

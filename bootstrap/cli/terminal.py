@@ -16,14 +16,14 @@ _LAST_WORDS = 5.0
 """Seconds; they take microseconds."""
 
 
-def command_settings(needs: Sequence[str] = EVERYTHING) -> Settings:
+def command_settings(required: Sequence[str] = EVERYTHING) -> Settings:
     """Read the settings; beside a running `tulou dev`, also where its servers listen.
 
-    `needs` are those that production refuses to start without.
+    `required` are those that production refuses to start without.
     """
     from shared.logging import configure_logging  # noqa: PLC0415  # only what a command needs is loaded
 
-    loaded = load_settings(needs)
+    loaded = load_settings(required)
     if loaded.env != "production" and loaded.database_url is None:
         from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file  # noqa: PLC0415  # as above
         from bootstrap.settings.running_services import running_services  # noqa: PLC0415  # as above
@@ -33,7 +33,7 @@ def command_settings(needs: Sequence[str] = EVERYTHING) -> Settings:
             found = read_environment_file(ensure_secrets(loaded.data_dir)) | running
             for name, value in found.items():
                 os.environ.setdefault(name, value)
-            loaded = load_settings(needs)
+            loaded = load_settings(required)
     configure_logging(level=loaded.log_level, log_format=loaded.logs_as)
     return loaded
 
@@ -46,21 +46,21 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """
     import asyncio  # noqa: PLC0415  # as above
 
-    before = _strangers()
+    before = _foreign_threads()
     try:
         return asyncio.run(work)
     finally:
         until = time.monotonic() + _LAST_WORDS
-        while _strangers() - before and time.monotonic() < until:
+        while _foreign_threads() - before and time.monotonic() < until:
             time.sleep(0.001)
 
 
-def _strangers() -> set[int]:
+def _foreign_threads() -> set[int]:
     """Return the threads that run Python and that Python has not begun."""
     return set(sys._current_frames()) - {thread.ident for thread in threading.enumerate() if thread.ident}  # noqa: SLF001  # documented
 
 
-def told(action: Callable[[], T]) -> T:
+def exit_on_error(action: Callable[[], T]) -> T:
     """Return what the action does; a fact that stops it becomes one sentence, and the exit code 1."""
     from shared.errors import AppError  # noqa: PLC0415  # as above
 

@@ -1,11 +1,11 @@
-"""`tulou users`: list, show, change and erase accounts. Exit codes: see `bootstrap.cli.options`."""
+"""`tulou users`: list, show, change and erase accounts. Exit codes: see `bootstrap.cli.common`."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bootstrap.cli.options import AsJson, Limit, Person, Yes, asked, person_of
+from bootstrap.cli.common import AsJson, Limit, Person, Yes, person_of, run_command
 
 if TYPE_CHECKING:
     from bootstrap.container import TulouContainer
@@ -39,41 +39,41 @@ def list_users(
         service = provided_by(container, "users.service", UserService)
         return (await service.page(PageRequest(limit=limit), UserFilter(q=q, verified=verified))).data
 
-    print_people(asked(listed), as_json=as_json)
+    print_people(run_command(listed), as_json=as_json)
 
 
 @users.command()
 def show(person: Person, *, as_json: AsJson = False) -> None:
     """Show a person's account, sessions, files, mails and limits."""
+    from bootstrap.cli.overview import facts_of  # noqa: PLC0415  # as above
     from bootstrap.cli.reports import print_facts  # noqa: PLC0415  # as above
-    from bootstrap.cli.whole import facts_of  # noqa: PLC0415  # as above
 
     async def looked_up(container: "TulouContainer", _actor: "Actor") -> dict[str, Any]:
         return await facts_of(container, await person_of(container, person))
 
-    print_facts(asked(looked_up), as_json=as_json)
+    print_facts(run_command(looked_up), as_json=as_json)
 
 
 @users.command()
 def disable(person: Person, *, as_json: AsJson = False) -> None:
     """Disable an account and end its sessions, from the next request on."""
-    _act(person, lambda to, actor, who: to.disable(actor, who.id), "{} is disabled.", as_json=as_json)
+    _act(person, lambda to, actor, user: to.disable(actor, user.id), "{} is disabled.", as_json=as_json)
 
 
 @users.command()
 def enable(person: Person, *, as_json: AsJson = False) -> None:
     """Enable a disabled account; its owner has to sign in again."""
-    _act(person, lambda to, actor, who: to.enable(actor, who.id), "{} is enabled.", as_json=as_json)
+    _act(person, lambda to, actor, user: to.enable(actor, user.id), "{} is enabled.", as_json=as_json)
 
 
 @users.command()
 def erase(person: Person, *, yes: Yes = False, as_json: AsJson = False) -> None:
     """Erase an account, disabled or not. A job erases its files, mails and jobs."""
     if not yes:
-        named = asked(lambda container, _: person_of(container, person))
+        named = run_command(lambda container, _: person_of(container, person))
         question = f"Erase {named.email} ({named.id}) with all files and mails? This can't be undone."
         typer.confirm(question, abort=True, err=True)
-    _act(person, lambda to, actor, who: to.erase(actor, who.id), "{} is being erased.", as_json=as_json)
+    _act(person, lambda to, actor, user: to.erase(actor, user.id), "{} is being erased.", as_json=as_json)
 
 
 @users.command("set-email")
@@ -86,7 +86,7 @@ def set_email(
     """Change the address of an account. Every session ends, and the old address gets a mail if it was verified."""
     _act(
         person,
-        lambda to, actor, who: to.set_email(actor, who.id, email),
+        lambda to, actor, user: to.set_email(actor, user.id, email),
         "{} has the address {new} now.",
         as_json=as_json,
         new=email,
@@ -105,7 +105,7 @@ def set_role(
 
     _act(
         person,
-        lambda to, actor, who: to.set_role(actor, who.id, Role(role)),
+        lambda to, actor, user: to.set_role(actor, user.id, Role(role)),
         "{} has the role {new} now.",
         as_json=as_json,
         new=role,
@@ -117,7 +117,7 @@ def end_sessions(person: Person, *, as_json: AsJson = False) -> None:
     """End all sessions of a person at once."""
     _act(
         person,
-        lambda to, actor, who: to.end_sessions(actor, who.id),
+        lambda to, actor, user: to.end_sessions(actor, user.id),
         "{} is signed out everywhere.",
         as_json=as_json,
     )
@@ -128,7 +128,7 @@ def send_reset(person: Person, *, as_json: AsJson = False) -> None:
     """Send a person the mail for choosing a new password."""
     _act(
         person,
-        lambda to, actor, who: to.send_reset(actor, who.id),
+        lambda to, actor, user: to.send_reset(actor, user.id),
         "A mail to {} is on its way.",
         as_json=as_json,
     )
@@ -142,12 +142,12 @@ def _act(person: str, act: "Act", said: str, *, as_json: bool, new: str = "") ->
     from shared.wiring import provided_by  # noqa: PLC0415  # as above
 
     async def done(container: "TulouContainer", actor: "Actor") -> "tuple[str, AdministeredUser]":
-        who = await person_of(container, person)
-        await act(provided_by(container, "auth.administration", AdministrationService), actor, who)
+        user = await person_of(container, person)
+        await act(provided_by(container, "auth.administration", AdministrationService), actor, user)
         try:
-            return who.email, await person_of(container, str(who.id))
+            return user.email, await person_of(container, str(user.id))
         except UserNotFound:  # a worker has erased them already
-            return who.email, who.model_copy(update={"status": "deleting"})
+            return user.email, user.model_copy(update={"status": "deleting"})
 
-    email, now = asked(done)
+    email, now = run_command(done)
     print_act(said.format(email, new=new), now, as_json=as_json)

@@ -15,8 +15,8 @@ from bootstrap.settings.model import Settings
 
 
 @dataclass(frozen=True)
-class Check:
-    """One question. `ask` returns what is well, or raises an Ailment; `where` is the server that it asks."""
+class HealthCheck:
+    """One question. `ask` returns what is well, or raises a CheckFailed; `where` is the server that it asks."""
 
     name: str
     ask: Callable[[TulouContainer], Awaitable[str]]
@@ -29,26 +29,26 @@ class Check:
 
 
 CHECKS = (
-    Check("database", database.answers, database_place),
-    Check("database role", database.role, database_place),
-    Check("migrations", database.migrations, database_place),
-    Check("indexes", database.indexes, database_place),
-    Check("database rights", database.rights, database_place),
-    Check("connections", connections, database_place),
-    Check("clock", database.clock, database_place),
-    Check("redis", redis.keeps_hints, redis_place),
-    Check("hints", redis.takes_hints, redis_place),
-    Check("redis rights", redis.may_only_hint, redis_place),
-    Check("mail server", mail_server, mail_place),
-    Check("file store", file_store, store_place),
-    Check("sandbox", machine.sandbox),
-    Check("disk", data_folder),
-    Check("proxies", machine.proxies),
-    Check("metrics", machine.metrics_token),
-    Check("backups", machine.backups, database_place),
-    Check("workers", work.workers, database_place),
-    Check("relay", work.relay, database_place),
-    Check("versions", work.versions, database_place),
-    Check("failed jobs", work.failed_jobs, database_place),
-    Check("uncertain mails", work.uncertain_mails, database_place),
+    HealthCheck("database", database.version_and_role, database_place),
+    HealthCheck("database role", database.role, database_place),
+    HealthCheck("migrations", database.migrations, database_place),
+    HealthCheck("indexes", database.indexes, database_place),
+    HealthCheck("database rights", database.rights, database_place),
+    HealthCheck("connections", connections, database_place),
+    HealthCheck("clock", database.clock, database_place),
+    HealthCheck("redis", redis.server_configuration, redis_place),
+    HealthCheck("hints", redis.accepts_wake_ups, redis_place),
+    HealthCheck("redis rights", redis.user_privileges, redis_place),
+    HealthCheck("mail server", mail_server, mail_place),
+    HealthCheck("file store", file_store, store_place),
+    HealthCheck("sandbox", machine.sandbox),
+    HealthCheck("disk", data_folder),
+    HealthCheck("proxies", machine.proxies),
+    HealthCheck("metrics", machine.metrics_token),
+    HealthCheck("backups", machine.backups, database_place),
+    HealthCheck("workers", work.workers, database_place),
+    HealthCheck("relay", work.relay, database_place),
+    HealthCheck("versions", work.versions, database_place),
+    HealthCheck("failed jobs", work.failed_jobs, database_place),
+    HealthCheck("uncertain mails", work.uncertain_mails, database_place),
 )

@@ -5,7 +5,7 @@ from sqlalchemy import literal_column, select
 from bootstrap.compose import RELAY_POOL
 from bootstrap.container import TulouContainer
 from bootstrap.doctor.database import database_place
-from bootstrap.doctor.finding import Ailment
+from bootstrap.doctor.errors import CheckFailed
 from bootstrap.doctor.work import living_workers
 from shared.db.query import Statement
 from shared.schemas import Row
@@ -46,14 +46,14 @@ async def connections(container: TulouContainer) -> str:
     of_worker = POOLS * settings.database_worker_pool * settings.worker_concurrency
     of_relay = POOLS * RELAY_POOL
     apis = settings.doctor_api_processes
-    wanted = apis * of_api + workers * of_worker + relays * of_relay
+    required = apis * of_api + workers * of_worker + relays * of_relay
     place = database_place(settings)
     counted = f"{apis} API x {of_api}, {workers} workers x {of_worker}, {relays} relays x {of_relay}"
-    if wanted > limits.allowed:
-        raise Ailment(
-            f"{place} allows {limits.allowed} connections, and the processes may open {wanted} ({counted}).",
-            f"Raise max_connections by {wanted - limits.allowed} or more (or the limit of the role or database), or"
+    if required > limits.allowed:
+        raise CheckFailed(
+            f"{place} allows {limits.allowed} connections, and the processes may open {required} ({counted}).",
+            f"Raise max_connections by {required - limits.allowed} or more (or the limit of the role or database), or"
             " lower TULOU_DATABASE_POOL or TULOU_DATABASE_WORKER_POOL; TULOU_DOCTOR_API_PROCESSES says how many APIs"
             " there are.",
         )
-    return f"{wanted} of {limits.allowed} at the most ({counted}); {limits.in_use} in use"
+    return f"{required} of {limits.allowed} at the most ({counted}); {limits.in_use} in use"

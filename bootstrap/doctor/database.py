@@ -7,11 +7,11 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, func, literal_column, selec
 from sqlalchemy import table as sql_table
 
 from bootstrap.container import TulouContainer, domains_of
-from bootstrap.doctor.finding import Ailment, Risk
+from bootstrap.doctor.errors import CheckFailed, CheckWarning
 from bootstrap.doctor.places import Place, place_of
 from bootstrap.doctor.refusals import database_in, refused, role_in
 from bootstrap.migrations.grants import NEEDED, WITHHELD
-from bootstrap.migrations.lineage import REVISION, Standing, lineage_in, our_history, sentence_about
+from bootstrap.migrations.lineage import REVISION, SchemaStatus, lineage_in, our_history, sentence_about
 from bootstrap.settings.model import Settings
 from shared.db.query import Statement
 from shared.schemas import Row
@@ -94,7 +94,7 @@ async def try_to_connect(settings: Settings) -> None:
     """Connect once, outside of the pools, whose errors hide what PostgreSQL said.
 
     Raises:
-        Ailment: PostgreSQL can't be reached or does not let the application's role in.
+        CheckFailed: PostgreSQL can't be reached or does not let the application's role in.
     """
     url = _url_of(settings)
     try:
@@ -104,27 +104,27 @@ async def try_to_connect(settings: Settings) -> None:
     await connection.close(timeout=CONNECT_PATIENCE)
 
 
-async def explained(settings: Settings, error: Exception) -> Ailment:
+async def explained(settings: Settings, error: Exception) -> CheckFailed:
     """Tell why a statement failed, from the error of a pool."""
     return await refused(database_place(settings), _url_of(settings), error)
 
 
-async def answers(container: TulouContainer) -> str:
+async def version_and_role(container: TulouContainer) -> str:
     """Check PostgreSQL's version, and that it takes writes."""
     settings = container.settings()
     place, server = database_place(settings), await _asked(container)
     if server.version < OLDEST_POSTGRES:
-        raise Ailment(
+        raise CheckFailed(
             f"{place} has version {server.version // 10000}.", "Upgrade it to PostgreSQL 16 or newer."
         )
     if server.is_replica:
-        raise Ailment(
+        raise CheckFailed(
             f"{place} is a replica and takes no writes.",
             f"Put the host of the primary into {place.setting}; after a failover: SELECT pg_promote().",
         )
     if server.is_read_only:
         name = database_in(_url_of(settings))
-        raise Ailment(
+        raise CheckFailed(
             f"{place} takes no writes: default_transaction_read_only is on for database {name} or its role.",
             f"As a superuser: ALTER DATABASE {name} RESET default_transaction_read_only; the same for ALTER ROLE"
             f" {role_in(_url_of(settings))} and in postgresql.conf. Until then set TULOU_MODE=read-only.",
@@ -140,9 +140,9 @@ async def role(container: TulouContainer) -> str:
     name = role_in(_url_of(settings))
     cure = "Give TULOU_DATABASE_URL a role with data rights only, and the owner to TULOU_DATABASE_OWNER_URL."
     if server.is_superuser:
-        raise Ailment(f"The application's role {name} is a superuser.", cure)
+        raise CheckFailed(f"The application's role {name} is a superuser.", cure)
     if server.may_create:
-        raise Ailment(f"The application's role {name} may create tables.", cure)
+        raise CheckFailed(f"The application's role {name} may create tables.", cure)
     return "data only"
 
 
@@ -154,10 +154,10 @@ async def rights(container: TulouContainer) -> str:
         "Run `tulou migrate`, with TULOU_DATABASE_URL and TULOU_DATABASE_OWNER_URL set: it grants the rights."
     )
     if missing := ", ".join(row.name for row in found if row.differ(has=False)):
-        raise Ailment(f"Role {name} may not read and write {missing}.", cure)
+        raise CheckFailed(f"Role {name} may not read and write {missing}.", cure)
     is_owner = (await _asked(container)).may_create
     if not is_owner and (changeable := ", ".join(row.name for row in found if row.differ(has=True))):
-        raise Ailment(f"Role {name} may change what is only to be added to: {changeable}.", cure)
+        raise CheckFailed(f"Role {name} may change what is only to be added to: {changeable}.", cure)
     return "reads and writes every table"
 
 
@@ -166,23 +166,23 @@ async def migrations(container: TulouContainer) -> str:
     history, name = our_history(), database_in(_url_of(container.settings()))
     found = await container.database().ask(REVISION)
     if found is None:
-        raise Ailment(f"Database {name} has no migration yet.", "Run `tulou migrate`.")
+        raise CheckFailed(f"Database {name} has no migration yet.", "Run `tulou migrate`.")
     revision, comment = found
-    standing = history.standing(revision, comment)
-    if standing is Standing.CURRENT:
+    status = history.status_of(revision, comment)
+    if status is SchemaStatus.CURRENT:
         return f"up to date ({revision})"
-    if standing is Standing.NEWER:
-        return sentence_about(standing, revision, comment)
-    if standing is Standing.TOO_NEW:
+    if status is SchemaStatus.NEWER:
+        return sentence_about(status, revision, comment)
+    if status is SchemaStatus.TOO_NEW:
         lineage = lineage_in(comment, revision)
         fitting = f", and only versions since migration {lineage.fits_since} fit it" if lineage else ""
-        raise Ailment(
+        raise CheckFailed(
             f"Database {name} was migrated to {revision}, which this version does not know; its newest"
             f" migration is {history.head}{fitting}.",
             "Start the newer version that migrated it; to stay with this one, restore a backup of before.",
         )
     missing = len(history.revisions) - history.revisions.index(revision) - 1
-    raise Ailment(
+    raise CheckFailed(
         f"Database {name} is at {revision} and lacks {missing} migration(s) up to {history.head}.",
         "Run `tulou migrate`.",
     )
@@ -194,7 +194,7 @@ async def indexes(container: TulouContainer) -> str:
     if rows:
         names = ", ".join(row.name for row in rows)
         statements = " ".join(f"REINDEX INDEX CONCURRENTLY {row.name};" for row in rows)
-        raise Risk(
+        raise CheckWarning(
             f"No query uses these indexes, because building them has not ended: {names}.",
             "If `tulou migrate` is running, wait for its end; if it failed, run it again. Else, as the owner:"
             f" {statements}",
@@ -210,7 +210,7 @@ async def clock(container: TulouContainer) -> str:
     drift = abs(asked + took / 2 - server.now)
     if drift > DRIFT + took / 2:
         host = database_place(container.settings()).host
-        raise Ailment(
+        raise CheckFailed(
             f"The clocks of this machine and of the database's ({host}) differ by {drift.total_seconds():.1f} s.",
             "Let both follow an NTP server: `timedatectl set-ntp true`.",
         )

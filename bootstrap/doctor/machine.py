@@ -5,10 +5,10 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from bootstrap.backup.archive import objects_at
+from bootstrap.backup.last_backup import LAST_BACKUP, taken_at
 from bootstrap.backup.manifest import NAME
-from bootstrap.backup.recorded import LAST_BACKUP, taken_at
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.finding import Ailment, Risk
+from bootstrap.doctor.errors import CheckFailed, CheckWarning
 from bootstrap.settings.model import Settings
 from bootstrap.settings.production_checks import NARROWEST_PREFIX
 from domains.files.errors import SandboxUnavailable
@@ -26,7 +26,7 @@ async def sandbox(container: TulouContainer) -> str:
         await renderer.check()
     except SandboxUnavailable as error:
         cure = "Until then no image and no document is opened on this machine; uploads and downloads go on."
-        raise Ailment(error.reason, cure) from error
+        raise CheckFailed(error.reason, cure) from error
     finally:
         await renderer.stop()
     return "every thread is confined"
@@ -37,12 +37,12 @@ async def proxies(container: TulouContainer) -> str:
     settings = container.settings()
     wide = [proxy for proxy in settings.trusted_proxies or () if _is_wide(proxy)]
     if wide:
-        raise Ailment(
+        raise CheckFailed(
             f"TULOU_TRUSTED_PROXIES has {', '.join(wide)}: anybody can choose the address that limits count by.",
             "Set TULOU_TRUSTED_PROXIES to the addresses or networks of your proxies alone.",
         )
     if not settings.trusted_proxies and settings.public_url.startswith("https://"):
-        raise Risk(
+        raise CheckWarning(
             f"TULOU_PUBLIC_URL is {settings.public_url}, so a proxy ends TLS, and TULOU_TRUSTED_PROXIES names none: all"
             " clients share the limits of its address.",
             "Set TULOU_TRUSTED_PROXIES to the proxy's address or network.",
@@ -57,7 +57,7 @@ async def metrics_token(container: TulouContainer) -> str:
         return "set"
     if settings.env != "production":
         return "not set: /metrics is open (fine outside production)"
-    raise Risk(
+    raise CheckWarning(
         "TULOU_METRICS_TOKEN is not set: /metrics is closed, so nothing can raise an alert.",
         "Set TULOU_METRICS_TOKEN to 32 random characters, and give it to Prometheus as bearer token.",
     )
@@ -71,19 +71,19 @@ async def backups(container: TulouContainer) -> str:
     if settings.backup_place is None:
         if settings.env != "production":
             return "none, and no place for them is set (fine outside production)"
-        raise Risk(
+        raise CheckWarning(
             "The database has no record of a backup, and TULOU_BACKUP_PLACE is not set.",
             "Set TULOU_BACKUP_PLACE to a folder or bucket, and run `tulou backup` each night.",
         )
     try:
         taken = await _latest(settings, settings.backup_place)
     except (AppError, OSError) as error:
-        raise Ailment(
+        raise CheckFailed(
             f"{settings.backup_place} (TULOU_BACKUP_PLACE) can't be read ({type(error).__name__}).",
             "Make that folder or bucket, let this user and its credentials read it, or correct TULOU_BACKUP_PLACE.",
         ) from error
     if taken is None:
-        raise Risk(f"{settings.backup_place} has no whole backup.", "Run `tulou backup`.")
+        raise CheckWarning(f"{settings.backup_place} has no whole backup.", "Run `tulou backup`.")
     return _is_recent(container, taken, f"in {settings.backup_place}")
 
 
@@ -91,7 +91,7 @@ def _is_recent(container: TulouContainer, taken: datetime, where: str) -> str:
     hours = (container.clock().now() - taken) / timedelta(hours=1)
     longest = container.settings().doctor_backup_hours
     if hours > longest:
-        raise Risk(
+        raise CheckWarning(
             f"The latest backup, {where}, is {hours:.0f} h old, more than {longest} (TULOU_DOCTOR_BACKUP_HOURS).",
             "Run `tulou backup`, and find out why the last one did not run or did not end.",
         )

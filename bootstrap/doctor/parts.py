@@ -13,8 +13,8 @@ from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, cast, func, 
 from sqlalchemy import table as sql_table
 from sqlmodel import col
 
-from bootstrap.container import TulouContainer, domains_of, offers
-from bootstrap.doctor.redis import asking
+from bootstrap.container import TulouContainer, domains_of, exports
+from bootstrap.doctor.redis import connect
 from bootstrap.doctor.scrubbing import Scrubber
 from bootstrap.migrations.lineage import REVISION, our_history
 from bootstrap.settings.model import Settings
@@ -191,7 +191,7 @@ async def _migrations(container: TulouContainer) -> Any:
     return {
         "database": revision,
         "this_version": history.head,
-        "standing": history.standing(revision, comment).value,
+        "standing": history.status_of(revision, comment).value,
         "known": history.revisions,
     }
 
@@ -211,7 +211,7 @@ async def _workers(container: TulouContainer) -> Any:
 
 
 async def _measures(container: TulouContainer) -> Any:
-    parts = offers(container, "measures").values()
+    parts = exports(container, "measures").values()
     found = [measure for part in parts for measure in await part.measure()]
     return {measure.name: {",".join(labels): value for labels, value in measure.values} for measure in found}
 
@@ -227,7 +227,7 @@ async def _postgres(container: TulouContainer) -> Any:
 
 
 async def _redis(container: TulouContainer) -> Any:
-    async with asking(container.settings()) as redis:
+    async with connect(container.settings()) as redis:
         info = await redis.info()
     return {name: info[name] for name in _REDIS_INFO if name in info}
 

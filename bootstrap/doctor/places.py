@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from bootstrap.doctor.finding import Ailment
+from bootstrap.doctor.errors import CheckFailed
 
 CONNECT_PATIENCE = 3.0
 """Seconds that each address of a server has to accept a connection."""
@@ -50,7 +50,7 @@ def place_of(server: str, setting: str, url: str) -> Place:
     return Place(server, setting, unquote(host), port)
 
 
-async def unreachable(place: Place) -> Ailment | None:
+async def unreachable(place: Place) -> CheckFailed | None:
     """Connect to each address of a server; return why none accepts, or None if one does."""
     if place.is_local_socket:
         return await _no_socket(place)
@@ -79,7 +79,7 @@ async def _refusal_of(address: str, port: int) -> OSError | None:
     return None
 
 
-async def _no_socket(place: Place) -> Ailment | None:
+async def _no_socket(place: Place) -> CheckFailed | None:
     path = place.host if place.port == 0 else f"{place.host}/.s.PGSQL.{place.port}"
     try:
         async with asyncio.timeout(CONNECT_PATIENCE):
@@ -90,42 +90,42 @@ async def _no_socket(place: Place) -> Ailment | None:
     return None
 
 
-def _no_name(place: Place, error: socket.gaierror) -> Ailment:
+def _no_name(place: Place, error: socket.gaierror) -> CheckFailed:
     if error.errno == socket.EAI_AGAIN:
-        return Ailment(
+        return CheckFailed(
             f"{place}: the name server does not answer ({name_of(error)}).",
             f"Check /etc/resolv.conf and the network of this machine, or write an address into {place.setting}.",
         )
-    return Ailment(
+    return CheckFailed(
         f"{place}: there is no host {place.host} ({name_of(error)}).",
         f"Correct the host in {place.setting}.",
     )
 
 
-def _not_connected(place: Place, error: OSError | None) -> Ailment:
+def _not_connected(place: Place, error: OSError | None) -> CheckFailed:
     number = error.errno if error is not None else None
     reason = f"({name_of(error)})" if error is not None else ""
     if number == errno.ECONNREFUSED:
-        return Ailment(
+        return CheckFailed(
             f"{place}: nothing listens there {reason}.",
             f"Start {place.server} there, or correct host and port in {place.setting}.",
         )
     if number == errno.ETIMEDOUT or isinstance(error, TimeoutError):
-        return Ailment(
+        return CheckFailed(
             f"{place}: no answer within {CONNECT_PATIENCE:.0f} s {reason}.",
             f"Let firewalls pass connections from this machine to port {place.port}, or correct {place.setting}.",
         )
     if number in _NO_ROUTE:
-        return Ailment(
+        return CheckFailed(
             f"{place}: no network leads there {reason}.",
             f"Connect this machine to the network of that host, or correct the host in {place.setting}.",
         )
     if number == errno.ENOENT:
-        return Ailment(
+        return CheckFailed(
             f"{place}: there is no such socket {reason}.",
             f"Start {place.server}, or correct {place.setting}.",
         )
-    return Ailment(f"{place}: connecting failed {reason}.", f"Correct {place.setting}.")
+    return CheckFailed(f"{place}: connecting failed {reason}.", f"Correct {place.setting}.")
 
 
 def name_of(error: OSError) -> str:

@@ -16,10 +16,10 @@ from redis.exceptions import (
 )
 
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.finding import Ailment, Risk
+from bootstrap.doctor.errors import CheckFailed, CheckWarning
 from bootstrap.doctor.places import Place, causes, place_of, unreachable
 from bootstrap.settings.model import Settings
-from domains.jobs.gateway.hints import KEY_PREFIX, is_of_wrong_type, reason_of
+from domains.jobs.gateway.wake_ups import KEY_PREFIX, is_of_wrong_type, reason_of
 from shared.ids import new_id
 
 PATIENCE = 2.0
@@ -33,50 +33,50 @@ def redis_place(settings: Settings) -> Place:
     return place_of("Redis", "TULOU_REDIS_URL", _url_of(settings))
 
 
-async def keeps_hints(container: TulouContainer) -> str:
+async def server_configuration(container: TulouContainer) -> str:
     """Check that Redis answers, evicts nothing, and asks for a password."""
     settings = container.settings()
     place = redis_place(settings)
-    async with asking(settings) as redis:
+    async with connect(settings) as redis:
         await redis.ping()
         policy = (await redis.info("memory")).get("maxmemory_policy")
     if policy != "noeviction":
-        raise Ailment(
+        raise CheckFailed(
             f"{place} may drop hints: its maxmemory-policy is {policy}.",
             "Set it in redis.conf and at once: CONFIG SET maxmemory-policy noeviction.",
         )
-    if settings.env == "production" and await _lets_anybody_in(_url_of(settings)):
-        raise Ailment(
+    if settings.env == "production" and await _allows_anonymous(_url_of(settings)):
+        raise CheckFailed(
             f"{place} lets anybody in without a password.",
             "Set requirepass in redis.conf, or ACLs without a default user, and put the password into TULOU_REDIS_URL.",
         )
     return f"{place}, noeviction"
 
 
-async def takes_hints(container: TulouContainer) -> str:
-    """Write, count and delete a hint as the program does; look at the list of each queue."""
+async def accepts_wake_ups(container: TulouContainer) -> str:
+    """Write, count and delete a wake-up as the program does; look at the list of each queue."""
     settings = container.settings()
     place, probe = redis_place(settings), f"{KEY_PREFIX}doctor:{new_id()}"
-    async with asking(settings) as redis:
+    async with connect(settings) as redis:
         try:
-            await redis.lpush(probe, "a hint")
+            await redis.lpush(probe, "a wake-up")
             await redis.delete(probe)
         except ResponseError as error:
-            raise _takes_none(place, error) from error
-        spoilt = [queue for queue in container.registry().queues() if await _is_spoilt(redis, queue)]
-    if spoilt:
-        keys = ", ".join(KEY_PREFIX + queue for queue in spoilt)
-        raise Risk(
-            f"{place} has no list at {keys}: hints can't be kept there.",
+            raise _write_refused(place, error) from error
+        invalid = [queue for queue in container.registry().queues() if await _has_wrong_type(redis, queue)]
+    if invalid:
+        keys = ", ".join(KEY_PREFIX + queue for queue in invalid)
+        raise CheckWarning(
+            f"{place} has no list at {keys}: wake-ups can't be kept there.",
             "A running relay deletes these keys. Find out which program wrote them: only Tulou should use them.",
         )
     return "written and read"
 
 
-async def may_only_hint(container: TulouContainer) -> str:
+async def user_privileges(container: TulouContainer) -> str:
     """Check that the program's user has no rights of an administrator. Only reads."""
     settings = container.settings()
-    async with asking(settings) as redis:
+    async with connect(settings) as redis:
         try:
             await redis.config_get("maxmemory")
         except NoPermissionError:
@@ -85,28 +85,32 @@ async def may_only_hint(container: TulouContainer) -> str:
             return "may not configure it"
     if settings.env != "production":
         return "may administer it (fine outside production)"
-    raise Risk(f"The program's user at {redis_place(settings)} may run CONFIG.", _USER)
+    raise CheckWarning(f"The program's user at {redis_place(settings)} may run CONFIG.", _USER)
 
 
-def _takes_none(place: Place, error: ResponseError) -> Risk:
+def _write_refused(place: Place, error: ResponseError) -> CheckWarning:
     late = "jobs start late, by the database alone"
     if isinstance(error, OutOfMemoryError):
-        return Risk(
-            f"{place} has no memory left for hints ({reason_of(error)}): {late}.",
+        return CheckWarning(
+            f"{place} has no memory left for wake-ups ({reason_of(error)}): {late}.",
             "Raise maxmemory in redis.conf and at once by CONFIG SET maxmemory, or move other programs' keys out.",
         )
     if isinstance(error, ReadOnlyError):
-        return Risk(
+        return CheckWarning(
             f"{place} is a read-only replica ({reason_of(error)}): {late}.",
             "Put the host of the primary into TULOU_REDIS_URL, or promote this one: REPLICAOF NO ONE.",
         )
     if isinstance(error, NoPermissionError):
-        return Risk(f"{place} denies its user a command that hints need ({reason_of(error)}): {late}.", _USER)
-    return Risk(f"{place} takes no hints ({reason_of(error)}): {late}.", "Look at Redis' log for that word.")
+        return CheckWarning(
+            f"{place} denies its user a command that wake-ups need ({reason_of(error)}): {late}.", _USER
+        )
+    return CheckWarning(
+        f"{place} takes no wake-ups ({reason_of(error)}): {late}.", "Look at Redis' log for that word."
+    )
 
 
 @asynccontextmanager
-async def asking(settings: Settings) -> AsyncIterator[Redis]:
+async def connect(settings: Settings) -> AsyncIterator[Redis]:
     """Connect, and name the cause if that fails."""
     place, url = redis_place(settings), _url_of(settings)
     try:
@@ -116,29 +120,29 @@ async def asking(settings: Settings) -> AsyncIterator[Redis]:
         raise await _refused(place, url, error) from error
 
 
-async def _refused(place: Place, url: str, error: Exception) -> Ailment:
+async def _refused(place: Place, url: str, error: Exception) -> CheckFailed:
     user = unquote(urlsplit(url).username or "") or "default"
     found = list(causes(error))
     if any(isinstance(each, AuthenticationError) for each in found):
-        return Ailment(
+        return CheckFailed(
             f"{place} refuses the password of user {user}.",
             "Put user and password of redis.conf (requirepass) or of its ACL file into TULOU_REDIS_URL.",
         )
     if any(isinstance(each, NoPermissionError) for each in found):
-        return Ailment(f"{place} denies user {user} a command that the program needs.", _USER)
+        return CheckFailed(f"{place} denies user {user} a command that the program needs.", _USER)
     if any(isinstance(each, BusyLoadingError) for each in found):
-        return Ailment(f"{place} is loading its data.", "Wait until it has started.")
+        return CheckFailed(f"{place} is loading its data.", "Wait until it has started.")
     if isinstance(error, ResponseError):
-        return Ailment(f"{place} refuses ({reason_of(error)}).", "Look at Redis' log for that word.")
-    ailment = await unreachable(place)
-    return ailment or Ailment(
+        return CheckFailed(f"{place} refuses ({reason_of(error)}).", "Look at Redis' log for that word.")
+    failure = await unreachable(place)
+    return failure or CheckFailed(
         f"{place} accepts connections and gives no answer of Redis ({type(error).__name__}).",
         "Check that Redis and no other program listens there, and that rediss:// in TULOU_REDIS_URL is used exactly"
         " where Redis asks for TLS; restart Redis if it hangs.",
     )
 
 
-async def _is_spoilt(redis: Redis, queue: str) -> bool:
+async def _has_wrong_type(redis: Redis, queue: str) -> bool:
     try:
         await redis.llen(KEY_PREFIX + queue)
     except ResponseError as error:
@@ -146,13 +150,13 @@ async def _is_spoilt(redis: Redis, queue: str) -> bool:
     return False
 
 
-async def _lets_anybody_in(url: str) -> bool:
+async def _allows_anonymous(url: str) -> bool:
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return False
-    stranger = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    anonymous_url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
-        async with _connected(stranger) as redis:
+        async with _connected(anonymous_url) as redis:
             return bool(await redis.ping())
     except (AuthenticationError, ResponseError):
         return False

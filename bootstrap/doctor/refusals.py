@@ -3,7 +3,7 @@
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from bootstrap.doctor.finding import Ailment
+from bootstrap.doctor.errors import CheckFailed
 from bootstrap.doctor.places import Place, causes, unreachable
 
 
@@ -76,34 +76,34 @@ def database_in(url: str) -> str:
     return unquote(urlsplit(url).path.lstrip("/")) or role_in(url)
 
 
-async def refused(place: Place, url: str, error: Exception) -> Ailment:
+async def refused(place: Place, url: str, error: Exception) -> CheckFailed:
     """Return why PostgreSQL gave no answer: its own error, else whether anything listens there."""
     state = sqlstate_of(error)
     if state is not None:
         return _refusal(place, url, state)
-    ailment = await unreachable(place)
-    if ailment is not None:
-        return ailment
+    failure = await unreachable(place)
+    if failure is not None:
+        return failure
     if any(
         type(each) is ConnectionError for each in causes(error)
     ):  # asyncpg's word for an SSL request denied
-        return Ailment(
+        return CheckFailed(
             f"{place} offers no TLS, which sslmode in {place.setting} asks for.",
             f"Set ssl = on in postgresql.conf, or take sslmode out of {place.setting}.",
         )
-    return Ailment(
+    return CheckFailed(
         f"{place} accepts connections and does not answer ({type(error).__name__}).",
         "Look at PostgreSQL's log and at the load of its machine; restart it if it hangs.",
     )
 
 
-def _refusal(place: Place, url: str, state: str) -> Ailment:
+def _refusal(place: Place, url: str, state: str) -> CheckFailed:
     refusal = _REFUSALS.get(state) or _REFUSALS.get(f"{state[:2]}000")
     if refusal is None:
-        return Ailment(
+        return CheckFailed(
             f"{place} refuses with SQLSTATE {state}.", "Look at PostgreSQL's log for the statement."
         )
     names = {"role": role_in(url), "database": database_in(url), "setting": place.setting}
-    return Ailment(
+    return CheckFailed(
         f"{place} {refusal.sentence.format_map(names)} (SQLSTATE {state}).", refusal.cure.format_map(names)
     )

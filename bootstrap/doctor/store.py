@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import NotFoundError, PermissionDeniedError, UnauthenticatedError
 
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.finding import Ailment
+from bootstrap.doctor.errors import CheckFailed
 from bootstrap.doctor.places import Place, causes, name_of, place_of, unreachable
 from bootstrap.settings.model import Settings
 from domains.files.errors import StoreFull
@@ -58,37 +58,37 @@ async def file_store(container: TulouContainer) -> str:
     except AppError as error:
         raise await _refused(settings, error) from error
     if read != content:
-        raise Ailment(
+        raise CheckFailed(
             f"{store_name(settings)} gave other bytes than it was given.",
             "Check the disk or the bucket for faults, and restore files from a backup.",
         )
     return f"{store_name(settings)}: writes, reads, deletes"
 
 
-async def _refused(settings: Settings, error: AppError) -> Ailment:
+async def _refused(settings: Settings, error: AppError) -> CheckFailed:
     name, found = store_name(settings), list(causes(error))
     if isinstance(error, StoreFull):
-        return Ailment(
+        return CheckFailed(
             f"{name} has no space left.", "Make room there, or set TULOU_FILES_STORE_URL to another."
         )
     if folder := folder_of(settings.files_store_url, settings.data_dir / "files"):
-        return cannot_write(folder, "TULOU_FILES_STORE_URL") or Ailment(
+        return cannot_write(folder, "TULOU_FILES_STORE_URL") or CheckFailed(
             f"{name} can't be written to.", f"Give it to user {os.getuid()}: chown -R {os.getuid()} {folder}."
         )
     if any(isinstance(each, NotFoundError | FileNotFoundError) for each in found):
         bucket = urlsplit(settings.files_store_url or "").netloc
-        return Ailment(
+        return CheckFailed(
             f"{name}: there is no bucket {bucket}.",
             "Make the bucket, or correct its name in TULOU_FILES_STORE_URL.",
         )
     if any(isinstance(each, UnauthenticatedError | PermissionDeniedError) for each in found):
-        return Ailment(
+        return CheckFailed(
             f"{name} refuses the access key, or lets it not read, write and delete.",
             "Correct TULOU_FILES_STORE_KEY_ID and TULOU_FILES_STORE_SECRET, or give the key these rights.",
         )
     place = store_place(settings)
-    ailment = await unreachable(place) if place else None
-    return ailment or Ailment(
+    failure = await unreachable(place) if place else None
+    return failure or CheckFailed(
         f"{name} gave no usable answer within {settings.files_store_patience:g} s (TULOU_FILES_STORE_PATIENCE).",
         "Check TULOU_FILES_STORE_ENDPOINT, TULOU_FILES_STORE_REGION and the log of the store.",
     )
@@ -98,11 +98,11 @@ async def data_folder(container: TulouContainer) -> str:
     """Check that the data folder is there, takes files and has space left."""
     settings = container.settings()
     folder = settings.data_dir
-    if ailment := cannot_write(folder, "TULOU_DATA_DIR"):
-        raise ailment
+    if failure := cannot_write(folder, "TULOU_DATA_DIR"):
+        raise failure
     free = shutil.disk_usage(folder).free
     if free < settings.doctor_free_bytes:
-        raise Ailment(
+        raise CheckFailed(
             f"{folder} has {free >> 20} MiB left, fewer than {settings.doctor_free_bytes >> 20}"
             " (TULOU_DOCTOR_FREE_BYTES).",
             "Make room on that disk, or set TULOU_DATA_DIR to a larger one.",
@@ -110,7 +110,7 @@ async def data_folder(container: TulouContainer) -> str:
     return f"{folder}: {free >> 20} MiB free"
 
 
-def cannot_write(folder: Path, setting: str) -> Ailment | None:
+def cannot_write(folder: Path, setting: str) -> CheckFailed | None:
     """Write a small file and delete it; return why that fails."""
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
@@ -122,29 +122,29 @@ def cannot_write(folder: Path, setting: str) -> Ailment | None:
     return None
 
 
-def _unwritable(folder: Path, setting: str, error: OSError) -> Ailment:
+def _unwritable(folder: Path, setting: str, error: OSError) -> CheckFailed:
     name = name_of(error)
     if error.errno == errno.ENOENT:
-        return Ailment(
+        return CheckFailed(
             f"There is no folder {folder} ({name}).", f"Run `mkdir -p {folder}`, or set {setting}."
         )
     if error.errno == errno.ENOTDIR:
-        return Ailment(f"{folder} is no folder ({name}).", f"Set {setting} to a folder.")
+        return CheckFailed(f"{folder} is no folder ({name}).", f"Set {setting} to a folder.")
     if error.errno in _NO_ROOM:
-        return Ailment(
+        return CheckFailed(
             f"The disk of {folder} is full ({name}).",
             f"Make room on it, or set {setting} to a folder on a larger disk.",
         )
     if error.errno == errno.EROFS:
-        return Ailment(
+        return CheckFailed(
             f"The disk of {folder} is mounted read-only ({name}).",
             f"Mount it for writing (`mount -o remount,rw`; after errors run fsck first), or set {setting}.",
         )
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return Ailment(
+        return CheckFailed(
             f"User {os.getuid()} may not write to {folder} ({name}).",
             f"Run `chown -R {os.getuid()} {folder}`.",
         )
-    return Ailment(
+    return CheckFailed(
         f"Writing to {folder} fails ({name}).", f"Check its disk for faults, or set {setting} to another."
     )

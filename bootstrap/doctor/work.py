@@ -2,8 +2,8 @@
 
 from importlib.metadata import version
 
-from bootstrap.container import TulouContainer, offers
-from bootstrap.doctor.finding import Ailment, Risk
+from bootstrap.container import TulouContainer, exports
+from bootstrap.doctor.errors import CheckFailed, CheckWarning
 from domains.emails.public import EmailStatus
 from domains.jobs.repository.operations import SILENT_AFTER
 from domains.jobs.repository.reports import WorkerRow
@@ -26,7 +26,7 @@ async def workers(container: TulouContainer) -> str:
     served = {queue for row in able for queue in row.queues.split(",")}
     unserved = [queue for queue in container.registry().queues() if queue not in served]
     if unserved:
-        raise Ailment(
+        raise CheckFailed(
             f"No worker serves {', '.join(unserved)}.",
             "Start " + ", ".join(f"`tulou worker --queue {queue}`" for queue in unserved) + ".",
         )
@@ -36,10 +36,10 @@ async def workers(container: TulouContainer) -> str:
 async def relay(container: TulouContainer) -> str:
     """Check that a relay is alive and keeps up."""
     if not any(not row.queues for row in await living_workers(container)):
-        raise Ailment("No relay is alive: retries and recurring jobs wait.", "Start `tulou relay`.")
+        raise CheckFailed("No relay is alive: retries and recurring jobs wait.", "Start `tulou relay`.")
     lag = (await _operations(container).load()).relay_lag_seconds
     if lag > LONGEST_LAG:
-        raise Ailment(
+        raise CheckFailed(
             f"The relay is {lag:.0f} s behind.",
             "Look at its log for refusals of PostgreSQL or Redis; restart it with `tulou relay` if it hangs.",
         )
@@ -52,7 +52,7 @@ async def versions(container: TulouContainer) -> str:
     others = [row for row in await living_workers(container) if row.version != own]
     if others:
         named = ", ".join(f"{row.id} ({row.version})" for row in others)
-        raise Risk(
+        raise CheckWarning(
             f"These workers or relays run another version than {own}: {named}.",
             "Finish the update: stop them, and start them again from the version that the API runs.",
         )
@@ -64,7 +64,7 @@ async def failed_jobs(container: TulouContainer) -> str:
     failed = (await _operations(container).load()).failed_by_kind
     if failed:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(failed.items()))
-        raise Risk(
+        raise CheckWarning(
             f"Jobs failed for good within 24 hours: {kinds}.",
             "`tulou jobs list --status failed` shows them and `tulou jobs show ID` why; when the cause is mended:"
             " `tulou jobs retry --failed-since 1d`.",
@@ -75,7 +75,7 @@ async def failed_jobs(container: TulouContainer) -> str:
 async def uncertain_mails(container: TulouContainer) -> str:
     """Check that no mail is uncertain."""
     found = [
-        measure for part in (offers(container, "measures")["emails"],) for measure in await part.measure()
+        measure for part in (exports(container, "measures")["emails"],) for measure in await part.measure()
     ]
     number = sum(
         value
@@ -85,7 +85,7 @@ async def uncertain_mails(container: TulouContainer) -> str:
         if tuple(labels) == (EmailStatus.UNCERTAIN.value,)
     )
     if number:
-        raise Risk(
+        raise CheckWarning(
             f"Whether {number:.0f} mail(s) were delivered is uncertain, and they are not sent again by themselves.",
             "`tulou mails list --status uncertain` shows them; look into the mail server's log, then decide about each:"
             " `tulou mails resolve ID --as sent` (or resend, failed).",

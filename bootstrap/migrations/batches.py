@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from bootstrap.migrations.indexes import is_whole
+from bootstrap.migrations.indexes import is_single_transaction
 
 _BATCHES = """
 DO $$
@@ -25,4 +25,6 @@ def update_in_batches(statement: str) -> None:
     did before. In a restore, which runs migrations in one transaction, nothing is committed between the batches.
     """
     with op.get_context().autocommit_block():
-        op.execute(_BATCHES.format(statement=statement.strip(), commit="" if is_whole() else "COMMIT;"))
+        op.execute(
+            _BATCHES.format(statement=statement.strip(), commit="" if is_single_transaction() else "COMMIT;")
+        )

@@ -32,10 +32,10 @@ def _only_our_tables(item: Any, _name: str | None, kind: str, _reflected: object
     return kind != "table" or schemas is None or item.schema in schemas
 
 
-def _differs(_context: object, _inspected: object, _column: object, found: Any, wanted: Any) -> bool | None:
+def _differs(_context: object, _inspected: object, _column: object, found: Any, expected: Any) -> bool | None:
     """Texts without a length are one type to PostgreSQL; for the others alembic decides."""
-    texts = isinstance(found, String) and isinstance(wanted, AutoString)
-    return False if texts and found.length is None and wanted.length is None else None
+    texts = isinstance(found, String) and isinstance(expected, AutoString)
+    return False if texts and found.length is None and expected.length is None else None
 
 
 def _with_schema(context: Any, _revision: object, directives: list[Any]) -> None:
@@ -78,7 +78,7 @@ def _migrate(connection: Connection) -> None:
     connection.commit()
     if revision is not None and revision not in history_of(context.script).revisions:
         raise MigratedByNewer(revision, comment)
-    _configure(connection, whole=False)
+    _configure(connection, single_transaction=False)
     with context.begin_transaction():
         context.run_migrations()
     _end(connection)
@@ -87,14 +87,14 @@ def _migrate(connection: Connection) -> None:
 
 def _migrate_inside(connection: Connection) -> None:
     """Run migrations in the transaction of the caller, who keeps other runners away."""
-    _configure(connection, whole=True)
+    _configure(connection, single_transaction=True)
     # What asks for statements of their own gets statements of this transaction.
     context.get_context().autocommit_block = nullcontext  # type: ignore[assignment,method-assign]
     context.run_migrations()
     _end(connection)
 
 
-def _configure(connection: Connection, *, whole: bool) -> None:
+def _configure(connection: Connection, *, single_transaction: bool) -> None:
     context.configure(
         connection=connection,
         target_metadata=options.get("metadata"),
@@ -107,7 +107,7 @@ def _configure(connection: Connection, *, whole: bool) -> None:
         compare_type=_differs,
         compare_server_default=False,
         until=options["until"],
-        whole=whole,
+        single_transaction=single_transaction,
         on_version_apply=after_each_step(history_of(context.script)),
     )
 

@@ -1,4 +1,4 @@
-"""What the application's role may do: read and write rows, in every domain's schema, but not change the audit trail."""
+"""What the application's role may do: read and write rows, in every domain's schema, but not change the audit log."""
 
 from sqlalchemy import Connection, text
 

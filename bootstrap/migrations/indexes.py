@@ -38,7 +38,7 @@ def create_index_concurrently(
             columns,
             schema=schema,
             if_not_exists=True,
-            postgresql_concurrently=not is_whole(),
+            postgresql_concurrently=not is_single_transaction(),
             **options,
         )
         if _is_valid(schema, name) is False:
@@ -54,14 +54,18 @@ def drop_index_concurrently(name: str, table: str, *, schema: str) -> None:
         _drop(name, table, schema)
 
 
-def is_whole() -> bool:
+def is_single_transaction() -> bool:
     """Whether all migrations of this run are one transaction, in which nothing may commit."""
-    return bool(op.get_context().opts.get("whole"))
+    return bool(op.get_context().opts.get("single_transaction"))
 
 
 def _drop(name: str, table: str, schema: str) -> None:
     op.drop_index(
-        name, table_name=table, schema=schema, if_exists=True, postgresql_concurrently=not is_whole()
+        name,
+        table_name=table,
+        schema=schema,
+        if_exists=True,
+        postgresql_concurrently=not is_single_transaction(),
     )
 
 
@@ -80,7 +84,7 @@ def _waiting_for_transactions() -> Iterator[None]:
     It waits for every transaction that is older than it, also for one that only reads, such as a backup.
     """
     context = op.get_context()
-    if is_whole():
+    if is_single_transaction():
         yield
         return
     with context.autocommit_block():

@@ -43,7 +43,7 @@ class Lineage(BaseModel):
         return self.revisions.index(head) >= self.revisions.index(self.fits_since)
 
 
-class Standing(StrEnum):
+class SchemaStatus(StrEnum):
     """How a database's schema stands to this program."""
 
     CURRENT = "current"
@@ -59,7 +59,7 @@ class Standing(StrEnum):
     @property
     def fits(self) -> bool:
         """Whether this program works with it."""
-        return self in {Standing.CURRENT, Standing.NEWER}
+        return self in {SchemaStatus.CURRENT, SchemaStatus.NEWER}
 
 
 class Step(NamedTuple):
@@ -96,14 +96,14 @@ class History:
         named = [names.index(step.fits_since) for step in applied if step.fits_since is not None]
         return Lineage(revision=revision, fits_since=names[max(named, default=0)], revisions=names)
 
-    def standing(self, revision: str | None, comment: str | None) -> Standing:
+    def status_of(self, revision: str | None, comment: str | None) -> SchemaStatus:
         """Compare a database with this version: its revision, and the comment of its table `alembic_version`."""
         if revision == self.head:
-            return Standing.CURRENT
+            return SchemaStatus.CURRENT
         if revision is None or revision in self.revisions:
-            return Standing.NOT_MIGRATED
+            return SchemaStatus.NOT_MIGRATED
         lineage = lineage_in(comment, revision)
-        return Standing.NEWER if lineage is not None and lineage.fits(self.head) else Standing.TOO_NEW
+        return SchemaStatus.NEWER if lineage is not None and lineage.fits(self.head) else SchemaStatus.TOO_NEW
 
 
 def lineage_in(comment: str | None, revision: str) -> Lineage | None:
@@ -121,14 +121,14 @@ def our_history() -> History:
     return History(_step(ast.parse(path.read_text())) for path in FOLDER.glob("[!_]*.py"))
 
 
-def sentence_about(standing: Standing, revision: str | None, comment: str | None) -> str:
+def sentence_about(status: SchemaStatus, revision: str | None, comment: str | None) -> str:
     """Return the state of a database's schema in a sentence, and what to do."""
     head = our_history().head
-    if standing is Standing.CURRENT:
+    if status is SchemaStatus.CURRENT:
         return "The database is up to date."
-    if revision is None or standing is Standing.NOT_MIGRATED:
+    if revision is None or status is SchemaStatus.NOT_MIGRATED:
         return "The database lacks migrations of this version."
-    if standing is Standing.NEWER:
+    if status is SchemaStatus.NEWER:
         return (
             f"A newer version has migrated this database, up to {revision}. This version (migration {head}) still works"
             " with it, so there is nothing to do."

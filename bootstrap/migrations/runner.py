@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from bootstrap.cli.database_failures import FAILURES, failure_of_owner
-from bootstrap.migrations.lineage import Standing, our_history, sentence_about
+from bootstrap.migrations.lineage import SchemaStatus, our_history, sentence_about
 from bootstrap.settings.model import Settings, SettingsError
 from shared.db.outages import outage_of, sqlstate_of
 
@@ -60,7 +60,7 @@ class Schema:
     """A database's schema: its last migration, whether this version works with it, and what it lacks."""
 
     revision: str | None
-    standing: Standing
+    status: SchemaStatus
     sentence: str
     """Warnings for the operator."""
 
@@ -89,7 +89,7 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
             time.sleep(PAUSE)
     except MigratedByNewer as newer:
         schema = _schema(config, newer.revision, newer.comment)
-        if not schema.standing.fits:
+        if not schema.status.fits:
             raise SettingsError(schema.sentence) from newer
         return schema.sentence
     except CommandError as error:
@@ -146,9 +146,9 @@ def _why_it_failed(settings: Settings, error: Exception) -> str:
 
 
 def _schema(config: Config, revision: str | None, comment: str | None) -> Schema:
-    standing = our_history().standing(revision, comment)
-    missing = _missing(config, revision) if standing is Standing.NOT_MIGRATED else []
-    return Schema(revision, standing, sentence_about(standing, revision, comment), missing)
+    status = our_history().status_of(revision, comment)
+    missing = _missing(config, revision) if status is SchemaStatus.NOT_MIGRATED else []
+    return Schema(revision, status, sentence_about(status, revision, comment), missing)
 
 
 def _missing(config: Config, revision: str | None) -> list[str]:
@@ -186,7 +186,7 @@ def write_migration(settings: Settings, *, message: str, domain: str) -> Path | 
             "The database lacks migrations that are there, which would be written once more:"
             " run .venv/bin/tulou migrate first."
         )
-    if schema.standing is not Standing.CURRENT:
+    if schema.status is not SchemaStatus.CURRENT:
         raise SettingsError(schema.sentence)
     config = _config(settings)
     config.cmd_opts = Namespace(quiet=True)

@@ -5,12 +5,12 @@ from typing import Any
 import asyncpg
 
 from bootstrap.migrations.grants import NEEDED, WITHHELD
-from bootstrap.migrations.lineage import REVISION, Standing, our_history
+from bootstrap.migrations.lineage import REVISION, SchemaStatus, our_history
 from shared.db.database import Database
 from shared.db.models import metadata
 from shared.errors import DatabaseUnavailable, Outage
 
-_AS_OUTAGE = {Standing.NOT_MIGRATED: Outage.NOT_MIGRATED, Standing.TOO_NEW: Outage.TOO_NEW}
+_AS_OUTAGE = {SchemaStatus.NOT_MIGRATED: Outage.NOT_MIGRATED, SchemaStatus.TOO_NEW: Outage.TOO_NEW}
 _CONDITION = """
     SELECT version_num, obj_description('alembic_version'::regclass, 'pg_class'),
            current_setting('transaction_read_only') = 'on' AS is_read_only,
@@ -36,7 +36,7 @@ async def condition(database: Database) -> Outage | None:
         return error.outage
     except asyncpg.UndefinedTableError:
         return Outage.NOT_MIGRATED
-    if (outage := _misfit_of(found)) is not None:
+    if (outage := _mismatch_of(found)) is not None:
         return outage
     if found["is_read_only"]:
         database.renew()
@@ -44,19 +44,19 @@ async def condition(database: Database) -> Outage | None:
     return Outage.NO_RIGHTS if found["lacks_rights"] else None
 
 
-async def misfit(database: Database) -> Outage | None:
+async def schema_mismatch(database: Database) -> Outage | None:
     """Return why the program can't work with the database's schema; None if it can, or if that is unknown."""
     try:
-        return _misfit_of(await database.ask(REVISION))
+        return _mismatch_of(await database.ask(REVISION))
     except asyncpg.UndefinedTableError:
         return Outage.NOT_MIGRATED
     except DatabaseUnavailable:
         return None
 
 
-def _misfit_of(found: Any) -> Outage | None:
+def _mismatch_of(found: Any) -> Outage | None:
     revision, comment = (found[0], found[1]) if found is not None else (None, None)
-    return _AS_OUTAGE.get(our_history().standing(revision, comment))
+    return _AS_OUTAGE.get(our_history().status_of(revision, comment))
 
 
 def _needed() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How much room is left on the disks that this process can see."""
+"""Free space on the disks that this process can see."""
 
 import asyncio
 import shutil
@@ -11,7 +11,7 @@ from bootstrap.observability.families import gauge
 from bootstrap.settings.model import Settings
 from domains.files.gateway.store import folder_of
 
-Room = Mapping[str, tuple[int, int]]
+DiskUsage = Mapping[str, tuple[int, int]]
 """Size and free bytes of each disk."""
 
 
@@ -33,29 +33,29 @@ class Disks:
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders = folders
-        self._reading: asyncio.Future[Room] | None = None
+        self._reading: asyncio.Future[DiskUsage] | None = None
 
     async def read(self) -> Sequence[Metric]:
         """Read the free space of each folder that exists."""
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.ensure_future(asyncio.to_thread(_room, self._folders))
-        room = await asyncio.shield(self._reading)
+            self._reading = asyncio.ensure_future(asyncio.to_thread(_disk_usage, self._folders))
+        disk_usage = await asyncio.shield(self._reading)
         return [
             gauge(
                 "tulou_disk_size_bytes",
                 "Size of a disk.",
                 ["disk"],
-                [([name], size) for name, (size, _) in room.items()],
+                [([name], size) for name, (size, _) in disk_usage.items()],
             ),
             gauge(
                 "tulou_disk_free_bytes",
                 "Bytes that are left on a disk for users other than root.",
                 ["disk"],
-                [([name], free) for name, (_, free) in room.items()],
+                [([name], free) for name, (_, free) in disk_usage.items()],
             ),
         ]
 
 
-def _room(folders: Mapping[str, Path]) -> Room:
+def _disk_usage(folders: Mapping[str, Path]) -> DiskUsage:
     usages = {name: shutil.disk_usage(folder) for name, folder in folders.items() if folder.exists()}
     return {name: (usage.total, usage.free) for name, usage in usages.items()}

@@ -64,18 +64,18 @@ class ErrorReports(logging.Handler):
         """Report a line, unless its exception has been reported: several layers may tell of the same one."""
         if record.name.startswith("sentry_sdk"):
             return
-        told: Mapping[str, Any] = record.msg if isinstance(record.msg, dict) else {}
-        error = _exception(told.get("exc_info", record.exc_info))
+        fields: Mapping[str, Any] = record.msg if isinstance(record.msg, dict) else {}
+        error = _exception(fields.get("exc_info", record.exc_info))
         if error is not None and getattr(error, _MARK, False):
             return
         event, hint = _about(error, self._client.options)
         event.update(
             level="fatal" if record.levelno >= logging.CRITICAL else "error",
             logger=record.name,
-            logentry={"formatted": str(told.get("event") or record.getMessage())},
+            logentry={"formatted": str(fields.get("event") or record.getMessage())},
             tags={
                 "role": self._role,
-                **{name: str(told[name]) for name in TAGS if told.get(name) is not None},
+                **{name: str(fields[name]) for name in TAGS if fields.get(name) is not None},
             },
         )
         with suppress(AttributeError):
@@ -83,13 +83,13 @@ class ErrorReports(logging.Handler):
         self._client.capture_event(event, hint)
 
 
-def _exception(told: Any) -> BaseException | None:
+def _exception(fields: Any) -> BaseException | None:
     """Return the exception of a line, in whichever of logging's ways it is told."""
-    if isinstance(told, BaseException):
-        return told
-    if isinstance(told, tuple):
-        return told[1] if isinstance(told[1], BaseException) else None
-    return sys.exc_info()[1] if told else None
+    if isinstance(fields, BaseException):
+        return fields
+    if isinstance(fields, tuple):
+        return fields[1] if isinstance(fields[1], BaseException) else None
+    return sys.exc_info()[1] if fields else None
 
 
 def _about(error: BaseException | None, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -23,35 +23,35 @@ class Exposition(Collector):
     """All metrics of a process, and what it can find out about the whole installation."""
 
     def __init__(self, own: Collector, sources: Mapping[str, Source]) -> None:
-        self._own = own
-        self._kept = [_Kept(name, source) for name, source in sources.items()]
-        self._asking = asyncio.Lock()
+        self._process_metrics = own
+        self._cached = [_CachedSource(name, source) for name, source in sources.items()]
+        self._lock = asyncio.Lock()
 
     async def text(self) -> bytes:
         """Return the metrics. Where a source can't be read its metrics are missing, and `tulou_metrics_up` says so."""
-        async with self._asking:
-            stale = [kept for kept in self._kept if kept.is_stale]
+        async with self._lock:
+            stale = [cached for cached in self._cached if cached.is_stale]
             if stale:
                 # Not gather: a source that can't be cancelled must not hold up the answer.
-                await asyncio.wait([kept.ask() for kept in stale], timeout=PATIENCE)
-            for kept in stale:
-                kept.settle()
+                await asyncio.wait([cached.ask() for cached in stale], timeout=PATIENCE)
+            for cached in stale:
+                cached.store_result()
         return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
         """Yield each metric; `generate_latest` asks for them."""
-        yield from self._own.collect()
+        yield from self._process_metrics.collect()
         yield gauge(
             "tulou_metrics_up",
             "Whether the numbers of a source could be read.",
             ["source"],
-            [([kept.name], kept.is_up) for kept in self._kept],
+            [([cached.name], cached.is_up) for cached in self._cached],
         )
-        for kept in self._kept:
-            yield from kept.families
+        for cached in self._cached:
+            yield from cached.families
 
 
-class _Kept:
+class _CachedSource:
     """What a source has said, and until when it is good."""
 
     def __init__(self, name: str, source: Source) -> None:
@@ -73,7 +73,7 @@ class _Kept:
             self._task.add_done_callback(_retrieve)
         return self._task
 
-    def settle(self) -> None:
+    def store_result(self) -> None:
         """Keep what was read."""
         task = self._task
         if task is None:

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
 
-from bootstrap.container import TulouContainer, offers
+from bootstrap.container import TulouContainer, exports
 from bootstrap.observability.dependencies import Dependencies
 from bootstrap.observability.disks import Disks, folders_of
 from bootstrap.observability.exposition import Exposition
@@ -35,11 +35,11 @@ class DomainMetrics:
 
     async def read(self) -> Sequence[Metric]:
         """Ask the domain."""
-        return [_family(told) for told in await self._measures.measure()]
+        return [_family(measure) for measure in await self._measures.measure()]
 
 
 def exposition(app: FastAPI) -> Exposition:
-    """Return the metrics of an API process, whose state has a container and a journal."""
+    """Return the metrics of an API process, whose state has a container and a request recorder."""
     container: TulouContainer = app.state.container
     sources: dict[str, Source] = {
         "dependencies": Dependencies(app),
@@ -47,14 +47,16 @@ def exposition(app: FastAPI) -> Exposition:
         "postgres": PostgresMetrics(container.database(), container.clock()),
         "disks": Disks(folders_of(container.settings())),
     }
-    for domain, measures in offers(container, "measures").items():
+    for domain, measures in exports(container, "measures").items():
         sources[domain] = DomainMetrics(measures)
-    return Exposition(ProcessMetrics(journal=app.state.journal, database=container.database()), sources)
+    return Exposition(
+        ProcessMetrics(request_recorder=app.state.request_recorder, database=container.database()), sources
+    )
 
 
-def _family(told: Measure) -> Metric:
-    family = counter if told.is_counter else gauge
-    return family(told.name, told.meaning, told.labels, told.values)
+def _family(measure: Measure) -> Metric:
+    family = counter if measure.is_counter else gauge
+    return family(measure.name, measure.meaning, measure.labels, measure.values)
 
 
 async def _may_read(request: Request) -> None:
@@ -65,8 +67,8 @@ async def _may_read(request: Request) -> None:
             raise UnknownPath
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    wanted = settings.metrics_token.get_secret_value()
-    if scheme.lower() != "bearer" or not secrets.compare_digest(given.strip(" ").encode(), wanted.encode()):
+    expected = settings.metrics_token.get_secret_value()
+    if scheme.lower() != "bearer" or not secrets.compare_digest(given.strip(" ").encode(), expected.encode()):
         raise NotAuthenticated
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from prometheus_client.metrics_core import Metric
 from sqlalchemy import literal_column, select
 
-from bootstrap.backup.recorded import LAST_BACKUP, taken_at
+from bootstrap.backup.last_backup import LAST_BACKUP, taken_at
 from bootstrap.observability.families import gauge
 from shared.clock import Clock
 from shared.db.database import Database

@@ -13,14 +13,14 @@ from bootstrap.observability.job_metrics import cumulative
 from shared.background import LOOPS
 from shared.db.database import Database
 from shared.http.middleware.request_meter import BUCKETS
-from shared.http.middleware.request_recorder import Journal
+from shared.http.middleware.request_recorder import RequestRecorder
 
 
 class ProcessMetrics(Collector):
     """Of this process alone: sum them over all."""
 
-    def __init__(self, *, journal: Journal, database: Database) -> None:
-        self._journal = journal
+    def __init__(self, *, request_recorder: RequestRecorder, database: Database) -> None:
+        self._request_recorder = request_recorder
         self._database = database
         # A registry that nobody asks: both would enter themselves into the one of all libraries.
         own = CollectorRegistry()
@@ -45,7 +45,7 @@ class ProcessMetrics(Collector):
         sent = CounterMetricFamily(
             "tulou_http_response_bytes", "Bytes of answers' bodies.", labels=["method", "route", "status"]
         )
-        for times in self._journal.times():
+        for times in self._request_recorder.times():
             of = [times.method, times.route, times.status]
             took.add_metric(of, cumulative(BUCKETS, times.counts), sum_value=times.seconds)
             sent.add_metric(of, times.sent_bytes)
@@ -55,11 +55,11 @@ class ProcessMetrics(Collector):
             "tulou_http_requests_in_flight",
             "Requests that are being answered.",
             [],
-            [([], self._journal.in_flight)],
+            [([], self._request_recorder.in_flight)],
         )
 
     def _of_loops(self) -> Iterator[Metric]:
-        begun = [loop for loop in LOOPS.values() if loop.was_begun]
+        begun = [loop for loop in LOOPS.values() if loop.was_started]
         failures = CounterMetricFamily(
             "tulou_background_failures", "Rounds of background loops that failed.", labels=["loop"]
         )

@@ -35,7 +35,7 @@ class FreedMemory:
         self._pause = 1
         self._left = 0
 
-    async def give_back(self) -> None:
+    async def trim_if_idle(self) -> None:
         """Look at the size, and trim if that may help; on a thread, so that the event loop is not held up."""
         size = self._resident()
         grown, self._last = size - self._last, size
@@ -48,8 +48,8 @@ class FreedMemory:
         self._last = self._resident()
         self._count(size - self._last)
 
-    def _count(self, given_back: int) -> None:
-        if given_back > STEADY:
+    def _count(self, released: int) -> None:
+        if released > STEADY:
             self._needed, self._pause, self._left = self._last, 1, 0
         elif self._pause < LONGEST_PAUSE:
             self._pause *= 2

@@ -1,4 +1,4 @@
-"""The search for garbage, told what a running process is made of."""
+"""GC tuning: freeze long-lived objects after start-up."""
 
 import gc
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def loading() -> Iterator[None]:
             gc.enable()
 
 
-def set_garbage_collection() -> None:
+def tune_gc() -> None:
     """Never look again through what is there now: call it once a process has started.
 
     Modules, routes and schemas are 200,000 objects that live as long as the process. Each full search through them

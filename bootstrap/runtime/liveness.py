@@ -17,7 +17,7 @@ _SERVER_ERROR = 500
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask, not where to listen
 
 
-def beat(file: Path | None) -> None:
+def touch(file: Path | None) -> None:
     """Leave a sign of life. A disk that is full doesn't stop anybody's work."""
     if file is None:
         return
@@ -29,22 +29,22 @@ def beat(file: Path | None) -> None:
 
 def main() -> None:
     """End with 0 if this container's process is alive, else with 1 and a sentence."""
-    complaint = complaint_about(os.environ)
+    complaint = liveness_problem(os.environ)
     if complaint:
         sys.stderr.write(f"{complaint}\n")
         sys.exit(1)
 
 
-def complaint_about(environment: Mapping[str, str]) -> str | None:
+def liveness_problem(environment: Mapping[str, str]) -> str | None:
     """Return what is wrong with the process that has this environment, or None."""
     file = environment.get("TULOU_PULSE_FILE")
     if file and Path(file).exists():
         age = time.time() - Path(file).stat().st_mtime
         return f"No sign of life for {age:.0f} s." if age > LONGEST_PAUSE else None
-    return _complaint_of_the_api(environment)
+    return _api_problem(environment)
 
 
-def _complaint_of_the_api(environment: Mapping[str, str]) -> str | None:
+def _api_problem(environment: Mapping[str, str]) -> str | None:
     from http.client import HTTPConnection, HTTPException  # noqa: PLC0415  # workers don't need it
 
     host = environment.get("TULOU_HOST") or "127.0.0.1"
@@ -54,7 +54,7 @@ def _complaint_of_the_api(environment: Mapping[str, str]) -> str | None:
         connection.request("GET", "/health/live")
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
-        return f"Nothing answers on port {port}, and there is no pulse: {error}"
+        return f"Nothing answers on port {port}, and there is no liveness file: {error}"
     finally:
         connection.close()
     return f"The API answers {status}." if status >= _SERVER_ERROR else None

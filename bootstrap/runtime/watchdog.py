@@ -44,7 +44,7 @@ class Watchdog:
         self._is_ending = True
         self._arm(seconds)
 
-    def rest(self) -> None:
+    def disarm(self) -> None:
         """End nothing from now on."""
         self._is_ending = True
         faulthandler.cancel_dump_traceback_later()

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 
 PREFIX = "TULOU_"
 OF_COMMANDS = frozenset({"TULOU_ADMIN_PASSWORD", "TULOU_BUILD", "TULOU_OPERATOR", "TULOU_URL"})
-"""Read by `tulou create-admin`, `tulou --version`, the commands that write into the audit trail, and the demo; they set
+"""Read by `tulou create-admin`, `tulou --version`, the commands that write into the audit log, and the demo; they set
 nothing."""
 
 

@@ -25,8 +25,8 @@ class UnusableSettings(SettingsError):
         self.problems = (*unusable, *unsafe)
 
 
-def load_settings(needs: Sequence[str] = EVERYTHING, **given: Any) -> Settings:
-    """Read the settings. `needs` are those that production refuses to start without.
+def load_settings(required: Sequence[str] = EVERYTHING, **given: Any) -> Settings:
+    """Read the settings. `required` are those that production refuses to start without.
 
     Raises:
         UnusableSettings: one line for each setting that can't be used, and in production for each unsafe one.
@@ -40,7 +40,7 @@ def load_settings(needs: Sequence[str] = EVERYTHING, **given: Any) -> Settings:
     unusable += wrong.values()
     unsafe = []
     if loaded is not None and loaded.env == "production":
-        found = [(name, why) for name, why in unsafe_values(loaded, needs) if name not in wrong]
+        found = [(name, why) for name, why in unsafe_values(loaded, required) if name not in wrong]
         unsafe = [f"{PREFIX}{name.upper()} {why}" for name, why in found]
     if unusable or unsafe or loaded is None:
         raise UnusableSettings(unusable, unsafe)

@@ -200,7 +200,7 @@ class Settings(
     redis_url: Annotated[SecretStr, AfterValidator(_is_redis)] | None = Field(
         None,
         validation_alias=AliasChoices("TULOU_REDIS_URL", "REDIS_URL"),
-        description="Redis or Valkey, for hints to workers: redis://:password@host:port/0.",
+        description="Redis or Valkey, for wake-ups to workers: redis://:password@host:port/0.",
     )
     signing_keys: Keys = Field(
         (), description="Ed25519 seeds, 32 bytes in base64url, comma-separated: the first signs, all verify."

@@ -30,9 +30,9 @@ _NOBODYS = ("example.com", "example.net", "example.org", "example", "test", "inv
 """Names that are kept for samples (RFC 2606): they lead nowhere, and nobody can read what is sent there."""
 
 
-def unsafe_values(settings: "Settings", needs: Sequence[str]) -> Iterator[tuple[str, str]]:
+def unsafe_values(settings: "Settings", required: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the name of each setting that production can't run with, and what is wrong with it."""
-    for name in needs:
+    for name in required:
         if not getattr(settings, name):
             yield name, "is not set"
     yield from _unsafe_addresses(settings)
@@ -80,7 +80,7 @@ def _unsafe_database(settings: "Settings") -> Iterator[tuple[str, str]]:
         if url is None:
             continue
         if url.username in _SUPERUSERS:
-            yield name, f"connects as {url.username}, a superuser; it needs a role of its own"
+            yield name, f"connects as {url.username}, a superuser; it required a role of its own"
         has_login = url.password or _LOGINS_ELSEWHERE & dict(parse_qsl(url.query)).keys()
         if url.hostname and not has_login:
             yield name, "has no password"

@@ -8,11 +8,11 @@ Role = Literal["api", "worker", "relay", "migrate", "backup", "command"]
 EVERYTHING = ("database_url", "redis_url", "signing_keys", "token_keys", "mail_keys", "emails_smtp_url")
 _OF_BACKUPS = ("database_url", "redis_url", "signing_keys", "token_keys", "mail_keys")
 _OF_WORKERS = ("database_url", "redis_url")
-_OF_QUEUES = {"files": (), "mail": ("mail_keys", "emails_smtp_url")}
+_PER_QUEUE = {"files": (), "mail": ("mail_keys", "emails_smtp_url")}
 _OF_OTHER_QUEUES = ("token_keys", "mail_keys")
 
 
-def needs_of(role: Role, queues: Sequence[str] | None = None) -> tuple[str, ...]:
+def required_settings(role: Role, queues: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the settings that must be set. A worker whose queues are not known yet may need all of them."""
     if role == "migrate":
         return ("database_url",)
@@ -21,6 +21,6 @@ def needs_of(role: Role, queues: Sequence[str] | None = None) -> tuple[str, ...]
     if role == "relay":
         return _OF_WORKERS
     if role == "worker" and queues:
-        of_queues = [name for queue in queues for name in _OF_QUEUES.get(queue, _OF_OTHER_QUEUES)]
+        of_queues = [name for queue in queues for name in _PER_QUEUE.get(queue, _OF_OTHER_QUEUES)]
         return tuple(dict.fromkeys([*_OF_WORKERS, *of_queues]))
     return EVERYTHING

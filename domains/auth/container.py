@@ -23,10 +23,12 @@ from domains.auth.router import passwords as passwords_routes
 from domains.auth.router import registration as registration_routes
 from domains.auth.router import sign_in as sign_in_routes
 from domains.auth.router import tokens as tokens_routes
+from domains.auth.service.account_directory import RowAccountDirectory
 from domains.auth.service.account_lock import RowAccountLock
 from domains.auth.service.accounts import AccountService
 from domains.auth.service.administration import AdministrationService
-from domains.auth.service.allowances import AllowanceBook, AllowanceService
+from domains.auth.service.allowances import AllowanceCache, AllowanceService
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.authenticator import TokenAuthenticator
 from domains.auth.service.events import EventService
 from domains.auth.service.foundation import Foundation
@@ -39,8 +41,6 @@ from domains.auth.service.passwords import PasswordCheck, PasswordService
 from domains.auth.service.recovery import AccountRecovery
 from domains.auth.service.registration import RegistrationService
 from domains.auth.service.sign_in import SessionService
-from domains.auth.service.standings import AccountStandings
-from domains.auth.service.trail import Trail
 from domains.auth.settings import AuthSettings
 from domains.emails.public import Mailer
 from domains.files.public import ErasureRecords
@@ -48,13 +48,13 @@ from domains.users.public import UserDirectory
 from shared.clock import Clock
 from shared.db.database import Database, TransactionFactory
 from shared.jobs import Outbox
-from shared.personal_data import PersonalData
+from shared.personal_data import PersonalDataEraser
 
 
 class AuthContainer(containers.DeclarativeContainer):
     """Who may come in, and how.
 
-    `keepers` is a callable that returns every domain's `PersonalData`; `links_url` is where links in mails lead.
+    `erasers` is a callable that returns every domain's `PersonalDataEraser`; `links_url` is where links in mails lead.
     """
 
     settings = providers.Dependency(instance_of=AuthSettings)
@@ -64,7 +64,7 @@ class AuthContainer(containers.DeclarativeContainer):
     outbox = providers.Dependency(instance_of=Outbox)
     users: providers.Dependency[UserDirectory] = providers.Dependency()
     mailer: providers.Dependency[Mailer] = providers.Dependency()
-    keepers: providers.Dependency[Callable[[], Sequence[PersonalData]]] = providers.Dependency()
+    erasers: providers.Dependency[Callable[[], Sequence[PersonalDataEraser]]] = providers.Dependency()
     erasures: providers.Dependency[ErasureRecords] = providers.Dependency()
     signing_keys = providers.Dependency(instance_of=list)
     signing_keys_es256 = providers.Dependency(instance_of=list)
@@ -89,10 +89,10 @@ class AuthContainer(containers.DeclarativeContainer):
         audience=settings.provided.auth_audience,
         client_id=settings.provided.auth_client_id,
         clock=clock,
-        remembered=settings.provided.auth_token_cache,
+        cache_size=settings.provided.auth_token_cache,
     )
 
-    trail = providers.ThreadSafeSingleton(Trail, event_repository, clock=clock)
+    audit_log = providers.ThreadSafeSingleton(AuditLog, event_repository, clock=clock)
     limits = providers.ThreadSafeSingleton(
         Limits, attempt_repository, key=key, settings=settings, transaction=transaction, clock=clock
     )
@@ -105,7 +105,7 @@ class AuthContainer(containers.DeclarativeContainer):
         users=users,
         accounts=account_repository,
         sessions=session_repository,
-        trail=trail,
+        audit_log=audit_log,
     )
     password_check = providers.ThreadSafeSingleton(PasswordCheck, base, limits=limits, hasher=hasher)
 
@@ -117,31 +117,30 @@ class AuthContainer(containers.DeclarativeContainer):
         PasswordService, base, limits=limits, hasher=hasher, check=password_check
     )
     accounts = providers.ThreadSafeSingleton(
-        AccountService, base, hasher=hasher, check=password_check, keepers=keepers, erasures=erasures
+        AccountService, base, hasher=hasher, check=password_check, erasers=erasers, erasures=erasures
     )
     mails = providers.ThreadSafeSingleton(MailService, base, mailer=mailer, links_url=links_url)
     administration = providers.ThreadSafeSingleton(AdministrationService, base, mails=mails)
-    allowance_book = providers.ThreadSafeSingleton(
-        AllowanceBook, allowance_repository, seconds=settings.provided.auth_limits_refresh
+    allowance_cache = providers.ThreadSafeSingleton(
+        AllowanceCache, allowance_repository, seconds=settings.provided.auth_limits_refresh
     )
     lockouts = providers.ThreadSafeSingleton(LockoutService, base, limits=limits)
     allowances = providers.ThreadSafeSingleton(
-        AllowanceService, base, rows=allowance_repository, book=allowance_book
+        AllowanceService, base, rows=allowance_repository, cache=allowance_cache
     )
-    quotas = allowance_book
-    standings = providers.ThreadSafeSingleton(AccountStandings, account_repository)
-    audit_trail = trail
+    quotas = allowance_cache
+    account_directory = providers.ThreadSafeSingleton(RowAccountDirectory, account_repository)
     events = providers.ThreadSafeSingleton(EventService, event_repository, clock=clock)
     housekeeping = providers.ThreadSafeSingleton(
         Housekeeping, base, attempts=attempt_repository, events=event_repository
     )
     account_lock = providers.ThreadSafeSingleton(RowAccountLock, account_repository, clock=clock)
-    recovery = providers.ThreadSafeSingleton(AccountRecovery, base, keepers=keepers, erasures=erasures)
+    recovery = providers.ThreadSafeSingleton(AccountRecovery, base, erasers=erasers, erasures=erasures)
     authenticator = providers.ThreadSafeSingleton(
         TokenAuthenticator,
         access_tokens,
         sessions=session_repository,
-        trail=trail,
+        audit_log=audit_log,
         transaction=transaction,
         settings=settings,
         clock=clock,
@@ -161,5 +160,5 @@ class AuthContainer(containers.DeclarativeContainer):
         ]
     )
     tasks = providers.Object(tasks_module)
-    measures = providers.ThreadSafeSingleton(AuthMeasures, trail, limits)
+    measures = providers.ThreadSafeSingleton(AuthMeasures, audit_log, limits)
     templates = providers.Object(Path(__file__).parent / "templates")

@@ -1,4 +1,4 @@
-"""Tables of auth: accounts, sessions, one-time tokens, counters of attempts and the trail of security events."""
+"""Tables of auth: accounts, sessions, one-time tokens, counters of attempts and the audit log."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field
 
-from shared.db.models import Table, choice, document, moment, whole
+from shared.db.models import Table, bigint, choice, jsonb, timestamp
 from shared.ids import new_id
 
 
@@ -60,7 +60,7 @@ class AttemptKind(StrEnum):
 
 
 class SecurityEventKind(StrEnum):
-    """What the trail of security events tells."""
+    """What the audit log tells."""
 
     REGISTRATION_REQUESTED = "registration_requested"
     PASSWORD_RESET_REQUESTED = "password_reset_requested"  # noqa: S105  # a kind
@@ -84,7 +84,7 @@ class SecurityEventKind(StrEnum):
     SCOPE_REFUSED = "scope_refused"
 
 
-class Presented(StrEnum):
+class RefreshTokenState(StrEnum):
     """What a refresh token that was presented turns out to be."""
 
     CURRENT = "current"
@@ -108,10 +108,10 @@ class Account(Table, table=True):
     registration_id: UUID | None = None
     status: AccountStatus = choice(AccountStatus, AccountStatus.ACTIVE)
     role: Role = choice(Role, Role.USER)
-    scopes: list[str] = document(default=list)
-    last_sign_in_at: datetime | None = moment(nullable=True)
-    created_at: datetime = moment()
-    updated_at: datetime = moment()
+    scopes: list[str] = jsonb(default=list)
+    last_sign_in_at: datetime | None = timestamp(nullable=True)
+    created_at: datetime = timestamp()
+    updated_at: datetime = timestamp()
 
     def set_password(self, password_hash: str, now: datetime) -> None:
         """Replace the password; sign-ins that are under way with the old one fail."""
@@ -136,7 +136,7 @@ class Registration(Table, table=True):
     password_hash: str
     name: str | None = None
     locale: str | None = None
-    created_at: datetime = moment()
+    created_at: datetime = timestamp()
 
 
 class Session(Table, table=True):
@@ -154,29 +154,29 @@ class Session(Table, table=True):
     id: UUID = Field(default_factory=new_id, primary_key=True)
     user_id: UUID
     counter: int = 0
-    rotated_at: datetime = moment()
-    created_at: datetime = moment()
-    last_used_at: datetime = moment()
-    idle_expires_at: datetime = moment()
-    absolute_expires_at: datetime = moment()
-    ended_at: datetime | None = moment(nullable=True)
+    rotated_at: datetime = timestamp()
+    created_at: datetime = timestamp()
+    last_used_at: datetime = timestamp()
+    idle_expires_at: datetime = timestamp()
+    absolute_expires_at: datetime = timestamp()
+    ended_at: datetime | None = timestamp(nullable=True)
     end_reason: str | None = None
     address: str
     network: str
     agent: str
 
-    def present(self, counter: int, *, now: datetime, grace: timedelta) -> Presented:
+    def refresh_token_state(self, counter: int, *, now: datetime, grace: timedelta) -> RefreshTokenState:
         """Tell what a refresh token with this counter is.
 
         The parent of the current one is let through for `grace`: its holder may not have received the answer.
         """
         if self.ended_at is not None or now >= self.idle_expires_at or now >= self.absolute_expires_at:
-            return Presented.OVER
+            return RefreshTokenState.OVER
         if counter == self.counter:
-            return Presented.CURRENT
+            return RefreshTokenState.CURRENT
         if counter == self.counter - 1 and now - self.rotated_at <= grace:
-            return Presented.PARENT
-        return Presented.OLD
+            return RefreshTokenState.PARENT
+        return RefreshTokenState.OLD
 
     def rotate(self, *, now: datetime, idle: timedelta) -> None:
         """Make the next refresh token the current one."""
@@ -208,11 +208,11 @@ class OneTimeToken(Table, table=True):
     user_id: UUID
     registration_id: UUID | None = None
     token_hash: bytes
-    created_at: datetime = moment()
-    expires_at: datetime = moment()
-    used_at: datetime | None = moment(nullable=True)
+    created_at: datetime = timestamp()
+    expires_at: datetime = timestamp()
+    used_at: datetime | None = timestamp(nullable=True)
 
-    def is_good(self, now: datetime) -> bool:
+    def is_usable(self, now: datetime) -> bool:
         """Whether it can still be used."""
         return self.used_at is None and now < self.expires_at
 
@@ -233,7 +233,7 @@ class Attempts(Table, table=True):
     key_hash: bytes = Field(primary_key=True)
     count: int
     under_way: int = 0
-    expires_at: datetime = moment()
+    expires_at: datetime = timestamp()
 
 
 class Allowance(Table, table=True):
@@ -243,15 +243,15 @@ class Allowance(Table, table=True):
     __table_args__ = ({"schema": "auth"},)
 
     user_id: UUID = Field(primary_key=True)
-    max_bytes: int | None = whole(nullable=True)
-    max_files: int | None = whole(nullable=True)
-    max_requests: int | None = whole(nullable=True)
-    updated_at: datetime = moment()
+    max_bytes: int | None = bigint(nullable=True)
+    max_files: int | None = bigint(nullable=True)
+    max_requests: int | None = bigint(nullable=True)
+    updated_at: datetime = timestamp()
     revision: int = 1
 
 
 class SecurityEvent(Table, table=True):
-    """One line of the trail. It outlives the account that it tells about."""
+    """One line of the audit log. It outlives the account that it tells about."""
 
     __tablename__ = "security_events"
     __table_args__ = (
@@ -268,5 +268,5 @@ class SecurityEvent(Table, table=True):
     address: str | None = None
     agent: str | None = None
     request_id: str | None = None
-    details: dict[str, Any] = document()
-    created_at: datetime = moment()
+    details: dict[str, Any] = jsonb()
+    created_at: datetime = timestamp()

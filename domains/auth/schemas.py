@@ -71,14 +71,14 @@ ClientSecretText = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class ClientInfo:
     """From where and with what somebody calls."""
 
     address: str
     agent: str
 
     @classmethod
-    def seen(cls, address: str | None, agent: str | None) -> "Visitor":
+    def of(cls, address: str | None, agent: str | None) -> "ClientInfo":
         """Make one of what a connection says; the agent's text is cut, and cleaned of what could forge a log line."""
         return cls(address=address or "unknown", agent=as_line(agent or "")[:MAX_AGENT])
 
@@ -129,7 +129,7 @@ class CallerRow(Row):
     scopes: list[str]
 
 
-class HeldRow(Row):
+class AccountIdRow(Row):
     """The id of an account."""
 
     user_id: UUID
@@ -141,7 +141,7 @@ class LockedRow(Row):
     is_locked: bool
 
 
-class StandingRow(Row):
+class AccountInfoRow(Row):
     """What administrators see of an account."""
 
     user_id: UUID
@@ -150,7 +150,7 @@ class StandingRow(Row):
     last_sign_in_at: UtcDatetime | None
 
 
-class OwnLimits(Row):
+class LimitOverrides(Row):
     """Limits of a person that override the settings; None: the setting's."""
 
     max_bytes: int | None = None
@@ -163,7 +163,7 @@ class OwnLimits(Row):
         return self.max_bytes is None and self.max_files is None and self.max_requests is None
 
 
-class AllowanceRow(OwnLimits):
+class AllowanceRow(LimitOverrides):
     """Whose limits they are, and how often they were changed."""
 
     user_id: UUID
@@ -242,7 +242,7 @@ class RegistrationRow(Row):
 
 
 class SecurityEventRow(Row):
-    """A line of the trail."""
+    """A line of the audit log."""
 
     id: UUID
     event: str
@@ -427,7 +427,7 @@ class IssuedTokens(ResponseBody):
 
 
 class SecurityEventBody(ResponseBody):
-    """A line of the audit trail."""
+    """A line of the audit log."""
 
     id: UUID
     kind: str = Field(

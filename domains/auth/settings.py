@@ -138,6 +138,4 @@ class AuthSettings(BaseModel):
         ge=0,
         le=3650,
     )
-    auth_keep_events_days: int = Field(
-        365, description="Days that the trail of security events is kept.", ge=90, le=36_500
-    )
+    auth_keep_events_days: int = Field(365, description="Days that the audit log is kept.", ge=90, le=36_500)

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from domains.auth.public import AccountDeleted, PasswordChanged
 from domains.auth.service.accounts import AccountService
-from domains.auth.service.follow_ups import (
+from domains.auth.service.housekeeping import Housekeeping
+from domains.auth.service.job_definitions import (
     ANSWER_REGISTRATION,
     NEW_SIGN_IN,
     PURGE,
@@ -14,7 +15,6 @@ from domains.auth.service.follow_ups import (
     NewSignIn,
     RegistrationReceived,
 )
-from domains.auth.service.housekeeping import Housekeeping
 from domains.auth.service.mails import MailService
 from shared.jobs import JobContext, NoPayload, job
 

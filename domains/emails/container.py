@@ -11,16 +11,16 @@ from domains.emails.gateway.transport import SmtpTransport
 from domains.emails.repository import EmailRepository
 from domains.emails.service.delivery import DeliveryService
 from domains.emails.service.emails import EmailEraser, EmailService
-from domains.emails.service.freezing import mail_host
+from domains.emails.service.encryption import MailEncryption
 from domains.emails.service.mailer import MailerService
 from domains.emails.service.measuring import EmailMeasures
+from domains.emails.service.mime import mail_host
 from domains.emails.service.rendering import Renderer
 from domains.emails.service.resolving import ResolutionService
 from domains.emails.service.retention import RetentionService
-from domains.emails.service.sealing import Sealer
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 from domains.jobs.public import Jobs
-from shared.audit import AuditTrail
+from shared.audit import AuditLog
 from shared.clock import Clock
 from shared.db.database import Database, TransactionFactory
 from shared.jobs import Outbox
@@ -37,11 +37,11 @@ def _renderer(folders: dict[str, Path], settings: EmailsSettings, public_url: st
 def _transport(settings: EmailsSettings, public_url: str) -> SmtpTransport:
     if settings.emails_smtp_url is None:
         return NullTransport()
-    # Of the processes only those that hand mails over speak SMTP.
+    # Of the processes only those that deliver mails speak SMTP.
     from domains.emails.gateway.smtp import SmtpGateway  # noqa: PLC0415  # as above
 
     server = parse_smtp_url(settings.emails_smtp_url.get_secret_value())
-    return SmtpGateway(server, settings=settings, greeting=mail_host(public_url))
+    return SmtpGateway(server, settings=settings, local_hostname=mail_host(public_url))
 
 
 class EmailsContainer(containers.DeclarativeContainer):
@@ -56,10 +56,10 @@ class EmailsContainer(containers.DeclarativeContainer):
     template_folders = providers.Dependency(instance_of=dict)
     mail_keys = providers.Dependency(instance_of=list)
     public_url = providers.Dependency(instance_of=str)
-    audit: providers.Dependency[AuditTrail] = providers.Dependency()
+    audit: providers.Dependency[AuditLog] = providers.Dependency()
 
     repository = providers.ThreadSafeSingleton(EmailRepository, database)
-    sealer = providers.ThreadSafeSingleton(Sealer, mail_keys)
+    encryption = providers.ThreadSafeSingleton(MailEncryption, mail_keys)
     renderer = providers.ThreadSafeSingleton(_renderer, template_folders, settings, public_url)
     transport = providers.ThreadSafeSingleton(_transport, settings, public_url)
 
@@ -70,7 +70,7 @@ class EmailsContainer(containers.DeclarativeContainer):
         outbox=outbox,
         clock=clock,
         renderer=renderer,
-        sealer=sealer,
+        encryption=encryption,
         settings=settings,
         public_url=public_url,
     )
@@ -82,7 +82,7 @@ class EmailsContainer(containers.DeclarativeContainer):
         jobs=jobs,
         clock=clock,
         transport=transport,
-        sealer=sealer,
+        encryption=encryption,
         settings=settings,
     )
     service = providers.ThreadSafeSingleton(EmailService, emails=repository)

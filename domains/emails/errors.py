@@ -45,7 +45,7 @@ class MailRefused(Unprocessable):
     detail = "The mail server refused this mail for good."
 
 
-class MailPutOffTooLong(Unprocessable):
+class MailDeferredTooLong(Unprocessable):
     """The mail server answered 4xx each time."""
 
     code = "emails.put_off_too_long"
@@ -74,7 +74,7 @@ class MailStopped(Unprocessable):
 
 
 class MailUnreadable(Unavailable):
-    """The frozen bytes can't be decrypted: their key is gone from the settings. Tried again: it may come back."""
+    """The stored bytes can't be decrypted: their key is gone from the settings. Tried again: it may come back."""
 
     code = "emails.unreadable"
     detail = "The key that this mail was encrypted with is not in the settings."

@@ -1,4 +1,4 @@
-"""Tables of mails and of the conversations with the mail server about them."""
+"""Tables of mails and of the sessions with the mail server about them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ from sqlalchemy import Index, LargeBinary, false, text
 from sqlmodel import Field
 
 from domains.emails.public import EmailStatus, WhenUncertain
-from shared.db.models import Table, choice, document, moment
+from shared.db.models import Table, choice, jsonb, timestamp
 from shared.ids import new_id
 
 WAITING = (EmailStatus.SCHEDULED, EmailStatus.QUEUED, EmailStatus.SENDING, EmailStatus.DEFERRED)
@@ -18,7 +18,7 @@ WAITING = (EmailStatus.SCHEDULED, EmailStatus.QUEUED, EmailStatus.SENDING, Email
 
 
 class Phase(StrEnum):
-    """How far the present conversation with the mail server has come. Each is committed before it begins."""
+    """How far the present session with the mail server has come. Each is committed before it begins."""
 
     IDLE = "idle"
     CONNECT = "connect"
@@ -27,7 +27,7 @@ class Phase(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a conversation ended."""
+    """How a session ended."""
 
     SENT = "sent"
     DEFERRED = "deferred"
@@ -75,15 +75,15 @@ class Email(Table, table=True):
     request_id: str | None = None
     attempts: int = 0
     last_reply: str | None = None
-    error: dict[str, Any] | None = document(nullable=True)
-    created_at: datetime = moment(default_now=True)
-    updated_at: datetime = moment(default_now=True)
-    sent_at: datetime | None = moment(nullable=True)
+    error: dict[str, Any] | None = jsonb(nullable=True)
+    created_at: datetime = timestamp(default_now=True)
+    updated_at: datetime = timestamp(default_now=True)
+    sent_at: datetime | None = timestamp(nullable=True)
     revision: int = 1
 
     @property
-    def was_cut_off(self) -> bool:
-        """Whether a conversation ended after the first byte of the content had left, and nobody knows how."""
+    def was_interrupted(self) -> bool:
+        """Whether a session ended after the first byte of the content had left, and nobody knows how."""
         return self.phase == Phase.DATA and self.status in (EmailStatus.SENDING, EmailStatus.UNCERTAIN)
 
     @property
@@ -94,7 +94,7 @@ class Email(Table, table=True):
     def next_step(self, *, oldest: datetime, is_last_attempt: bool) -> Step:
         """Decide what to do; a mail from before `oldest` is of no use to anybody."""
         too_late = self.created_at < oldest
-        if self.was_cut_off:
+        if self.was_interrupted:
             may_resend = self.when_uncertain == WhenUncertain.RESEND and not (too_late or is_last_attempt)
             return Step.SEND if may_resend else Step.HOLD
         if self.status not in WAITING and not self.was_stopped:
@@ -102,49 +102,49 @@ class Email(Table, table=True):
         return Step.EXPIRE if too_late else Step.SEND
 
     def begin(self, now: datetime) -> None:
-        """Enter a new conversation."""
+        """Enter a new session."""
         self.attempts += 1
         self.error = None
-        self._become(EmailStatus.SENDING, Phase.CONNECT, now)
+        self._set_state(EmailStatus.SENDING, Phase.CONNECT, now)
 
     def wait(self, status: EmailStatus, reply: str, now: datetime) -> None:
-        """Leave a conversation that came to nothing: `queued` or `deferred`."""
+        """Leave a session that came to nothing: `queued` or `deferred`."""
         self.last_reply = reply
-        self._become(status, Phase.IDLE, now)
+        self._set_state(status, Phase.IDLE, now)
 
-    def remain_uncertain(self, now: datetime) -> None:
+    def mark_uncertain(self, now: datetime) -> None:
         """Say that nobody knows. The phase stays, and so do the bytes: a later decision may need them."""
-        self._become(EmailStatus.UNCERTAIN, Phase.DATA, now)
+        self._set_state(EmailStatus.UNCERTAIN, Phase.DATA, now)
 
-    def arrive(self, reply: str, now: datetime) -> None:
+    def mark_sent(self, reply: str, now: datetime) -> None:
         """The mail server has taken it. Somebody who was erased in the meantime stays erased."""
         self.last_reply = None if self.status == EmailStatus.CANCELLED else reply
         self.sent_at = now
         self.frozen = None
-        self._become(EmailStatus.SENT, Phase.IDLE, now)
+        self._set_state(EmailStatus.SENT, Phase.IDLE, now)
 
-    def count_as_sent(self, now: datetime) -> None:
-        """Believe whoever looked: it was taken when the conversation broke off."""
+    def confirm_sent(self, now: datetime) -> None:
+        """Believe whoever looked: it was taken when the session broke off."""
         self.sent_at = self.updated_at
         self.frozen = None
-        self._become(EmailStatus.SENT, Phase.IDLE, now)
+        self._set_state(EmailStatus.SENT, Phase.IDLE, now)
 
     def queue_again(self, now: datetime) -> None:
         """Let a worker send the same bytes once more."""
-        self._become(EmailStatus.QUEUED, Phase.IDLE, now)
+        self._set_state(EmailStatus.QUEUED, Phase.IDLE, now)
 
     def stop(self, status: EmailStatus, problem: Mapping[str, Any], now: datetime) -> None:
         """Note that no job works on it any more: `failed` or `cancelled`. The bytes stay, should the job be retried."""
         self.error = dict(problem)
-        self._become(status, Phase.IDLE, now)
+        self._set_state(status, Phase.IDLE, now)
 
     def fail(self, problem: Mapping[str, Any], now: datetime) -> None:
         """Give it up."""
         self.error = dict(problem)
         self.frozen = None
-        self._become(EmailStatus.FAILED, Phase.IDLE, now)
+        self._set_state(EmailStatus.FAILED, Phase.IDLE, now)
 
-    def _become(self, status: EmailStatus, phase: Phase, now: datetime) -> None:
+    def _set_state(self, status: EmailStatus, phase: Phase, now: datetime) -> None:
         self.status = status
         self.phase = phase
         self.updated_at = now
@@ -152,7 +152,7 @@ class Email(Table, table=True):
 
 
 class Attempt(Table, table=True):
-    """One conversation with the mail server about a mail, and how it ended."""
+    """One session with the mail server about a mail, and how it ended."""
 
     __tablename__ = "attempts"
     __table_args__ = ({"schema": "emails"},)
@@ -164,5 +164,5 @@ class Attempt(Table, table=True):
     phase: Phase = choice(Phase, Phase.CONNECT)
     reply: str | None = None
     tls: str | None = None
-    started_at: datetime = moment()
-    ended_at: datetime = moment()
+    started_at: datetime = timestamp()
+    ended_at: datetime = timestamp()

@@ -70,9 +70,9 @@ class OutgoingMail:
 
 @dataclass(frozen=True, slots=True)
 class PreparedMail:
-    """A mail that was rendered and frozen: every attempt sends exactly these bytes.
+    """A rendered mail as a MIME message: every attempt sends exactly these bytes.
 
-    `sealed` is encrypted. `simplified`: it has no display name, because a header could not be written as it was.
+    `simplified`: it has no display name, because a header could not be written as it was.
     """
 
     id: UUID
@@ -87,14 +87,14 @@ class PreparedMail:
     category: str | None
     sensitive: bool
     simplified: bool
-    sealed: bytes = field(repr=False)
+    encrypted_content: bytes = field(repr=False)
 
 
 class Mailer(Protocol):
     """Accepts mails. An accepted mail is sent by a worker, however long the mail server is away."""
 
     def prepare(self, mail: OutgoingMail) -> PreparedMail:
-        """Render and freeze a mail: pure computing of a few milliseconds, to be done before a transaction opens.
+        """Render and build a mail: pure computing of a few milliseconds, to be done before a transaction opens.
 
         Raises:
             AddressRefused: 422, the recipient isn't exactly one address. A display name or a subject that can't be

@@ -27,7 +27,7 @@ from domains.emails.public import EmailStatus
 from domains.emails.schemas import EmailRead, NumberRow, StatusCount
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
-from shared.db.preconditions import as_expected
+from shared.db.preconditions import check_precondition
 from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository, unlocked
 from shared.schemas import Row
@@ -139,7 +139,7 @@ _EXPIRE = Statement(
     .returning(*columns(Email, OwnedEmail)),
     OwnedEmail,
 )
-_STRAND = Statement(
+_MARK_UNCERTAIN = Statement(
     update(Email)
     .where(unlocked(col(Email.id), *_UNTOUCHED, col(Email.phase) == Phase.DATA))
     .values(status=EmailStatus.UNCERTAIN, **_CHANGED),
@@ -206,12 +206,12 @@ _COUNTS = Statement(
 
 
 class EmailRepository(Repository):
-    """Mails and the conversations about them."""
+    """Mails and the sessions about them."""
 
     async def lock(self, email_id: UUID) -> Email | None:
         """Return the mail, locked until the open transaction ends. Raises PreconditionFailed."""
         found = await self.database.fetch_one(_LOCK, email_id=email_id)
-        return None if found is None else as_expected(found)
+        return None if found is None else check_precondition(found)
 
     async def save(self, email: Email) -> None:
         """Write what changed of a mail that is locked."""
@@ -267,12 +267,12 @@ class EmailRepository(Repository):
     ) -> list[OwnedEmail]:
         """Give up old mails that nobody works on; return them. Those that were cut off, of any age, become uncertain.
 
-        A conversation takes minutes at the most: one that nobody touched for longer has ended, whatever its job says.
+        A session takes minutes at the most: one that nobody touched for longer has ended, whatever its job says.
         The content of mails that ended but could have been sent later is erased at the same age.
         """
         await self.database.execute(_FORGET, created_before=created_before, now=now)
         untouched = {"untouched_since": untouched_since, "now": now}
-        await self.database.execute(_STRAND, **untouched)
+        await self.database.execute(_MARK_UNCERTAIN, **untouched)
         return await self.database.fetch_all(
             _EXPIRE, **untouched, created_before=created_before, problem=dict(problem)
         )

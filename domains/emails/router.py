@@ -72,7 +72,7 @@ async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailRead
 async def resolve_email(
     admin: ActingAdmin, resolutions: Resolutions, email_id: UUID, decision: ResolveEmail, response: Response
 ) -> EmailRead:
-    """Settle a mail on hold: the connection broke after its last byte, so nobody knows whether the server took it.
+    """Resolve a mail on hold: the connection broke after its last byte, so nobody knows whether the server took it.
 
     Look into the mail server's log for its `message_id`. `sent` and `failed` end the mail and erase its content;
     `resend` sends the same bytes with the same Message-ID again. For administrators.

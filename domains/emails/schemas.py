@@ -65,7 +65,7 @@ class EmailRead(RevisedBody):
     request_id: str | None = Field(
         description="The request that caused it.", examples=["0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42"]
     )
-    attempts: int = Field(description="Conversations with the mail server so far.")
+    attempts: int = Field(description="SMTP sessions with the mail server so far.")
     last_reply: str | None = Field(description="What the mail server said last.", examples=["250 2.0.0 Ok"])
     error: dict[str, Any] | None = Field(
         description="The problem that ended it: `title`, `status`, `detail` and `code`.",

@@ -20,11 +20,11 @@ async def deliver(payload: DeliverEmail, context: JobContext) -> None:
 
 
 @job("emails.settle", on=JobAbandoned, timeout=60)
-async def settle(payload: JobAbandoned, context: JobContext) -> None:
+async def reconcile(payload: JobAbandoned, context: JobContext) -> None:
     """Say what became of a mail when the job that sent it was cancelled or failed."""
     if payload.kind == DELIVER and payload.resource_id is not None:
         service = context.provide(_PATH, DeliveryService)
-        await service.settle(payload.resource_id, was_cancelled=payload.was_cancelled)
+        await service.reconcile(payload.resource_id, was_cancelled=payload.was_cancelled)
 
 
 @job("emails.expire", every=timedelta(hours=1))

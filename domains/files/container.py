@@ -12,17 +12,17 @@ from domains.files.gateway.sniffing import sniff
 from domains.files.gateway.store import ObjectFiles
 from domains.files.public import RESOURCE_TYPE, Quotas
 from domains.files.repository.files import FileRepository
-from domains.files.repository.ledger import LedgerRepository
 from domains.files.repository.objects import ObjectRepository
+from domains.files.repository.quota import QuotaRepository
 from domains.files.repository.totals import TotalsRepository
-from domains.files.router import of_others, routes
+from domains.files.router import admin_routes, routes
 from domains.files.service.cleaning import CleaningService
+from domains.files.service.file_service import FileService
 from domains.files.service.indexing import IndexingService
-from domains.files.service.library import LibraryService
 from domains.files.service.losses import LossService
 from domains.files.service.measuring import FileMeasures
 from domains.files.service.processing import ProcessingService
-from domains.files.service.room import Room
+from domains.files.service.quota_limits import QuotaLimits
 from domains.files.service.uploads import UploadService
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs
@@ -43,37 +43,37 @@ class FilesContainer(DeclarativeContainer):
     outbox = Dependency(instance_of=Outbox)
     accounts: Dependency[AccountLock] = Dependency()
     jobs: Dependency[Jobs] = Dependency()
-    own_limits: Dependency[Quotas] = Dependency()
+    personal_quotas: Dependency[Quotas] = Dependency()
 
     files = ThreadSafeSingleton(FileRepository, database)
-    ledger = ThreadSafeSingleton(LedgerRepository, database)
+    quota = ThreadSafeSingleton(QuotaRepository, database)
     objects = ThreadSafeSingleton(ObjectRepository, database)
     store = ThreadSafeSingleton(ObjectFiles, settings, data_dir)
     erasures = ThreadSafeSingleton(ErasureRecords, store, clock=clock)
     renderer = ThreadSafeSingleton(Sandbox, settings)
-    room = ThreadSafeSingleton(Room, settings, own_limits)
-    library = ThreadSafeSingleton(
-        LibraryService,
+    quota_limits = ThreadSafeSingleton(QuotaLimits, settings, personal_quotas)
+    service = ThreadSafeSingleton(
+        FileService,
         settings=settings,
         transaction=transaction,
         files=files,
-        ledger=ledger,
+        quota=quota,
         store=store,
         jobs=jobs,
-        room=room,
+        quota_limits=quota_limits,
     )
     uploads = ThreadSafeSingleton(
         UploadService,
         settings=settings,
         transaction=transaction,
         files=files,
-        ledger=ledger,
+        quota=quota,
         store=store,
         outbox=outbox,
         sniff=Object(sniff),
-        library=library,
+        file_service=service,
         accounts=accounts,
-        room=room,
+        quota_limits=quota_limits,
     )
     processing = ThreadSafeSingleton(
         ProcessingService,
@@ -89,7 +89,7 @@ class FilesContainer(DeclarativeContainer):
         settings=settings,
         transaction=transaction,
         files=files,
-        ledger=ledger,
+        quota=quota,
         objects=objects,
         store=store,
         outbox=outbox,
@@ -104,9 +104,9 @@ class FilesContainer(DeclarativeContainer):
 
     measures = ThreadSafeSingleton(FileMeasures, ThreadSafeSingleton(TotalsRepository, database))
 
-    routers = Object([routes.router, of_others.router])
+    routers = Object([routes.router, admin_routes.router])
     tasks = Object(tasks)
     personal_data = cleaning
-    references = library
+    lookup = service
     stoppables = List(renderer)
     resource_urls: Object[dict[str, str]] = Object({RESOURCE_TYPE: "/v1/files/{id}"})

@@ -108,7 +108,7 @@ class MalformedDisposition(BadRequest):
     detail = "Content-Disposition can't be read; write it like: attachment; filename*=UTF-8''holiday.jpg."
 
 
-class UploadTorn(BadRequest):
+class UploadInterrupted(BadRequest):
     """The client went away before the end."""
 
     code = "files.upload_torn"

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, Tex
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlmodel import Field
 
-from shared.db.models import Table, choice, document, moment
+from shared.db.models import Table, choice, jsonb, timestamp
 from shared.ids import new_id
 
 
@@ -37,7 +37,7 @@ def _big(default: int = 0) -> Any:
 
 
 class Blob(Table, table=True):
-    """Bytes that are stored once, however many files have them. The row's lock settles who is first and last."""
+    """Bytes that are stored once, however many files have them. The row lock orders uploads and deletions."""
 
     __tablename__ = "blobs"
     __table_args__ = (CheckConstraint("copies >= 0", name="copies_not_negative"), {"schema": "files"})
@@ -46,7 +46,7 @@ class Blob(Table, table=True):
     size: int = _big()
     storage_key: str = Field(unique=True)
     copies: int = 1
-    created_at: datetime = moment(default_now=True)
+    created_at: datetime = timestamp(default_now=True)
 
 
 class File(Table, table=True):
@@ -77,13 +77,13 @@ class File(Table, table=True):
     upload_key: str | None = None
     reserved: int = _big()
     status: FileStatus = choice(FileStatus, FileStatus.UPLOADING)
-    facts: dict[str, Any] = document()
-    client_metadata: dict[str, Any] = document()
+    facts: dict[str, Any] = jsonb()
+    client_metadata: dict[str, Any] = jsonb()
     tags: list[str] = Field(default_factory=list, sa_type=ARRAY(Text), nullable=False)
     revision: int = 1
-    created_at: datetime = moment(default_now=True)
-    updated_at: datetime = moment(default_now=True)
-    deleted_at: datetime | None = moment(nullable=True)
+    created_at: datetime = timestamp(default_now=True)
+    updated_at: datetime = timestamp(default_now=True)
+    deleted_at: datetime | None = timestamp(nullable=True)
 
 
 class Rendition(Table, table=True):
@@ -99,9 +99,9 @@ class Rendition(Table, table=True):
     storage_key: str
     size: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     sha256: str | None = None
-    facts: dict[str, Any] = document()
-    problem: dict[str, Any] | None = document(nullable=True)
-    updated_at: datetime = moment(default_now=True)
+    facts: dict[str, Any] = jsonb()
+    problem: dict[str, Any] | None = jsonb(nullable=True)
+    updated_at: datetime = timestamp(default_now=True)
 
 
 class FileText(Table, table=True):
@@ -135,7 +135,7 @@ class FileText(Table, table=True):
 
 
 class Usage(Table, table=True):
-    """What one person keeps. `reserved`: promised to uploads under way; `count`: files, those under way included."""
+    """What one person keeps. `reserved`: held by uploads under way; `count`: files, those under way included."""
 
     __tablename__ = "usage"
     __table_args__ = (

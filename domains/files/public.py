@@ -9,7 +9,7 @@ from uuid import UUID
 from shared.events import Event
 
 RESOURCE_TYPE = "file"
-ERASING = 7_483_921
+ERASE_LOCK_KEY = 7_483_921
 """Key of the advisory lock by which a backup keeps objects from being deleted while it copies them."""
 
 

@@ -27,10 +27,10 @@ async def erase(payload: KeysToErase, context: JobContext) -> None:
 
 
 @job("files.settle", on=JobAbandoned, queue="default", timeout=60)
-async def settle(payload: JobAbandoned, context: JobContext) -> None:
+async def reconcile(payload: JobAbandoned, context: JobContext) -> None:
     """Let a file be ready whose work was given up."""
     if payload.resource_type == RESOURCE_TYPE and payload.resource_id is not None:
-        await context.provide("files.cleaning", CleaningService).settle(payload.resource_id)
+        await context.provide("files.cleaning", CleaningService).reconcile(payload.resource_id)
 
 
 @job("files.index", every=timedelta(minutes=5), queue="default", timeout=300)

@@ -4,7 +4,7 @@ from dependency_injector import containers, providers
 
 from domains.idempotency import tasks as tasks_module
 from domains.idempotency.repository import KeyRepository
-from domains.idempotency.service import AnswerService
+from domains.idempotency.service import StoredResponseService
 from domains.idempotency.settings import IdempotencySettings
 from shared.db.database import Database, TransactionFactory
 
@@ -19,7 +19,7 @@ class IdempotencyContainer(containers.DeclarativeContainer):
 
     repository = providers.ThreadSafeSingleton(KeyRepository, database)
     service = providers.ThreadSafeSingleton(
-        AnswerService, repository, transaction=transaction, settings=settings, secrets=secrets
+        StoredResponseService, repository, transaction=transaction, settings=settings, secrets=secrets
     )
     personal_data = service
     tasks = providers.Object(tasks_module)

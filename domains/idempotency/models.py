@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, LargeBinary
 from sqlmodel import Field
 
-from shared.db.models import Table, document, moment
+from shared.db.models import Table, jsonb, timestamp
 
 
 def _bytes(*, nullable: bool = False, primary_key: bool = False) -> bytes:
@@ -31,9 +31,9 @@ class Key(Table, table=True):
     owner_id: UUID | None = None
     content: bytes = _bytes()
     token: UUID
-    lease_expires_at: datetime = moment()
-    expires_at: datetime = moment()
+    lease_expires_at: datetime = timestamp()
+    expires_at: datetime = timestamp()
     status: int | None = None
-    headers: list[tuple[str, str]] | None = document(nullable=True)
+    headers: list[tuple[str, str]] | None = jsonb(nullable=True)
     body: bytes | None = _bytes(nullable=True)
     streamed: bytes | None = _bytes(nullable=True)

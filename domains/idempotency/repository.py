@@ -15,10 +15,10 @@ from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
 
 _now = func.now()
-_is_over = col(Key.expires_at) < _now
+_is_expired = col(Key.expires_at) < _now
 _NEW: dict[str, Any] = {
-    "identity": bindparam("which"),
-    "owner_id": bindparam("owner", type_=Uuid()),
+    "identity": bindparam("identity_"),
+    "owner_id": bindparam("owner_id_", type_=Uuid()),
     "content": bindparam("new_content"),
     "token": bindparam("new_token"),
     "lease_expires_at": _now + bindparam("lease", type_=Interval()),
@@ -34,7 +34,7 @@ _BEGIN = Statement(
         index_elements=[col(Key.identity)],
         set_={name: _INSERT.excluded[name] for name in _NEW if name != "identity"},
         where=or_(
-            _is_over,
+            _is_expired,
             col(Key.status).is_(None)
             & (col(Key.lease_expires_at) < _now)
             & (col(Key.content) == _INSERT.excluded.content),
@@ -42,23 +42,23 @@ _BEGIN = Statement(
     ).returning(col(Key.token)),
     TokenRow,
 )
-_FIND = Statement(select(*columns(Key, KeyRow)).where(col(Key.identity) == bindparam("which")), KeyRow)
-_FIND_LIVING = Statement(
+_FIND = Statement(select(*columns(Key, KeyRow)).where(col(Key.identity) == bindparam("identity_")), KeyRow)
+_FIND_CURRENT = Statement(
     select(*columns(Key, KeyRow)).where(
-        col(Key.identity) == bindparam("which"),
-        ~_is_over,
+        col(Key.identity) == bindparam("identity_"),
+        ~_is_expired,
         or_(col(Key.status).is_not(None), col(Key.lease_expires_at) >= _now),
     ),
     KeyRow,
 )
-_mine = (
-    (col(Key.identity) == bindparam("which"))
-    & (col(Key.token) == bindparam("its_token"))
+_is_current_attempt = (
+    (col(Key.identity) == bindparam("identity_"))
+    & (col(Key.token) == bindparam("token_"))
     & col(Key.status).is_(None)
 )
 _FINISH = Statement(
     update(Key)
-    .where(_mine)
+    .where(_is_current_attempt)
     .values(
         status=bindparam("new_status", type_=Integer()),
         headers=bindparam("new_headers", type_=JSONB(none_as_null=True)),
@@ -67,19 +67,21 @@ _FINISH = Statement(
     ),
     Nothing,
 )
-_GIVE_UP = Statement(delete(Key).where(_mine), Nothing)
+_GIVE_UP = Statement(delete(Key).where(_is_current_attempt), Nothing)
 _PRUNE = Statement(
     delete(Key).where(
         col(Key.identity).in_(
             select(col(Key.identity))
-            .where(_is_over)
+            .where(_is_expired)
             .limit(bindparam("batch", type_=Integer()))
             .with_for_update(skip_locked=True)
         )
     ),
     Nothing,
 )
-_PURGE_OWNER = Statement(delete(Key).where(col(Key.owner_id) == bindparam("owner", type_=Uuid())), Nothing)
+_PURGE_OWNER = Statement(
+    delete(Key).where(col(Key.owner_id) == bindparam("owner_id_", type_=Uuid())), Nothing
+)
 
 
 class KeyRepository(Repository):
@@ -98,9 +100,9 @@ class KeyRepository(Repository):
         """Write that a request is worked on; return whether it is ours: new, forgotten, or left by who died."""
         begun = await self.database.fetch_one(
             _BEGIN,
-            which=identity,
+            identity_=identity,
             new_content=content,
-            owner=owner_id,
+            owner_id_=owner_id,
             new_token=token,
             lease=lease,
             keep=keep,
@@ -109,20 +111,20 @@ class KeyRepository(Repository):
 
     async def find(self, identity: bytes) -> KeyRow | None:
         """Return how far a request is."""
-        return await self.database.fetch_one(_FIND, which=identity)
+        return await self.database.fetch_one(_FIND, identity_=identity)
 
-    async def find_living(self, identity: bytes) -> KeyRow | None:
+    async def find_current(self, identity: bytes) -> KeyRow | None:
         """Return how far a request is that was answered, or that is being worked on."""
-        return await self.database.fetch_one(_FIND_LIVING, which=identity)
+        return await self.database.fetch_one(_FIND_CURRENT, identity_=identity)
 
-    async def finish(self, identity: bytes, token: UUID, **answer: Any) -> bool:
+    async def finish(self, identity: bytes, token: UUID, **response: Any) -> bool:
         """Write an answer (status, headers, body, streamed); return whether the request was still ours."""
-        values = {f"new_{name}": value for name, value in answer.items()}
-        return await self.database.execute(_FINISH, which=identity, its_token=token, **values) > 0
+        values = {f"new_{name}": value for name, value in response.items()}
+        return await self.database.execute(_FINISH, identity_=identity, token_=token, **values) > 0
 
     async def give_up(self, identity: bytes, token: UUID) -> None:
         """Forget a request that was not done."""
-        await self.database.execute(_GIVE_UP, which=identity, its_token=token)
+        await self.database.execute(_GIVE_UP, identity_=identity, token_=token)
 
     async def prune(self, *, batch: int) -> int:
         """Forget at most `batch` keys that are over; return how many."""
@@ -130,4 +132,4 @@ class KeyRepository(Repository):
 
     async def purge_owner(self, owner_id: UUID) -> None:
         """Forget somebody's keys."""
-        await self.database.execute(_PURGE_OWNER, owner=owner_id)
+        await self.database.execute(_PURGE_OWNER, owner_id_=owner_id)

@@ -1,4 +1,4 @@
-"""Keeping answers for requests that are sent again (`shared.idempotency.AnswerStore`)."""
+"""Keeping answers for requests that are sent again (`shared.idempotency.StoredResponses`)."""
 
 import base64
 import hmac
@@ -10,7 +10,7 @@ from domains.idempotency.repository import KeyRepository
 from domains.idempotency.schemas import KeyRow
 from domains.idempotency.settings import IdempotencySettings
 from shared.db.database import TransactionFactory
-from shared.idempotency import Answer, Attempt, InProgress, KeyedRequest, KeyReused
+from shared.idempotency import Attempt, InProgress, KeyedRequest, KeyReused, StoredResponse
 from shared.ids import new_id
 
 RETRY_AFTER = 1.0
@@ -19,7 +19,7 @@ _BATCH = 1000
 _TRIES = 3
 
 
-class AnswerService:
+class StoredResponseService:
     """Lets each request be done once, forgets its answer in time, and with the person who made it.
 
     Bodies are kept as they are: they show what other tables hold in the clear too. What would not be there, secrets
@@ -42,24 +42,24 @@ class AnswerService:
         self._keep = timedelta(hours=settings.idempotency_keep_hours)
         self._secrets = [base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4)) for secret in secrets]
 
-    async def begin(self, request: KeyedRequest) -> Attempt | Answer:
+    async def begin(self, request: KeyedRequest) -> Attempt | StoredResponse:
         """Commit that the request is being worked on, or return how it was answered.
 
         Raises:
             KeyReused: the key was used with other content.
             InProgress: it is being worked on, and its lease hasn't run out.
         """
-        (identity, content), *elsewhere = [self._hidden(request, secret) for secret in self._secrets]
+        (identity, content), *other_hashes = [self._keyed_hashes(request, secret) for secret in self._secrets]
         attempt = Attempt(identity, new_id())
         for _ in range(_TRIES):
-            if await self._take(attempt, content, request.owner_id):
-                return await self._answer_elsewhere(attempt, elsewhere) or attempt
+            if await self._claim(attempt, content, request.owner_id):
+                return await self._find_stored_elsewhere(attempt, other_hashes) or attempt
             found = await self.keys.find(identity)
             if found is not None:
-                return _answered(found, content)
+                return _stored_response(found, content)
         raise InProgress(retry_after=RETRY_AFTER)
 
-    async def finish(self, attempt: Attempt, answer: Answer) -> None:
+    async def finish(self, attempt: Attempt, response: StoredResponse) -> None:
         """Keep the answer in the open transaction, which holds the effect too.
 
         Raises:
@@ -69,10 +69,10 @@ class AnswerService:
             kept = await self.keys.finish(
                 attempt.identity,
                 attempt.token,
-                status=answer.status,
-                headers=[list(header) for header in answer.headers],
-                body=answer.body,
-                streamed=answer.streamed,
+                status=response.status,
+                headers=[list(header) for header in response.headers],
+                body=response.body,
+                streamed=response.streamed,
             )
             if not kept:
                 raise InProgress(retry_after=RETRY_AFTER)
@@ -94,9 +94,9 @@ class AnswerService:
         async with self.transaction():
             await self.keys.purge_owner(owner_id)
 
-    async def _take(self, attempt: Attempt, content: bytes, owner_id: UUID | None) -> bool:
+    async def _claim(self, attempt: Attempt, content: bytes, owner_id: UUID | None) -> bool:
         """Commit the key before anything is done, so that others see it."""
-        async with self.transaction(own=True):
+        async with self.transaction(separate=True):
             return await self.keys.begin(
                 attempt.identity,
                 content,
@@ -106,9 +106,9 @@ class AnswerService:
                 keep=self._keep,
             )
 
-    async def _answer_elsewhere(
-        self, attempt: Attempt, hidden: Sequence[tuple[bytes, bytes]]
-    ) -> Answer | None:
+    async def _find_stored_elsewhere(
+        self, attempt: Attempt, hashes: Sequence[tuple[bytes, bytes]]
+    ) -> StoredResponse | None:
         """Return the answer to this request that a process with another first key has kept; None: there is none.
 
         Asked once ours is committed: of two processes at once, at least one sees the other.
@@ -116,14 +116,14 @@ class AnswerService:
         Raises:
             KeyReused, InProgress: as `begin` does.
         """
-        for identity, content in hidden:
-            found = await self.keys.find_living(identity)
+        for identity, content in hashes:
+            found = await self.keys.find_current(identity)
             if found is not None:
                 await self.give_up(attempt)
-                return _answered(found, content)
+                return _stored_response(found, content)
         return None
 
-    def _hidden(self, request: KeyedRequest, secret: bytes) -> tuple[bytes, bytes]:
+    def _keyed_hashes(self, request: KeyedRequest, secret: bytes) -> tuple[bytes, bytes]:
         """Return keyed hashes: a request may hold a password, which a plain one would let be guessed."""
         identity, content = (
             hmac.digest(secret, b"idempotency\x00" + message, "sha256")
@@ -132,9 +132,9 @@ class AnswerService:
         return identity, content
 
 
-def _answered(found: KeyRow, content: bytes) -> Answer:
+def _stored_response(found: KeyRow, content: bytes) -> StoredResponse:
     if not hmac.compare_digest(found.content, content):
         raise KeyReused
     if found.status is None:
         raise InProgress(retry_after=RETRY_AFTER)
-    return Answer(found.status, found.headers or [], found.body, found.streamed)
+    return StoredResponse(found.status, found.headers or [], found.body, found.streamed)

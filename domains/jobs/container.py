@@ -4,14 +4,14 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, List, Object, ThreadSafeSingleton
 
 from domains.jobs import router, tasks
-from domains.jobs.gateway.hints import RedisHints
+from domains.jobs.gateway.wake_ups import RedisWakeUps
 from domains.jobs.repository.durations import DurationRepository
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.repository.leases import LeaseRepository
 from domains.jobs.repository.operations import OperationsRepository
 from domains.jobs.repository.recovery import RecoveryRepository
 from domains.jobs.repository.relay import RelayRepository
-from domains.jobs.repository.roster import RosterRepository
+from domains.jobs.repository.worker_registry import WorkerRegistry
 from domains.jobs.service.abandoning import JobCanceller
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.operations import OperationsService
@@ -22,7 +22,7 @@ from domains.jobs.service.running import Provide
 from domains.jobs.service.store import RowJobStore
 from domains.jobs.service.watcher import JobWatcher
 from domains.jobs.settings import JobsSettings
-from shared.audit import AuditTrail
+from shared.audit import AuditLog
 from shared.clock import Clock
 from shared.db.database import Database, TransactionFactory
 from shared.jobs import JobRegistry, Outbox
@@ -40,21 +40,21 @@ class JobsContainer(DeclarativeContainer):
     urls = Dependency(instance_of=dict)
     provide: Dependency[Provide] = Dependency()
     worker_id = Dependency(instance_of=str)
-    audit: Dependency[AuditTrail] = Dependency()
+    audit: Dependency[AuditLog] = Dependency()
 
     rows = ThreadSafeSingleton(JobRepository, database)
     leases = ThreadSafeSingleton(LeaseRepository, database)
     relay_rows = ThreadSafeSingleton(RelayRepository, database)
-    roster = ThreadSafeSingleton(RosterRepository, database)
-    hints = ThreadSafeSingleton(RedisHints, redis_url, window=settings.provided.jobs_hint_window)
-    store = ThreadSafeSingleton(RowJobStore, rows=rows, hints=hints, settings=settings)
+    worker_registry = ThreadSafeSingleton(WorkerRegistry, database)
+    wake_ups = ThreadSafeSingleton(RedisWakeUps, redis_url, window=settings.provided.jobs_hint_window)
+    store = ThreadSafeSingleton(RowJobStore, rows=rows, wake_ups=wake_ups, settings=settings)
     outbox = ThreadSafeSingleton(Outbox, registry, store)
     canceller = ThreadSafeSingleton(JobCanceller, jobs=rows, outbox=outbox, transaction=transaction)
     service = ThreadSafeSingleton(
         JobService,
         jobs=rows,
         transaction=transaction,
-        hints=hints,
+        wake_ups=wake_ups,
         canceller=canceller,
         settings=settings,
         resource_urls=urls,
@@ -63,7 +63,7 @@ class JobsContainer(DeclarativeContainer):
         OperationsService,
         rows=ThreadSafeSingleton(OperationsRepository, database),
         jobs=rows,
-        hints=hints,
+        wake_ups=wake_ups,
         registry=registry,
         outbox=outbox,
         canceller=canceller,
@@ -78,7 +78,7 @@ class JobsContainer(DeclarativeContainer):
         rows=relay_rows,
         registry=registry,
         outbox=outbox,
-        hints=hints,
+        wake_ups=wake_ups,
         transaction=transaction,
         settings=settings,
         clock=clock,
@@ -99,7 +99,7 @@ class JobsContainer(DeclarativeContainer):
         JobRecovery, ThreadSafeSingleton(RecoveryRepository, database), transaction=transaction
     )
 
-    stoppables = List(watcher, hints)
+    stoppables = List(watcher, wake_ups)
     routers = Object([router.router])
     tasks = Object(tasks)
     personal_data = service

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, text
 from sqlmodel import Field
 
-from shared.db.models import Table, choice, document, moment
+from shared.db.models import Table, choice, jsonb, timestamp
 from shared.ids import new_id
 
 
@@ -46,7 +46,7 @@ _IS_LIVING = text("state IN ('scheduled', 'queued', 'running', 'retrying')")
 class Job(Table, table=True):
     """One accepted piece of work. `turn` is its place among its owner's: a queue serves the lowest turns first.
 
-    It is given each time the job becomes queued (`repository/turns.py`).
+    It is given each time the job becomes queued (`repository/fair_share.py`).
     """
 
     __tablename__ = "jobs"
@@ -108,25 +108,25 @@ class Job(Table, table=True):
     id: UUID = Field(default_factory=new_id, primary_key=True)
     kind: str
     queue: str
-    payload: dict[str, Any] = document()
+    payload: dict[str, Any] = jsonb()
     payload_version: int = 1
     state: JobState = choice(JobState, JobState.QUEUED)
     priority: int = 100
     turn: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
-    run_at: datetime = moment(default_now=True)
+    run_at: datetime = timestamp(default_now=True)
     attempt: int = 0
     max_attempts: int = 5
     crashes: int = 0
     lease_token: UUID | None = None
-    lease_expires_at: datetime | None = moment(nullable=True)
+    lease_expires_at: datetime | None = timestamp(nullable=True)
     worker_id: str | None = None
-    published_at: datetime | None = moment(nullable=True)
-    cancel_requested_at: datetime | None = moment(nullable=True)
+    published_at: datetime | None = timestamp(nullable=True)
+    cancel_requested_at: datetime | None = timestamp(nullable=True)
     progress_current: int = 0
     progress_total: int | None = None
     progress_message: str | None = None
-    result: dict[str, Any] | None = document(nullable=True)
-    error: dict[str, Any] | None = document(nullable=True)
+    result: dict[str, Any] | None = jsonb(nullable=True)
+    error: dict[str, Any] | None = jsonb(nullable=True)
     concurrency_key: str | None = None
     unique_key: str | None = None
     owner_id: UUID | None = None
@@ -135,10 +135,10 @@ class Job(Table, table=True):
     request_id: str | None = None
     traceparent: str | None = None
     revision: int = 1
-    created_at: datetime = moment(default_now=True)
-    started_at: datetime | None = moment(nullable=True)
-    begun_at: datetime | None = moment(nullable=True)
-    finished_at: datetime | None = moment(nullable=True)
+    created_at: datetime = timestamp(default_now=True)
+    started_at: datetime | None = timestamp(nullable=True)
+    begun_at: datetime | None = timestamp(nullable=True)
+    finished_at: datetime | None = timestamp(nullable=True)
 
 
 class Attempt(Table, table=True):
@@ -158,9 +158,9 @@ class Attempt(Table, table=True):
     attempt: int
     outcome: AttemptOutcome = choice(AttemptOutcome, AttemptOutcome.FAILED)
     worker_id: str | None = None
-    started_at: datetime | None = moment(nullable=True)
-    ended_at: datetime = moment(default_now=True)
-    error: dict[str, Any] | None = document(nullable=True)
+    started_at: datetime | None = timestamp(nullable=True)
+    ended_at: datetime = timestamp(default_now=True)
+    error: dict[str, Any] | None = jsonb(nullable=True)
 
 
 class Schedule(Table, table=True):
@@ -170,7 +170,7 @@ class Schedule(Table, table=True):
     __table_args__ = ({"schema": "jobs"},)
 
     kind: str = Field(primary_key=True)
-    fired_for: datetime = moment()
+    fired_for: datetime = timestamp()
 
 
 class Worker(Table, table=True):
@@ -184,6 +184,6 @@ class Worker(Table, table=True):
     pid: int
     queues: str
     version: str
-    started_at: datetime = moment(default_now=True)
-    heartbeat_at: datetime = moment(default_now=True)
+    started_at: datetime = timestamp(default_now=True)
+    heartbeat_at: datetime = timestamp(default_now=True)
     draining: bool = False

@@ -11,12 +11,12 @@ from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable, TooMany
 from domains.jobs.schemas import JobBody, JobRow, JobStatus
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.watcher import JobWatcher
-from shared.admissions import while_admitted
 from shared.db.pagination import Page, PageRequest, link_next, page_request
-from shared.http.middleware.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
+from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooManyInProgress, request_slot
 from shared.http.middleware.response_headers import sends
 from shared.http.routing import Router, problems
 from shared.identity import Caller
+from shared.revocation import until_revoked
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/jobs", tags=["jobs"])
@@ -41,7 +41,7 @@ async def _own_job(caller: Caller, jobs: Jobs, job_id: UUID) -> JobRow:
 
 
 OwnJob = Annotated[JobRow, Depends(_own_job)]
-RoomForStream = Annotated[Room, Depends(room_for(Activity.STREAM))]
+StreamSlot = Annotated[RequestSlot, Depends(request_slot(Activity.STREAM))]
 
 
 @router.get("", summary="List your jobs")
@@ -107,7 +107,7 @@ async def _seen_revision(
 )
 async def follow_job(
     job: OwnJob,
-    room: RoomForStream,  # noqa: ARG001  # held until the stream has ended
+    slot: StreamSlot,  # noqa: ARG001  # held until the stream has ended
     jobs: Jobs,
     watcher: Watcher,
     request: Request,
@@ -125,7 +125,7 @@ async def follow_job(
     if job.is_over and seen == job.revision:
         return
     yield ServerSentEvent(retry=RECONNECT_MILLISECONDS)
-    async for state in while_admitted(request, watcher.follow(job, after_revision=seen)):
+    async for state in until_revoked(request, watcher.follow(job, after_revision=seen)):
         yield ServerSentEvent(data=jobs.body(state), event="job", id=str(state.revision))
 
 

@@ -71,7 +71,7 @@ class ClaimedJob(Row):
 
     @property
     def participant(self) -> str:
-        """Whose turn it is: the owner's, or the kind's where there is none (as in `repository/turns.py`)."""
+        """Whose turn it is: the owner's, or the kind's where there is none (as in `repository/fair_share.py`)."""
         return str(self.owner_id or self.kind)
 
 
@@ -94,7 +94,7 @@ class JobId(Row):
     id: UUID
 
 
-ProgressTold = tuple[int, int | None, str | None]
+ProgressValues = tuple[int, int | None, str | None]
 """Steps done, steps in all, what is being done."""
 
 
@@ -104,7 +104,7 @@ class LeaseRow(Row):
     cancel_requested_at: datetime | None
 
 
-class HintRow(Row):
+class WakeUpRow(Row):
     """A job that a worker should be told of."""
 
     id: UUID
@@ -136,7 +136,7 @@ class Lateness(Row):
     seconds: float
 
 
-class WorkerCard(Row):
+class WorkerInfo(Row):
     """What a worker says of itself."""
 
     id: str

@@ -32,22 +32,27 @@ class JobsSettings(BaseModel):
         0.5, ge=0.05, le=60, description="Pause between two rounds of the relay."
     )
     jobs_hint_grace: float = Field(
-        1, ge=0, le=60, description="Time that the hint sent after a commit has before the relay sends one."
+        1,
+        ge=0,
+        le=60,
+        description="Time that the wake-up sent after a commit has before the relay sends one.",
     )
     jobs_look_interval: float = Field(
-        10, ge=1, le=600, description="How often an idle worker looks for due jobs without a hint."
+        10, ge=1, le=600, description="How often an idle worker looks for due jobs without a wake-up."
     )
-    jobs_hint_repeat: float = Field(30, ge=1, le=3600, description="Age at which a hint is sent again.")
-    jobs_hint_window: int = Field(64, ge=1, le=10_000, description="Hints that wait in a queue at a time.")
+    jobs_hint_repeat: float = Field(30, ge=1, le=3600, description="Age at which a wake-up is sent again.")
+    jobs_hint_window: int = Field(64, ge=1, le=10_000, description="Wake-ups that wait in a queue at a time.")
     jobs_drain_limit: int = Field(
-        500, ge=1, le=100_000, description="Due jobs that one hint lets a worker do."
+        500, ge=1, le=100_000, description="Due jobs that one wake-up lets a worker do."
     )
-    jobs_drain_seconds: float = Field(5, ge=0, le=600, description="Time that one hint lets a worker go on.")
+    jobs_drain_seconds: float = Field(
+        5, ge=0, le=600, description="Time that one wake-up lets a worker go on."
+    )
     jobs_child_hints: int = Field(
         500,
         ge=1,
         le=1_000_000,
-        description="Hints that a worker's child process follows, each for many jobs, until a fresh one replaces it.",
+        description="Wake-ups that a worker's child process follows, each for many jobs, until a new one replaces it.",
     )
     jobs_child_memory_bytes: int = Field(
         500 << 20,

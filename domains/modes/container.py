@@ -5,7 +5,7 @@ from dependency_injector import containers, providers
 from domains.modes.repository import ModeRepository
 from domains.modes.service import ModeMeasures, ModeService
 from domains.modes.settings import ModesSettings
-from shared.audit import AuditTrail
+from shared.audit import AuditLog
 from shared.clock import Clock
 from shared.db.database import Database, TransactionFactory
 
@@ -17,7 +17,7 @@ class ModesContainer(containers.DeclarativeContainer):
     database = providers.Dependency(instance_of=Database)
     transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
     clock = providers.Dependency(instance_of=Clock)
-    audit: providers.Dependency[AuditTrail] = providers.Dependency()
+    audit: providers.Dependency[AuditLog] = providers.Dependency()
 
     repository = providers.ThreadSafeSingleton(ModeRepository, database)
     service = providers.ThreadSafeSingleton(

@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint
 from sqlmodel import Field
 
 from domains.modes.public import Mode
-from shared.db.models import Table, choice, moment
+from shared.db.models import Table, choice, timestamp
 
 
 class StoredMode(Table, table=True):
@@ -18,5 +18,5 @@ class StoredMode(Table, table=True):
     single: bool = Field(default=True, primary_key=True)
     mode: Mode = choice(Mode)
     message: str | None = None
-    until: datetime | None = moment(nullable=True)
-    changed_at: datetime = moment(default_now=True)
+    until: datetime | None = timestamp(nullable=True)
+    changed_at: datetime = timestamp(default_now=True)

@@ -11,7 +11,7 @@ from domains.modes.errors import ReadOnly, UnderMaintenance
 from domains.modes.public import Mode
 from domains.modes.schemas import ModeRow
 from domains.modes.settings import ModesSettings
-from shared.audit import Actor, AuditTrail
+from shared.audit import Actor, AuditLog
 from shared.background import BackgroundLoop, end
 from shared.clock import Clock
 from shared.db.database import TransactionFactory
@@ -20,9 +20,9 @@ from shared.logging import get_logger
 from shared.measures import Measure
 
 logger = get_logger(__name__)
-FOLLOWING = BackgroundLoop("modes")
-LOOK_PATIENCE = 2.0
-"""Seconds that one look may hold up the start of a process or of a job."""
+REFRESH_LOOP = BackgroundLoop("modes")
+REFRESH_TIMEOUT = 2.0
+"""Seconds that one refresh may hold up the start of a process or of a job."""
 
 RETRY_AFTER = timedelta(minutes=1)
 """Seconds in Retry-After where operators named no end, or one that is over."""
@@ -41,7 +41,7 @@ class ModeRows(Protocol):
 
 
 class ModeService:
-    """Knows the mode from memory; `followed` reads it anew. While it can't be read, the last known one applies.
+    """Knows the mode from memory; `refreshing` reads it anew. While it can't be read, the last known one applies.
 
     `now` counts seconds, as `time.monotonic` does.
     """
@@ -53,13 +53,13 @@ class ModeService:
         transaction: TransactionFactory,
         settings: ModesSettings,
         clock: Clock,
-        audit: AuditTrail,
+        audit: AuditLog,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows = rows
         self._transaction = transaction
         self._audit = audit
-        self._set_here = Mode(settings.mode)
+        self._configured = Mode(settings.mode)
         self._interval = settings.mode_interval
         self._clock = clock
         self._now = now
@@ -69,7 +69,7 @@ class ModeService:
     @property
     def mode(self) -> Mode:
         """The mode that applies to this process."""
-        return max(self._set_here, self._stored.mode, key=lambda mode: mode.strictness)
+        return max(self._configured, self._stored.mode, key=lambda mode: mode.strictness)
 
     @property
     def is_normal(self) -> bool:
@@ -83,21 +83,21 @@ class ModeService:
         self._stored = await self._rows.find()
         self._fresh_until = self._now() + self._interval
 
-    async def look(self) -> None:
-        """Read it once, in `LOOK_PATIENCE`; where that fails, the last known one applies."""
-        run = FOLLOWING.begin()
+    async def refresh_once(self) -> None:
+        """Read it once, in `REFRESH_TIMEOUT`; where that fails, the last known one applies."""
+        run = REFRESH_LOOP.begin()
         try:
             with run:
-                async with asyncio.timeout(LOOK_PATIENCE):
+                async with asyncio.timeout(REFRESH_TIMEOUT):
                     await self.refresh()
         finally:
             run.end()
 
     @asynccontextmanager
-    async def followed(self) -> AsyncIterator[None]:
+    async def refreshing(self) -> AsyncIterator[None]:
         """Read the mode before any request or job is accepted, and keep reading it meanwhile."""
-        await self.look()
-        task = FOLLOWING.start(self.refresh, pause=self._interval)
+        await self.refresh_once()
+        task = REFRESH_LOOP.start(self.refresh, pause=self._interval)
         try:
             yield
         finally:
@@ -111,9 +111,9 @@ class ModeService:
         """
         mode = self.mode
         if mode is Mode.MAINTENANCE:
-            raise self._said(UnderMaintenance)
+            raise self._unavailable(UnderMaintenance)
         if mode is Mode.READ_ONLY and not is_safe:
-            raise self._said(ReadOnly)
+            raise self._unavailable(ReadOnly)
 
     async def stored(self) -> ModeRow:
         """Read what operators have set for all processes."""
@@ -130,7 +130,7 @@ class ModeService:
         logger.info("mode_changed", mode=mode.value, until=until.isoformat() if until else None)
         return await self._rows.find()
 
-    def _said(self, error: type[Unavailable]) -> Unavailable:
+    def _unavailable(self, error: type[Unavailable]) -> Unavailable:
         left = (self._stored.until - self._clock.now()) if self._stored.until else RETRY_AFTER
         if left <= timedelta(0):
             left = RETRY_AFTER

@@ -2,7 +2,7 @@
 
 from dependency_injector import containers, providers
 
-from domains.users.public import Standings
+from domains.users.public import AccountDirectory
 from domains.users.repository import UserRepository
 from domains.users.router import router
 from domains.users.service import Directory, UserService
@@ -18,16 +18,16 @@ class UsersContainer(containers.DeclarativeContainer):
     database = providers.Dependency(instance_of=Database)
     transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
     clock = providers.Dependency(instance_of=Clock)
-    accounts: providers.Dependency[Standings] = providers.Dependency()
+    accounts: providers.Dependency[AccountDirectory] = providers.Dependency()
 
     repository = providers.ThreadSafeSingleton(UserRepository, database)
     service = providers.ThreadSafeSingleton(
-        UserService, repository, transaction=transaction, clock=clock, standings=accounts
+        UserService, repository, transaction=transaction, clock=clock, account_directory=accounts
     )
     directory = providers.ThreadSafeSingleton(
         Directory, repository, transaction=transaction, clock=clock, settings=settings
     )
     personal_data = directory
-    references = directory
+    lookup = directory
     routers = providers.Object([router])
     resource_urls = providers.Object({"user": "/v1/users/{id}"})

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
-from shared.db.models import Table, moment
+from shared.db.models import Table, timestamp
 from shared.ids import new_id
 
 
@@ -25,15 +25,15 @@ class User(Table, table=True):
     id: UUID = Field(default_factory=new_id, primary_key=True)
     email: str
     email_normalised: str
-    email_verified_at: datetime | None = moment(nullable=True)
+    email_verified_at: datetime | None = timestamp(nullable=True)
     name: str | None = None
     locale: str | None = None
-    unverified_since: datetime = moment(default_now=True)
-    created_at: datetime = moment()
-    updated_at: datetime = moment()
+    unverified_since: datetime = timestamp(default_now=True)
+    created_at: datetime = timestamp()
+    updated_at: datetime = timestamp()
     revision: int = 1
 
-    def move(self, email: str, normalised: str, now: datetime) -> None:
+    def set_address(self, email: str, normalised: str, now: datetime) -> None:
         """Replace the address; one that was verified stays verified."""
         self.email = email
         self.email_normalised = normalised

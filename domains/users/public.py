@@ -42,7 +42,7 @@ class NewPerson:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountInfo:
     """Whether a user may come in, and as what.
 
     `status`: `active`, `disabled` or `deleting`. `role`: `user` or `admin`. `last_sign_in_at`: None if that was before
@@ -98,7 +98,7 @@ class UserDirectory(Protocol):
         """
         ...
 
-    async def hold(self, user_id: UUID) -> None:
+    async def lock(self, user_id: UUID) -> None:
         """Let nobody change this person before the open transaction ends: it is about to be decided over them.
 
         Raises:
@@ -107,11 +107,11 @@ class UserDirectory(Protocol):
         ...
 
 
-class Standings(Protocol):
-    """The standing of users; implemented by the domain that signs them in."""
+class AccountDirectory(Protocol):
+    """Status and role of accounts; implemented by the domain that signs them in."""
 
-    async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, Standing]:
-        """Return the standing of each of these users; who can't come in any more is missing."""
+    async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, AccountInfo]:
+        """Return the account info of each of these users; who can't come in any more is missing."""
         ...
 
 

@@ -13,17 +13,15 @@ from domains.users.schemas import UserFilter, UserId, UserRow
 from shared.db.conflicts import conflicts_translated
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
-from shared.db.preconditions import as_expected
+from shared.db.preconditions import check_precondition
 from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
 from shared.db.transaction import current_session
 from shared.errors import DatabaseBusy
 
 _COLUMNS = columns(User, UserRow)
-_BY_ID = Statement(select(*_COLUMNS).where(col(User.id) == bindparam("its_id")), UserRow)
-_BY_ADDRESS = Statement(
-    select(*_COLUMNS).where(col(User.email_normalised) == bindparam("its_address")), UserRow
-)
+_BY_ID = Statement(select(*_COLUMNS).where(col(User.id) == bindparam("row_id")), UserRow)
+_BY_ADDRESS = Statement(select(*_COLUMNS).where(col(User.email_normalised) == bindparam("address_")), UserRow)
 _ADD = Statement(
     insert(User)
     .values(
@@ -34,7 +32,7 @@ _ADD = Statement(
 )
 _REPLACE = Statement(
     update(User)
-    .where(col(User.id) == bindparam("its_id"))
+    .where(col(User.id) == bindparam("row_id"))
     .values(
         id=bindparam("new_id"),
         name=bindparam("new_name"),
@@ -57,7 +55,7 @@ _UNVERIFIED = Statement(
     .limit(bindparam("most", type_=Integer())),
     UserId,
 )
-_DELETE = Statement(delete(User).where(col(User.id) == bindparam("its_id")), Nothing)
+_DELETE = Statement(delete(User).where(col(User.id) == bindparam("row_id")), Nothing)
 # Composed (NFC) like `q`: the versions before stored names as they were sent.
 _SEARCHED = func.lower(func.normalize(col(User.email) + " " + func.coalesce(col(User.name), "")))
 _LISTING = Listing(
@@ -79,11 +77,11 @@ class UserRepository(Repository):
 
     async def find(self, user_id: UUID) -> UserRow | None:
         """Return a user by id."""
-        return await self.database.fetch_one(_BY_ID, its_id=user_id)
+        return await self.database.fetch_one(_BY_ID, row_id=user_id)
 
     async def find_by_address(self, normalised: str) -> UserRow | None:
         """Return the user with this normalised address."""
-        return await self.database.fetch_one(_BY_ADDRESS, its_address=normalised)
+        return await self.database.fetch_one(_BY_ADDRESS, address_=normalised)
 
     async def add_unless_known(self, user: User) -> None:
         """Insert a user, or nothing if the address is taken."""
@@ -94,7 +92,7 @@ class UserRepository(Repository):
         found = await (await current_session()).get(
             User, user_id, with_for_update=True, populate_existing=True
         )
-        return None if found is None else as_expected(found)
+        return None if found is None else check_precondition(found)
 
     async def flush(self) -> None:
         """Write what has changed of a locked user. Raises DatabaseBusy if somebody was given the address just now."""
@@ -106,7 +104,7 @@ class UserRepository(Repository):
     ) -> None:
         """Turn the row of an unverified user into that of a new, verified user with the same address."""
         await self.database.execute(
-            _REPLACE, its_id=user_id, new_id=by, new_name=name, new_locale=locale, now=now
+            _REPLACE, row_id=user_id, new_id=by, new_name=name, new_locale=locale, now=now
         )
 
     async def unverified(self, before: datetime, after: UUID, most: int) -> list[UUID]:
@@ -114,13 +112,13 @@ class UserRepository(Repository):
         found = await self.database.fetch_all(_UNVERIFIED, before=before, after=after, most=most)
         return [row.id for row in found]
 
-    async def page(self, request: PageRequest, wanted: UserFilter) -> Page[UserRow]:
-        """Return a page of users; `wanted.email` is a normalised address."""
-        return await self.fetch_page(_LISTING, request, wanted.model_dump())
+    async def page(self, request: PageRequest, filters: UserFilter) -> Page[UserRow]:
+        """Return a page of users; `filters.email` is a normalised address."""
+        return await self.fetch_page(_LISTING, request, filters.model_dump())
 
     async def delete(self, user_id: UUID) -> None:
         """Delete a user, if there."""
-        await self.database.execute(_DELETE, its_id=user_id)
+        await self.database.execute(_DELETE, row_id=user_id)
 
 
 def _new_values(user: User) -> dict[str, Any]:

@@ -19,7 +19,7 @@ Users = Annotated[UserService, Depends(accessor("users.service", UserService))]
 Paging = Annotated[PageRequest, page_request("created_at", "email")]
 
 
-async def _wanted(
+async def _filters(
     email: Annotated[
         str | None,
         Query(
@@ -60,10 +60,10 @@ async def list_users(
     _admin: Admin,
     users: Users,
     paging: Paging,
-    wanted: Annotated[UserFilter, Depends(_wanted)],
+    filters: Annotated[UserFilter, Depends(_filters)],
 ) -> Page[AdministeredUser]:
     """Return a page of all users. For administrators."""
-    return link_next(request, response, await users.page(paging, wanted))
+    return link_next(request, response, await users.page(paging, filters))
 
 
 @router.get("/{user_id}", summary="Read a user", responses=problems(UserNotFound))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from domains.users.public import NameText, Standing
+from domains.users.public import AccountInfo, NameText
 from shared.languages import LanguageTag
 from shared.schemas import RequestBody, RevisedBody, Row, UtcDatetime, validator_of
 
@@ -67,15 +67,15 @@ class AdministeredUser(UserBody):
     )
 
     @staticmethod
-    def seen(row: UserRow, standing: Standing | None) -> "AdministeredUser":
+    def seen(row: UserRow, account: AccountInfo | None) -> "AdministeredUser":
         """Show a row, and what is known of its account. Without one the user is being erased."""
         return _administered_user(
             {
                 **row.__dict__,
                 "email_verified": row.email_verified_at is not None,
-                "status": standing.status if standing else "deleting",
-                "role": standing.role if standing else "user",
-                "last_sign_in_at": standing.last_sign_in_at if standing else None,
+                "status": account.status if account else "deleting",
+                "role": account.role if account else "user",
+                "last_sign_in_at": account.last_sign_in_at if account else None,
             }
         )
 

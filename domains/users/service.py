@@ -5,7 +5,7 @@ from uuid import UUID
 
 from domains.users.errors import UserNotFound
 from domains.users.models import User
-from domains.users.public import NewPerson, Person, Standings, key_of_address, normalised_address
+from domains.users.public import AccountDirectory, NewPerson, Person, key_of_address, normalised_address
 from domains.users.repository import UserRepository
 from domains.users.schemas import AdministeredUser, UserChange, UserFilter, UserRow
 from domains.users.settings import UsersSettings
@@ -26,12 +26,12 @@ class UserService:
         *,
         transaction: TransactionFactory,
         clock: Clock,
-        standings: Standings,
+        account_directory: AccountDirectory,
     ) -> None:
         self.repository = repository
         self.transaction = transaction
         self.clock = clock
-        self.standings = standings
+        self.account_directory = account_directory
 
     async def read(self, user_id: UUID) -> UserRow:
         """Return a user.
@@ -55,8 +55,8 @@ class UserService:
             user = await self.repository.lock(user_id)
             if user is None:
                 raise UserNotFound
-            wanted = {"name": user.name, "locale": user.locale} | sent
-            user.rename(**wanted, now=self.clock.now())
+            values = {"name": user.name, "locale": user.locale} | sent
+            user.rename(**values, now=self.clock.now())
             return UserRow.model_validate(user)
 
     async def read_administered(self, user_id: UUID) -> AdministeredUser:
@@ -66,16 +66,16 @@ class UserService:
             UserNotFound: there is none with this id.
         """
         row = await self.read(user_id)
-        return AdministeredUser.seen(row, (await self.standings.of_users([user_id])).get(user_id))
+        return AdministeredUser.seen(row, (await self.account_directory.of_users([user_id])).get(user_id))
 
-    async def page(self, request: PageRequest, wanted: UserFilter) -> Page[AdministeredUser]:
+    async def page(self, request: PageRequest, filters: UserFilter) -> Page[AdministeredUser]:
         """Return a page of all users, with what is known of their accounts."""
-        if wanted.email is not None:
-            wanted = wanted.model_copy(update={"email": key_of_address(wanted.email)})
-        if wanted.q is not None:
-            wanted = wanted.model_copy(update={"q": composed(wanted.q)})
-        page = await self.repository.page(request, wanted)
-        known = await self.standings.of_users([row.id for row in page.data])
+        if filters.email is not None:
+            filters = filters.model_copy(update={"email": key_of_address(filters.email)})
+        if filters.q is not None:
+            filters = filters.model_copy(update={"q": composed(filters.q)})
+        page = await self.repository.page(request, filters)
+        known = await self.account_directory.of_users([row.id for row in page.data])
         return Page(
             data=[AdministeredUser.seen(row, known.get(row.id)) for row in page.data],
             next_cursor=page.next_cursor,
@@ -84,7 +84,7 @@ class UserService:
 
 
 class Directory:
-    """What other domains ask about users (`UserDirectory`), and the erasure of one (`PersonalData`)."""
+    """What other domains ask about users (`UserDirectory`), and the erasure of one (`PersonalDataEraser`)."""
 
     def __init__(
         self,
@@ -146,11 +146,11 @@ class Directory:
             user = await self.repository.lock(user_id)
             if user is None:
                 return False
-            user.move(given, normalised, self.clock.now())
+            user.set_address(given, normalised, self.clock.now())
             await self.repository.flush()
         return True
 
-    async def hold(self, user_id: UUID) -> None:
+    async def lock(self, user_id: UUID) -> None:
         """Let nobody change this person before the open transaction ends. Raises PreconditionFailed."""
         async with self.transaction():
             await self.repository.lock(user_id)

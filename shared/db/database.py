@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.db.outages import lacks_something, outage_of, unavailable, unreachable_translated
+from shared.db.outages import is_undefined_object, outage_of, unavailable, unreachable_translated
 from shared.db.pool import Readers
 from shared.db.query import RowT, Statement
 from shared.db.replicas import PRIMARY_IS_AT, Replicas
-from shared.db.transaction import Joined, OpenTransaction, my_transaction
+from shared.db.transaction import NestedTransaction, OpenTransaction, my_transaction
 from shared.db.writers import Writers
 from shared.errors import Outage
 
@@ -25,17 +25,17 @@ _UNNAMED: dict[str, Any] = {"prepared_statement_cache_size": 0, "prepared_statem
 class TransactionFactory(Protocol):
     """What services are given: `async with self.transaction():`.
 
-    Joins the open transaction, unless `own=True` asks for a separate one, for what must survive a failure. One of its
-    own may be `durable=False`: its commit does not wait for the disk. Should PostgreSQL crash within the next second it
+    Joins the open transaction, unless `separate=True` asks for another one, for what must survive a failure. A separate
+    one may be `durable=False`: its commit does not wait for the disk. Should PostgreSQL crash within the next second it
     may be lost, whole, unless something durable was committed after it.
     """
 
-    def __call__(self, *, own: bool = False, durable: bool = True) -> AbstractAsyncContextManager[None]:
+    def __call__(self, *, separate: bool = False, durable: bool = True) -> AbstractAsyncContextManager[None]:
         """Open or join a transaction."""
         ...
 
 
-Misfit = Callable[["Database"], Awaitable[Outage | None]]
+SchemaCheck = Callable[["Database"], Awaitable[Outage | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Database:
     `pool_size` is the number of connections of each; a pool that is empty for `timeout` seconds answers
     `DatabaseUnavailable`. `prepared=False` is for a pooler that gives each transaction another connection: nothing of a
     statement is kept on one. Statements that may be stale are read from a replica that is at most `replica_lag`
-    seconds behind, if there is one. `misfit` is asked when a statement names what isn't there: it returns how the
-    database's schema differs from the program's, or None.
+    seconds behind, if there is one. `schema_mismatch` is called when a statement names an unknown object; it returns
+    how the database's schema differs from the program's, or None.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Database:
         prepared: bool = True,
         replica_urls: Sequence[str] = (),
         replica_lag: float = 2.0,
-        misfit: Misfit | None = None,
+        schema_mismatch: SchemaCheck | None = None,
     ) -> None:
         self._url = url
-        self._misfit = misfit
+        self._schema_mismatch = schema_mismatch
         self._prepared = prepared
         self._replicas = Replicas(
             replica_urls,
@@ -123,7 +123,9 @@ class Database:
         """Return host and port of each replica, and whether reads use it."""
         return self._replicas.states()
 
-    def transaction(self, *, own: bool = False, durable: bool = True) -> AbstractAsyncContextManager[None]:
+    def transaction(
+        self, *, separate: bool = False, durable: bool = True
+    ) -> AbstractAsyncContextManager[None]:
         """Open a transaction, or join the open one; commit at the end of the outermost block, and wait for the disk.
 
         It begins with its first statement, and fails there or at its end.
@@ -132,20 +134,22 @@ class Database:
             DatabaseUnavailable: PostgreSQL can't be reached; nothing was changed.
         """
         current = my_transaction()
-        return self._opened(durable=durable) if current is None or own else Joined(current)
+        return self._opened(durable=durable) if current is None or separate else NestedTransaction(current)
 
-    def united(self) -> AbstractAsyncContextManager[None]:
+    def request_transaction(self) -> AbstractAsyncContextManager[None]:
         """Make all transactions of the present task one: begun by the first write, committed at the end of the block.
 
-        Until then reads need no connection of it. `own=True` and other tasks stay apart. A part that fails is rolled
-        back at once, and the whole with it.
+        Until then reads need no connection of it. `separate=True` and other tasks stay apart. A part that fails
+        rolls the whole back at once.
         """
-        return self._opened(united=True)
+        return self._opened(request_transaction=True)
 
-    def _opened(self, *, united: bool = False, durable: bool = True) -> OpenTransaction:
+    def _opened(self, *, request_transaction: bool = False, durable: bool = True) -> OpenTransaction:
         if self._writers is None:
             raise RuntimeError(_NOT_STARTED)
-        return OpenTransaction(self._writers, united=united, durable=durable, explain=self._explain)
+        return OpenTransaction(
+            self._writers, request_transaction=request_transaction, durable=durable, explain=self._explain
+        )
 
     async def _driver(self, *, to_write: bool) -> Any:
         """Return the open transaction's connection; None if there is none, or none yet, and nothing to write."""
@@ -212,8 +216,8 @@ class Database:
         """
         if outage_of(error) is Outage.READ_ONLY:
             self.renew()
-        if self._misfit is not None and lacks_something(error):
-            outage = await self._misfit(self)
+        if self._schema_mismatch is not None and is_undefined_object(error):
+            outage = await self._schema_mismatch(self)
             if outage is not None:
                 raise unavailable(outage, error) from error
 

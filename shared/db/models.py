@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, DateTime, Enum, MetaData, Numeric, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from shared.field_types import EXACT_DIGITS, EXACT_PLACES
+from shared.field_types import DECIMAL_DIGITS, DECIMAL_PLACES
 from shared.ids import new_id
 
 NAMING = {
@@ -83,7 +83,7 @@ def _plan_of(table: type[Table]) -> _Plan:
     )
 
 
-def moment(*, nullable: bool = False, default_now: bool = False, index: bool = False) -> Any:
+def timestamp(*, nullable: bool = False, default_now: bool = False, index: bool = False) -> Any:
     """Return a column for a moment in time, with its zone; `default_now`: filled by the database's clock."""
     server_default = {"server_default": func.now()} if default_now else {}
     return Field(
@@ -95,14 +95,14 @@ def moment(*, nullable: bool = False, default_now: bool = False, index: bool = F
     )
 
 
-def whole(*, nullable: bool = False) -> Any:
+def bigint(*, nullable: bool = False) -> Any:
     """Return a column for a whole number of 64 bits."""
     return Field(default=None, sa_type=BigInteger, nullable=nullable)
 
 
-def exact(*, places: int = EXACT_PLACES, nullable: bool = False) -> Any:
+def decimal(*, places: int = DECIMAL_PLACES, nullable: bool = False) -> Any:
     """Return a column for a decimal number."""
-    return Field(default=None, sa_type=Numeric(EXACT_DIGITS, places), nullable=nullable)
+    return Field(default=None, sa_type=Numeric(DECIMAL_DIGITS, places), nullable=nullable)
 
 
 def choice(values: type[E_], default: E_ | None = None, *, nullable: bool = False) -> Any:
@@ -113,7 +113,7 @@ def choice(values: type[E_], default: E_ | None = None, *, nullable: bool = Fals
     return Field(default=default, sa_type=type_, nullable=nullable)
 
 
-def document(*, nullable: bool = False, default: Any = dict) -> Any:
+def jsonb(*, nullable: bool = False, default: Any = dict) -> Any:
     """Return a JSONB column."""
     if nullable:
         return Field(default=None, sa_type=JSONB(none_as_null=True), nullable=True)
@@ -133,8 +133,8 @@ class RevisedTable(Table):
     """Base of a table whose rows are changed one by one, and remember how often: its bodies are `RevisedBody`s."""
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
-    created_at: datetime = moment()
-    updated_at: datetime = moment()
+    created_at: datetime = timestamp()
+    updated_at: datetime = timestamp()
     revision: int = 1
 
     def differences(self, values: Mapping[str, Any]) -> dict[str, Any]:

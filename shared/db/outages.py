@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.errors import DatabaseBusy, DatabaseUnavailable, Outage
 from shared.logging import get_logger
-from shared.rare_warnings import RareWarnings
+from shared.throttled_warnings import ThrottledWarnings
 
 logger = get_logger(__name__)
 _LONGEST_REASON = 300
@@ -46,7 +46,7 @@ _OF_STATEMENTS = ("0A", "21", "22", "23", "42")
 _BUSY = frozenset({"40P01", "40001", "55P03"})
 """SQLSTATE: deadlock detected, serialization failure, lock not available."""
 
-_warnings = {outage: RareWarnings(logger) for outage in Outage}
+_warnings = {outage: ThrottledWarnings(logger) for outage in Outage}
 """One for each, so that none hides another."""
 
 
@@ -113,7 +113,7 @@ def outage_of(error: BaseException) -> Outage | None:
     return Outage.DOWN if _is_unreachable(error) else None
 
 
-def lacks_something(error: BaseException) -> bool:
+def is_undefined_object(error: BaseException) -> bool:
     """Tell whether a statement named what the database doesn't have: perhaps it was not migrated."""
     return sqlstate_of(error) in _UNDEFINED
 

@@ -46,8 +46,8 @@ RevisedT = TypeVar("RevisedT", bound=Revised)
 class Precondition:
     """The revisions that a thing must have (None: any), and those that it must not have (None: none is allowed)."""
 
-    wanted: frozenset[int] | None
-    unwanted: frozenset[int] | None
+    if_match: frozenset[int] | None
+    if_none_match: frozenset[int] | None
     checked: bool = False
     is_weak: bool = False
     """Whether the client names weak tags alone, so that nothing is wanted."""
@@ -62,9 +62,9 @@ class Precondition:
         if self.checked:
             return
         self.checked = True
-        if self.wanted is not None and revision not in self.wanted:
+        if self.if_match is not None and revision not in self.if_match:
             raise self.failure
-        if self.unwanted is None or revision in self.unwanted:
+        if self.if_none_match is None or revision in self.if_none_match:
             raise PreconditionFailed
 
     @property
@@ -73,9 +73,9 @@ class Precondition:
         return WeakCondition() if self.is_weak else PreconditionFailed()
 
     @property
-    def is_open(self) -> bool:
+    def is_unchecked(self) -> bool:
         """Whether the client asked for a state and nobody looked: then it doesn't hold."""
-        return self.wanted is not None and not self.checked
+        return self.if_match is not None and not self.checked
 
 
 _current: ContextVar[Precondition | None] = ContextVar("precondition", default=None)
@@ -91,7 +91,7 @@ def under(precondition: Precondition | None) -> Iterator[None]:
         _current.reset(token)
 
 
-def as_expected(locked: RevisedT) -> RevisedT:
+def check_precondition(locked: RevisedT) -> RevisedT:
     """Return a row that was locked to be changed, if it is what the client believes.
 
     Raises:
@@ -101,8 +101,8 @@ def as_expected(locked: RevisedT) -> RevisedT:
     return locked
 
 
-def as_it_was_expected(changed: RevisedT) -> RevisedT:
-    """Return a row that one statement found and changed, raising its revision by one; as `as_expected`."""
+def check_precondition_of_changed(changed: RevisedT) -> RevisedT:
+    """Return a row that one statement found and changed, raising its revision by one; as `check_precondition`."""
     _check(changed.revision - 1)
     return changed
 

@@ -15,14 +15,16 @@ from shared.logging import get_logger
 
 logger = get_logger(__name__)
 # Replicas grow old while the primary is away, and are of use as soon as it is back.
-LOOKS = BackgroundLoop(
-    "database.replicas", longest_pause=1.0, foreseen=(asyncpg.InterfaceError, asyncpg.InternalClientError)
+POLLS = BackgroundLoop(
+    "database.replicas",
+    longest_pause=1.0,
+    expected_errors=(asyncpg.InterfaceError, asyncpg.InternalClientError),
 )
 
 # Positions in the write-ahead log, as numbers of bytes since its beginning.
 PRIMARY_IS_AT = "SELECT (pg_current_wal_lsn() - '0/0')::bigint"
 _REPLICA_IS_AT = "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() - '0/0' END)::bigint"
-_LOOKS_PER_LAG = 4
+_POLLS_PER_LAG = 4
 """How often replicas are looked at within the time that they may be behind."""
 
 _SHORTEST_PAUSE = 0.05
@@ -39,14 +41,14 @@ class Replicas:
         self._lag = lag
         self._replicas = [_Replica(url, size=size, timeout=min(timeout, lag), **options) for url in urls]
         self._notes: deque[tuple[float, int]] = deque()
-        self._turn = 0
+        self._next_index = 0
         self._watching: asyncio.Task[None] | None = None
 
     def start(self, primary_is_at: Callable[[], Awaitable[int]]) -> None:
         """Look at them from now on; `primary_is_at` asks the primary for its position."""
         if self._replicas:
-            self._watching = LOOKS.start(
-                partial(self._look, primary_is_at), pause=max(_SHORTEST_PAUSE, self._lag / _LOOKS_PER_LAG)
+            self._watching = POLLS.start(
+                partial(self._poll, primary_is_at), pause=max(_SHORTEST_PAUSE, self._lag / _POLLS_PER_LAG)
             )
 
     def stop(self) -> None:
@@ -68,24 +70,24 @@ class Replicas:
         try:
             return True, await replica.readers.run(how, sql, arguments)
         except Exception as error:  # noqa: BLE001  # whatever it is (away, conflict with recovery): the primary knows better
-            replica.leave_alone(type(error).__name__)
+            replica.mark_unusable(type(error).__name__)
             return False, None
 
     def _next(self) -> "_Replica | None":
         oldest = asyncio.get_running_loop().time() - self._lag
         for _ in self._replicas:
-            self._turn = (self._turn + 1) % len(self._replicas)
-            if self._replicas[self._turn].as_of > oldest:
-                return self._replicas[self._turn]
+            self._next_index = (self._next_index + 1) % len(self._replicas)
+            if self._replicas[self._next_index].as_of > oldest:
+                return self._replicas[self._next_index]
         return None
 
-    async def _look(self, primary_is_at: Callable[[], Awaitable[int]]) -> None:
+    async def _poll(self, primary_is_at: Callable[[], Awaitable[int]]) -> None:
         now = asyncio.get_running_loop().time()
         async with asyncio.timeout(self._lag):
             self._notes.append((now, await primary_is_at()))
         while self._notes[0][0] < now - 2 * self._lag:
             self._notes.popleft()
-        await asyncio.gather(*(replica.look(self._notes, self._lag) for replica in self._replicas))
+        await asyncio.gather(*(replica.poll(self._notes, self._lag) for replica in self._replicas))
 
 
 class _Replica:
@@ -99,28 +101,28 @@ class _Replica:
         self.address = f"{parts.hostname}:{parts.port or 5432}"
         self.in_use = False
 
-    async def look(self, notes: Sequence[tuple[float, int]], lag: float) -> None:
+    async def poll(self, notes: Sequence[tuple[float, int]], lag: float) -> None:
         """Ask it how far it is."""
         try:
             async with asyncio.timeout(lag):
                 position = await self.readers.run("fetchval", _REPLICA_IS_AT, ())
         except Exception as error:  # noqa: BLE001  # it is away, whatever it says
-            self.leave_alone(type(error).__name__)
+            self.mark_unusable(type(error).__name__)
             return
         if position is None:
-            self.leave_alone("it is no replica")
+            self.mark_unusable("it is no replica")
             return
         self.as_of = max((at for at, reached in notes if reached <= position), default=float("-inf"))
         is_fresh = self.as_of > asyncio.get_running_loop().time() - lag
         if is_fresh and not self.in_use:
             logger.info("replica_in_use", host=self._name)
         if self.in_use and not is_fresh:
-            logger.warning("replica_left_alone", host=self._name, reason="it is behind")
+            logger.warning("replica_out_of_use", host=self._name, reason="it is behind")
         self.in_use = is_fresh
 
-    def leave_alone(self, reason: str) -> None:
+    def mark_unusable(self, reason: str) -> None:
         """Read from others until it was looked at again."""
         if self.in_use:
-            logger.warning("replica_left_alone", host=self._name, reason=reason)
+            logger.warning("replica_out_of_use", host=self._name, reason=reason)
         self.in_use = False
         self.as_of = float("-inf")

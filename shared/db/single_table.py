@@ -19,7 +19,7 @@ from sqlmodel import col
 from shared.db.conflicts import Conflicts, conflicts_translated
 from shared.db.models import OwnedTable, RevisedTable, columns
 from shared.db.pagination import Listing, Page, PageRequest
-from shared.db.preconditions import as_expected
+from shared.db.preconditions import check_precondition
 from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
 from shared.db.transaction import current_session
@@ -101,9 +101,9 @@ class TableStatements(Generic[TableT, BodyT]):
 
     @cached_property
     def find(self) -> Statement[BodyT]:
-        """The statement that reads one row: `its_id`, and `_owner` of an `OwnedTable`."""
-        its_id = col(self.table.id) == bindparam("its_id")
-        return Statement(select(*columns(self.table, self.body)).where(its_id, *self._found()), self.body)
+        """The statement that reads one row: `row_id`, and `_owner` of an `OwnedTable`."""
+        row_id = col(self.table.id) == bindparam("row_id")
+        return Statement(select(*columns(self.table, self.body)).where(row_id, *self._found()), self.body)
 
     @cached_property
     def purge(self) -> Statement[Nothing]:
@@ -139,34 +139,34 @@ class _Writing(Repository, Generic[TableT, BodyT]):
             raise self.statements.missing
         return found
 
-    async def _get(self, its_id: UUID) -> TableT | None:
+    async def _get(self, row_id: UUID) -> TableT | None:
         session = await current_session()
-        return await session.get(self.statements.table, its_id, with_for_update=True, populate_existing=True)
+        return await session.get(self.statements.table, row_id, with_for_update=True, populate_existing=True)
 
 
 class OwnedRepository(_Writing[OwnedT, BodyT]):
     """Rows that belong to their owners: what is another's is not there."""
 
-    async def find(self, its_id: UUID, owner_id: UUID) -> BodyT | None:
+    async def find(self, row_id: UUID, owner_id: UUID) -> BodyT | None:
         """Return a row of this owner."""
-        return await self.database.fetch_one(self.statements.find, its_id=its_id, _owner=owner_id)
+        return await self.database.fetch_one(self.statements.find, row_id=row_id, _owner=owner_id)
 
-    async def read(self, its_id: UUID, owner_id: UUID) -> BodyT:
+    async def read(self, row_id: UUID, owner_id: UUID) -> BodyT:
         """Return a row of this owner. Raises `missing`."""
-        return self._there(await self.find(its_id, owner_id))
+        return self._there(await self.find(row_id, owner_id))
 
     async def page(self, owner_id: UUID, request: PageRequest, wanted: BaseModel) -> Page[BodyT]:
         """Return a page of this owner's rows."""
         return await self.fetch_page(self.statements.listing, request, wanted.model_dump(), _owner=owner_id)
 
-    async def find_locked(self, its_id: UUID, owner_id: UUID) -> OwnedT | None:
+    async def find_locked(self, row_id: UUID, owner_id: UUID) -> OwnedT | None:
         """Return a row of this owner that the open transaction is going to change. Raises PreconditionFailed."""
-        found = await self._get(its_id)
-        return as_expected(found) if found is not None and found.owner_id == owner_id else None
+        found = await self._get(row_id)
+        return check_precondition(found) if found is not None and found.owner_id == owner_id else None
 
-    async def lock(self, its_id: UUID, owner_id: UUID) -> OwnedT:
+    async def lock(self, row_id: UUID, owner_id: UUID) -> OwnedT:
         """Return a row of this owner that is going to be changed. Raises `missing`, PreconditionFailed."""
-        return self._there(await self.find_locked(its_id, owner_id))
+        return self._there(await self.find_locked(row_id, owner_id))
 
     async def purge(self, owner_id: UUID) -> None:
         """Delete all rows of an owner."""
@@ -176,23 +176,23 @@ class OwnedRepository(_Writing[OwnedT, BodyT]):
 class CommonRepository(_Writing[TableT, BodyT]):
     """Rows that belong to nobody in particular."""
 
-    async def find(self, its_id: UUID) -> BodyT | None:
+    async def find(self, row_id: UUID) -> BodyT | None:
         """Return a row."""
-        return await self.database.fetch_one(self.statements.find, its_id=its_id)
+        return await self.database.fetch_one(self.statements.find, row_id=row_id)
 
-    async def read(self, its_id: UUID) -> BodyT:
+    async def read(self, row_id: UUID) -> BodyT:
         """Return a row. Raises `missing`."""
-        return self._there(await self.find(its_id))
+        return self._there(await self.find(row_id))
 
     async def page(self, request: PageRequest, wanted: BaseModel) -> Page[BodyT]:
         """Return a page of all rows."""
         return await self.fetch_page(self.statements.listing, request, wanted.model_dump())
 
-    async def find_locked(self, its_id: UUID) -> TableT | None:
+    async def find_locked(self, row_id: UUID) -> TableT | None:
         """Return a row that the open transaction is going to change. Raises PreconditionFailed."""
-        found = await self._get(its_id)
-        return None if found is None else as_expected(found)
+        found = await self._get(row_id)
+        return None if found is None else check_precondition(found)
 
-    async def lock(self, its_id: UUID) -> TableT:
+    async def lock(self, row_id: UUID) -> TableT:
         """Return a row that is going to be changed. Raises `missing`, PreconditionFailed."""
-        return self._there(await self.find_locked(its_id))
+        return self._there(await self.find_locked(row_id))

@@ -45,7 +45,7 @@ Explain = Callable[[BaseException], Awaitable[None]]
 
 
 class OpenTransaction:
-    """The transaction that the present task has open, or will have with its first write (`united`).
+    """The transaction that the present task has open, or will have with its first write (`request_transaction`).
 
     It takes a connection and begins with its first statement. An insertion that comes first waits for a second
     statement; when none comes, it goes alone, and PostgreSQL makes one transaction of it in one round trip, not three.
@@ -64,20 +64,22 @@ class OpenTransaction:
         "depth",
         "failed",
         "locked_account",
+        "request_transaction",
         "task",
-        "united",
         "writer",
     )
 
-    def __init__(self, writers: Writers, *, united: bool, durable: bool, explain: Explain) -> None:
+    def __init__(
+        self, writers: Writers, *, request_transaction: bool, durable: bool, explain: Explain
+    ) -> None:
         self._writers = writers
         self._explain = explain
         self._durable = durable
         self._insertion: Insertion | None = None
         self._token: Token[OpenTransaction | None]
         self.task = asyncio.current_task()
-        self.united = united
-        self.begun = not united
+        self.request_transaction = request_transaction
+        self.begun = not request_transaction
         """Whether reads belong to it too."""
 
         self.depth = 0
@@ -151,7 +153,7 @@ class OpenTransaction:
     async def insert(self, insertion: Insertion) -> None:
         """Insert a row, at the latest before the next statement."""
         self.begun = True
-        if self.writer is None and self._insertion is None and self._durable and not self.united:
+        if self.writer is None and self._insertion is None and self._durable and not self.request_transaction:
             self._insertion = insertion
         else:
             await insertion.run((await self.connection()).driver)
@@ -222,10 +224,10 @@ class OpenTransaction:
     @property
     def is_inside(self) -> bool:
         """Whether a service has opened what spans a request."""
-        return not self.united or self.depth > 0
+        return not self.request_transaction or self.depth > 0
 
 
-class Joined:
+class NestedTransaction:
     """A block in a transaction that is open already."""
 
     __slots__ = ("_transaction",)
@@ -245,7 +247,7 @@ class Joined:
         joined.depth -= 1
         if error is not None:
             joined.failed = True
-        if joined.failed and joined.united and not joined.depth:
+        if joined.failed and joined.request_transaction and not joined.depth:
             await joined.let_go(error)
 
 
@@ -255,7 +257,7 @@ current_transaction: ContextVar[OpenTransaction | None] = ContextVar("open_trans
 def my_transaction() -> OpenTransaction | None:
     """Return the open transaction. One that spans a request isn't there for other tasks of it."""
     current = current_transaction.get()
-    if current is not None and current.united and current.task is not asyncio.current_task():
+    if current is not None and current.request_transaction and current.task is not asyncio.current_task():
         return None
     return current
 

@@ -48,13 +48,13 @@ def precondition_of(request: Request) -> Precondition | None:
     if match in (None, _ANY) and none_match is None:
         return None
     return Precondition(
-        wanted=None if match in (None, _ANY) else frozenset(_revisions(match, weak=False)),
-        unwanted=None if none_match == _ANY else frozenset(_revisions(none_match, weak=True)),
+        if_match=None if match in (None, _ANY) else frozenset(_revisions(match, weak=False)),
+        if_none_match=None if none_match == _ANY else frozenset(_revisions(none_match, weak=True)),
         is_weak=_is_weak(match),
     )
 
 
-def as_asked(request: Request, response: Response) -> Response:
+def conditional_response(request: Request, response: Response) -> Response:
     """Return the answer to a read that has an ETag, or 304 if the client has it already in any content coding.
 
     Raises:

@@ -12,16 +12,16 @@ from shared.errors import AppError
 from shared.http.conditional import MalformedCondition
 from shared.http.middleware.idempotency import REPLAYED, needs_key, takes_key
 from shared.http.middleware.response_headers import sends
-from shared.idempotency import AnswerNotKept, InProgress, KeyRequired, KeyReused, MalformedKey
+from shared.idempotency import InProgress, KeyRequired, KeyReused, MalformedKey, StoredResponseTooLarge
 from shared.schemas import RevisedBody
 
 ERRORS = "x-errors"
 """Codes of the errors behind a status, until the document is complete."""
 
-ANSWERS_400 = "x-answers-400"
+RESPONDS_400 = "x-responds-400"
 """Extension that marks operations whose standard requires 400 instead of 422. Removed from the final document."""
 
-_REMARKS = "x-exchange"
+_METADATA = "x-operation-metadata"
 _CHANGING = frozenset({"patch", "put", "delete"})
 _TAG: dict[str, Any] = {"schema": {"type": "string"}, "example": '"3-9f86d081884c7d65"'}
 
@@ -35,11 +35,11 @@ def add_problem(operation: dict[str, Any], *errors: type[AppError]) -> None:
             codes.append(error.code)
 
 
-def remarks_on(route: APIRoute) -> dict[str, Any]:
-    """Return what `describe_exchanges` has to know of an operation, as an extension of it."""
+def operation_metadata(route: APIRoute) -> dict[str, Any]:
+    """Return what `describe_operations` has to know of an operation, as an extension of it."""
     model = route.response_model if inspect.isclass(route.response_model) else object
     return {
-        _REMARKS: {
+        _METADATA: {
             "revised": issubclass(model, RevisedBody),
             "paged": issubclass(model, Page),
             "key": takes_key(route),
@@ -48,10 +48,10 @@ def remarks_on(route: APIRoute) -> dict[str, Any]:
     }
 
 
-def describe_exchanges(document: dict[str, Any]) -> None:
+def describe_operations(document: dict[str, Any]) -> None:
     """Add parameters, headers and problems of keys, conditions and pages to a whole document."""
     for path, operations in document["paths"].items():
-        remarks = {method: operation.pop(_REMARKS, {}) for method, operation in operations.items()}
+        remarks = {method: operation.pop(_METADATA, {}) for method, operation in operations.items()}
         has_tag = remarks.get("get", {}).get("revised", False)
         for method, operation in operations.items():
             if remarks[method].get("paged"):
@@ -79,7 +79,7 @@ def _describe_key(operation: dict[str, Any], *, required: bool) -> None:
     )
     _header(operation, REPLAYED)
     required_errors = [KeyRequired] if required else []
-    add_problem(operation, MalformedKey, *required_errors, InProgress, AnswerNotKept, KeyReused)
+    add_problem(operation, MalformedKey, *required_errors, InProgress, StoredResponseTooLarge, KeyReused)
 
 
 def _describe_reading(operation: dict[str, Any]) -> None:

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.db.preconditions import Precondition, under
-from shared.http.conditional import as_asked, etag_of, precondition_of
+from shared.http.conditional import conditional_response, etag_of, precondition_of
 from shared.http.middleware.compression import Compression
-from shared.http.middleware.idempotency import Once, needs_key, takes_key
+from shared.http.middleware.idempotency import IdempotentRequest, needs_key, takes_key
 from shared.idempotency import KeyRequired
 from shared.schemas import RevisedBody
 
@@ -29,17 +29,17 @@ _REFUSALS = 400
 
 
 @dataclass(slots=True)
-class _Exchange:
+class _RequestScope:
     """One request: whether it is to be done once, and the revision of what its endpoint returned."""
 
-    once: Once | None = None
+    once: IdempotentRequest | None = None
     revision: int | None = None
 
 
-_current: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
+_current: ContextVar[_RequestScope | None] = ContextVar("request_scope", default=None)
 
 
-class _TakenBack(Exception):  # a request, not a mistake
+class _RolledBack(Exception):  # a request, not a mistake
     """Rolls back what belongs to an answer that refuses."""
 
     def __init__(self, response: Response) -> None:
@@ -47,32 +47,32 @@ class _TakenBack(Exception):  # a request, not a mistake
         self.response = response
 
 
-def observed(endpoint: Endpoint) -> Endpoint:
+def wrap_endpoint(endpoint: Endpoint) -> Endpoint:
     """Wrap an endpoint: FastAPI calls it when caller and input are good, and turns what it returns into bytes."""
     if not iscoroutinefunction(endpoint):
         return endpoint  # a stream of events: nothing of it can be kept or compared
 
     @wraps(endpoint)
-    async def observe(*args: Any, **kwargs: Any) -> Any:
-        exchange = _current.get() or _Exchange()
-        if exchange.once is not None:
-            replayed = await exchange.once.begin()
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        request_scope = _current.get() or _RequestScope()
+        if request_scope.once is not None:
+            replayed = await request_scope.once.begin()
             if replayed is not None:
                 return replayed
         returned = await endpoint(*args, **kwargs)
         if isinstance(returned, RevisedBody):
-            exchange.revision = returned.revision
+            request_scope.revision = returned.revision
         return returned
 
-    return observe
+    return wrapped
 
 
-def exchanging(handler: Handler, *, route: APIRoute, streams: bool) -> Handler:
+def wrap_handler(handler: Handler, *, route: APIRoute, streams: bool) -> Handler:
     """Wrap a route's handler. `streams`: the endpoint reads its body by itself."""
     required, takes = needs_key(route.endpoint), takes_key(route)
 
-    async def exchange(request: Request) -> Response:
-        begun = _Exchange()
+    async def handle(request: Request) -> Response:
+        begun = _RequestScope()
         token = _current.set(begun)
         try:
             if not required and not any(name in _ASKING for name, _ in request.scope["headers"]):
@@ -86,23 +86,23 @@ def exchanging(handler: Handler, *, route: APIRoute, streams: bool) -> Handler:
             if takes and "idempotency-key" in request.headers:
                 if not streams:
                     await request.body()  # kept by the request: a form is read as a stream, once
-                begun.once = Once(request, route=route.path_format, streams=streams)
+                begun.once = IdempotentRequest(request, route=route.path_format, streams=streams)
             elif required:
                 raise KeyRequired
-            return await _carefully(handler, request, begun)
+            return await _handle_in_transaction(handler, request, begun)
         finally:
             _current.reset(token)
 
-    return exchange
+    return handle
 
 
-async def _read(handler: Handler, request: Request, exchange: _Exchange) -> Response:
+async def _read(handler: Handler, request: Request, request_scope: _RequestScope) -> Response:
     """Answer a read under conditions: 304 if the client has it already in any content coding."""
-    response = _tagged(await handler(request), exchange.revision)
+    response = _tagged(await handler(request), request_scope.revision)
     compression: Compression = request.app.state.compression
     is_compressible = compression.concerns(request, response)
-    if exchange.revision is not None:
-        asked = as_asked(request, response)
+    if request_scope.revision is not None:
+        asked = conditional_response(request, response)
         if asked is not response:
             return asked
     if is_compressible:
@@ -110,18 +110,22 @@ async def _read(handler: Handler, request: Request, exchange: _Exchange) -> Resp
     return response
 
 
-async def _carefully(handler: Handler, request: Request, exchange: _Exchange) -> Response:
+async def _handle_in_transaction(
+    handler: Handler, request: Request, request_scope: _RequestScope
+) -> Response:
     """Do it in one transaction, with the answer kept in it; nothing of it, if the answer is a refusal."""
-    once, precondition = exchange.once, precondition_of(request)
-    united: Callable[[], AbstractAsyncContextManager[None]] = request.app.state.united
-    if once is not None and once.passing is not None:
-        request = once.passing.request
+    once, precondition = request_scope.once, precondition_of(request)
+    request_transaction: Callable[[], AbstractAsyncContextManager[None]] = (
+        request.app.state.request_transaction
+    )
+    if once is not None and once.digested_body is not None:
+        request = once.digested_body.request
     try:
-        async with united():
+        async with request_transaction():
             with under(precondition):
-                response = _tagged(await handler(request), exchange.revision)
-            await _settle(response, once, precondition)
-    except _TakenBack as refusal:
+                response = _tagged(await handler(request), request_scope.revision)
+            await _finish(response, once, precondition)
+    except _RolledBack as refusal:
         await _give_up(once)
         return refusal.response
     except Exception:
@@ -130,18 +134,20 @@ async def _carefully(handler: Handler, request: Request, exchange: _Exchange) ->
     return response
 
 
-async def _settle(response: Response, once: Once | None, precondition: Precondition | None) -> None:
+async def _finish(
+    response: Response, once: IdempotentRequest | None, precondition: Precondition | None
+) -> None:
     if response.status_code >= _REFUSALS:
-        raise _TakenBack(response)
+        raise _RolledBack(response)
     if once is not None and not once.is_ours:
         return
-    if precondition is not None and precondition.is_open:
+    if precondition is not None and precondition.is_unchecked:
         raise precondition.failure
     if once is not None:
         await once.keep(response)
 
 
-async def _give_up(once: Once | None) -> None:
+async def _give_up(once: IdempotentRequest | None) -> None:
     if once is not None:
         await once.give_up()
 

@@ -5,6 +5,6 @@ ones leave 1/(N+1) of it free, and an address that has nothing is admitted while
 """
 
 
-def has_fair_share(own: int, *, free: int) -> bool:
+def exceeds_fair_share(own: int, *, free: int) -> bool:
     """Return whether an address with `own` places has its fair share while `free` places are left for all."""
     return own >= free

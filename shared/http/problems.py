@@ -70,7 +70,7 @@ class ProblemWriter:
         self._methods_at = methods_at
 
     def install(self, app: FastAPI) -> None:
-        """Answer every exception of the application, but for unexpected ones: see `Frame`."""
+        """Answer every exception of the application, but for unexpected ones: see `EdgeMiddleware`."""
         app.add_exception_handler(AppError, self._app_error)
         app.add_exception_handler(RequestValidationError, self._invalid)
         app.add_exception_handler(HTTPException, self._http)

@@ -21,7 +21,7 @@ Key = str | int
 """Who is counted: an address or network, or the id of an account as a number."""
 
 
-class TooOften(TooManyRequests):
+class RateLimited(TooManyRequests):
     """The caller has sent as many requests as one may send in a minute."""
 
     code = "request.rate_limited"
@@ -60,7 +60,7 @@ def network_of(address: str) -> str:
 class RateLimits:
     """Counts requests in windows of a minute that begin with the clock's, so that all processes mean the same one.
 
-    It never waits: `take` looks at memory alone. `take_unsettled` and `learn` are how somebody else exchanges counts
+    It never waits: `take` looks at memory alone. `take_unsynced` and `merge_totals` let another class share counts
     with the other processes. As long as nobody does, the whole limit holds for this process alone.
     At most `callers` are remembered; whoever was not seen for longest is forgotten first.
     `of_callers` are the quotas of those for whom another than `quota` holds.
@@ -77,13 +77,13 @@ class RateLimits:
         self._window = -1
         self._ends = 0.0
         self._used: OrderedDict[Key, int] = OrderedDict()
-        self._unsettled: dict[Key, int] = {}
+        self._unsynced: dict[Key, int] = {}
 
     def take(self, key: Key, cost: int = 1) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
         """Count a request, and return the header fields that tell how the caller stands.
 
         Raises:
-            TooOften: the quota is used up; what is refused isn't counted.
+            RateLimited: the quota is used up; what is refused isn't counted.
         """
         now = self._now()
         if now >= self._ends or now < self._ends - WINDOW:
@@ -94,10 +94,10 @@ class RateLimits:
             if key in self._used:
                 self._used.move_to_end(key)
             seconds = math.ceil(self._ends - now)
-            raise TooOften(retry_after=seconds, quota=Quota(self.POLICY, quota, WINDOW))
+            raise RateLimited(retry_after=seconds, quota=Quota(self.POLICY, quota, WINDOW))
         self._used[key] = used
         self._used.move_to_end(key)
-        self._unsettled[key] = self._unsettled.get(key, 0) + cost
+        self._unsynced[key] = self._unsynced.get(key, 0) + cost
         if len(self._used) > self._callers:
             self._forget()
         return self._policy if quota == self.quota else self._policy_of(quota), (
@@ -105,26 +105,26 @@ class RateLimits:
             b'"default";r=%d;t=%d' % (quota - used, math.ceil(self._ends - now)),
         )
 
-    def take_unsettled(self) -> tuple[int, dict[Key, int]]:
+    def take_unsynced(self) -> tuple[int, dict[Key, int]]:
         """Return the window's number and what each caller has used since the last time; it is then held as told."""
-        unsettled, self._unsettled = self._unsettled, {}
-        return self._window, unsettled
+        unsynced, self._unsynced = self._unsynced, {}
+        return self._window, unsynced
 
-    def give_back(self, window: int, unsettled: Mapping[Key, int]) -> None:
+    def restore(self, window: int, unsynced: Mapping[Key, int]) -> None:
         """Take back what could not be told."""
         if window != self._window:
             return
-        for key, count in unsettled.items():
+        for key, count in unsynced.items():
             if key in self._used:
-                self._unsettled[key] = self._unsettled.get(key, 0) + count
+                self._unsynced[key] = self._unsynced.get(key, 0) + count
 
-    def learn(self, window: int, totals: Mapping[Key, int]) -> None:
+    def merge_totals(self, window: int, totals: Mapping[Key, int]) -> None:
         """Take in what callers have used at all processes together."""
         if window != self._window:
             return
         for key, total in totals.items():
             if key in self._used:
-                self._used[key] = total + self._unsettled.get(key, 0)
+                self._used[key] = total + self._unsynced.get(key, 0)
 
     def _policy_of(self, quota: int) -> tuple[bytes, bytes]:
         return b"ratelimit-policy", b'"%b";q=%d;w=%d' % (self.POLICY.encode(), quota, WINDOW)
@@ -133,8 +133,8 @@ class RateLimits:
         self._window = int(now // WINDOW)
         self._ends = (self._window + 1) * float(WINDOW)
         self._used = OrderedDict()
-        self._unsettled = {}
+        self._unsynced = {}
 
     def _forget(self) -> None:
         key, _ = self._used.popitem(last=False)
-        self._unsettled.pop(key, None)
+        self._unsynced.pop(key, None)

@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.errors import AppError, BadRequest, Unprocessable
-from shared.http.description import ERRORS, remarks_on
-from shared.http.endpoint_wrapper import exchanging, observed
+from shared.http.description import ERRORS, operation_metadata
+from shared.http.endpoint_wrapper import wrap_endpoint, wrap_handler
 from shared.http.problems import UnreadableBody, pointer_to
 from shared.http.strict_json import parse
 
@@ -79,15 +79,15 @@ class StrictRoute(APIRoute):
     """Reads JSON bodies strictly, refuses other types with 415 and unknown parameters, heeds keys and conditions."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, observed(endpoint), **options)
-        self.openapi_extra = {**(self.openapi_extra or {}), **remarks_on(self)}
+        super().__init__(path, wrap_endpoint(endpoint), **options)
+        self.openapi_extra = {**(self.openapi_extra or {}), **operation_metadata(self)}
 
     def get_route_handler(self) -> Handler:
         """Wrap FastAPI's handler."""
-        handler = self._exchanging(self.dependant)
+        handler = self._wrapped_handler(self.dependant)
         if self.include_in_schema:
             handler = self._knowing_parameters(
-                handler, unasked=self._exchanging(without_query(self.dependant))
+                handler, unasked=self._wrapped_handler(without_query(self.dependant))
             )
         if self.body_field is None:
             return handler
@@ -105,14 +105,14 @@ class StrictRoute(APIRoute):
 
         return strict
 
-    def _exchanging(self, dependant: Dependant) -> Handler:
+    def _wrapped_handler(self, dependant: Dependant) -> Handler:
         """Return FastAPI's handler, finding out what `dependant` says, with what stands around each endpoint."""
         own, self.dependant = self.dependant, dependant
         try:
             handler = super().get_route_handler()
         finally:
             self.dependant = own
-        return exchanging(handler, route=self, streams=does_stream_body(self.endpoint))
+        return wrap_handler(handler, route=self, streams=does_stream_body(self.endpoint))
 
     def _knowing_parameters(self, handler: Handler, *, unasked: Handler) -> Handler:
         # With the first query: FastAPI makes a validator for each field of a filter.
@@ -145,7 +145,7 @@ class StrictRoute(APIRoute):
 
 
 class Router(APIRouter):
-    """An `APIRouter` with the house's rules."""
+    """An `APIRouter` with the rules of this application."""
 
     def __init__(self, *, prefix: str = "", tags: list[str] | None = None) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""What can be set about the frame that every operation stands in."""
+"""What can be set about the edge middleware of every operation."""
 
 import re
 from typing import Annotated

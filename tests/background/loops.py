@@ -16,12 +16,12 @@ import bootstrap.api.server
 import bootstrap.relay
 import domains.jobs.service.running as running_module
 import domains.jobs.service.watcher as watcher_module
-import shared.admissions as admissions_module
+import shared.revocation as revocation_module
 from bootstrap.api.account_rates import PersonalRates
-from bootstrap.api.rate_sync import RateExchange
-from bootstrap.worker import ANNOUNCING, DRAINING, Worker
-from domains.jobs.gateway.broker import WAKING, HintTransport
-from domains.jobs.gateway.hints import RedisHints
+from bootstrap.api.rate_sync import RateSync
+from bootstrap.worker import ANNOUNCING, WORKER_LOOP, Worker
+from domains.jobs.gateway.broker import WAKING, WakeUpTransport
+from domains.jobs.gateway.wake_ups import RedisWakeUps
 from domains.jobs.schemas import LeaseRow
 from domains.jobs.service.relay import Relay
 from domains.jobs.service.watcher import JobWatcher
@@ -29,12 +29,12 @@ from domains.jobs.settings import JobsSettings
 from domains.modes.schemas import ModeRow
 from domains.modes.service import ModeService
 from domains.modes.settings import ModesSettings
-from shared.admissions import Admissions
 from shared.background import Run
 from shared.clock import Clock
 from shared.db.replicas import Replicas
-from shared.http.middleware.request_recorder import Journal
+from shared.http.middleware.request_recorder import RequestRecorder
 from shared.ids import new_id
+from shared.revocation import RevocationWatcher
 from tests.domains.jobs.test_heart import a_running_job
 
 PAUSE = 0.01
@@ -93,38 +93,38 @@ async def nothing(*_: Any, **__: Any) -> None:
 
 
 def relay(**methods: Any) -> Relay:
-    given: Any = dict.fromkeys(("rows", "registry", "outbox", "hints", "transaction", "clock"))
+    given: Any = dict.fromkeys(("rows", "registry", "outbox", "wake_ups", "transaction", "clock"))
     made = Relay(settings=JobsSettings(jobs_relay_interval=0.05), **given)
-    for name, method in ({"keep_books": nothing, "send_hints": nothing} | methods).items():
+    for name, method in ({"maintain_jobs": nothing, "send_wake_ups": nothing} | methods).items():
         setattr(made, name, method)
     return made
 
 
 @case("relay.books")
 async def books(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    async with task(relay(keep_books=work.coroutine).run(asyncio.Event())):
+    async with task(relay(maintain_jobs=work.coroutine).run(asyncio.Event())):
         yield
 
 
 @case("relay.hints")
-async def hints_of_the_relay(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    async with task(relay(send_hints=work.coroutine).run(asyncio.Event())):
+async def wake_ups_of_the_relay(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    async with task(relay(send_wake_ups=work.coroutine).run(asyncio.Event())):
         yield
 
 
 @case("relay.announce")
 async def announcements(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    roster = SimpleNamespace(announce=work.coroutine, leave=nothing)
-    container: Any = SimpleNamespace(jobs=SimpleNamespace(roster=lambda: roster))
+    worker_registry = SimpleNamespace(register=work.coroutine, deregister=nothing)
+    container: Any = SimpleNamespace(jobs=SimpleNamespace(worker_registry=lambda: worker_registry))
     async with task(bootstrap.relay._announce(container, asyncio.Event())):
         yield
 
 
 @case("relay.pulse")
-async def pulse(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    patch.setattr(bootstrap.relay, "beat", work.sync)
+async def liveness(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    patch.setattr(bootstrap.relay, "touch", work.sync)
     settings: Any = SimpleNamespace(pulse_file=None)
-    async with task(bootstrap.relay._beat(settings, asyncio.Event())):
+    async with task(bootstrap.relay._touch_liveness_file(settings, asyncio.Event())):
         yield
 
 
@@ -145,19 +145,19 @@ async def announcements_of_a_worker(work: Work, _patch: pytest.MonkeyPatch) -> A
 
 
 @case("worker.drain")
-async def drains(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+async def worker_loop(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     parent = worker(
-        _ending=SimpleNamespace(ends_at=lambda: None, work=lambda _number: None),
-        _drains=Run(DRAINING),
-        _current_child=lambda: SimpleNamespace(drain=work.sync),
+        _shutdown=SimpleNamespace(ends_at=lambda: None, work=lambda _number: None),
+        _loop_runs=Run(WORKER_LOOP),
+        _current_child=lambda: SimpleNamespace(run_due=work.sync),
     )
-    async with task(again_and_again(lambda: parent._follow("mail"))):
+    async with task(again_and_again(lambda: parent._handle_wake_up("mail"))):
         yield
 
 
 @case("worker.wake")
 async def wake_ups(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    transport: Any = object.__new__(HintTransport)
+    transport: Any = object.__new__(WakeUpTransport)
     transport.__dict__.update(_rounds=Run(WAKING), _wake_all=work.sync)
     async with task(again_and_again(lambda: transport.wake(1, 1))):
         yield
@@ -182,8 +182,8 @@ async def heartbeats(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[Non
 
 
 @case("jobs.hints")
-async def hints(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    sender: Any = RedisHints("redis://127.0.0.1:1")
+async def sent_wake_ups(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    sender: Any = RedisWakeUps("redis://127.0.0.1:1")
     sender._send_waiting = work.sync
     sender.send_soon("mail", new_id())
     yield
@@ -204,9 +204,9 @@ async def watching(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[None]
 
 @case("admissions")
 async def admissions(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    patch.setattr(admissions_module, "LOOK_PAUSE", PAUSE)
+    patch.setattr(revocation_module, "POLL_INTERVAL", PAUSE)
     work.answer = set()
-    made: Any = Admissions(SimpleNamespace(still_admitted=work.coroutine))
+    made: Any = RevocationWatcher(SimpleNamespace(still_valid=work.coroutine))
     principal: Any = "somebody"
     with made.following(principal) as ended:
         yield
@@ -215,10 +215,10 @@ async def admissions(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[Non
 
 
 @case("rate_exchange")
-async def exchange(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+async def rate_sync(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     nobody: Any = None
-    made: Any = RateExchange(nobody, nobody, interval=PAUSE, callers=1)
-    made.settle = work.coroutine
+    made: Any = RateSync(nobody, nobody, interval=PAUSE, callers=1)
+    made.sync = work.coroutine
     running = made.start()
     yield
     running.cancel()
@@ -241,14 +241,14 @@ async def modes(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     settings = ModesSettings(mode_interval=PAUSE)
     nothing: Any = None
     service = ModeService(rows, transaction=nothing, settings=settings, clock=Clock(), audit=nothing)
-    async with service.followed():
+    async with service.refreshing():
         yield
 
 
 @case("journal")
-async def journal(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+async def request_recorder(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     log: Any = SimpleNamespace(write=work.sync)
-    async with task(again_and_again(Journal(log)._settle)):
+    async with task(again_and_again(RequestRecorder(log)._flush)):
         yield
 
 
@@ -263,8 +263,8 @@ async def ticking(patch: pytest.MonkeyPatch, **attributes: Any) -> AsyncIterator
     server: Any = object.__new__(bootstrap.api.server._Server)
     server.__dict__.update(
         _ticks_between_looks=1,
-        _freed=SimpleNamespace(give_back=nothing),
-        _look_at_readers=lambda: None,
+        _freed=SimpleNamespace(trim_if_idle=nothing),
+        _check_write_timeouts=lambda: None,
         _stops_at=math.inf,
         _trims=Run(bootstrap.api.server.FREED_MEMORY),
         _looks=Run(bootstrap.api.server.SLOW_READERS),
@@ -281,13 +281,13 @@ async def ticking(patch: pytest.MonkeyPatch, **attributes: Any) -> AsyncIterator
 
 @case("freed_memory")
 async def freed_memory(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    async with ticking(patch, _freed=SimpleNamespace(give_back=work.coroutine)):
+    async with ticking(patch, _freed=SimpleNamespace(trim_if_idle=work.coroutine)):
         yield
 
 
 @case("slow_readers")
 async def slow_readers(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    async with ticking(patch, _look_at_readers=work.sync):
+    async with ticking(patch, _check_write_timeouts=work.sync):
         yield
 
 

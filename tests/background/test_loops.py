@@ -18,7 +18,7 @@ import domains
 import shared
 from bootstrap import relay
 from shared import background
-from shared.background import LOOPS, BackgroundLoop, Run, reason_of, standing_still
+from shared.background import LOOPS, BackgroundLoop, Run, reason_of, stalled_loops
 from shared.errors import DatabaseUnavailable
 from tests.background.loops import CASES, Work
 
@@ -31,7 +31,7 @@ ENDS_BY_ITSELF = {
     "domains/files/gateway/child.py": "talks to one process that opens a file",
     "domains/files/gateway/confinement.py": "tries what a thread may do",
     "domains/files/gateway/store.py": "reads the next piece of a file ahead",
-    "domains/files/service/receiving.py": "hashes one piece of an upload",
+    "domains/files/service/upload_stream.py": "hashes one piece of an upload",
     "domains/files/service/uploads.py": "gives up one upload",
     "domains/jobs/service/runner.py": "runs one job, and the heartbeat of it",
     "shared/background.py": "starts the loops",
@@ -58,13 +58,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "FIRST_PAUSE", 0.01)
     for loop in LOOPS.values():
         monkeypatch.setattr(loop, "longest_pause", 0.02)
-        monkeypatch.setattr(loop, "_warnings", background.RareWarnings(background.logger))
+        monkeypatch.setattr(loop, "_warnings", background.ThrottledWarnings(background.logger))
 
 
 @pytest.fixture
 def loop() -> Iterator[BackgroundLoop]:
     """A loop of a test's own."""
-    made = BackgroundLoop("tests.loop", longest_pause=0.02, patience=0.2)
+    made = BackgroundLoop("tests.loop", longest_pause=0.02, round_timeout=0.2)
     yield made
     del LOOPS[made.name]
 
@@ -177,7 +177,7 @@ async def test_a_loop_ends_when_it_is_cancelled_also_where_a_library_swallows_th
         except asyncio.CancelledError:
             raise TimeoutError from None
 
-    loop.patience = 60
+    loop.round_timeout = 60
     running = loop.start(swallow, pause=0)
     await begun.wait()
     running.cancel()
@@ -194,17 +194,17 @@ async def test_a_loop_stops_at_once_in_the_middle_of_its_pause(loop) -> None:
 
 
 async def test_a_loop_whose_rounds_never_end_stands_still(loop, monkeypatch) -> None:
-    monkeypatch.setattr(background, "OVERTIME", 0.0)
+    monkeypatch.setattr(background, "STALL_GRACE", 0.0)
     run = loop.begin(pause=0.0)
-    assert standing_still() == []
+    assert stalled_loops() == []
     await asyncio.sleep(0.3)
-    assert standing_still() == ["tests.loop"]
+    assert stalled_loops() == ["tests.loop"]
     with run:
         pass
-    assert standing_still() == []
+    assert stalled_loops() == []
     await asyncio.sleep(0.3)
     run.end()
-    assert standing_still() == [], "a run that has ended can't stand still"
+    assert stalled_loops() == [], "a run that has ended can't stand still"
 
 
 async def test_a_loop_that_ends_with_an_error_asks_the_process_to_end(loop, monkeypatch) -> None:
@@ -218,7 +218,7 @@ async def test_a_loop_that_ends_with_an_error_asks_the_process_to_end(loop, monk
         pass
 
     with capture_logs() as logs:
-        running = loop.start(nothing, pause=0, goes_on=fail)
+        running = loop.start(nothing, pause=0, should_continue=fail)
         await asyncio.wait([running])
         await asyncio.sleep(0)
     assert killed == [(background.os.getpid(), background.signal.SIGTERM)]
@@ -241,16 +241,16 @@ def test_a_reason_names_the_cause_and_no_parameters() -> None:
 async def test_a_relay_gives_no_sign_of_life_while_a_loop_of_it_stands_still(
     loop, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(background, "OVERTIME", 0.0)
+    monkeypatch.setattr(background, "STALL_GRACE", 0.0)
     monkeypatch.setattr(relay, "ANNOUNCE_PAUSE", 0.02)
     settings: Any = SimpleNamespace(pulse_file=tmp_path / "pulse")
     run, stop = loop.begin(), asyncio.Event()
     await asyncio.sleep(0.3)
     with capture_logs() as logs:
-        beating = asyncio.create_task(relay._beat(settings, stop))
+        beating = asyncio.create_task(relay._touch_liveness_file(settings, stop))
         await asyncio.sleep(0.2)
         assert not settings.pulse_file.exists()
-        assert logs[0]["event"] == "background_loops_stand_still"
+        assert logs[0]["event"] == "background_loops_stalled"
         assert logs[0]["loops"] == ["tests.loop"]
         run.end()
         async with asyncio.timeout(20):

@@ -34,7 +34,7 @@ BREAK_OFF = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usena
 
 
 @dataclass
-class House:
+class Deployment:
     """Servers of a test's own, and the programs that run on them."""
 
     environment: Mapping[str, str]
@@ -64,7 +64,7 @@ class House:
 
 
 @pytest.fixture
-def house(servers, settings: Settings, tmp_path: Path) -> Iterator[House]:
+def deployment(servers, settings: Settings, tmp_path: Path) -> Iterator[Deployment]:
     postgres, valkey = (
         EmbeddedPostgres(tmp_path / "postgres", durable=False),
         EmbeddedValkey(tmp_path / "valkey"),
@@ -83,7 +83,7 @@ def house(servers, settings: Settings, tmp_path: Path) -> Iterator[House]:
         application = type(settings.database_url)(postgres.url)
         migrate(settings.model_copy(update={"database_url": application, "database_owner_url": owner}))
         password = urlsplit(postgres.url).password or ""
-        yield House(
+        yield Deployment(
             {**servers.environment, **urls, **own}, postgres.superuser_url, password, programs, postgres
         )
     finally:
@@ -93,34 +93,34 @@ def house(servers, settings: Settings, tmp_path: Path) -> Iterator[House]:
 
 
 Statements = tuple[str, ...]
-OUTAGES: dict[str, Callable[[House], tuple[Statements, Statements]]] = {
-    "a refused login": lambda house: (
+OUTAGES: dict[str, Callable[[Deployment], tuple[Statements, Statements]]] = {
+    "a refused login": lambda deployment: (
         (f"ALTER ROLE {APPLICATION} PASSWORD 'another'", BREAK_OFF),
-        (f"ALTER ROLE {APPLICATION} PASSWORD '{house.password}'",),
+        (f"ALTER ROLE {APPLICATION} PASSWORD '{deployment.password}'",),
     ),
-    "a read-only database": lambda _house: (
+    "a read-only database": lambda _deployment: (
         (f"ALTER ROLE {APPLICATION} SET default_transaction_read_only = on", BREAK_OFF),
         (f"ALTER ROLE {APPLICATION} RESET default_transaction_read_only", BREAK_OFF),
     ),
-    "missing tables": lambda _house: (
+    "missing tables": lambda _deployment: (
         ("ALTER TABLE jobs.workers RENAME TO gone_workers", "ALTER TABLE jobs.jobs RENAME TO gone_jobs"),
         ("ALTER TABLE jobs.gone_workers RENAME TO workers", "ALTER TABLE jobs.gone_jobs RENAME TO jobs"),
     ),
 }
 
 
-async def until(count: int, *, house: House, query: str, since: object) -> None:
+async def until(count: int, *, deployment: Deployment, query: str, since: object) -> None:
     """Wait until the query counts as many."""
     begun = time.monotonic()
-    async with house.superuser() as connection:
+    async with deployment.superuser() as connection:
         while await connection.fetchval(query, since) < count:
-            assert time.monotonic() < begun + PATIENCE, "\n".join(each.output for each in house.programs)
+            assert time.monotonic() < begun + PATIENCE, "\n".join(each.output for each in deployment.programs)
             await asyncio.sleep(0.1)
 
 
-async def execute(house: House, statements: Statements) -> object:
+async def execute(deployment: Deployment, statements: Statements) -> object:
     """Run the statements, and return PostgreSQL's time afterwards."""
-    async with house.superuser() as connection:
+    async with deployment.superuser() as connection:
         for statement in statements:
             await connection.execute(statement)
         return await connection.fetchval("SELECT clock_timestamp()")
@@ -136,27 +136,27 @@ def lines_of(program: Program) -> list[dict[str, object]]:
     "outage",
     [name if name == "a refused login" else pytest.param(name, marks=pytest.mark.long) for name in OUTAGES],
 )
-async def test_everything_works_again_when_the_cause_is_gone(outage: str, house: House) -> None:
-    begin, end = OUTAGES[outage](house)
+async def test_everything_works_again_when_the_cause_is_gone(outage: str, deployment: Deployment) -> None:
+    begin, end = OUTAGES[outage](deployment)
     port = free_port()
-    api = house.start("serve", TULOU_PORT=str(port))
-    relay, worker = house.start("relay"), house.start("worker", "--queue", "default")
-    start = await execute(house, ())
-    await until(2, house=house, query=SOON, since=start)
+    api = deployment.start("serve", TULOU_PORT=str(port))
+    relay, worker = deployment.start("relay"), deployment.start("worker", "--queue", "default")
+    start = await execute(deployment, ())
+    await until(2, deployment=deployment, query=SOON, since=start)
     api.wait_until_it_answers(f"http://127.0.0.1:{port}/health/live", seconds=PATIENCE)
 
     begun = time.monotonic()
-    await execute(house, begin)
-    later = house.start("worker", "--queue", "mail")
+    await execute(deployment, begin)
+    later = deployment.start("worker", "--queue", "mail")
     later.wait_for("background_failed", seconds=PATIENCE)
     await asyncio.sleep(OUTAGE)
 
-    mended = await execute(house, end)
-    await until(3, house=house, query=SOON, since=mended)
-    job = tulou("jobs", "run", "files.sweep", environment=house.environment)
+    mended = await execute(deployment, end)
+    await until(3, deployment=deployment, query=SOON, since=mended)
+    job = tulou("jobs", "run", "files.sweep", environment=deployment.environment)
     job.process.wait(PATIENCE)
     assert job.stop() == 0, job.output
-    await until(1, house=house, query=SWEPT, since=mended)
+    await until(1, deployment=deployment, query=SWEPT, since=mended)
 
     failing = [relay, worker, later, *([api] if outage == "a refused login" else [])]
     for program in (api, relay, worker, later):
@@ -174,24 +174,26 @@ async def test_everything_works_again_when_the_cause_is_gone(outage: str, house:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-async def test_nothing_is_restarted_because_the_database_is_frozen(house: House, tmp_path: Path) -> None:
+async def test_nothing_is_restarted_because_the_database_is_frozen(
+    deployment: Deployment, tmp_path: Path
+) -> None:
     """Rounds are cancelled then, so no loop stands still, although the watchdog bites early."""
-    port, pulse = free_port(), tmp_path / "pulse"
-    api = house.start("serve", TULOU_PORT=str(port), TULOU_WATCHDOG="5")
-    relay = house.start("relay", TULOU_WATCHDOG="5", TULOU_PULSE_FILE=str(pulse))
+    port, liveness_file = free_port(), tmp_path / "pulse"
+    api = deployment.start("serve", TULOU_PORT=str(port), TULOU_WATCHDOG="5")
+    relay = deployment.start("relay", TULOU_WATCHDOG="5", TULOU_PULSE_FILE=str(liveness_file))
     api.wait_until_it_answers(f"http://127.0.0.1:{port}/health/live", seconds=PATIENCE)
-    await until(1, house=house, query=SOON, since=await execute(house, ()))
-    house.send(signal.SIGSTOP)
+    await until(1, deployment=deployment, query=SOON, since=await execute(deployment, ()))
+    deployment.send(signal.SIGSTOP)
     try:
         frozen = time.time()
         await asyncio.sleep(75)
         assert api.is_running, api.output
         assert relay.is_running, relay.output
-        assert pulse.stat().st_mtime > frozen + 50
+        assert liveness_file.stat().st_mtime > frozen + 50
     finally:
-        house.send(signal.SIGCONT)
-    mended = await execute(house, ())
-    await until(1, house=house, query=SOON, since=mended)
+        deployment.send(signal.SIGCONT)
+    mended = await execute(deployment, ())
+    await until(1, deployment=deployment, query=SOON, since=mended)
     reasons = [str(line["reason"]) for line in lines_of(relay) if line["event"] == "background_failed"]
     assert reasons, relay.output
     assert "Traceback" not in relay.output

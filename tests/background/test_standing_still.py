@@ -16,9 +16,9 @@ import signal
 
 def stand_still(*_):
     from shared import background
-    background.OVERTIME = 0.0
+    background.STALL_GRACE = 0.0
     loop = background.LOOPS["jobs.hints"]
-    loop.patience = 0.0
+    loop.round_timeout = 0.0
     loop.begin()
 
 signal.signal(signal.SIGUSR2, stand_still)
@@ -30,8 +30,8 @@ main()
 @pytest.fixture
 def program(servers, settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Program]:
     """A process in which SIGUSR2 begins a loop whose rounds never end."""
-    port, pulse = free_port(), tmp_path / "pulse"
-    own = {"TULOU_PORT": str(port), "TULOU_PULSE_FILE": str(pulse), "TULOU_WATCHDOG": str(TERM)}
+    port, liveness_file = free_port(), tmp_path / "pulse"
+    own = {"TULOU_PORT": str(port), "TULOU_PULSE_FILE": str(liveness_file), "TULOU_WATCHDOG": str(TERM)}
     started = Program([sys.executable, "-c", STOPPABLE, request.param], {**servers.environment, **own})
     if request.param == "serve":
         started.wait_until_it_answers(f"http://127.0.0.1:{port}/health/live", seconds=60)

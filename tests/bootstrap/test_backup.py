@@ -20,7 +20,7 @@ from bootstrap.backup.saving import save
 from bootstrap.backup.verifying import verify
 from bootstrap.migrations.runner import migrate
 from shared.jobs import Snooze
-from tests.installations import Installation, running, settings_of_its_own
+from tests.installations import Installation, isolated_settings, running
 from tests.mails import mails_to
 
 DATA = Path(__file__).parents[1] / "data"
@@ -29,7 +29,7 @@ DATA = Path(__file__).parents[1] / "data"
 @pytest.fixture
 async def source(settings, servers, tmp_path):
     """An installation with people, files, waiting jobs and waiting mails."""
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path / "source")
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path / "source")
     await asyncio.to_thread(migrate, own)
     return own
 
@@ -37,7 +37,7 @@ async def source(settings, servers, tmp_path):
 @pytest.fixture
 async def target(settings, servers, tmp_path):
     """Settings of an empty database and an empty store."""
-    return await settings_of_its_own(settings, servers.superuser_url, tmp_path / "target")
+    return await isolated_settings(settings, servers.superuser_url, tmp_path / "target")
 
 
 async def upload(installation: Installation, person, name: str, content: bytes, type_: str) -> dict:
@@ -115,7 +115,7 @@ async def test_objects_stay_as_long_as_a_backup_copies_them(source, tmp_path) ->
         with pytest.raises(BackupRefused, match="Another backup is under way"):
             await save(source, str(tmp_path / "backup"), with_files=True)
         await holder.close()
-        await first.container.files.library().trash(file["id"], person.id)
+        await first.container.files.service().trash(file["id"], person.id)
         await cleaning.remove(file["id"])
         await first.work_off()
         assert not (source.data_dir / "files" / key).exists()
@@ -198,7 +198,7 @@ def forge(backup: Path, change: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(manifest if changed is None else changed))
 
 
-def resealed(manifest: dict, name: str, packed: Path) -> None:
+def rehashed(manifest: dict, name: str, packed: Path) -> None:
     """Give a table the digest of what it has now."""
     (table,) = (table for table in manifest["tables"] if f"{table['schema_name']}.{table['name']}" == name)
     content = packed.read_bytes()
@@ -209,7 +209,7 @@ async def test_nothing_is_left_of_a_restore_that_postgresql_refused(source, targ
     table = backup / "database" / "users.users.copy.gz"
     rows = gzip.decompress(table.read_bytes())
     table.write_bytes(gzip.compress(re.sub(rb"(?m)^[0-9a-f-]{36}\t", b"no id\t", rows)))
-    forge(backup, lambda manifest: resealed(manifest, "users.users", table))
+    forge(backup, lambda manifest: rehashed(manifest, "users.users", table))
     for settings in (source, target):
         with pytest.raises(BackupRefused, match=r"refused the rows: .* Nothing was changed"):
             await restore(settings, str(backup), replace=True)
@@ -251,10 +251,10 @@ async def test_a_backup_that_is_told_no_place_gets_a_folder_of_its_own(source, t
     nowhere = await asyncio.to_thread(run_tulou, source, "backup")
     assert nowhere.returncode == 1
     assert nowhere.stderr.strip() == "Name a place for the backup, or set TULOU_BACKUP_PLACE."
-    shelf = tmp_path / "shelf"
-    taken = await asyncio.to_thread(run_tulou, source, "backup", TULOU_BACKUP_PLACE=f"{shelf}/")
+    backups = tmp_path / "backups"
+    taken = await asyncio.to_thread(run_tulou, source, "backup", TULOU_BACKUP_PLACE=f"{backups}/")
     assert taken.returncode == 0, taken.stderr
-    (folder,) = shelf.iterdir()
+    (folder,) = backups.iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d{6}Z", folder.name)
     assert {path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*"))} == {0}
     assert f"Backed up to {folder}: " in taken.stdout
@@ -264,9 +264,9 @@ async def test_a_backup_that_is_told_no_place_gets_a_folder_of_its_own(source, t
 
 
 async def test_as_many_backups_are_kept_as_the_settings_say(source, tmp_path) -> None:
-    shelf = tmp_path / "shelf"
-    older = [shelf / f"2026-01-0{day}T031700Z" for day in (1, 2, 3, 4)]
-    for folder in [*older, shelf / "before-the-move"]:
+    backups = tmp_path / "backups"
+    older = [backups / f"2026-01-0{day}T031700Z" for day in (1, 2, 3, 4)]
+    for folder in [*older, backups / "before-the-move"]:
         (folder / "files").mkdir(parents=True)
         (folder / "files" / "a").write_bytes(b"bytes")
     for folder in older[:3]:
@@ -276,18 +276,18 @@ async def test_as_many_backups_are_kept_as_the_settings_say(source, tmp_path) ->
         source,
         "backup",
         str(tmp_path / "aside"),
-        TULOU_BACKUP_PLACE=str(shelf),
+        TULOU_BACKUP_PLACE=str(backups),
         TULOU_BACKUP_KEEP="2",
     )
     assert elsewhere.returncode == 0, elsewhere.stderr
     assert all(folder.exists() for folder in older)
     taken = await asyncio.to_thread(
-        run_tulou, source, "backup", TULOU_BACKUP_PLACE=str(shelf), TULOU_BACKUP_KEEP="2"
+        run_tulou, source, "backup", TULOU_BACKUP_PLACE=str(backups), TULOU_BACKUP_KEEP="2"
     )
     assert taken.returncode == 0, taken.stderr
     assert "Deleted 2026-01-01T031700Z: 2 newer ones are kept.\nDeleted 2026-01-02T031700Z:" in taken.stdout
     assert "Deleted 2026-01-04T031700Z: it was interrupted." in taken.stdout
-    left = sorted(folder.name for folder in shelf.iterdir())
+    left = sorted(folder.name for folder in backups.iterdir())
     assert left[0] == "2026-01-03T031700Z"
     assert left[2:] == ["before-the-move"]
 
@@ -295,7 +295,7 @@ async def test_as_many_backups_are_kept_as_the_settings_say(source, tmp_path) ->
 async def test_a_backup_that_lacks_a_file_takes_no_older_ones_place(source, tmp_path) -> None:
     async with running(source) as first:
         await upload(first, await first.people.register(), "a.txt", b"bytes of a file", "text/plain")
-    older = tmp_path / "shelf" / "2026-01-01T031700Z"
+    older = tmp_path / "backups" / "2026-01-01T031700Z"
     older.mkdir(parents=True)
     (older / "manifest.json").write_text("{}")
     for place in (source.data_dir / "files").rglob("*"):

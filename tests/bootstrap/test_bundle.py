@@ -22,7 +22,7 @@ from bootstrap.migrations.runner import migrate
 from bootstrap.settings.model import Settings
 from shared.redaction import HIDDEN
 from tests.bootstrap.test_commands import run
-from tests.installations import running, settings_of_its_own
+from tests.installations import isolated_settings, running
 from tools.faults.people import some_email
 
 MAILS = ("planted.sender@mailing.example.com", "smtp.login@mailing.example.com", "Planted Person")
@@ -66,7 +66,7 @@ def files_in(bundle: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 async def own(servers, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    made = await settings_of_its_own(settings, servers.superuser_url, tmp_path_factory.mktemp("bundle"))
+    made = await isolated_settings(settings, servers.superuser_url, tmp_path_factory.mktemp("bundle"))
     await asyncio.to_thread(migrate, made)
     return made
 
@@ -142,7 +142,7 @@ def check_contents(found: dict[str, Any]) -> None:
     assert [row["version"] for row in found["workers.json"]] == ["0.0.9"]
     assert "users.users" in {row["name"] for row in found["tables.json"]}
     assert found["postgres.json"]["max_connections"]
-    assert found["redis.json"] == {"unknown": "Ailment"}
+    assert found["redis.json"] == {"unknown": "CheckFailed"}
 
 
 def test_only_its_owner_may_read_it_and_a_file_that_is_there_stays(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from alembic.script import Script, ScriptDirectory
 
 from bootstrap.migrations.runner import FOLDER, _config, look, migrate
 from bootstrap.settings.model import Settings, SettingsError
-from tests.installations import database_at, settings_of_its_own
+from tests.installations import database_at, isolated_settings
 
 BEFORE_THE_FIRST_INDEX = "6d0f5a3c9b21"
 SCRIPTS = list(ScriptDirectory(str(FOLDER)).walk_revisions())
@@ -30,7 +30,7 @@ INVALID = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
 @pytest.fixture
 async def before(settings: Settings, servers, tmp_path: Path) -> Settings:
     """Settings of a database that lacks the first migration with a concurrent index."""
-    made = await settings_of_its_own(settings, servers.superuser_url, tmp_path, migration_lock_wait=0.2)
+    made = await isolated_settings(settings, servers.superuser_url, tmp_path, migration_lock_wait=0.2)
     await asyncio.to_thread(command.upgrade, _config(made), BEFORE_THE_FIRST_INDEX)
     return made
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from tests.bootstrap.test_commands import run
-from tests.installations import database_at, settings_of_its_own
+from tests.installations import database_at, isolated_settings
 from tests.programs import free_port
 
 
@@ -18,7 +18,7 @@ def with_password(url: str, password: str) -> str:
 @pytest.fixture
 async def owner_url(settings, servers, tmp_path) -> str:
     """The owner's URL of an empty database."""
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path)
     return own.database_owner_url.get_secret_value()
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from bootstrap.compose import compose, start, stop
 from bootstrap.doctor.checks import CHECKS
-from bootstrap.doctor.examination import examine
+from bootstrap.doctor.runner import run_checks
 from bootstrap.migrations.runner import migrate
 from bootstrap.settings.model import Settings
 from tests.bootstrap.breakages import of_database, of_machine, of_servers
 from tests.bootstrap.breakages.lab import BREAKAGES, NOWHERE, Breakage, Broken, Lab
 from tests.bootstrap.test_commands import OURS, run
-from tests.installations import settings_of_its_own
+from tests.installations import isolated_settings
 from tools.dev.valkey import EmbeddedValkey
 
 ENTERED = (of_database, of_machine, of_servers)
@@ -28,7 +28,7 @@ NAMES = {check.name for check in CHECKS}
 @pytest.fixture(scope="module")
 async def installation(servers, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A database of its own, migrated, that no worker and no relay serves."""
-    made = await settings_of_its_own(settings, servers.superuser_url, tmp_path_factory.mktemp("doctor"))
+    made = await isolated_settings(settings, servers.superuser_url, tmp_path_factory.mktemp("doctor"))
     await asyncio.to_thread(migrate, made)
     return made
 
@@ -59,7 +59,7 @@ async def found_by(lab: Lab, broken: Broken, names: set[str]) -> list[dict[str, 
     await start(container)
     try:
         checks = [check for check in CHECKS if check.name in names]
-        return [vars(finding) for finding in await examine(container, checks)]
+        return [vars(finding) for finding in await run_checks(container, checks)]
     finally:
         await stop(container)
 
@@ -150,7 +150,7 @@ async def test_the_statement_for_an_invalid_index_rebuilds_it(lab: Lab) -> None:
 
 
 async def test_as_it_is_typed(servers, settings, programs, tmp_path: Path) -> None:
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path)
     await asyncio.to_thread(migrate, own)
     await asyncio.to_thread(see_it_typed, servers, own, programs)
 

@@ -14,7 +14,7 @@ from domains.files.gateway.erasures import FOLDER, ErasureRecords
 from domains.files.gateway.store import ObjectFiles
 from shared.clock import Clock
 from tests.bootstrap.test_backup import rows_of, upload
-from tests.installations import running, settings_of_its_own
+from tests.installations import isolated_settings, running
 
 PERSONAL = {
     "auth.accounts": "user_id",
@@ -30,7 +30,7 @@ PERSONAL = {
 @pytest.fixture
 async def own(settings, servers, tmp_path):
     """Settings of an installation that is empty, and migrated."""
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path / "house")
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path / "deployment")
     await asyncio.to_thread(migrate, own)
     return own
 

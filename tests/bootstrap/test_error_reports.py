@@ -14,7 +14,7 @@ from bootstrap.observability.error_reports import reported
 from bootstrap.observability.processes import check_observation
 from bootstrap.settings.model import SettingsError
 from domains.emails.service.delivery import DeliveryService
-from domains.files.service.library import LibraryService
+from domains.files.service.file_service import FileService
 from domains.jobs.service.running import RunningJob
 from domains.users.service import UserService
 
@@ -73,7 +73,7 @@ async def test_an_unexpected_error_arrives_once_with_its_request(client, user, p
 async def test_a_report_and_a_log_line_name_the_route_and_never_the_path(
     client, user, post, monkeypatch
 ) -> None:
-    monkeypatch.setattr(LibraryService, "get", _surprise)
+    monkeypatch.setattr(FileService, "get", _surprise)
     file_id = "0199e0d6-0000-7000-8000-0123456789ab"
     with capture_logs() as lines:
         answer = await client.get(f"/v1/files/{file_id}?", headers=user.headers)

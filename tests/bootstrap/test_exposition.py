@@ -41,8 +41,8 @@ async def fails(error: Exception) -> None:
 
 
 def expire(exposition: Exposition) -> None:
-    for kept in exposition._kept:
-        kept._fresh_until = 0
+    for cached in exposition._cached:
+        cached._fresh_until = 0
 
 
 async def test_many_scrapes_ask_once() -> None:
@@ -81,7 +81,7 @@ async def test_a_source_that_failed_is_asked_again_soon() -> None:
     exposition = Exposition(Own(), {"things": source})
     before = asyncio.get_running_loop().time()
     await exposition.text()
-    assert exposition._kept[0]._fresh_until < before + source.fresh_for / 2
+    assert exposition._cached[0]._fresh_until < before + source.fresh_for / 2
 
 
 async def test_a_source_that_cannot_be_interrupted_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

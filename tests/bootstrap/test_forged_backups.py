@@ -13,15 +13,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bootstrap.backup.alone import database_name
 from bootstrap.backup.errors import BackupRefused
+from bootstrap.backup.exclusive import database_name
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
 from bootstrap.backup.verifying import verify
 from bootstrap.migrations.runner import migrate
 from bootstrap.settings.model import Settings
 from tests.bootstrap.test_backup import run_tulou, upload
-from tests.installations import running, settings_of_its_own
+from tests.installations import isolated_settings, running
 
 Change = Callable[[dict[str, Any]], object]
 OUTSIDE = "../../outside"
@@ -31,7 +31,7 @@ OUTSIDE = "../../outside"
 async def source(settings, servers, tmp_path_factory) -> Settings:
     """An installation with one file, which a restore would throw away."""
     folder = tmp_path_factory.mktemp("forged")
-    own = await settings_of_its_own(settings, servers.superuser_url, folder / "source")
+    own = await isolated_settings(settings, servers.superuser_url, folder / "source")
     await asyncio.to_thread(migrate, own)
     async with running(own) as first:
         await upload(first, await first.people.register(), "a.txt", b"bytes of a file", "text/plain")
@@ -158,7 +158,7 @@ async def test_a_member_that_comes_twice_is_refused(source: Settings, backup: Pa
     assert "can't be read" in await refused(source, backup)
 
 
-def reseal(backup: Path, packed: Path, part: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def rehash(backup: Path, packed: Path, part: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Give a part the digest of what it has now, as a forger would."""
     path = backup / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -192,7 +192,7 @@ LINES = {
 async def test_a_forged_listing_is_refused(source: Settings, backup: Path, name: str) -> None:
     listing = backup / "files.jsonl.gz"
     listing.write_bytes(gzip.compress(gzip.decompress(listing.read_bytes()) + f"{LINES[name]}\n".encode()))
-    reseal(backup, listing, lambda manifest: manifest["files"]["listing"])
+    rehash(backup, listing, lambda manifest: manifest["files"]["listing"])
     once_more = name in {"a path out of the backup", "no object"}
     assert "Nothing was changed" in await refused(source, backup, when_restored=once_more)
 
@@ -209,7 +209,7 @@ async def test_a_forged_table_is_refused(source: Settings, backup: Path, name: s
             "rows that are missing": gzip.compress(b""),
         }[name]
     )
-    reseal(backup, table, of_users)
+    rehash(backup, table, of_users)
     sentence = await refused(source, backup, when_restored=True)
     assert "The backup is damaged: database/users.users.copy.gz" in sentence
 

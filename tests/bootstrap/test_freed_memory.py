@@ -17,7 +17,7 @@ async def test_what_was_freed_after_a_load_is_given_back() -> None:
     del load
     kept = resident_memory()
     for _ in range(2):  # it grew before the first look, and no more before the second
-        await freed.give_back()
+        await freed.trim_if_idle()
     assert kept - resident_memory() > 32 * MEBIBYTE
     assert len(pins) == 20
 
@@ -39,7 +39,7 @@ class Process:
         """Look so many times; return how many trims that led to."""
         before = self.trims
         for _ in range(times):
-            await self.memory.give_back()
+            await self.memory.trim_if_idle()
         return self.trims - before
 
 

@@ -1,4 +1,4 @@
-"""The application's role reads and writes rows, but can't change what is the audit trail."""
+"""The application's role reads and writes rows, but can't change what is the audit log."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ def statement(right: str, table: str) -> str:
     ("table", "right"),
     [(table, right) for table, rights in WITHHELD.items() for right in (*rights, "TRUNCATE")],
 )
-async def test_the_application_is_refused_what_would_change_the_trail(
+async def test_the_application_is_refused_what_would_change_the_audit_log(
     application: asyncpg.Connection, user, table: str, right: str
 ) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):

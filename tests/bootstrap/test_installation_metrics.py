@@ -16,13 +16,13 @@ from bootstrap.migrations.runner import migrate
 from bootstrap.observability.disks import folders_of
 from tests.bootstrap.test_commands import run
 from tests.bootstrap.test_metrics import samples
-from tests.installations import Installation, database_at, running, settings_of_its_own
+from tests.installations import Installation, database_at, isolated_settings, running
 
 
 @pytest.fixture
 async def own(settings, servers, tmp_path):
     """Settings of a database and a data folder of its own."""
-    made = await settings_of_its_own(settings, servers.superuser_url, tmp_path / "data")
+    made = await isolated_settings(settings, servers.superuser_url, tmp_path / "data")
     await asyncio.to_thread(migrate, made)
     return made
 

@@ -6,7 +6,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from bootstrap.migrations.commenting import history_of
-from bootstrap.migrations.lineage import FITS_SINCE, History, Lineage, Standing, Step, our_history
+from bootstrap.migrations.lineage import FITS_SINCE, History, Lineage, SchemaStatus, Step, our_history
 from bootstrap.migrations.runner import FOLDER
 from tests.bootstrap.test_migrations import (
     SCRIPTS,
@@ -61,28 +61,28 @@ def test_the_files_are_read_as_alembic_reads_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("revision", "comment", "standing"),
+    ("revision", "comment", "status"),
     [
-        pytest.param("b", None, Standing.CURRENT, id="the same"),
-        pytest.param("a", None, Standing.NOT_MIGRATED, id="older"),
-        pytest.param(None, None, Standing.NOT_MIGRATED, id="empty"),
-        pytest.param("d", newer(), Standing.NEWER, id="newer"),
-        pytest.param("d", newer("b"), Standing.NEWER, id="newer, needs this one"),
-        pytest.param("d", newer("c"), Standing.TOO_NEW, id="newer, needs a newer one"),
-        pytest.param("d", None, Standing.TOO_NEW, id="unknown, no comment"),
-        pytest.param("d", "made by hand", Standing.TOO_NEW, id="unknown, another comment"),
-        pytest.param("e", newer(), Standing.TOO_NEW, id="unknown, the comment is about another"),
+        pytest.param("b", None, SchemaStatus.CURRENT, id="the same"),
+        pytest.param("a", None, SchemaStatus.NOT_MIGRATED, id="older"),
+        pytest.param(None, None, SchemaStatus.NOT_MIGRATED, id="empty"),
+        pytest.param("d", newer(), SchemaStatus.NEWER, id="newer"),
+        pytest.param("d", newer("b"), SchemaStatus.NEWER, id="newer, needs this one"),
+        pytest.param("d", newer("c"), SchemaStatus.TOO_NEW, id="newer, needs a newer one"),
+        pytest.param("d", None, SchemaStatus.TOO_NEW, id="unknown, no comment"),
+        pytest.param("d", "made by hand", SchemaStatus.TOO_NEW, id="unknown, another comment"),
+        pytest.param("e", newer(), SchemaStatus.TOO_NEW, id="unknown, the comment is about another"),
         pytest.param(
             "d",
             Lineage(revision="d", fits_since="x", revisions=["x", "d"]).model_dump_json(),
-            Standing.TOO_NEW,
+            SchemaStatus.TOO_NEW,
             id="of another history",
         ),
-        pytest.param("d", newer()[:-1] + ', "more": 1}', Standing.NEWER, id="a comment that says more"),
+        pytest.param("d", newer()[:-1] + ', "more": 1}', SchemaStatus.NEWER, id="a comment that says more"),
     ],
 )
-def test_a_version_knows_how_a_database_stands_to_it(revision, comment, standing: Standing) -> None:
-    assert OLD.standing(revision, comment) is standing
+def test_a_version_knows_how_a_database_stands_to_it(revision, comment, status: SchemaStatus) -> None:
+    assert OLD.status_of(revision, comment) is status
 
 
 def test_the_newest_constant_counts() -> None:

@@ -21,7 +21,7 @@ from bootstrap.migrations.indexes import create_index_concurrently, drop_index_c
 from bootstrap.migrations.runner import FOLDER, ONE_AT_A_TIME, _config, look, migrate
 from bootstrap.settings.model import SettingsError
 from shared.db.models import metadata
-from tests.installations import settings_of_its_own
+from tests.installations import isolated_settings
 
 OURS = {
     "prefer-bigint-over-int": "the integers that we have count attempts and the like",
@@ -153,7 +153,7 @@ async def test_models_and_migrations_agree(settings, composition) -> None:
 @pytest.fixture
 async def empty(settings, servers, tmp_path):
     """Settings of a database that was never migrated."""
-    return await settings_of_its_own(settings, servers.superuser_url, tmp_path, migration_lock_wait=0.2)
+    return await isolated_settings(settings, servers.superuser_url, tmp_path, migration_lock_wait=0.2)
 
 
 async def tables_in(settings) -> int:

@@ -19,7 +19,7 @@ from bootstrap.settings.model import Settings
 from domains.modes.public import Mode
 from shared.audit import Actor
 from tests.bootstrap.test_commands import run
-from tests.installations import Installation, database_at, running, settings_of_its_own
+from tests.installations import Installation, database_at, isolated_settings, running
 
 QUICKLY = {"mode_interval": 0.05, "database_timeout": 1}
 MESSAGE = "We move to a larger disk."
@@ -28,7 +28,7 @@ PROBES = ("/health/live", "/health/ready", "/metrics")
 
 @pytest.fixture(scope="module")
 async def own(servers, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    made = await settings_of_its_own(
+    made = await isolated_settings(
         settings, servers.superuser_url, tmp_path_factory.mktemp("modes"), **QUICKLY
     )
     await asyncio.to_thread(migrate, made)
@@ -68,7 +68,7 @@ async def set_mode(
 
 
 async def acts(own: Settings) -> list[str]:
-    """Return the modes in the audit trail, each of which has an operator."""
+    """Return the modes in the audit log, each of which has an operator."""
     assert own.database_owner_url is not None
     owner = await asyncpg.connect(own.database_owner_url.get_secret_value())
     rows = await owner.fetch(
@@ -257,7 +257,7 @@ async def test_the_last_known_mode_holds_while_the_database_is_away(
         modes = api.container.modes.service()
         for _ in range(3):
             await asyncio.sleep(2 * own.mode_interval)
-            await modes.look()
+            await modes.refresh_once()
             is_refused(await signs_in(api.client), "server.read_only", MESSAGE)
         said = await typed(servers, own, "show")
         assert (said.returncode, "Traceback" in said.stderr) == (1, False)

@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap.migrations.lineage import our_history
 from tests.bootstrap.test_commands import run
-from tests.installations import settings_of_its_own
+from tests.installations import isolated_settings
 from tests.versions import CONTRACTING, NEWER, newer_version
 
 Command = Callable[..., CompletedProcess[str]]
@@ -35,7 +35,7 @@ def contracting(tmp_path_factory) -> Path:
 @pytest.fixture
 async def urls(settings, servers, tmp_path) -> dict[str, str]:
     """Where an empty database is."""
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path)
     return {
         "DATABASE_URL": own.database_url.get_secret_value(),
         "TULOU_DATABASE_OWNER_URL": own.database_owner_url.get_secret_value(),
@@ -55,7 +55,7 @@ def command(servers, urls) -> Command:
     return start
 
 
-def ailment(doctor: CompletedProcess[str]) -> dict[str, str]:
+def finding(doctor: CompletedProcess[str]) -> dict[str, str]:
     """Return what the doctor found of the migrations."""
     checks = json.loads(doctor.stdout)["checks"]
     return next(check for check in checks if check["name"] == "migrations")
@@ -81,7 +81,7 @@ async def test_each_command_works_on_a_newer_schema_that_fits(command: Command, 
         (sentence,) = result.stdout.splitlines()
         assert "still works with it" in sentence
         assert NEWER in sentence
-    found = ailment(command("doctor", "--json"))
+    found = finding(command("doctor", "--json"))
     assert found["state"] == "well", found
     assert NEWER in found["finding"]
     (row,) = await ask(urls, "SELECT version_num FROM alembic_version")
@@ -99,7 +99,7 @@ async def test_each_command_refuses_a_newer_schema_that_does_not_fit(
         result = command(*arguments)
         assert result.returncode == 1
         assert "no longer works with it" in result.stdout + result.stderr
-    found = ailment(command("doctor", "--json"))
+    found = finding(command("doctor", "--json"))
     assert (found["state"], "only versions since" in found["finding"]) == ("ill", True)
     assert "tulou migrate" not in found["cure"]
 

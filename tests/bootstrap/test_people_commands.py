@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from bootstrap.cli import options as asking
+from bootstrap.cli import common
 from bootstrap.cli.main import app as tulou
 from domains.auth.service.administration import AdministrationService
 from domains.emails.public import OutgoingMail
@@ -28,7 +28,7 @@ from tools.faults.people import PASSWORD, Person, some_email
 @pytest.fixture
 def command(settings, app, monkeypatch) -> Callable[..., Awaitable[Result]]:
     """Run a command in this process."""
-    monkeypatch.setattr(asking, "command_settings", lambda: settings)
+    monkeypatch.setattr(common, "command_settings", lambda: settings)
     monkeypatch.setenv("COLUMNS", "250")
 
     async def run_it(*arguments: str, answer: str = "") -> Result:
@@ -64,7 +64,7 @@ async def verified(client, people, composition) -> Person:
 
 @pytest.fixture
 def acts(settings) -> Callable[..., Awaitable[list[str]]]:
-    """Return what the trail says that the operator of these tests did to a person."""
+    """Return what the audit log says that the operator of these tests did to a person."""
 
     async def read(user_id) -> list[str]:
         connection = await asyncpg.connect(settings.database_owner_url.get_secret_value())
@@ -312,7 +312,7 @@ async def test_the_mails_of_a_person_are_listed(done, people, work_off) -> None:
     assert mail["recipient"] == person.email
 
 
-async def test_who_made_an_administrator_and_who_touched_jobs_is_in_the_trail(
+async def test_who_made_an_administrator_and_who_touched_jobs_is_in_the_audit_log(
     composition, settings, servers, people, acts, done
 ) -> None:
     person = await people.register()

@@ -17,13 +17,13 @@ from bootstrap.migrations.runner import migrate
 from bootstrap.settings.model import Settings
 from domains.emails.errors import MailUnreadable
 from shared.ids import new_id
-from tests.installations import Installation, running, settings_of_its_own
+from tests.installations import Installation, isolated_settings, running
 
 Keys = tuple[SecretStr, ...]
 
 
 async def test_a_second_role_takes_turns_with_the_first(settings, servers, tmp_path) -> None:
-    first = await settings_of_its_own(settings, servers.superuser_url, tmp_path / "data")
+    first = await isolated_settings(settings, servers.superuser_url, tmp_path / "data")
     await asyncio.to_thread(migrate, first)
     parts = urlsplit(first.database_url.get_secret_value())
     role, password = f"tulou_app_{secrets.token_hex(3)}", secrets.token_hex(16)
@@ -66,9 +66,9 @@ async def read_each_other(one: Settings, another: Settings) -> bool:
             person = await made.people.register()
             answer = await read.client.get("/v1/users/me", headers=person.headers)
             refreshed = await refresh(read, person.refresh_token)
-            sealed = made.container.emails.sealer().seal(b"a mail")
+            encrypted_content = made.container.emails.encryption().encrypt(b"a mail")
             try:
-                opened = read.container.emails.sealer().open(sealed)
+                opened = read.container.emails.encryption().decrypt(encrypted_content)
             except MailUnreadable:
                 opened = b""
             if (answer.status_code, opened) != (200, b"a mail") or refreshed is None:

@@ -10,7 +10,7 @@ from bootstrap.compose import compose
 from bootstrap.settings.loading import load_settings
 from bootstrap.settings.model import Settings, SettingsError
 from bootstrap.settings.reference import settings_page
-from bootstrap.settings.required import EVERYTHING, needs_of
+from bootstrap.settings.required import EVERYTHING, required_settings
 from bootstrap.settings.secret_files import file_variables
 
 
@@ -144,7 +144,7 @@ def test_every_secret_may_be_in_a_file_and_the_page_says_so() -> None:
     ],
 )
 def test_no_role_has_to_be_given_what_it_does_not_need(role: str, queues, missing: set[str]) -> None:
-    assert set(EVERYTHING) - set(needs_of(role, queues)) == missing
+    assert set(EVERYTHING) - set(required_settings(role, queues)) == missing
 
 
 def test_a_relay_and_a_worker_are_composed_without_the_keys_of_others(settings: Settings) -> None:

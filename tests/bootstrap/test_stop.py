@@ -90,7 +90,7 @@ async def test_redis_that_is_frozen(serving, valkey: EmbeddedValkey, app, compos
     live = serving()
     async with somebody(live, composition) as client:
         with frozen(valkey.url):
-            assert (await uploaded(client)).status_code == 201  # whose hint waits
+            assert (await uploaded(client)).status_code == 201  # whose wake-up waits
             await seconds_to_stop(live, most=GRACE)
     assert complaints(live) == []
 

@@ -17,8 +17,8 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from bootstrap.observability.telemetry import recorded
-from domains.jobs.gateway.hints import KEY_PREFIX
-from domains.jobs.schemas import HintRow
+from domains.jobs.gateway.wake_ups import KEY_PREFIX
+from domains.jobs.schemas import WakeUpRow
 from shared.logging import ACCESS
 from shared.trace import add_trace
 
@@ -70,10 +70,10 @@ async def test_one_trace_leads_from_the_request_to_the_mail(client, user, work_o
     assert request.attributes["http.response.status_code"] == 202
     assert request.attributes["tulou.request_id"] == answer.headers["X-Request-Id"]
 
-    conversation = named(spans, "smtp conversation")
-    assert trace_id(conversation) == TRACE
-    assert ancestors(spans, conversation)[0] == "job emails.deliver"
-    assert ancestors(spans, conversation)[-1] == "POST /v1/auth/password/forgot"
+    session = named(spans, "smtp session")
+    assert trace_id(session) == TRACE
+    assert ancestors(spans, session)[0] == "job emails.deliver"
+    assert ancestors(spans, session)[-1] == "POST /v1/auth/password/forgot"
 
     statements = [span for span in spans.get_finished_spans() if span.kind == SpanKind.CLIENT]
     inserted = [span for span in statements if span.name == "INSERT" and trace_id(span) == TRACE]
@@ -93,7 +93,7 @@ async def test_lines_of_requests_and_jobs_name_the_trace(
         with capture_logs([add_trace]) as told:
             await client.post("/v1/auth/password/forgot", json={"email": user.email})
             await work_off()
-        app.state.journal.settle()
+        app.state.request_recorder.flush()
     finally:
         log.removeHandler(kept)
     trace = trace_id(named(spans, "POST /v1/auth/password/forgot"))
@@ -115,33 +115,33 @@ class Lines(logging.Handler):
         self.lines += [json.loads(line) for line in record.getMessage().splitlines()]
 
 
-async def test_the_hint_after_a_commit_belongs_to_the_request(client, user, settings, spans) -> None:
+async def test_the_wake_up_after_a_commit_belongs_to_the_request(client, user, settings, spans) -> None:
     with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
-        redis.delete(KEY_PREFIX + "default")  # no hint is sent to a queue that is full of them
+        redis.delete(KEY_PREFIX + "default")  # no wake-up is sent to a queue that is full of them
     await client.post(
         "/v1/auth/password/forgot", json={"email": user.email}, headers={"traceparent": TRACEPARENT}
     )
     async with asyncio.timeout(10):
-        while not any(span.name == "hint default" for span in spans.get_finished_spans()):
+        while not any(span.name == "wake-up default" for span in spans.get_finished_spans()):
             await asyncio.sleep(0.02)
-    assert ancestors(spans, named(spans, "hint default")) == ["POST /v1/auth/password/forgot"]
+    assert ancestors(spans, named(spans, "wake-up default")) == ["POST /v1/auth/password/forgot"]
 
 
 async def test_what_the_relay_sends_belongs_to_the_request(spans, composition, monkeypatch) -> None:
-    hinted = HintRow(id=uuid4(), queue="mail", traceparent=TRACEPARENT)
-    forgotten = HintRow(id=uuid4(), queue="mail")
+    marked = WakeUpRow(id=uuid4(), queue="mail", traceparent=TRACEPARENT)
+    forgotten = WakeUpRow(id=uuid4(), queue="mail")
     relay = composition.jobs.relay()
 
-    async def take(queue: str, **_named: object) -> list[HintRow]:
-        return [hinted, forgotten] if queue == "mail" else []
+    async def take(queue: str, **_named: object) -> list[WakeUpRow]:
+        return [marked, forgotten] if queue == "mail" else []
 
-    monkeypatch.setattr(relay._rows, "take_hints", take)
-    monkeypatch.setattr(relay._hints, "waiting", lambda _queue: 0)
-    monkeypatch.setattr(relay._hints, "send", lambda _queue, _jobs: None)
-    await relay.send_hints()
-    (hint,) = [span for span in spans.get_finished_spans() if span.name == "hint mail"]
-    assert trace_id(hint) == TRACE
-    assert hint.attributes["tulou.job.id"] == str(hinted.id)
+    monkeypatch.setattr(relay._rows, "mark_wake_ups", take)
+    monkeypatch.setattr(relay._wake_ups, "waiting", lambda _queue: 0)
+    monkeypatch.setattr(relay._wake_ups, "send", lambda _queue, _jobs: None)
+    await relay.send_wake_ups()
+    (wake_up,) = [span for span in spans.get_finished_spans() if span.name == "wake-up mail"]
+    assert trace_id(wake_up) == TRACE
+    assert wake_up.attributes["tulou.job.id"] == str(marked.id)
 
 
 async def test_a_file_is_traced_into_the_store_and_out_of_it(client, user, work_off, spans) -> None:

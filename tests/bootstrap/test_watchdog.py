@@ -40,7 +40,7 @@ def valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 
 
 @pytest.fixture
-def pulse(tmp_path: Path) -> Path:
+def liveness_file(tmp_path: Path) -> Path:
     """A folder of the files that processes touch."""
     folder = tmp_path / "pulse"
     folder.mkdir()
@@ -48,7 +48,9 @@ def pulse(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def freezable(servers, settings, valkey: EmbeddedValkey, pulse: Path) -> Iterator[Callable[..., Program]]:
+def freezable(
+    servers, settings, valkey: EmbeddedValkey, liveness_file: Path
+) -> Iterator[Callable[..., Program]]:
     """Start a process that SIGUSR2 freezes, and wait until it works."""
     started: list[Program] = []
 
@@ -56,7 +58,7 @@ def freezable(servers, settings, valkey: EmbeddedValkey, pulse: Path) -> Iterato
         port = free_port()
         own = {
             "TULOU_PORT": str(port),
-            "TULOU_PULSE_FILE": str(pulse / role),
+            "TULOU_PULSE_FILE": str(liveness_file / role),
             "TULOU_WATCHDOG": str(TERM),
             "REDIS_URL": valkey.url,
             "FREEZE": "sleeping",
@@ -69,7 +71,7 @@ def freezable(servers, settings, valkey: EmbeddedValkey, pulse: Path) -> Iterato
             program.wait_until_it_answers(f"http://127.0.0.1:{port}/health/live")
         else:
             until = time.monotonic() + 60
-            while not (pulse / role).exists():
+            while not (liveness_file / role).exists():
                 assert program.is_running, program.output
                 assert time.monotonic() < until, program.output
                 time.sleep(0.05)
@@ -100,21 +102,21 @@ def test_a_process_without_a_watchdog_stays_frozen(freezable) -> None:
 
 
 @pytest.mark.long
-def test_processes_that_only_wait_for_redis_go_on(freezable, valkey, pulse: Path) -> None:
+def test_processes_that_only_wait_for_redis_go_on(freezable, valkey, liveness_file: Path) -> None:
     running = {role: freezable(role) for role in ROLES}
     valkey.stop()
     away_since = time.time()
-    time.sleep(TERM + ANNOUNCING.patience + TERM)
+    time.sleep(TERM + ANNOUNCING.round_timeout + TERM)
     assert [role for role, program in running.items() if not program.is_running] == []
     # A worker connects again in a loop of its own, in which it must not count as dead.
-    assert all((pulse / role).stat().st_mtime > away_since for role in ("relay", "worker"))
+    assert all((liveness_file / role).stat().st_mtime > away_since for role in ("relay", "worker"))
 
 
 @pytest.mark.long
 def test_processes_that_only_wait_for_postgresql_go_on(freezable, servers) -> None:
     running = {role: freezable(role) for role in ROLES}
     with frozen(servers.superuser_url):
-        time.sleep(TERM + ANNOUNCING.patience + TERM)
+        time.sleep(TERM + ANNOUNCING.round_timeout + TERM)
         assert [role for role, program in running.items() if not program.is_running] == []
 
 

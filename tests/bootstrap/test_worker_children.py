@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from domains.jobs.gateway.hints import RedisHints
+from domains.jobs.gateway.wake_ups import RedisWakeUps
 from shared.ids import new_id
 from tests.programs import Program
 
@@ -26,8 +26,8 @@ def broker(servers) -> str:
 
 
 @pytest.fixture
-async def hints(broker: str) -> AsyncIterator[RedisHints]:
-    sender = RedisHints(broker)
+async def wake_ups(broker: str) -> AsyncIterator[RedisWakeUps]:
+    sender = RedisWakeUps(broker)
     yield sender
     await sender.stop()
 
@@ -45,12 +45,12 @@ def child_of(worker: Program) -> int | None:
     return children[0] if len(children) == 1 else None
 
 
-async def is_replaced_by(worker: Program, hints: RedisHints, number: int, *, seconds: float) -> bool:
-    """Send so many hints, and tell whether the child is another one then."""
+async def is_replaced_by(worker: Program, wake_ups: RedisWakeUps, number: int, *, seconds: float) -> bool:
+    """Send so many wake-ups, and tell whether the child is another one then."""
     before = child_of(worker)
     assert before is not None
     for _ in range(number):
-        await asyncio.to_thread(hints.send, "hinted", [new_id()])
+        await asyncio.to_thread(wake_ups.send, "hinted", [new_id()])
     try:
         async with asyncio.timeout(seconds):
             while child_of(worker) in {before, None}:
@@ -60,24 +60,26 @@ async def is_replaced_by(worker: Program, hints: RedisHints, number: int, *, sec
     return True
 
 
-async def test_a_child_is_replaced_after_so_many_hints(programs, hints: RedisHints, broker: str) -> None:
+async def test_a_child_is_replaced_after_so_many_wake_ups(
+    programs, wake_ups: RedisWakeUps, broker: str
+) -> None:
     worker = start(programs, broker, TULOU_JOBS_CHILD_HINTS="3")
-    assert not await is_replaced_by(worker, hints, 2, seconds=3)
-    assert await is_replaced_by(worker, hints, 1, seconds=20)
+    assert not await is_replaced_by(worker, wake_ups, 2, seconds=3)
+    assert await is_replaced_by(worker, wake_ups, 1, seconds=20)
     assert worker.stop() == 0, worker.output
 
 
 async def test_a_child_that_holds_too_much_memory_is_replaced(
-    programs, hints: RedisHints, broker: str
+    programs, wake_ups: RedisWakeUps, broker: str
 ) -> None:
     worker = start(programs, broker, TULOU_JOBS_CHILD_MEMORY_BYTES=str(LEAST))
-    assert await is_replaced_by(worker, hints, 1, seconds=20)
+    assert await is_replaced_by(worker, wake_ups, 1, seconds=20)
     assert worker.stop() == 0, worker.output
 
 
-async def test_a_child_stays_where_the_settings_let_it(programs, hints: RedisHints, broker: str) -> None:
+async def test_a_child_stays_where_the_settings_let_it(programs, wake_ups: RedisWakeUps, broker: str) -> None:
     worker = start(programs, broker)
-    assert not await is_replaced_by(worker, hints, 4, seconds=3)
+    assert not await is_replaced_by(worker, wake_ups, 4, seconds=3)
     assert worker.stop() == 0, worker.output
 
 

@@ -22,7 +22,7 @@ PHOTO = Path(__file__).parents[1] / "data" / "astronaut.jpg"
 SMALL = {"width": 900, "height": 600}
 PAGES = 3
 """Pages at a time."""
-ABSENT_THINGS = {"job_id", "email_id"}
+ABSENT_IDS = {"job_id", "email_id"}
 """Nothing runs jobs here, and a mail that was sent can't be resolved: the ids of the document name nothing."""
 
 pytestmark = [
@@ -70,7 +70,7 @@ class Visitors:
 
     async def ids(self, path: str, person: Person) -> dict[str, str]:
         """Return what to type for the ids in a path."""
-        places = set(re.findall(r"{(\w+_id)}", path)) - ABSENT_THINGS
+        places = set(re.findall(r"{(\w+_id)}", path)) - ABSENT_IDS
         return {place: await getattr(self, f"_{place}")(person) for place in places}
 
     async def _file_id(self, person: Person) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from bootstrap.migrations.runner import migrate
 from tests.contract.tools import PROJECT
-from tests.installations import running, settings_of_its_own
+from tests.installations import isolated_settings, running
 from tests.programs import Program, free_port
 from tools.faults.people import PASSWORD
 
@@ -64,7 +64,7 @@ class Target:
 async def target(
     settings, servers, programs: Callable[..., Program], tmp_path_factory: pytest.TempPathFactory
 ) -> Target:
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path_factory.mktemp("fuzz"))
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path_factory.mktemp("fuzz"))
     await asyncio.to_thread(migrate, own)
     async with running(own) as installation:
         admin = await installation.people.administrator()

@@ -38,7 +38,7 @@ class Example:
         """Return the commands of the processes with this role."""
         return {name: command for name, command in self.commands.items() if command[0] == role}
 
-    def fleet_of(self, path: str) -> str:
+    def service_of(self, path: str) -> str:
         """Return who is sent a path: the longest prefix that ends where a part of the path ends decides."""
         fitting = [prefix for prefix in self.prefixes if f"{path}/".startswith(f"{prefix.rstrip('/')}/")]
         return self.prefixes[max(fitting, key=len)]
@@ -96,8 +96,8 @@ def _locations() -> Iterator[tuple[str, str]]:
         r"location (= )?(\S+) \{\s+set \$fleet http://([\w-]+):8000;\s+proxy_pass \$fleet;", text
     )
     assert len(found) == text.count("location ")
-    exact = {path: fleet for equals, path, fleet in found if equals}
-    below = {path.rstrip("/"): fleet for equals, path, fleet in found if not equals}
+    exact = {path: service for equals, path, service in found if equals}
+    below = {path.rstrip("/"): service for equals, path, service in found if not equals}
     yield "/", below.pop("")
     assert exact == below
     yield from exact.items()

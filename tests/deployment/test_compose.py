@@ -15,7 +15,7 @@ from bootstrap.settings.env_files import KEYS, SECRETS
 from bootstrap.settings.environment import known_variables
 from bootstrap.settings.loading import load_settings
 from bootstrap.settings.model import Settings
-from bootstrap.settings.required import needs_of
+from bootstrap.settings.required import required_settings
 from bootstrap.settings.secret_files import file_variables
 
 PROJECT = Path(__file__).parents[2]
@@ -262,7 +262,7 @@ def test_what_a_container_is_given_will_do_for_production(name: str, written: Pa
     for variable, value in (assignments(written / "tulou.env") | production | given).items():
         monkeypatch.setenv(variable, value)
     queue = name.removeprefix("worker-")
-    needs = needs_of("worker", [queue]) if queue != name else needs_of(name)
+    needs = required_settings("worker", [queue]) if queue != name else required_settings(name)
     assert load_settings(needs).env == "production"
 
 

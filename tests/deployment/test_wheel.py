@@ -170,9 +170,9 @@ def test_every_role_works_and_the_doctor_is_content(installed: Path, environment
     migrated = run(installed, environment, "tulou", "migrate")
     assert migrated.returncode == 0, migrated.stderr
     port = str(free_port())
-    pulse = str(Path(environment["TULOU_DATA_DIR"]) / "pulse")
+    liveness_file = str(Path(environment["TULOU_DATA_DIR"]) / "pulse")
     api = start("tulou", "serve", TULOU_PORT=port, TULOU_PUBLIC_URL=f"http://127.0.0.1:{port}")
-    relay = start("tulou", "relay", TULOU_PULSE_FILE=pulse)
+    relay = start("tulou", "relay", TULOU_PULSE_FILE=liveness_file)
     queues = ("--queue", "default", "--queue", "mail", "--queue", "files")
     worker = start("tulou", "worker", *queues)
     api.wait_until_it_answers(f"http://127.0.0.1:{port}/health/ready")

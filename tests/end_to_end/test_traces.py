@@ -85,10 +85,10 @@ async def test_a_collector_receives_one_trace_from_api_and_worker(programs, coll
     wanted = {
         ("api", "POST /v1/auth/register"),
         ("api", "INSERT"),
-        ("api", "hint default"),
+        ("api", "wake-up default"),
         ("worker", "job auth.answer_registration"),
         ("worker", "job emails.deliver"),
-        ("worker", "smtp conversation"),
+        ("worker", "smtp session"),
     }
     async with asyncio.timeout(60):
         while wanted - {(role, name) for role, name, trace in collector.spans if trace == TRACE}:

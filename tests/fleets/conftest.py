@@ -16,7 +16,7 @@ OTHERS = "idempotency,jobs,emails,users,auth"
 
 
 @dataclass(frozen=True)
-class Fleets:
+class SplitDeployment:
     """One address, and what stands behind it."""
 
     url: str
@@ -27,7 +27,7 @@ class Fleets:
 
 
 @pytest.fixture(scope="module")
-def fleets(programs: Callable[..., Program]) -> Iterator[Fleets]:
+def split_deployment(programs: Callable[..., Program]) -> Iterator[SplitDeployment]:
     port, files_port, others_port = free_port(), free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     started = [
@@ -46,7 +46,9 @@ def fleets(programs: Callable[..., Program]) -> Iterator[Fleets]:
         worker.wait_for("ready.")
     proxy = ReverseProxy({"/": others_port, "/v1/files": files_port})
     with _in_a_thread(proxy, port):
-        yield Fleets(url, f"http://127.0.0.1:{files_port}", f"http://127.0.0.1:{others_port}", proxy, workers)
+        yield SplitDeployment(
+            url, f"http://127.0.0.1:{files_port}", f"http://127.0.0.1:{others_port}", proxy, workers
+        )
 
 
 class _in_a_thread:  # noqa: N801  # reads as what it does

@@ -13,14 +13,14 @@ from tests.scaling.test_rolling_deploy import Load
 from tests.versions import newer_version
 from tools.dev.ports import choose_port
 from tools.drill.balancer import Balancer
-from tools.faults.harness import House, System
+from tools.faults.harness import Harness, System
 from tools.faults.oracle import Row, judge
 from tools.faults.processes import Child, until
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    built = House(lease=4)
+async def deployment() -> AsyncIterator[Harness]:
+    built = Harness(lease=4)
     try:
         await built.open()
         yield built
@@ -33,7 +33,9 @@ class Release:
 
     def __init__(self, system: System, ends: contextlib.AsyncExitStack, folder: Path | None = None) -> None:
         self.system, self.folder = system, folder
-        port = choose_port(f"api-{system.house.number()}", memory=system.house.folder / "ports.json")
+        port = choose_port(
+            f"api-{system.deployment.number()}", memory=system.deployment.folder / "ports.json"
+        )
         self.url = f"http://127.0.0.1:{port}"
         self.api = system.new_api(TULOU_PORT=str(port), TULOU_PUBLIC_URL=system.url, folder=folder)
         ends.callback(self.api.kill)
@@ -72,9 +74,9 @@ class Release:
         await asyncio.gather(*(child.stop() for child in (self.api, *self.others)))
 
 
-async def migrate(house: House, folder: Path | None = None) -> str:
+async def migrate(deployment: Harness, folder: Path | None = None) -> str:
     """Run `tulou migrate` of a version; return what it says."""
-    program = tulou("migrate", environment=house.environment, folder=folder)
+    program = tulou("migrate", environment=deployment.environment, folder=folder)
     try:
         await until(lambda: not program.is_running, seconds=60, what="tulou migrate")
         assert program.process.returncode == 0, program.output
@@ -85,13 +87,13 @@ async def migrate(house: House, folder: Path | None = None) -> str:
 
 @pytest.mark.timeout(300)
 @pytest.mark.long
-async def test_a_release_is_rolled_out_and_taken_back_under_load(house: House, tmp_path: Path) -> None:
+async def test_a_release_is_rolled_out_and_taken_back_under_load(deployment: Harness, tmp_path: Path) -> None:
     folder = await asyncio.to_thread(newer_version, tmp_path)
     row = Row()
     async with (
         contextlib.AsyncExitStack() as ends,
         Balancer().listening() as balancer,
-        house.system(api=False, relays=0, workers=0, TULOU_RATE_LIMIT="0") as system,
+        deployment.system(api=False, relays=0, workers=0, TULOU_RATE_LIMIT="0") as system,
     ):
         system.url = f"http://127.0.0.1:{balancer.port}"
         old = Release(system, ends)
@@ -103,7 +105,7 @@ async def test_a_release_is_rolled_out_and_taken_back_under_load(house: House, t
             new = Release(system, ends, folder)
             await new.until_alive()
             assert await new.ready() == (503, "not_migrated")
-            await migrate(house, folder)
+            await migrate(deployment, folder)
             await asyncio.gather(new.until_ready(), new.start_the_others())
             assert await old.ready() == (200, "ok")
             balancer.backends.append(new.url)
@@ -112,7 +114,7 @@ async def test_a_release_is_rolled_out_and_taken_back_under_load(house: House, t
             await old.stop()
             await load.rounds(30)
 
-            assert "still works with it" in await migrate(house)
+            assert "still works with it" in await migrate(deployment)
             again = Release(system, ends)
             await asyncio.gather(again.until_ready(), again.start_the_others())
             balancer.backends.append(again.url)
@@ -120,7 +122,7 @@ async def test_a_release_is_rolled_out_and_taken_back_under_load(house: House, t
             balancer.backends.remove(new.url)
             await new.stop()
             await load.rounds(30)
-        await judge(house, row, load.accepted)
+        await judge(deployment, row, load.accepted)
     assert load.failed == []
     assert row.is_green, row
     assert row.done == row.accepted >= 150, row

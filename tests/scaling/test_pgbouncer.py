@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from bootstrap.migrations.runner import migrate
-from tests.installations import Installation, running, settings_of_its_own
+from tests.installations import Installation, isolated_settings, running
 from tests.programs import free_port
 from tests.scaling.pooler import FIRST_THAT_PREPARES, PROGRAM, PgBouncer, version
 
@@ -37,7 +37,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 async def pooled(settings, servers, folder: Path) -> AsyncIterator:
     """Settings of an installation whose application comes through PgBouncer, and whose owner comes directly."""
-    own = await settings_of_its_own(settings, servers.superuser_url, folder / "data")
+    own = await isolated_settings(settings, servers.superuser_url, folder / "data")
     await asyncio.to_thread(migrate, own)
     pooler = PgBouncer(folder / "pgbouncer", own.database_url.get_secret_value())
     await asyncio.to_thread(pooler.start)

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from domains.jobs.gateway.broker import create_celery
-from domains.jobs.gateway.hints import RedisHints
+from domains.jobs.gateway.wake_ups import RedisWakeUps
 from shared.jobs import JobOptions, NoPayload
 from tests.programs import Program, free_port, stop_all
 from tools.dev.valkey import EmbeddedValkey
@@ -72,9 +72,9 @@ async def until(holds: Callable[[], object], what: str) -> None:
 
 
 async def a_system_works_with(url: str, programs: Callable[..., Program], composition) -> None:
-    """Run API, relay and a worker on that Redis; a hint must reach the worker, and counts the other API."""
+    """Run API, relay and a worker on that Redis; a wake-up must reach the worker, and counts the other API."""
     port = free_port()
-    # So slow that only a hint can start the job in time.
+    # So slow that only a wake-up can start the job in time.
     slow = {
         "TULOU_JOBS_HINT_REPEAT": "600",
         "TULOU_JOBS_LOOK_INTERVAL": "600",
@@ -99,7 +99,7 @@ async def a_system_works_with(url: str, programs: Callable[..., Program], compos
                 "broker_unreachable",
                 "NoPermission",
                 "NOPERM",
-                "hint_not_sent",
+                "wake_up_not_sent",
                 "limits_are_local",
             ):
                 assert trouble not in program.output, program.output[-3000:]
@@ -201,8 +201,8 @@ def of_the_broker(url: str) -> None:
         connection.connect()
 
 
-def of_the_hints(url: str) -> None:
-    RedisHints(url).waiting("default")
+def of_the_wake_ups(url: str) -> None:
+    RedisWakeUps(url).waiting("default")
 
 
 def of_the_counts(url: str) -> None:
@@ -210,14 +210,14 @@ def of_the_counts(url: str) -> None:
         client.ping()
 
 
-@pytest.mark.parametrize("client", [of_the_broker, of_the_hints, of_the_counts])
+@pytest.mark.parametrize("client", [of_the_broker, of_the_wake_ups, of_the_counts])
 async def test_a_certificate_that_nobody_vouches_for_is_refused(with_tls, client) -> None:
     url = as_tulou(f"rediss://127.0.0.1:{with_tls}/0")
     with pytest.raises(RedisConnectionError, match=r"(?i)certificate verify failed"):
         await asyncio.to_thread(client, url)
 
 
-@pytest.mark.parametrize("client", [of_the_broker, of_the_hints, of_the_counts])
+@pytest.mark.parametrize("client", [of_the_broker, of_the_wake_ups, of_the_counts])
 async def test_nothing_is_said_in_the_clear_to_a_server_without_tls(client) -> None:
     heard = bytearray()
 

@@ -15,7 +15,7 @@ from bootstrap.migrations.runner import FOLDER, _config
 from bootstrap.settings.model import Settings
 from tools.dev.ports import choose_port
 from tools.drill.balancer import Balancer
-from tools.faults.harness import House, System
+from tools.faults.harness import Harness, System
 from tools.faults.oracle import Row, judge
 from tools.faults.people import People
 from tools.faults.processes import Child
@@ -43,8 +43,8 @@ def upgrade():
 
 
 @pytest.fixture(scope="module")
-async def house() -> AsyncIterator[House]:
-    built = House(lease=4)
+async def deployment() -> AsyncIterator[Harness]:
+    built = Harness(lease=4)
     try:
         await built.open()
         yield built
@@ -131,20 +131,20 @@ async def new_api(
     system: System, balancer: Balancer, ends: contextlib.AsyncExitStack, **environment: str
 ) -> tuple[str, Child]:
     """Start an API, wait until it is ready, put it behind the balancer."""
-    port = choose_port(f"api-{system.house.number()}", memory=system.house.folder / "ports.json")
+    port = choose_port(f"api-{system.deployment.number()}", memory=system.deployment.folder / "ports.json")
     url = f"http://127.0.0.1:{port}"
     child = system.new_api(TULOU_PORT=str(port), TULOU_PUBLIC_URL=system.url, **environment)
     ends.callback(child.kill)
-    own = System(system.house, system.environment, url, api=child)
+    own = System(system.deployment, system.environment, url, api=child)
     await own.until_api_answers()
     balancer.backends.append(url)
     return url, child
 
 
-def migrate_to_the_next_release(house: House, folder: Path) -> None:
+def migrate_to_the_next_release(deployment: Harness, folder: Path) -> None:
     """Run a migration that the running version doesn't have."""
     settings = Settings(
-        database_url=house.postgres.server.url, database_owner_url=house.postgres.server.owner_url
+        database_url=deployment.postgres.server.url, database_owner_url=deployment.postgres.server.owner_url
     )
     config = _config(settings)
     (head,) = command.ScriptDirectory.from_config(config).get_heads()
@@ -156,21 +156,21 @@ def migrate_to_the_next_release(house: House, folder: Path) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.long
-async def test_a_release_is_rolled_out_under_load(house: House, tmp_path: Path) -> None:
+async def test_a_release_is_rolled_out_under_load(deployment: Harness, tmp_path: Path) -> None:
     limits = {"TULOU_RATE_LIMIT": "0", "TULOU_WORKER_SOFT_SHUTDOWN": "3"}
     shared = limits | {"FAULTS_UNKNOWN_PAUSE": "0.5"}
     row = Row()
     async with (
         contextlib.AsyncExitStack() as ends,
         Balancer().listening() as balancer,
-        house.system(api=False, FAULTS_GENERATION="old", **shared) as system,
+        deployment.system(api=False, FAULTS_GENERATION="old", **shared) as system,
     ):
         system.url = f"http://127.0.0.1:{balancer.port}"
         old_apis = [await new_api(system, balancer, ends) for _ in range(2)]
         old_workers, old_relays = system.workers[:], system.relays[:]
         async with Load(system.url).going_on() as load:
             await load.rounds(50)
-            await asyncio.to_thread(migrate_to_the_next_release, house, tmp_path)
+            await asyncio.to_thread(migrate_to_the_next_release, deployment, tmp_path)
             await load.rounds(50)
             new = {"FAULTS_GENERATION": "new"}
             await asyncio.gather(
@@ -185,10 +185,10 @@ async def test_a_release_is_rolled_out_under_load(house: House, tmp_path: Path) 
             await load.rounds(50)
             await asyncio.gather(*(old.stop() for old in [*old_workers, *old_relays]))
             await load.rounds(50)
-        await judge(house, row, load.accepted, kinds=KINDS)
+        await judge(deployment, row, load.accepted, kinds=KINDS)
     assert load.failed == []
     assert min(load.answers.values()) > 20, load.answers
     assert row.is_green, row
     assert row.done == row.accepted >= 200, row
-    burnt = await house.fetch("SELECT outcome FROM jobs.attempts WHERE outcome IN ('failed', 'crashed')")
+    burnt = await deployment.fetch("SELECT outcome FROM jobs.attempts WHERE outcome IN ('failed', 'crashed')")
     assert burnt == []

@@ -18,14 +18,14 @@ from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from pydantic import SecretStr
 
 from bootstrap.backup.archive import Archive, objects_at
-from bootstrap.backup.keeping import Shelf, mark_of
 from bootstrap.backup.restoring import restore
+from bootstrap.backup.retention import Retention, mark_of
 from bootstrap.backup.saving import save
 from bootstrap.migrations.runner import migrate
 from domains.files.gateway.erasures import ErasureRecords
 from domains.files.gateway.store import ObjectFiles
 from shared.clock import Clock
-from tests.installations import Installation, running, settings_of_its_own
+from tests.installations import Installation, isolated_settings, running
 from tests.programs import free_port
 from tools.faults.people import Person
 
@@ -86,7 +86,7 @@ def bucket(s3) -> Bucket:
 
 @pytest.fixture
 async def installed(settings, servers, tmp_path, bucket):
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path / "data", **bucket.settings())
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path / "data", **bucket.settings())
     await asyncio.to_thread(migrate, own)
     async with running(own) as installation:
         yield installation
@@ -142,7 +142,7 @@ async def test_renditions_are_made_and_everything_is_erased_with_the_file(instal
     thumb = await installed.client.get(f"/v1/files/{file_id}/renditions/thumb", headers=person.headers)
     assert thumb.status_code == 200
     assert len(bucket.keys()) > 1
-    await installed.container.files.library().trash(file_id, person.id)
+    await installed.container.files.service().trash(file_id, person.id)
     await installed.container.files.cleaning().remove(file_id)
     await installed.work_off()
     assert bucket.keys() == []
@@ -151,12 +151,12 @@ async def test_renditions_are_made_and_everything_is_erased_with_the_file(instal
 async def test_an_upload_that_was_abandoned_is_swept(installed, bucket) -> None:
     store = installed.container.files.store()
 
-    async def torn():
+    async def interrupted_upload():
         yield b"x" * 11 * MIB
         raise RuntimeError("the client is gone")
 
     with pytest.raises(RuntimeError, match="is gone"):
-        await store.put("blobs/torn", torn())
+        await store.put("blobs/torn", interrupted_upload())
     await store.delete("blobs/torn")
     assert bucket.keys() == []
 
@@ -167,7 +167,7 @@ async def test_a_backup_goes_to_s3_and_comes_back(installed, bucket, settings, s
     place = f"s3://{bucket.name}/backups/monday"
     manifest = await save(installed.settings, place, with_files=True)
     assert manifest.files.count == 1
-    other = await settings_of_its_own(
+    other = await isolated_settings(
         settings, servers.superuser_url, tmp_path / "other", **bucket.settings(prefix="second")
     )
     await restore(other, place, replace=False)
@@ -184,8 +184,8 @@ async def test_old_backups_of_a_bucket_are_deleted(bucket, settings) -> None:
             bucket.client.put_object(Bucket=bucket.name, Key=f"backups/{day}/{key}", Body=b"{}")
     bucket.client.put_object(Bucket=bucket.name, Key="backups/2026-01-01T031700Z-kept/a", Body=b"a")
     own = settings.model_copy(update=bucket.settings())
-    shelf = Shelf(objects_at(own, f"s3://{bucket.name}/backups"), keep=1, identity="this database")
-    assert await shelf.delete_old() == days[:2]
+    retention = Retention(objects_at(own, f"s3://{bucket.name}/backups"), keep=1, identity="this database")
+    assert await retention.delete_old() == days[:2]
     assert sorted(bucket.keys()) == [
         "backups/2026-01-01T031700Z-kept/a",
         f"backups/{days[2]}/files/ab/cd",
@@ -195,13 +195,13 @@ async def test_old_backups_of_a_bucket_are_deleted(bucket, settings) -> None:
 
 async def test_interrupted_backups_of_a_bucket_are_deleted(bucket, settings) -> None:
     own = settings.model_copy(update=bucket.settings())
-    torn = Archive(own, f"s3://{bucket.name}/backups/2026-01-01T031700Z")
-    await torn.begin(mark_of("this database"))
+    interrupted = Archive(own, f"s3://{bucket.name}/backups/2026-01-01T031700Z")
+    await interrupted.begin(mark_of("this database"))
     bucket.client.put_object(Bucket=bucket.name, Key="backups/2999-01-01T031700Z/files/a", Body=b"a")
-    shelf = Shelf(objects_at(own, f"s3://{bucket.name}/backups"), keep=None, identity="this database")
-    assert await shelf.remove_torn() == ["2026-01-01T031700Z"]
-    await torn.begin(mark_of("this database"))
-    await torn.discard()
+    retention = Retention(objects_at(own, f"s3://{bucket.name}/backups"), keep=None, identity="this database")
+    assert await retention.delete_interrupted() == ["2026-01-01T031700Z"]
+    await interrupted.begin(mark_of("this database"))
+    await interrupted.discard()
     assert bucket.keys() == ["backups/2999-01-01T031700Z/files/a"]
 
 
@@ -219,7 +219,7 @@ async def test_a_store_that_is_away_is_a_503_that_gives_nothing_away(
     settings, servers, tmp_path, bucket, capfd
 ) -> None:
     away = bucket.settings() | {"files_store_endpoint": f"http://127.0.0.1:{free_port()}"}
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path, **away)
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path, **away)
     await asyncio.to_thread(migrate, own)
     async with running(own) as installation:
         person = await installation.people.register()

@@ -42,17 +42,17 @@ class Scene:
     people: list[Person]
     paths: list[dict[str, str]]
 
-    def request(self, activity: str, who: int, address: str) -> bytes:
+    def request(self, activity: str, caller: int, address: str) -> bytes:
         """Return the head of a request that stays in progress for as long as its client does nothing."""
         fields = f"Host: x\r\nX-Forwarded-For: {address}\r\n"
-        fields += f"Authorization: {self.people[who].headers['Authorization']}\r\n"
+        fields += f"Authorization: {self.people[caller].headers['Authorization']}\r\n"
         if activity == "uploads":
             fields += "Content-Type: text/plain\r\nContent-Length: 9000\r\n"
             return f"POST /v1/files HTTP/1.1\r\n{fields}\r\n".encode()
         if activity == "large request bodies":
             fields += "Content-Type: application/json\r\nContent-Length: 70000\r\n"
             return f"PATCH /v1/users/me HTTP/1.1\r\n{fields}\r\n{{".encode()
-        return f"GET {self.paths[who][activity]} HTTP/1.1\r\n{fields}\r\n".encode()
+        return f"GET {self.paths[caller][activity]} HTTP/1.1\r\n{fields}\r\n".encode()
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +127,8 @@ async def test_an_address_has_less_than_is_free(serving: Callable[..., Live], sc
     live = serving(**(FEW | {"TULOU_DOWNLOADS_AT_ONCE": "4", "TULOU_PUBLIC_URL": scene.live.url}))
     crowded = Scene(live, scene.people, scene.paths)
     async with AsyncExitStack() as stack:
-        for who in (0, 1):
-            await _held(stack, crowded, scene.request("downloads", who, "203.0.113.1"))
+        for caller in (0, 1):
+            await _held(stack, crowded, scene.request("downloads", caller, "203.0.113.1"))
         problem = await _refused(
             crowded, scene.request("downloads", 0, "203.0.113.1"), status=429, level="address"
         )

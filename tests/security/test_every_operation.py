@@ -6,8 +6,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.security.belongings import Belongings
 from tests.security.operations import OPEN_TO_ALL, Operation, operations_of
+from tests.security.resources import OwnedResources
 from tools.faults.people import People, Person
 
 
@@ -19,8 +19,10 @@ def operations(app: FastAPI) -> list[Operation]:
 
 
 @pytest.fixture
-def belongings(client: httpx.AsyncClient, operations: list[Operation], admin: Person, work_off) -> Belongings:
-    return Belongings(client, operations, admin, work_off)
+def resources(
+    client: httpx.AsyncClient, operations: list[Operation], admin: Person, work_off
+) -> OwnedResources:
+    return OwnedResources(client, operations, admin, work_off)
 
 
 def filled(path: str) -> str:
@@ -65,18 +67,20 @@ def test_operations_that_want_a_token_say_so(operations) -> None:
         assert bool(operation.details.get("security")) != operation.is_open, operation.name
 
 
-async def test_things_of_somebody_else_are_not_there(client, operations, belongings, people: People) -> None:
+async def test_resources_of_somebody_else_are_not_there(
+    client, operations, resources, people: People
+) -> None:
     """B gets 404 for every thing of A, whatever B wants with it, and nothing happens to it; for A it is there."""
     mine, other = await people.register(), await people.register()
     checked = set()
     for operation in operations:
         if not operation.places or operation.is_open or operation.is_for_admins or operation.is_shared:
             continue
-        address = await belongings.address(operation, mine)
-        before = await belongings.state(operation, address, mine)
+        address = await resources.address(operation, mine)
+        before = await resources.state(operation, address, mine)
         refused = await ask(client, operation, address, other)
         assert refused.status_code == 404, (operation.name, refused.status_code, refused.text)
-        assert await belongings.state(operation, address, mine) == before, operation.name
+        assert await resources.state(operation, address, mine) == before, operation.name
         granted = await ask(client, operation, address, mine)
         assert granted.status_code not in {401, 403, 404}, (operation.name, granted.text)
         checked.add(operation.name)
@@ -84,7 +88,7 @@ async def test_things_of_somebody_else_are_not_there(client, operations, belongi
 
 
 async def test_what_is_for_administrators_is_refused_to_others(
-    client, operations, belongings, people: People, admin: Person
+    client, operations, resources, people: People, admin: Person
 ) -> None:
     other = await people.register()
     checked = 0
@@ -92,21 +96,21 @@ async def test_what_is_for_administrators_is_refused_to_others(
         if not operation.is_for_admins:
             continue
         mine = await people.register()
-        address = await belongings.address(operation, mine)
-        before = await belongings.state(operation, address, mine) if operation.places else None
+        address = await resources.address(operation, mine)
+        before = await resources.state(operation, address, mine) if operation.places else None
         for somebody in (mine, other):
             answer = await ask(client, operation, address, somebody)
             assert answer.status_code == 403, (operation.name, answer.text)
             assert answer.json()["code"] == "auth.missing_scope"
         if operation.places:
-            assert await belongings.state(operation, address, mine) == before, operation.name
+            assert await resources.state(operation, address, mine) == before, operation.name
         granted = await ask(client, operation, address, admin)
         assert granted.status_code not in {401, 403, 404}, (operation.name, granted.text)
         checked += 1
     assert checked >= 7
 
 
-async def test_unknown_fields_are_refused(client, operations, belongings, people: People, admin) -> None:
+async def test_unknown_fields_are_refused(client, operations, resources, people: People, admin) -> None:
     """Whatever a body says beside its fields, nothing happens."""
     mine = await people.register()
     extra = {"role": "admin", "owner_id": str(uuid4())}
@@ -114,10 +118,10 @@ async def test_unknown_fields_are_refused(client, operations, belongings, people
     for operation in operations:
         if operation.body is None:
             continue
-        address = await belongings.address(operation, mine)
-        who = admin if operation.is_for_admins else mine
+        address = await resources.address(operation, mine)
+        caller = admin if operation.is_for_admins else mine
         answer = await client.request(
-            operation.method, address, headers=headers_of(operation, who), json=operation.body | extra
+            operation.method, address, headers=headers_of(operation, caller), json=operation.body | extra
         )
         assert answer.status_code == 422, (operation.name, answer.text)
         unknown = {f"#/{name}" for name in extra if name not in operation.body}
@@ -126,14 +130,14 @@ async def test_unknown_fields_are_refused(client, operations, belongings, people
     assert checked >= 9
 
 
-async def test_unknown_parameters_are_refused(client, operations, belongings, people: People, admin) -> None:
+async def test_unknown_parameters_are_refused(client, operations, resources, people: People, admin) -> None:
     """A filter with a typing error would show everything."""
     mine = await people.register()
     for operation in operations:
-        address = await belongings.address(operation, mine)
-        who = admin if operation.is_for_admins else mine
+        address = await resources.address(operation, mine)
+        caller = admin if operation.is_for_admins else mine
         answer = await client.request(
-            operation.method, address, params={"statsu": "failed"}, headers=headers_of(operation, who)
+            operation.method, address, params={"statsu": "failed"}, headers=headers_of(operation, caller)
         )
         if operation.name in {"POST /v1/auth/token", "POST /v1/auth/revoke"}:  # RFC 6749, section 5.2
             assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
@@ -144,18 +148,20 @@ async def test_unknown_parameters_are_refused(client, operations, belongings, pe
             assert answer.json()["errors"][0]["parameter"] == "statsu"
 
 
-async def ask(client: httpx.AsyncClient, operation: Operation, address: str, who: Person) -> httpx.Response:
+async def ask(
+    client: httpx.AsyncClient, operation: Operation, address: str, caller: Person
+) -> httpx.Response:
     """Send what the document shows as an example."""
     return await client.request(
-        operation.method, address, json=operation.body, headers=headers_of(operation, who)
+        operation.method, address, json=operation.body, headers=headers_of(operation, caller)
     )
 
 
-def headers_of(operation: Operation, who: Person) -> dict[str, str]:
+def headers_of(operation: Operation, caller: Person) -> dict[str, str]:
     """Return the caller's token, and an idempotency key where one is required."""
     required = {p["name"] for p in operation.details.get("parameters", []) if p.get("required")}
     key = {"Idempotency-Key": str(uuid4())} if "Idempotency-Key" in required else {}
-    return who.headers | key
+    return caller.headers | key
 
 
 async def test_a_wrong_method_names_every_right_one(client, operations) -> None:

@@ -83,7 +83,7 @@ def connections(most: int = 64) -> Connections:
 def connect(held: Connections, address: str, number: int, *, is_idle: bool = False) -> list[Held]:
     """Open so many; return those that were admitted."""
     opened = [Held(is_idle=is_idle) for _ in range(number)]
-    return [each for each in opened if held.enter(each, address) is None]
+    return [each for each in opened if held.add(each, address) is None]
 
 
 async def test_greedy_addresses_leave_connections_for_a_newcomer() -> None:
@@ -91,7 +91,7 @@ async def test_greedy_addresses_leave_connections_for_a_newcomer() -> None:
     counts = [len(connect(held, f"203.0.113.{number}", 64)) for number in range(3)]
     assert counts == [32, 16, 8]
     assert len(connect(held, "192.0.2.1", 1)) == 1
-    refused = held.enter(Held(is_idle=False), "203.0.113.2")
+    refused = held.add(Held(is_idle=False), "203.0.113.2")
     assert isinstance(refused, TooManyConnections)
     assert refused.detail.startswith("Your address has 8 connections open, and only 7 are free")
 
@@ -107,7 +107,7 @@ async def test_a_trusted_proxy_may_have_all() -> None:
     held = connections()
     proxied = connect(held, PROXY, 64)
     assert len(proxied) == 64
-    assert isinstance(held.enter(Held(is_idle=False), "192.0.2.1"), NoConnectionFree)
+    assert isinstance(held.add(Held(is_idle=False), "192.0.2.1"), NoConnectionFree)
 
 
 async def test_an_idle_connection_of_a_proxy_makes_no_room_for_one_beyond_the_share() -> None:
@@ -121,9 +121,9 @@ async def test_a_place_is_freed_once_and_only_so_many_descriptors_may_be_closing
     held = connections(most=8)
     idle = connect(held, PROXY, 8, is_idle=True)
     newcomers = [Held(is_idle=False) for _ in range(8)]
-    admitted = [each for each in newcomers if held.enter(each, PROXY) is None]
+    admitted = [each for each in newcomers if held.add(each, PROXY) is None]
     assert len(admitted) == sum(each.is_closed for each in idle) == 4
     for each in idle[:4]:
-        held.leave(each, PROXY)
+        held.remove(each, PROXY)
     await asyncio.sleep(0)
     assert len(connect(held, PROXY, 8)) == 4

@@ -11,18 +11,18 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from redis.asyncio import Redis
 
-from bootstrap.api.rate_sync import RateExchange
+from bootstrap.api.rate_sync import RateSync
 from bootstrap.settings.model import Settings
 from shared.http.middleware.access_log import AccessLog
-from shared.http.middleware.edge import Frame
+from shared.http.middleware.edge import EdgeMiddleware
 from shared.http.middleware.hosts import Hosts
-from shared.http.middleware.request_guard import Gate, Rules
-from shared.http.middleware.request_recorder import Journal
+from shared.http.middleware.request_guard import RequestGuard, Rules
+from shared.http.middleware.request_recorder import RequestRecorder
 from shared.http.problems import ProblemWriter
-from shared.http.rate_limits import WINDOW, RateLimits, TooOften, cost_of, costs, network_of
+from shared.http.rate_limits import WINDOW, RateLimited, RateLimits, cost_of, costs, network_of
 from tests.security.applications import application, client_of
 
-STANDING = re.compile(r'"default";r=(\d+);t=(\d+)')
+RATE_LIMIT = re.compile(r'"default";r=(\d+);t=(\d+)')
 
 
 class HeldClock:
@@ -42,9 +42,9 @@ def limited(settings: Settings, clock: HeldClock | None = None, **changes: objec
     return app
 
 
-def standing(answer: httpx.Response) -> tuple[int, int]:
+def rate_limit_of(answer: httpx.Response) -> tuple[int, int]:
     """Return how many requests are left, and for how many seconds."""
-    match = STANDING.fullmatch(answer.headers["RateLimit"])
+    match = RATE_LIMIT.fullmatch(answer.headers["RateLimit"])
     assert match, answer.headers["RateLimit"]
     return int(match[1]), int(match[2])
 
@@ -64,7 +64,7 @@ async def test_every_answer_tells_how_the_caller_stands(settings: Settings) -> N
         answers = [
             await client.get(path) for path in ("/errors", "/nowhere", "/v1/users/me", "/nowhere?x=%00")
         ]
-    assert [standing(answer) for answer in answers] == [(4, 60), (3, 60), (2, 60), (1, 60)]
+    assert [rate_limit_of(answer) for answer in answers] == [(4, 60), (3, 60), (2, 60), (1, 60)]
     assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"default";q=5;w=60'}
 
 
@@ -77,11 +77,11 @@ async def test_who_asks_too_often_is_told_when_to_come_back(settings: Settings) 
         refused = await client.get("/errors")
         assert (refused.status_code, refused.json()["code"]) == (429, "request.rate_limited")
         assert refused.headers["Retry-After"] == "48"
-        assert standing(refused) == (0, 48)
+        assert rate_limit_of(refused) == (0, 48)
         assert refused.headers["RateLimit-Policy"] == '"default";q=5;w=60'
         assert refused.headers["X-Content-Type-Options"] == "nosniff"
         clock.now += 47.5
-        assert standing(await client.get("/errors")) == (4, 60)
+        assert rate_limit_of(await client.get("/errors")) == (4, 60)
 
 
 async def test_callers_are_counted_apart(settings: Settings, user, other, app) -> None:
@@ -152,10 +152,10 @@ def test_a_hundred_thousand_addresses_are_not_remembered() -> None:
     for number in range(100_000):
         limits.take(number)
         if number % 100 == 0:
-            with contextlib.suppress(TooOften):
+            with contextlib.suppress(RateLimited):
                 limits.take("busy")
-    assert len(limits._used) == len(limits._unsettled) == 1000
-    with pytest.raises(TooOften):
+    assert len(limits._used) == len(limits._unsynced) == 1000
+    with pytest.raises(RateLimited):
         limits.take("busy")  # who asks again and again isn't forgotten
 
 
@@ -175,8 +175,13 @@ async def test_an_endpoint_may_count_as_several() -> None:
         limits=RateLimits(5, callers=100, now=HeldClock()),
         cost=lambda scope: cost_of(dear) if scope["path"] == "/dear" else 1,
     )
-    journal = Journal(AccessLog("json"))
-    app.add_middleware(Frame, gate=Gate(rules), problems=ProblemWriter(public_url=""), journal=journal)
+    request_recorder = RequestRecorder(AccessLog("json"))
+    app.add_middleware(
+        EdgeMiddleware,
+        guard=RequestGuard(rules),
+        problems=ProblemWriter(public_url=""),
+        request_recorder=request_recorder,
+    )
     async with client_of(app) as client:
         assert (await client.get("/dear")).status_code == 200
         assert (await client.get("/dear")).status_code == 429
@@ -186,43 +191,43 @@ async def test_an_endpoint_may_count_as_several() -> None:
 async def test_processes_share_a_limit(settings: Settings, redis: Redis) -> None:
     clock = HeldClock()
     first, second = (RateLimits(10, callers=100, now=clock) for _ in range(2))
-    exchanges = [RateExchange(limits, redis, interval=1, callers=100) for limits in (first, second)]
+    exchanges = [RateSync(limits, redis, interval=1, callers=100) for limits in (first, second)]
     for key in ("192.0.2.1", 2**127):
         granted = 0
         for _ in range(20):
             for limits, exchange in zip((first, second), exchanges, strict=True):
-                with contextlib.suppress(TooOften):
+                with contextlib.suppress(RateLimited):
                     limits.take(key)
                     granted += 1
-                await exchange.settle()
+                await exchange.sync()
         assert 10 <= granted <= 11, "each may go too far by what it counts between two exchanges"
     assert 0 < await redis.ttl(f"tulou:rate:{int(clock.now // WINDOW)}") <= 2 * WINDOW
 
 
 async def test_what_was_counted_meanwhile_is_kept(settings: Settings, redis: Redis) -> None:
     limits = RateLimits(10, callers=100, now=HeldClock())
-    exchange = RateExchange(limits, redis, interval=1, callers=100)
+    exchange = RateSync(limits, redis, interval=1, callers=100)
     for _ in range(4):
         limits.take("a")
-    settling = asyncio.create_task(exchange.settle())
+    settling = asyncio.create_task(exchange.sync())
     await asyncio.sleep(0)
     for _ in range(6):
         limits.take("a")
     await settling
-    with pytest.raises(TooOften):
+    with pytest.raises(RateLimited):
         limits.take("a")
-    await exchange.settle()
-    with pytest.raises(TooOften):
+    await exchange.sync()
+    with pytest.raises(RateLimited):
         limits.take("a")
 
 
 async def test_redis_remembers_a_bounded_number_of_callers(settings: Settings, redis: Redis) -> None:
     clock = HeldClock()
     limits = RateLimits(600, callers=5000, now=clock)
-    exchange = RateExchange(limits, redis, interval=1, callers=700)
+    exchange = RateSync(limits, redis, interval=1, callers=700)
     for number in range(3000):
         limits.take(number)
-    await exchange.settle()
+    await exchange.sync()
     assert 700 <= await redis.hlen(f"tulou:rate:{int(clock.now // WINDOW)}") <= 1200
     limits.take(2999)
     assert limits._used[2999] == 2, "without room in Redis the process counts alone"
@@ -234,13 +239,13 @@ async def test_without_redis_each_process_has_the_whole_limit() -> None:
     for url in (f"redis://127.0.0.1:{port}/0", "redis://127.0.0.1:9/0"):
         away = Redis.from_url(url, socket_timeout=0.05, socket_connect_timeout=0.05)
         limits = RateLimits(5, callers=100, now=HeldClock())
-        exchange = RateExchange(limits, away, interval=1, callers=100)
+        exchange = RateSync(limits, away, interval=1, callers=100)
         for _ in range(5):
             limits.take("a")
-            await exchange.settle()
-        with pytest.raises(TooOften):
+            await exchange.sync()
+        with pytest.raises(RateLimited):
             limits.take("a")
-        assert limits.take_unsettled()[1] == {"a": 5}, "what could not be told is told later"
+        assert limits.take_unsynced()[1] == {"a": 5}, "what could not be told is told later"
         await away.aclose()
     silent.close()
 
@@ -250,12 +255,12 @@ async def test_an_exchange_that_is_cancelled_loses_no_count() -> None:
     away = Redis.from_url(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
     limits = RateLimits(5, callers=100, now=HeldClock())
     limits.take("a")
-    settling = asyncio.create_task(RateExchange(limits, away, interval=1, callers=100).settle())
+    settling = asyncio.create_task(RateSync(limits, away, interval=1, callers=100).sync())
     await asyncio.sleep(0.05)
     settling.cancel()
     await asyncio.wait([settling])
     assert settling.cancelled()
-    assert limits.take_unsettled()[1] == {"a": 1}
+    assert limits.take_unsynced()[1] == {"a": 1}
     await away.aclose()
     silent.close()
 
@@ -274,7 +279,7 @@ async def test_a_running_application_settles_by_itself(settings: Settings, redis
         async with asyncio.timeout(20):
             while True:
                 own += 1
-                left, _ = standing(await two.get("/errors"))
+                left, _ = rate_limit_of(await two.get("/errors"))
                 if left <= 1000 - own - 100:
                     break
                 await asyncio.sleep(0.05)

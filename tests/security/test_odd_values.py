@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from starlette.datastructures import Headers
 
 from shared.http.rate_limits import RateLimits
-from tests.security.belongings import Belongings
 from tests.security.operations import Operation, operations_of
+from tests.security.resources import OwnedResources
 
 SERVER_ERROR = 500
 FAR = "Mon, 20 Nov 9999999999 12:00:00 GMT"
@@ -175,8 +175,8 @@ def no_rate_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def belongings(client: httpx.AsyncClient, operations: list[Operation], admin, work_off) -> Belongings:
-    return Belongings(client, operations, admin, work_off)
+def resources(client: httpx.AsyncClient, operations: list[Operation], admin, work_off) -> OwnedResources:
+    return OwnedResources(client, operations, admin, work_off)
 
 
 @pytest.fixture
@@ -211,11 +211,9 @@ def readers(operations: list[Operation]) -> list[Operation]:
     return [operation for operation in operations if operation.name in wanted]
 
 
-async def test_no_header_is_a_server_error(
-    client, operations, belongings, user, read_names: set[str]
-) -> None:
+async def test_no_header_is_a_server_error(client, operations, resources, user, read_names: set[str]) -> None:
     for operation in readers(operations):
-        address = await belongings.address(operation, user)
+        address = await resources.address(operation, user)
         for name, values in HEADERS.items():
             for value in values:
                 given = {**user.headers, "content-type": "application/json"}
@@ -283,14 +281,14 @@ def forged(sort: str) -> Iterator[str]:
             yield base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
 
 
-async def test_no_member_of_a_body_is_a_server_error(client, operations, belongings, people) -> None:
+async def test_no_member_of_a_body_is_a_server_error(client, operations, resources, people) -> None:
     odd = cycle(MEMBERS)
     for operation in operations:
         if not isinstance(operation.body, dict):
             continue
         owner = await people.register()
-        caller = belongings.admin if operation.is_for_admins else owner
-        address = await belongings.address(operation, owner)
+        caller = resources.admin if operation.is_for_admins else owner
+        address = await resources.address(operation, owner)
         for name in operation.body:
             for value in islice(odd, 12):
                 body = operation.body | {name: value}

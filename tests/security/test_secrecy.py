@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.http.middleware.access_log import AccessLog, Exchange
+from shared.http.middleware.access_log import AccessLog, RequestScope
 from shared.logging import ACCESS, configure_logging, get_logger
 from shared.redaction import redacted
 from tests.mails import mails_to
@@ -100,7 +100,7 @@ def test_nobody_can_forge_a_line(log_format, written) -> None:
     forged = 'x"}\n{"event": "security_event"'
     text = written(log_format)
     AccessLog(log_format).write(
-        [Exchange("GET", "/v1/files/{file_id}", 200, 0.1, 0.2, 3, None, forged, "an-id", 1.0)]
+        [RequestScope("GET", "/v1/files/{file_id}", 200, 0.1, 0.2, 3, None, forged, "an-id", 1.0)]
     )
     get_logger("ours").warning("event", given=forged)
     logging.getLogger("theirs").warning("said %s", forged)

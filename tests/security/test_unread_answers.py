@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import psutil
 import pytest
 
-from bootstrap.api.protocol.slow_readers import Unread
-from bootstrap.api.protocol.unread import UnreadAnswers
+from bootstrap.api.protocol.unread_responses import UnreadResponses
+from bootstrap.api.protocol.write_timeouts import StallTimer
 from tests.security.conftest import Live
 
 MISSING = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -98,39 +98,39 @@ async def test_large_answers_that_are_not_read_are_limited(limit: str, serving: 
 
 def test_an_address_with_one_unread_answer_keeps_it() -> None:
     closed: list[str] = []
-    unread = UnreadAnswers(most=250, per_address=100, is_proxy={"10.0.0.1"}.__contains__)
+    unread = UnreadResponses(most=250, per_address=100, is_proxy={"10.0.0.1"}.__contains__)
 
-    class Reader:
+    class SlowClient:
         def __init__(self, name: str) -> None:
             self.name = name
 
         def abort(self) -> None:
             closed.append(self.name)
 
-    first, second = Reader("first"), Reader("second")
+    first, second = SlowClient("first"), SlowClient("second")
     unread.add(first, "192.0.2.1", 200)
     assert closed == []
     unread.add(second, "192.0.2.1", 90)
     assert closed == ["first"]
     for name in ("third", "fourth"):
-        unread.add(Reader(name), "10.0.0.1", 70)
+        unread.add(SlowClient(name), "10.0.0.1", 70)
     assert closed == ["first"]
-    unread.add(Reader("fifth"), "192.0.2.2", 80)  # 310 of all
+    unread.add(SlowClient("fifth"), "192.0.2.2", 80)  # 310 of all
     assert closed == ["first", "third"]
     unread.remove(second, "192.0.2.1")
-    unread.add(Reader("sixth"), "2001:db8::1", 60)
-    unread.add(Reader("seventh"), "2001:db8::2", 60)  # of the same /64
+    unread.add(SlowClient("sixth"), "2001:db8::1", 60)
+    unread.add(SlowClient("seventh"), "2001:db8::2", 60)  # of the same /64
     assert closed == ["first", "third", "sixth"]
 
 
 def test_a_client_that_takes_in_nothing_of_any_number_of_bytes_is_noticed() -> None:
-    unread = Unread()
+    unread = StallTimer()
     assert [unread.seconds(1, now) for now in (10.0, 16.0, 70.0)] == [0, 6, 60]
     assert unread.seconds(50_000, 71.0) == 61  # more answers are no sign that it reads
 
 
 def test_a_client_that_takes_in_something_is_waited_for() -> None:
-    unread = Unread()
+    unread = StallTimer()
     sizes = [60_000, 59_000, 0, 70_000]
     assert [unread.seconds(size, 50.0 * number) for number, size in enumerate(sizes)] == [0, 0, 0, 0]
     unread.reset()  # the buffer was emptied and filled again since

@@ -10,10 +10,10 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from shared.http.middleware.access_log import AccessLog
-from shared.http.middleware.edge import Frame
+from shared.http.middleware.edge import EdgeMiddleware
 from shared.http.middleware.hosts import Hosts
-from shared.http.middleware.request_guard import Gate, Rules
-from shared.http.middleware.request_recorder import MOST, PAUSE, Journal
+from shared.http.middleware.request_guard import RequestGuard, Rules
+from shared.http.middleware.request_recorder import FLUSH_INTERVAL, MAX_PENDING, RequestRecorder
 from shared.http.problems import ProblemWriter
 from shared.logging import ACCESS
 
@@ -21,7 +21,7 @@ from shared.logging import ACCESS
 @pytest.fixture
 async def blocks():
     """The blocks of lines of this test, the log at its least quiet."""
-    await asyncio.sleep(PAUSE * 1.5)  # what other applications have noted is written by then
+    await asyncio.sleep(FLUSH_INTERVAL * 1.5)  # what other applications have noted is written by then
 
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -40,20 +40,22 @@ async def blocks():
 @pytest.fixture
 def lines(app, blocks):
     """What returns the lines so far."""
-    app.state.journal.settle()
+    app.state.request_recorder.flush()
     blocks.clear()
 
     def so_far() -> list[dict[str, object]]:
-        app.state.journal.settle()
+        app.state.request_recorder.flush()
         return [line for block in blocks for line in block]
 
     return so_far
 
 
-def framed(app, journal: Journal) -> httpx.AsyncClient:
-    gate = Gate(Rules(max_body=10, hosts=Hosts()))
-    frame = Frame(app, gate=gate, problems=ProblemWriter(public_url=""), journal=journal)
-    transport = httpx.ASGITransport(frame, raise_app_exceptions=False)
+def with_edge_middleware(app, request_recorder: RequestRecorder) -> httpx.AsyncClient:
+    guard = RequestGuard(Rules(max_body=10, hosts=Hosts()))
+    middleware = EdgeMiddleware(
+        app, guard=guard, problems=ProblemWriter(public_url=""), request_recorder=request_recorder
+    )
+    transport = httpx.ASGITransport(middleware, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 
@@ -125,15 +127,15 @@ async def test_a_request_without_an_answer_is_a_line(raises: bool, status: int, 
         if raises:
             raise ConnectionError
 
-    journal = Journal(AccessLog("json"))
-    async with framed(app, journal) as client:
+    request_recorder = RequestRecorder(AccessLog("json"))
+    async with with_edge_middleware(app, request_recorder) as client:
         try:
             await client.get("/")
         except AssertionError:
             assert not raises
-    assert [times.status for times in journal.times()] == [f"{status // 100}xx"]
+    assert [times.status for times in request_recorder.times()] == [f"{status // 100}xx"]
     assert [line["status"] for block in blocks for line in block] == [status]
-    assert journal.in_flight == 0
+    assert request_recorder.in_flight == 0
 
 
 async def done(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -142,18 +144,18 @@ async def done(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 
 async def test_lines_are_written_together_soon_and_tell_when_it_was(blocks) -> None:
-    async with framed(done, Journal(AccessLog("json"))) as client:
+    async with with_edge_middleware(done, RequestRecorder(AccessLog("json"))) as client:
         for _ in range(3):
             await client.get("/")
         ended = time.time()
         assert blocks == []
-        await asyncio.sleep(PAUSE * 2)
+        await asyncio.sleep(FLUSH_INTERVAL * 2)
     assert [len(block) for block in blocks] == [3]
     assert blocks[0][-1]["timestamp"].startswith(time.strftime("%Y-%m-%dT%H:%M:", time.gmtime(ended)))
 
 
 async def test_few_lines_wait(blocks) -> None:
-    async with framed(done, Journal(AccessLog("json"))) as client:
-        for _ in range(MOST):
+    async with with_edge_middleware(done, RequestRecorder(AccessLog("json"))) as client:
+        for _ in range(MAX_PENDING):
             await client.get("/")
-    assert sum(len(block) for block in blocks) == MOST
+    assert sum(len(block) for block in blocks) == MAX_PENDING

@@ -67,7 +67,7 @@ async def test_a_transaction_of_its_own_survives_the_failure_around_it(database:
     with pytest.raises(ZeroDivisionError):
         async with database.transaction():
             (await current_session()).add(lost)
-            async with database.transaction(own=True):
+            async with database.transaction(separate=True):
                 (await current_session()).add(kept)
             raise ZeroDivisionError
     assert await is_there(database, kept)
@@ -179,7 +179,7 @@ async def test_an_empty_pool_is_the_same_error(settings) -> None:
         async with database.transaction():
             await database.fetch_one(FIND, job_id=new_id())
             with pytest.raises(DatabaseUnavailable):
-                async with database.transaction(own=True):
+                async with database.transaction(separate=True):
                     await database.fetch_one(FIND, job_id=new_id())
     finally:
         await database.stop()

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from shared import field_types
-from shared.schemas import RequestBody, only_with, together, unchanged
+from shared.schemas import RequestBody, all_or_none, only_with, unchanged
 
 
 def shown(type_: object, value: object) -> object:
@@ -22,17 +22,17 @@ UP_TO_NINE = Annotated[int, Field(ge=1, le=9), field_types.INTEGRAL]
 @pytest.mark.parametrize(
     ("type_", "given", "expected"),
     [
-        (field_types.WholeNumber, 42, 42),
+        (field_types.SafeInteger, 42, 42),
         (UP_TO_NINE, 9.0, 9),
-        (field_types.WholeNumberInAddress, "42", 42),
-        (field_types.ExactNumber, "12.5000", "12.5"),
-        (field_types.ExactNumber, "1200", "1200"),
-        (field_types.ExactNumber, Decimal("1E+3"), "1000"),
-        (field_types.ExactNumber, "-0.0001", "-0.0001"),
+        (field_types.SafeIntegerInQuery, "42", 42),
+        (field_types.DecimalNumber, "12.5000", "12.5"),
+        (field_types.DecimalNumber, "1200", "1200"),
+        (field_types.DecimalNumber, Decimal("1E+3"), "1000"),
+        (field_types.DecimalNumber, "-0.0001", "-0.0001"),
         (field_types.MoneyAmount, "12.5", "12.50"),
         (field_types.CalendarDate, "2026-07-01", "2026-07-01"),
-        (field_types.Moment, "2026-07-01T12:00:00+02:00", "2026-07-01T10:00:00Z"),
-        (field_types.Moment, datetime(2026, 7, 1, 10, tzinfo=UTC), "2026-07-01T10:00:00Z"),
+        (field_types.Timestamp, "2026-07-01T12:00:00+02:00", "2026-07-01T10:00:00Z"),
+        (field_types.Timestamp, datetime(2026, 7, 1, 10, tzinfo=UTC), "2026-07-01T10:00:00Z"),
         (field_types.CurrencyCode, "EUR", "EUR"),
         (field_types.MailAddress, "Ada@EXAMPLE.com", "Ada@example.com"),
         (field_types.WebAddress, "https://example.com/a?b=c", "https://example.com/a?b=c"),
@@ -90,11 +90,11 @@ ODD = (
 @pytest.mark.parametrize(
     "type_",
     [
-        field_types.WholeNumber,
-        field_types.WholeNumberInAddress,
+        field_types.SafeInteger,
+        field_types.SafeIntegerInQuery,
         field_types.CalendarDate,
-        field_types.Moment,
-        field_types.ExactNumber,
+        field_types.Timestamp,
+        field_types.DecimalNumber,
         field_types.MoneyAmount,
         field_types.CurrencyCode,
         field_types.MailAddress,
@@ -118,26 +118,26 @@ def test_no_type_fails_otherwise_than_by_refusing(type_, given):
         (field_types.ShortText, "\ufb2c" * 100),
         (field_types.LongText, "a\x1bb"),
         (field_types.LongText, "x" * 20_001),
-        (field_types.WholeNumber, 2**53),
-        (field_types.WholeNumber, -(2**53)),
-        (field_types.WholeNumber, True),
+        (field_types.SafeInteger, 2**53),
+        (field_types.SafeInteger, -(2**53)),
+        (field_types.SafeInteger, True),
         (UP_TO_NINE, True),
         (UP_TO_NINE, 8.5),
         (UP_TO_NINE, "9"),
         (UP_TO_NINE, 10),
-        (field_types.WholeNumber, "42"),
-        (field_types.WholeNumberInAddress, str(2**53)),
-        (field_types.WholeNumberInAddress, "1_0"),
-        (field_types.ExactNumber, "0.00001"),
-        (field_types.ExactNumber, "1e18"),
-        (field_types.ExactNumber, "1e3"),
-        (field_types.ExactNumber, 12.5),
-        (field_types.ExactNumber, "NaN"),
+        (field_types.SafeInteger, "42"),
+        (field_types.SafeIntegerInQuery, str(2**53)),
+        (field_types.SafeIntegerInQuery, "1_0"),
+        (field_types.DecimalNumber, "0.00001"),
+        (field_types.DecimalNumber, "1e18"),
+        (field_types.DecimalNumber, "1e3"),
+        (field_types.DecimalNumber, 12.5),
+        (field_types.DecimalNumber, "NaN"),
         (field_types.CalendarDate, "0"),
         (field_types.CalendarDate, 0),
         (field_types.CalendarDate, "2026-02-30"),
-        (field_types.Moment, "0"),
-        (field_types.Moment, "2026-07-01T12:00:00"),
+        (field_types.Timestamp, "0"),
+        (field_types.Timestamp, "2026-07-01T12:00:00"),
         (field_types.MoneyAmount, 12.5),
         (field_types.MoneyAmount, "0.001"),
         (field_types.CurrencyCode, "euro"),
@@ -151,7 +151,7 @@ def test_what_no_column_holds_is_refused(type_, given):
 
 
 def test_a_number_is_narrowed_and_the_document_says_so():
-    narrow = TypeAdapter(Annotated[field_types.WholeNumber, Field(ge=1, le=9)])
+    narrow = TypeAdapter(Annotated[field_types.SafeInteger, Field(ge=1, le=9)])
     said = narrow.json_schema()
     assert (said["minimum"], said["maximum"]) == (1, 9)
     assert not said.keys() & {"ge", "le"}
@@ -179,7 +179,7 @@ class Priced(RequestBody):
     amount: str | None = None
     currency: str | None = None
 
-    _price = together("amount", "currency")
+    _price = all_or_none("amount", "currency")
 
 
 @pytest.mark.parametrize(

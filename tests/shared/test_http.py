@@ -17,10 +17,10 @@ from shared.errors import CATALOGUE
 from shared.http import catalogue, routing
 from shared.http.middleware.access_log import AccessLog
 from shared.http.middleware.compression import Compression
-from shared.http.middleware.edge import Frame
+from shared.http.middleware.edge import EdgeMiddleware
 from shared.http.middleware.hosts import Hosts
-from shared.http.middleware.request_guard import Gate, Rules
-from shared.http.middleware.request_recorder import Journal
+from shared.http.middleware.request_guard import RequestGuard, Rules
+from shared.http.middleware.request_recorder import RequestRecorder
 from shared.http.problems import ProblemWriter
 from shared.http.routing import Router, streams_body, without_query
 from shared.schemas import RequestBody
@@ -83,7 +83,12 @@ async def small() -> AsyncIterator[httpx.AsyncClient]:
     app.include_router(router)
     app.include_router(catalogue.router)
     rules = Rules(max_body=MAX_BODY, hosts=Hosts(), streams=lambda scope: scope["path"].startswith("/stream"))
-    app.add_middleware(Frame, gate=Gate(rules), problems=writer, journal=Journal(AccessLog("json")))
+    app.add_middleware(
+        EdgeMiddleware,
+        guard=RequestGuard(rules),
+        problems=writer,
+        request_recorder=RequestRecorder(AccessLog("json")),
+    )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
@@ -302,10 +307,15 @@ async def test_the_catalogue_explains_every_code(small: httpx.AsyncClient) -> No
     assert (missing.status_code, missing.json()["code"]) == (404, "errors.unknown")
 
 
-def framed(app) -> Frame:
+def with_edge_middleware(app) -> EdgeMiddleware:
     """An application behind the layer alone."""
-    gate = Gate(Rules(max_body=10, hosts=Hosts()))
-    return Frame(app, gate=gate, problems=ProblemWriter(public_url=""), journal=Journal(AccessLog("json")))
+    guard = RequestGuard(Rules(max_body=10, hosts=Hosts()))
+    return EdgeMiddleware(
+        app,
+        guard=guard,
+        problems=ProblemWriter(public_url=""),
+        request_recorder=RequestRecorder(AccessLog("json")),
+    )
 
 
 async def test_a_client_that_goes_away_while_its_body_is_read_harms_nobody() -> None:
@@ -327,7 +337,7 @@ async def test_a_client_that_goes_away_while_its_body_is_read_harms_nobody() -> 
         "headers": [(b"host", b"test"), (b"content-length", b"5")],
         "method": "POST",
     }
-    await asyncio.wait_for(framed(app)(scope, receive, send), 5)
+    await asyncio.wait_for(with_edge_middleware(app)(scope, receive, send), 5)
     assert seen == ["http.disconnect"]
 
 
@@ -337,7 +347,7 @@ async def test_what_is_not_http_passes() -> None:
     async def app(scope, receive, send) -> None:
         seen.append(scope["type"])
 
-    await framed(app)({"type": "lifespan"}, None, None)
+    await with_edge_middleware(app)({"type": "lifespan"}, None, None)
     assert seen == ["lifespan"]
 
 
@@ -351,5 +361,5 @@ async def test_a_client_that_goes_away_rings_no_bell(small: httpx.AsyncClient) -
     with capture_logs() as logs:
         headers = [(b"host", b"test")]
         scope = {"type": "http", "path": "/x", "method": "GET", "query_string": b"", "headers": headers}
-        await framed(app)(scope, None, None)
+        await with_edge_middleware(app)(scope, None, None)
     assert [(line["event"], line["log_level"]) for line in logs] == [("client_went_away", "info")]

@@ -13,17 +13,17 @@ from fastapi import FastAPI, Response
 from sqlalchemy import func, select
 
 from bootstrap.container import TulouContainer
-from domains.idempotency.service import AnswerService
+from domains.idempotency.service import StoredResponseService
 from domains.idempotency.settings import IdempotencySettings
 from domains.jobs.models import Job
 from shared.db.transaction import current_session
 from shared.errors import CATALOGUE
 from shared.http.middleware.access_log import AccessLog
-from shared.http.middleware.edge import Frame
+from shared.http.middleware.edge import EdgeMiddleware
 from shared.http.middleware.hosts import Hosts
 from shared.http.middleware.idempotency import requires_idempotency_key
-from shared.http.middleware.request_guard import Gate, Rules
-from shared.http.middleware.request_recorder import Journal
+from shared.http.middleware.request_guard import RequestGuard, Rules
+from shared.http.middleware.request_recorder import RequestRecorder
 from shared.http.problems import ProblemWriter
 from shared.http.routing import Router
 from tools.faults.people import Person
@@ -107,7 +107,7 @@ async def test_somebody_elses_key_is_another_key(client, user, other) -> None:
     assert two.json()["name"] == "Grace"
 
 
-async def test_of_twenty_twins_one_is_done(client, user, rows) -> None:
+async def test_of_twenty_duplicates_one_is_done(client, user, rows) -> None:
     key = some_key()
     answers = await asyncio.gather(
         *(client.patch(NAME, json={"name": "Ada"}, headers=keyed(user, key)) for _ in range(20))
@@ -319,18 +319,20 @@ async def small(
         return "done"
 
     settings = IdempotencySettings(idempotency_max_body_bytes=100)
-    small.state.answers = AnswerService(
+    small.state.idempotency = StoredResponseService(
         composition.idempotency.repository(),
         transaction=composition.database().transaction,
         settings=settings,
         secrets=composition.settings().plain_token_keys,
     )
-    small.state.united = composition.database().united
+    small.state.request_transaction = composition.database().request_transaction
     writer = ProblemWriter(public_url="http://test")
     writer.install(small)
     small.include_router(router)
-    gate = Gate(Rules(max_body=4096, hosts=Hosts(())))
-    small.add_middleware(Frame, gate=gate, problems=writer, journal=Journal(AccessLog("json")))
+    guard = RequestGuard(Rules(max_body=4096, hosts=Hosts(())))
+    small.add_middleware(
+        EdgeMiddleware, guard=guard, problems=writer, request_recorder=RequestRecorder(AccessLog("json"))
+    )
     transport = httpx.ASGITransport(small, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client, counter

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from shared.http.middleware.idempotency import PassingBody
+from shared.http.middleware.idempotency import DigestedBody
 
 FILES = "/v1/files"
 
@@ -160,8 +160,8 @@ async def test_a_digest_does_not_depend_on_how_the_bytes_arrive(size: int) -> No
             return next(waiting)
 
         headers = [(b"content-type", f'multipart/form-data; boundary="{boundary}"'.encode())]
-        passing = PassingBody(Request({"type": "http", "headers": headers}, receive))
-        return await passing.to_its_end(at_most=10_000)
+        passing = DigestedBody(Request({"type": "http", "headers": headers}, receive))
+        return await passing.read_to_end(at_most=10_000)
 
     one = b"--aaa\r\nname\r\n\r\naabaa\r\n--aaa--\r\n"
     two = one.replace(b"--aaa", b"--xyzxyz")
@@ -185,7 +185,7 @@ async def test_a_body_full_of_its_boundary_is_digested_in_few_steps(boundary: st
         return {"type": "http.request", "body": b"b" * 70_000, "more_body": False}
 
     headers = [(b"content-type", f"multipart/form-data; boundary={boundary}".encode())]
-    passing = PassingBody(Request({"type": "http", "headers": headers}, receive))
+    passing = DigestedBody(Request({"type": "http", "headers": headers}, receive))
     passing._digest = counted = CountedDigest()
     await passing._receive()
     assert counted.updates <= 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domains.emails.service.freezing import parse_recipient
+from domains.emails.service.mime import parse_recipient
 from domains.users.public import normalised_address
 from shared.mail_addresses import read_address
 

@@ -47,7 +47,7 @@ EXPRESSIONS = (
 
 
 @cache
-def walls(zone: str, around: datetime) -> list[tuple[datetime, datetime]]:
+def local_times(zone: str, around: datetime) -> list[tuple[datetime, datetime]]:
     """Return each minute of three days, and what a clock in the zone shows then."""
     begin = around - timedelta(days=1, hours=12)
     minutes = [begin + MINUTE * number for number in range(3 * 24 * 60)]
@@ -74,7 +74,7 @@ def expected(expression: str, clock: list[tuple[datetime, datetime]]) -> list[da
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 @pytest.mark.parametrize(("zone", "moment"), CHANGES.values(), ids=CHANGES.keys())
 def test_a_crontab_follows_the_clock_on_the_wall(zone: str, moment: str, expression: str) -> None:
-    clock = walls(zone, datetime.fromisoformat(moment).replace(tzinfo=UTC))
+    clock = local_times(zone, datetime.fromisoformat(moment).replace(tzinfo=UTC))
     fires = expected(expression, clock)
     cron = Cron(expression, zone)
     asked = [fires[0] + timedelta(minutes=67 * number, seconds=29) for number in range(64)]

@@ -16,7 +16,7 @@ def _scope(method: str, path: str) -> dict[str, object]:
     return {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
 
 
-def _found_in_turn(routes, scope):
+def _found_by_iteration(routes, scope):
     return next((route for route in routes if route.matches(scope)[0] is Match.FULL), None)
 
 
@@ -27,7 +27,7 @@ def test_every_route_is_found_by_its_own_path(routes) -> None:
         for method in route.methods:
             scope = _scope(method, path)
             found, child_scope = table.find(scope)
-            in_turn = _found_in_turn(routes, scope)
+            in_turn = _found_by_iteration(routes, scope)
             assert found is in_turn, (method, path)
             if in_turn is not None:
                 assert child_scope == in_turn.matches(scope)[1]
@@ -51,7 +51,7 @@ def test_every_route_is_found_by_its_own_path(routes) -> None:
 )
 def test_whatever_is_asked_for_the_answer_is_the_same(routes, method, path) -> None:
     scope = _scope(method, path)
-    assert RouteTable(routes).find(scope)[0] is _found_in_turn(routes, scope)
+    assert RouteTable(routes).find(scope)[0] is _found_by_iteration(routes, scope)
 
 
 async def test_a_path_of_its_own_names_no_thing(client, user) -> None:

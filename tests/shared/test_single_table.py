@@ -35,7 +35,7 @@ APART = MetaData()
 """Migrations know nothing of these tables."""
 
 
-class NoSuchThing(NotFound):
+class PetNotFound(NotFound):
     detail = "There is no such thing."
 
 
@@ -74,7 +74,7 @@ class PetRepository(OwnedRepository[Pet, NamedBody]):
     statements = TableStatements(
         Pet,
         NamedBody,
-        missing=NoSuchThing,
+        missing=PetNotFound,
         taken={"uq_pets_name": NameTaken},
         sorts=("created_at", "name"),
         filters=conditions(Pet, Wanted) | {"letter": func.left(col(Pet.name), 1) == bindparam("letter")},
@@ -82,7 +82,7 @@ class PetRepository(OwnedRepository[Pet, NamedBody]):
 
 
 class KindRepository(CommonRepository[Kind, NamedBody]):
-    statements = TableStatements(Kind, NamedBody, missing=NoSuchThing, sorts=("name",), filters={})
+    statements = TableStatements(Kind, NamedBody, missing=PetNotFound, sorts=("name",), filters={})
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +125,11 @@ async def test_an_owner_finds_what_is_theirs_and_nobody_else_does(pets, pet) -> 
     assert ([found.id for found in page.data], page.total) == ([pet.id], 1)
     assert await pets.find(pet.id, other) is None
     assert (await pets.page(other, request, Wanted())).data == []
-    with pytest.raises(NoSuchThing):
+    with pytest.raises(PetNotFound):
         await pets.read(pet.id, other)
     async with pets.database.transaction():
         assert await pets.find_locked(pet.id, other) is None
-        with pytest.raises(NoSuchThing):
+        with pytest.raises(PetNotFound):
             await pets.lock(pet.id, other)
 
 
@@ -159,7 +159,10 @@ async def test_what_is_locked_is_changed_or_deleted(pets, pet) -> None:
 
 
 async def test_what_is_locked_is_what_the_client_believes(pets, pet) -> None:
-    with under(Precondition(wanted=frozenset({7}), unwanted=frozenset())), pytest.raises(PreconditionFailed):
+    with (
+        under(Precondition(if_match=frozenset({7}), if_none_match=frozenset())),
+        pytest.raises(PreconditionFailed),
+    ):
         async with pets.database.transaction():
             await pets.lock(pet.id, pet.owner_id)
 
@@ -188,7 +191,7 @@ class SharingRepository(OwnedRepository[Pet, NamedBody]):
     statements = TableStatements(
         Pet,
         NamedBody,
-        missing=NoSuchThing,
+        missing=PetNotFound,
         sorts=("name",),
         filters={},
         readable=or_(own.of_owner, col(Pet.name) == "Shared") & (col(Pet.name) != "Hidden"),
@@ -222,7 +225,7 @@ def test_a_filter_can_not_be_called_like_a_parameter_of_the_list() -> None:
     own = PetRepository.statements
     with pytest.raises(TypeError, match="underscore"):
         _ = TableStatements(
-            Pet, NamedBody, missing=NoSuchThing, sorts=("name",), filters={"_owner": own.of_owner}
+            Pet, NamedBody, missing=PetNotFound, sorts=("name",), filters={"_owner": own.of_owner}
         ).listing
 
 
@@ -234,13 +237,13 @@ async def test_what_is_nobodys_is_everybodys(kinds) -> None:
         await kinds.delete(await kinds.lock(dog.id))
         assert await kinds.find_locked(new_id()) is None
     for ask in (kinds.read, kinds.lock):
-        with pytest.raises(NoSuchThing):
+        with pytest.raises(PetNotFound):
             async with kinds.database.transaction():
                 await ask(dog.id)
 
 
 def test_nothing_is_compiled_before_it_is_needed() -> None:
-    statements = TableStatements(Pet, NamedBody, missing=NoSuchThing, sorts=("name",), filters={})
+    statements = TableStatements(Pet, NamedBody, missing=PetNotFound, sorts=("name",), filters={})
     assert not {"find", "listing", "purge"} & vars(statements).keys()
     assert statements.find is statements.find
     assert "owner_id = $2" in statements.find.sql

@@ -120,7 +120,7 @@ async def test_a_row_that_went_nowhere_is_not_there(database) -> None:
 
 
 async def test_a_transaction_without_statements_takes_no_connection(database) -> None:
-    async with database.transaction(), database.transaction(own=True):
+    async with database.transaction(), database.transaction(separate=True):
         assert database.pools()[1].in_use == 0  # and there is but one
 
 
@@ -128,7 +128,7 @@ async def test_only_a_commit_that_need_not_be_durable_does_not_wait_for_the_disk
     """The server of the tests never waits, so that the setting itself tells nothing; who set it does."""
     source = text("SELECT source FROM pg_settings WHERE name = 'synchronous_commit'")
     for durable in (False, True):
-        async with database.transaction(own=True, durable=durable):
+        async with database.transaction(separate=True, durable=durable):
             is_set_here = (await (await current_session()).exec(source)).scalar_one() == "session"
         assert is_set_here is not durable
 

@@ -27,19 +27,19 @@ _effects = Table(
 _WRITE = Statement(insert(_effects).values(id=bindparam("effect_id", type_=Uuid())), Nothing)
 
 
-class Asked(BaseModel):
+class TimedPayload(BaseModel):
     """`sent_at`: seconds since 1970, just before the job was written down."""
 
     sent_at: float
 
 
 @job("bench.nothing", queue=QUEUE)
-async def do_nothing(_payload: Asked, _context: JobContext) -> None:
+async def do_nothing(_payload: TimedPayload, _context: JobContext) -> None:
     """Do nothing."""
 
 
 @job("bench.row", queue=QUEUE)
-async def write_row(_payload: Asked, context: JobContext) -> None:
+async def write_row(_payload: TimedPayload, context: JobContext) -> None:
     """Write one row; effect and success commit together."""
     database = context.provide("database", Database)
     async with database.transaction():
@@ -48,7 +48,7 @@ async def write_row(_payload: Asked, context: JobContext) -> None:
 
 
 @job("bench.waited", queue=QUEUE)
-async def tell_wait(payload: Asked, context: JobContext) -> None:
+async def tell_wait(payload: TimedPayload, context: JobContext) -> None:
     """Tell how long the job waited for its first line to run."""
     waited = time.time() - payload.sent_at
     await context.finish({"waited": waited})

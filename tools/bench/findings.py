@@ -51,7 +51,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ReportTable:
     """A table: title, heads, lines."""
 
     title: str
@@ -64,7 +64,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return values[max(0, round(len(values) * percent / 100) - 1)]
 
 
-def sheets(findings: Findings) -> list[Sheet]:
+def report_tables(findings: Findings) -> list[ReportTable]:
     """Return the tables."""
     return [_rates(findings), _costs(findings), _waits(findings), _memory(findings)]
 
@@ -72,11 +72,11 @@ def sheets(findings: Findings) -> list[Sheet]:
 def print_findings(findings: Findings) -> None:
     """Print the tables to the terminal."""
     console = Console(width=max(WIDTH, Console().width))
-    for sheet in sheets(findings):
-        table = Table(title=sheet.title, title_justify="left")
-        for number, head in enumerate(sheet.heads):
+    for report_table in report_tables(findings):
+        table = Table(title=report_table.title, title_justify="left")
+        for number, head in enumerate(report_table.heads):
             table.add_column(head, justify="right" if number else "left")
-        for line in sheet.lines:
+        for line in report_table.lines:
             table.add_row(*line)
         console.print(table)
 
@@ -84,13 +84,18 @@ def print_findings(findings: Findings) -> None:
 def write_findings(findings: Findings, path: Path) -> None:
     """Write the tables as a page of Markdown, with what they were measured on."""
     parts = ["# Jobs: throughput, pick-up, memory", "", _origin(), "", *PREFACE, ""]
-    for sheet in sheets(findings):
-        parts += [f"## {sheet.title}", "", _row(sheet.heads), _row(["---"] * len(sheet.heads))]
-        parts += [*(_row(line) for line in sheet.lines), ""]
+    for report_table in report_tables(findings):
+        parts += [
+            f"## {report_table.title}",
+            "",
+            _row(report_table.heads),
+            _row(["---"] * len(report_table.heads)),
+        ]
+        parts += [*(_row(line) for line in report_table.lines), ""]
     path.write_text("\n".join(parts))
 
 
-def _rates(findings: Findings) -> Sheet:
+def _rates(findings: Findings) -> ReportTable:
     lines: Lines = []
     for kind, meaning in KINDS.items():
         rounds = findings.drains[kind, "durable"]
@@ -106,17 +111,17 @@ def _rates(findings: Findings) -> Sheet:
         )
     number = findings.drains["nothing", "durable"][0].jobs
     heads = ("jobs a second", "Tulou", "bare Celery", "ratio", "rounds", "rounds of Celery")
-    return Sheet(f"Draining {number:,} jobs, medians", heads, lines)
+    return ReportTable(f"Draining {number:,} jobs, medians", heads, lines)
 
 
-def _costs(findings: Findings) -> Sheet:
+def _costs(findings: Findings) -> ReportTable:
     lines = [
         _cost(f"{side}: {meaning}", findings.drains[kind, name])
         for kind, meaning in KINDS.items()
         for name, side in zip(SIDES, ("Tulou", "bare Celery"), strict=True)
     ]
     heads = ("per job", "worker us", "PostgreSQL us", "Valkey us", "commits", "log bytes")
-    return Sheet("Where the time goes: processor time and what PostgreSQL writes", heads, lines)
+    return ReportTable("Where the time goes: processor time and what PostgreSQL writes", heads, lines)
 
 
 def _cost(name: str, drains: Sequence[Drain]) -> tuple[str, ...]:
@@ -131,7 +136,7 @@ def _cost(name: str, drains: Sequence[Drain]) -> tuple[str, ...]:
     )
 
 
-def _waits(findings: Findings) -> Sheet:
+def _waits(findings: Findings) -> ReportTable:
     found = {"idle": findings.idle, f"under {findings.load_rate:.0f} jobs a second": findings.loaded}
     lines = [
         (
@@ -142,10 +147,10 @@ def _waits(findings: Findings) -> Sheet:
         for name, waits in found.items()
     ]
     heads = ("milliseconds", "jobs", "p50", "p90", "p99", "longest")
-    return Sheet("From accepting a job to its first line", heads, lines)
+    return ReportTable("From accepting a job to its first line", heads, lines)
 
 
-def _memory(findings: Findings) -> Sheet:
+def _memory(findings: Findings) -> ReportTable:
     def told(sizes: Sequence[float]) -> str:
         return " ".join(f"{size:.0f}" for size in sizes)
 
@@ -155,7 +160,7 @@ def _memory(findings: Findings) -> Sheet:
         told(findings.memory_after),
         f"{findings.growth():+.0f} %",
     )
-    return Sheet("Memory of the worker", ("", "at its start", "after the jobs", "growth"), [line])
+    return ReportTable("Memory of the worker", ("", "at its start", "after the jobs", "growth"), [line])
 
 
 def _origin() -> str:

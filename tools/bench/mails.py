@@ -82,7 +82,7 @@ async def _floor(port: int) -> float:
 
 
 async def _transport(port: int) -> float:
-    """Hand over ready bytes, as many mails at a time as a worker's child does."""
+    """Deliver ready bytes, as many mails at a time as a worker's child does."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tools.bench.mails", str(port), stdout=asyncio.subprocess.PIPE
     )
@@ -90,23 +90,23 @@ async def _transport(port: int) -> float:
     return float(said)
 
 
-async def _hand_over(port: int) -> float:
+async def _deliver(port: int) -> float:
     server = parse_smtp_url(f"smtp://127.0.0.1:{port}?starttls=off")
-    gateway = SmtpGateway(server, settings=EmailsSettings(), greeting="bench")
+    gateway = SmtpGateway(server, settings=EmailsSettings(), local_hostname="bench")
     content = b"Subject: A new sign-in\r\n\r\n" + b"A line of middling length, as mails have many.\r\n" * 60
 
-    async def lane(mails: int) -> None:
+    async def slot(mails: int) -> None:
         for _ in range(mails):
-            async with gateway.converse() as conversation:
-                await conversation.offer(Envelope("house@example.com", "person@example.com", len(content)))
-                await conversation.hand_over(content)
+            async with gateway.open_session() as session:
+                await session.send_envelope(Envelope("house@example.com", "person@example.com", len(content)))
+                await session.deliver(content)
 
-    lanes: int = Settings.model_fields["worker_mails"].default
+    slots: int = Settings.model_fields["worker_mails"].default
     begun = time.perf_counter()
-    await asyncio.gather(*(lane(MAILS) for _ in range(lanes)))
+    await asyncio.gather(*(slot(MAILS) for _ in range(slots)))
     seconds = time.perf_counter() - begun
     await gateway.stop()
-    return MAILS * lanes / seconds
+    return MAILS * slots / seconds
 
 
 async def _drain(place: Workplace, worker: Program, number: int) -> float:
@@ -146,4 +146,4 @@ def _ratios(ours: list[float], floors: list[float]) -> list[float]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(str(asyncio.run(_hand_over(int(sys.argv[1])))))
+    sys.stdout.write(str(asyncio.run(_deliver(int(sys.argv[1])))))

@@ -1,4 +1,4 @@
-"""A domain as a team would add it, small, in the house's manner: what a create with commit is measured on."""
+"""A domain as a team would add it, small, like the built-in ones: what a create with commit is measured on."""
 
 from datetime import datetime
 from typing import Annotated
@@ -10,7 +10,7 @@ from sqlmodel import Field
 
 from shared.clock import Clock
 from shared.db.database import Database
-from shared.db.models import Table, moment
+from shared.db.models import Table, timestamp
 from shared.db.repository import Repository
 from shared.http.routing import Router, problems
 from shared.identity import Caller, NotAuthenticated
@@ -40,8 +40,8 @@ class Note(Table, table=True):
     title: str
     body: str | None = None
     priority: int = 0
-    created_at: datetime = moment()
-    updated_at: datetime = moment()
+    created_at: datetime = timestamp()
+    updated_at: datetime = timestamp()
 
 
 class NewNote(RequestBody):

@@ -8,7 +8,7 @@ from tools.bench.workplace import Workplace
 
 ROUNDS = 7
 SECONDS = 3.0
-_TULOU, _PLAIN, _RAW = "Tulou", "without the frame", "raw asyncpg"
+_TULOU, _PLAIN, _RAW = "Tulou", "without middleware", "raw asyncpg"
 _SIDES = (_TULOU, _PLAIN, _RAW)
 _NOTE = '{"title": "a note", "body": "of middling length, to be kept for a while", "priority": 3}'
 
@@ -19,11 +19,11 @@ async def measure_me(place: Workplace, figures: Figures) -> None:
     found = await _compare(place, "GET me", plan, _SIDES, figures)
     _beside_the_floor(found, figures, 0.8)
     figures.at_least(
-        found.title, "answers, without the frame, to the floor's", found.ratios(_PLAIN, _RAW, "rate"), 0.95
+        found.title, "answers, without middleware, to the floor's", found.ratios(_PLAIN, _RAW, "rate"), 0.95
     )
     figures.at_most(found.title, "p99 to the floor's", found.ratios(_TULOU, _RAW, "p99"), 1.3)
-    frame = [1 - ratio for ratio in found.ratios(_PLAIN, _TULOU, "cost")]
-    figures.at_most(found.title, "share of the frame in the processor time", frame, 0.15)
+    share = [1 - ratio for ratio in found.ratios(_PLAIN, _TULOU, "cost")]
+    figures.at_most(found.title, "share of the middleware in the processor time", share, 0.15)
 
 
 async def measure_list(place: Workplace, figures: Figures) -> None:

@@ -1,12 +1,12 @@
-"""The API as `tulou api` serves it, with one more domain. BENCH_FRAME=off: no layer stands in front of the routes."""
+"""The API as `tulou api` serves it, with one more domain. BENCH_MIDDLEWARE=off: without middleware."""
 
 import os
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from bootstrap.api import app as api
 from bootstrap.api import server as serve
-from bootstrap.api.app import app as api
 from bootstrap.settings.loading import load_settings
 from bootstrap.settings.model import Settings
 from shared.http.route_table import RouteTable
@@ -23,7 +23,7 @@ def create_measured(settings: Settings) -> FastAPI:
     app.include_router(notes)
     routes = [route for route in notes.routes if isinstance(route, APIRoute)]
     app.router.routes[0] = RouteTable([*api.routes_of(container), *routes])
-    if os.environ.get("BENCH_FRAME") == "off":
+    if os.environ.get("BENCH_MIDDLEWARE") == "off":
         app.user_middleware.clear()
     return app
 

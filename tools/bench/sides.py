@@ -16,14 +16,14 @@ from bootstrap.container import TulouContainer
 from tools.bench.bare_worker import QUEUE as BARE_QUEUE
 from tools.bench.bare_worker import create_app, read_tallies
 from tools.bench.durable_worker import QUEUE as DURABLE_QUEUE
-from tools.bench.durable_worker import Asked
+from tools.bench.durable_worker import TimedPayload
 from tools.bench.system import Program, System, cpu_seconds, wait_for_children
 
 BATCH = 100
 """Jobs accepted in one transaction."""
 
-HINTS = f"tulou:{DURABLE_QUEUE}"
-"""The list in Valkey that hints wait in."""
+WAKE_UPS = f"tulou:{DURABLE_QUEUE}"
+"""The list in Valkey that wake-ups wait in."""
 
 WARM_UP = 40
 LOOK_PAUSE = 0.02
@@ -72,7 +72,7 @@ class Side(Protocol):
 
 
 class Durable:
-    """Tulou: accepted through the outbox, in transactions of a hundred; hints go out after each commit."""
+    """Tulou: accepted through the outbox, in transactions of a hundred; wake-ups go out after each commit."""
 
     def __init__(self, container: TulouContainer, observer: Any, broker: Redis, worker: Program) -> None:
         self.worker = worker
@@ -82,7 +82,7 @@ class Durable:
         self._ids: list[Any] = []
 
     async def fill(self, kind: str, number: int) -> float:
-        """Accept jobs, and wait until every hint has been sent."""
+        """Accept jobs, and wait until every wake-up has been sent."""
         self._ids = []
         begun = time.monotonic()
         for start in range(0, number, BATCH):
@@ -90,18 +90,18 @@ class Durable:
                 for _ in range(min(BATCH, number - start)):
                     self._ids.append(await self.accept(kind))
         rate = number / (time.monotonic() - begun)
-        await self._hints_sent()
+        await self._wake_ups_sent()
         return rate
 
     async def accept(self, kind: str) -> Any:
         """Write one job in the open transaction."""
-        return await self._container.jobs.outbox().enqueue(f"bench.{kind}", Asked(sent_at=time.time()))
+        return await self._container.jobs.outbox().enqueue(f"bench.{kind}", TimedPayload(sent_at=time.time()))
 
     async def accept_alone(self, kind: str) -> None:
         """Accept one job in a transaction of its own, as a request does."""
-        asked = Asked(sent_at=time.time())
+        payload = TimedPayload(sent_at=time.time())
         async with self._container.database().transaction():
-            self._ids.append(await self._container.jobs.outbox().enqueue(f"bench.{kind}", asked))
+            self._ids.append(await self._container.jobs.outbox().enqueue(f"bench.{kind}", payload))
 
     async def left(self) -> int:
         """Count the jobs that haven't ended; by primary key, and the last ones first, so that asking costs little."""
@@ -127,9 +127,9 @@ class Durable:
         )
         return sorted(row["waited"] for row in rows)
 
-    async def drop_hints(self) -> None:
-        """Drop the hints that are left: their jobs are done, and the worker is to be idle."""
-        await self._broker.delete(HINTS)
+    async def drop_wake_ups(self) -> None:
+        """Drop the wake-ups that are left: their jobs are done, and the worker is to be idle."""
+        await self._broker.delete(WAKE_UPS)
 
     def forget(self) -> None:
         """Begin anew with the jobs that are asked for."""
@@ -141,12 +141,12 @@ class Durable:
         )
         return found
 
-    async def _hints_sent(self) -> None:
-        """Wait until no more hints arrive."""
+    async def _wake_ups_sent(self) -> None:
+        """Wait until no more wake-ups arrive."""
         before, now = -1, 0
         while before != now:
             await asyncio.sleep(SETTLE_PAUSE)
-            before, now = now, int(await self._broker.llen(HINTS))
+            before, now = now, int(await self._broker.llen(WAKE_UPS))
 
 
 class Bare:
@@ -206,7 +206,7 @@ class Bench:
             _difference(processor, self._processor(side)),
             _difference(traces, await self._traces()),
         )
-        await self.durable.drop_hints()
+        await self.durable.drop_wake_ups()
         return drain
 
     def _processor(self, side: Side) -> dict[str, float]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import uvloop
 
-_ANSWERS = {b"EHLO": b"250-sink\r\n250 SIZE 50000000\r\n", b"DATA": b"354 go on\r\n", b"QUIT": b"221 bye\r\n"}
+_REPLIES = {b"EHLO": b"250-sink\r\n250 SIZE 50000000\r\n", b"DATA": b"354 go on\r\n", b"QUIT": b"221 bye\r\n"}
 
 
-class _Conversation(asyncio.Protocol):
+class _SmtpSession(asyncio.Protocol):
     """One connection."""
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class _Conversation(asyncio.Protocol):
             return True
         command = line[:4].upper()
         self._in_content = command == b"DATA"
-        self._transport.write(_ANSWERS.get(command, b"250 fine\r\n"))
+        self._transport.write(_REPLIES.get(command, b"250 fine\r\n"))
         if command == b"QUIT":
             self._transport.close()
         return True
 
 
 async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Conversation, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(_SmtpSession, "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()

@@ -22,7 +22,7 @@ from tools.bench.system import System, running_system
 
 _MODULES = {
     "Tulou": "tools.bench.served",
-    "without the frame": "tools.bench.served",
+    "without middleware": "tools.bench.served",
     "raw asyncpg": "tools.bench.floors.raw",
     "SQLModel sessions": "tools.bench.floors.sqlmodel_app",
     "bare ASGI": "tools.bench.floors.hello",
@@ -54,8 +54,8 @@ class Workplace:
         given = {**self.environment, **environment}
         if every_core:
             given["BENCH_CORES"] = "all"
-        if name == "without the frame":
-            given["BENCH_FRAME"] = "off"
+        if name == "without middleware":
+            given["BENCH_MIDDLEWARE"] = "off"
         probe = "/health/live" if _MODULES[name] == "tools.bench.served" else "/"
         folder = self.folder / f"cores-{every_core}"
         folder.mkdir(exist_ok=True)

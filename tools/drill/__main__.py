@@ -12,18 +12,18 @@ from rich.console import Console
 from tools.drill import catalogue  # noqa: F401  # enters every rehearsal
 from tools.drill.register import REHEARSALS, Finding, Rehearsal
 from tools.drill.report import Result, as_table, write_page
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 
 
 async def run(names: list[str], *, scale: float, console: Console) -> list[Result]:
-    """Rehearse one after another in one house."""
-    house = House(scale=scale)
+    """Rehearse one after another in one harness."""
+    harness = Harness(scale=scale)
     results = []
     try:
-        await house.open()
+        await harness.open()
         for name in names:
             console.print(f"{REHEARSALS[name].title} ...")
-            results.append(await happen(house, REHEARSALS[name]))
+            results.append(await happen(harness, REHEARSALS[name]))
             found = results[-1].finding
             console.print(
                 f"  {results[-1].verdict}",
@@ -31,15 +31,15 @@ async def run(names: list[str], *, scale: float, console: Console) -> list[Resul
                 sep="\n",
             )
     finally:
-        await asyncio.to_thread(house.close)
+        await asyncio.to_thread(harness.close)
     return results
 
 
-async def happen(house: House, rehearsed: Rehearsal) -> Result:
+async def happen(harness: Harness, rehearsed: Rehearsal) -> Result:
     """Rehearse; what is raised is a finding too."""
     begun = time.monotonic()
     try:
-        finding = await rehearsed.run(house)
+        finding = await rehearsed.run(harness)
     except Exception as error:  # noqa: BLE001  # the others are rehearsed all the same
         finding = Finding(broken=[f"{error!r} {traceback.format_exc(limit=-3)}"])
     finding.seconds = time.monotonic() - begun

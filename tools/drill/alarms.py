@@ -6,7 +6,7 @@ from tools.drill.alerts import CAUSES
 from tools.drill.drill import drill
 from tools.drill.prometheus import rules
 from tools.drill.register import Finding, rehearsal
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 
 
 @rehearsal(
@@ -14,7 +14,7 @@ from tools.faults.harness import House
     "Each alert is made to fire by its cause, and the cause is removed",
     expected="it fires, it is quiet afterwards, and no other one is left firing",
 )
-async def each_alert_fires(_house: House) -> Finding:
+async def each_alert_fires(_harness: Harness) -> Finding:
     finding = Finding()
     async with drill() as running:
         for name in rules():

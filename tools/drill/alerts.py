@@ -68,16 +68,16 @@ async def the_folder_of_the_store_is_gone(drill: Drill) -> AsyncIterator[None]:
 
 @causes("TulouRedisDown")
 async def redis_hangs(drill: Drill) -> AsyncIterator[None]:
-    drill.house.valkey.freeze()
+    drill.harness.valkey.freeze()
     yield
-    drill.house.valkey.thaw()
+    drill.harness.valkey.thaw()
 
 
 @causes("TulouMailServerDown")
 async def the_mail_server_is_gone(drill: Drill) -> AsyncIterator[None]:
-    drill.house.mail.kill()
+    drill.harness.mail.kill()
     yield
-    await drill.house.mail.start()
+    await drill.harness.mail.start()
 
 
 @causes("TulouReplicaUnused")
@@ -95,10 +95,10 @@ async def a_table_that_only_metrics_read_is_locked(drill: Drill) -> AsyncIterato
 
 @causes("TulouErrors")
 async def requests_fail(drill: Drill) -> AsyncIterator[None]:
-    await drill.house.fetch("REVOKE SELECT ON users.users FROM tulou_app")
+    await drill.harness.fetch("REVOKE SELECT ON users.users FROM tulou_app")
     async with drill.repeated(drill.get_me, at_once=2):
         yield
-    await drill.house.fetch("GRANT SELECT ON users.users TO tulou_app")
+    await drill.harness.fetch("GRANT SELECT ON users.users TO tulou_app")
 
 
 @causes("TulouSlow")
@@ -119,10 +119,10 @@ async def a_table_stays_locked(drill: Drill) -> AsyncIterator[None]:
 
 @causes("TulouPostgresConnections")
 async def another_program_takes_the_connections(drill: Drill) -> AsyncIterator[None]:
-    url = drill.house.postgres.server.superuser_url
+    url = drill.harness.postgres.server.superuser_url
     taken: list[asyncpg.Connection] = []
-    limit = await drill.house.value("SELECT current_setting('max_connections')::int")
-    used = await drill.house.value("SELECT sum(numbackends)::int FROM pg_stat_database")
+    limit = await drill.harness.value("SELECT current_setting('max_connections')::int")
+    used = await drill.harness.value("SELECT sum(numbackends)::int FROM pg_stat_database")
     while len(taken) < round(limit * 0.93) - used:
         taken += await asyncio.gather(*(asyncpg.connect(url, timeout=60) for _ in range(10)))
     yield
@@ -166,10 +166,10 @@ async def no_relay_runs(drill: Drill) -> AsyncIterator[None]:
 
 
 @causes("TulouRelayBehind")
-async def the_relay_is_gone_and_a_hint_is_lost(drill: Drill) -> AsyncIterator[None]:
+async def the_relay_is_gone_and_a_wake_up_is_lost(drill: Drill) -> AsyncIterator[None]:
     async with no_relay_runs(drill), no_worker_runs(drill):
         await drill.order("jobs")
-        await drill.house.valkey.empty()
+        await drill.harness.valkey.empty()
         yield
 
 
@@ -181,24 +181,24 @@ async def jobs_kill_their_worker(drill: Drill) -> AsyncIterator[None]:
 
 @causes("TulouJobsFail")
 async def mails_are_refused(drill: Drill) -> AsyncIterator[None]:
-    drill.house.mail.obey(mode="refuse")
+    drill.harness.mail.obey(mode="refuse")
 
     async def send() -> None:
         await drill.order("mails", to=some_email())
 
     async with drill.repeated(send):
         yield
-    drill.house.mail.obey()
+    drill.harness.mail.obey()
     await _a_day_passes(drill)
 
 
 @causes("TulouJobsGivenUp")
 async def jobs_are_given_up(drill: Drill) -> AsyncIterator[None]:
-    drill.house.mail.obey(mode="refuse")
+    drill.harness.mail.obey(mode="refuse")
     for _ in range(25):
         await drill.order("mails", to=some_email())
     yield
-    drill.house.mail.obey()
+    drill.harness.mail.obey()
     await _a_day_passes(drill)
 
 
@@ -206,7 +206,7 @@ async def jobs_are_given_up(drill: Drill) -> AsyncIterator[None]:
 async def a_mail_has_waited_for_twenty_minutes(drill: Drill) -> AsyncIterator[None]:
     async with the_mail_server_is_gone(drill):
         await drill.order("mails", to=some_email())
-        await drill.house.fetch(
+        await drill.harness.fetch(
             "UPDATE emails.emails SET created_at = created_at - interval '20 minutes' WHERE status <> 'sent'"
         )
         yield
@@ -214,10 +214,10 @@ async def a_mail_has_waited_for_twenty_minutes(drill: Drill) -> AsyncIterator[No
 
 @causes("TulouMailsUncertain")
 async def the_mail_server_breaks_off_after_the_content(drill: Drill) -> AsyncIterator[None]:
-    drill.house.mail.obey(drop_after_dot="always")
+    drill.harness.mail.obey(drop_after_dot="always")
     await drill.order("mails", to=some_email())
     yield
-    drill.house.mail.obey()
+    drill.harness.mail.obey()
     headers = await drill.administrator()
     uncertain = await drill.client.get("/v1/emails?status=uncertain", headers=headers)
     for mail in ids_of(uncertain):
@@ -226,19 +226,19 @@ async def the_mail_server_breaks_off_after_the_content(drill: Drill) -> AsyncIte
 
 
 @causes("TulouMailsDeferred")
-async def the_mail_server_puts_mails_off(drill: Drill) -> AsyncIterator[None]:
-    drill.house.mail.obey(mode="defer")
+async def the_mail_server_defers_mails(drill: Drill) -> AsyncIterator[None]:
+    drill.harness.mail.obey(mode="defer")
     for _ in range(60):
         await drill.order("mails", to=some_email())
     yield
-    drill.house.mail.obey()
+    drill.harness.mail.obey()
 
 
 @causes("TulouMailsSimplified")
 async def a_name_fits_no_header(drill: Drill) -> AsyncIterator[None]:
     await drill.order("mails", to=some_email(), to_name="Ann\r\nBcc: other@example.com")
     yield
-    await drill.house.fetch("UPDATE emails.emails SET created_at = created_at - interval '2 hours'")
+    await drill.harness.fetch("UPDATE emails.emails SET created_at = created_at - interval '2 hours'")
 
 
 @causes("TulouDiskFull", "TulouDiskFilling")
@@ -253,19 +253,19 @@ async def the_disk_is_full(drill: Drill) -> AsyncIterator[None]:
 async def no_backup_is_taken(drill: Drill) -> AsyncIterator[None]:
     await record(drill.settings, datetime.now(UTC) - timedelta(days=2))
     yield
-    await drill.run("backup", str(drill.house.folder / f"backup-{some_email()}"), "--no-files")
+    await drill.run("backup", str(drill.harness.folder / f"backup-{some_email()}"), "--no-files")
 
 
 @causes("TulouLoopFails")
 async def a_right_is_missing(drill: Drill) -> AsyncIterator[None]:
-    await drill.house.fetch("REVOKE SELECT ON modes.modes FROM tulou_app")
+    await drill.harness.fetch("REVOKE SELECT ON modes.modes FROM tulou_app")
     yield
-    await drill.house.fetch("GRANT SELECT ON modes.modes TO tulou_app")
+    await drill.harness.fetch("GRANT SELECT ON modes.modes TO tulou_app")
 
 
 @causes("TulouMemory")
 async def a_process_needs_a_gigabyte(drill: Drill) -> AsyncIterator[None]:
-    port = choose_port("drill-api", memory=drill.house.folder / "ports.json")
+    port = choose_port("drill-api", memory=drill.harness.folder / "ports.json")
     greedy = dataclasses.replace(drill.system, url=f"http://127.0.0.1:{port}", relays=[], workers=[])
     greedy.new_api(
         TULOU_PORT=str(port),
@@ -305,4 +305,4 @@ async def _new_worker(drill: Drill) -> None:
 
 async def _a_day_passes(drill: Drill) -> None:
     """Let jobs that failed be older than the day for which they count."""
-    await drill.house.fetch("UPDATE jobs.jobs SET finished_at = finished_at - interval '25 hours'")
+    await drill.harness.fetch("UPDATE jobs.jobs SET finished_at = finished_at - interval '25 hours'")

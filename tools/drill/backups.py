@@ -9,7 +9,7 @@ import httpx
 from tools.drill.commands import last_line, tulou
 from tools.drill.register import Finding, rehearsal
 from tools.drill.stage import stage
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 from tools.faults.people import PASSWORD, People, Person
 
 _CONTENT = b"what stays"
@@ -21,57 +21,57 @@ _USERS = "SELECT count(*) FROM users.users"
     "A backup is made under load, one person leaves, data and files are lost, the backup is restored",
     expected="no request is refused meanwhile, a damaged backup changes nothing, who has left stays gone",
 )
-async def a_backup_is_restored(house: House) -> Finding:
-    finding, backup = Finding(), house.folder / "backup"
-    async with stage(house) as scene, scene.client() as client:
+async def a_backup_is_restored(harness: Harness) -> Finding:
+    finding, backup = Finding(), harness.folder / "backup"
+    async with stage(harness) as scene, scene.client() as client:
         people = People(client, None)
         stays, leaves = await people.register(), await people.register()
         upload = {"file": ("a.txt", _CONTENT, "text/plain")}
         file = (await client.post("/v1/files", headers=stays.headers, files=upload)).json()
         async with scene.going_on(finding):
-            await asyncio.sleep(house.seconds(5))
-            code, said = await tulou(house, "backup", str(backup))
+            await asyncio.sleep(harness.seconds(5))
+            code, said = await tulou(harness, "backup", str(backup))
             finding.expect(code == 0, f"`tulou backup` ended with {code}: {last_line(said)}")
-            await asyncio.sleep(house.seconds(5))
+            await asyncio.sleep(harness.seconds(5))
         finding.expect_no_refusal()
         body = {"password": PASSWORD}
         gone = await client.request("DELETE", "/v1/users/me", json=body, headers=leaves.headers)
         finding.expect(gone.is_success, f"one person leaves: {gone.status_code}")
         erased = f"SELECT count(*) FROM users.users WHERE id = '{leaves.id}'"
-        finding.expect(await house.until_value(erased, 0, seconds=60), "and is erased")
+        finding.expect(await harness.until_value(erased, 0, seconds=60), "and is erased")
         await scene.judge(finding)
-    await _refuse_a_damaged_one(house, finding, backup)
-    await _lose_everything(house)
-    code, said = await tulou(house, "restore", str(backup), "--replace", "--confirm", "tulou")
+    await _refuse_a_damaged_one(harness, finding, backup)
+    await _lose_everything(harness)
+    code, said = await tulou(harness, "restore", str(backup), "--replace", "--confirm", "tulou")
     finding.expect(code == 0, f"`tulou restore` ended with {code}: {last_line(said)}")
-    await _look(house, finding, stays, leaves, f"/v1/files/{file['id']}/content")
+    await _look(harness, finding, stays, leaves, f"/v1/files/{file['id']}/content")
     return finding
 
 
-async def _refuse_a_damaged_one(house: House, finding: Finding, backup: Path) -> None:
-    damaged = house.folder / "damaged"
+async def _refuse_a_damaged_one(harness: Harness, finding: Finding, backup: Path) -> None:
+    damaged = harness.folder / "damaged"
     await asyncio.to_thread(shutil.copytree, backup, damaged)
     part = max((damaged / "files").rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else -1)
     content = bytearray(part.read_bytes())
     content[0] ^= 1
     part.write_bytes(content)
-    before = await house.value(_USERS)
-    code, said = await tulou(house, "restore", str(damaged), "--replace", "--confirm", "tulou")
+    before = await harness.value(_USERS)
+    code, said = await tulou(harness, "restore", str(damaged), "--replace", "--confirm", "tulou")
     finding.expect(
         code != 0, f"one byte of the backup is another: restore ended with {code}: {last_line(said)}"
     )
-    after = await house.value(_USERS)
+    after = await harness.value(_USERS)
     finding.expect(after == before, f"{before} accounts before that, {after} after it")
 
 
-async def _lose_everything(house: House) -> None:
-    await house.fetch("TRUNCATE users.users, files.files CASCADE")
-    await asyncio.to_thread(shutil.rmtree, house.folder / "files" / "blobs")
+async def _lose_everything(harness: Harness) -> None:
+    await harness.fetch("TRUNCATE users.users, files.files CASCADE")
+    await asyncio.to_thread(shutil.rmtree, harness.folder / "files" / "blobs")
 
 
-async def _look(house: House, finding: Finding, stays: Person, leaves: Person, path: str) -> None:
+async def _look(harness: Harness, finding: Finding, stays: Person, leaves: Person, path: str) -> None:
     async with (
-        house.system(workers=0) as system,
+        harness.system(workers=0) as system,
         httpx.AsyncClient(base_url=system.url, timeout=30) as client,
     ):
         person = await People(client, None).sign_in(stays.email)

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 
 PROJECT = Path(__file__).parents[2]
 
 
-async def tulou(house: House, *arguments: str, program: Path = PROJECT) -> tuple[int, str]:
+async def tulou(harness: Harness, *arguments: str, program: Path = PROJECT) -> tuple[int, str]:
     """Run a command of the program in a folder; return its exit code and what it says."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -19,7 +19,7 @@ async def tulou(house: House, *arguments: str, program: Path = PROJECT) -> tuple
         "bootstrap.cli.main",
         *arguments,
         cwd=program,
-        env=os.environ | house.environment,
+        env=os.environ | harness.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -20,7 +20,7 @@ from tests.conftest import QUEUES
 from tests.frozen import frozen
 from tools.drill.prometheus import Prometheus
 from tools.drill.standby import Standby
-from tools.faults.harness import House, System
+from tools.faults.harness import Harness, System
 from tools.faults.people import PASSWORD, People, Person, some_email
 from tools.faults.processes import with_small_disk
 
@@ -39,7 +39,7 @@ PATIENCE = 90.0
 class Drill:
     """The system, and what may be done to it. `client` has a person signed in."""
 
-    house: House
+    harness: Harness
     system: System
     replica: Standby
     prometheus: Prometheus
@@ -50,18 +50,18 @@ class Drill:
     def data(self) -> Path:
         """The data folder of the API, on its small disk, as it is seen from here."""
         assert self.system.api is not None
-        return Path(f"/proc/{self.system.api.pid}/root{data_folder(self.house)}")
+        return Path(f"/proc/{self.system.api.pid}/root{data_folder(self.harness)}")
 
     @property
     def settings(self) -> Settings:
         """Settings that reach the database as its owner."""
-        server = self.house.postgres.server
+        server = self.harness.postgres.server
         return Settings(database_url=server.url, database_owner_url=server.owner_url)
 
     @contextlib.contextmanager
     def frozen_database(self) -> Any:
         """Let PostgreSQL hang."""
-        with frozen(self.house.postgres.server.superuser_url):
+        with frozen(self.harness.postgres.server.superuser_url):
             yield
 
     @contextlib.asynccontextmanager
@@ -87,7 +87,7 @@ class Drill:
     @contextlib.asynccontextmanager
     async def locked(self, table: str) -> AsyncIterator[asyncpg.Connection]:
         """Hold a lock that every reader of a table waits for."""
-        connection = await asyncpg.connect(self.house.postgres.server.superuser_url)
+        connection = await asyncpg.connect(self.harness.postgres.server.superuser_url)
         try:
             async with connection.transaction():
                 await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
@@ -143,27 +143,27 @@ class Drill:
         await self.prometheus.until(lambda firing: not firing, seconds=PATIENCE, what="all to be quiet")
 
 
-def data_folder(house: House) -> Path:
+def data_folder(harness: Harness) -> Path:
     """Return where the API keeps its data: a folder on a small disk that only the API sees."""
-    return house.folder / "data"
+    return harness.folder / "data"
 
 
 @contextlib.asynccontextmanager
 async def drill() -> AsyncIterator[Drill]:
     """Start servers, a replica and all processes; wait until no alert fires."""
-    house = House(lease=4)
-    replica = Standby(house.folder / "replica", house.postgres.server)
+    harness = Harness(lease=4)
+    replica = Standby(harness.folder / "replica", harness.postgres.server)
     try:
-        await house.open()
+        await harness.open()
         await asyncio.to_thread(replica.start)
-        data_folder(house).mkdir()
-        await record(Settings(database_url=house.postgres.server.owner_url), datetime.now(UTC))
+        data_folder(harness).mkdir()
+        await record(Settings(database_url=harness.postgres.server.owner_url), datetime.now(UTC))
         async with (
-            house.system(
+            harness.system(
                 workers=1,
                 queues=QUEUES,
-                api_inside=with_small_disk(data_folder(house), DISK_BYTES),
-                TULOU_DATA_DIR=str(data_folder(house)),
+                api_inside=with_small_disk(data_folder(harness), DISK_BYTES),
+                TULOU_DATA_DIR=str(data_folder(harness)),
                 TULOU_DATABASE_REPLICA_URLS=replica.url,
                 **SETTINGS,
             ) as system,
@@ -171,12 +171,12 @@ async def drill() -> AsyncIterator[Drill]:
         ):
             person: Person = await People(client, None).register()
             client.headers.update(person.headers)
-            made = Drill(house, system, replica, Prometheus([system.url]), client)
+            made = Drill(harness, system, replica, Prometheus([system.url]), client)
             await made.until_all_quiet()
             yield made
     finally:
         await asyncio.to_thread(replica.destroy)
-        await asyncio.to_thread(house.close)
+        await asyncio.to_thread(harness.close)
 
 
 def ids_of(page: httpx.Response) -> list[str]:

@@ -8,7 +8,7 @@ import httpx
 
 from tools.drill.register import Finding, rehearsal
 from tools.drill.stage import Stage, stage
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 from tools.faults.people import People, Person
 
 _ENDINGS = ("_KEY", "_KEYS", "_KEYS_ES256")
@@ -19,12 +19,12 @@ _ENDINGS = ("_KEY", "_KEYS", "_KEYS_ES256")
     "All keys are replaced: the new one is added, comes first, and the old one is left out",
     expected="no request is refused; who signed in before is signed in while the old key is there",
 )
-async def keys_are_replaced(house: House) -> Finding:
+async def keys_are_replaced(harness: Harness) -> Finding:
     finding = Finding()
-    old = {name: value for name, value in house.environment.items() if name.endswith(_ENDINGS)}
+    old = {name: value for name, value in harness.environment.items() if name.endswith(_ENDINGS)}
     new = {name: base64.urlsafe_b64encode(os.urandom(32)).decode() for name in old}
     finding.note(f"replaced {', '.join(sorted(old))}")
-    async with stage(house) as scene, scene.client() as client:
+    async with stage(harness) as scene, scene.client() as client:
         people = People(client, None)
         before, forgotten = await people.register(), await people.register()
         async with scene.going_on(finding):
@@ -33,7 +33,7 @@ async def keys_are_replaced(house: House) -> Finding:
             refreshed = await _refreshed(client, before)
             finding.expect(refreshed == httpx.codes.OK, f"a session of before is refreshed: {refreshed}")
             between = await people.register()
-            await asyncio.sleep(house.seconds(5))
+            await asyncio.sleep(harness.seconds(5))
         await _start_with(scene, new)
         answer = await client.get("/v1/users/me", headers=between.headers)
         finding.expect(answer.is_success, f"without the old key, a newer access token: {answer.status_code}")

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tools.drill.clients import Counts
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 
 RECOVERY = 5.0
 """Seconds after the end of a cause in which everything is answered again."""
@@ -45,7 +45,7 @@ class Finding:
         self.expect(not self.clients.refused, f"refused with {dict(self.clients.codes)}")
 
 
-Run = Callable[[House], Awaitable[Finding]]
+Run = Callable[[Harness], Awaitable[Finding]]
 
 
 @dataclass(frozen=True)

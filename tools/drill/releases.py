@@ -8,7 +8,7 @@ from bootstrap.migrations.runner import FOLDER
 from tools.drill.commands import PROJECT, last_line, tulou
 from tools.drill.register import Finding, rehearsal
 from tools.drill.stage import Stage, stage
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 
 NEXT = '''"""The next release: more columns, and an index."""
 
@@ -44,25 +44,25 @@ def next_release(folder: Path, head: str) -> Path:
     "A release with a migration goes out, and goes back",
     expected="no request is refused, the older `migrate` ends with 0, no job is lost",
 )
-async def a_release_goes_out_and_back(house: House) -> Finding:
+async def a_release_goes_out_and_back(harness: Harness) -> Finding:
     finding = Finding()
-    head = await house.value("SELECT version_num FROM alembic_version")
-    newer = await asyncio.to_thread(next_release, house.folder, head)
-    async with stage(house) as scene:
+    head = await harness.value("SELECT version_num FROM alembic_version")
+    newer = await asyncio.to_thread(next_release, harness.folder, head)
+    async with stage(harness) as scene:
         async with scene.going_on(finding):
-            await asyncio.sleep(house.seconds(10))
-            await _release(house, scene, finding, newer)
-            await asyncio.sleep(house.seconds(10))
-            await _release(house, scene, finding, PROJECT)
-            await asyncio.sleep(house.seconds(10))
+            await asyncio.sleep(harness.seconds(10))
+            await _release(harness, scene, finding, newer)
+            await asyncio.sleep(harness.seconds(10))
+            await _release(harness, scene, finding, PROJECT)
+            await asyncio.sleep(harness.seconds(10))
         await scene.judge(finding)
     finding.expect_no_refusal()
     return finding
 
 
-async def _release(house: House, scene: Stage, finding: Finding, program: Path) -> None:
+async def _release(harness: Harness, scene: Stage, finding: Finding, program: Path) -> None:
     """Do what a deployment does: migrate, then replace one process after the other."""
-    code, said = await tulou(house, "migrate", program=program)
+    code, said = await tulou(harness, "migrate", program=program)
     finding.expect(code == 0, f"`tulou migrate` ended with {code}: {last_line(said)}")
     scene.run_from(program)
     await scene.replace_apis()

@@ -11,7 +11,7 @@ from tools.dev.ports import choose_port
 from tools.drill.balancer import Balancer
 from tools.drill.clients import Clients
 from tools.drill.register import Finding
-from tools.faults.harness import House, System
+from tools.faults.harness import Harness, System
 from tools.faults.oracle import Row, judge
 from tools.faults.processes import Child
 
@@ -27,7 +27,7 @@ _SETTINGS = {
 class Stage:
     """What a rehearsal happens to. `apis` are the APIs behind the proxy, by address."""
 
-    house: House
+    harness: Harness
     system: System
     balancer: Balancer
     clients: Clients
@@ -39,12 +39,12 @@ class Stage:
 
     async def add_api(self, **environment: str) -> None:
         """Start an API, and put it behind the proxy when it is ready."""
-        house = self.house
-        port = choose_port(f"api-{house.number()}", memory=house.folder / "ports.json")
+        harness = self.harness
+        port = choose_port(f"api-{harness.number()}", memory=harness.folder / "ports.json")
         url = f"http://127.0.0.1:{port}"
         child = self.system.new_api(TULOU_PORT=str(port), TULOU_PUBLIC_URL=self.system.url, **environment)
         self.apis[url] = child
-        await System(house, self.system.environment, url, api=child).until_api_answers()
+        await System(harness, self.system.environment, url, api=child).until_api_answers()
         self.balancer.backends.append(url)
 
     async def remove_api(self, url: str) -> None:
@@ -83,7 +83,7 @@ class Stage:
     async def judge(self, finding: Finding) -> None:
         """Let the jobs come to an end; expect that each was done once."""
         row = Row()
-        await judge(self.house, row, self.clients.accepted)
+        await judge(self.harness, row, self.clients.accepted)
         finding.expect(
             row.is_green, f"{row.accepted} jobs accepted, {row.lost} lost, {row.doubled} done twice"
         )
@@ -95,15 +95,15 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(house: House, **environment: str) -> AsyncIterator[Stage]:
+async def stage(harness: Harness, **environment: str) -> AsyncIterator[Stage]:
     """Start everything; end it without mercy."""
     async with (
         Balancer().listening() as balancer,
-        house.system(api=False, **_SETTINGS, **environment) as system,
+        harness.system(api=False, **_SETTINGS, **environment) as system,
     ):
         system.url = f"http://127.0.0.1:{balancer.port}"
         clients = Clients(system.url)
-        built = Stage(house, system, balancer, clients)
+        built = Stage(harness, system, balancer, clients)
         try:
             for _ in range(2):
                 await built.add_api()

@@ -14,7 +14,7 @@ from tools.faults.attacks import catalogue as attack_catalogue  # noqa: F401  # 
 from tools.faults.attacks.register import ATTACKS, Attack, Finding
 from tools.faults.attacks.report import Outcome
 from tools.faults.attacks.report import as_table as attacks_as_table
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 from tools.faults.oracle import Row
 from tools.faults.register import FAULTS, Fault
 from tools.faults.report import Result, as_table, write_attacks, write_page
@@ -26,29 +26,29 @@ ALL_ATTACKS = "attacks"
 async def run(
     numbers: list[int], names: list[str], *, scale: float, seed: int, console: Console, keep: bool
 ) -> tuple[list[Result], list[Outcome]]:
-    """Let faults and attacks happen one after another in one house."""
+    """Let faults and attacks happen one after another in one harness."""
     results, outcomes = [], []
-    house = House(scale=scale, seed=seed)
+    harness = Harness(scale=scale, seed=seed)
     try:
-        await house.open()
+        await harness.open()
         for number in numbers:
-            result = await happen(house, FAULTS[number])
+            result = await happen(harness, FAULTS[number])
             verdict = "[green]survived[/]" if result.row.is_green else "[red]NOT survived[/]"
             console.print(f"{number:2d} {verdict} in {result.row.seconds:.0f} s: {FAULTS[number].title}")
             _print_lines(console, broken=result.row.broken, notes=result.row.notes)
             results.append(result)
         for name in names:
-            outcome = await withstand(house, ATTACKS[name])
+            outcome = await withstand(harness, ATTACKS[name])
             verdict = "[green]withstood[/]" if outcome.finding.is_green else "[red]NOT withstood[/]"
             console.print(f"{name} {verdict} in {outcome.finding.seconds:.0f} s: {ATTACKS[name].title}")
             _print_lines(console, broken=outcome.finding.broken, notes=outcome.finding.notes)
             outcomes.append(outcome)
     finally:
         if keep:
-            console.print(f"logs are kept in {house.folder}")
-            house.shut()
+            console.print(f"logs are kept in {harness.folder}")
+            harness.shut()
         else:
-            house.close()
+            harness.close()
     return results, outcomes
 
 
@@ -59,12 +59,12 @@ def _print_lines(console: Console, *, broken: list[str], notes: list[str]) -> No
         console.print(f"      {line}", style="dim", markup=False)
 
 
-async def happen(house: House, fault: Fault) -> Result:
-    """Let one fault happen. What goes wrong in the house itself makes the row red too."""
-    house.random.seed(f"{house.seed}/{fault.number}")
+async def happen(harness: Harness, fault: Fault) -> Result:
+    """Let one fault happen. What goes wrong in the harness itself makes the row red too."""
+    harness.random.seed(f"{harness.seed}/{fault.number}")
     started = time.monotonic()
     try:
-        row = await fault.run(house)
+        row = await fault.run(harness)
     except Exception as error:  # noqa: BLE001  # the other faults shall happen all the same
         row = Row(broken=[f"the scenario broke off: {error}"])
         traceback.print_exc()
@@ -72,12 +72,12 @@ async def happen(house: House, fault: Fault) -> Result:
     return Result(fault, row)
 
 
-async def withstand(house: House, attack: Attack) -> Outcome:
-    """Let one attack happen. What goes wrong in the house itself counts as not withstood."""
-    house.random.seed(f"{house.seed}/{attack.name}")
+async def withstand(harness: Harness, attack: Attack) -> Outcome:
+    """Let one attack happen. What goes wrong in the harness itself counts as not withstood."""
+    harness.random.seed(f"{harness.seed}/{attack.name}")
     started = time.monotonic()
     try:
-        finding = await attack.run(house)
+        finding = await attack.run(harness)
     except Exception as error:  # noqa: BLE001  # the other attacks shall happen all the same
         finding = Finding(broken=[f"the scenario broke off: {error}"])
         traceback.print_exc()

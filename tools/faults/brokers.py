@@ -5,23 +5,23 @@ import time
 
 from tools.faults.client import Client
 from tools.faults.deaths import PACE, short_work
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 from tools.faults.oracle import Row, judge
 from tools.faults.register import fault
 
 
 @fault(6, "FLUSHALL every 6 to 12 s", expected="lost 0")
-async def valkey_is_emptied(house: House) -> Row:
+async def valkey_is_emptied(harness: Harness) -> Row:
     row, flushes = Row(), 0
-    count = house.count(2000, least=300)
-    async with house.system() as system, Client(system) as client:
-        load = asyncio.create_task(client.load(count, per_second=PACE, order=lambda _: short_work(house)))
+    count = harness.count(2000, least=300)
+    async with harness.system() as system, Client(system) as client:
+        load = asyncio.create_task(client.load(count, per_second=PACE, order=lambda _: short_work(harness)))
         while not load.done():
-            await asyncio.wait([load], timeout=house.chance(6, 12) * min(1, 3 * house.scale))
-            await house.valkey.empty()
+            await asyncio.wait([load], timeout=harness.chance(6, 12) * min(1, 3 * harness.scale))
+            await harness.valkey.empty()
             flushes += 1
         await load
-        await judge(house, row, client.accepted)
+        await judge(harness, row, client.accepted)
     row.note(f"{flushes} times emptied")
     return row
 
@@ -29,43 +29,43 @@ async def valkey_is_emptied(house: House) -> Row:
 @fault(
     7, "Valkey killed, 60 s down, back empty", expected="p99 of POST unchanged, no 5xx, drained within 30 s"
 )
-async def valkey_is_away(house: House) -> Row:
+async def valkey_is_away(harness: Harness) -> Row:
     row = Row()
-    down = house.seconds(60, least=6)
-    count = house.count(1000, least=200)
-    async with house.system() as system, Client(system) as client:
+    down = harness.seconds(60, least=6)
+    count = harness.count(1000, least=200)
+    async with harness.system() as system, Client(system) as client:
         usual = await _usual_wait(client)
-        await house.valkey.kill()
+        await harness.valkey.kill()
         began, done_before = time.monotonic(), len(client.waits)
         await client.load(count, per_second=count / down)
         await asyncio.sleep(max(0.0, down - (time.monotonic() - began)))
         during = client.slowest(since=done_before)
-        await house.valkey.start()
+        await harness.valkey.start()
         back_at = time.monotonic()
-        await judge(house, row, client.accepted)
+        await judge(harness, row, client.accepted)
         drained = time.monotonic() - back_at
         await _no_errors(row, client)
         row.expect(all(child.code is None for child in system.children), "every process stayed up")
-    _same_wait(house, row, usual, during)
+    _same_wait(harness, row, usual, during)
     row.expect(drained < 30, f"drained {drained:.1f} s after its return")
     return row
 
 
 @fault(8, "Valkey frozen (SIGSTOP) for 60 s", expected="p99 of POST unchanged, lost 0")
-async def valkey_hangs(house: House) -> Row:
+async def valkey_hangs(harness: Harness) -> Row:
     row = Row()
-    seconds = house.seconds(60, least=6)
-    async with house.system() as system, Client(system) as client:
+    seconds = harness.seconds(60, least=6)
+    async with harness.system() as system, Client(system) as client:
         usual = await _usual_wait(client)
-        house.valkey.freeze()
+        harness.valkey.freeze()
         done_before = len(client.waits)
-        await client.load(int(PACE * seconds), per_second=PACE, order=lambda _: short_work(house))
+        await client.load(int(PACE * seconds), per_second=PACE, order=lambda _: short_work(harness))
         during = client.slowest(since=done_before)
-        house.valkey.thaw()
-        await judge(house, row, client.accepted)
+        harness.valkey.thaw()
+        await judge(harness, row, client.accepted)
         await _no_errors(row, client)
         row.expect(all(child.code is None for child in system.children), "every process stayed up")
-    _same_wait(house, row, usual, during)
+    _same_wait(harness, row, usual, during)
     return row
 
 
@@ -81,12 +81,15 @@ async def _usual_wait(client: Client) -> float:
     return client.slowest()
 
 
-def _same_wait(house: House, row: Row, usual: float, during: float) -> None:
+def _same_wait(harness: Harness, row: Row, usual: float, during: float) -> None:
     """Allow for a machine that is shared: twice as long, or 50 ms more. In a short form other tests run beside it."""
-    same = house.scale < _TIMED or during <= max(2 * usual, usual + 0.05)
+    same = harness.scale < _TIMED or during <= max(2 * usual, usual + 0.05)
     row.expect(same, f"p99 of POST {usual * 1000:.0f} ms before, {during * 1000:.0f} ms during")
 
 
 async def _no_errors(row: Row, client: Client) -> None:
     answers = dict(client.answers)
-    row.expect(set(answers) == {202} and not client.torn, f"answers {answers}, torn {client.torn}")
+    row.expect(
+        set(answers) == {202} and not client.interrupted,
+        f"answers {answers}, interrupted {client.interrupted}",
+    )

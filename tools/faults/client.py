@@ -22,10 +22,10 @@ class Client:
         self.accepted: list[UUID] = []
         self.waits: list[float] = []
         self.answers: Counter[int] = Counter()
-        self.torn = 0
+        self.interrupted = 0
         self.replayed = 0
         self.faulty: list[str] = []
-        self._room = asyncio.Semaphore(MOST_OPEN)
+        self._slots = asyncio.Semaphore(MOST_OPEN)
         self.http = httpx.AsyncClient(
             base_url=system.url,
             timeout=30,
@@ -43,12 +43,12 @@ class Client:
     ) -> UUID | None:
         """Hand in one piece of work; None: it was refused, or nobody knows."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        async with self._room:
+        async with self._slots:
             started = time.monotonic()
             try:
                 answer = await self.http.post(path, json=order, headers=headers)
             except httpx.TransportError:
-                self.torn += 1
+                self.interrupted += 1
                 return None
         self.waits.append(time.monotonic() - started)
         self.answers[answer.status_code] += 1

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from tools.faults.client import Client
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 from tools.faults.oracle import Row, judge
 from tools.faults.register import fault
 
@@ -20,23 +20,23 @@ MIDNIGHT = datetime(2027, 3, 1, tzinfo=UTC).timestamp()
 
 
 @fault(21, "The workers' clocks are 5 minutes off, one fast, one slow", expected="no lease lost early")
-async def clocks_are_wrong(house: House) -> Row:
+async def clocks_are_wrong(harness: Harness) -> Row:
     row = Row()
-    count = house.count(200, least=40)
+    count = harness.count(200, least=40)
 
     def order(number: int) -> dict[str, Any]:
         """Return now a job longer than a lease, now one that fails once, mostly short ones."""
         if number % 10 == 3:
-            return {"work": {"seconds": 1.5 * house.lease}}
+            return {"work": {"seconds": 1.5 * harness.lease}}
         return {"work": {"failures": 1 if number % 10 == 7 else 0}}
 
-    async with house.system(workers=0) as system, Client(system) as client:
+    async with harness.system(workers=0) as system, Client(system) as client:
         for offset in (WRONG, -WRONG):
             system.new_worker(FAULTS_CLOCK_OFFSET=str(offset))
         await system.until_ready()
         await client.load(count, per_second=40, order=order)
-        await judge(house, row, client.accepted)
-        rows = await house.fetch(
+        await judge(harness, row, client.accepted)
+        rows = await harness.fetch(
             "SELECT outcome, extract(epoch FROM job.begun_at - attempt.ended_at)::float AS pause"
             " FROM jobs.attempts AS attempt JOIN jobs.jobs AS job ON job.id = attempt.job_id"
         )
@@ -51,20 +51,20 @@ async def clocks_are_wrong(house: House) -> Row:
 
 
 @fault(23, "Two relays, a day of a crontab compressed", expected="one job per fire")
-async def a_day_passes(house: House) -> Row:
+async def a_day_passes(harness: Harness) -> Row:
     row = Row()
-    fires = house.count(1440, least=60)
-    hands = house.folder / "clock"
-    settings = {"FAULTS_CLOCK_FILE": str(hands), "TULOU_JOBS_RELAY_INTERVAL": "0.05"}
-    _show(hands, MIDNIGHT)
-    async with house.system(api=False, relays=2, workers=1, **settings):
-        known = await house.until_value(
+    fires = harness.count(1440, least=60)
+    clock_file = harness.folder / "clock"
+    settings = {"FAULTS_CLOCK_FILE": str(clock_file), "TULOU_JOBS_RELAY_INTERVAL": "0.05"}
+    _write_time(clock_file, MIDNIGHT)
+    async with harness.system(api=False, relays=2, workers=1, **settings):
+        known = await harness.until_value(
             "SELECT count(*) FROM jobs.schedules WHERE kind = 'faults.tick'", 1, seconds=20
         )
         row.expect(known, "a schedule that is new waits for its next time")
-        wrong = await _let_minutes_pass(house, hands, fires)
+        wrong = await _let_minutes_pass(harness, clock_file, fires)
         await asyncio.sleep(1)
-        await judge(house, row, [record["id"] for record in await house.fetch(_TICKS)])
+        await judge(harness, row, [record["id"] for record in await harness.fetch(_TICKS)])
     row.expect(row.accepted == fires, f"{fires} fires, {row.accepted} jobs")
     row.expect(not wrong, f"minutes without exactly one job: {wrong[:5]}")
     return row
@@ -76,12 +76,12 @@ _TICKS_DONE = (
 )
 
 
-async def _let_minutes_pass(house: House, hands: Path, fires: int) -> list[int]:
+async def _let_minutes_pass(harness: Harness, clock_file: Path, fires: int) -> list[int]:
     """Move the clock on, each time when the job of the minute before is done; return the minutes that went wrong."""
     wrong = []
-    connection = await asyncpg.connect(house.postgres.server.superuser_url)
+    connection = await asyncpg.connect(harness.postgres.server.superuser_url)
     for minute in range(1, fires + 1):
-        _show(hands, MIDNIGHT + minute * MINUTE + house.chance(0, MINUTE - 1))
+        _write_time(clock_file, MIDNIGHT + minute * MINUTE + harness.chance(0, MINUTE - 1))
         limit = time.monotonic() + 10
         while tuple(await connection.fetchrow(_TICKS_DONE)) != (minute, minute):
             if time.monotonic() > limit:
@@ -94,7 +94,7 @@ async def _let_minutes_pass(house: House, hands: Path, fires: int) -> list[int]:
     return wrong
 
 
-def _show(hands: Path, moment: float) -> None:
-    new = hands.with_suffix(".new")
+def _write_time(clock_file: Path, moment: float) -> None:
+    new = clock_file.with_suffix(".new")
     new.write_text(str(moment))
-    new.rename(hands)
+    new.rename(clock_file)

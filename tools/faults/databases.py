@@ -10,7 +10,7 @@ import httpx
 
 from tools.faults.client import Client, percentile
 from tools.faults.deaths import PACE, short_work
-from tools.faults.harness import House, System
+from tools.faults.harness import Harness, System
 from tools.faults.oracle import Row, drain, judge, outcomes
 from tools.faults.proxy import Cut, Proxy
 from tools.faults.register import fault
@@ -21,21 +21,21 @@ from tools.faults.register import fault
     "PostgreSQL stopped immediately and started, 3 times",
     expected="accepted rows all there; errors are 503 + Retry-After; no process died",
 )
-async def postgres_crashes(house: House) -> Row:
+async def postgres_crashes(harness: Harness) -> Row:
     row, crashes = Row(), 3
-    seconds = house.seconds(60, least=15)
-    async with house.system() as system, Client(system) as client:
+    seconds = harness.seconds(60, least=15)
+    async with harness.system() as system, Client(system) as client:
         family = _family(system)
         load = asyncio.create_task(
-            client.load(int(PACE * seconds), per_second=PACE, order=lambda _: short_work(house))
+            client.load(int(PACE * seconds), per_second=PACE, order=lambda _: short_work(harness))
         )
         for _ in range(crashes):
             await asyncio.sleep(seconds / (crashes + 1) - 1)
-            await house.postgres.stop_immediately()
+            await harness.postgres.stop_immediately()
             await asyncio.sleep(1)
-            await house.postgres.start()
+            await harness.postgres.start()
         await load
-        await judge(house, row, client.accepted)
+        await judge(harness, row, client.accepted)
         _nobody_died(row, system, family)
     _polite(row, client)
     return row
@@ -61,7 +61,8 @@ def _family(system: System) -> set[int]:
 def _polite(row: Row, client: Client) -> None:
     answers = dict(client.answers)
     row.expect(
-        not client.faulty and not client.torn, f"answers {answers}, torn {client.torn} {client.faulty[:2]}"
+        not client.faulty and not client.interrupted,
+        f"answers {answers}, interrupted {client.interrupted} {client.faulty[:2]}",
     )
     row.note(f"p99 of POST {percentile(client.waits, 99) * 1000:.0f} ms")
 
@@ -69,14 +70,14 @@ def _polite(row: Row, client: Client) -> None:
 @fault(
     10, "PostgreSQL down for 60 s", expected="ready 503, live 200, well again within 5 s without a restart"
 )
-async def postgres_is_away(house: House) -> Row:
+async def postgres_is_away(harness: Harness) -> Row:
     row = Row()
-    down = house.seconds(60, least=8)
-    count = house.count(400, least=100)
-    async with house.system() as system, Client(system) as client:
+    down = harness.seconds(60, least=8)
+    count = harness.count(400, least=100)
+    async with harness.system() as system, Client(system) as client:
         family = _family(system)
-        await client.load(count, per_second=PACE, order=lambda _: short_work(house))
-        await house.postgres.stop_immediately()
+        await client.load(count, per_second=PACE, order=lambda _: short_work(harness))
+        await harness.postgres.stop_immediately()
         until, ready, live, slowest = time.monotonic() + down, set(), set(), 0.0
         while time.monotonic() < until:
             began = time.monotonic()
@@ -85,15 +86,15 @@ async def postgres_is_away(house: House) -> Row:
             ready.add((await client.http.get("/health/ready")).status_code)
             await client.post()
             await asyncio.sleep(0.2)
-        await house.postgres.start()
+        await harness.postgres.start()
         back_at = time.monotonic()
         healthy = await _until_well(client, limit=30)
         job_id = await client.post()
-        found = await house.until_value(
+        found = await harness.until_value(
             f"SELECT count(*) FROM faults.effects WHERE job_id = '{job_id}'", 1, seconds=30
         )
         effect_at = time.monotonic() - back_at
-        await judge(house, row, client.accepted)
+        await judge(harness, row, client.accepted)
         _nobody_died(row, system, family)
     row.expect(
         (ready, live) == ({503}, {200}), f"ready {ready}, live {live} in {slowest * 1000:.0f} ms at most"
@@ -114,32 +115,32 @@ async def _until_well(client: Client, *, limit: float) -> float:
 
 
 @fault(11, "The connection breaks inside the finishing COMMIT", expected="each finished once")
-async def commits_are_cut(house: House) -> Row:
+async def commits_are_cut(harness: Harness) -> Row:
     row = Row()
-    count = house.count(500, least=60)
-    proxy = Proxy(house.environment["DATABASE_URL"])
+    count = harness.count(500, least=60)
+    proxy = Proxy(harness.environment["DATABASE_URL"])
     await proxy.start()
 
     def rule(chunk: bytes) -> Cut:
         """Break one commit in six, and one message in a hundred: a job that ends by returning has no COMMIT."""
-        if house.random.random() < (1 / 6 if b"COMMIT;" in chunk else 1 / 100):
-            return house.random.choice([Cut.BEFORE, Cut.AFTER])
+        if harness.random.random() < (1 / 6 if b"COMMIT;" in chunk else 1 / 100):
+            return harness.random.choice([Cut.BEFORE, Cut.AFTER])
         return Cut.NEVER
 
     def order(number: int) -> dict[str, Any]:
         return {"kind": "faults.separate" if number % 5 == 0 else "faults.effect"}
 
     try:
-        async with house.system(workers=0) as system, Client(system) as client:
+        async with harness.system(workers=0) as system, Client(system) as client:
             for _ in range(2):
                 system.new_worker(DATABASE_URL=proxy.url)
             await system.until_ready()
             proxy.rule = rule
             await client.load(count, per_second=PACE, order=order)
-            separate = await _ids(house, "faults.separate")
-            await judge(house, row, [job_id for job_id in client.accepted if job_id not in separate])
-            await drain(house, seconds=40, kinds=["faults.separate"])
-            fates = Counter(job.state for job in await outcomes(house, kinds=["faults.separate"]))
+            separate = await _ids(harness, "faults.separate")
+            await judge(harness, row, [job_id for job_id in client.accepted if job_id not in separate])
+            await drain(harness, seconds=40, kinds=["faults.separate"])
+            fates = Counter(job.state for job in await outcomes(harness, kinds=["faults.separate"]))
     finally:
         await proxy.stop()
     row.expect(fates == {"succeeded": len(separate)}, f"jobs that end by returning: {dict(fates)}")
@@ -148,5 +149,5 @@ async def commits_are_cut(house: House) -> Row:
     return row
 
 
-async def _ids(house: House, kind: str) -> set[UUID]:
-    return {record["id"] for record in await house.fetch("SELECT id FROM jobs.jobs WHERE kind = $1", kind)}
+async def _ids(harness: Harness, kind: str) -> set[UUID]:
+    return {record["id"] for record in await harness.fetch("SELECT id FROM jobs.jobs WHERE kind = $1", kind)}

@@ -1,4 +1,4 @@
-"""The house in which the faults happen: servers, and systems of real processes on them."""
+"""Test harness of the faults: servers, and systems of real processes on them."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ _CLEAR = (
 class System:
     """Processes that run the program. `environment` is what they share; `url` is where the API is."""
 
-    house: "House"
+    harness: "Harness"
     environment: dict[str, str]
     url: str
     api: Child | None = None
@@ -119,13 +119,13 @@ class System:
     def _new(
         self, *arguments: str, inside: Sequence[str] = (), folder: Path | None = None, **environment: str
     ) -> Child:
-        number = self.house.number()
+        number = self.harness.number()
         name = f"{number:03d}-{arguments[0]}"
         child = Child(
             name,
             ["tools.faults.program", *arguments],
             self.environment | environment,
-            self.house.folder / f"{name}.log",
+            self.harness.folder / f"{name}.log",
             inside=[*self.inside, *inside],
             folder=folder,
         )
@@ -133,7 +133,7 @@ class System:
         return child
 
 
-class House:
+class Harness:
     """Servers in a folder of their own. `scale` shrinks loads and times; `seed` makes chance repeatable.
 
     `lease` is in seconds: 60 in production, but here a fault should take seconds too.

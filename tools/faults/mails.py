@@ -8,7 +8,7 @@ from uuid import UUID
 
 from tools.faults.client import Client
 from tools.faults.deaths import pid_of
-from tools.faults.harness import House, System
+from tools.faults.harness import Harness, System
 from tools.faults.oracle import Row, drain
 from tools.faults.register import fault
 
@@ -45,20 +45,20 @@ async def send(client: Client, count: int, *, per_second: float = 50, **order: A
     )
 
 
-async def mails(house: House) -> list[Mail]:
+async def mails(harness: Harness) -> list[Mail]:
     """Return every mail, the oldest first."""
-    return [Mail(**dict(row)) for row in await house.fetch(_MAILS)]
+    return [Mail(**dict(row)) for row in await harness.fetch(_MAILS)]
 
 
-async def burnt(house: House) -> int:
+async def burnt(harness: Harness) -> int:
     """Return how many attempts of jobs have failed."""
-    return await house.value("SELECT count(*) FROM jobs.attempts WHERE outcome IN ('failed', 'crashed')")
+    return await harness.value("SELECT count(*) FROM jobs.attempts WHERE outcome IN ('failed', 'crashed')")
 
 
-async def until_sent(house: House, count: int, *, seconds: float) -> bool:
+async def until_sent(harness: Harness, count: int, *, seconds: float) -> bool:
     """Wait until so many mails were sent."""
     asked = "SELECT count(*) FROM emails.emails WHERE status = 'sent'"
-    return await house.until_value(asked, count, seconds=seconds)
+    return await harness.until_value(asked, count, seconds=seconds)
 
 
 def count_up(row: Row, accepted: int, found: list[Mail], done: set[str]) -> None:
@@ -71,25 +71,25 @@ def count_up(row: Row, accepted: int, found: list[Mail], done: set[str]) -> None
 
 
 @fault(12, "The mail server is down for two minutes", expected="0 failed, 0 attempts burnt, drained in order")
-async def the_mail_server_is_away(house: House) -> Row:
+async def the_mail_server_is_away(harness: Harness) -> Row:
     row = Row()
-    down = house.seconds(120, least=8)
-    count = house.count(1000, least=60)
+    down = harness.seconds(120, least=8)
+    count = harness.count(1000, least=60)
     settings = {"TULOU_EMAILS_OUTAGE_SECONDS": "10", "TULOU_JOBS_OWNER_WAITING": "100000"}
-    async with house.system(queues=["mail"], **settings) as system, Client(system) as client:
-        house.mail.kill()
+    async with harness.system(queues=["mail"], **settings) as system, Client(system) as client:
+        harness.mail.kill()
         await asyncio.gather(send(client, count), asyncio.sleep(down))
-        await house.mail.start()
-        sent = await until_sent(house, count, seconds=90)
-        found = await mails(house)
-        attempts = await burnt(house)
-        snoozes = await house.value("SELECT count(*) FROM jobs.attempts WHERE outcome = 'snoozed'")
+        await harness.mail.start()
+        sent = await until_sent(harness, count, seconds=90)
+        found = await mails(harness)
+        attempts = await burnt(harness)
+        snoozes = await harness.value("SELECT count(*) FROM jobs.attempts WHERE outcome = 'snoozed'")
     count_up(row, len(client.accepted), found, {"sent"})
     row.expect(sent and attempts == 0, f"attempts burnt {attempts}, {dict(Counter(m.status for m in found))}")
-    order = _in_order([mail.message_id for mail in found], house.mail.accepted())
+    order = _in_order([mail.message_id for mail in found], harness.mail.accepted())
     row.expect(order > 0.9, f"{order:.0%} of all pairs arrived in the order of their acceptance")
     row.note(f"{snoozes / max(1, count):.1f} snoozes a mail")
-    _once(row, house)
+    _once(row, harness)
     return row
 
 
@@ -101,9 +101,9 @@ def _in_order(sent: list[str], arrived: list[str]) -> float:
     return sum(pairs) / max(1, len(pairs))
 
 
-def _once(row: Row, house: House) -> None:
+def _once(row: Row, harness: Harness) -> None:
     """Expect that no mail was taken twice."""
-    twice = sum(count - 1 for count in house.mail.received().values())
+    twice = sum(count - 1 for count in harness.mail.received().values())
     row.doubled += twice
 
 
@@ -112,16 +112,16 @@ def _once(row: Row, house: House) -> None:
     "The mail server breaks off after the final dot",
     expected="all uncertain; hold: 0 resends; resend: the same bytes with the same Message-ID",
 )
-async def the_answer_is_lost(house: House) -> Row:
+async def the_reply_is_lost(harness: Harness) -> Row:
     row = Row()
-    count = house.count(100, least=10)
-    async with house.system(queues=["mail"]) as system, Client(system) as client:
-        house.mail.obey(drop_after_dot="once")
+    count = harness.count(100, least=10)
+    async with harness.system(queues=["mail"]) as system, Client(system) as client:
+        harness.mail.obey(drop_after_dot="once")
         await send(client, count, when_uncertain="hold")
         await send(client, count, when_uncertain="resend")
-        await drain(house, seconds=60, kinds=KINDS)
-        found = await mails(house)
-        received, versions = house.mail.received(), house.mail.versions()
+        await drain(harness, seconds=60, kinds=KINDS)
+        found = await mails(harness)
+        received, versions = harness.mail.received(), harness.mail.versions()
     count_up(row, len(client.accepted), found, {"sent"})
     held = [mail for mail in found if mail.when_uncertain == "hold"]
     again = [mail for mail in found if mail.when_uncertain == "resend"]
@@ -135,27 +135,27 @@ async def the_answer_is_lost(house: House) -> Row:
 
 
 @fault(14, "SIGKILL of the worker during DATA", expected="no blind resend")
-async def the_worker_dies_while_sending(house: House) -> Row:
+async def the_worker_dies_while_sending(harness: Harness) -> Row:
     row, kills = Row(), 0
-    count = house.count(100, least=25)
-    async with house.system(queues=["mail"]) as system, Client(system) as client:
-        house.mail.obey(slow_dot=0.4)
+    count = harness.count(100, least=25)
+    async with harness.system(queues=["mail"]) as system, Client(system) as client:
+        harness.mail.obey(slow_dot=0.4)
         await send(client, count, when_uncertain="hold")
-        rest = asyncio.create_task(drain(house, seconds=150, kinds=KINDS))
+        rest = asyncio.create_task(drain(harness, seconds=150, kinds=KINDS))
         while not rest.done():
-            await asyncio.wait([rest], timeout=house.chance(0.1, 0.6))
+            await asyncio.wait([rest], timeout=harness.chance(0.1, 0.6))
             if not rest.done() and kills < count / 5:
-                kills += await _kill_one_that_sends(house, system)
-        found = await mails(house)
+                kills += await _kill_one_that_sends(harness, system)
+        found = await mails(harness)
     count_up(row, len(client.accepted), found, {"sent"})
-    _once(row, house)
+    _once(row, harness)
     row.expect(row.uncertain, f"{kills} kills left {row.uncertain} mails uncertain")
     return row
 
 
-async def _kill_one_that_sends(house: House, system: System) -> bool:
+async def _kill_one_that_sends(harness: Harness, system: System) -> bool:
     """Kill a worker that has just begun to send a mail's content, and start it again; return whether there was one."""
-    senders = {pid_of(row["worker_id"], parent=True) for row in await house.fetch(_SENDING)}
+    senders = {pid_of(row["worker_id"], parent=True) for row in await harness.fetch(_SENDING)}
     for worker in system.workers:
         if worker.pid in senders:
             worker.kill()
@@ -173,23 +173,23 @@ MODES = {"defer": "deferred", "refuse": "failed", "garbage": "deferred", "banner
     "The mail server answers 4xx, 5xx, garbage, a banner of 1 MB, nothing",
     expected="deferred, failed, deferred, waiting, waiting; then sent; memory bounded",
 )
-async def the_mail_server_is_mad(house: House) -> Row:
+async def the_mail_server_is_mad(harness: Harness) -> Row:
     row = Row()
-    count = house.count(100, least=8)
+    count = harness.count(100, least=8)
     settings = {"TULOU_JOBS_RETRY_LIMIT": "5"}
-    async with house.system(queues=["mail"], **settings) as system, Client(system) as client:
+    async with harness.system(queues=["mail"], **settings) as system, Client(system) as client:
         await send(client, 4)
-        await until_sent(house, 4, seconds=20)
+        await until_sent(harness, 4, seconds=20)
         before = _memory(system)
         for mode, fate in MODES.items():
-            await _let_it_rage(house, row, client, mode, fate, count)
+            await _let_it_rage(harness, row, client, mode, fate, count)
         after = _memory(system)
-        found = await mails(house)
+        found = await mails(harness)
     count_up(row, len(client.accepted), found, {"sent", "failed"})
     fates = Counter(mail.status for mail in found)
     row.expect(fates == {"sent": 4 * count + 4, "failed": count}, f"in the end {dict(fates)}")
     row.expect(after < before * 1.2 + 20, f"memory of the workers {before:.0f} MiB before, {after:.0f} after")
-    _once(row, house)
+    _once(row, harness)
     return row
 
 
@@ -198,21 +198,21 @@ def _memory(system: System) -> float:
 
 
 async def _let_it_rage(
-    house: House, row: Row, client: Client, mode: str, fate: str | None, count: int
+    harness: Harness, row: Row, client: Client, mode: str, fate: str | None, count: int
 ) -> None:
     """Send mails while the server misbehaves, look what becomes of them, and let it behave again."""
-    known = await house.value("SELECT count(*) FROM emails.emails")
-    house.mail.obey(mode=mode)
+    known = await harness.value("SELECT count(*) FROM emails.emails")
+    harness.mail.obey(mode=mode)
     await send(client, count)
     if fate is None:
         await asyncio.sleep(5)
     else:
         new = f"(SELECT status FROM emails.emails ORDER BY created_at OFFSET {known})"
         asked = f"SELECT count(*) FROM {new} WHERE status = '{fate}'"
-        reached = await house.until_value(asked, count, seconds=30)
+        reached = await harness.until_value(asked, count, seconds=30)
         row.expect(reached, f"{mode}: all {fate}")
-    house.mail.obey()
+    harness.mail.obey()
     left = "SELECT count(*) FROM emails.emails WHERE status NOT IN ('sent', 'failed')"
     row.expect(
-        await house.until_value(left, 0, seconds=40), f"{mode}: none waits once the server is well again"
+        await harness.until_value(left, 0, seconds=40), f"{mode}: none waits once the server is well again"
     )

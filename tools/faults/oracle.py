@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 
 _LIVING = """
 SELECT count(*) FROM jobs.jobs
@@ -62,23 +62,23 @@ class Outcome:
     wait: float | None
 
 
-async def drain(house: House, *, seconds: float, kinds: Collection[str] = EXACT) -> float:
+async def drain(harness: Harness, *, seconds: float, kinds: Collection[str] = EXACT) -> float:
     """Wait until no job lives any more, or the time is over; return how long it took."""
     started = time.monotonic()
     while time.monotonic() - started < seconds:
-        if await house.value(_LIVING, list(kinds)) == 0:
+        if await harness.value(_LIVING, list(kinds)) == 0:
             break
         await asyncio.sleep(0.2)
     return time.monotonic() - started
 
 
-async def outcomes(house: House, *, kinds: Collection[str] = EXACT) -> list[Outcome]:
+async def outcomes(harness: Harness, *, kinds: Collection[str] = EXACT) -> list[Outcome]:
     """Return what became of each job that has a row."""
-    return [Outcome(**dict(row)) for row in await house.fetch(_OUTCOMES, list(kinds))]
+    return [Outcome(**dict(row)) for row in await harness.fetch(_OUTCOMES, list(kinds))]
 
 
 async def judge(
-    house: House,
+    harness: Harness,
     row: Row,
     accepted: Collection[UUID],
     *,
@@ -88,11 +88,11 @@ async def judge(
 ) -> list[Outcome]:
     """Let the system come to rest, then count: every accepted job has one effect, and no job has two.
 
-    Jobs whose POST was torn are held to the same: their rows may be there. `may_fail` accepts jobs that end
+    Jobs whose POST was interrupted are held to the same: their rows may be there. `may_fail` accepts jobs that end
     failed or cancelled, if they left no effect.
     """
-    drained = await drain(house, seconds=drain_seconds, kinds=kinds)
-    found = {outcome.id: outcome for outcome in await outcomes(house, kinds=kinds)}
+    drained = await drain(harness, seconds=drain_seconds, kinds=kinds)
+    found = {outcome.id: outcome for outcome in await outcomes(harness, kinds=kinds)}
     row.accepted += len(accepted)
     row.done += sum(1 for job_id in accepted if job_id in found and found[job_id].effects)
     ended_otherwise = {"failed", "cancelled"} if may_fail else set()

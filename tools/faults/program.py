@@ -1,4 +1,4 @@
-"""The program under test: composed and run as `tulou` does, with the faults' jobs, door and switches.
+"""The program under test: composed and run as `tulou` does, with the faults' jobs, routes and switches.
 
 `python -m tools.faults.program serve`, `relay`, or `worker QUEUE...`
 """
@@ -30,7 +30,7 @@ def serve(settings: Settings) -> None:
     """Serve the API."""
     from bootstrap.api import server as serving
     from bootstrap.api.app import create_api
-    from tools.faults.door import install
+    from tools.faults.routes import install
 
     serving.create_api = lambda given: install(create_api(given, composed(given, "api")))
     serving.serve_api(settings)

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 from tools.faults.oracle import Row
 
-Scenario = Callable[[House], Awaitable[Row]]
+Scenario = Callable[[Harness], Awaitable[Row]]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tools.faults.client import Client
 from tools.faults.deaths import PACE, short_work
-from tools.faults.harness import House, System
+from tools.faults.harness import Harness, System
 from tools.faults.oracle import Row, judge
 from tools.faults.register import fault
 
@@ -20,28 +20,28 @@ STOP_LIMIT = 40.0
     "SIGKILL of the API at random points of a POST, the client tries again with its Idempotency-Key",
     expected="jobs = distinct keys accepted",
 )
-async def the_api_dies(house: House) -> Row:
+async def the_api_dies(harness: Harness) -> Row:
     row = Row()
-    count, kills = house.count(2000, least=150), 0
+    count, kills = harness.count(2000, least=150), 0
     async with (
-        house.system(workers=0, TULOU_IDEMPOTENCY_LEASE="2") as system,
+        harness.system(workers=0, TULOU_IDEMPOTENCY_LEASE="2") as system,
         Client(system) as client,
     ):
         posts = asyncio.create_task(_post_stubbornly(client, count, per_second=60))
         while not posts.done():
             await system.until_api_answers()
-            await asyncio.wait([posts], timeout=house.chance(0.5, 2))
+            await asyncio.wait([posts], timeout=harness.chance(0.5, 2))
             if not posts.done():
                 system.api.kill()
                 system.api.start()
                 kills += 1
         accepted = set(await posts)
-        rows = await house.value("SELECT count(*) FROM jobs.jobs WHERE kind = 'faults.effect'")
+        rows = await harness.value("SELECT count(*) FROM jobs.jobs WHERE kind = 'faults.effect'")
         await system.add_worker()
-        await judge(house, row, accepted)
+        await judge(harness, row, accepted)
     row.expect(rows == len(accepted) == count, f"{count} keys, {len(accepted)} ids told, {rows} rows")
     row.note(
-        f"{kills} kills; {client.torn} POSTs torn or not let in; answers {dict(client.answers)},"
+        f"{kills} kills; {client.interrupted} POSTs interrupted or not let in; answers {dict(client.answers)},"
         f" {client.replayed} of them given again"
     )
     return row
@@ -61,14 +61,14 @@ async def _post_stubbornly(client: Client, count: int, *, per_second: float) -> 
 
 @fault(
     5,
-    "SIGKILL of the relay before and after it sends a hint that it has marked",
+    "SIGKILL of the relay before and after it sends a wake-up that it has marked",
     expected="lost 0, duplicates harmless",
 )
-async def the_relay_dies(house: House) -> Row:
+async def the_relay_dies(harness: Harness) -> Row:
     row, deaths = Row(), 0
-    count = house.count(500, least=100)
+    count = harness.count(500, least=100)
     switches = {"FAULTS_RELAY_DIES": "0.8", "TULOU_JOBS_HINT_WINDOW": "16", "TULOU_JOBS_DRAIN_LIMIT": "1"}
-    async with house.system(relays=0, FAULTS_NUDGE="off", **switches) as system, Client(system) as client:
+    async with harness.system(relays=0, FAULTS_WAKE_UP="off", **switches) as system, Client(system) as client:
         relay = system.new_relay()
         await relay.until_it_says("relay_started")
         load = asyncio.create_task(client.load(count, per_second=20))
@@ -80,7 +80,7 @@ async def the_relay_dies(house: House) -> Row:
         await load
         relay.kill()
         system.new_relay(FAULTS_RELAY_DIES="")
-        await judge(house, row, client.accepted)
+        await judge(harness, row, client.accepted)
     row.expect(deaths, f"the relay died {deaths} times")
     return row
 
@@ -90,34 +90,34 @@ async def the_relay_dies(house: House) -> Row:
     "A deployment (SIGTERM of API, relay and workers) under load, 10 times",
     expected="lost 0, each stop within 40 s, no attempt burnt",
 )
-async def a_deployment(house: House) -> Row:
+async def a_deployment(harness: Harness) -> Row:
     row, stops = Row(), []
     settings = {"TULOU_WORKER_SOFT_SHUTDOWN": "3", "TULOU_SHUTDOWN_GRACE": "3"}
-    async with house.system(**settings) as system, Client(system) as client:
+    async with harness.system(**settings) as system, Client(system) as client:
         going_on = asyncio.Event()
-        load = asyncio.create_task(_load_until(going_on, house, client))
-        for _ in range(house.count(10, least=2)):
-            await asyncio.sleep(house.chance(1, 3))
+        load = asyncio.create_task(_load_until(going_on, harness, client))
+        for _ in range(harness.count(10, least=2)):
+            await asyncio.sleep(harness.chance(1, 3))
             stops += await _deploy(system)
         going_on.set()
         await load
-        await judge(house, row, client.accepted)
-        burnt = await house.fetch(
+        await judge(harness, row, client.accepted)
+        burnt = await harness.fetch(
             "SELECT outcome, count(*) FROM jobs.attempts WHERE outcome IN ('failed', 'crashed') GROUP BY outcome"
         )
-        given_back = await house.value("SELECT count(*) FROM jobs.attempts WHERE outcome = 'given_back'")
-        tried_again = await house.value("SELECT count(*) FROM jobs.jobs WHERE attempt > 1 OR crashes > 0")
+        given_back = await harness.value("SELECT count(*) FROM jobs.attempts WHERE outcome = 'given_back'")
+        tried_again = await harness.value("SELECT count(*) FROM jobs.jobs WHERE attempt > 1 OR crashes > 0")
     row.expect(max(stops) < STOP_LIMIT, f"{len(stops)} stops, {max(stops):.1f} s at most")
     row.expect(not burnt and not tried_again, f"burnt attempts {burnt}, jobs past their first {tried_again}")
     row.note(f"{given_back} jobs given back")
     return row
 
 
-async def _load_until(end: asyncio.Event, house: House, client: Client) -> None:
+async def _load_until(end: asyncio.Event, harness: Harness, client: Client) -> None:
     """Hand in work, some of it longer than a worker may take to stop."""
     number, posts = 0, set()
     while not end.is_set():
-        order = {"work": {"seconds": 5}} if number % 100 == 50 else short_work(house)
+        order = {"work": {"seconds": 5}} if number % 100 == 50 else short_work(harness)
         posts.add(asyncio.create_task(client.post(**order)))
         number += 1
         with contextlib.suppress(TimeoutError):

@@ -41,7 +41,7 @@ class Mailbox:
         return message_id
 
 
-class Talk:
+class SmtpSession:
     """One connection."""
 
     def __init__(self, mailbox: Mailbox, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,7 +50,7 @@ class Talk:
         self._writer = writer
 
     async def run(self) -> None:
-        """Talk until one side has had enough."""
+        """SmtpSession until one side has had enough."""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             if await self._greet():
                 while line := await self._reader.readline():
@@ -118,11 +118,11 @@ async def serve(folder: Path, port: int) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await Talk(mailbox, reader, writer).run()
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await SmtpSession(mailbox, reader, writer).run()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", port, limit=1 << 24)
-    print("listening", flush=True)  # tells the house
+    server = await asyncio.start_server(handle, "127.0.0.1", port, limit=1 << 24)
+    print("listening", flush=True)  # tells the harness
     await stopped.wait()
     server.close()
 

@@ -29,8 +29,8 @@ class ShiftedClock(Clock):
         return super().now() + self._shift
 
 
-class HandClock(Clock):
-    """A clock whose hands another process moves: a file holds the seconds since 1970."""
+class FileClock(Clock):
+    """A clock that another process sets: a file holds the seconds since 1970."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -55,14 +55,14 @@ def before_composing() -> None:
         runner.UNKNOWN_PAUSE = timedelta(seconds=float(pause))
     if chance := switch("RELAY_DIES"):
         _die_around_sending(float(chance))
-    if switch("NUDGE") == "off":
-        from domains.jobs.gateway.hints import RedisHints
+    if switch("WAKE_UP") == "off":
+        from domains.jobs.gateway.wake_ups import RedisWakeUps
 
-        RedisHints.send_soon = _send_nothing
+        RedisWakeUps.send_soon = _send_nothing
     if switch("BUG") == "no_fence":
         _remove_fence()
-    if switch("BUG") == "early_nudge":
-        _nudge_before_commit()
+    if switch("BUG") == "early_wake_up":
+        _wake_up_before_commit()
 
 
 def after_composing(container: TulouContainer) -> None:
@@ -70,7 +70,7 @@ def after_composing(container: TulouContainer) -> None:
     if offset := switch("CLOCK_OFFSET"):
         container.clock.override(providers.Object(ShiftedClock(float(offset))))
     if file := switch("CLOCK_FILE"):
-        container.clock.override(providers.Object(HandClock(Path(file))))
+        container.clock.override(providers.Object(FileClock(Path(file))))
 
 
 def _shift_time(seconds: float) -> None:
@@ -79,24 +79,24 @@ def _shift_time(seconds: float) -> None:
     time.time = lambda: real() + seconds
 
 
-def _send_nothing(_hints: Any, _queue: str, _job_id: UUID) -> None:
+def _send_nothing(_wake_ups: Any, _queue: str, _job_id: UUID) -> None:
     """Leave every job to the relay."""
 
 
 def _die_around_sending(chance: float) -> None:
-    """Kill this process sometimes just before a hint is sent, sometimes just after it."""
-    from domains.jobs.gateway.hints import RedisHints
+    """Kill this process sometimes just before a wake-up is sent, sometimes just after it."""
+    from domains.jobs.gateway.wake_ups import RedisWakeUps
 
-    send = RedisHints.send
+    send = RedisWakeUps.send
 
-    def deadly(hints: RedisHints, queue: str, job_ids: Sequence[UUID]) -> None:
+    def deadly(wake_ups: RedisWakeUps, queue: str, job_ids: Sequence[UUID]) -> None:
         if random.random() < chance / 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        send(hints, queue, job_ids)
+        send(wake_ups, queue, job_ids)
         if random.random() < chance / 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    RedisHints.send = deadly
+    RedisWakeUps.send = deadly
 
 
 def _remove_fence() -> None:
@@ -124,7 +124,7 @@ def _blind(look: Any) -> Any:
     return look_away
 
 
-def _nudge_before_commit() -> None:
+def _wake_up_before_commit() -> None:
     """The second deliberate bug: a worker is told of a row that it can't see yet."""
     from domains.jobs.service.store import RowJobStore
 

@@ -11,7 +11,7 @@ import httpx
 from tools.faults.bombs import KEPT, OPENED
 from tools.faults.client import Client
 from tools.faults.deaths import PACE
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 from tools.faults.oracle import Row, drain, judge, outcomes
 from tools.faults.people import People, Person
 from tools.faults.processes import with_small_disk
@@ -28,12 +28,12 @@ DISK = 24 * MEGABYTE
     "Image bombs, circling and endless PDFs, crowded and inflating archives",
     expected="each failed with a typed error within its limit, archives never unpacked; `default` unhurt",
 )
-async def bombs_are_uploaded(house: House) -> Row:
+async def bombs_are_uploaded(harness: Harness) -> Row:
     row = Row()
-    count = house.count(50, least=10)
+    count = harness.count(50, least=10)
     bombs = OPENED | KEPT
     settings = {"TULOU_FILES_SANDBOX_CPU_SECONDS": str(CPU_SECONDS), "TULOU_FILES_SANDBOX_SECONDS": "10"}
-    async with house.system(workers=1, **settings) as system, Client(system) as client:
+    async with harness.system(workers=1, **settings) as system, Client(system) as client:
         worker = await system.add_worker("files")
         person = await People(client.http, None).register()
         load = asyncio.create_task(client.load(int(PACE * count), per_second=PACE))
@@ -45,14 +45,14 @@ async def bombs_are_uploaded(house: House) -> Row:
             answer = await _upload(client, person, name, content)
             answers[f"{name} {answer.status_code}"] += 1
         opened = sum(count for name, count in answers.items() if name.split()[0] in OPENED)
-        await drain(house, seconds=opened * (CPU_SECONDS + 3), kinds=KINDS)
+        await drain(harness, seconds=opened * (CPU_SECONDS + 3), kinds=KINDS)
         await load
-        await judge(house, row, client.accepted)
-        ended = await outcomes(house, kinds=KINDS)
-        codes = await house.fetch(
+        await judge(harness, row, client.accepted)
+        ended = await outcomes(harness, kinds=KINDS)
+        codes = await harness.fetch(
             "SELECT error->>'code' AS code, state FROM jobs.jobs WHERE kind = 'files.process'"
         )
-        longest = await house.value(
+        longest = await harness.value(
             "SELECT extract(epoch FROM max(finished_at - begun_at))::float FROM jobs.jobs WHERE kind = 'files.process'"
         )
         after = worker.memory()
@@ -77,14 +77,14 @@ async def _upload(client: Client, person: Person, name: str, content: bytes) -> 
 
 
 @fault(20, "The disk of the uploads is full, then freed", expected="507, no partial file visible")
-async def the_disk_is_full(house: House) -> Row:
+async def the_disk_is_full(harness: Harness) -> Row:
     row = Row()
-    count = house.count(100, least=40)
-    disk = house.folder / "small-disk"
+    count = harness.count(100, least=40)
+    disk = harness.folder / "small-disk"
     disk.mkdir(exist_ok=True)
     store, inside = f"file://{disk}/files", with_small_disk(disk, DISK)
     async with (
-        house.system(workers=0, relays=0, api_inside=inside, TULOU_FILES_STORE_URL=store) as system,
+        harness.system(workers=0, relays=0, api_inside=inside, TULOU_FILES_STORE_URL=store) as system,
         Client(system) as client,
     ):
         seen = Path(f"/proc/{system.api.pid}/root{disk}")  # the disk is there for the API alone
@@ -92,10 +92,10 @@ async def the_disk_is_full(house: House) -> Row:
         ballast.write_bytes(bytes(DISK // 2))
         person = await People(client.http, None).register()
         digests: dict[str, str] = {}
-        full = await _upload_many(house, client, person, digests, count)
+        full = await _upload_many(harness, client, person, digests, count)
         row.expect(set(full) == {201, 507}, f"answers while it is full {dict(full)}")
         ballast.unlink()
-        freed = await _upload_many(house, client, person, digests, 5)
+        freed = await _upload_many(harness, client, person, digests, 5)
         row.expect(set(freed) == {201}, f"answers after it was freed {dict(freed)}")
         await _compare(row, client, person, digests)
         kept = sorted(path.stat().st_size for path in (seen / "files").rglob("*") if path.is_file())
@@ -106,13 +106,13 @@ async def the_disk_is_full(house: House) -> Row:
 
 
 async def _upload_many(
-    house: House, client: Client, person: Person, digests: dict[str, str], count: int
+    harness: Harness, client: Client, person: Person, digests: dict[str, str], count: int
 ) -> Counter[int]:
     """Upload files of a megabyte, four at a time; note the digest of each that was accepted."""
     room, answers = asyncio.Semaphore(4), Counter[int]()
 
     async def one() -> None:
-        content = house.random.randbytes(MEGABYTE // 2).hex().encode()
+        content = harness.random.randbytes(MEGABYTE // 2).hex().encode()
         async with room:
             answer = await _upload(client, person, "notes.txt", content)
         answers[answer.status_code] += 1

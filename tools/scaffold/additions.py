@@ -9,11 +9,11 @@ from uuid import UUID
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.settings.model import Settings
 from shared.events import Event
-from tools.scaffold import map_edits
+from tools.scaffold import container_edits
 from tools.scaffold.changes import PROJECT, Changes
-from tools.scaffold.faces import face_of
 from tools.scaffold.names import NameRefused, camel, words
-from tools.scaffold.new_domain import MAP, rendered
+from tools.scaffold.new_domain import CONTAINER_FILE, rendered
+from tools.scaffold.public_api import public_api_of
 
 QUEUES = ("default", "mail", "files")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -72,13 +72,13 @@ def add_job(
         container = _read(root, f"domains/{domain}/container.py")
         made = f"providers.ThreadSafeSingleton({facts['cls']}, transaction=transaction)"
         container = _with_provider(container, name, made, [f"from {module} import {facts['cls']}"])
-        if not map_edits.has_provider(container, "tasks"):
+        if not container_edits.has_provider(container, "tasks"):
             imported = [f"from domains.{domain} import tasks as tasks_module"]
             container = _with_provider(container, "tasks", "providers.Object(tasks_module)", imported)
         changes.write(f"domains/{domain}/container.py", container)
         changes.create(f"tests/domains/{domain}/test_{name}.py", rendered("job/test.py.j2", **facts))
         changes.tidy()
-        changes.redraw()
+        changes.write_domain_map()
         return changes.changed()
 
 
@@ -87,7 +87,9 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
     _check(domain, name)
     order = list(_domains())
     if order.index(domain) <= max(order.index("emails"), order.index("users")):
-        raise NameRefused(f"{domain} stands below emails or users in {MAP}: it can't ask them for anything.")
+        raise NameRefused(
+            f"{domain} stands below emails or users in {CONTAINER_FILE}: it can't ask them for anything."
+        )
     title = words(name).capitalize()
     facts = {"domain": domain, "name": name, "cls": camel(name), "title": title}
     texts = {
@@ -105,10 +107,10 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
         container = _read(root, f"domains/{domain}/container.py")
         given = []
         for part, protocol, offered in (
-            ("users", "UserDirectory", "users.references"),
+            ("users", "UserDirectory", "users.lookup"),
             ("mailer", "Mailer", "emails.mailer"),
         ):
-            if not map_edits.has_provider(container, part):
+            if not container_edits.has_provider(container, part):
                 imported = f"from domains.{offered.split('.')[0]}.public import {protocol}"
                 declared = f"providers.Dependency[{protocol}]"
                 container = _with_provider(
@@ -116,16 +118,18 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
                 )
                 given.append(f"{part}={offered}")
         made = f"providers.ThreadSafeSingleton({facts['cls']}Mail, users=users, mailer=mailer, transaction=transaction)"
-        its_class = f"from {module} import {facts['cls']}Mail"
-        container = _with_provider(container, f"{name}_mail", made, [its_class], first=True)
-        if not map_edits.has_provider(container, "templates"):
+        mail_class = f"from {module} import {facts['cls']}Mail"
+        container = _with_provider(container, f"{name}_mail", made, [mail_class], first=True)
+        if not container_edits.has_provider(container, "templates"):
             folder = 'providers.Object(Path(__file__).parent / "templates")'
             container = _with_provider(container, "templates", folder, ["from pathlib import Path"])
         changes.write(f"domains/{domain}/container.py", container)
-        changes.write(MAP, map_edits.with_given(_read(root, MAP), name=domain, given=given))
+        changes.write(
+            CONTAINER_FILE, container_edits.with_given(_read(root, CONTAINER_FILE), name=domain, given=given)
+        )
         changes.create(f"tests/domains/{domain}/test_{name}.py", rendered("mail/test.py.j2", **facts))
         changes.tidy()
-        changes.redraw()
+        changes.write_domain_map()
         return changes.changed()
 
 
@@ -159,9 +163,9 @@ def _check(domain: str, name: str) -> None:
 def _event(domain: str, name: str) -> type[Event]:
     order = list(_domains())
     for other in order[: order.index(domain) + 1]:
-        if name in face_of(other).events:
+        if name in public_api_of(other).events:
             return next(kind for kind in Event.__subclasses__() if kind.__name__ == name)
-    offered = [event for other in order[: order.index(domain) + 1] for event in face_of(other).events]
+    offered = [event for other in order[: order.index(domain) + 1] for event in public_api_of(other).events]
     raise NameRefused(f"{domain} can't react to {name}. It sees {', '.join(offered) or 'no events'}.")
 
 
@@ -195,7 +199,7 @@ def _add_class(
         path, module = f"domains/{domain}/service/{name}.py", f"domains.{domain}.service.{name}"
     before = _read(changes.root, path) or f'"""{words(name).capitalize()}."""\n'
     before = _with_imports(before, imports)
-    changes.write(path, map_edits.with_class(before, text) if first else f"{before}\n\n{text}")
+    changes.write(path, container_edits.with_class(before, text) if first else f"{before}\n\n{text}")
     return module
 
 
@@ -205,7 +209,7 @@ def _read(root: Path, path: str) -> str:
 
 
 def _with_imports(text: str, imports: list[str]) -> str:
-    return map_edits.with_imports(text, imports)
+    return container_edits.with_imports(text, imports)
 
 
 def _with_provider(text: str, name: str, made: str, imports: list[str], *, first: bool = False) -> str:
@@ -214,4 +218,4 @@ def _with_provider(text: str, name: str, made: str, imports: list[str], *, first
         kinds = re.findall(r"providers\.(\w+)", f"{name} {made}")
         name, made = name.replace("providers.", ""), made.replace("providers.", "")
         imports = [*imports, *(f"from dependency_injector.providers import {kind}" for kind in kinds)]
-    return map_edits.with_provider(text, name=name, made=made, imports=imports, first=first)
+    return container_edits.with_provider(text, name=name, made=made, imports=imports, first=first)

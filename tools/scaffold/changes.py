@@ -29,7 +29,7 @@ class Changes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._put_back()
+            self._restore()
 
     def write(self, path: str, text: str) -> None:
         """Write a file."""
@@ -92,13 +92,13 @@ class Changes:
         self._before[place] = None
         self.made.append(place)
 
-    def redraw(self) -> None:
+    def write_domain_map(self) -> None:
         """Draw docs/map.md anew."""
         for name in ("docs/map.md", "docs/map.svg"):
             self.note(self.root / name)
         self.run("python", "-m", "bootstrap.cli.main", "domains", "--write")
 
-    def _put_back(self) -> None:
+    def _restore(self) -> None:
         for place, content in reversed(self._before.items()):
             if content is not None:
                 place.parent.mkdir(parents=True, exist_ok=True)

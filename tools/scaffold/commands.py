@@ -57,7 +57,7 @@ def domain(
         typer.echo(f"would write a migration, the entry of {name} in bootstrap/container.py, and docs/map.md")
         return []
 
-    if _told(write):
+    if _run_and_report(write):
         typer.echo(f"Next: {_START_ANEW}, which migrates, and {_TEST}/{name}")
 
 
@@ -73,7 +73,7 @@ def job(
     """Write a job, what does it, and its test."""
     from tools.scaffold.additions import add_job  # noqa: PLC0415  # as above
 
-    if _told(lambda: add_job(domain, name, on=on, every=every, queue=queue)):
+    if _run_and_report(lambda: add_job(domain, name, on=on, every=every, queue=queue)):
         typer.echo(
             f"Next: write what {camel(name)}.run does, {_TEST}/{domain}/test_{name}.py, and {_START_ANEW}"
         )
@@ -86,7 +86,7 @@ def mail(
     """Write a mail's templates, what sends it, and its test."""
     from tools.scaffold.additions import add_mail  # noqa: PLC0415  # as above
 
-    if _told(lambda: add_mail(domain, name)):
+    if _run_and_report(lambda: add_mail(domain, name)):
         typer.echo(f"Next: write what it says, {_TEST}/{domain}/test_{name}.py, and {_START_ANEW}")
 
 
@@ -108,7 +108,7 @@ def remove_domain(
         typer.echo(f"would write a migration, bootstrap/container.py without {name}, and docs/map.md")
         return []
 
-    if _told(go):
+    if _run_and_report(go):
         typer.echo(
             f"Next: read the migration, which drops the tables with all that is in them, and {_START_ANEW}, which"
             f" applies it. Elsewhere deploy this version first, then {_MIGRATE}"
@@ -142,14 +142,14 @@ def rename_domain(
         typer.echo("would write a migration, and docs/map.md")
         return []
 
-    if _told(go):
+    if _run_and_report(go):
         typer.echo(
             f"Next: {_START_ANEW}, which migrates, and {_TEST}/{to}"
             f"\nElsewhere stop what runs, for it knows the old name, then {_MIGRATE}"
         )
 
 
-def _told(action: Callable[[], list[Path]]) -> list[Path]:
+def _run_and_report(action: Callable[[], list[Path]]) -> list[Path]:
     """Do it and say what was written; or say in a sentence why not."""
     try:
         places = action()

@@ -1,4 +1,4 @@
-"""The atlas in a terminal, as Mermaid, as SVG and as the page docs/map.md."""
+"""The domain map in a terminal, as Mermaid, as SVG and as the page docs/map.md."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from rich.console import Console
 from rich.table import Column, Table
 
-from tools.scaffold.atlas import Sheet
+from tools.scaffold.domain_map import Summary
 
 TEMPLATES = Path(__file__).parent / "templates"
 DOCS = Path(__file__).parents[2] / "docs"
@@ -18,17 +18,17 @@ _LABELS = 11
 """Columns of a terminal."""
 
 
-def print_sheets(sheets: Sequence[Sheet]) -> None:
+def print_summaries(summaries: Sequence[Summary]) -> None:
     """Print a few lines for each domain, highest rank first: it may ask those below."""
-    for sheet in reversed(sheets):
-        _print_block(
-            sheet,
+    for summary in reversed(summaries):
+        _print_facts(
+            summary,
             {
-                "has": f"{_extent(sheet)}, {sheet.lines:,} lines",
-                "offers": ", ".join(sheet.face.questions),
-                "needs": "; ".join(_named(sheet.needs)),
-                "publishes": ", ".join(sheet.face.events),
-                "reacts to": "; ".join(_named(sheet.reacts_to)),
+                "has": f"{_extent(summary)}, {summary.lines:,} lines",
+                "offers": ", ".join(summary.public_api.protocols),
+                "needs": "; ".join(_lines_by_domain(summary.dependencies)),
+                "publishes": ", ".join(summary.public_api.events),
+                "reacts to": "; ".join(_lines_by_domain(summary.reacts_to)),
             },
         )
     Console(highlight=False).print(
@@ -36,95 +36,102 @@ def print_sheets(sheets: Sequence[Sheet]) -> None:
     )
 
 
-def print_sheet(sheet: Sheet) -> None:
+def print_summary(summary: Summary) -> None:
     """Print all about one domain."""
-    questions = [f"{name}: {', '.join(methods)}" for name, methods in sheet.face.questions.items()]
-    _print_block(
-        sheet,
+    protocols = [f"{name}: {', '.join(methods)}" for name, methods in summary.public_api.protocols.items()]
+    _print_facts(
+        summary,
         {
-            "has": f"{_extent(sheet)}, {sheet.lines:,} lines",
-            "offers": "\n".join(questions),
-            "needs": "\n".join(_named(sheet.needs)),
-            "publishes": "\n".join(sheet.face.events),
-            "reacts to": "\n".join(_named(sheet.reacts_to)),
-            "tables": "\n".join(f"{sheet.name}.{table}" for table in sheet.tables),
-            "jobs": "\n".join(sheet.jobs),
-            "routes": "\n".join(sheet.routes),
+            "has": f"{_extent(summary)}, {summary.lines:,} lines",
+            "offers": "\n".join(protocols),
+            "needs": "\n".join(_lines_by_domain(summary.dependencies)),
+            "publishes": "\n".join(summary.public_api.events),
+            "reacts to": "\n".join(_lines_by_domain(summary.reacts_to)),
+            "tables": "\n".join(f"{summary.name}.{table}" for table in summary.tables),
+            "jobs": "\n".join(summary.jobs),
+            "routes": "\n".join(summary.routes),
         },
     )
 
 
-def _print_block(sheet: Sheet, facts: dict[str, str]) -> None:
+def _print_facts(summary: Summary, facts: dict[str, str]) -> None:
     """Print a domain's name and purpose, and below them what there is to tell; the rest is left out."""
     table = Table.grid(Column(width=_LABELS, no_wrap=True), Column(), padding=(0, 1))
     for label, text in facts.items():
         if text:
             table.add_row(f"  {label}", text)
     console = Console(highlight=False)
-    console.print(f"[bold]{sheet.name}[/bold]: {sheet.purpose}")
+    console.print(f"[bold]{summary.name}[/bold]: {summary.purpose}")
     console.print(table)
     console.print()
 
 
-def mermaid(sheets: Sequence[Sheet]) -> str:
+def mermaid(summaries: Sequence[Summary]) -> str:
     """Return a flow chart: a solid arrow asks or tells through a Protocol, a dotted one is an event's way."""
     lines = ["flowchart BT"]
-    lines += [f'    {sheet.name}["<b>{sheet.name}</b><br/>{sheet.purpose}"]' for sheet in sheets]
-    for sheet in sheets:
-        lines += [f"    {sheet.name} -- {', '.join(what)} --> {other}" for other, what in sheet.needs.items()]
+    lines += [f'    {summary.name}["<b>{summary.name}</b><br/>{summary.purpose}"]' for summary in summaries]
+    for summary in summaries:
         lines += [
-            f"    {other} -. {', '.join(what)} .-> {sheet.name}" for other, what in sheet.reacts_to.items()
+            f"    {summary.name} -- {', '.join(what)} --> {other}"
+            for other, what in summary.dependencies.items()
+        ]
+        lines += [
+            f"    {other} -. {', '.join(what)} .-> {summary.name}"
+            for other, what in summary.reacts_to.items()
         ]
     return "\n".join(lines) + "\n"
 
 
-def svg(sheets: Sequence[Sheet]) -> str:
-    """Return a picture: the ranks from the top down, questions on the left, events on the right."""
-    place = {sheet.name: number * ROW for number, sheet in enumerate(reversed(sheets))}
+def svg(summaries: Sequence[Summary]) -> str:
+    """Return a picture: the ranks from the top down, protocols on the left, events on the right."""
+    place = {summary.name: number * ROW for number, summary in enumerate(reversed(summaries))}
     return _template("map.svg.j2").render(
-        sheets=sheets,
+        summaries=summaries,
         place=place,
-        height=len(sheets) * ROW,
-        asked=list(_arrows([(sheet.name, sheet.needs) for sheet in sheets], place, side=-1)),
-        heard=list(_arrows([(sheet.name, sheet.reacts_to) for sheet in sheets], place, side=1)),
+        height=len(summaries) * ROW,
+        asked=list(_arrows([(summary.name, summary.dependencies) for summary in summaries], place, side=-1)),
+        heard=list(_arrows([(summary.name, summary.reacts_to) for summary in summaries], place, side=1)),
         extent=_extent,
     )
 
 
-def page(sheets: Sequence[Sheet]) -> str:
+def page(summaries: Sequence[Summary]) -> str:
     """Return docs/map.md. Lines are told roughly, so that the page isn't stale with every commit."""
     return _template("map.md.j2").render(
-        sheets=list(reversed(sheets)), mermaid=mermaid(sheets), named=_named, size=_size
+        summaries=list(reversed(summaries)),
+        mermaid=mermaid(summaries),
+        lines_by_domain=_lines_by_domain,
+        size=_size,
     )
 
 
-def write_map(sheets: Sequence[Sheet]) -> None:
+def write_map(summaries: Sequence[Summary]) -> None:
     """Write docs/map.md and its picture."""
-    (DOCS / "map.md").write_text(page(sheets))
-    (DOCS / "map.svg").write_text(svg(sheets))
+    (DOCS / "map.md").write_text(page(summaries))
+    (DOCS / "map.svg").write_text(svg(summaries))
 
 
 def _size(lines: int) -> str:
     return next((f"under {step}" for step in (500, 1000, 2000, 5000, 10_000) if lines < step), "over 10000")
 
 
-def _extent(sheet: Sheet) -> str:
+def _extent(summary: Summary) -> str:
     """Say how much there is of a domain: `20 routes, 1 job, no tables`."""
-    parts = {"route": sheet.routes, "job": sheet.jobs, "table": sheet.tables}
+    parts = {"route": summary.routes, "job": summary.jobs, "table": summary.tables}
     return ", ".join(
         f"{len(found) or 'no'} {word}{'' if len(found) == 1 else 's'}" for word, found in parts.items()
     )
 
 
-def _named(by_domain: dict[str, list[str]]) -> list[str]:
+def _lines_by_domain(by_domain: dict[str, list[str]]) -> list[str]:
     return [f"{domain}: {', '.join(names)}" for domain, names in by_domain.items()]
 
 
 def _arrows(
-    wishes: list[tuple[str, dict[str, list[str]]]], place: dict[str, int], *, side: int
+    links: list[tuple[str, dict[str, list[str]]]], place: dict[str, int], *, side: int
 ) -> Iterator[tuple[int, int, int, str]]:
     """Yield where an arrow begins, where it ends, how far it swings out, and what it says."""
-    for name, others in wishes:
+    for name, others in links:
         for other, what in others.items():
             start, end = (name, other) if side < 0 else (other, name)
             distance = abs(place[start] - place[end]) // ROW

@@ -43,13 +43,13 @@ KINDS = {
     "text": Kind(
         "str", "LongText", 'f"{label} {number}"', filtered=False, example='"{label} of several lines"'
     ),
-    "int": Kind("int", "WholeNumber", "number", "whole()", "whole(nullable=True)", sortable=True),
+    "int": Kind("int", "SafeInteger", "number", "bigint()", "bigint(nullable=True)", sortable=True),
     "decimal": Kind(
         "Decimal",
-        "ExactNumber",
+        "DecimalNumber",
         'f"{number}.5"',
-        "exact()",
-        "exact(nullable=True)",
+        "decimal()",
+        "decimal(nullable=True)",
         sortable=True,
         ranged=True,
     ),
@@ -64,10 +64,10 @@ KINDS = {
     ),
     "datetime": Kind(
         "datetime",
-        "Moment",
+        "Timestamp",
         'f"2026-07-{number % 28 + 1:02}T10:00:00Z"',
-        "moment()",
-        "moment(nullable=True)",
+        "timestamp()",
+        "timestamp(nullable=True)",
         sortable=True,
         ranged=True,
     ),
@@ -76,8 +76,8 @@ KINDS = {
         "dict[str, Any]",
         "JsonObject",
         '{"number": number}',
-        "document()",
-        "document(nullable=True)",
+        "jsonb()",
+        "jsonb(nullable=True)",
         filtered=False,
         example='{"color": "red"}',
     ),
@@ -89,15 +89,15 @@ _MONEY = (
         "Decimal",
         "MoneyAmount",
         'f"{number}.50"',
-        "exact(places=2)",
-        "exact(places=2, nullable=True)",
+        "decimal(places=2)",
+        "decimal(places=2, nullable=True)",
         ranged=True,
     ),
     Kind("str", "CurrencyCode", '"EUR"'),
 )
 TYPES = (*KINDS, "enum(a,b)", "money", "file", "ref:<domain>")
 FIELD_TYPES = {kind.body for kind in (*KINDS.values(), *_MONEY)} - {"StrictBool", "UUID"} | {
-    "WholeNumberInAddress"
+    "SafeIntegerInQuery"
 }
 """Those that are in `shared.field_types`."""
 
@@ -190,11 +190,11 @@ def columns_of(
         FieldRefused: a sentence about the first one that can't be understood.
     """
     columns = [column for text in given for column in _read(text, domain, reference)]
-    _check_together(columns)
+    _check_columns(columns)
     return columns
 
 
-def _check_together(columns: Sequence[Column]) -> None:
+def _check_columns(columns: Sequence[Column]) -> None:
     names = [column.name for column in columns]
     for name in names:
         if names.count(name) > 1:

@@ -17,7 +17,7 @@ def last_saved(root: Path = PROJECT) -> Path:
 
 
 def suite_of(saved: Path, root: Path = PROJECT) -> list[str]:
-    """Return what to run for a file: its domain's tests, or its own, or those of its package and of the walls."""
+    """Return what to run for a file: its domain's tests, or its own, or those of its package and of the boundaries."""
     place, *rest = saved.parts
     if place == "tests" and saved.name.startswith("test_"):
         return [saved.as_posix()]

@@ -41,22 +41,25 @@ def drop(domain: str) -> Path:
     )
 
 
-def rename(old: str, new: str, old_thing: str, new_thing: str) -> Path:
+def rename(old: str, new: str, old_singular: str, new_singular: str) -> Path:
     """Write the migration that renames schema, table, indexes and what jobs say of them; things are singulars."""
-    there, back = _renaming(old, new, old_thing, new_thing), _renaming(new, old, new_thing, old_thing)
+    there, back = (
+        _renaming(old, new, old_singular, new_singular),
+        _renaming(new, old, new_singular, old_singular),
+    )
     return _write(f"{new}: was {old}", f"{RENAME_HINT}\n{there}", back, breaks_older=True)
 
 
-def renaming_of_jobs(old: str, new: str, old_thing: str, new_thing: str) -> list[str]:
+def renaming_of_jobs(old: str, new: str, old_singular: str, new_singular: str) -> list[str]:
     """Return the statements by which jobs that wait, and schedules, know a domain and its things by the new names."""
     kind = f"'{new}' || substr(kind, {len(old) + 1})"
-    before, after = f"'{old_thing}_id'", f"'{new_thing}_id'"
+    before, after = f"'{old_singular}_id'", f"'{new_singular}_id'"
     payload = f"payload - {before} || jsonb_build_object({after}, payload -> {before})"
     return [
         f"UPDATE jobs.jobs SET kind = {kind} WHERE starts_with(kind, '{old}.')",  # noqa: S608  # names were checked
         f"UPDATE jobs.schedules SET kind = {kind} WHERE starts_with(kind, '{old}.')",  # noqa: S608  # as above
-        f"UPDATE jobs.jobs SET payload = {payload} WHERE resource_type = '{old_thing}' AND payload ? {before}",  # noqa: S608  # as above
-        f"UPDATE jobs.jobs SET resource_type = '{new_thing}' WHERE resource_type = '{old_thing}'",  # noqa: S608  # as above
+        f"UPDATE jobs.jobs SET payload = {payload} WHERE resource_type = '{old_singular}' AND payload ? {before}",  # noqa: S608  # as above
+        f"UPDATE jobs.jobs SET resource_type = '{new_singular}' WHERE resource_type = '{old_singular}'",  # noqa: S608  # as above
     ]
 
 
@@ -71,7 +74,7 @@ def _creation(domain: str) -> str:
     return _code(made)
 
 
-def _renaming(old: str, new: str, old_thing: str, new_thing: str) -> str:
+def _renaming(old: str, new: str, old_singular: str, new_singular: str) -> str:
     """Say it for the one table of a domain, whichever of both names the models have by now."""
     (table,) = _tables(old) or _tables(new)
     rules = [rule for rule in table.constraints if isinstance(rule, CheckConstraint)]
@@ -88,7 +91,7 @@ def _renaming(old: str, new: str, old_thing: str, new_thing: str) -> str:
             for name in checks
         ),
         *(f"ALTER INDEX {new}.{name.format(old)} RENAME TO {name.format(new)}" for name in indexes),
-        *renaming_of_jobs(old, new, old_thing, new_thing),
+        *renaming_of_jobs(old, new, old_singular, new_singular),
     ]
     return "\n".join(_execution(_let_through(line)) for line in lines)
 

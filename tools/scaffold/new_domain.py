@@ -7,12 +7,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tools.scaffold import map_edits
+from tools.scaffold import container_edits
 from tools.scaffold.changes import PROJECT, Changes
 from tools.scaffold.fields import Column
 from tools.scaffold.names import words
 
-MAP = "bootstrap/container.py"
+CONTAINER_FILE = "bootstrap/container.py"
 PARTS = ("container", "errors", "models", "public", "repository", "router", "schemas", "service")
 _SHARED = {
     "database": "database",
@@ -57,19 +57,19 @@ def write_domain(plan: dict[str, Any], root: Path = PROJECT) -> list[Path]:
     with Changes(root) as changes:
         for path, text in files_of(plan).items():
             changes.write(path, text)
-        changes.write(MAP, mapped(plan, (root / MAP).read_text()))
+        changes.write(CONTAINER_FILE, with_new_domain(plan, (root / CONTAINER_FILE).read_text()))
         changes.tidy()
         changes.migrate("create", plan["name"])
         changes.tidy()
-        changes.redraw()
+        changes.write_domain_map()
         return changes.changed()
 
 
-def mapped(plan: dict[str, Any], source: str) -> str:
+def with_new_domain(plan: dict[str, Any], source: str) -> str:
     """Return the map's text with the new domain."""
-    given = _SHARED | {need.name: need.given for need in plan["needs"]}
+    given = _SHARED | {dependency.name: dependency.given for dependency in plan["dependencies"]}
     keywords = [f"{name}={value}" for name, value in given.items()]
-    return map_edits.with_domain(
+    return container_edits.with_domain(
         source, name=plan["name"], container=f"{plan['plural_cls']}Container", given=keywords
     )
 

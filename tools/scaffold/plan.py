@@ -7,9 +7,9 @@ from typing import Any
 
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.settings.model import Settings
-from tools.scaffold.faces import Thing, thing_of
 from tools.scaffold.fields import FIELD_TYPES, Column, FieldRefused, Kind, columns_of, filters_of
 from tools.scaffold.names import DomainName, NameRefused, domain_name
+from tools.scaffold.public_api import ReferencedEntity, referenced_entity_of
 from tools.scaffold.wording import condition, meaning
 
 _LONGEST_IDENTIFIER = 63
@@ -44,13 +44,13 @@ _VARIABLES = {
         "request",
         "row",
     ),
-    *("response", "sent", "service", "user", "value", "values", "wanted"),
+    *("response", "sent", "service", "user", "value", "values", "filters"),
 }
 """Names that the templates use for something else."""
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Dependency:
     """Something of another domain: its name here, its Protocol, where that is, and what the map gives."""
 
     name: str
@@ -85,9 +85,9 @@ def plan_domain(
     def reference(field_name: str, target: str) -> Kind:
         if target not in domains:
             raise FieldRefused(f"{field_name}: there is no domain {target}; there are {', '.join(domains)}.")
-        if "references" not in domains[target].providers:
+        if "lookup" not in domains[target].providers:
             raise FieldRefused(
-                f"{field_name}: {target} has nothing that can be referred to (no provider `references`)."
+                f"{field_name}: {target} has nothing that can be referred to (no provider `lookup`)."
             )
         return Kind(
             "UUID", "UUID", _sample_of(target, actor, owned="personal_data" in domains[target].providers)
@@ -100,12 +100,15 @@ def plan_domain(
         )
     _check_lengths(named, columns)
     references = [column for column in columns if column.reference]
-    needs = {column.reference: _need_of(column.reference) for column in references}
-    mail_needs = [
-        _need_of("users"),
-        Need("mailer", "Mailer", "domains.emails.public import Mailer", "emails.mailer"),
+    dependencies = {column.reference: _dependency_of(column.reference) for column in references}
+    mail_dependencies = [
+        _dependency_of("users"),
+        Dependency("mailer", "Mailer", "domains.emails.public import Mailer", "emails.mailer"),
     ]
-    all_needs = {need.name: need for need in [*needs.values(), *(mail_needs if mail else [])]}
+    all_dependencies = {
+        dependency.name: dependency
+        for dependency in [*dependencies.values(), *(mail_dependencies if mail else [])]
+    }
     unique = [column for column in columns if "unique" in column.options]
     write_errors = [f"{column.cls}Taken" for column in unique] + [
         f"{column.cls}Unknown" for column in references
@@ -143,16 +146,16 @@ def plan_domain(
         "monies": {column.money: column.optional for column in columns if column.money},
         "listed_by": _listed_by(columns),
         "sortable": [column for column in columns if column.kind.sortable and not column.optional],
-        "needs": list(all_needs.values()),
-        "service_needs": list(needs.values()),
-        "modules": [need.module for need in all_needs.values()],
+        "dependencies": list(all_dependencies.values()),
+        "service_dependencies": list(dependencies.values()),
+        "modules": [dependency.module for dependency in all_dependencies.values()],
         "service_modules": [
-            *(need.module for need in all_needs.values()),
+            *(dependency.module for dependency in all_dependencies.values()),
             *(["domains.emails.public import OutgoingMail"] if mail else []),
         ],
         "factory_modules": [
-            f"tests.domains.{target}.factories import create_{_thing_of(target).singular}"
-            for target in needs
+            f"tests.domains.{target}.factories import create_{_referenced_entity_of(target).singular}"
+            for target in dependencies
             if target not in _HAND_MADE
         ],
         "owner_parameter": ", owner_id: UUID" if owned else "",
@@ -161,7 +164,7 @@ def plan_domain(
         "change_parameter": f", {by}: UUID" if owned or references else "",
         "change_argument": ", caller.user_id" if owned or references else "",
         "changer": "caller" if owned or references else "_admin",
-        "create_says": _says(f"Create {named.a} and tell all who react to it.", write_errors),
+        "create_docstring": _docstring(f"Create {named.a} and tell all who react to it.", write_errors),
         "write_errors": write_errors,
         "write_problems": ", ".join(write_errors),
         "remarks": _remarks(references, unique),
@@ -190,7 +193,7 @@ def _sample_of(target: str, actor: str, *, owned: bool) -> str:
     if target in _HAND_MADE:
         return _HAND_MADE[target].format(actor=actor)
     whose = actor if owned else "await people.administrator()"
-    return f'(await create_{_thing_of(target).singular}(people, {whose}))["id"]'
+    return f'(await create_{_referenced_entity_of(target).singular}(people, {whose}))["id"]'
 
 
 def _remarks(references: Sequence[Column], unique: Sequence[Column]) -> dict[str, Any]:
@@ -202,20 +205,20 @@ def _remarks(references: Sequence[Column], unique: Sequence[Column]) -> dict[str
 
 def _address_of(target: str) -> str:
     """Return the path of one thing of a domain."""
-    named = DomainName(target, _thing_of(target).singular)
+    named = DomainName(target, _referenced_entity_of(target).singular)
     return f"{named.path}/{{{named.singular}_id}}"
 
 
-def _need_of(target: str) -> Need:
-    protocol = _thing_of(target).protocol
-    return Need(target, protocol, f"domains.{target}.public import {protocol}", f"{target}.references")
+def _dependency_of(target: str) -> Dependency:
+    protocol = _referenced_entity_of(target).protocol
+    return Dependency(target, protocol, f"domains.{target}.public import {protocol}", f"{target}.lookup")
 
 
-def _thing_of(target: str) -> Thing:
-    thing = thing_of(target)
-    if thing is None:
+def _referenced_entity_of(target: str) -> ReferencedEntity:
+    entity = referenced_entity_of(target)
+    if entity is None:
         raise FieldRefused(f"domains/{target}/public.py has no Protocol with `exists`: nothing to ask.")
-    return thing
+    return entity
 
 
 def _indexes(named: DomainName, columns: Sequence[Column], *, owned: bool) -> list[dict[str, Any]]:
@@ -238,11 +241,11 @@ def _listed_by(columns: Sequence[Column]) -> str:
     alone = [
         (name, column) for name, column in filters_of(columns) if not (column.money and column.kind.ranged)
     ]
-    wanted = {"sort": '"-created_at"'} | {name: f'created["{column.name}"]' for name, column in alone[:1]}
-    return "{" + ", ".join(f'"{name}": {value}' for name, value in wanted.items()) + "}"
+    params = {"sort": '"-created_at"'} | {name: f'created["{column.name}"]' for name, column in alone[:1]}
+    return "{" + ", ".join(f'"{name}": {value}' for name, value in params.items()) + "}"
 
 
-_IN_ADDRESS = {"bool": "bool", "int": "WholeNumberInAddress"}
+_IN_ADDRESS = {"bool": "bool", "int": "SafeIntegerInQuery"}
 
 
 def _in_address(column: Column) -> str:
@@ -270,7 +273,7 @@ def _check_lengths(named: DomainName, columns: Sequence[Column]) -> None:
             raise FieldRefused(f"{column.name} is too long a name for an index of {named.name}.")
 
 
-def _says(sentence: str, errors: Sequence[str]) -> str:
+def _docstring(sentence: str, errors: Sequence[str]) -> str:
     """Return a docstring's text: the errors behind the sentence, or below it where they are many."""
     if not errors:
         return sentence

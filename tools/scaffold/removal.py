@@ -7,11 +7,11 @@ from pathlib import Path
 
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.settings.model import Settings
-from tools.scaffold import map_edits
+from tools.scaffold import container_edits
 from tools.scaffold.changes import PROJECT, Changes
-from tools.scaffold.faces import thing_of
 from tools.scaffold.names import DomainName, NameRefused, domain_name, singular_of
-from tools.scaffold.new_domain import MAP
+from tools.scaffold.new_domain import CONTAINER_FILE
+from tools.scaffold.public_api import referenced_entity_of
 
 MOST_NAMED = 5
 _NOT_LOOKED_AT = {"migrations", "__pycache__"}
@@ -45,9 +45,11 @@ def remove_domain(name: str, *, force: bool = False, root: Path = PROJECT) -> li
         changes.migrate("drop", name)
         for folder in _folders(name, root):
             changes.remove(folder.relative_to(root).as_posix())
-        changes.write(MAP, map_edits.without_domain((root / MAP).read_text(), name=name))
+        changes.write(
+            CONTAINER_FILE, container_edits.without_domain((root / CONTAINER_FILE).read_text(), name=name)
+        )
         changes.tidy()
-        changes.redraw()
+        changes.write_domain_map()
         return changes.changed()
 
 
@@ -69,20 +71,22 @@ def plan_renaming(
         NameRefused: it isn't there, the core knows it by name, or the new name won't do.
     """
     known = _known(name)
-    core = [place for place in _mentions(name, root) if place.startswith("bootstrap/") and place != MAP]
+    core = [
+        place for place in _mentions(name, root) if place.startswith("bootstrap/") and place != CONTAINER_FILE
+    ]
     if core:
         raise NameRefused(f"{name} can't be renamed: {', '.join(core)} know it by name.")
-    thing = thing_of(name, root / "domains")
-    old = DomainName(name, singular or (thing.singular if thing else singular_of(name)))
+    entity = referenced_entity_of(name, root / "domains")
+    old = DomainName(name, singular or (entity.singular if entity else singular_of(name)))
     new = domain_name(to, to_singular, known=known)
     friends = {_domain_of(root / place) for place in _mentions(name, root)}
     files = {}
-    for path in [*_sources(root / "domains"), *_sources(root / "tests/domains"), root / MAP]:
+    for path in [*_sources(root / "domains"), *_sources(root / "tests/domains"), root / CONTAINER_FILE]:
         place, text = path.relative_to(root).as_posix(), path.read_text()
         changed = text
         if f"domains/{name}/" in place:
             changed = _renamed(text, old, new)
-        elif path == root / MAP or _domain_of(path) in friends:
+        elif path == root / CONTAINER_FILE or _domain_of(path) in friends:
             changed = _renamed_outside(text, old, new)
         if (_renamed(place, old, new), changed) != (place, text):
             files[path] = (_renamed(place, old, new), changed)
@@ -104,7 +108,7 @@ def rename_domain(
         changes.tidy()
         changes.migrate("rename", name, to, renaming.old.singular, renaming.new.singular)
         changes.tidy()
-        changes.redraw()
+        changes.write_domain_map()
         return changes.changed()
 
 
@@ -181,8 +185,8 @@ def _mentions(name: str, root: Path) -> list[str]:
             place = path.relative_to(root).as_posix()
             own = place.startswith((f"domains/{name}/", f"tests/domains/{name}/"))
             text = path.read_text()
-            if place == MAP:
-                text = map_edits.without_domain(text, name=name)
+            if place == CONTAINER_FILE:
+                text = container_edits.without_domain(text, name=name)
                 own = not re.search(rf"\b{name}\.\w", text)
                 found += [] if own else [place]
             elif not own and named.search(text):

@@ -13,8 +13,8 @@ from bootstrap.api.openapi.numbers import add_number_formats
 from bootstrap.api.openapi.parameters import describe_parameters
 from bootstrap.api.openapi.responses import complete_responses, responses_of
 from bootstrap.api.openapi.schemas import complete_schemas
-from shared.http.description import describe_exchanges
-from shared.http.middleware.response_headers import ANSWER_HEADERS
+from shared.http.description import describe_operations
+from shared.http.middleware.response_headers import RESPONSE_HEADERS
 
 DESCRIPTION = """Accounts, files, mail and background jobs.
 
@@ -55,7 +55,7 @@ def internal_document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     complete_schemas(document)
-    describe_exchanges(document)
+    describe_operations(document)
     describe_parameters(document)
     complete_responses(document, public_url=url)
     for operation in _operations(document):
@@ -63,7 +63,7 @@ def internal_document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
     add_examples(document)
     add_links(document)
     named = {name for response in responses_of(document) for name in response["headers"]}
-    document["components"]["headers"] = {name: deepcopy(ANSWER_HEADERS[name]) for name in sorted(named)}
+    document["components"]["headers"] = {name: deepcopy(RESPONSE_HEADERS[name]) for name in sorted(named)}
     add_number_formats(document)
     return document
 

@@ -1,4 +1,4 @@
-"""Links of the OpenAPI document: what can be done next with the thing that an answer shows."""
+"""Links of the OpenAPI document: what can be done next with the resource that an answer shows."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ _LAST_ID = re.compile(r"(?P<collection>.*)/\{(?P<name>\w+_id)\}(?P<rest>/.*)?")
 
 
 def add_links(document: dict[str, Any]) -> None:
-    """Lead from every answer that shows a thing with an id to what is done with that id."""
+    """Lead from every answer that shows a resource with an id to what is done with that id."""
     takers = _takers(document)
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -19,16 +19,16 @@ def add_links(document: dict[str, Any]) -> None:
 
 
 def _takers(document: dict[str, Any]) -> dict[str, dict[str, str]]:
-    """Return, by the name of what GET shows of a thing, the operations that take its id, and the parameter's name."""
+    """Map each schema that GET returns to the operations that take its id, with the parameter's name."""
     found: dict[str, dict[str, str]] = {}
     for path, operations in document["paths"].items():
         matched = _LAST_ID.fullmatch(path)
         if not matched:
             continue
         shown = document["paths"].get(f"{matched['collection']}/{{{matched['name']}}}", {}).get("get")
-        thing = _schema_of(shown["responses"]["200"]) if shown else None
-        if thing is not None:
-            ids = found.setdefault(thing, {})
+        resource = _schema_of(shown["responses"]["200"]) if shown else None
+        if resource is not None:
+            ids = found.setdefault(resource, {})
             ids.update({operation["operationId"]: matched["name"] for operation in operations.values()})
     return found
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from domains.modes.errors import ReadOnly, UnderMaintenance
 from shared.errors import CATALOGUE, AppError, DatabaseUnavailable, InternalError
-from shared.http.description import ANSWERS_400, ERRORS, add_problem
+from shared.http.description import ERRORS, RESPONDS_400, add_problem
 from shared.http.middleware.response_headers import sends
 from shared.http.problems import InvalidInput, UnreadableBody
-from shared.http.rate_limits import TooOften
+from shared.http.rate_limits import RateLimited
 from shared.http.refusals import BadQuery, BodyTooLarge, UnsupportedEncoding
 from shared.http.routing import (
     RepeatedFields,
@@ -61,7 +61,7 @@ def complete_responses(document: dict[str, Any], *, public_url: str) -> None:
         for method, operation in operations.items():
             for error in _errors_of_any(path, method, operation):
                 add_problem(operation, error)
-            if operation.pop(ANSWERS_400, False):
+            if operation.pop(RESPONDS_400, False):
                 del operation["responses"]["422"]
             operation["responses"] = dict(sorted(operation["responses"].items()))
             for status, response in operation["responses"].items():
@@ -83,7 +83,7 @@ def _errors_of_any(path: str, method: str, operation: dict[str, Any]) -> Iterato
     """Yield what an operation may answer because of what it is, whatever it does."""
     yield from (BadQuery, UnknownParameters, InternalError)
     if not path.startswith(PROBES):
-        yield from (TooOften, UnderMaintenance, *(() if method in _SAFE else (ReadOnly,)))
+        yield from (RateLimited, UnderMaintenance, *(() if method in _SAFE else (ReadOnly,)))
     if path.startswith(_NEEDS_DATABASE):
         yield DatabaseUnavailable
     for scopes in (scopes for scheme in operation.get("security", []) for scopes in scheme.values()):

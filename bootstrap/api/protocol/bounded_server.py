@@ -9,7 +9,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from bootstrap.api.protocol.fair_reads import Turns
+from bootstrap.api.protocol.request_scheduler import RequestScheduler
 
 END_OF_HEAD = b"\r\n\r\n"
 _OF_UNKNOWN_LENGTH = 128
@@ -57,11 +57,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     flow: HeldFlow
 
-    def __init__(self, *args: Any, most_waiting: int, turns: Turns, **keywords: Any) -> None:
+    def __init__(self, *args: Any, most_waiting: int, scheduler: RequestScheduler, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self._reading = Reading.NOTHING
         self._most_waiting = most_waiting
-        self._turns = turns
+        self._scheduler = scheduler
         self._unparsed = b""
         self._waiting_bytes = 0
         self._body_length: int | None = None
@@ -94,7 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._parse(data)
 
-    def takes_turns(self) -> bool:
+    def is_scheduled(self) -> bool:
         """Return whether the address has so many connections that its requests start in turns."""
         return False
 
@@ -142,9 +142,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
-        if self._is_following or self.takes_turns():
+        if self._is_following or self.is_scheduled():
             start = partial(super()._start_asgi_task, cycle, app)
-            self._turns.take(partial(self._start_unless_gone, start))
+            self._scheduler.schedule(partial(self._start_unless_gone, start))
         else:
             super()._start_asgi_task(cycle, app)
 

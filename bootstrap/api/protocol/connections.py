@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from shared.errors import AppError, TooManyRequests, Unavailable
-from shared.http.fair_share import has_fair_share
+from shared.http.fair_share import exceeds_fair_share
 from shared.http.rate_limits import network_of
 from shared.logging import get_logger
 
@@ -17,7 +17,7 @@ BETWEEN_LINES = 60.0
 """Seconds between two lines of the log about connections that were closed or refused."""
 
 _FIRST_LINE = 1.0
-_TURNED_AWAY = 16
+_MOST_REFUSING = 16
 """Refused connections that may be answered at a time, each for about a second. Further ones are aborted."""
 
 _OF_THE_PROGRAM = 64
@@ -27,7 +27,7 @@ MANY = 48
 """Connections of an address above which its requests start in turns, so that they don't start all at once."""
 
 _LEAST = 8
-_GREEDIEST = 8
+_SEARCHED_ADDRESSES = 8
 """How many addresses are searched for an idle connection, those with the most connections first."""
 
 
@@ -78,12 +78,12 @@ class Connections:
         self._count = 0
         self._proxies: set[str] = set()
         self._closing: set[Connection] = set()
-        self._turned_away: set[Connection] = set()
+        self._refusing: set[Connection] = set()
         self._closed = self._refused = 0
         self._log_timer: asyncio.TimerHandle | None = None
         self._logged_at = float("-inf")
 
-    def enter(self, connection: Connection, address: str) -> AppError | None:
+    def add(self, connection: Connection, address: str) -> AppError | None:
         """Count a new connection; return an error if it can't be accepted."""
         network, is_proxy = network_of(address), self._is_proxy(address)
         error = self._error_for(network, len(self._held.get(network, ())), is_proxy=is_proxy)
@@ -95,9 +95,9 @@ class Connections:
         self._count += 1
         return None
 
-    def leave(self, connection: Connection, address: str) -> None:
+    def remove(self, connection: Connection, address: str) -> None:
         """Stop counting a connection whose descriptor is closed. May be called again."""
-        self._turned_away.discard(connection)
+        self._refusing.discard(connection)
         self._closing.discard(connection)
         self._remove(connection, network_of(address))
 
@@ -105,9 +105,9 @@ class Connections:
         """Return whether an address that is not a trusted proxy has more than `MANY` connections."""
         return len(self._held.get(network_of(address), ())) > MANY and not self._is_proxy(address)
 
-    def may_tell(self, connection: Connection) -> bool:
+    def may_respond(self, connection: Connection) -> bool:
         """Return whether a refused connection may stay open until it has its answer."""
-        return connection in self._turned_away
+        return connection in self._refusing
 
     def _error_for(self, network: str, own: int, *, is_proxy: bool) -> AppError | None:
         """Make room for one more where a limit is reached; return the error if that fails."""
@@ -116,12 +116,12 @@ class Connections:
             if not self._close_idle_of([network]):
                 return TooManyConnections(retry_after=RETRY_AFTER, limit=self._per_address)
         elif free <= 0:
-            if not self._close_idle_of(self._greediest()):
+            if not self._close_idle_of(self._largest()):
                 return NoConnectionFree(retry_after=RETRY_AFTER)
         elif (
-            has_fair_share(own, free=free)
+            exceeds_fair_share(own, free=free)
             and not is_proxy
-            and not self._close_idle_of(self._greedier(network))
+            and not self._close_idle_of(self._larger(network))
         ):
             return TooManyConnections(
                 f"Your address has {own} connections open, and only {free} are free for all addresses."
@@ -141,13 +141,13 @@ class Connections:
             del self._held[network]
             self._proxies.discard(network)
 
-    def _greediest(self) -> list[str]:
-        return heapq.nlargest(_GREEDIEST, self._held, key=lambda network: len(self._held[network]))
+    def _largest(self) -> list[str]:
+        return heapq.nlargest(_SEARCHED_ADDRESSES, self._held, key=lambda network: len(self._held[network]))
 
-    def _greedier(self, network: str) -> list[str]:
+    def _larger(self, network: str) -> list[str]:
         """Return the addresses, proxies aside, with more connections than this one, which comes last."""
         own = len(self._held[network])
-        others = [each for each in self._greediest() if len(self._held[each]) > own]
+        others = [each for each in self._largest() if len(self._held[each]) > own]
         return [*(each for each in others if each not in self._proxies), network]
 
     def _close_idle_of(self, networks: list[str]) -> bool:
@@ -171,8 +171,8 @@ class Connections:
         return next((each for each in idle if not each.has_unread), idle[0] if idle else None)
 
     def _refuse(self, connection: Connection, error: AppError) -> AppError:
-        if len(self._turned_away) < _TURNED_AWAY:
-            self._turned_away.add(connection)
+        if len(self._refusing) < _MOST_REFUSING:
+            self._refusing.add(connection)
         self._refused += 1
         self._log_soon()
         return error
@@ -185,7 +185,7 @@ class Connections:
 
     def _log(self) -> None:
         self._log_timer, self._logged_at = None, asyncio.get_running_loop().time()
-        most = self._greediest()[:1]
+        most = self._largest()[:1]
         logger.warning(
             "connections_limited",
             held=self._count,
@@ -198,8 +198,8 @@ class Connections:
         self._closed = self._refused = 0
 
 
-def most_connections(wanted: int, *, pooled: int) -> int:
-    """Return how many connections this process can hold: `wanted`, or as many as its descriptors allow.
+def most_connections(requested: int, *, pooled: int) -> int:
+    """Return how many connections this process can hold: `requested`, or as many as its descriptors allow.
 
     Raises the soft limit of descriptors to the hard one. Of the descriptors that `pooled` connections to servers and
     the program leave, half are for clients, because uploads and downloads open files and new connections arrive before
@@ -209,5 +209,5 @@ def most_connections(wanted: int, *, pooled: int) -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard == resource.RLIM_INFINITY:
-        return wanted
-    return max(_LEAST, min(wanted, (hard - pooled - _OF_THE_PROGRAM) // 2))
+        return requested
+    return max(_LEAST, min(requested, (hard - pooled - _OF_THE_PROGRAM) // 2))

@@ -54,8 +54,8 @@ class Argon2idHasher:
         )
         threads = settings.auth_hash_threads or max(1, (os.cpu_count() or 2) - 1)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
-        self._room = BoundedSemaphore(threads + settings.auth_hash_waiting)
-        self._nobodys_hash: str | None = None
+        self._slots = BoundedSemaphore(threads + settings.auth_hash_waiting)
+        self._dummy_hash: str | None = None
 
     async def hash(self, password: str) -> str:
         """Return an encoded hash, `$argon2id$...`."""
@@ -67,24 +67,24 @@ class Argon2idHasher:
 
     def _verify(self, password: str, password_hash: str | None) -> Verification:
         if password_hash is None:
-            self._argon2.verify(password, self._hash_of_nobody())
+            self._argon2.verify(password, self._make_dummy_hash())
             return Verification(matches=False)
         if not self._argon2.verify(password, password_hash):
             return Verification(matches=False)
         outdated = self._argon2.check_needs_rehash(password_hash)
         return Verification(matches=True, new_hash=self._argon2.hash(password) if outdated else None)
 
-    def _hash_of_nobody(self) -> str:
-        if self._nobodys_hash is None:
-            self._nobodys_hash = self._argon2.hash(os.urandom(16).hex())
-        return self._nobodys_hash
+    def _make_dummy_hash(self) -> str:
+        if self._dummy_hash is None:
+            self._dummy_hash = self._argon2.hash(os.urandom(16).hex())
+        return self._dummy_hash
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Do the work on a thread. A client that goes away gives its place up only when the thread is free."""
-        if not self._room.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             raise HashingBusy
         future = self._threads.submit(work)
-        future.add_done_callback(lambda _done: self._room.release())
+        future.add_done_callback(lambda _done: self._slots.release())
         return await asyncio.wrap_future(future)
 
 

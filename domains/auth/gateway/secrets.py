@@ -68,7 +68,7 @@ class TokenKeys:
             raise InvalidRefreshToken
         return RefreshClaim(UUID(bytes=body[:16]), int.from_bytes(body[16:], "big"))
 
-    def hidden(self, purpose: str, text: str) -> bytes:
+    def keyed_hash(self, purpose: str, text: str) -> bytes:
         """Return a hash under the first key: equal for equal text, and of no use to who reads the database."""
         return _mac(self._keys[0], purpose, text.encode("utf-8", "replace"))
 

@@ -20,12 +20,12 @@ from domains.auth.models import (
     TokenPurpose,
 )
 from domains.auth.schemas import (
-    HeldRow,
+    AccountIdRow,
+    AccountInfoRow,
     LockedRow,
     LogInRow,
     RegistrationRow,
     SignInRow,
-    StandingRow,
     TokenRow,
 )
 from shared.db.models import columns
@@ -34,37 +34,39 @@ from shared.db.repository import Repository, unlocked
 from shared.db.transaction import current_session, lock_account_first, require_locked_account
 
 _SIGN_IN = Statement(
-    select(*columns(Account, SignInRow)).where(col(Account.user_id) == bindparam("its_user")), SignInRow
+    select(*columns(Account, SignInRow)).where(col(Account.user_id) == bindparam("user_id_")), SignInRow
 )
-_has_been_there = exists().where(
-    col(Session.user_id) == col(Account.user_id), col(Session.network) == bindparam("its_network")
+_is_known_network = exists().where(
+    col(Session.user_id) == col(Account.user_id), col(Session.network) == bindparam("network_")
 )
 _LOG_IN = Statement(
-    select(*columns(Account, SignInRow), _has_been_there.label("is_known")).where(
-        col(Account.user_id) == bindparam("its_user")
+    select(*columns(Account, SignInRow), _is_known_network.label("is_known")).where(
+        col(Account.user_id) == bindparam("user_id_")
     ),
     LogInRow,
 )
 _UNUSED = Statement(
     select(col(Account.user_id)).where(
-        col(Account.user_id) == any_(bindparam("their_ids", type_=ARRAY(Uuid()))),
+        col(Account.user_id) == any_(bindparam("ids_", type_=ARRAY(Uuid()))),
         col(Account.status) == AccountStatus.ACTIVE,
         ~exists().where(
-            col(Session.user_id) == col(Account.user_id), col(Session.last_used_at) > bindparam("moment")
+            col(Session.user_id) == col(Account.user_id), col(Session.last_used_at) > bindparam("since")
         ),
     ),
-    HeldRow,
+    AccountIdRow,
 )
-_STANDINGS = Statement(
-    select(*columns(Account, StandingRow)).where(
-        col(Account.user_id) == any_(bindparam("their_ids", type_=ARRAY(Uuid())))
+_ACCOUNT_INFOS = Statement(
+    select(*columns(Account, AccountInfoRow)).where(
+        col(Account.user_id) == any_(bindparam("ids_", type_=ARRAY(Uuid())))
     ),
-    StandingRow,
+    AccountInfoRow,
 )
-_LEAVING = 7_483_922
+_ADMINISTRATORS_LOCK_KEY = 7_483_922
 """Key of the advisory lock by which administrators stop being some one after the other."""
-_ONE_LEAVES = Statement(
-    select(func.pg_advisory_xact_lock(literal_column(str(_LEAVING))).is_(None).label("is_locked")),
+_LOCK_ADMINISTRATORS = Statement(
+    select(
+        func.pg_advisory_xact_lock(literal_column(str(_ADMINISTRATORS_LOCK_KEY))).is_(None).label("is_locked")
+    ),
     LockedRow,
     changes=True,
 )
@@ -73,10 +75,10 @@ _OTHER_ADMINISTRATOR = Statement(
     .where(
         col(Account.role) == Role.ADMIN,
         col(Account.status) == AccountStatus.ACTIVE,
-        col(Account.user_id) != bindparam("its_user"),
+        col(Account.user_id) != bindparam("user_id_"),
     )
     .limit(1),
-    HeldRow,
+    AccountIdRow,
 )
 _ADD_ACCOUNT = Statement(
     insert(Account)
@@ -89,30 +91,30 @@ _LOCK_CALLER = Statement(
     select(col(Account.user_id))
     .join(Session, col(Session.user_id) == col(Account.user_id))
     .where(
-        col(Account.user_id) == bindparam("its_user"),
+        col(Account.user_id) == bindparam("user_id_"),
         col(Account.status) == AccountStatus.ACTIVE,
-        col(Session.id) == bindparam("its_session"),
+        col(Session.id) == bindparam("session_id_"),
         col(Session.ended_at).is_(None),
         col(Session.absolute_expires_at) > bindparam("now"),
     )
     .with_for_update(read=True, of=(Account, Session)),
-    HeldRow,
+    AccountIdRow,
 )
 _DELETE_ALLOWANCE = Statement(
-    delete(Allowance).where(col(Allowance.user_id) == bindparam("its_user")), Nothing
+    delete(Allowance).where(col(Allowance.user_id) == bindparam("user_id_")), Nothing
 )
-_DELETE_ACCOUNT = Statement(delete(Account).where(col(Account.user_id) == bindparam("its_user")), Nothing)
+_DELETE_ACCOUNT = Statement(delete(Account).where(col(Account.user_id) == bindparam("user_id_")), Nothing)
 
 _REGISTRATION_COLUMNS = columns(Registration, RegistrationRow)
 _REGISTRATION = Statement(
-    select(*_REGISTRATION_COLUMNS).where(col(Registration.id) == bindparam("its_id")), RegistrationRow
+    select(*_REGISTRATION_COLUMNS).where(col(Registration.id) == bindparam("row_id")), RegistrationRow
 )
-_WAITING = Statement(
-    select(*_REGISTRATION_COLUMNS).where(col(Registration.user_id) == bindparam("its_user")).limit(2),
+_PENDING_REGISTRATIONS = Statement(
+    select(*_REGISTRATION_COLUMNS).where(col(Registration.user_id) == bindparam("user_id_")).limit(2),
     RegistrationRow,
 )
 _DELETE_REGISTRATIONS = Statement(
-    delete(Registration).where(col(Registration.user_id) == bindparam("its_user")), Nothing
+    delete(Registration).where(col(Registration.user_id) == bindparam("user_id_")), Nothing
 )
 _SWEEP_REGISTRATIONS = Statement(
     delete(Registration).where(
@@ -123,8 +125,8 @@ _SWEEP_REGISTRATIONS = Statement(
 
 _TOKEN = Statement(
     select(*columns(OneTimeToken, TokenRow)).where(
-        col(OneTimeToken.token_hash) == bindparam("its_hash"),
-        col(OneTimeToken.purpose) == bindparam("its_purpose"),
+        col(OneTimeToken.token_hash) == bindparam("token_hash_"),
+        col(OneTimeToken.purpose) == bindparam("purpose_"),
     ),
     TokenRow,
 )
@@ -134,15 +136,15 @@ _VOID_ALL_TOKENS = Statement(
 _VOID_TOKENS = Statement(
     update(OneTimeToken)
     .where(
-        col(OneTimeToken.user_id) == bindparam("its_user"),
-        col(OneTimeToken.purpose) == bindparam("its_purpose"),
+        col(OneTimeToken.user_id) == bindparam("user_id_"),
+        col(OneTimeToken.purpose) == bindparam("purpose_"),
         col(OneTimeToken.used_at).is_(None),
     )
     .values(used_at=bindparam("now")),
     Nothing,
 )
 _DELETE_TOKENS = Statement(
-    delete(OneTimeToken).where(col(OneTimeToken.user_id) == bindparam("its_user")), Nothing
+    delete(OneTimeToken).where(col(OneTimeToken.user_id) == bindparam("user_id_")), Nothing
 )
 _SWEEP_TOKENS = Statement(
     delete(OneTimeToken).where(
@@ -157,27 +159,27 @@ class AccountRepository(Repository):
 
     async def find(self, user_id: UUID) -> SignInRow | None:
         """Return what is needed to check a password."""
-        return await self.database.fetch_one(_SIGN_IN, its_user=user_id)
+        return await self.database.fetch_one(_SIGN_IN, user_id_=user_id)
 
     async def find_to_log_in(self, user_id: UUID, network: str) -> LogInRow | None:
         """Return what is needed to check a password, and whether the account is known in this network."""
-        return await self.database.fetch_one(_LOG_IN, its_user=user_id, its_network=network)
+        return await self.database.fetch_one(_LOG_IN, user_id_=user_id, network_=network)
 
-    async def standings(self, user_ids: Collection[UUID]) -> list[StandingRow]:
+    async def account_infos(self, user_ids: Collection[UUID]) -> list[AccountInfoRow]:
         """Return status, role and last sign-in of these accounts, in no order."""
-        return await self.database.fetch_all(_STANDINGS, their_ids=list(user_ids))
+        return await self.database.fetch_all(_ACCOUNT_INFOS, ids_=list(user_ids))
 
     async def has_other_administrator(self, user_id: UUID) -> bool:
         """Tell whether another account is an administrator's and active, until the open transaction ends.
 
         Others that ask this wait meanwhile: of two administrators who leave at the same time, one sees the other gone.
         """
-        await self.database.fetch_one(_ONE_LEAVES)
-        return await self.database.fetch_one(_OTHER_ADMINISTRATOR, its_user=user_id) is not None
+        await self.database.fetch_one(_LOCK_ADMINISTRATORS)
+        return await self.database.fetch_one(_OTHER_ADMINISTRATOR, user_id_=user_id) is not None
 
-    async def find_unused(self, user_ids: Collection[UUID], moment: datetime) -> list[UUID]:
+    async def find_unused(self, user_ids: Collection[UUID], since: datetime) -> list[UUID]:
         """Return those of these accounts that are active and have no session that was used since a moment."""
-        found = await self.database.fetch_all(_UNUSED, their_ids=list(user_ids), moment=moment)
+        found = await self.database.fetch_all(_UNUSED, ids_=list(user_ids), since=since)
         return [row.user_id for row in found]
 
     async def add_unless_known(self, account: Account) -> None:
@@ -199,16 +201,16 @@ class AccountRepository(Repository):
     async def lock_caller(self, user_id: UUID, session_id: UUID, now: datetime) -> bool:
         """Lock an account and its session for share; return False if the account is not active or the session ended."""
         lock_account_first(user_id)
-        found = await self.database.fetch_one(_LOCK_CALLER, its_user=user_id, its_session=session_id, now=now)
+        found = await self.database.fetch_one(_LOCK_CALLER, user_id_=user_id, session_id_=session_id, now=now)
         return found is not None
 
     async def find_registration(self, registration_id: UUID) -> RegistrationRow | None:
         """Return a registration."""
-        return await self.database.fetch_one(_REGISTRATION, its_id=registration_id)
+        return await self.database.fetch_one(_REGISTRATION, row_id=registration_id)
 
-    async def waiting_registrations(self, user_id: UUID) -> list[RegistrationRow]:
+    async def pending_registrations(self, user_id: UUID) -> list[RegistrationRow]:
         """Return the wishes to register with a user's address that were not yet followed up, or two of more."""
-        return await self.database.fetch_all(_WAITING, its_user=user_id)
+        return await self.database.fetch_all(_PENDING_REGISTRATIONS, user_id_=user_id)
 
     async def load_registration(self, registration_id: UUID) -> Registration | None:
         """Return a registration with its password, in the open transaction."""
@@ -217,11 +219,11 @@ class AccountRepository(Repository):
     async def delete_registrations(self, user_id: UUID) -> None:
         """Forget the registrations of a user, with their passwords."""
         require_locked_account()
-        await self.database.execute(_DELETE_REGISTRATIONS, its_user=user_id)
+        await self.database.execute(_DELETE_REGISTRATIONS, user_id_=user_id)
 
     async def find_token(self, token_hash: bytes, purpose: TokenPurpose) -> TokenRow | None:
         """Return a one-time token, to look at."""
-        return await self.database.fetch_one(_TOKEN, its_hash=token_hash, its_purpose=purpose)
+        return await self.database.fetch_one(_TOKEN, token_hash_=token_hash, purpose_=purpose)
 
     async def lock_token(self, token_hash: bytes, purpose: TokenPurpose) -> OneTimeToken | None:
         """Return a one-time token that the open transaction is going to use; a second one waits here."""
@@ -237,7 +239,7 @@ class AccountRepository(Repository):
     async def void_tokens(self, user_id: UUID, purpose: TokenPurpose, now: datetime) -> None:
         """Make every unused token of a purpose useless."""
         require_locked_account()
-        await self.database.execute(_VOID_TOKENS, its_user=user_id, its_purpose=purpose, now=now)
+        await self.database.execute(_VOID_TOKENS, user_id_=user_id, purpose_=purpose, now=now)
 
     async def void_all_tokens(self, now: datetime) -> int:
         """Make everybody's unused tokens useless; return how many."""
@@ -247,7 +249,7 @@ class AccountRepository(Repository):
         """Delete a user's account, limits, registrations and tokens."""
         require_locked_account()
         for statement in (_DELETE_TOKENS, _DELETE_REGISTRATIONS, _DELETE_ALLOWANCE, _DELETE_ACCOUNT):
-            await self.database.execute(statement, its_user=user_id)
+            await self.database.execute(statement, user_id_=user_id)
 
     async def sweep(self, *, tokens_before: datetime, registrations_before: datetime) -> None:
         """Delete what nobody can use any more."""

@@ -8,14 +8,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from domains.auth.models import Allowance
-from domains.auth.schemas import AllowanceRow, AllowancesState, OwnLimits
+from domains.auth.schemas import AllowanceRow, AllowancesState, LimitOverrides
 from shared.db.models import columns
-from shared.db.preconditions import as_expected
+from shared.db.preconditions import check_precondition
 from shared.db.query import Statement
 from shared.db.repository import Repository
 
 _COLUMNS = columns(Allowance, AllowanceRow)
-_BY_USER = select(*_COLUMNS).where(col(Allowance.user_id) == bindparam("its_user"))
+_BY_USER = select(*_COLUMNS).where(col(Allowance.user_id) == bindparam("user_id_"))
 _FIND = Statement(_BY_USER, AllowanceRow)
 _LOCK = Statement(_BY_USER.with_for_update(), AllowanceRow)
 _ALL = Statement(select(*_COLUMNS), AllowanceRow)
@@ -28,11 +28,12 @@ _STATE = Statement(
     AllowancesState,
 )
 _NEW = {
-    name: bindparam(f"new_{name}", type_=getattr(Allowance, name).type) for name in OwnLimits.model_fields
+    name: bindparam(f"new_{name}", type_=getattr(Allowance, name).type)
+    for name in LimitOverrides.model_fields
 }
 _SAVE = Statement(
     insert(Allowance)
-    .values(user_id=bindparam("its_user"), updated_at=bindparam("now"), revision=1, **_NEW)
+    .values(user_id=bindparam("user_id_"), updated_at=bindparam("now"), revision=1, **_NEW)
     .on_conflict_do_update(
         index_elements=["user_id"],
         set_={**_NEW, "updated_at": bindparam("now"), "revision": col(Allowance.revision) + 1},
@@ -47,20 +48,20 @@ class AllowanceRepository(Repository):
 
     async def find(self, user_id: UUID) -> AllowanceRow:
         """Return a person's limits; if there are none, an empty row with the revision 0."""
-        return await self.database.fetch_one(_FIND, its_user=user_id) or AllowanceRow(user_id=user_id)
+        return await self.database.fetch_one(_FIND, user_id_=user_id) or AllowanceRow(user_id=user_id)
 
     async def lock(self, user_id: UUID) -> AllowanceRow:
         """Return as `find`, to be changed in the open transaction, in which the account is locked.
 
         Raises PreconditionFailed.
         """
-        found = await self.database.fetch_one(_LOCK, its_user=user_id)
-        return as_expected(found or AllowanceRow(user_id=user_id))
+        found = await self.database.fetch_one(_LOCK, user_id_=user_id)
+        return check_precondition(found or AllowanceRow(user_id=user_id))
 
-    async def save(self, user_id: UUID, limits: OwnLimits, now: datetime) -> AllowanceRow:
+    async def save(self, user_id: UUID, limits: LimitOverrides, now: datetime) -> AllowanceRow:
         """Replace a person's limits, and return them."""
         values = {f"new_{name}": value for name, value in limits.model_dump().items()}
-        saved = await self.database.fetch_one(_SAVE, its_user=user_id, now=now, **values)
+        saved = await self.database.fetch_one(_SAVE, user_id_=user_id, now=now, **values)
         assert saved is not None  # noqa: S101  # an upsert returns its row
         return saved
 

@@ -1,4 +1,4 @@
-"""SQL about the trail of security events."""
+"""SQL about the audit log."""
 
 from datetime import datetime
 
@@ -39,11 +39,11 @@ _LISTING = Listing(
 
 
 class EventRepository(Repository):
-    """Writes the trail (`add`); nothing changes a line of it."""
+    """Writes the audit log (`add`); nothing changes a line of it."""
 
-    async def page(self, request: PageRequest, wanted: EventFilter) -> Page[SecurityEventRow]:
+    async def page(self, request: PageRequest, filters: EventFilter) -> Page[SecurityEventRow]:
         """Return one page of events."""
-        return await self.fetch_page(_LISTING, request, wanted.model_dump())
+        return await self.fetch_page(_LISTING, request, filters.model_dump())
 
     async def sweep(self, before: datetime) -> None:
         """Delete events older than `before`. The database keeps those of the last 90 days in any case."""

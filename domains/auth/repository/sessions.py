@@ -9,7 +9,7 @@ from sqlmodel import col
 from sqlmodel import select as select_model
 
 from domains.auth.models import Account, AccountStatus, EndReason, Session
-from domains.auth.schemas import CallerRow, FamiliarityRow, HeldRow, NetworkRow, SessionRow
+from domains.auth.schemas import AccountIdRow, CallerRow, FamiliarityRow, NetworkRow, SessionRow
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.query import Nothing, Statement
@@ -25,33 +25,31 @@ _callers = select(
     col(Account.role),
     col(Account.scopes),
 ).join(Account, col(Account.user_id) == col(Session.user_id))
-_CALLER = Statement(_callers.where(col(Session.id) == bindparam("its_id")), CallerRow)
+_CALLER = Statement(_callers.where(col(Session.id) == bindparam("row_id")), CallerRow)
 _CALLERS = Statement(
-    _callers.where(col(Session.id) == any_(bindparam("their_ids", type_=ARRAY(Uuid())))), CallerRow
+    _callers.where(col(Session.id) == any_(bindparam("ids_", type_=ARRAY(Uuid())))), CallerRow
 )
 _BY_ID = Statement(
-    select(*columns(Session, SessionRow)).where(col(Session.id) == bindparam("its_id")), SessionRow
+    select(*columns(Session, SessionRow)).where(col(Session.id) == bindparam("row_id")), SessionRow
 )
 _FAMILIARITY = Statement(
     select(
         func.count().label("earlier"),
         func.count()
-        .filter(
-            col(Session.network) == bindparam("its_network"), col(Session.agent) == bindparam("its_agent")
-        )
+        .filter(col(Session.network) == bindparam("network_"), col(Session.agent) == bindparam("agent_"))
         .label("alike"),
-    ).where(col(Session.user_id) == bindparam("its_user"), col(Session.id) != bindparam("its_id")),
+    ).where(col(Session.user_id) == bindparam("user_id_"), col(Session.id) != bindparam("row_id")),
     FamiliarityRow,
 )
 _END = (
     update(Session)
-    .where(col(Session.user_id) == bindparam("its_user"), col(Session.ended_at).is_(None))
+    .where(col(Session.user_id) == bindparam("user_id_"), col(Session.ended_at).is_(None))
     .values(ended_at=bindparam("now"), end_reason=bindparam("reason"))
 )
 _END_ALL = Statement(_END, Nothing)
-_END_ONE = Statement(_END.where(col(Session.id) == bindparam("its_id")), Nothing)
-_END_OTHERS = Statement(_END.where(col(Session.id) != bindparam("its_id")), Nothing)
-_END_EVERYBODYS = Statement(
+_END_ONE = Statement(_END.where(col(Session.id) == bindparam("row_id")), Nothing)
+_END_OTHERS = Statement(_END.where(col(Session.id) != bindparam("row_id")), Nothing)
+_END_ALL_USERS = Statement(
     update(Session)
     .where(col(Session.ended_at).is_(None))
     .values(ended_at=bindparam("now"), end_reason=bindparam("reason")),
@@ -59,20 +57,20 @@ _END_EVERYBODYS = Statement(
 )
 _STAMP = Statement(
     update(Session)
-    .where(col(Session.id) == bindparam("its_id"), col(Session.last_used_at) < bindparam("before"))
+    .where(col(Session.id) == bindparam("row_id"), col(Session.last_used_at) < bindparam("before"))
     .values(last_used_at=bindparam("now")),
     Nothing,
 )
 _USED_SINCE = Statement(
     select(col(Session.user_id))
-    .where(col(Session.user_id) == bindparam("its_user"), col(Session.last_used_at) > bindparam("moment"))
+    .where(col(Session.user_id) == bindparam("user_id_"), col(Session.last_used_at) > bindparam("since"))
     .limit(1),
-    HeldRow,
+    AccountIdRow,
 )
 _NETWORKS = Statement(
-    select(col(Session.network)).where(col(Session.user_id) == bindparam("its_user")).distinct(), NetworkRow
+    select(col(Session.network)).where(col(Session.user_id) == bindparam("user_id_")).distinct(), NetworkRow
 )
-_DELETE = Statement(delete(Session).where(col(Session.user_id) == bindparam("its_user")), Nothing)
+_DELETE = Statement(delete(Session).where(col(Session.user_id) == bindparam("user_id_")), Nothing)
 _SWEEP_ENDED = Statement(
     delete(Session).where(unlocked(col(Session.id), col(Session.ended_at) < bindparam("before"))), Nothing
 )
@@ -88,7 +86,7 @@ _SWEEP_EXPIRED = Statement(
 )
 _LISTING = Listing(
     select(*columns(Session, SessionRow)).where(
-        col(Session.user_id) == bindparam("its_user"),
+        col(Session.user_id) == bindparam("user_id_"),
         col(Session.ended_at).is_(None),
         col(Session.idle_expires_at) > bindparam("now"),
     ),
@@ -103,15 +101,15 @@ class SessionRepository(Repository):
 
     async def caller(self, session_id: UUID) -> CallerRow | None:
         """Return what authenticates a request: the session and its account, in one statement."""
-        return await self.database.fetch_one(_CALLER, its_id=session_id)
+        return await self.database.fetch_one(_CALLER, row_id=session_id)
 
     async def callers(self, session_ids: Collection[UUID]) -> list[CallerRow]:
         """Return the same for several sessions; deleted ones are missing from the result."""
-        return await self.database.fetch_all(_CALLERS, their_ids=list(session_ids))
+        return await self.database.fetch_all(_CALLERS, ids_=list(session_ids))
 
     async def find(self, session_id: UUID) -> SessionRow | None:
         """Return a session."""
-        return await self.database.fetch_one(_BY_ID, its_id=session_id)
+        return await self.database.fetch_one(_BY_ID, row_id=session_id)
 
     async def lock_with_account(self, session_id: UUID) -> tuple[AccountStatus | None, Session | None]:
         """Lock a session and its account; return the account's status and the session.
@@ -133,22 +131,22 @@ class SessionRepository(Repository):
         """Tell how well this sign-in fits the person's earlier ones."""
         row = await self.database.fetch_one(
             _FAMILIARITY,
-            its_user=session.user_id,
-            its_id=session.id,
-            its_network=session.network,
-            its_agent=session.agent,
+            user_id_=session.user_id,
+            row_id=session.id,
+            network_=session.network,
+            agent_=session.agent,
         )
         return row or FamiliarityRow(earlier=0, alike=0)
 
     async def page(self, user_id: UUID, request: PageRequest, now: datetime) -> Page[SessionRow]:
         """Return a page of a person's living sessions."""
-        return await self.fetch_page(_LISTING, request, {}, its_user=user_id, now=now)
+        return await self.fetch_page(_LISTING, request, {}, user_id_=user_id, now=now)
 
     async def end_one(self, user_id: UUID, session_id: UUID, reason: EndReason, now: datetime) -> bool:
         """End one session of a person; tell whether it was there and living."""
         require_locked_account()
         changed = await self.database.execute(
-            _END_ONE, its_user=user_id, its_id=session_id, reason=reason.value, now=now
+            _END_ONE, user_id_=user_id, row_id=session_id, reason=reason.value, now=now
         )
         return changed > 0
 
@@ -156,34 +154,34 @@ class SessionRepository(Repository):
         """End every session of a person but this one."""
         require_locked_account()
         await self.database.execute(
-            _END_OTHERS, its_user=user_id, its_id=session_id, reason=reason.value, now=now
+            _END_OTHERS, user_id_=user_id, row_id=session_id, reason=reason.value, now=now
         )
 
     async def end_all(self, user_id: UUID, reason: EndReason, now: datetime) -> int:
         """End every session of a person; return how many there were."""
         require_locked_account()
-        return await self.database.execute(_END_ALL, its_user=user_id, reason=reason.value, now=now)
+        return await self.database.execute(_END_ALL, user_id_=user_id, reason=reason.value, now=now)
 
-    async def end_everybodys(self, reason: EndReason, now: datetime) -> int:
+    async def end_all_users(self, reason: EndReason, now: datetime) -> int:
         """End every session there is; return how many."""
-        return await self.database.execute(_END_EVERYBODYS, reason=reason.value, now=now)
+        return await self.database.execute(_END_ALL_USERS, reason=reason.value, now=now)
 
     async def stamp(self, session_id: UUID, *, now: datetime, before: datetime) -> None:
         """Note that a session is used, unless that was noted after `before`."""
-        await self.database.execute(_STAMP, its_id=session_id, now=now, before=before)
+        await self.database.execute(_STAMP, row_id=session_id, now=now, before=before)
 
-    async def was_used_since(self, user_id: UUID, moment: datetime) -> bool:
+    async def was_used_since(self, user_id: UUID, since: datetime) -> bool:
         """Tell whether a session of the user was used since a moment."""
-        return await self.database.fetch_one(_USED_SINCE, its_user=user_id, moment=moment) is not None
+        return await self.database.fetch_one(_USED_SINCE, user_id_=user_id, since=since) is not None
 
     async def networks(self, user_id: UUID) -> list[str]:
         """Return the networks that a person has had a session in."""
-        return [row.network for row in await self.database.fetch_all(_NETWORKS, its_user=user_id)]
+        return [row.network for row in await self.database.fetch_all(_NETWORKS, user_id_=user_id)]
 
     async def delete_all_of(self, user_id: UUID) -> None:
         """Delete a person's sessions."""
         require_locked_account()
-        await self.database.execute(_DELETE, its_user=user_id)
+        await self.database.execute(_DELETE, user_id_=user_id)
 
     async def sweep(self, before: datetime) -> None:
         """Delete the sessions that ended or expired before a moment."""

@@ -14,7 +14,7 @@ from domains.auth.errors import (
     UnverifiedAccount,
     WrongPassword,
 )
-from domains.auth.router.visitor import Accounts, From, Sessions
+from domains.auth.router.client_info import Accounts, Client, Sessions
 from domains.auth.schemas import AccountChange, DeleteAccountBody, SessionBody
 from domains.auth.service.administration import AdministrationService
 from shared.audit import ActingAdmin
@@ -36,9 +36,9 @@ Paging = Annotated[PageRequest, page_request("created_at", "last_used_at")]
     status_code=204,
     responses=problems(WrongPassword, TooManyAttempts, HashingBusy, LastAdministrator),
 )
-async def delete_me(body: DeleteAccountBody, caller: Caller, accounts: Accounts, visitor: From) -> None:
+async def delete_me(body: DeleteAccountBody, caller: Caller, accounts: Accounts, client_info: Client) -> None:
     """Close your account for good: every session ends now, and your files, mails and jobs are erased by a job."""
-    await accounts.delete(caller, body.password, visitor)
+    await accounts.delete(caller, body.password, client_info)
 
 
 @router.delete(

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends
 
 from domains.auth.errors import AccountNotFound
-from domains.auth.schemas import LimitsBody, LimitsChange, OwnLimits
+from domains.auth.schemas import LimitOverrides, LimitsBody, LimitsChange
 from domains.auth.service.allowances import AllowanceService
 from shared.audit import ActingAdmin
 from shared.http.routing import Router, problems
@@ -32,8 +32,8 @@ async def set_limits(
     The process that answers applies them at once, the others within 10 seconds (TULOU_AUTH_LIMITS_REFRESH). Files
     that are stored already stay, however low the limit. For administrators.
     """
-    wanted = OwnLimits(**limits.model_dump())
-    return LimitsBody.model_validate(await allowances.replace(admin, user_id, wanted))
+    overrides = LimitOverrides(**limits.model_dump())
+    return LimitsBody.model_validate(await allowances.replace(admin, user_id, overrides))
 
 
 @router.delete(
@@ -44,4 +44,4 @@ async def set_limits(
 )
 async def reset_limits(user_id: UUID, admin: ActingAdmin, allowances: Allowances) -> None:
     """Remove the limits of a person, so that the settings apply. For administrators."""
-    await allowances.replace(admin, user_id, OwnLimits())
+    await allowances.replace(admin, user_id, LimitOverrides())

@@ -1,4 +1,4 @@
-"""HTTP of the trail of security events."""
+"""HTTP of the audit log."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,16 +8,16 @@ from fastapi import Depends, Query, Request, Response
 from domains.auth.schemas import EventFilter, SecurityEventBody
 from domains.auth.service.events import EventService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
-from shared.field_types import Moment
-from shared.http.middleware.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
+from shared.field_types import Timestamp
+from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooManyInProgress, request_slot
 from shared.http.routing import Router, problems
-from shared.http.streamed import Streamed, begun
+from shared.http.streaming import ClosingStreamingResponse, prefetched
 from shared.identity import Admin
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/security-events", tags=["auth"])
 Events = Annotated[EventService, Depends(accessor("auth.events", EventService))]
-RoomForExport = Annotated[Room, Depends(room_for(Activity.DOWNLOAD, at_once=False))]
+ExportSlot = Annotated[RequestSlot, Depends(request_slot(Activity.DOWNLOAD, at_once=False))]
 NDJSON = "application/x-ndjson"
 _LINE = (
     '{"id":"0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42","kind":"login_failed","user_id":null,"session_id":null,'
@@ -26,7 +26,7 @@ _LINE = (
 )
 
 
-async def _wanted(
+async def _filters(
     kind: Annotated[
         str | None,
         Query(
@@ -39,11 +39,11 @@ async def _wanted(
         Query(max_length=64, description="Only events from this network address.", examples=["192.0.2.7"]),
     ] = None,
     since: Annotated[
-        Moment | None,
+        Timestamp | None,
         Query(description="Only events from this moment on.", examples=["2026-03-14T00:00:00Z"]),
     ] = None,
     until: Annotated[
-        Moment | None,
+        Timestamp | None,
         Query(description="Only events before this moment.", examples=["2026-03-15T00:00:00Z"]),
     ] = None,
 ) -> EventFilter:
@@ -64,17 +64,19 @@ async def list_security_events(
     response: Response,
     _admin: Admin,
     events: Events,
-    room: RoomForExport,
+    slot: ExportSlot,
     paging: Annotated[PageRequest, page_request("created_at")],
-    wanted: Annotated[EventFilter, Depends(_wanted)],
+    filters: Annotated[EventFilter, Depends(_filters)],
 ) -> Page[SecurityEventBody] | Response:
-    """Return a page of the audit trail, the latest first: sign-ins, refusals, what administrators and operators did.
+    """Return a page of the audit log, the latest first: sign-ins, refusals, what administrators and operators did.
 
     With `Accept: application/x-ndjson` the answer is a stream of all events that match, an object on each line, the
     oldest first; `limit`, `cursor` and `sort` don't matter then. For administrators.
     """
     if NDJSON in request.headers.get("accept", ""):
-        room.enter()
-        return Streamed(await begun(events.lines(wanted)), media_type=NDJSON, headers={"Vary": "Accept"})
+        slot.enter()
+        return ClosingStreamingResponse(
+            await prefetched(events.lines(filters)), media_type=NDJSON, headers={"Vary": "Accept"}
+        )
     response.headers["Vary"] = "Accept"
-    return link_next(request, response, await events.page(paging, wanted))
+    return link_next(request, response, await events.page(paging, filters))

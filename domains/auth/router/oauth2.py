@@ -24,7 +24,7 @@ from shared.errors import AppError, BadRequest, InternalError, Unprocessable
 from shared.http.problems import UnreadableBody
 from shared.http.routing import StrictRoute
 
-_WORDS: dict[type[AppError], str] = {
+_ERROR_CODES: dict[type[AppError], str] = {
     AddressNotVerified: "invalid_grant",
     InvalidClient: "invalid_client",
     InvalidCredentials: "invalid_grant",
@@ -32,7 +32,7 @@ _WORDS: dict[type[AppError], str] = {
     RefreshReused: "invalid_grant",
     UnsupportedGrantType: "unsupported_grant_type",
 }
-_WORDS_BY_STATUS = {429: "temporarily_unavailable", 503: "temporarily_unavailable"}
+_ERROR_CODES_BY_STATUS = {429: "temporarily_unavailable", 503: "temporarily_unavailable"}
 
 
 class OAuth2Route(StrictRoute):
@@ -48,15 +48,15 @@ class OAuth2Route(StrictRoute):
             try:
                 return await handler(request)
             except RequestValidationError as error:
-                raise _in_words_of_oauth2(invalid_request()) from error
+                raise _as_oauth2_error(invalid_request()) from error
             except HTTPException as error:  # FastAPI's, for a form that can't be read
-                raise _in_words_of_oauth2(UnreadableBody()) from error
+                raise _as_oauth2_error(UnreadableBody()) from error
             except Unprocessable as problem:
                 refused = invalid_request()
                 refused.extensions.update(problem.extensions)
-                raise _in_words_of_oauth2(refused) from problem
+                raise _as_oauth2_error(refused) from problem
             except AppError as problem:
-                raise _in_words_of_oauth2(problem) from None
+                raise _as_oauth2_error(problem) from None
 
         return answer
 
@@ -92,10 +92,10 @@ def _basic(authorization: str) -> tuple[str, str]:
     return name, secret
 
 
-def _in_words_of_oauth2(problem: AppError) -> AppError:
+def _as_oauth2_error(problem: AppError) -> AppError:
     if isinstance(problem, InternalError):
         return problem
-    by_status = _WORDS_BY_STATUS.get(problem.status, "invalid_request")
-    problem.extensions["error"] = _WORDS.get(type(problem), by_status)
+    by_status = _ERROR_CODES_BY_STATUS.get(problem.status, "invalid_request")
+    problem.extensions["error"] = _ERROR_CODES.get(type(problem), by_status)
     problem.extensions["error_description"] = problem.detail
     return problem

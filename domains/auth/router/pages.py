@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ValidationError
 
 from domains.auth.errors import InvalidToken
-from domains.auth.router.visitor import From, Passwords, Registrations
+from domains.auth.router.client_info import Client, Passwords, Registrations
 from domains.auth.schemas import AddressBody, ResetBody, TokenBody
 from shared.errors import AppError
 from shared.http.routing import Router
@@ -60,11 +60,11 @@ async def show_verify_email(token: str = "") -> HTMLResponse:
 
 @router.post("/verify-email", include_in_schema=False)
 async def submit_verify_email(
-    form: Annotated[_VerifyForm, Form()], registrations: Registrations, visitor: From
+    form: Annotated[_VerifyForm, Form()], registrations: Registrations, client_info: Client
 ) -> HTMLResponse:
     """Verify an address."""
     try:
-        await registrations.verify(TokenBody(token=form.token).token, visitor)
+        await registrations.verify(TokenBody(token=form.token).token, client_info)
     except (AppError, ValidationError) as error:
         return _refused(error)
     return _page("done.html", title="Your address is confirmed", text="You can sign in now.")
@@ -79,12 +79,12 @@ async def show_reset_password(passwords: Passwords, token: str = "") -> HTMLResp
 
 @router.post("/reset-password", include_in_schema=False)
 async def submit_reset_password(
-    form: Annotated[_ResetForm, Form()], passwords: Passwords, visitor: From
+    form: Annotated[_ResetForm, Form()], passwords: Passwords, client_info: Client
 ) -> HTMLResponse:
     """Set the new password; one that is refused can be corrected on the spot."""
     try:
         body = ResetBody(token=form.token or "-", password=form.password)
-        await passwords.reset(body, visitor)
+        await passwords.reset(body, client_info)
     except InvalidToken as error:
         return _refused(error)
     except (AppError, ValidationError) as error:
@@ -106,11 +106,11 @@ async def show_forgot_password() -> HTMLResponse:
 
 @router.post("/forgot-password", include_in_schema=False)
 async def submit_forgot_password(
-    form: Annotated[_ForgotForm, Form()], passwords: Passwords, visitor: From
+    form: Annotated[_ForgotForm, Form()], passwords: Passwords, client_info: Client
 ) -> HTMLResponse:
     """Have a reset mail sent."""
     try:
-        await passwords.forgot(AddressBody(email=form.email).email, visitor)
+        await passwords.forgot(AddressBody(email=form.email).email, client_info)
     except ValidationError:
         return _page("forgot_password.html", 422, problem="This is not a mail address.")
     except AppError as error:

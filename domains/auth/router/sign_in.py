@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 
 from domains.auth.errors import SessionNotFound
-from domains.auth.router.visitor import From, Sessions
+from domains.auth.router.client_info import Client, Sessions
 from domains.auth.schemas import SessionBody
 from domains.auth.service.sign_in import LogoutScope
 from shared.db.pagination import Page, PageRequest, link_next, page_request
@@ -22,11 +22,11 @@ Paging = Annotated[PageRequest, page_request("created_at", "last_used_at")]
 async def log_out(
     caller: Caller,
     sessions: Sessions,
-    visitor: From,
+    client_info: Client,
     scope: Annotated[LogoutScope, Query(description="Which of your sessions end.")] = LogoutScope.THIS,
 ) -> None:
     """End this session, the others or all. Their access tokens are dead at once too."""
-    await sessions.log_out(caller, scope, visitor)
+    await sessions.log_out(caller, scope, client_info)
 
 
 @router.get("/sessions", summary="List your sessions")
@@ -49,6 +49,6 @@ async def list_sessions(
     status_code=204,
     responses=problems(SessionNotFound),
 )
-async def revoke_session(session_id: UUID, caller: Caller, sessions: Sessions, visitor: From) -> None:
+async def revoke_session(session_id: UUID, caller: Caller, sessions: Sessions, client_info: Client) -> None:
     """End one of your sessions."""
-    await sessions.revoke(caller, session_id, visitor)
+    await sessions.revoke(caller, session_id, client_info)

@@ -18,19 +18,19 @@ from domains.auth.errors import (
     UnsupportedGrantType,
 )
 from domains.auth.gateway.access_tokens import AccessTokens
+from domains.auth.router.client_info import Client, Sessions
 from domains.auth.router.oauth2 import OAuth2Route, RevocationRoute, check_client
-from domains.auth.router.visitor import From, Sessions
 from domains.auth.schemas import (
     MAX_PASSWORD,
+    ClientInfo,
     IssuedTokens,
     KeySet,
     RevocationForm,
     ServerMetadata,
     TokenForm,
-    Visitor,
 )
 from domains.auth.service.sign_in import SessionService
-from shared.http.description import ANSWERS_400
+from shared.http.description import RESPONDS_400
 from shared.http.middleware.idempotency import handles_tokens
 from shared.http.middleware.response_headers import sends
 from shared.http.routing import Router, problems
@@ -49,7 +49,7 @@ async def issue_tokens(
     form: Annotated[TokenForm, Form()],
     sessions: Sessions,
     tokens: Tokens,
-    visitor: From,
+    client_info: Client,
     request: Request,
     response: Response,
 ) -> IssuedTokens:
@@ -60,7 +60,7 @@ async def issue_tokens(
     """
     response.headers["Cache-Control"] = "no-store"
     check_client(request, client_id=form.client_id, client_secret=form.client_secret, known=tokens.client_id)
-    return await _granted(form, sessions, visitor)
+    return await _granted(form, sessions, client_info)
 
 
 @handles_tokens
@@ -68,7 +68,7 @@ async def revoke_token(
     form: Annotated[RevocationForm, Form()],
     sessions: Sessions,
     tokens: Tokens,
-    visitor: From,
+    client_info: Client,
     request: Request,
 ) -> Response:
     """End the session of a refresh or access token (RFC 7009). All tokens of the session stop working.
@@ -78,7 +78,7 @@ async def revoke_token(
     check_client(request, client_id=form.client_id, client_secret=form.client_secret, known=tokens.client_id)
     if not form.token:
         raise InvalidRevocation
-    await sessions.revoke_token(form.token, visitor)
+    await sessions.revoke_token(form.token, client_info)
     return Response()
 
 
@@ -87,7 +87,7 @@ router.add_api_route(
     issue_tokens,
     methods=["POST"],
     summary="Get tokens",
-    openapi_extra={ANSWERS_400: True},
+    openapi_extra={RESPONDS_400: True},
     route_class_override=OAuth2Route,
     responses=problems(
         InvalidTokenRequest,
@@ -107,7 +107,7 @@ router.add_api_route(
     revoke_token,
     methods=["POST"],
     summary="Revoke a token",
-    openapi_extra={ANSWERS_400: True},
+    openapi_extra={RESPONDS_400: True},
     response_class=Response,
     route_class_override=RevocationRoute,
     responses=problems(InvalidRevocation, InvalidClient),
@@ -136,14 +136,14 @@ async def read_server_metadata(tokens: Tokens, response: Response) -> ServerMeta
     return ServerMetadata.of(tokens.issuer)
 
 
-async def _granted(form: TokenForm, sessions: SessionService, visitor: Visitor) -> IssuedTokens:
+async def _granted(form: TokenForm, sessions: SessionService, client_info: ClientInfo) -> IssuedTokens:
     match form.grant_type:
         case "password" if form.username and form.password:
             if is_longer(form.password, MAX_PASSWORD):
                 raise PasswordTooLong
-            return await sessions.log_in(form.username, form.password, visitor)
+            return await sessions.log_in(form.username, form.password, client_info)
         case "refresh_token" if form.refresh_token:
-            return await sessions.refresh(form.refresh_token, visitor)
+            return await sessions.refresh(form.refresh_token, client_info)
         case "" | "password" | "refresh_token":
             raise InvalidTokenRequest
         case _:

@@ -8,9 +8,9 @@ from domains.auth.errors import AccountNotFound, AddressRefused, AddressTaken, P
 from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.models import Account, AccountStatus, Role, SecurityEventKind
 from domains.auth.public import AccountDeleted
-from domains.auth.schemas import MAX_PASSWORD, SignInRow, Visitor
-from domains.auth.service.follow_ups import PURGE
+from domains.auth.schemas import MAX_PASSWORD, ClientInfo, SignInRow
 from domains.auth.service.foundation import Foundation, NewOwner
+from domains.auth.service.job_definitions import PURGE
 from domains.auth.service.passwords import PasswordCheck, check_password
 from domains.files.public import ErasureRecords
 from domains.users.public import NewPerson, normalised_address
@@ -18,7 +18,7 @@ from shared.audit import Actor
 from shared.identity import Principal
 from shared.ids import new_id
 from shared.jobs import JobContext, JobOptions
-from shared.personal_data import PersonalData
+from shared.personal_data import PersonalDataEraser
 from shared.text import composed, is_longer
 
 _MIN_PASSWORD = 8
@@ -27,7 +27,7 @@ _SECOND_PURGE = timedelta(hours=1)
 
 
 class AccountService:
-    """What happens to whole accounts. `keepers` gives every domain's `PersonalData`, lowest rank first."""
+    """What happens to whole accounts. `erasers` gives every domain's `PersonalDataEraser`, lowest rank first."""
 
     def __init__(
         self,
@@ -35,13 +35,13 @@ class AccountService:
         *,
         hasher: PasswordHasher,
         check: PasswordCheck,
-        keepers: Callable[[], Sequence[PersonalData]],
+        erasers: Callable[[], Sequence[PersonalDataEraser]],
         erasures: ErasureRecords,
     ) -> None:
         self.base = base
         self.hasher = hasher
         self.check = check
-        self.keepers = keepers
+        self.erasers = erasers
         self.erasures = erasures
 
     async def create_admin(self, email: str, password: str, actor: Actor | None = None) -> UUID:
@@ -92,9 +92,9 @@ class AccountService:
 
     async def _note_admin(self, user_id: UUID, actor: Actor | None) -> None:
         by = {} if actor is None else actor.details
-        await self.base.trail.record(SecurityEventKind.ADMIN_CREATED, user_id=user_id, **by)
+        await self.base.audit_log.record(SecurityEventKind.ADMIN_CREATED, user_id=user_id, **by)
 
-    async def delete(self, principal: Principal, password: str, visitor: Visitor) -> None:
+    async def delete(self, principal: Principal, password: str, client_info: ClientInfo) -> None:
         """Close one's account for good; a job erases what one leaves behind.
 
         Raises:
@@ -102,15 +102,15 @@ class AccountService:
             TooManyAttempts: too many wrong ones.
             LastAdministrator: nobody else could administer this installation.
         """
-        await self.check.confirm(principal.user_id, password, visitor)
+        await self.check.confirm(principal.user_id, password, client_info)
         async with self.base.transaction():
             account = await self.base.accounts.lock(principal.user_id)
             if account is None or account.status is not AccountStatus.ACTIVE:
                 raise AccountNotFound
-            await self.base.users.hold(account.user_id)
+            await self.base.users.lock(account.user_id)
             await self.base.close(account)
-            await self.base.trail.record(
-                SecurityEventKind.ACCOUNT_DELETED, user_id=account.user_id, visitor=visitor
+            await self.base.audit_log.record(
+                SecurityEventKind.ACCOUNT_DELETED, user_id=account.user_id, client_info=client_info
             )
 
     async def purge(self, user_id: UUID, context: JobContext) -> None:
@@ -124,12 +124,12 @@ class AccountService:
         if account is not None and not await self._is_to_be_erased(account):
             return
         await self.erasures.record(user_id)
-        keepers = self.keepers()
-        for done, keeper in enumerate(keepers):
-            await context.progress(done, len(keepers))
+        erasers = self.erasers()
+        for done, eraser in enumerate(erasers):
+            await context.progress(done, len(erasers))
             async with self.base.transaction():
                 await self.base.accounts.lock(user_id)
-                await keeper.purge(user_id)
+                await eraser.purge(user_id)
         async with self.base.transaction():
             await self.base.accounts.lock(user_id)
             await self.base.sessions.delete_all_of(user_id)

@@ -1,4 +1,4 @@
-"""What administrators and operators do to the accounts of others. Each act is in the audit trail, with who did it."""
+"""What administrators and operators do to the accounts of others. Each act is in the audit log, with who did it."""
 
 from uuid import UUID
 
@@ -11,8 +11,8 @@ from domains.auth.errors import (
     UnverifiedAccount,
 )
 from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind, TokenPurpose
-from domains.auth.service.follow_ups import RESET, MailRequest
 from domains.auth.service.foundation import Foundation
+from domains.auth.service.job_definitions import RESET, MailRequest
 from domains.auth.service.mails import MailService
 from domains.users.public import normalised_address
 from shared.audit import Actor
@@ -35,21 +35,21 @@ class AdministrationService:
             OwnAccount: administrators can't lock themselves out.
             LastAdministrator: nobody else could administer this installation.
         """
-        _refuse_own(actor, user_id)
+        _refuse_own_account(actor, user_id)
         async with self.base.transaction():
             account = await self._locked(user_id)
-            await self.base.keep_an_administrator(account)
+            await self.base.require_other_administrator(account)
             now = self.base.clock.now()
             account.set_status(AccountStatus.DISABLED, now)
             await self.base.sessions.end_all(user_id, EndReason.ACCOUNT_DISABLED, now)
-            await self.base.trail.note(SecurityEventKind.ACCOUNT_DISABLED, actor, user_id=user_id)
+            await self.base.audit_log.note(SecurityEventKind.ACCOUNT_DISABLED, actor, user_id=user_id)
 
     async def enable(self, actor: Actor, user_id: UUID) -> None:
         """Enable an account; its owner has to sign in again."""
         async with self.base.transaction():
             account = await self._locked(user_id)
             account.set_status(AccountStatus.ACTIVE, self.base.clock.now())
-            await self.base.trail.note(SecurityEventKind.ACCOUNT_ENABLED, actor, user_id=user_id)
+            await self.base.audit_log.note(SecurityEventKind.ACCOUNT_ENABLED, actor, user_id=user_id)
 
     async def erase(self, actor: Actor, user_id: UUID) -> None:
         """Close an account for good, disabled or not; a job erases what its owner leaves behind.
@@ -58,11 +58,11 @@ class AdministrationService:
             OwnAccount: administrators delete their own account with their password.
             LastAdministrator: nobody else could administer this installation.
         """
-        _refuse_own(actor, user_id)
+        _refuse_own_account(actor, user_id)
         async with self.base.transaction():
             account = await self._locked(user_id)
             await self.base.close(account)
-            await self.base.trail.note(SecurityEventKind.ACCOUNT_DELETED, actor, user_id=user_id)
+            await self.base.audit_log.note(SecurityEventKind.ACCOUNT_DELETED, actor, user_id=user_id)
 
     async def end_sessions(self, actor: Actor, user_id: UUID) -> int:
         """End every session; return how many there were."""
@@ -70,7 +70,7 @@ class AdministrationService:
             await self._locked(user_id)
             now = self.base.clock.now()
             ended = await self.base.sessions.end_all(user_id, EndReason.REVOKED, now)
-            await self.base.trail.note(
+            await self.base.audit_log.note(
                 SecurityEventKind.SESSION_REVOKED, actor, user_id=user_id, scope="all", number=ended
             )
         return ended
@@ -83,16 +83,16 @@ class AdministrationService:
             LastAdministrator: nobody else could administer this installation.
             UnverifiedAccount: a stranger may have registered the address.
         """
-        _refuse_own(actor, user_id)
+        _refuse_own_account(actor, user_id)
         async with self.base.transaction():
             account = await self._locked(user_id)
             if role is Role.ADMIN:
                 await self._require_verified(user_id)
             else:
-                await self.base.keep_an_administrator(account)
+                await self.base.require_other_administrator(account)
             before, account.role = account.role, role
             account.updated_at = self.base.clock.now()
-            await self.base.trail.note(
+            await self.base.audit_log.note(
                 SecurityEventKind.ROLE_CHANGED, actor, user_id=user_id, role=role.value, before=before.value
             )
 
@@ -118,7 +118,7 @@ class AdministrationService:
             if not await self.base.users.change_address(user_id, email):
                 raise AddressTaken
             await self._forget_address(account)
-            await self.base.trail.note(SecurityEventKind.ADDRESS_CHANGED, actor, user_id=user_id)
+            await self.base.audit_log.note(SecurityEventKind.ADDRESS_CHANGED, actor, user_id=user_id)
             if news is not None:
                 await self.mails.mailer.send(news)
 
@@ -132,14 +132,14 @@ class AdministrationService:
             account = await self._locked(user_id)
             if account.status is not AccountStatus.ACTIVE:
                 raise InactiveAccount
-            await self.base.trail.note(SecurityEventKind.PASSWORD_RESET_REQUESTED, actor, user_id=user_id)
+            await self.base.audit_log.note(SecurityEventKind.PASSWORD_RESET_REQUESTED, actor, user_id=user_id)
             await self.base.outbox.enqueue(RESET, MailRequest(user_id=user_id))
 
     async def _locked(self, user_id: UUID) -> Account:
         account = await self.base.accounts.lock(user_id)
         if account is None or account.status is AccountStatus.DELETING:
             raise AccountNotFound
-        await self.base.users.hold(user_id)
+        await self.base.users.lock(user_id)
         return account
 
     async def _require_verified(self, user_id: UUID) -> None:
@@ -156,6 +156,6 @@ class AdministrationService:
         await self.base.sessions.end_all(account.user_id, EndReason.ADDRESS_CHANGED, now)
 
 
-def _refuse_own(actor: Actor, user_id: UUID) -> None:
+def _refuse_own_account(actor: Actor, user_id: UUID) -> None:
     if actor.user_id == user_id:
         raise OwnAccount

@@ -7,7 +7,7 @@ from uuid import UUID
 from domains.auth.errors import AccountNotFound
 from domains.auth.models import AccountStatus, SecurityEventKind
 from domains.auth.repository.allowances import AllowanceRepository
-from domains.auth.schemas import AllowanceRow, AllowancesState, OwnLimits
+from domains.auth.schemas import AllowanceRow, AllowancesState, LimitOverrides
 from domains.auth.service.foundation import Foundation
 from domains.files.public import PersonalQuota
 from shared.audit import Actor
@@ -16,10 +16,10 @@ from shared.db.transaction import after_commit
 _NO_QUOTA = PersonalQuota(max_bytes=None, max_files=None)
 
 
-class AllowanceBook:
+class AllowanceCache:
     """What this process knows of everybody's limits. It looks for changes when that is `seconds` old.
 
-    A look reads one row, which counts the others; all are read only if something was changed.
+    A refresh reads one row, which counts the others; all are read only if something was changed.
     """
 
     def __init__(
@@ -31,51 +31,51 @@ class AllowanceBook:
         self._known: dict[UUID, AllowanceRow] = {}
         self._requests: dict[str | int, int] = {}
         self._state: AllowancesState | None = None
-        self._looked_at = float("-inf")
+        self._refreshed_at = float("-inf")
         self._began, self._ended = 0, 0
 
     async def requests(self) -> Mapping[str | int, int]:
         """Return how many requests in a minute each account may send that has a limit of its own, by its number."""
-        await self._look()
+        await self._refresh()
         return self._requests
 
     async def quota_of(self, owner_id: UUID) -> PersonalQuota:
         """Return how much a person may store (`domains.files.public.Quotas`)."""
-        await self._look()
+        await self._refresh()
         known = self._known.get(owner_id)
         return _NO_QUOTA if known is None else PersonalQuota(known.max_bytes, known.max_files)
 
     def forget(self) -> None:
         """Look again before the next answer: something was changed here."""
-        self._looked_at = float("-inf")
+        self._refreshed_at = float("-inf")
         self._ended = self._began  # what is being read is older
 
-    async def _look(self) -> None:
-        looked_at = self._now()
-        if looked_at < self._looked_at + self._seconds:
+    async def _refresh(self) -> None:
+        refreshed_at = self._now()
+        if refreshed_at < self._refreshed_at + self._seconds:
             return
         self._began += 1
-        look = self._began
+        refresh = self._began
         state = await self._rows.state()
         found = await self._rows.all() if state != self._state else None
-        if look <= self._ended:  # a later look has ended meanwhile, or something was changed here
-            await self._look()
+        if refresh <= self._ended:  # a later refresh has ended meanwhile, or something was changed here
+            await self._refresh()
             return
-        self._ended = look
+        self._ended = refresh
         if found is not None:
             self._known = {row.user_id: row for row in found}
             self._requests = {row.user_id.int: row.max_requests for row in found if row.max_requests}
             self._state = state
-        self._looked_at = looked_at
+        self._refreshed_at = refreshed_at
 
 
 class AllowanceService:
     """Reads and changes the limits of a person. Every method raises AccountNotFound, also for a deleted account."""
 
-    def __init__(self, base: Foundation, *, rows: AllowanceRepository, book: AllowanceBook) -> None:
+    def __init__(self, base: Foundation, *, rows: AllowanceRepository, cache: AllowanceCache) -> None:
         self.base = base
         self.rows = rows
-        self.book = book
+        self.cache = cache
 
     async def find(self, user_id: UUID) -> AllowanceRow:
         """Return a person's limits; None in a field: the setting applies."""
@@ -84,11 +84,11 @@ class AllowanceService:
             raise AccountNotFound
         return await self.rows.find(user_id)
 
-    async def everybodys(self) -> list[AllowanceRow]:
+    async def list_all(self) -> list[AllowanceRow]:
         """Return the limits of all who have some of their own."""
         return [row for row in await self.rows.all() if not row.is_empty]
 
-    async def replace(self, actor: Actor, user_id: UUID, limits: OwnLimits) -> AllowanceRow:
+    async def replace(self, actor: Actor, user_id: UUID, limits: LimitOverrides) -> AllowanceRow:
         """Give somebody these limits instead of those that they have, and return them.
 
         This process knows at once, the others within `auth_limits_refresh` seconds.
@@ -99,8 +99,8 @@ class AllowanceService:
                 raise AccountNotFound
             await self.rows.lock(user_id)
             saved = await self.rows.save(user_id, limits, self.base.clock.now())
-            await self.base.trail.note(
+            await self.base.audit_log.note(
                 SecurityEventKind.LIMITS_CHANGED, actor, user_id=user_id, **limits.model_dump()
             )
-            after_commit(self.book.forget)
+            after_commit(self.cache.forget)
         return saved

@@ -8,17 +8,17 @@ from uuid import UUID
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.models import AccountStatus, Role, SecurityEventKind
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import CallerRow, Visitor
-from domains.auth.service.trail import Trail
+from domains.auth.schemas import CallerRow, ClientInfo
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.settings import AuthSettings
 from shared.clock import Clock
 from shared.db.database import TransactionFactory
 from shared.identity import ADMIN_SCOPE, Principal, SessionEnded
 from shared.logging import get_logger
-from shared.rare_warnings import RareWarnings
+from shared.throttled_warnings import ThrottledWarnings
 
 logger = get_logger(__name__)
-_warnings = RareWarnings(logger)
+_warnings = ThrottledWarnings(logger)
 _STAMPS_REMEMBERED = 10_000
 
 
@@ -30,14 +30,14 @@ class TokenAuthenticator:
         access_tokens: AccessTokens,
         *,
         sessions: SessionRepository,
-        trail: Trail,
+        audit_log: AuditLog,
         transaction: TransactionFactory,
         settings: AuthSettings,
         clock: Clock,
     ) -> None:
         self.access_tokens = access_tokens
         self.sessions = sessions
-        self.trail = trail
+        self.audit_log = audit_log
         self.transaction = transaction
         self.settings = settings
         self.clock = clock
@@ -53,11 +53,11 @@ class TokenAuthenticator:
         """
         claims = self.access_tokens.read(token)
         row = await self.sessions.caller(claims.session_id)
-        if row is None or row.user_id != claims.user_id or not _is_living(row, self.clock.now()):
+        if row is None or row.user_id != claims.user_id or not _is_active(row, self.clock.now()):
             raise SessionEnded
         return Principal(row.user_id, claims.session_id, _scopes(row), claims.expires_at)
 
-    async def still_admitted(self, principals: Collection[Principal]) -> set[Principal]:
+    async def still_valid(self, principals: Collection[Principal]) -> set[Principal]:
         """Return the callers whose token and session are still valid. Runs one statement."""
         now = self.clock.now()
         ids = {principal.session_id for principal in principals if principal.session_id is not None}
@@ -66,7 +66,7 @@ class TokenAuthenticator:
             principal
             for principal in principals
             if (row := rows.get(principal.session_id)) is not None
-            and _is_living(row, now)
+            and _is_active(row, now)
             and (principal.expires_at is None or now < principal.expires_at)
         }
 
@@ -95,18 +95,18 @@ class TokenAuthenticator:
     async def note_refusal(
         self, principal: Principal, scope: str, *, address: str | None, agent: str | None
     ) -> None:
-        """Write a line of the trail, in a transaction of its own."""
-        async with self.transaction(own=True):
-            await self.trail.record(
+        """Write a line of the audit log, in a transaction of its own."""
+        async with self.transaction(separate=True):
+            await self.audit_log.record(
                 SecurityEventKind.SCOPE_REFUSED,
                 user_id=principal.user_id,
                 session_id=principal.session_id,
-                visitor=Visitor.seen(address, agent),
+                client_info=ClientInfo.of(address, agent),
                 scope=scope,
             )
 
 
-def _is_living(row: CallerRow, now: datetime) -> bool:
+def _is_active(row: CallerRow, now: datetime) -> bool:
     return row.ended_at is None and now < row.absolute_expires_at and row.status is AccountStatus.ACTIVE
 
 

@@ -8,8 +8,8 @@ from domains.auth.models import Account, AccountStatus, EndReason, Role, Securit
 from domains.auth.public import AccountDeleted, AccountVerified
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import Visitor
-from domains.auth.service.trail import Trail
+from domains.auth.schemas import ClientInfo
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.settings import AuthSettings
 from domains.users.public import UserDirectory
 from shared.clock import Clock
@@ -39,9 +39,9 @@ class Foundation:
     users: UserDirectory
     accounts: AccountRepository
     sessions: SessionRepository
-    trail: Trail
+    audit_log: AuditLog
 
-    async def replace(self, account: Account, new: NewOwner, visitor: Visitor | None = None) -> UUID:
+    async def replace(self, account: Account, new: NewOwner, client_info: ClientInfo | None = None) -> UUID:
         """Replace an unverified account by a verified one with a new id; return that id.
 
         A stranger may have registered the address and stored data in the unverified account, so it is erased like any
@@ -60,10 +60,10 @@ class Foundation:
                 updated_at=now,
             )
         )
-        await self.trail.record(
+        await self.audit_log.record(
             SecurityEventKind.EMAIL_VERIFIED,
             user_id=user_id,
-            visitor=visitor,
+            client_info=client_info,
             replaces=str(account.user_id),
         )
         await self.outbox.publish(AccountDeleted(user_id=account.user_id))
@@ -76,13 +76,13 @@ class Foundation:
         Raises:
             LastAdministrator: nobody else could administer this installation.
         """
-        await self.keep_an_administrator(account)
+        await self.require_other_administrator(account)
         now = self.clock.now()
         account.set_status(AccountStatus.DELETING, now)
         await self.sessions.end_all(account.user_id, EndReason.ACCOUNT_DELETED, now)
         await self.outbox.publish(AccountDeleted(user_id=account.user_id))
 
-    async def keep_an_administrator(self, account: Account) -> None:
+    async def require_other_administrator(self, account: Account) -> None:
         """Make sure that somebody else administers this installation before this account, which is locked, can't.
 
         Raises:

@@ -57,6 +57,6 @@ class Housekeeping:
             if await self.base.sessions.was_used_since(user_id, before):
                 return
             await self.base.close(account)
-            await self.base.trail.record(
+            await self.base.audit_log.record(
                 SecurityEventKind.ACCOUNT_DELETED, user_id=user_id, reason="never verified"
             )

@@ -11,8 +11,8 @@ from domains.auth.errors import TooManyAttempts
 from domains.auth.gateway.secrets import TokenKeys
 from domains.auth.models import AttemptKind
 from domains.auth.repository.attempts import AttemptRepository
-from domains.auth.schemas import AttemptsRow, Visitor
-from domains.auth.service.turns import Turns
+from domains.auth.schemas import AttemptsRow, ClientInfo
+from domains.auth.service.keyed_lock import KeyedLock
 from domains.auth.settings import AuthSettings
 from domains.users.public import key_of_address, key_of_mailbox
 from shared.clock import Clock
@@ -76,10 +76,12 @@ class Limits:
         self.clock = clock
         self.refused: Counter[AttemptKind] = Counter()
         """How many attempts this process has refused, by the limit that was exceeded."""
-        self._turns = Turns(waiting=settings.auth_login_waiting, seconds=settings.auth_login_wait)
+        self._keyed_lock = KeyedLock(waiting=settings.auth_login_waiting, seconds=settings.auth_login_wait)
 
     @asynccontextmanager
-    async def turn(self, username: str, visitor: Visitor, *, is_known: bool) -> AsyncIterator[bool]:
+    async def serialized_login(
+        self, username: str, client_info: ClientInfo, *, is_known: bool
+    ) -> AsyncIterator[bool]:
         """Wait until no other sign-in of the same counter is being checked in this process; yield whether it waited.
 
         So each network that the account is known in has a queue of its own, which strangers elsewhere can't fill.
@@ -87,15 +89,15 @@ class Limits:
         Raises:
             TooManyAttempts: a limit was exceeded before, too many wait already, or it took too long.
         """
-        attempt = self._of_login(username, visitor, is_known=is_known)
+        attempt = self._of_login(username, client_info, is_known=is_known)
         key = self._key(attempt.account)
-        must_wait = self._turns.is_busy(key)
+        must_wait = self._keyed_lock.is_busy(key)
         if must_wait:
             await self._refuse_if_exceeded([attempt.account, attempt.network])
-        async with self._turns.turn(key):
+        async with self._keyed_lock.hold(key):
             yield must_wait
 
-    async def count_login(self, username: str, visitor: Visitor, *, is_known: bool) -> LoginAttempt:
+    async def count_login(self, username: str, client_info: ClientInfo, *, is_known: bool) -> LoginAttempt:
         """Count a sign-in as failed; `forgive_login` takes that back if the password is right.
 
         If the account has signed in from this network before (`is_known`), only its failures from this network count.
@@ -104,13 +106,13 @@ class Limits:
         Raises:
             TooManyAttempts: a limit is exceeded.
         """
-        attempt = self._of_login(username, visitor, is_known=is_known)
+        attempt = self._of_login(username, client_info, is_known=is_known)
         await self._count([attempt.account, attempt.network])
         return attempt
 
     async def release_login(self, attempt: LoginAttempt) -> None:
         """Take the count back: the sign-in ended before its password was checked."""
-        async with self.transaction(own=True):
+        async with self.transaction(separate=True):
             await self.attempts.take_back(attempt.account.kind, self._key(attempt.account))
             await self._take_back_network(attempt)
 
@@ -120,13 +122,13 @@ class Limits:
             await self.attempts.reset(attempt.account.kind, self._key(attempt.account))
             await self._take_back_network(attempt)
 
-    async def forgive_address(self, email: str, visitor: Visitor) -> None:
+    async def forgive_address(self, email: str, client_info: ClientInfo) -> None:
         """Reset the counters of an address whose owner has proved their identity in another way."""
         async with self.transaction():
-            for limit in (self._of_address(email), self._of_pair(email, visitor)):
+            for limit in (self._of_address(email), self._of_pair(email, client_info)):
                 await self.attempts.reset(limit.kind, self._key(limit))
 
-    async def count_mail(self, email: str, visitor: Visitor) -> None:
+    async def count_mail(self, email: str, client_info: ClientInfo) -> None:
         """Count a requested mail by network and by mailbox, whether or not the mailbox has an account.
 
         Raises:
@@ -138,7 +140,7 @@ class Limits:
             [
                 _Limit(
                     AttemptKind.MAIL_NETWORK,
-                    visitor.network,
+                    client_info.network,
                     settings.auth_mail_network_limit,
                     settings.auth_mail_network_window,
                 ),
@@ -158,10 +160,10 @@ class Limits:
         """The password was right: reset the counter."""
         limit = self._of_checks(user_id)
         # Separate, because a hash follows during which no connection may be held.
-        async with self.transaction(own=True):
+        async with self.transaction(separate=True):
             await self.attempts.reset(limit.kind, self._key(limit))
 
-    async def standing(
+    async def find_counters(
         self, user_id: UUID, email: str, networks: Sequence[str]
     ) -> Sequence[tuple[AttemptKind, str, int, AttemptsRow]]:
         """Return the counters of a person in their present window: kind, network if any, limit, and the counter."""
@@ -192,7 +194,7 @@ class Limits:
     async def _count(self, limits: Sequence[_Limit]) -> None:
         """Count one after the other, up to the first that is exceeded."""
         now = self.clock.now()
-        async with self.transaction(own=True):
+        async with self.transaction(separate=True):
             for limit in limits:
                 row = await self.attempts.count_one(
                     limit.kind,
@@ -217,9 +219,9 @@ class Limits:
         self.refused[limit.kind] += limit.is_exceeded(row)
         limit.check(row, now)
 
-    def _of_login(self, username: str, visitor: Visitor, *, is_known: bool) -> LoginAttempt:
-        account = self._of_pair(username, visitor) if is_known else self._of_address(username)
-        return LoginAttempt(account, replace(self._of_network(visitor), by=0 if is_known else 1))
+    def _of_login(self, username: str, client_info: ClientInfo, *, is_known: bool) -> LoginAttempt:
+        account = self._of_pair(username, client_info) if is_known else self._of_address(username)
+        return LoginAttempt(account, replace(self._of_network(client_info), by=0 if is_known else 1))
 
     def _of_address(self, username: str) -> _Limit:
         return _Limit(
@@ -229,17 +231,17 @@ class Limits:
             self.settings.auth_login_window,
         )
 
-    def _of_pair(self, username: str, visitor: Visitor) -> _Limit:
+    def _of_pair(self, username: str, client_info: ClientInfo) -> _Limit:
         return replace(
             self._of_address(username),
             kind=AttemptKind.LOGIN_PAIR,
-            text=f"{visitor.network} {key_of_address(username)}",
+            text=f"{client_info.network} {key_of_address(username)}",
         )
 
-    def _of_network(self, visitor: Visitor) -> _Limit:
+    def _of_network(self, client_info: ClientInfo) -> _Limit:
         return _Limit(
             AttemptKind.LOGIN_NETWORK,
-            visitor.network,
+            client_info.network,
             self.settings.auth_network_limit,
             self.settings.auth_network_window,
         )
@@ -261,4 +263,4 @@ class Limits:
         )
 
     def _key(self, limit: _Limit) -> bytes:
-        return self.key.hidden(f"attempts:{limit.kind}", limit.text)
+        return self.key.keyed_hash(f"attempts:{limit.kind}", limit.text)

@@ -25,14 +25,14 @@ class LockoutService:
             Counter(
                 kind=kind.value, network=network or None, count=row.count, most=most, until=row.expires_at
             )
-            for kind, network, most, row in await self.limits.standing(user_id, email, networks)
+            for kind, network, most, row in await self.limits.find_counters(user_id, email, networks)
         ]
 
     async def clear(self, actor: Actor, user_id: UUID) -> None:
         """Reset them: the person may try again at once. Counters of networks stay. Raises AccountNotFound."""
         email, networks = await self._known(user_id)
         async with self.base.transaction():
-            await self.base.trail.note(SecurityEventKind.LIMITS_CLEARED, actor, user_id=user_id)
+            await self.base.audit_log.note(SecurityEventKind.LIMITS_CLEARED, actor, user_id=user_id)
             await self.limits.clear(user_id, email, networks)
 
     async def _known(self, user_id: UUID) -> tuple[str, Sequence[str]]:

@@ -33,7 +33,7 @@ class MailService:
     async def answer_registration(self, registration_id: UUID, context: JobContext) -> None:
         """Send the link that verifies, or to who has an account already the news that somebody registered."""
         registration = await self.base.accounts.find_registration(registration_id)
-        person = await self._welcome_person(registration.user_id) if registration else None
+        person = await self._find_active_person(registration.user_id) if registration else None
         if registration is None or person is None:
             return
         if not person.email_verified:
@@ -54,11 +54,11 @@ class MailService:
         It isn't where others have registered the address too, or where the registration that founded the account is
         gone: then whoever reads the mail chooses a password, which verifies the address as well.
         """
-        person = await self._welcome_person(user_id)
+        person = await self._find_active_person(user_id)
         if person is None or person.email_verified:
             return
         account = await self.base.accounts.find(person.id)
-        waiting = await self.base.accounts.waiting_registrations(person.id)
+        waiting = await self.base.accounts.pending_registrations(person.id)
         if account is not None and [each.id for each in waiting] == [account.registration_id]:
             await self._send_verification(person, waiting[0], context)
         else:
@@ -66,7 +66,7 @@ class MailService:
 
     async def send_reset(self, user_id: UUID | None, context: JobContext) -> None:
         """Send the link that resets a password; it makes earlier ones void."""
-        person = await self._welcome_person(user_id)
+        person = await self._find_active_person(user_id)
         if person is None:
             return
         lifetime = self.base.settings.auth_reset_lifetime
@@ -76,7 +76,7 @@ class MailService:
             person,
             secret=True,
             url=self._link(RESET_PATH, secret),
-            lifetime=_readable(lifetime),
+            lifetime=_format_duration(lifetime),
             begins_anew=not person.email_verified,
         )
         async with self.base.transaction():
@@ -92,14 +92,14 @@ class MailService:
 
         An unverified address may be another person's, so it gets only the mails that verify and reset (limited).
         """
-        person = await self._welcome_person(user_id)
+        person = await self._find_active_person(user_id)
         if person is not None and person.email_verified:
             await self._send("password_changed", person, context, forgot_url=f"{self.links_url}{FORGOT_PATH}")
 
     async def tell_new_sign_in(self, session_id: UUID, context: JobContext) -> None:
         """Tell a person of a sign-in from a new network or program. Unverified addresses get no mail."""
         session = await self.base.sessions.find(session_id)
-        person = await self._welcome_person(session.user_id) if session else None
+        person = await self._find_active_person(session.user_id) if session else None
         if session is None or person is None or not person.email_verified:
             return
         await self._send(
@@ -129,7 +129,7 @@ class MailService:
             locale=registration.locale,
             url=self._link(VERIFY_PATH, secret),
             moment=registration.created_at,
-            lifetime=_readable(lifetime),
+            lifetime=_format_duration(lifetime),
         )
         async with self.base.transaction():
             if not await self._lock_active(person):
@@ -151,7 +151,7 @@ class MailService:
         account = await self.base.accounts.lock(person.id)
         return account is not None and account.status is AccountStatus.ACTIVE
 
-    async def _welcome_person(self, user_id: UUID | None) -> Person | None:
+    async def _find_active_person(self, user_id: UUID | None) -> Person | None:
         """Return the user, if there is one whose account lets people in."""
         if user_id is None:
             return None
@@ -198,7 +198,7 @@ class MailService:
         return f"{self.links_url}{path}?{urlencode({'token': secret})}"
 
 
-def _readable(seconds: int) -> str:
+def _format_duration(seconds: int) -> str:
     """Say a duration in the largest unit that fits it exactly: `24 hours`, `30 minutes`."""
     for name, length in (("hour", 3600), ("minute", 60)):
         count, rest = divmod(seconds, length)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from domains.auth.models import AttemptKind, SecurityEventKind
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.limits import Limits
-from domains.auth.service.trail import Trail
 from shared.measures import Measure
 
 
@@ -13,18 +13,18 @@ class AuthMeasures:
 
     fresh_for = 0.0
 
-    def __init__(self, trail: Trail, limits: Limits) -> None:
-        self._trail = trail
+    def __init__(self, audit_log: AuditLog, limits: Limits) -> None:
+        self._audit_log = audit_log
         self._limits = limits
 
     async def measure(self) -> Sequence[Measure]:
         """Return the counters of this process."""
-        kinds = sorted({*(kind.value for kind in SecurityEventKind), *self._trail.recorded})
+        kinds = sorted({*(kind.value for kind in SecurityEventKind), *self._audit_log.recorded})
         return [
             Measure(
                 "tulou_security_events_total",
                 "Security events that this process has written.",
-                [((kind,), self._trail.recorded[kind]) for kind in kinds],
+                [((kind,), self._audit_log.recorded[kind]) for kind in kinds],
                 ("event",),
                 is_counter=True,
             ),

@@ -8,9 +8,9 @@ from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.gateway.secrets import hash_of_token
 from domains.auth.models import Account, AccountStatus, EndReason, SecurityEventKind, TokenPurpose
 from domains.auth.public import PasswordChanged
-from domains.auth.schemas import ChangePasswordBody, ResetBody, SignInRow, Visitor
-from domains.auth.service.follow_ups import RESET, MailRequest
+from domains.auth.schemas import ChangePasswordBody, ClientInfo, ResetBody, SignInRow
 from domains.auth.service.foundation import Foundation, NewOwner
+from domains.auth.service.job_definitions import RESET, MailRequest
 from domains.auth.service.limits import Limits
 from domains.users.public import Person, key_of_address
 from shared.identity import Principal, SessionEnded
@@ -36,7 +36,7 @@ class PasswordCheck:
         self.limits = limits
         self.hasher = hasher
 
-    async def confirm(self, user_id: UUID, password: str, visitor: Visitor) -> SignInRow:
+    async def confirm(self, user_id: UUID, password: str, client_info: ClientInfo) -> SignInRow:
         """Return the account as it was when the password was checked.
 
         Raises:
@@ -49,9 +49,9 @@ class PasswordCheck:
             raise SessionEnded
         verification = await self.hasher.verify(password, account.usable_hash)
         if not verification.matches:
-            async with self.base.transaction(own=True):
-                await self.base.trail.record(
-                    SecurityEventKind.PASSWORD_CHECK_FAILED, user_id=user_id, visitor=visitor
+            async with self.base.transaction(separate=True):
+                await self.base.audit_log.record(
+                    SecurityEventKind.PASSWORD_CHECK_FAILED, user_id=user_id, client_info=client_info
                 )
             raise WrongPassword
         await self.limits.forgive_password_check(user_id)
@@ -69,18 +69,18 @@ class PasswordService:
         self.hasher = hasher
         self.check = check
 
-    async def forgot(self, email: str, visitor: Visitor) -> None:
+    async def forgot(self, email: str, client_info: ClientInfo) -> None:
         """Have a reset mail sent, if the address has an account; the same work whether it has one or not.
 
         Raises:
             TooManyAttempts: too many mails to this mailbox, or asked for from this network.
         """
-        await self.limits.count_mail(email, visitor)
+        await self.limits.count_mail(email, client_info)
         person = await self.base.users.find_by_address(email)
         user_id = person.id if person else None
         async with self.base.transaction():
-            await self.base.trail.record(
-                SecurityEventKind.PASSWORD_RESET_REQUESTED, user_id=user_id, visitor=visitor
+            await self.base.audit_log.record(
+                SecurityEventKind.PASSWORD_RESET_REQUESTED, user_id=user_id, client_info=client_info
             )
             await self.base.outbox.enqueue(RESET, MailRequest(user_id=user_id))
 
@@ -92,7 +92,7 @@ class PasswordService:
         person = await self._find_person(token)
         return person is not None and not person.email_verified
 
-    async def reset(self, body: ResetBody, visitor: Visitor) -> None:
+    async def reset(self, body: ResetBody, client_info: ClientInfo) -> None:
         """Set a new password with the token of a reset mail. Every session ends.
 
         If the address was unverified, it becomes verified and its account is replaced (`Foundation.replace`).
@@ -101,18 +101,18 @@ class PasswordService:
             InvalidToken: unknown, used, expired, or overtaken by a newer one.
             PasswordRefused: the new password is easily guessed.
         """
-        person = await self._look_at(body)
+        person = await self._check_reset(body)
         password_hash = await self.hasher.hash(body.password)
         async with self.base.transaction():
             account = await self._use(body.token, person.id)
             if person.email_verified:
                 user_id = await self._set(account, password_hash)
             else:
-                user_id = await self.base.replace(account, NewOwner(password_hash=password_hash), visitor)
-            await self._tell(user_id, SecurityEventKind.PASSWORD_RESET, visitor)
-            await self.limits.forgive_address(person.email, visitor)
+                user_id = await self.base.replace(account, NewOwner(password_hash=password_hash), client_info)
+            await self._record_change(user_id, SecurityEventKind.PASSWORD_RESET, client_info)
+            await self.limits.forgive_address(person.email, client_info)
 
-    async def change(self, principal: Principal, body: ChangePasswordBody, visitor: Visitor) -> None:
+    async def change(self, principal: Principal, body: ChangePasswordBody, client_info: ClientInfo) -> None:
         """Replace the password; every other session ends, and reset tokens are void.
 
         Raises:
@@ -124,7 +124,7 @@ class PasswordService:
         if person is None or principal.session_id is None:
             raise SessionEnded
         check_password(body.new_password, email=person.email)
-        seen = await self.check.confirm(principal.user_id, body.current_password, visitor)
+        seen = await self.check.confirm(principal.user_id, body.current_password, client_info)
         password_hash = await self.hasher.hash(body.new_password)
         now = self.base.clock.now()
         async with self.base.transaction():
@@ -136,9 +136,9 @@ class PasswordService:
             await self.base.sessions.end_others(
                 account.user_id, principal.session_id, EndReason.PASSWORD_CHANGED, now
             )
-            await self._tell(account.user_id, SecurityEventKind.PASSWORD_CHANGED, visitor)
+            await self._record_change(account.user_id, SecurityEventKind.PASSWORD_CHANGED, client_info)
 
-    async def _look_at(self, body: ResetBody) -> Person:
+    async def _check_reset(self, body: ResetBody) -> Person:
         """Refuse a bad token or password before any time is spent on hashing; return whose it is."""
         person = await self._find_person(body.token)
         if person is None:
@@ -160,7 +160,7 @@ class PasswordService:
         if account is None or account.status is not AccountStatus.ACTIVE:
             raise InvalidToken
         found = await self.base.accounts.lock_token(hash_of_token(token), TokenPurpose.RESET_PASSWORD)
-        if found is None or not found.is_good(now):
+        if found is None or not found.is_usable(now):
             raise InvalidToken
         found.used_at = now
         return account
@@ -175,6 +175,6 @@ class PasswordService:
         await self.base.sessions.end_all(account.user_id, EndReason.PASSWORD_CHANGED, now)
         return account.user_id
 
-    async def _tell(self, user_id: UUID, event: SecurityEventKind, visitor: Visitor) -> None:
-        await self.base.trail.record(event, user_id=user_id, visitor=visitor)
+    async def _record_change(self, user_id: UUID, event: SecurityEventKind, client_info: ClientInfo) -> None:
+        await self.base.audit_log.record(event, user_id=user_id, client_info=client_info)
         await self.base.outbox.publish(PasswordChanged(user_id=user_id))

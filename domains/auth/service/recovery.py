@@ -7,7 +7,7 @@ from uuid import UUID
 from domains.auth.models import EndReason
 from domains.auth.service.foundation import Foundation
 from domains.files.public import ErasureRecords
-from shared.personal_data import PersonalData
+from shared.personal_data import PersonalDataEraser
 
 
 class AccountRecovery:
@@ -17,11 +17,11 @@ class AccountRecovery:
         self,
         base: Foundation,
         *,
-        keepers: Callable[[], Sequence[PersonalData]],
+        erasers: Callable[[], Sequence[PersonalDataEraser]],
         erasures: ErasureRecords,
     ) -> None:
         self.base = base
-        self.keepers = keepers
+        self.erasers = erasers
         self.erasures = erasures
 
     async def recover(self, taken_at: datetime) -> str:
@@ -31,7 +31,7 @@ class AccountRecovery:
             erased += await self._erase(user_id)
         now = self.base.clock.now()
         async with self.base.transaction():
-            ended = await self.base.sessions.end_everybodys(EndReason.RESTORED, now)
+            ended = await self.base.sessions.end_all_users(EndReason.RESTORED, now)
             voided = await self.base.accounts.void_all_tokens(now)
         return (
             f"{erased} accounts erased again, which were erased after the backup, {ended} sessions ended,"
@@ -42,8 +42,8 @@ class AccountRecovery:
         """Erase what the backup has of a person; return whether there was an account."""
         async with self.base.transaction():
             account = await self.base.accounts.lock(user_id)
-            for keeper in self.keepers():
-                await keeper.purge(user_id)
+            for eraser in self.erasers():
+                await eraser.purge(user_id)
             await self.base.sessions.delete_all_of(user_id)
             await self.base.accounts.delete_all_of(user_id)
         return account is not None

@@ -13,9 +13,14 @@ from domains.auth.models import (
     SecurityEventKind,
     TokenPurpose,
 )
-from domains.auth.schemas import RegisterBody, Visitor
-from domains.auth.service.follow_ups import ANSWER_REGISTRATION, VERIFY, MailRequest, RegistrationReceived
+from domains.auth.schemas import ClientInfo, RegisterBody
 from domains.auth.service.foundation import Foundation, NewOwner
+from domains.auth.service.job_definitions import (
+    ANSWER_REGISTRATION,
+    VERIFY,
+    MailRequest,
+    RegistrationReceived,
+)
 from domains.auth.service.limits import Limits
 from domains.auth.service.passwords import check_password
 from domains.users.public import NewPerson
@@ -34,7 +39,7 @@ class RegistrationService:
         self.limits = limits
         self.hasher = hasher
 
-    async def register(self, body: RegisterBody, visitor: Visitor) -> None:
+    async def register(self, body: RegisterBody, client_info: ClientInfo) -> None:
         """Take a registration; a worker writes the mail. The same statements run whether or not the address is known.
 
         Raises:
@@ -42,7 +47,7 @@ class RegistrationService:
             TooManyAttempts: too many registrations of this mailbox, or from this network.
         """
         check_password(body.password, email=body.email)
-        await self.limits.count_mail(body.email, visitor)
+        await self.limits.count_mail(body.email, client_info)
         password_hash = await self.hasher.hash(body.password)
         now = self.base.clock.now()
         async with self.base.transaction():
@@ -52,25 +57,25 @@ class RegistrationService:
             registration = _registration(person.id, body, password_hash, now)
             await self.base.accounts.add_unless_known(_account(registration))
             await self.base.accounts.add(registration)
-            await self.base.trail.record(
-                SecurityEventKind.REGISTRATION_REQUESTED, user_id=person.id, visitor=visitor
+            await self.base.audit_log.record(
+                SecurityEventKind.REGISTRATION_REQUESTED, user_id=person.id, client_info=client_info
             )
             await self.base.outbox.enqueue(
                 ANSWER_REGISTRATION, RegistrationReceived(registration_id=registration.id)
             )
 
-    async def resend(self, email: str, visitor: Visitor) -> None:
+    async def resend(self, email: str, client_info: ClientInfo) -> None:
         """Have the verification mail sent again, if the address waits for one; the same work whether it does or not.
 
         Raises:
             TooManyAttempts: too many mails to this mailbox, or asked for from this network.
         """
-        await self.limits.count_mail(email, visitor)
+        await self.limits.count_mail(email, client_info)
         person = await self.base.users.find_by_address(email)
         async with self.base.transaction():
             await self.base.outbox.enqueue(VERIFY, MailRequest(user_id=person.id if person else None))
 
-    async def verify(self, token: str, visitor: Visitor) -> None:
+    async def verify(self, token: str, client_info: ClientInfo) -> None:
         """Verify an address with the token of a registration's mail.
 
         A new account with the password, name and language of that registration replaces the unverified one. Its data,
@@ -87,12 +92,12 @@ class RegistrationService:
             registration = await self._use(token)
             if account is None or registration is None or account.status is not AccountStatus.ACTIVE:
                 raise InvalidToken
-            await self.base.replace(account, _owner(account, registration), visitor)
+            await self.base.replace(account, _owner(account, registration), client_info)
 
     async def _use(self, token: str) -> Registration | None:
         now = self.base.clock.now()
         found = await self.base.accounts.lock_token(hash_of_token(token), TokenPurpose.VERIFY_EMAIL)
-        if found is None or not found.is_good(now) or found.registration_id is None:
+        if found is None or not found.is_usable(now) or found.registration_id is None:
             raise InvalidToken
         found.used_at = now
         return await self.base.accounts.load_registration(found.registration_id)

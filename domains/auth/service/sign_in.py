@@ -19,20 +19,20 @@ from domains.auth.gateway.secrets import RefreshClaim, TokenKeys
 from domains.auth.models import (
     AccountStatus,
     EndReason,
-    Presented,
+    RefreshTokenState,
     SecurityEventKind,
     Session,
 )
-from domains.auth.schemas import IssuedTokens, LogInRow, SessionRow, SignInRow, Visitor
-from domains.auth.service.follow_ups import NEW_SIGN_IN, NewSignIn
+from domains.auth.schemas import ClientInfo, IssuedTokens, LogInRow, SessionRow, SignInRow
 from domains.auth.service.foundation import Foundation
+from domains.auth.service.job_definitions import NEW_SIGN_IN, NewSignIn
 from domains.auth.service.limits import Limits, LoginAttempt
 from domains.users.public import Person
 from shared.db.pagination import Page, PageRequest
 from shared.identity import NotAuthenticated, Principal
 from shared.ids import new_id
 
-_NOBODY = UUID(int=0)
+_UNKNOWN_USER_ID = UUID(int=0)
 """Looked up for unknown addresses, so that they cost the same statements."""
 
 
@@ -62,7 +62,7 @@ class SessionService:
         self.key = key
         self.access_tokens = access_tokens
 
-    async def log_in(self, username: str, password: str, visitor: Visitor) -> IssuedTokens:
+    async def log_in(self, username: str, password: str, client_info: ClientInfo) -> IssuedTokens:
         """Start a session.
 
         An unknown address, a wrong password and a disabled account do the same work and raise the same error, so the
@@ -73,22 +73,26 @@ class SessionService:
             AddressNotVerified: the password is right, but this installation requires verified addresses.
             TooManyAttempts: too many failures for this address or from this network.
         """
-        person, account = await self._find(username, visitor)
-        async with self.limits.turn(username, visitor, is_known=_is_known(account)) as has_waited:
+        person, account = await self._find(username, client_info)
+        async with self.limits.serialized_login(
+            username, client_info, is_known=_is_known(account)
+        ) as has_waited:
             if has_waited:  # the password may have been changed meanwhile
-                person, account = await self._find(username, visitor)
-            attempt = await self.limits.count_login(username, visitor, is_known=_is_known(account))
+                person, account = await self._find(username, client_info)
+            attempt = await self.limits.count_login(username, client_info, is_known=_is_known(account))
             try:
-                return await self._log_in(person, account, password, attempt, visitor)
+                return await self._log_in(person, account, password, attempt, client_info)
             except InvalidCredentials:
                 raise
             except BaseException:
                 await self.limits.release_login(attempt)
                 raise
 
-    async def _find(self, username: str, visitor: Visitor) -> tuple[Person | None, LogInRow | None]:
+    async def _find(self, username: str, client_info: ClientInfo) -> tuple[Person | None, LogInRow | None]:
         person = await self.base.users.find_by_address(username)
-        account = await self.base.accounts.find_to_log_in(person.id if person else _NOBODY, visitor.network)
+        account = await self.base.accounts.find_to_log_in(
+            person.id if person else _UNKNOWN_USER_ID, client_info.network
+        )
         return person, account
 
     async def _log_in(
@@ -97,22 +101,22 @@ class SessionService:
         account: SignInRow | None,
         password: str,
         attempt: LoginAttempt,
-        visitor: Visitor,
+        client_info: ClientInfo,
     ) -> IssuedTokens:
         verification = await self.hasher.verify(password, account.usable_hash if account else None)
         if account is None or not verification.matches:
-            await self._note_failure(account.user_id if account else None, visitor)
+            await self._note_failure(account.user_id if account else None, client_info)
             raise InvalidCredentials
         if self.base.settings.auth_require_verified_email and not (person and person.email_verified):
-            await self._note_failure(account.user_id, visitor, reason="address not verified")
+            await self._note_failure(account.user_id, client_info, reason="address not verified")
             raise AddressNotVerified
         try:
-            return await self._begin(account, verification, attempt, visitor)
+            return await self._begin(account, verification, attempt, client_info)
         except InvalidCredentials:
-            await self._note_failure(account.user_id, visitor, reason="account changed meanwhile")
+            await self._note_failure(account.user_id, client_info, reason="account changed meanwhile")
             raise
 
-    async def refresh(self, token: str, visitor: Visitor) -> IssuedTokens:
+    async def refresh(self, token: str, client_info: ClientInfo) -> IssuedTokens:
         """Renew a session's tokens.
 
         Locks run parallel calls one after the other, so that there is exactly one successor: the first call rotates
@@ -125,20 +129,20 @@ class SessionService:
         """
         claim = self.key.read_refresh_token(token)
         now = self.base.clock.now()
-        async with self.base.transaction(own=True):
+        async with self.base.transaction(separate=True):
             status, session = await self.base.sessions.lock_with_account(claim.session_id)
-            presented = self._present(status, session, claim.counter, now)
-            if session is not None and presented is Presented.CURRENT:
+            state = self._refresh_token_state(status, session, claim.counter, now)
+            if session is not None and state is RefreshTokenState.CURRENT:
                 session.rotate(now=now, idle=timedelta(days=self.base.settings.auth_refresh_idle_days))
-            if session is not None and presented is Presented.OLD:
-                await self._end_reused(session, visitor, now)
-        if session is None or presented is Presented.OVER:
+            if session is not None and state is RefreshTokenState.OLD:
+                await self._end_reused(session, client_info, now)
+        if session is None or state is RefreshTokenState.OVER:
             raise InvalidRefreshToken
-        if presented is Presented.OLD:
+        if state is RefreshTokenState.OLD:
             raise RefreshReused
         return self._issue(session)
 
-    async def log_out(self, principal: Principal, scope: LogoutScope, visitor: Visitor) -> None:
+    async def log_out(self, principal: Principal, scope: LogoutScope, client_info: ClientInfo) -> None:
         """End this session, the others or all; their access tokens are dead at once."""
         if principal.session_id is None:
             raise SessionNotFound
@@ -154,10 +158,10 @@ class SessionService:
                     )
                 case LogoutScope.ALL:
                     await self.base.sessions.end_all(user_id, EndReason.LOGGED_OUT, now)
-            await self.base.trail.record(
+            await self.base.audit_log.record(
                 SecurityEventKind.LOGGED_OUT,
                 user_id=user_id,
-                visitor=visitor,
+                client_info=client_info,
                 session_id=principal.session_id,
                 scope=scope.value,
             )
@@ -170,7 +174,7 @@ class SessionService:
         """Return a page of a person's open sessions."""
         return await self.base.sessions.page(user_id, request, self.base.clock.now())
 
-    async def revoke(self, principal: Principal, session_id: UUID, visitor: Visitor) -> None:
+    async def revoke(self, principal: Principal, session_id: UUID, client_info: ClientInfo) -> None:
         """End one of one's sessions.
 
         Raises:
@@ -181,14 +185,14 @@ class SessionService:
             await self.base.accounts.lock(principal.user_id)
             if not await self.base.sessions.end_one(principal.user_id, session_id, EndReason.REVOKED, now):
                 raise SessionNotFound
-            await self.base.trail.record(
+            await self.base.audit_log.record(
                 SecurityEventKind.SESSION_REVOKED,
                 user_id=principal.user_id,
-                visitor=visitor,
+                client_info=client_info,
                 session_id=session_id,
             )
 
-    async def revoke_token(self, token: str, visitor: Visitor) -> None:
+    async def revoke_token(self, token: str, client_info: ClientInfo) -> None:
         """End the session of a refresh or access token (RFC 7009). Any other token is ignored.
 
         A refresh token that was used before ends the session too.
@@ -201,10 +205,10 @@ class SessionService:
             _, session = await self.base.sessions.lock_with_account(session_id)
             if session is not None and session.ended_at is None:
                 session.end(EndReason.REVOKED, now)
-                await self.base.trail.record(
+                await self.base.audit_log.record(
                     SecurityEventKind.SESSION_REVOKED,
                     user_id=session.user_id,
-                    visitor=visitor,
+                    client_info=client_info,
                     session_id=session_id,
                 )
 
@@ -216,7 +220,7 @@ class SessionService:
         return None
 
     async def _begin(
-        self, seen: SignInRow, verification: Verification, attempt: LoginAttempt, visitor: Visitor
+        self, seen: SignInRow, verification: Verification, attempt: LoginAttempt, client_info: ClientInfo
     ) -> IssuedTokens:
         now = self.base.clock.now()
         async with self.base.transaction():
@@ -230,46 +234,49 @@ class SessionService:
             if verification.new_hash is not None:
                 account.password_hash = verification.new_hash
             account.last_sign_in_at = now
-            session = await self.base.sessions.add(self._session(seen.user_id, visitor, now))
-            await self._tell_if_unfamiliar(session)
-            await self.base.trail.record(
+            session = await self.base.sessions.add(self._session(seen.user_id, client_info, now))
+            await self._notify_if_unfamiliar(session)
+            await self.base.audit_log.record(
                 SecurityEventKind.LOGIN_SUCCEEDED,
                 user_id=seen.user_id,
-                visitor=visitor,
+                client_info=client_info,
                 session_id=session.id,
             )
             # Last, because a whole network shares a counter, which stays locked until the commit.
             await self.limits.forgive_login(attempt)
         return self._issue(session)
 
-    async def _note_failure(self, user_id: UUID | None, visitor: Visitor, **details: Any) -> None:
-        async with self.base.transaction(own=True):
-            await self.base.trail.record(
-                SecurityEventKind.LOGIN_FAILED, user_id=user_id, visitor=visitor, **details
+    async def _note_failure(self, user_id: UUID | None, client_info: ClientInfo, **details: Any) -> None:
+        async with self.base.transaction(separate=True):
+            await self.base.audit_log.record(
+                SecurityEventKind.LOGIN_FAILED, user_id=user_id, client_info=client_info, **details
             )
 
-    async def _tell_if_unfamiliar(self, session: Session) -> None:
+    async def _notify_if_unfamiliar(self, session: Session) -> None:
         """Tell by mail of a sign-in from a network or with a program that is new, unless it is the first ever."""
         known = await self.base.sessions.familiarity(session)
         if known.earlier > 0 and known.alike == 0:
             await self.base.outbox.enqueue(NEW_SIGN_IN, NewSignIn(session_id=session.id))
 
-    def _present(
+    def _refresh_token_state(
         self, status: AccountStatus | None, session: Session | None, counter: int, now: datetime
-    ) -> Presented:
+    ) -> RefreshTokenState:
         if session is None or status is not AccountStatus.ACTIVE:
-            return Presented.OVER
-        return session.present(
+            return RefreshTokenState.OVER
+        return session.refresh_token_state(
             counter, now=now, grace=timedelta(seconds=self.base.settings.auth_refresh_grace)
         )
 
-    async def _end_reused(self, session: Session, visitor: Visitor, now: datetime) -> None:
+    async def _end_reused(self, session: Session, client_info: ClientInfo, now: datetime) -> None:
         session.end(EndReason.REUSED, now)
-        await self.base.trail.record(
-            SecurityEventKind.REFRESH_REUSED, user_id=session.user_id, visitor=visitor, session_id=session.id
+        await self.base.audit_log.record(
+            SecurityEventKind.REFRESH_REUSED,
+            user_id=session.user_id,
+            client_info=client_info,
+            session_id=session.id,
         )
 
-    def _session(self, user_id: UUID, visitor: Visitor, now: datetime) -> Session:
+    def _session(self, user_id: UUID, client_info: ClientInfo, now: datetime) -> Session:
         absolute = now + timedelta(days=self.base.settings.auth_refresh_absolute_days)
         idle = now + timedelta(days=self.base.settings.auth_refresh_idle_days)
         return Session(
@@ -280,9 +287,9 @@ class SessionService:
             last_used_at=now,
             idle_expires_at=min(idle, absolute),
             absolute_expires_at=absolute,
-            address=visitor.address,
-            network=visitor.network,
-            agent=visitor.agent,
+            address=client_info.address,
+            network=client_info.network,
+            agent=client_info.agent,
         )
 
     def _issue(self, session: Session) -> IssuedTokens:

@@ -4,22 +4,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from domains.emails.gateway.transport import Conversation, Envelope, Reply
+from domains.emails.gateway.transport import Envelope, Reply, SmtpSession
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
 
 
-class NullConversation:
+class NullSession:
     """Takes everything."""
 
     tls: str | None = None
 
-    async def offer(self, envelope: Envelope) -> None:
+    async def send_envelope(self, envelope: Envelope) -> None:
         """Log that a mail would leave now."""
         logger.warning("mail_not_sent", reason="no mail server is configured", size=envelope.size)
 
-    async def hand_over(self, content: bytes) -> Reply:  # noqa: ARG002  # the contract's
+    async def deliver(self, content: bytes) -> Reply:  # noqa: ARG002  # the contract's
         """Forget the mail."""
         return Reply(250, "Not sent: no mail server is configured.")
 
@@ -32,9 +32,9 @@ class NullTransport:
         return timedelta(0)
 
     @asynccontextmanager
-    async def converse(self) -> AsyncIterator[Conversation]:
-        """Begin a conversation with nobody."""
-        yield NullConversation()
+    async def open_session(self) -> AsyncIterator[SmtpSession]:
+        """Begin a session with nobody."""
+        yield NullSession()
 
     async def stop(self) -> None:
-        """There is nobody to take leave of."""
+        """Do nothing."""

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import aiosmtplib
 
-from domains.emails.gateway.connections import BROKEN, Connections
-from domains.emails.gateway.outage import Outage
+from domains.emails.gateway.circuit_breaker import CircuitBreaker
+from domains.emails.gateway.connection_pool import BROKEN, SmtpConnectionPool
 from domains.emails.gateway.transport import (
-    Conversation,
-    ConversationEnded,
+    DeliveryError,
     Envelope,
-    Garbled,
     OutcomeUnknown,
-    PutOff,
+    ProtocolError,
     Refused,
     Reply,
     ServerUnreachable,
+    SmtpSession,
+    TemporaryFailure,
 )
 from domains.emails.settings import EmailsSettings, SmtpServer
 from shared.trace import Attribute, span
@@ -29,7 +29,7 @@ from shared.trace import Attribute, span
 _ABOUT_US = frozenset({421, 530, 534, 535, 538})
 
 
-class SmtpConversation:
+class AiosmtplibSession:
     """One mail's turn on a connection."""
 
     def __init__(self, client: aiosmtplib.SMTP, *, data_timeout: float) -> None:
@@ -37,7 +37,7 @@ class SmtpConversation:
         self._data_timeout = data_timeout
         self.tls: str | None = _tls_version(client)
 
-    async def offer(self, envelope: Envelope) -> None:
+    async def send_envelope(self, envelope: Envelope) -> None:
         """Name sender and recipient."""
         international = not (envelope.sender + envelope.recipient).isascii()
         with _before_the_content():
@@ -49,7 +49,7 @@ class SmtpConversation:
             )
             await self._client.rcpt(envelope.recipient, encoding="utf-8" if international else "ascii")
 
-    async def hand_over(self, content: bytes) -> Reply:
+    async def deliver(self, content: bytes) -> Reply:
         """Send the content; aiosmtplib doubles leading dots and makes every line end CRLF."""
         try:
             code, text = await self._client.data(content, timeout=self._data_timeout)
@@ -81,55 +81,55 @@ class SmtpConversation:
 class SmtpGateway:
     """The mail server of the settings, on a connection for each mail that is under way at a time."""
 
-    def __init__(self, server: SmtpServer, *, settings: EmailsSettings, greeting: str) -> None:
+    def __init__(self, server: SmtpServer, *, settings: EmailsSettings, local_hostname: str) -> None:
         self._server = server
         self._settings = settings
-        self._greeting = greeting
-        self._outage = Outage(longest=settings.emails_outage_seconds)
-        self._connections = Connections(
-            self._connect, idle=settings.emails_idle_seconds, patience=settings.emails_timeout_seconds
+        self._local_hostname = local_hostname
+        self._breaker = CircuitBreaker(longest=settings.emails_outage_seconds)
+        self._pool = SmtpConnectionPool(
+            self._connect, idle=settings.emails_idle_seconds, timeout=settings.emails_timeout_seconds
         )
         self._context: ssl.SSLContext | None = None
 
     def pause(self) -> timedelta:
         """How long to leave the server alone."""
-        return self._outage.pause()
+        return self._breaker.pause()
 
     @asynccontextmanager
-    async def converse(self) -> AsyncIterator[Conversation]:
+    async def open_session(self) -> AsyncIterator[SmtpSession]:
         """Connect, or go on with the kept connection; it is kept again if it ends well or with a clear answer."""
         about: dict[str, Attribute] = {
             "server.address": self._server.host,
             "server.port": self._server.port,
         }
-        with span("smtp conversation", "client", about=about):
-            async with self._conversation() as conversation:
-                yield conversation
+        with span("smtp session", "client", about=about):
+            async with self._open_session() as session:
+                yield session
 
     @asynccontextmanager
-    async def _conversation(self) -> AsyncIterator[Conversation]:
+    async def _open_session(self) -> AsyncIterator[SmtpSession]:
         try:
-            client = await self._connections.take()
+            client = await self._pool.acquire()
         except ServerUnreachable as unreachable:
-            if not (unreachable.answered and self._connections.taken):
-                self._outage.met()
+            if not (unreachable.answered and self._pool.in_use):
+                self._breaker.record_failure()
             raise
         usable = False
         try:
-            yield SmtpConversation(client, data_timeout=self._settings.emails_data_timeout_seconds)
+            yield AiosmtplibSession(client, data_timeout=self._settings.emails_data_timeout_seconds)
             usable = True
         except ServerUnreachable:
-            self._outage.met()
+            self._breaker.record_failure()
             raise
-        except (PutOff, Refused):
+        except (TemporaryFailure, Refused):
             usable = True
             raise
         finally:
-            self._connections.give_back(client, usable=usable)
+            self._pool.release(client, usable=usable)
 
     async def stop(self) -> None:
-        """Take leave of the server."""
-        await self._connections.stop()
+        """Close all connections."""
+        await self._pool.stop()
 
     async def _connect(self) -> aiosmtplib.SMTP:
         client = aiosmtplib.SMTP(
@@ -137,7 +137,7 @@ class SmtpGateway:
             port=self._server.port,
             username=self._server.username,
             password=self._server.password.get_secret_value() if self._server.username else None,
-            local_hostname=self._greeting,
+            local_hostname=self._local_hostname,
             timeout=self._settings.emails_timeout_seconds,
             use_tls=self._server.tls,
             start_tls=False if self._server.tls else _STARTTLS[self._server.starttls],
@@ -145,7 +145,7 @@ class SmtpGateway:
         )
         with _while_connecting():
             await client.connect()
-        self._outage.over()
+        self._breaker.record_success()
         return client
 
     async def _tls_context(self) -> ssl.SSLContext:
@@ -184,7 +184,7 @@ def _while_connecting() -> Iterator[None]:
     except aiosmtplib.SMTPResponseException as error:
         reply = _reply(error)
         if reply.code == 0:
-            raise Garbled(reply) from error
+            raise ProtocolError(reply) from error
         raise ServerUnreachable(reply, answered=True) from error
     except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError) as error:
         raise ServerUnreachable(_no_reply(error), answered=_listens(error)) from error
@@ -197,20 +197,18 @@ def _before_the_content() -> Iterator[None]:
     try:
         yield
     except aiosmtplib.SMTPResponseException as error:
-        raise _verdict(error, otherwise=Garbled) from error
+        raise _verdict(error, otherwise=ProtocolError) from error
     except (aiosmtplib.SMTPException, *BROKEN) as error:
         raise ServerUnreachable(_no_reply(error), answered=True) from error
 
 
-def _verdict(
-    error: aiosmtplib.SMTPResponseException, *, otherwise: type[ConversationEnded]
-) -> ConversationEnded:
+def _verdict(error: aiosmtplib.SMTPResponseException, *, otherwise: type[DeliveryError]) -> DeliveryError:
     """Tell what an answer means for the mail (RFC 5321, section 4.2.1)."""
     reply = _reply(error)
     if reply.code in _ABOUT_US:
         return ServerUnreachable(reply, answered=True)
     if 400 <= reply.code < 500:  # noqa: PLR2004  # transient negative
-        return PutOff(reply)
+        return TemporaryFailure(reply)
     if 500 <= reply.code < 600:  # noqa: PLR2004  # permanent negative
         return Refused(reply)
     return otherwise(reply)

@@ -1,4 +1,4 @@
-"""The contract with the mail server: what a conversation can do, and every way in which it can end."""
+"""The contract with the mail server: what a session can do, and every way in which it can end."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -33,15 +33,15 @@ class Reply:
         return f"{self.code} {shown}".strip() if self.code else shown.strip()
 
 
-class ConversationEnded(Exception):
-    """Base of the ways in which a conversation ends without the mail being taken."""
+class DeliveryError(Exception):
+    """Base of the ways in which a session ends without the mail being taken."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
         self.reply = reply
 
 
-class ServerUnreachable(ConversationEnded):
+class ServerUnreachable(DeliveryError):
     """Nothing to do with this mail: the server is away, or doesn't let us in. `answered`: something listens there."""
 
     def __init__(self, reply: Reply, *, answered: bool) -> None:
@@ -49,23 +49,23 @@ class ServerUnreachable(ConversationEnded):
         self.answered = answered
 
 
-class PutOff(ConversationEnded):
+class TemporaryFailure(DeliveryError):
     """4xx: not now."""
 
 
-class Refused(ConversationEnded):
+class Refused(DeliveryError):
     """5xx: never."""
 
 
-class Garbled(ConversationEnded):
+class ProtocolError(DeliveryError):
     """What came isn't SMTP. The content had not been sent."""
 
 
-class OutcomeUnknown(ConversationEnded):
+class OutcomeUnknown(DeliveryError):
     """The connection broke after the content had begun to leave (RFC 1047)."""
 
 
-class Conversation(Protocol):
+class SmtpSession(Protocol):
     """One mail's turn on a connection."""
 
     @property
@@ -73,14 +73,14 @@ class Conversation(Protocol):
         """The TLS version in use, or None."""
         ...
 
-    async def offer(self, envelope: Envelope) -> None:
-        """Name sender and recipient. Raises PutOff, Refused, Garbled, ServerUnreachable."""
+    async def send_envelope(self, envelope: Envelope) -> None:
+        """Name sender and recipient. Raises TemporaryFailure, Refused, ProtocolError, ServerUnreachable."""
         ...
 
-    async def hand_over(self, content: bytes) -> Reply:
+    async def deliver(self, content: bytes) -> Reply:
         """Send the content, which the server thereby takes responsibility for.
 
-        Raises PutOff, Refused or ServerUnreachable when it says so, OutcomeUnknown in every other case.
+        Raises TemporaryFailure, Refused or ServerUnreachable when it says so, OutcomeUnknown in every other case.
         """
         ...
 
@@ -92,10 +92,10 @@ class SmtpTransport(Protocol):
         """How long to leave the server alone after it could not be reached; zero when there is no reason to wait."""
         ...
 
-    def converse(self) -> AbstractAsyncContextManager[Conversation]:
-        """Connect, or go on with a connection that is still good. Raises ServerUnreachable, Garbled."""
+    def open_session(self) -> AbstractAsyncContextManager[SmtpSession]:
+        """Connect, or go on with a connection that is still good. Raises ServerUnreachable, ProtocolError."""
         ...
 
     async def stop(self) -> None:
-        """Take leave of the server."""
+        """Close all connections."""
         ...

@@ -7,27 +7,27 @@ from uuid import UUID
 
 from domains.emails.errors import (
     MailDeferred,
+    MailDeferredTooLong,
     MailExpired,
     MailGivenUp,
-    MailPutOffTooLong,
     MailRefused,
     MailStopped,
     MailUncertain,
 )
 from domains.emails.gateway.transport import (
-    Conversation,
-    ConversationEnded,
+    DeliveryError,
     Envelope,
     OutcomeUnknown,
     Refused,
     Reply,
     ServerUnreachable,
+    SmtpSession,
     SmtpTransport,
 )
 from domains.emails.models import WAITING, Attempt, Email, Outcome, Phase, Step
 from domains.emails.public import EmailFailed, EmailSent, EmailStatus, WhenUncertain
+from domains.emails.service.encryption import MailEncryption
 from domains.emails.service.mailer import DELIVER
-from domains.emails.service.sealing import Sealer
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings
 from domains.jobs.public import Jobs
@@ -39,7 +39,7 @@ from shared.logging import get_logger
 
 logger = get_logger(__name__)
 _FINAL_FAILURES: dict[str, type[AppError]] = {
-    error.code: error for error in (MailRefused, MailPutOffTooLong, MailExpired, MailGivenUp)
+    error.code: error for error in (MailRefused, MailDeferredTooLong, MailExpired, MailGivenUp)
 }
 _SHORTEST_PAUSE = timedelta(seconds=1)
 _UNTOUCHED = timedelta(hours=1)
@@ -51,7 +51,7 @@ class _Withdrawn(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A mail to be sent now. `attempt` becomes the record of the conversation."""
+    """A mail to be sent now. `attempt` becomes the record of the session."""
 
     email: Email
     attempt: Attempt
@@ -64,7 +64,7 @@ class _Task:
 
 
 class DeliveryService:
-    """Hands mails over to the mail server. No transaction is open while it talks to it."""
+    """Delivers mails to the mail server. No transaction is open while it talks to it."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class DeliveryService:
         jobs: Jobs,
         clock: Clock,
         transport: SmtpTransport,
-        sealer: Sealer,
+        encryption: MailEncryption,
         settings: EmailsSettings,
     ) -> None:
         self._emails = emails
@@ -84,8 +84,8 @@ class DeliveryService:
         self._jobs = jobs
         self._clock = clock
         self._transport = transport
-        self._sealer = sealer
-        self._patience = timedelta(hours=settings.emails_give_up_hours)
+        self._encryption = encryption
+        self._give_up_after = timedelta(hours=settings.emails_give_up_hours)
 
     async def deliver(self, email_id: UUID, context: JobContext) -> None:
         """Make one attempt at a mail, and finish the job with what became of it.
@@ -93,7 +93,7 @@ class DeliveryService:
         Raises:
             Snooze: the mail server is away; no attempt is burnt.
             MailDeferred, MailUncertain: another attempt follows.
-            MailRefused, MailPutOffTooLong, MailExpired: the mail was given up.
+            MailRefused, MailDeferredTooLong, MailExpired: the mail was given up.
         """
         pause = self._transport.pause()
         if pause:
@@ -102,16 +102,16 @@ class DeliveryService:
         if task is None:
             return
         try:
-            async with self._transport.converse() as conversation:
-                reply = await self._hand_over(task, conversation)
+            async with self._transport.open_session() as session:
+                reply = await self._deliver(task, session)
         except _Withdrawn:
             logger.info("mail_withdrawn", email_id=str(email_id))
-        except ConversationEnded as ended:
+        except DeliveryError as ended:
             await self._note_failure(task, ended)
         else:
             await self._note_success(task, reply)
 
-    async def settle(self, email_id: UUID, *, was_cancelled: bool) -> None:
+    async def reconcile(self, email_id: UUID, *, was_cancelled: bool) -> None:
         """End a mail whose job ended without it: uncertain if its content was on its way, else cancelled or failed."""
         async with self._transaction():
             email = await self._emails.lock(email_id)
@@ -119,21 +119,21 @@ class DeliveryService:
                 return
             if any(job.kind == DELIVER for job in (await self._jobs.of_resources([email_id]))[email_id]):
                 return  # somebody has had it tried again meanwhile
-            if email.was_cut_off:
+            if email.was_interrupted:
                 await self._note_crash(email)
-                email.remain_uncertain(self._clock.now())
+                email.mark_uncertain(self._clock.now())
             else:
                 await self._stop(email, was_cancelled=was_cancelled)
             await self._emails.save(email)
 
     async def expire(self) -> None:
-        """Give up mails that are too old and that nobody works on any more; settle those whose job is gone."""
+        """Give up mails that are too old and that nobody works on any more; reconcile those whose job is gone."""
         now = self._clock.now()
         for email_id in await self._emails.stalled(untouched_since=now - _UNTOUCHED):
-            await self.settle(email_id, was_cancelled=False)
+            await self.reconcile(email_id, was_cancelled=False)
         async with self._transaction():
             given_up = await self._emails.expire(
-                created_before=now - self._patience,
+                created_before=now - self._give_up_after,
                 untouched_since=now - _UNTOUCHED,
                 problem=problem_of(MailExpired()),
                 now=now,
@@ -144,16 +144,16 @@ class DeliveryService:
                 )
 
     async def _begin(self, email_id: UUID, context: JobContext) -> _Task | None:
-        """Enter a new conversation, unless the mail needs none; then finish the job, or fail it as the mail failed.
+        """Enter a new session, unless the mail needs none; then finish the job, or fail it as the mail failed.
 
         Nothing has been said to the mail server yet: what a crash of the database undoes here is done again.
         """
-        async with self._transaction(own=True, durable=False):
+        async with self._transaction(separate=True, durable=False):
             await context.confirm()
             email = await self._emails.lock(email_id)
             task = None
             if email is not None:
-                task = await self._take_up(email, context)
+                task = await self._prepare_attempt(email, context)
                 await self._emails.save(email)
             if task is None and (email is None or email.status != EmailStatus.FAILED):
                 await context.finish({"status": "erased" if email is None else email.status})
@@ -161,33 +161,33 @@ class DeliveryService:
             _raise_failure_of(email)
         return task
 
-    async def _take_up(self, email: Email, context: JobContext) -> _Task | None:
+    async def _prepare_attempt(self, email: Email, context: JobContext) -> _Task | None:
         now = self._clock.now()
-        step = email.next_step(oldest=now - self._patience, is_last_attempt=_is_last(context))
-        if email.was_cut_off and email.status == EmailStatus.SENDING:
+        step = email.next_step(oldest=now - self._give_up_after, is_last_attempt=_is_last(context))
+        if email.was_interrupted and email.status == EmailStatus.SENDING:
             await self._note_crash(email)
         if step == Step.HOLD:
-            email.remain_uncertain(now)
+            email.mark_uncertain(now)
         if step == Step.EXPIRE:
             await self._give_up(email, MailExpired())
         if step != Step.SEND or email.frozen is None:
             return None
-        content = self._sealer.open(email.frozen)
+        content = self._encryption.decrypt(email.frozen)
         email.begin(now)
         attempt = Attempt(email_id=email.id, number=email.attempts, started_at=now, ended_at=now)
         return _Task(email, attempt, content, context)
 
-    async def _hand_over(self, task: _Task, conversation: Conversation) -> Reply:
-        task.attempt.tls = conversation.tls
+    async def _deliver(self, task: _Task, session: SmtpSession) -> Reply:
+        task.attempt.tls = session.tls
         await self._enter(task, Phase.ENVELOPE)
         envelope = Envelope(task.email.sender, task.email.recipient or "", len(task.content))
-        await conversation.offer(envelope)
+        await session.send_envelope(envelope)
         await self._enter(task, Phase.DATA)
-        return await conversation.hand_over(task.content)
+        return await session.deliver(task.content)
 
     async def _enter(self, task: _Task, phase: Phase) -> None:
         """Commit that a phase begins. From DATA on a mail may have been sent: that must be on the disk before."""
-        async with self._transaction(own=True, durable=phase is Phase.DATA):
+        async with self._transaction(separate=True, durable=phase is Phase.DATA):
             await task.context.confirm()
             entered = await self._emails.enter(task.email.id, phase, now=self._clock.now())
             if not entered:
@@ -197,18 +197,18 @@ class DeliveryService:
         task.attempt.phase = phase
 
     async def _note_success(self, task: _Task, reply: Reply) -> None:
-        async with self._transaction(own=True):
+        async with self._transaction(separate=True):
             email = await self._end(task, Outcome.SENT, reply)
             if email is not None:
-                email.arrive(str(reply), self._clock.now())
+                email.mark_sent(str(reply), self._clock.now())
                 await self._emails.save(email)
                 await self._outbox.publish(EmailSent(email_id=email.id, owner_id=email.owner_id))
             await task.context.finish({"status": EmailStatus.SENT})
         logger.info("mail_sent", email_id=str(task.email.id), template=task.email.template)
 
-    async def _note_failure(self, task: _Task, ended: ConversationEnded) -> None:
-        outcome, failure = self._judge(task, ended)
-        async with self._transaction(own=True):
+    async def _note_failure(self, task: _Task, ended: DeliveryError) -> None:
+        outcome, failure = self._classify(task, ended)
+        async with self._transaction(separate=True):
             email = await self._end(task, outcome, ended.reply)
             if email is None or email.status != EmailStatus.SENDING:
                 failure = None
@@ -221,8 +221,8 @@ class DeliveryService:
         if failure is not None:
             raise failure from ended
 
-    def _judge(self, task: _Task, ended: ConversationEnded) -> tuple[Outcome, AppError | Snooze | None]:
-        """Return how the conversation ended, and what to tell the job; None: there is nothing more to be done."""
+    def _classify(self, task: _Task, ended: DeliveryError) -> tuple[Outcome, AppError | Snooze | None]:
+        """Return how the session ended, and what to tell the job; None: there is nothing more to be done."""
         code = ended.reply.code
         if isinstance(ended, ServerUnreachable):
             pause = max(self._transport.pause(), _SHORTEST_PAUSE)
@@ -233,14 +233,16 @@ class DeliveryService:
         if isinstance(ended, Refused):
             return Outcome.REFUSED, MailRefused(reply_code=code)
         outcome = Outcome.DEFERRED if code else Outcome.GARBLED
-        return outcome, MailPutOffTooLong(reply_code=code) if task.is_last else MailDeferred(reply_code=code)
+        return outcome, MailDeferredTooLong(reply_code=code) if task.is_last else MailDeferred(
+            reply_code=code
+        )
 
-    async def _apply(self, email: Email, ended: ConversationEnded, failure: AppError | Snooze | None) -> None:
+    async def _apply(self, email: Email, ended: DeliveryError, failure: AppError | Snooze | None) -> None:
         now = self._clock.now()
         reply = str(ended.reply)
         if isinstance(ended, OutcomeUnknown):
             email.last_reply = reply
-            email.remain_uncertain(now)
+            email.mark_uncertain(now)
         elif isinstance(failure, AppError) and failure.permanent:
             email.last_reply = reply
             await self._give_up(email, failure)
@@ -250,7 +252,7 @@ class DeliveryService:
             email.wait(EmailStatus.DEFERRED, reply, now)
 
     async def _end(self, task: _Task, outcome: Outcome, reply: Reply) -> Email | None:
-        """Write down how the conversation ended, in the open transaction; return the mail, locked."""
+        """Write down how the session ended, in the open transaction; return the mail, locked."""
         await task.context.confirm()
         email = await self._emails.lock(task.email.id)
         if email is None:

@@ -42,7 +42,7 @@ class EmailService:
 
 
 class EmailEraser:
-    """The `PersonalData` of this domain."""
+    """The `PersonalDataEraser` of this domain."""
 
     def __init__(self, *, emails: EmailRepository, transaction: TransactionFactory, clock: Clock) -> None:
         self._emails = emails

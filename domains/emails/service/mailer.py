@@ -7,16 +7,16 @@ from domains.emails.errors import HeaderRefused
 from domains.emails.models import Email
 from domains.emails.public import OutgoingMail, PreparedMail
 from domains.emails.schemas import DeliverEmail
-from domains.emails.service.freezing import (
-    Frozen,
+from domains.emails.service.encryption import MailEncryption
+from domains.emails.service.mime import (
+    BuiltMime,
     as_header,
+    build_mime,
     default_sender,
-    freeze,
     mail_host,
     parse_recipient,
 )
 from domains.emails.service.rendering import Rendered, Renderer
-from domains.emails.service.sealing import Sealer
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings, parse_sender
 from shared.clock import Clock
@@ -42,7 +42,7 @@ class MailerService:
         outbox: Outbox,
         clock: Clock,
         renderer: Renderer,
-        sealer: Sealer,
+        encryption: MailEncryption,
         settings: EmailsSettings,
         public_url: str,
     ) -> None:
@@ -51,7 +51,7 @@ class MailerService:
         self._outbox = outbox
         self._clock = clock
         self._renderer = renderer
-        self._sealer = sealer
+        self._encryption = encryption
         self._host = mail_host(public_url)
         given = settings.emails_sender
         self._sender = (
@@ -59,20 +59,20 @@ class MailerService:
         )
 
     def prepare(self, mail: OutgoingMail) -> PreparedMail:
-        """Render and freeze a mail; see `Mailer.prepare`."""
+        """Render and build a mail; see `Mailer.prepare`."""
         email_id = new_id()
         rendered = self._renderer.render(mail.template, mail.variables, locale=mail.locale)
-        frozen = self._freeze(mail, rendered, email_id)
-        simplified = frozen is None
-        if frozen is None:
+        built = self._try_build_mime(mail, rendered, email_id)
+        simplified = built is None
+        if built is None:
             # A warning must reach people whatever they are called; an operator learns that it wasn't written in full.
             logger.error("mail_simplified", email_id=str(email_id), template=mail.template)
             rendered = replace(rendered, subject=as_header(rendered.subject))
-            frozen = self._write(replace(mail, to_name=None, locale=None), rendered, email_id)
-        recipient = frozen.recipient
+            built = self._build_mime(replace(mail, to_name=None, locale=None), rendered, email_id)
+        recipient = built.recipient
         return PreparedMail(
             id=email_id,
-            message_id=frozen.message_id,
+            message_id=built.message_id,
             sender=self._sender.addr_spec,
             recipient=recipient.addr_spec,
             recipient_name=recipient.display_name or None,
@@ -83,7 +83,7 @@ class MailerService:
             category=mail.category,
             sensitive=mail.sensitive,
             simplified=simplified,
-            sealed=self._sealer.seal(frozen.content),
+            encrypted_content=self._encryption.encrypt(built.content),
         )
 
     async def send(self, prepared: PreparedMail) -> UUID:
@@ -93,14 +93,14 @@ class MailerService:
             await self._outbox.enqueue(*delivery_of(prepared.id))
         return prepared.id
 
-    def _freeze(self, mail: OutgoingMail, rendered: Rendered, email_id: UUID) -> Frozen | None:
+    def _try_build_mime(self, mail: OutgoingMail, rendered: Rendered, email_id: UUID) -> BuiltMime | None:
         try:
-            return self._write(mail, rendered, email_id)
+            return self._build_mime(mail, rendered, email_id)
         except HeaderRefused:
             return None
 
-    def _write(self, mail: OutgoingMail, rendered: Rendered, email_id: UUID) -> Frozen:
-        return freeze(
+    def _build_mime(self, mail: OutgoingMail, rendered: Rendered, email_id: UUID) -> BuiltMime:
+        return build_mime(
             rendered,
             email_id=email_id,
             sender=self._sender,
@@ -126,7 +126,7 @@ class MailerService:
             when_uncertain=prepared.when_uncertain,
             owner_id=prepared.owner_id,
             request_id=current_trace().request_id,
-            frozen=prepared.sealed,
+            frozen=prepared.encrypted_content,
             created_at=now,
             updated_at=now,
         )

@@ -11,7 +11,7 @@ from domains.emails.service.mailer import DELIVER, delivery_of
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings
 from domains.jobs.public import Jobs
-from shared.audit import Actor, AuditTrail
+from shared.audit import Actor, AuditLog
 from shared.clock import Clock
 from shared.db.database import TransactionFactory
 from shared.errors import problem_of
@@ -34,7 +34,7 @@ class ResolutionService:
         outbox: Outbox,
         clock: Clock,
         settings: EmailsSettings,
-        audit: AuditTrail,
+        audit: AuditLog,
     ) -> None:
         self._emails = emails
         self._jobs = jobs
@@ -42,10 +42,10 @@ class ResolutionService:
         self._outbox = outbox
         self._clock = clock
         self._audit = audit
-        self._patience = timedelta(hours=settings.emails_give_up_hours)
+        self._give_up_after = timedelta(hours=settings.emails_give_up_hours)
 
     async def resolve(self, email_id: UUID, resolution: Resolution, actor: Actor) -> EmailRead:
-        """Settle an uncertain mail; return what it is now.
+        """Decide about an uncertain mail; return what it is now.
 
         Raises:
             EmailNotFound: there is none with this id.
@@ -57,7 +57,7 @@ class ResolutionService:
             if resolution == "resend":
                 await self._resend(email)
             elif resolution == "sent":
-                await self._believe(email)
+                await self._confirm_sent(email)
             else:
                 await self._give_up(email)
             await self._emails.save(email)
@@ -82,13 +82,13 @@ class ResolutionService:
 
     async def _resend(self, email: Email) -> None:
         now = self._clock.now()
-        if email.created_at < now - self._patience:
+        if email.created_at < now - self._give_up_after:
             raise EmailTooOld
         email.queue_again(now)
         await self._outbox.enqueue(*delivery_of(email.id))
 
-    async def _believe(self, email: Email) -> None:
-        email.count_as_sent(self._clock.now())
+    async def _confirm_sent(self, email: Email) -> None:
+        email.confirm_sent(self._clock.now())
         await self._outbox.publish(EmailSent(email_id=email.id, owner_id=email.owner_id))
 
     async def _give_up(self, email: Email) -> None:

@@ -12,16 +12,16 @@ from typing import Any
 
 from domains.files.gateway.failures import unavailable
 from domains.files.gateway.protocol import (
-    ANSWERED,
     LONGEST_LINE,
-    STARTED,
+    OPERATION_RESPONSE,
+    START_RESPONSE,
     Done,
     Failed,
     Refused,
     Unavailable,
     encoded,
 )
-from domains.files.gateway.verification import unconfined_because
+from domains.files.gateway.verification import find_missing_confinement
 
 _START_SECONDS = 30
 _LOOK_SECONDS = 0.5
@@ -77,18 +77,18 @@ class Child:
     ) -> Done | Refused | Failed:
         """Have one operation done.
 
-        Raises TimeoutError past one of the limits, ConnectionError when the process is gone, ValueError for an answer
+        Raises TimeoutError past one of the limits, ConnectionError when the process is gone, ValueError for a response
         that makes no sense. The process must be ended then.
         """
         self.operations += 1
         number = secrets.token_hex(8)
-        line = await self._within(
-            self._exchange({"id": number, **request}), seconds=seconds, cpu_seconds=cpu_seconds
+        line = await self._with_limits(
+            self._round_trip({"id": number, **request}), seconds=seconds, cpu_seconds=cpu_seconds
         )
-        answer = ANSWERED.validate_json(line)
-        if answer.id != number:
-            raise ValueError("an answer to another request")
-        return answer
+        response = OPERATION_RESPONSE.validate_json(line)
+        if response.id != number:
+            raise ValueError("a response to another request")
+        return response
 
     async def end(self) -> None:
         """Kill it. Safe to call at any time."""
@@ -109,14 +109,14 @@ class Child:
     async def _begin(self, limits: dict[str, Any]) -> None:
         try:
             async with asyncio.timeout(_START_SECONDS):
-                answer = STARTED.validate_json(await self._exchange(limits))
+                response = START_RESPONSE.validate_json(await self._round_trip(limits))
         except (TimeoutError, ConnectionError, ValueError) as error:
             raise unavailable(f"The confined process does not start ({type(error).__name__}).") from error
-        if isinstance(answer, Unavailable):
-            raise unavailable(answer.unavailable)
+        if isinstance(response, Unavailable):
+            raise unavailable(response.unavailable)
         if not limits["confined"]:
             return
-        reason = await asyncio.to_thread(unconfined_because, self.pid, was_root=os.geteuid() == 0)
+        reason = await asyncio.to_thread(find_missing_confinement, self.pid, was_root=os.geteuid() == 0)
         if reason is not None:
             raise unavailable(f"The process is not confined: {reason}.")
         self._require_right_to_end()
@@ -133,7 +133,7 @@ class Child:
         except ProcessLookupError as error:
             raise unavailable("The confined process ended as soon as it was confined.") from error
 
-    async def _exchange(self, message: dict[str, Any]) -> bytes:
+    async def _round_trip(self, message: dict[str, Any]) -> bytes:
         if self._process.stdin is None or self._process.stdout is None:
             raise ConnectionError
         self._process.stdin.write(encoded(message))
@@ -143,9 +143,9 @@ class Child:
             raise ConnectionResetError
         return line
 
-    async def _within(self, exchange: Any, *, seconds: float, cpu_seconds: float) -> bytes:
-        """Wait for an exchange; look at the processor time from outside, where the process can't change it."""
-        waiting = asyncio.ensure_future(exchange)
+    async def _with_limits(self, round_trip: Any, *, seconds: float, cpu_seconds: float) -> bytes:
+        """Wait for a round trip; look at the processor time from outside, where the process can't change it."""
+        waiting = asyncio.ensure_future(round_trip)
         deadline = time.monotonic() + seconds
         allowed = self._cpu_seconds() + cpu_seconds
         try:

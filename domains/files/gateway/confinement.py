@@ -44,7 +44,7 @@ def give_up_files(limits: Limits) -> None:
     """
     os.closerange(_FIRST_FREE_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
     _require_one_thread()
-    _leave_root(limits.user)
+    _drop_root(limits.user)
     # After the change of user, which would take it back (prctl(2)).
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != limits.parent:
@@ -99,7 +99,7 @@ def _require_one_thread() -> None:
         raise ConfinementUnavailableError(message)
 
 
-def _leave_root(user: int) -> None:
+def _drop_root(user: int) -> None:
     """Become `user` if this is root. Keep no capability but the one to read, until the libraries are loaded.
 
     An interpreter may lie in a folder that only root may enter. Landlock restricts this capability, too.
@@ -123,8 +123,8 @@ def _leave_root(user: int) -> None:
 
 def _require_refusals(threads: int) -> None:
     """Try what must be impossible on this thread and on another one. Raises ConfinementUnavailableError."""
-    worked = set(_what_works())
-    other = threading.Thread(target=lambda: worked.update(_what_works()))
+    worked = set(_permitted_attempts())
+    other = threading.Thread(target=lambda: worked.update(_permitted_attempts()))
     try:
         other.start()
     except RuntimeError as error:
@@ -139,17 +139,17 @@ def _require_refusals(threads: int) -> None:
         raise ConfinementUnavailableError(message)
 
 
-def _what_works() -> list[str]:
+def _permitted_attempts() -> list[str]:
     attempts: dict[str, Callable[[], object]] = {
         "open foreign files": lambda: os.close(os.open("/", os.O_RDONLY)),
         "open files without a right to them": lambda: os.close(os.open("/dev/null", os.O_ACCMODE)),
         "use the network": lambda: socket.socket().close(),
         "start processes": lambda: os.fork() or os._exit(0),
     }
-    return [name for name, attempt in attempts.items() if _works(attempt)]
+    return [name for name, attempt in attempts.items() if _succeeds(attempt)]
 
 
-def _works(attempt: Callable[[], object]) -> bool:
+def _succeeds(attempt: Callable[[], object]) -> bool:
     try:
         attempt()
     except OSError:

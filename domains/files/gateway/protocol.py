@@ -1,4 +1,4 @@
-"""What the confined process may answer. It may be taken over: an answer that does not fit is refused."""
+"""Responses of the confined process. It may be taken over: a response that does not fit is refused."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from domains.files.errors import (
 from shared.errors import AppError
 
 LONGEST_LINE = 16_384
-"""Bytes of one answer."""
+"""Bytes of one response."""
 REFUSALS: dict[str, type[AppError]] = {
     "image_too_large": ImageTooLarge,
     "broken_document": BrokenDocument,
@@ -118,8 +118,8 @@ FACTS: dict[str, type[_Strict]] = {
 }
 """The facts of each operation, by its name."""
 
-STARTED: TypeAdapter[Ready | Unavailable] = TypeAdapter(Ready | Unavailable)
-ANSWERED: TypeAdapter[Done | Refused | Failed] = TypeAdapter(Done | Refused | Failed)
+START_RESPONSE: TypeAdapter[Ready | Unavailable] = TypeAdapter(Ready | Unavailable)
+OPERATION_RESPONSE: TypeAdapter[Done | Refused | Failed] = TypeAdapter(Done | Refused | Failed)
 
 
 def checked_facts(request: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import sys
 
 from domains.files.gateway import confinement, linux
 from domains.files.gateway.rendering import documents, pictures
-from domains.files.gateway.rendering.answers import Answer, Operation, Request, answer_to
+from domains.files.gateway.rendering.responses import Operation, Request, Response, run_operation
 
 
 def main() -> None:
@@ -21,17 +21,17 @@ def main() -> None:
     try:
         _confine(limits) if confined else _prepare_without_confinement(limits)
     except linux.ConfinementUnavailableError as error:
-        _answer({"unavailable": str(error)})
+        _write_response({"unavailable": str(error)})
         return
     except Exception as error:  # noqa: BLE001  # whatever stops it is told, so that it can be mended
-        _answer(
+        _write_response(
             {"unavailable": f"The confined process does not start ({type(error).__name__}: {error})."[:500]}
         )
         return
-    _answer({"ready": True})
+    _write_response({"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
-        _answer({"id": request["id"], **_perform(request)})
+        _write_response({"id": request["id"], **_perform(request)})
 
 
 def _confine(limits: confinement.Limits) -> None:
@@ -65,13 +65,13 @@ def _prepare_libraries() -> None:
     documents.prepare()
 
 
-def _answer(answer: Answer) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
+def _write_response(response: Response) -> None:
+    sys.stdout.write(json.dumps(response) + "\n")
     sys.stdout.flush()
 
 
-def _perform(request: Request) -> Answer:
-    return answer_to(OPERATIONS[request["operation"]], request)
+def _perform(request: Request) -> Response:
+    return run_operation(OPERATIONS[request["operation"]], request)
 
 
 OPERATIONS: dict[str, Operation] = {**pictures.OPERATIONS, **documents.OPERATIONS}

@@ -43,9 +43,9 @@ class Sandbox:
         )
         self._owners: dict[Path, UUID | None] = {}
         self._child: Child | None = None
-        self._served: UUID | None = None
-        self._started_in: Path | None = None
-        self._turn = asyncio.Lock()
+        self._child_owner: UUID | None = None
+        self._child_folder: Path | None = None
+        self._child_lock = asyncio.Lock()
 
     @asynccontextmanager
     async def workspace(self, owner_id: UUID | None = None) -> AsyncIterator[Path]:
@@ -64,7 +64,7 @@ class Sandbox:
 
         Raises SandboxUnavailable, and the errors of `protocol.REFUSALS`, which are final.
         """
-        async with self._turn:
+        async with self._child_lock:
             return await self._perform(source, {"operation": operation, **arguments})
 
     async def make(
@@ -74,7 +74,7 @@ class Sandbox:
 
         Raises the same errors as `perform`.
         """
-        async with self._turn:
+        async with self._child_lock:
             with self._scratch.output_in(source.parent) as output:
                 request = {"operation": operation, "output": output.name, **arguments}
                 facts = await self._perform(source, request)
@@ -88,8 +88,8 @@ class Sandbox:
 
     async def check(self) -> int:
         """Start the child if there is none, and return its process id. Raises SandboxUnavailable."""
-        async with self._turn:
-            return (await self._ready_child(self._served)).pid
+        async with self._child_lock:
+            return (await self._ready_child(self._child_owner)).pid
 
     async def stop(self) -> None:
         """End the child and remove the folder. Safe to call at any time."""
@@ -99,13 +99,13 @@ class Sandbox:
     async def _perform(self, source: Path, request: dict[str, Any]) -> dict[str, Any]:
         child = await self._ready_child(self._owners[source.parent])
         try:
-            lent = await asyncio.to_thread(self._scratch.lend, source)
-            answer = await child.ask(
-                {"input": lent, **request},
+            granted = await asyncio.to_thread(self._scratch.grant_read, source)
+            response = await child.ask(
+                {"input": granted, **request},
                 seconds=self.settings.files_sandbox_seconds,
                 cpu_seconds=self.settings.files_sandbox_cpu_seconds,
             )
-            return await self._facts_of(answer, source, request)
+            return await self._facts_of(response, source, request)
         except (TimeoutError, ConnectionError, ValueError) as error:
             await self._end_child()
             raise broken(f"{type(error).__name__}: {error}".splitlines()[0][:300]) from error
@@ -116,9 +116,9 @@ class Sandbox:
             raise
 
     async def _facts_of(
-        self, answer: Done | Refused | Failed, source: Path, request: dict[str, Any]
+        self, response: Done | Refused | Failed, source: Path, request: dict[str, Any]
     ) -> dict[str, Any]:
-        match answer:
+        match response:
             case Done(ok=facts):
                 return checked_facts(request, facts)
             case Refused(refused=name, detail=detail):
@@ -129,28 +129,28 @@ class Sandbox:
                 raise unavailable(f"The confined process failed: {reason}")
 
     async def _ready_child(self, owner_id: UUID | None) -> Child:
-        if self._child is not None and not self._may_serve(self._child, owner_id):
+        if self._child is not None and not self._is_reusable(self._child, owner_id):
             await self._end_child()
-        self._served = owner_id
+        self._child_owner = owner_id
         if self._child is None:
-            self._started_in = self._scratch.folder
+            self._child_folder = self._scratch.folder
             self._child = await Child.start(
                 self.program,
-                self._started_in,
+                self._child_folder,
                 self._limits(),
                 memory=self.settings.files_sandbox_memory_bytes,
             )
         return self._child
 
-    def _may_serve(self, child: Child, owner_id: UUID | None) -> bool:
+    def _is_reusable(self, child: Child, owner_id: UUID | None) -> bool:
         """Tell whether a child may open the next file: one that was taken over must not see another person's.
 
         A child whose working folder was removed can open nothing in the folder that was made in its place.
         """
         settings = self.settings
-        is_theirs = owner_id == self._served or settings.files_sandbox_shared == "on"
+        is_same_owner = owner_id == self._child_owner or settings.files_sandbox_shared == "on"
         is_fresh = child.operations < settings.files_sandbox_operations
-        return child.usable and is_theirs and is_fresh and self._scratch.folder == self._started_in
+        return child.usable and is_same_owner and is_fresh and self._scratch.folder == self._child_folder
 
     def _limits(self) -> dict[str, object]:
         settings = self.settings

@@ -47,13 +47,13 @@ class Scratch:
         """Yield an empty folder, removed at the end."""
         workspace = self.folder / str(new_id())
         workspace.mkdir(mode=0o700)
-        self._let_enter(workspace)
+        self._allow_entry(workspace)
         try:
             yield workspace
         finally:
             await asyncio.to_thread(rmtree, workspace, ignore_errors=True)
 
-    def lend(self, path: Path) -> str:
+    def grant_read(self, path: Path) -> str:
         """Let the confined process read a file, not write it. Return its path inside the folder.
 
         Raises FileNotFoundError, and ValueError for a path outside of the folder.
@@ -61,7 +61,7 @@ class Scratch:
         opened = os.open(path, _EXISTING_FILE)
         try:
             relative = path.relative_to(self.folder)
-            self._give(opened)
+            self._change_owner(opened)
             os.fchmod(opened, 0o440)
         finally:
             os.close(opened)
@@ -73,7 +73,7 @@ class Scratch:
         path = workspace / f"made-{new_id()}"
         opened = os.open(path, _NEW_FILE, 0o600)
         try:
-            self._give(opened, owner=self._user)
+            self._change_owner(opened, owner=self._user)
             yield Output(str(path.relative_to(self.folder)), opened)
         finally:
             os.close(opened)
@@ -92,7 +92,7 @@ class Scratch:
             self._base.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="tulou-files-", dir=self._base)).resolve()
         try:
-            self._let_enter(folder)
+            self._allow_entry(folder)
         except BaseException:
             folder.rmdir()
             raise
@@ -101,17 +101,17 @@ class Scratch:
         _remove_orphans(folder.parent)
         return folder
 
-    def _let_enter(self, folder: Path) -> None:
+    def _allow_entry(self, folder: Path) -> None:
         if self._user is not None:
-            self._give(folder)
+            self._change_owner(folder)
             folder.chmod(0o710)
 
-    def _give(self, what: int | Path, *, owner: int | None = None) -> None:
+    def _change_owner(self, target: int | Path, *, owner: int | None = None) -> None:
         """Change the group, and the owner if one is given, to the confined process's, if it has a user of its own."""
         if self._user is None:
             return
         try:
-            os.chown(what, -1 if owner is None else owner, self._user)
+            os.chown(target, -1 if owner is None else owner, self._user)
         except PermissionError as error:
             message = (
                 "The worker runs as root and may not give files to the process. Run the workers of the queue `files`"

@@ -42,17 +42,19 @@ def filter_all_threads() -> None:
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
-    wanted = Program(len(program) // 8, ctypes.addressof(buffer))
+    program_header = Program(len(program) // 8, ctypes.addressof(buffer))
     try:
-        stranger = linux.call(_SECCOMP_CALL[machine], _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(wanted))
+        unsynced_thread = linux.call(
+            _SECCOMP_CALL[machine], _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(program_header)
+        )
     except OSError as error:
         message = (
             f"seccomp refuses a filter ({error.strerror}). Use a kernel with CONFIG_SECCOMP_FILTER, and a container"
             " profile that allows seccomp(2)."
         )
         raise ConfinementUnavailableError(message) from error
-    if stranger:
-        message = f"seccomp could not confine the thread {stranger}."
+    if unsynced_thread:
+        message = f"seccomp could not confine the thread {unsynced_thread}."
         raise ConfinementUnavailableError(message)
 
 

@@ -26,10 +26,10 @@ SMALLEST_PIECE, LARGEST_PIECE = 1 << 17, 1 << 22
 """Bytes that are read at once: few for who takes them slowly, since there may be many of those at a time. Of a download
 two pieces are in memory, one that is being sent and one that is next."""
 
-ROOM_FOR_LARGE_PIECES = 32 << 20
+LARGE_PIECES_BUDGET = 32 << 20
 """Bytes that all downloads of a process together may hold beyond two of the smallest pieces each. A client that takes
 nothing looks quick until the buffers between are full, so its pieces grow too; this is all that such clients get."""
-_QUICKLY = 0.05
+_FAST_SECONDS = 0.05
 """Seconds: who has taken a piece by then gets a larger one. Of a store in the network it is read meanwhile."""
 
 # Together what one upload may hold in memory. S3 wants parts of at least 5 MiB; a folder is written to as bytes come.
@@ -72,7 +72,7 @@ class ObjectFiles:
         self._network = _network_options(settings)
         self._folder = data_folder / "files"
         self._opened: ObjectStore | None = None
-        self._room = ROOM_FOR_LARGE_PIECES
+        self._budget = LARGE_PIECES_BUDGET
         self._clock = clock
 
     async def put(self, key: str, chunks: AsyncIterator[Chunk]) -> None:
@@ -82,55 +82,55 @@ class ObjectFiles:
             StoreFull: no space left.
             StoreUnavailable: the store can't be reached.
         """
-        faults = _Faults(chunks)
+        stream_errors = _StreamErrors(chunks)
         try:
             with span("store put", "client", about={"tulou.store.key": key}):
                 await obstore.put_async(
                     self._store,
                     key,
-                    faults.chunks(),
-                    chunk_size=_PART if self._is_far else _LOCAL_PART,
+                    stream_errors.chunks(),
+                    chunk_size=_PART if self._is_remote else _LOCAL_PART,
                     max_concurrency=_PARTS_AT_ONCE,
                 )
         except (BaseError, OSError, ValueError) as error:
-            if faults.raised is not None:
-                raise faults.raised from error
-            raise _translated(error) from error
+            if stream_errors.raised is not None:
+                raise stream_errors.raised from error
+            raise _store_error(error) from error
 
     async def read(self, key: str, start: int, end: int) -> AsyncGenerator[Chunk]:
         """Yield the bytes from `start` up to, not including, `end`, in pieces that whoever takes them keeps up with."""
-        size, following = SMALLEST_PIECE, None
+        size, prefetched = SMALLEST_PIECE, None
         try:
             while start < end:
-                piece = await (following or self._piece(key, start, min(start + size, end)))
+                piece = await (prefetched or self._piece(key, start, min(start + size, end)))
                 start += len(piece)
-                following = None
-                if self._is_far and size > SMALLEST_PIECE and start < end:
-                    following = asyncio.create_task(self._piece(key, start, min(start + size, end)))
-                given = self._clock()
+                prefetched = None
+                if self._is_remote and size > SMALLEST_PIECE and start < end:
+                    prefetched = asyncio.create_task(self._piece(key, start, min(start + size, end)))
+                yielded_at = self._clock()
                 yield piece
                 del piece
-                size = self._next_size(size, quickly=self._clock() - given < _QUICKLY)
+                size = self._next_size(size, is_fast=self._clock() - yielded_at < _FAST_SECONDS)
         finally:
-            self._room += self._beyond(size)
-            if following is not None:
-                following.cancel()
+            self._budget += self._extra_bytes(size)
+            if prefetched is not None:
+                prefetched.cancel()
 
-    def _next_size(self, size: int, *, quickly: bool) -> int:
+    def _next_size(self, size: int, *, is_fast: bool) -> int:
         """Return the size of the next piece: larger if there is room for it, smaller for who is slow."""
-        self._room += self._beyond(size)
-        wanted = min(2 * size, LARGEST_PIECE) if quickly else max(size // 4, SMALLEST_PIECE)
-        if self._beyond(wanted) > self._room:
-            wanted = SMALLEST_PIECE
-        self._room -= self._beyond(wanted)
-        return wanted
+        self._budget += self._extra_bytes(size)
+        next_size = min(2 * size, LARGEST_PIECE) if is_fast else max(size // 4, SMALLEST_PIECE)
+        if self._extra_bytes(next_size) > self._budget:
+            next_size = SMALLEST_PIECE
+        self._budget -= self._extra_bytes(next_size)
+        return next_size
 
-    def _beyond(self, size: int) -> int:
+    def _extra_bytes(self, size: int) -> int:
         """Return what a download with pieces of this size holds beyond one with the smallest."""
-        return (size - SMALLEST_PIECE) * (3 if self._is_far else 2)
+        return (size - SMALLEST_PIECE) * (3 if self._is_remote else 2)
 
     @property
-    def _is_far(self) -> bool:
+    def _is_remote(self) -> bool:
         return not isinstance(self._store, LocalStore)
 
     async def _piece(self, key: str, start: int, end: int) -> memoryview:
@@ -138,7 +138,7 @@ class ObjectFiles:
             with span("store get", "client", about={"tulou.store.key": key}):
                 return memoryview(await obstore.get_range_async(self._store, key, start=start, end=end))
         except (BaseError, OSError) as error:
-            raise _translated(error) from error
+            raise _store_error(error) from error
 
     async def fetch(self, key: str, size: int, target: Path) -> None:
         """Copy an object into a local file."""
@@ -152,7 +152,7 @@ class ObjectFiles:
             with suppress(FileNotFoundError), span("store delete", "client", about={"tulou.store.key": key}):
                 await obstore.delete_async(self._store, key)
         except (BaseError, OSError) as error:
-            raise _translated(error) from error
+            raise _store_error(error) from error
         if isinstance(self._opened, LocalStore):
             await asyncio.to_thread(self._delete_staged, key)
 
@@ -163,7 +163,7 @@ class ObjectFiles:
         except FileNotFoundError:
             return None
         except (BaseError, OSError) as error:
-            raise _translated(error) from error
+            raise _store_error(error) from error
 
     async def is_empty(self) -> bool:
         """Tell whether there is no object at all."""
@@ -171,7 +171,7 @@ class ObjectFiles:
             async for found in obstore.list(self._store, chunk_size=1):
                 return not found
         except (BaseError, OSError) as error:
-            raise _translated(error) from error
+            raise _store_error(error) from error
         return True
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
@@ -181,14 +181,14 @@ class ObjectFiles:
                 for each in found:
                     yield str(each["path"])
         except (BaseError, OSError) as error:
-            raise _translated(error) from error
+            raise _store_error(error) from error
 
     async def folders(self, prefix: str | None = None) -> list[str]:
         """Return what the keys begin with, up to their first slash: of all keys, or of those inside `prefix`."""
         try:
             found = await obstore.list_with_delimiter_async(self._store, prefix)
         except (BaseError, OSError) as error:
-            raise _translated(error) from error
+            raise _store_error(error) from error
         return [str(prefix) for prefix in found["common_prefixes"]]
 
     async def delete_folder(self, name: str) -> None:
@@ -197,7 +197,7 @@ class ObjectFiles:
             async for found in obstore.list(self._store, prefix=name):
                 await obstore.delete_async(self._store, [each["path"] for each in found])
         except (BaseError, OSError) as error:
-            raise _translated(error) from error
+            raise _store_error(error) from error
         if isinstance(self._opened, LocalStore):
             folder = Path(self._opened.prefix or "/") / name
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -237,7 +237,7 @@ class ObjectFiles:
         try:
             return LocalStore.from_url(url, mkdir=self._make_folder)
         except (BaseError, OSError) as error:
-            raise _translated(error) from error
+            raise _store_error(error) from error
 
     def _delete_staged(self, key: str) -> None:
         """Remove `<key>#1`: the local store writes there until a file is whole."""
@@ -247,7 +247,7 @@ class ObjectFiles:
             path.with_name(f"{path.name}#{number}").unlink(missing_ok=True)
 
 
-class _Faults:
+class _StreamErrors:
     """Remembers what the stream itself raised, which the store would dress up as its own failure."""
 
     def __init__(self, chunks: AsyncIterator[Chunk]) -> None:
@@ -265,13 +265,13 @@ class _Faults:
             raise
 
 
-def _translated(error: Exception) -> AppError:
+def _store_error(error: Exception) -> AppError:
     text = str(error).lower()
     return StoreFull() if any(sign in text for sign in _NO_SPACE) else StoreUnavailable(retry_after=5)
 
 
 def _network_options(settings: FilesSettings) -> dict[str, Any]:
-    """Return what a store in the network is opened with: patience, and for S3 what the settings name."""
+    """Return what a store in the network is opened with: timeout, and for S3 what the settings name."""
     given = {
         "endpoint": settings.files_store_endpoint,
         "region": settings.files_store_region,
@@ -281,15 +281,15 @@ def _network_options(settings: FilesSettings) -> dict[str, Any]:
     config: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if settings.files_store_endpoint is not None:
         config["virtual_hosted_style_request"] = settings.files_store_path_style == "off"
-    patience = timedelta(seconds=settings.files_store_patience)
+    timeout = timedelta(seconds=settings.files_store_patience)
     return {
         "config": config or None,
         "client_options": {
             "allow_http": (settings.files_store_endpoint or "").startswith("http://"),
-            "connect_timeout": min(_CONNECT, patience),
-            "timeout": max(_TRANSFER, patience),
+            "connect_timeout": min(_CONNECT, timeout),
+            "timeout": max(_TRANSFER, timeout),
         },
-        "retry_config": {"max_retries": _RETRIES, "retry_timeout": patience},
+        "retry_config": {"max_retries": _RETRIES, "retry_timeout": timeout},
     }
 
 

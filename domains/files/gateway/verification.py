@@ -5,7 +5,7 @@ from pathlib import Path
 _NONE = 0
 
 
-def unconfined_because(pid: int, *, was_root: bool) -> str | None:
+def find_missing_confinement(pid: int, *, was_root: bool) -> str | None:
     """Return what is missing in the confinement of a process, None if nothing is.
 
     All of its threads must be under a seccomp filter, without new privileges, without capabilities and not root's; and

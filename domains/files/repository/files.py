@@ -10,12 +10,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import col
 
 from domains.files.models import Blob, File, FileStatus, Rendition, RenditionStatus
-from domains.files.repository.texts import FOUND, FileTexts, found_by
+from domains.files.repository.texts import FOUND, FileTexts, query_json
 from domains.files.schemas import ContentRow, FileChanges, FileRow, IdRow, RenditionRow
 from shared.db.fulltext import Search
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
-from shared.db.preconditions import as_expected
+from shared.db.preconditions import check_precondition
 from shared.db.query import Nothing, Statement
 from shared.db.transaction import current_session
 
@@ -85,7 +85,7 @@ _RENDITIONS_OF = Statement(
     ),
     RenditionRow,
 )
-_RENDITION_MADE = Statement(
+_MARK_RENDITION_READY = Statement(
     update(Rendition)
     .where(_OF_FILE, col(Rendition.name) == bindparam("which"))
     .values(
@@ -98,13 +98,13 @@ _RENDITION_MADE = Statement(
     ),
     Nothing,
 )
-_RENDITIONS_FAIL = Statement(
+_MARK_RENDITIONS_FAILED = Statement(
     update(Rendition)
     .where(_OF_FILE, col(Rendition.status) != RenditionStatus.READY)
     .values(status=RenditionStatus.FAILED, problem=bindparam("new_problem"), updated_at=func.now()),
     Nothing,
 )
-_RENDITIONS_BEGIN = Statement(
+_RESET_FAILED_RENDITIONS = Statement(
     update(Rendition)
     .where(_OF_FILE, col(Rendition.status) == RenditionStatus.FAILED)
     .values(status=RenditionStatus.PENDING, problem=None, updated_at=func.now()),
@@ -133,7 +133,7 @@ class FileRepository(FileTexts):
         Raises PreconditionFailed.
         """
         found = await self.database.fetch_one(_LOCK, file=file_id, owner=owner_id)
-        return None if found is None else as_expected(found)
+        return None if found is None else check_precondition(found)
 
     async def listed(
         self,
@@ -145,8 +145,8 @@ class FileRepository(FileTexts):
         trashed: bool,
     ) -> Page[FileRow]:
         """Return a page of an owner's files; filters: content_type, kind, tag."""
-        wanted = {**filters, "q": None if search is None else found_by(search)}
-        return await self.fetch_page(_TRASH if trashed else _LIST, request, wanted, owner=owner_id)
+        all_filters = {**filters, "q": None if search is None else query_json(search)}
+        return await self.fetch_page(_TRASH if trashed else _LIST, request, all_filters, owner=owner_id)
 
     async def content(self, file_id: UUID, owner_id: UUID | None = None) -> ContentRow | None:
         """Return what is needed to read a file's bytes; without an owner for work that is done for any."""
@@ -197,22 +197,22 @@ class FileRepository(FileTexts):
         session.add_all(renditions)
         await session.flush()
 
-    async def begin_renditions(self, file_id: UUID) -> None:
+    async def reset_failed_renditions(self, file_id: UUID) -> None:
         """Make failed renditions pending again."""
-        await self.database.execute(_RENDITIONS_BEGIN, file=file_id)
+        await self.database.execute(_RESET_FAILED_RENDITIONS, file=file_id)
 
-    async def rendition_made(
+    async def mark_rendition_ready(
         self, file_id: UUID, name: str, size: int, sha256: str, facts: dict[str, Any]
     ) -> bool:
         """Mark a rendition ready; return whether its file is still there. `size` in bytes."""
         changed = await self.database.execute(
-            _RENDITION_MADE, file=file_id, which=name, new_size=size, new_sha256=sha256, new_facts=facts
+            _MARK_RENDITION_READY, file=file_id, which=name, new_size=size, new_sha256=sha256, new_facts=facts
         )
         return changed > 0
 
-    async def renditions_failed(self, file_id: UUID, problem: dict[str, Any]) -> None:
+    async def mark_renditions_failed(self, file_id: UUID, problem: dict[str, Any]) -> None:
         """Mark every rendition that isn't ready as failed."""
-        await self.database.execute(_RENDITIONS_FAIL, file=file_id, new_problem=problem)
+        await self.database.execute(_MARK_RENDITIONS_FAILED, file=file_id, new_problem=problem)
 
     async def stuck(self, before: datetime, *, after: UUID) -> Sequence[UUID]:
         """Return a hundred files with greater ids whose processing nothing has moved since that moment."""

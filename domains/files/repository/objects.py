@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import col
 
 from domains.files.models import Blob, File, Rendition, RenditionStatus
-from domains.files.public import ERASING
+from domains.files.public import ERASE_LOCK_KEY
 from domains.files.schemas import LostRenditionRow, MayEraseRow, ObjectRow, OwnedFileRow
 from shared.db.query import Statement
 from shared.db.repository import Repository
@@ -32,7 +32,7 @@ UNION SELECT upload_key FROM files.files WHERE upload_key = ANY($1::text[])
 
 # Let go at once: a backup that begins later doesn't name what an erasure that is under way deletes.
 _MAY_ERASE = Statement(
-    select(func.pg_try_advisory_xact_lock_shared(literal_column(str(ERASING))).label("may_erase")),
+    select(func.pg_try_advisory_xact_lock_shared(literal_column(str(ERASE_LOCK_KEY))).label("may_erase")),
     MayEraseRow,
 )
 

@@ -51,12 +51,12 @@ FOUND = cast(
 )  # SQLAlchemy takes text for a condition, but doesn't type it as one
 """A file is found when of one alternative every term is in one of its pieces, and no excluded one is in any.
 
-`q` is what `found_by` returns. The second part is for pieces of the version before, until `files.index` has been there;
+`q` is what `query_json` returns. The second part is for pieces of the version before, until `files.index` has run;
 the third for alternatives that only exclude. `OFFSET 0` keeps PostgreSQL from reading all pieces of an owner: the index
 is asked for each term.
 """
 _OF_FILE = col(FileText.file_id) == bindparam("file")
-_FORGET_TEXT = Statement(delete(FileText).where(_OF_FILE), Nothing)
+_DELETE_TEXT = Statement(delete(FileText).where(_OF_FILE), Nothing)
 _RENAME_TEXTS = Statement(
     update(FileText)
     .where(_OF_FILE)
@@ -91,13 +91,13 @@ class FileTexts(Repository):
 
     async def set_text(self, file_id: UUID, owner_id: UUID, name: str, pieces: Sequence[Piece]) -> None:
         """Replace what a search finds this file by."""
-        await self.database.execute(_FORGET_TEXT, file=file_id)
-        own = {"file_id": file_id, "owner_id": owner_id, "name": searchable(name)}
+        await self.database.execute(_DELETE_TEXT, file=file_id)
+        row = {"file_id": file_id, "owner_id": owner_id, "name": searchable(name)}
         connection = await (await current_session()).connection()
         await connection.execute(
             insert(FileText),
             [
-                {**own, "part": part, "body": piece.body, "terms": piece.vector}
+                {**row, "part": part, "body": piece.body, "terms": piece.vector}
                 for part, piece in enumerate([Piece("", vector_of(name)), *pieces])
             ],
         )
@@ -119,13 +119,13 @@ class FileTexts(Repository):
         return "".join(row.body for row in rows) if is_old else None
 
 
-def found_by(search: Search) -> str:
+def query_json(search: Search) -> str:
     """Return the parameter `q` of `FOUND`."""
     terms: list[dict[str, Any]] = []
-    for alternative, wanted in enumerate(search.alternatives):
-        needed = sum(not term.is_excluded for term in wanted) or 1
+    for alternative, alternative_terms in enumerate(search.alternatives):
+        needed = sum(not term.is_excluded for term in alternative_terms) or 1
         here = {"alternative": alternative, "needed": needed}
-        if all(term.is_excluded for term in wanted):
+        if all(term.is_excluded for term in alternative_terms):
             terms.append({**here, "number": 0, "is_excluded": False, "query": None, "plain": ""})
         terms += [
             {
@@ -135,7 +135,7 @@ def found_by(search: Search) -> str:
                 "query": term.query,
                 "plain": term.plain,
             }
-            for number, term in enumerate(wanted, start=1)
+            for number, term in enumerate(alternative_terms, start=1)
         ]
     return json.dumps(terms)
 

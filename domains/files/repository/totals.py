@@ -9,7 +9,7 @@ from shared.db.query import Statement
 from shared.db.repository import Repository
 
 
-def _unsettled(status: FileStatus) -> object:
+def _count_in_status(status: FileStatus) -> object:
     found = select(func.count()).select_from(File).where(col(File.status) == status)
     return found.scalar_subquery().label(status.value)
 
@@ -19,8 +19,8 @@ _TOTALS = Statement(
         func.coalesce(func.sum(Usage.bytes), 0).label("bytes"),
         func.coalesce(func.sum(Usage.reserved), 0).label("reserved"),
         func.coalesce(func.sum(Usage.count), 0).label("count"),
-        _unsettled(FileStatus.UPLOADING),
-        _unsettled(FileStatus.PROCESSING),
+        _count_in_status(FileStatus.UPLOADING),
+        _count_in_status(FileStatus.PROCESSING),
     ),
     TotalsRow,
 )

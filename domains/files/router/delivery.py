@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from domains.files.router.disposition import Disposition, content_disposition
 from domains.files.router.ranges import ByteRange, Validators, ranges_of
-from domains.files.service.library import LibraryService
-from domains.files.service.recipes import INLINE_TYPES
-from shared.http.middleware.concurrency import Room
-from shared.http.streamed import Streamed, begun
+from domains.files.service.file_service import FileService
+from domains.files.service.rendition_specs import INLINE_TYPES
+from shared.http.middleware.concurrency import RequestSlot
+from shared.http.streaming import ClosingStreamingResponse, prefetched
 from shared.streams import Chunk
 
 SMALL = 1 << 17
@@ -67,10 +67,10 @@ class Representation:
 
 async def deliver(
     request: Request,
-    library: LibraryService,
-    what: Representation,
+    file_service: FileService,
+    representation: Representation,
     *,
-    room: Room,
+    slot: RequestSlot,
     disposition: Disposition,
     max_ranges: int,
 ) -> Response:
@@ -80,40 +80,46 @@ async def deliver(
         PreconditionFailed, RangeNotSatisfiable: it isn't what is asked for.
         TooManyInProgress, Busy: no more downloads may be in progress.
     """
-    headers = what.headers(disposition)
-    if what.validators.is_not_modified(request.headers):
+    headers = representation.headers(disposition)
+    if representation.validators.is_not_modified(request.headers):
         return Response(status_code=304, headers={name: headers[name] for name in ("ETag", "Cache-Control")})
     if request.method == "HEAD":
-        return Response(headers=headers | {"Content-Length": str(what.size)})
+        return Response(headers=headers | {"Content-Length": str(representation.size)})
     ranges = []
-    if what.validators.continues(request.headers):
-        ranges = ranges_of(request.headers.get("range"), what.size, at_most=max_ranges)
-    if sum(part.length for part in ranges) > SMALL or (not ranges and what.size > SMALL):
-        room.enter()
+    if representation.validators.continues(request.headers):
+        ranges = ranges_of(request.headers.get("range"), representation.size, at_most=max_ranges)
+    if sum(part.length for part in ranges) > SMALL or (not ranges and representation.size > SMALL):
+        slot.enter()
     if len(ranges) > 1:
-        return await _several(library, what, ranges, headers)
-    return await _one(library, what, ranges, headers)
+        return await _multipart_response(file_service, representation, ranges, headers)
+    return await _single_response(file_service, representation, ranges, headers)
 
 
-async def _one(
-    library: LibraryService, what: Representation, ranges: list[ByteRange], headers: Mapping[str, str]
+async def _single_response(
+    file_service: FileService,
+    representation: Representation,
+    ranges: list[ByteRange],
+    headers: Mapping[str, str],
 ) -> Response:
-    part = ranges[0] if ranges else ByteRange(0, what.size)
+    part = ranges[0] if ranges else ByteRange(0, representation.size)
     extra = {"Content-Length": str(part.length)}
     if ranges:
-        extra["Content-Range"] = part.content_range(what.size)
-    body = await begun(library.read(what.storage_key, part.start, part.end))
-    return Streamed(body, status_code=206 if ranges else 200, headers={**headers, **extra})
+        extra["Content-Range"] = part.content_range(representation.size)
+    body = await prefetched(file_service.read(representation.storage_key, part.start, part.end))
+    return ClosingStreamingResponse(body, status_code=206 if ranges else 200, headers={**headers, **extra})
 
 
-async def _several(
-    library: LibraryService, what: Representation, ranges: list[ByteRange], headers: Mapping[str, str]
+async def _multipart_response(
+    file_service: FileService,
+    representation: Representation,
+    ranges: list[ByteRange],
+    headers: Mapping[str, str],
 ) -> Response:
     """Answer multipart/byteranges (RFC 9110, section 14.6)."""
     boundary = secrets.token_hex(16)
     heads = [
-        f"\r\n--{boundary}\r\nContent-Type: {what.content_type}\r\n"
-        f"Content-Range: {part.content_range(what.size)}\r\n\r\n".encode()
+        f"\r\n--{boundary}\r\nContent-Type: {representation.content_type}\r\n"
+        f"Content-Range: {part.content_range(representation.size)}\r\n\r\n".encode()
         for part in ranges
     ]
     end = f"\r\n--{boundary}--\r\n".encode()
@@ -122,13 +128,15 @@ async def _several(
     async def body() -> AsyncGenerator[Chunk]:
         for head, part in zip(heads, ranges, strict=True):
             yield head
-            async with aclosing(library.read(what.storage_key, part.start, part.end)) as pieces:
+            async with aclosing(
+                file_service.read(representation.storage_key, part.start, part.end)
+            ) as pieces:
                 async for piece in pieces:
                     yield piece
         yield end
 
-    return Streamed(
-        await begun(body()),
+    return ClosingStreamingResponse(
+        await prefetched(body()),
         status_code=206,
         headers={
             **headers,

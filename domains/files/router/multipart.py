@@ -71,7 +71,7 @@ class MultipartUpload:
         if self._ended:
             self._after += len(chunk)
         try:
-            self._parser.write(self._preamble.behind(chunk))
+            self._parser.write(self._preamble.strip(chunk))
         except MultipartParseError as error:
             raise MalformedMultipart from error
         if self._after > MAX_STRAY_BYTES:

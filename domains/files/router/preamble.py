@@ -21,7 +21,7 @@ class Preamble:
         self._seen = b""
         self._is_over = False
 
-    def behind(self, chunk: bytes) -> bytes:
+    def strip(self, chunk: bytes) -> bytes:
         """Return what of a chunk is for the parser: nothing as long as the first boundary hasn't come.
 
         Raises:

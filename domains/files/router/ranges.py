@@ -67,10 +67,10 @@ class Validators:
         return condition.strip() == self.etag or read_date(condition) == self._second
 
     def _check_match(self, headers: Mapping[str, str]) -> None:
-        wanted = headers.get("if-match")
-        if wanted is not None:
-            if not self._is_among(wanted, weakly=False):
-                raise WeakCondition if _are_weak(wanted) else PreconditionFailed
+        if_match = headers.get("if-match")
+        if if_match is not None:
+            if not self._is_among(if_match, weakly=False):
+                raise WeakCondition if _are_weak(if_match) else PreconditionFailed
             return
         since = read_date(headers.get("if-unmodified-since"))
         if since is not None and self._second > since:
@@ -90,7 +90,7 @@ def _are_weak(header: str) -> bool:
 
 
 def ranges_of(header: str | None, size: int, *, at_most: int) -> list[ByteRange]:
-    """Return the ranges asked for in a representation of `size` bytes, overlapping ones joined; none: all of it.
+    """Return the ranges asked for in a representation of `size` bytes, overlapping ones merged; none: all of it.
 
     A malformed header or an unknown unit is ignored, as the RFC wants. So is a suffix of what is empty: it is
     satisfied by all of it (section 14.1.2), of which no Content-Range can tell.
@@ -111,7 +111,7 @@ def ranges_of(header: str | None, size: int, *, at_most: int) -> list[ByteRange]
     present = [here for part in found if part is not None and (here := _within(part, size))]
     if not present:
         raise RangeNotSatisfiable(size=size)
-    return _joined(present)
+    return _merged(present)
 
 
 def _is_backwards(found: re.Match[str]) -> bool:
@@ -127,13 +127,13 @@ def _within(found: re.Match[str], size: int) -> ByteRange | None:
     return ByteRange(start, end) if start < end else None
 
 
-def _joined(ranges: list[ByteRange]) -> list[ByteRange]:
+def _merged(ranges: list[ByteRange]) -> list[ByteRange]:
     """Join ranges that overlap or touch, else the client's order stays: no byte is sent twice."""
     ordered = sorted(ranges, key=lambda each: each.start)
-    joined = [ordered[0]]
+    merged = [ordered[0]]
     for each in ordered[1:]:
-        if each.start <= joined[-1].end:
-            joined[-1] = ByteRange(joined[-1].start, max(each.end, joined[-1].end))
+        if each.start <= merged[-1].end:
+            merged[-1] = ByteRange(merged[-1].start, max(each.end, merged[-1].end))
         else:
-            joined.append(each)
-    return ranges if len(joined) == len(ranges) else joined
+            merged.append(each)
+    return ranges if len(merged) == len(ranges) else merged

@@ -29,18 +29,23 @@ from domains.files.errors import (
     StoreFull,
     StoreUnavailable,
     TypeRefused,
-    UploadTorn,
+    UploadInterrupted,
 )
 from domains.files.router.delivery import Representation, deliver
 from domains.files.router.disposition import Disposition
-from domains.files.router.intake import incoming_of
-from domains.files.router.wording import ASKING, DOWNLOAD, DOWNLOAD_HEADERS, UPLOAD
+from domains.files.router.openapi import (
+    DOWNLOAD_HEADERS,
+    DOWNLOAD_PARAMETERS,
+    DOWNLOAD_RESPONSES,
+    UPLOAD_OPENAPI,
+)
+from domains.files.router.upload_request import parse_upload
 from domains.files.schemas import FileBody, FileChanges, RenditionBody, RenditionList, UsageBody
-from domains.files.service.library import LibraryService
+from domains.files.service.file_service import FileService
 from domains.files.service.uploads import UploadService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.db.preconditions import WeakCondition
-from shared.http.middleware.concurrency import Activity, Busy, Room, TooManyInProgress, room_for
+from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooManyInProgress, request_slot
 from shared.http.middleware.response_headers import sends
 from shared.http.routing import Router, problems, streams_body
 from shared.identity import Caller
@@ -49,11 +54,11 @@ from shared.wiring import accessor
 
 router = Router(prefix="/v1/files", tags=["files"])
 
-Library = Annotated[LibraryService, Depends(accessor("files.library", LibraryService))]
+Files = Annotated[FileService, Depends(accessor("files.service", FileService))]
 Uploads = Annotated[UploadService, Depends(accessor("files.uploads", UploadService))]
-RoomForUpload = Annotated[Room, Depends(room_for(Activity.UPLOAD))]
-RoomForDownload = Annotated[Room, Depends(room_for(Activity.DOWNLOAD, at_once=False))]
-Shown = Annotated[
+UploadSlot = Annotated[RequestSlot, Depends(request_slot(Activity.UPLOAD))]
+DownloadSlot = Annotated[RequestSlot, Depends(request_slot(Activity.DOWNLOAD, at_once=False))]
+DispositionParameter = Annotated[
     Disposition,
     Query(
         description="`inline` only counts for renditions that are pictures; everything else is an attachment.",
@@ -78,7 +83,7 @@ _UPLOAD_PROBLEMS = (
     MalformedDisposition,
     MalformedDigest,
     DigestMismatch,
-    UploadTorn,
+    UploadInterrupted,
     FileTooLarge,
     QuotaExceeded,
     TypeRefused,
@@ -105,7 +110,7 @@ _DOWNLOAD_PROBLEMS = (
     "",
     summary="Upload a file",
     status_code=201,
-    openapi_extra=UPLOAD,
+    openapi_extra=UPLOAD_OPENAPI,
     responses={201: {"headers": sends("Location")}, **problems(*_UPLOAD_PROBLEMS)},
 )
 @streams_body
@@ -114,13 +119,13 @@ async def upload_file(
     response: Response,
     caller: Caller,
     uploads: Uploads,
-    room: RoomForUpload,  # noqa: ARG001  # held until the upload has ended
+    slot: UploadSlot,  # noqa: ARG001  # held until the upload has ended
 ) -> FileBody:
     """Store a file: as the part `file` of a form, or as the raw body.
 
     The type is told from the bytes. Renditions are made in the background: follow the `jobs` in the answer.
     """
-    incoming = await incoming_of(request, caller, uploads.settings)
+    incoming = await parse_upload(request, caller, uploads.settings)
     file = await uploads.receive(incoming)
     response.headers["Location"] = f"/v1/files/{file.id}"
     return file
@@ -131,7 +136,7 @@ async def list_files(  # FastAPI names them
     request: Request,
     response: Response,
     caller: Caller,
-    library: Library,
+    file_service: Files,
     page: Annotated[PageRequest, page_request("created_at", "name", "size")],
     type: MediaType = None,  # noqa: A002  # the parameter's public name
     tag: Annotated[
@@ -155,15 +160,15 @@ async def list_files(  # FastAPI names them
         "kind": kind if kind and subtype in {"", "*"} else None,
         "tag": tag and composed(tag),
     }
-    found = await library.listed(caller.user_id, page, filters, looked_for=q, trashed=deleted)
+    found = await file_service.listed(caller.user_id, page, filters, query=q, trashed=deleted)
     link_next(request, response, found)
     return found
 
 
 @router.get("/usage", summary="See how much you keep")
-async def read_usage(caller: Caller, library: Library) -> UsageBody:
+async def read_usage(caller: Caller, file_service: Files) -> UsageBody:
     """Tell how much you keep and may keep."""
-    return await library.usage(caller.user_id)
+    return await file_service.usage(caller.user_id)
 
 
 @router.get(
@@ -171,9 +176,9 @@ async def read_usage(caller: Caller, library: Library) -> UsageBody:
     summary="Read a file's details",
     responses=problems(FileNotFound),
 )
-async def read_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
+async def read_file(file_id: UUID, caller: Caller, file_service: Files) -> FileBody:
     """Return one file, its renditions and the work under way."""
-    return await library.get(file_id, caller.user_id)
+    return await file_service.get(file_id, caller.user_id)
 
 
 @router.patch(
@@ -181,9 +186,9 @@ async def read_file(file_id: UUID, caller: Caller, library: Library) -> FileBody
     summary="Change a file's details",
     responses=problems(FileNotFound, FileInTrash, DetailsRefused),
 )
-async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, library: Library) -> FileBody:
+async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, file_service: Files) -> FileBody:
     """Change a file's name, tags or metadata."""
-    return await library.change(file_id, caller.user_id, changes)
+    return await file_service.change(file_id, caller.user_id, changes)
 
 
 @router.delete(
@@ -192,9 +197,9 @@ async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, libra
     status_code=204,
     responses=problems(FileNotFound),
 )
-async def delete_file(file_id: UUID, caller: Caller, library: Library) -> None:
+async def delete_file(file_id: UUID, caller: Caller, file_service: Files) -> None:
     """Put a file into the trash. It can be restored until it is purged there."""
-    await library.trash(file_id, caller.user_id)
+    await file_service.trash(file_id, caller.user_id)
 
 
 @router.post(
@@ -202,29 +207,29 @@ async def delete_file(file_id: UUID, caller: Caller, library: Library) -> None:
     summary="Take a file out of the trash",
     responses=problems(FileNotFound),
 )
-async def restore_file(file_id: UUID, caller: Caller, library: Library) -> FileBody:
+async def restore_file(file_id: UUID, caller: Caller, file_service: Files) -> FileBody:
     """Take a file out of the trash."""
-    return await library.restore(file_id, caller.user_id)
+    return await file_service.restore(file_id, caller.user_id)
 
 
 @router.get(
     "/{file_id}/content",
     summary="Download a file",
     response_class=Response,
-    openapi_extra=ASKING,
-    responses={**DOWNLOAD, **problems(*_DOWNLOAD_PROBLEMS)},
+    openapi_extra=DOWNLOAD_PARAMETERS,
+    responses={**DOWNLOAD_RESPONSES, **problems(*_DOWNLOAD_PROBLEMS)},
 )
 async def download_file(
     request: Request,
     file_id: UUID,
     caller: Caller,
-    library: Library,
-    room: RoomForDownload,
-    disposition: Shown = "attachment",
+    file_service: Files,
+    slot: DownloadSlot,
+    disposition: DispositionParameter = "attachment",
 ) -> Response:
     """Download a file's bytes: all, or the ranges that `Range` asks for."""
-    content = await library.content(file_id, caller.user_id)
-    what = Representation(
+    content = await file_service.content(file_id, caller.user_id)
+    representation = Representation(
         content.storage_key,
         content.size,
         content.sha256,
@@ -234,11 +239,11 @@ async def download_file(
     )
     return await deliver(
         request,
-        library,
-        what,
-        room=room,
+        file_service,
+        representation,
+        slot=slot,
         disposition=disposition,
-        max_ranges=library.settings.files_max_ranges,
+        max_ranges=file_service.settings.files_max_ranges,
     )
 
 
@@ -246,10 +251,10 @@ async def download_file(
     "/{file_id}/content",
     summary="Ask about a download",
     response_class=Response,
-    openapi_extra=ASKING,
+    openapi_extra=DOWNLOAD_PARAMETERS,
     responses={
         200: {"description": "The headers of a download.", "headers": DOWNLOAD_HEADERS},
-        304: DOWNLOAD[304],
+        304: DOWNLOAD_RESPONSES[304],
         **problems(*_DOWNLOAD_PROBLEMS),
     },
 )
@@ -257,12 +262,12 @@ async def head_file_content(
     request: Request,
     file_id: UUID,
     caller: Caller,
-    library: Library,
-    room: RoomForDownload,
-    disposition: Shown = "attachment",
+    file_service: Files,
+    slot: DownloadSlot,
+    disposition: DispositionParameter = "attachment",
 ) -> Response:
     """Return the headers that a download would have."""
-    return await download_file(request, file_id, caller, library, room, disposition)
+    return await download_file(request, file_id, caller, file_service, slot, disposition)
 
 
 @router.get(
@@ -270,18 +275,18 @@ async def head_file_content(
     summary="List what was made of a file",
     responses=problems(FileNotFound),
 )
-async def list_renditions(file_id: UUID, caller: Caller, library: Library) -> RenditionList:
+async def list_renditions(file_id: UUID, caller: Caller, file_service: Files) -> RenditionList:
     """List what was, is being or could not be made of a file."""
-    return RenditionList(data=list(await library.renditions(file_id, caller.user_id)))
+    return RenditionList(data=list(await file_service.renditions(file_id, caller.user_id)))
 
 
 @router.get(
     "/{file_id}/renditions/{name}",
     summary="Download a rendition",
     response_class=Response,
-    openapi_extra=ASKING,
+    openapi_extra=DOWNLOAD_PARAMETERS,
     responses={
-        **DOWNLOAD,
+        **DOWNLOAD_RESPONSES,
         202: {
             "description": "It is being made; ask again after `Retry-After` seconds.",
             "headers": sends("Retry-After"),
@@ -295,17 +300,17 @@ async def download_rendition(  # FastAPI names them
     file_id: UUID,
     name: RenditionName,
     caller: Caller,
-    library: Library,
-    room: RoomForDownload,
-    disposition: Shown = "attachment",
+    file_service: Files,
+    slot: DownloadSlot,
+    disposition: DispositionParameter = "attachment",
 ) -> Response:
     """Download a rendition: `thumb`, `small` and `large` of images, `preview` and `text` of PDFs."""
-    row = await library.rendition(file_id, caller.user_id, name)
+    row = await file_service.rendition(file_id, caller.user_id, name)
     if row.size is None or row.sha256 is None:
         body = RenditionBody.of(row).model_dump(mode="json")
         return JSONResponse(body, status_code=202, headers={"Retry-After": "1", "Cache-Control": "no-store"})
     ending = "webp" if row.content_type == "image/webp" else "txt"
-    what = Representation(
+    representation = Representation(
         row.storage_key,
         row.size,
         row.sha256,
@@ -316,9 +321,9 @@ async def download_rendition(  # FastAPI names them
     )
     return await deliver(
         request,
-        library,
-        what,
-        room=room,
+        file_service,
+        representation,
+        slot=slot,
         disposition=disposition,
-        max_ranges=library.settings.files_max_ranges,
+        max_ranges=file_service.settings.files_max_ranges,
     )

@@ -13,7 +13,12 @@ from domains.files.repository.files import FileRepository
 from domains.files.schemas import ContentRow
 from domains.files.service.indexing import indexed
 from domains.files.service.ports import Renderer, Store
-from domains.files.service.recipes import SEVERAL_AT_ONCE, Recipe, measure_of, steps_for
+from domains.files.service.rendition_specs import (
+    BATCH_OPERATIONS,
+    RenditionSpec,
+    measure_operation,
+    steps_for,
+)
 from domains.files.settings import FilesSettings
 from shared.db.database import TransactionFactory
 from shared.errors import AppError, problem_of
@@ -66,13 +71,13 @@ class ProcessingService:
             content = await self.files.content(file_id)
             if content is not None:
                 await self.files.set_status(file_id, FileStatus.PROCESSING)
-                await self.files.begin_renditions(file_id)
+                await self.files.reset_failed_renditions(file_id)
         return content
 
     async def _give_up(self, file_id: UUID, error: AppError) -> None:
         async with self.transaction():
             await self.files.set_status(file_id, FileStatus.READY)
-            await self.files.renditions_failed(file_id, problem_of(error))
+            await self.files.mark_renditions_failed(file_id, problem_of(error))
 
     async def _make_all(
         self, content: ContentRow, owner_id: UUID, context: JobContext
@@ -89,7 +94,7 @@ class ProcessingService:
             for number, step in enumerate(steps, start=1):
                 if context.cancelled:
                     return None
-                names = ", ".join(recipe.name for recipe in step)
+                names = ", ".join(spec.name for spec in step)
                 await context.progress(number, len(steps) + 1, f"making {names}")
                 await self._make(step, content, source, owner_id)
         await context.progress(len(steps) + 1, len(steps) + 1, "done")
@@ -97,30 +102,32 @@ class ProcessingService:
 
     async def _measure(self, content: ContentRow, source: Path) -> dict[str, Any]:
         """Keep the file's facts and return them: they stay also if nothing can be made of it."""
-        operation = measure_of(content.content_type)
+        operation = measure_operation(content.content_type)
         facts = await self.renderer.perform(operation, source=source, **self._bounds(content))
         async with self.transaction():
             await self.files.set_status(content.id, FileStatus.PROCESSING, facts)
         return facts
 
-    async def _make(self, step: Sequence[Recipe], content: ContentRow, source: Path, owner_id: UUID) -> None:
+    async def _make(
+        self, step: Sequence[RenditionSpec], content: ContentRow, source: Path, owner_id: UUID
+    ) -> None:
         """Have one request to the confined process make all of a step, and keep each."""
         facts, made = await self.renderer.make(
             step[0].operation, source=source, **_sizes(step), **self._bounds(content)
         )
-        for recipe, piece, piece_facts in _pieces_of(step, made, facts):
-            await self._keep(recipe, content.id, owner_id, piece, piece_facts)
+        for spec, piece, piece_facts in _pieces_of(step, made, facts):
+            await self._keep(spec, content.id, owner_id, piece, piece_facts)
 
     async def _keep(
-        self, recipe: Recipe, file_id: UUID, owner_id: UUID, made: bytes, facts: dict[str, Any]
+        self, spec: RenditionSpec, file_id: UUID, owner_id: UUID, made: bytes, facts: dict[str, Any]
     ) -> None:
-        key = recipe.storage_key(file_id)
+        key = spec.storage_key(file_id)
         await self.store.put(key, _stream_of(made))
         digest = await asyncio.to_thread(lambda: hashlib.sha256(made).hexdigest())
-        pieces = await indexed(made.decode()) if recipe.operation == "extract_text" else None
+        pieces = await indexed(made.decode()) if spec.operation == "extract_text" else None
         async with self.transaction():
             file = await self.files.lock(file_id, owner_id)
-            kept = await self.files.rendition_made(file_id, recipe.name, len(made), digest, facts)
+            kept = await self.files.mark_rendition_ready(file_id, spec.name, len(made), digest, facts)
             if file is not None and kept and pieces is not None:
                 # With the present name: it may have changed meanwhile.
                 await self.files.set_text(file_id, owner_id, file.name, pieces)
@@ -138,24 +145,24 @@ class ProcessingService:
         }
 
 
-def _sizes(step: Sequence[Recipe]) -> dict[str, Any]:
+def _sizes(step: Sequence[RenditionSpec]) -> dict[str, Any]:
     """Return the argument of a request that makes one picture, or several of one decoding."""
-    sizes = [recipe.size for recipe in step]
-    return {"sizes": sizes} if step[0].operation in SEVERAL_AT_ONCE else {"size": sizes[0]}
+    sizes = [spec.size for spec in step]
+    return {"sizes": sizes} if step[0].operation in BATCH_OPERATIONS else {"size": sizes[0]}
 
 
 def _pieces_of(
-    step: Sequence[Recipe], made: bytes, facts: dict[str, Any]
-) -> Iterator[tuple[Recipe, bytes, dict[str, Any]]]:
+    step: Sequence[RenditionSpec], made: bytes, facts: dict[str, Any]
+) -> Iterator[tuple[RenditionSpec, bytes, dict[str, Any]]]:
     """Part what one request made: the pictures lie behind each other, each with facts of its own."""
     note = {"damaged": True} if facts.get("damaged") else {}
-    if step[0].operation not in SEVERAL_AT_ONCE:
+    if step[0].operation not in BATCH_OPERATIONS:
         yield step[0], made, {name: fact for name, fact in facts.items() if name != "damaged"} | note
         return
     start = 0
-    for recipe, picture in zip(step, facts["pictures"], strict=True):
+    for spec, picture in zip(step, facts["pictures"], strict=True):
         end = start + picture["bytes"]
-        yield recipe, made[start:end], {"width": picture["width"], "height": picture["height"], **note}
+        yield spec, made[start:end], {"width": picture["width"], "height": picture["height"], **note}
         start = end
 
 

@@ -1,4 +1,4 @@
-"""Taking in a file: promised, streamed, kept; or nothing of it."""
+"""Receive an upload: reserve, stream, commit; or nothing of it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from domains.files.errors import FileTooLarge, QuotaExceeded, StoreUnavailable, UploadTorn
+from domains.files.errors import FileTooLarge, QuotaExceeded, StoreUnavailable, UploadInterrupted
 from domains.files.models import File, FileStatus, Rendition
 from domains.files.public import RESOURCE_TYPE, FileStored
 from domains.files.repository.files import FileRepository
-from domains.files.repository.ledger import LedgerRepository
+from domains.files.repository.quota import QuotaRepository
 from domains.files.schemas import Details, FileBody
-from domains.files.service.cleaning import erase_later
-from domains.files.service.library import LibraryService
+from domains.files.service.cleaning import enqueue_erase
+from domains.files.service.file_service import FileService
 from domains.files.service.ports import Sniffer, Store
-from domains.files.service.receiving import Intake
-from domains.files.service.recipes import recipes_for
-from domains.files.service.room import Quota, Room
+from domains.files.service.quota_limits import Quota, QuotaLimits
+from domains.files.service.rendition_specs import rendition_specs_for
+from domains.files.service.upload_stream import UploadStream
 from domains.files.settings import FilesSettings
 from shared.db.database import TransactionFactory
 from shared.db.transaction import after_rollback
@@ -30,13 +30,13 @@ from shared.logging import get_logger
 
 logger = get_logger(__name__)
 _STEP = 64 << 20
-"""Bytes that are promised at a time to an upload that doesn't say how long it is."""
-_FORM_ROOM = 2 << 20
+"""Bytes that are reserved at a time for an upload that doesn't say how long it is."""
+_FORM_OVERHEAD = 2 << 20
 """Bytes that a form may have around its file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingUpload:
     """An upload as it arrives. `details` is asked when all chunks were read: fields may follow the file."""
 
     caller: Principal
@@ -61,26 +61,26 @@ class UploadService:
         settings: FilesSettings,
         transaction: TransactionFactory,
         files: FileRepository,
-        ledger: LedgerRepository,
+        quota: QuotaRepository,
         store: Store,
         outbox: Outbox,
         sniff: Sniffer,
-        library: LibraryService,
+        file_service: FileService,
         accounts: AccountLock,
-        room: Room,
+        quota_limits: QuotaLimits,
     ) -> None:
         self.settings = settings
         self.transaction = transaction
         self.files = files
-        self.ledger = ledger
+        self.quota = quota
         self.store = store
         self.outbox = outbox
         self.sniff = sniff
-        self.library = library
+        self.file_service = file_service
         self.accounts = accounts
-        self.room = room
+        self.quota_limits = quota_limits
 
-    async def receive(self, incoming: Incoming) -> FileBody:
+    async def receive(self, incoming: IncomingUpload) -> FileBody:
         """Stream an upload into the store and keep it. No connection is held while the bytes arrive.
 
         Raises:
@@ -91,37 +91,37 @@ class UploadService:
             StoreFull, StoreUnavailable: they can't be stored.
         """
         upload = await self._begin(incoming)
-        async with self._or_nothing(upload):
-            intake = Intake(
+        async with self._abandon_on_failure(upload):
+            upload_stream = UploadStream(
                 incoming.chunks,
                 settings=self.settings,
                 sniff=self.sniff,
-                make_room=_Promise(self, upload).cover,
+                reserve=_Reservation(self, upload).extend_to,
                 expected_digest=incoming.digest,
             )
-            await self._store(upload, intake)
-            ordered = await self._keep(upload, intake, incoming.details())
+            await self._store(upload, upload_stream)
+            ordered = await self._keep(upload, upload_stream, incoming.details())
             after_rollback(partial(self._abandon, upload))
-        return await self.library.get(upload.file_id, incoming.caller.user_id, ordered=ordered)
+        return await self.file_service.get(upload.file_id, incoming.caller.user_id, ordered=ordered)
 
-    async def _store(self, upload: "_Upload", intake: Intake) -> None:
+    async def _store(self, upload: "_Upload", upload_stream: UploadStream) -> None:
         try:
-            await self.store.put(upload.key, intake.passing())
+            await self.store.put(upload.key, upload_stream.checked_chunks())
         except StoreUnavailable:
             # The bytes of an owner who is erased vanish while they arrive: then the store is not to blame.
-            async with self.transaction(own=True):
+            async with self.transaction(separate=True):
                 await self.accounts.lock_caller(upload.caller)
             raise
         upload.stored = True
 
-    async def _begin(self, incoming: Incoming) -> "_Upload":
-        """Commit the row and the promise before the first byte, so that a sweep finds what a crash leaves."""
+    async def _begin(self, incoming: IncomingUpload) -> "_Upload":
+        """Commit the row and the reservation before the first byte, so that a sweep finds what a crash leaves."""
         self._refuse_too_long(incoming)
-        quota = await self.room.of(incoming.caller.user_id)
+        quota = await self.quota_limits.of(incoming.caller.user_id)
         upload = _Upload(new_id(), incoming.caller, f"blobs/{new_id()}", incoming.name)
-        async with self.transaction(own=True):
+        async with self.transaction(separate=True):
             await self.accounts.lock_caller(incoming.caller)
-            await self.ledger.open_account(upload.owner_id)
+            await self.quota.create_usage(upload.owner_id)
             upload.reserved = await self._reserve_first(incoming, quota)
             await self.files.add(
                 File(
@@ -135,14 +135,14 @@ class UploadService:
             )
         return upload
 
-    def _refuse_too_long(self, incoming: Incoming) -> None:
+    def _refuse_too_long(self, incoming: IncomingUpload) -> None:
         """Refuse by what the client says, before a byte is read; what it doesn't say is counted later."""
         limit = self.settings.files_max_bytes
-        if (incoming.length or 0) > limit or (incoming.at_most or 0) > limit + _FORM_ROOM:
+        if (incoming.length or 0) > limit or (incoming.at_most or 0) > limit + _FORM_OVERHEAD:
             raise FileTooLarge(limit=limit)
 
-    async def _reserve_first(self, incoming: Incoming, quota: Quota) -> int:
-        """Promise all at once where the length is known; else a guess, or nothing yet when that doesn't fit."""
+    async def _reserve_first(self, incoming: IncomingUpload, quota: Quota) -> int:
+        """Reserve all at once where the length is known; else a guess, or nothing yet when that doesn't fit."""
         if incoming.length is not None:
             await self._reserve(incoming.caller.user_id, incoming.length, quota, files=1)
             return incoming.length
@@ -155,59 +155,59 @@ class UploadService:
         return guess
 
     async def _reserve(self, owner_id: UUID, amount: int, quota: Quota, *, files: int = 0) -> None:
-        if not await self.ledger.reserve(
+        if not await self.quota.reserve(
             owner_id, amount, files=files, quota=quota.max_bytes, max_files=quota.max_files
         ):
             raise QuotaExceeded(quota_bytes=quota.max_bytes, max_count=quota.max_files)
 
     async def reserve_more(self, upload: "_Upload", amount: int) -> None:
-        """Promise more bytes to an upload under way."""
-        quota = await self.room.of(upload.owner_id)
-        async with self.transaction(own=True):
+        """Reserve more bytes for an upload under way."""
+        quota = await self.quota_limits.of(upload.owner_id)
+        async with self.transaction(separate=True):
             await self.accounts.lock_caller(upload.caller)
             await self._reserve(upload.owner_id, amount, quota)
-            if not await self.ledger.reserved_more(upload.file_id, amount):
-                raise UploadTorn
+            if not await self.quota.extend_reservation(upload.file_id, amount):
+                raise UploadInterrupted
         upload.reserved += amount
 
-    async def _keep(self, upload: "_Upload", intake: Intake, details: Details) -> list[UUID]:
-        """Make the upload a file: bytes counted once, quota settled, work ordered, all in one transaction.
+    async def _keep(self, upload: "_Upload", upload_stream: UploadStream, details: Details) -> list[UUID]:
+        """Make the upload a file: bytes counted once, quota adjusted, jobs enqueued, all in one transaction.
 
         Returns the ids of the jobs that were ordered.
         """
-        recipes = recipes_for(intake.content_type)
+        specs = rendition_specs_for(upload_stream.content_type)
         async with self.transaction():
             await self.accounts.lock_caller(upload.caller)
-            await self.ledger.settle(upload.owner_id, added=intake.size, released=upload.reserved)
-            is_new = await self.ledger.keep_blob(intake.sha256, intake.size, upload.key)
+            await self.quota.adjust_usage(upload.owner_id, added=upload_stream.size, released=upload.reserved)
+            is_new = await self.quota.add_blob_copy(upload_stream.sha256, upload_stream.size, upload.key)
             if not is_new:
-                await erase_later(self.outbox, [upload.key])
-            kept = await self.ledger.mark_stored(
+                await enqueue_erase(self.outbox, [upload.key])
+            kept = await self.quota.mark_stored(
                 upload.file_id,
                 name=upload.name,
-                size=intake.size,
-                type=intake.content_type,
-                facts={"charset": intake.charset} if intake.charset else {},
-                sha256=intake.sha256,
+                size=upload_stream.size,
+                type=upload_stream.content_type,
+                facts={"charset": upload_stream.charset} if upload_stream.charset else {},
+                sha256=upload_stream.sha256,
                 metadata=details.metadata,
                 tags=details.tags,
-                status=FileStatus.PROCESSING if recipes else FileStatus.READY,
+                status=FileStatus.PROCESSING if specs else FileStatus.READY,
             )
             if not kept:
-                raise UploadTorn
+                raise UploadInterrupted
             await self.files.add_renditions(
                 [
                     Rendition(
                         file_id=upload.file_id,
-                        name=recipe.name,
-                        content_type=recipe.content_type,
-                        storage_key=recipe.storage_key(upload.file_id),
+                        name=spec.name,
+                        content_type=spec.content_type,
+                        storage_key=spec.storage_key(upload.file_id),
                     )
-                    for recipe in recipes
+                    for spec in specs
                 ]
             )
             await self.files.set_text(upload.file_id, upload.owner_id, upload.name, [])
-            return await self._announce(upload, has_work=bool(recipes))
+            return await self._announce(upload, has_work=bool(specs))
 
     async def _announce(self, upload: "_Upload", *, has_work: bool) -> list[UUID]:
         event = FileStored(owner_id=upload.owner_id, file_id=upload.file_id)
@@ -219,8 +219,8 @@ class UploadService:
         return [await self.outbox.enqueue("files.process", event, options)]
 
     @asynccontextmanager
-    async def _or_nothing(self, upload: "_Upload") -> AsyncIterator[None]:
-        """Leave no row, no promise and no object of an upload that fails, whoever or whatever ends it."""
+    async def _abandon_on_failure(self, upload: "_Upload") -> AsyncIterator[None]:
+        """Leave no row, no reservation and no object of an upload that fails, whoever or whatever ends it."""
         try:
             yield
         except BaseException:
@@ -229,14 +229,14 @@ class UploadService:
 
     async def _abandon(self, upload: "_Upload") -> None:
         try:
-            async with self.transaction(own=True):
-                await self.ledger.lock_usage(upload.owner_id)
-                gone = await self.ledger.abandon(upload.file_id)
+            async with self.transaction(separate=True):
+                await self.quota.lock_usage(upload.owner_id)
+                gone = await self.quota.abandon(upload.file_id)
                 if gone is not None:
-                    await self.ledger.settle(gone.owner_id, released=gone.reserved, removed=1)
+                    await self.quota.adjust_usage(gone.owner_id, released=gone.reserved, removed=1)
                 # No row: it was kept after all, or erased with its owner, perhaps before its bytes were stored.
-                if upload.stored and not await self.ledger.names(upload.file_id, upload.key):
-                    await erase_later(self.outbox, [upload.key])
+                if upload.stored and not await self.quota.is_referenced(upload.file_id, upload.key):
+                    await enqueue_erase(self.outbox, [upload.key])
         except Exception:
             # The sweep finds the row: the first failure is the one that the client must see.
             logger.exception("upload_not_abandoned", file_id=str(upload.file_id))
@@ -249,7 +249,7 @@ class _Upload:
     key: str
     name: str
     reserved: int = 0
-    """Bytes promised so far."""
+    """Bytes reserved so far."""
     stored: bool = False
 
     @property
@@ -258,15 +258,15 @@ class _Upload:
         return self.caller.user_id
 
 
-class _Promise:
-    """Asks for more room, in steps, as an upload grows past what it was promised."""
+class _Reservation:
+    """Reserves more bytes, in steps, as an upload grows past its reservation."""
 
     def __init__(self, service: UploadService, upload: _Upload) -> None:
         self._service = service
         self._upload = upload
 
-    async def cover(self, size: int) -> None:
-        """Make sure that `size` bytes are promised. Raises QuotaExceeded."""
+    async def extend_to(self, size: int) -> None:
+        """Make sure that `size` bytes are reserved. Raises QuotaExceeded."""
         missing = size - self._upload.reserved
         if missing <= 0:
             return

@@ -1,4 +1,4 @@
-"""Celery, by which workers take hints, and how little of what it reads it believes."""
+"""Celery, by which workers take wake-ups, and how little of what it reads it believes."""
 
 import base64
 import json
@@ -15,22 +15,22 @@ from kombu.transport.redis import Channel, Transport
 from kombu.transport.virtual import QoS
 from redis.exceptions import ResponseError
 
-from domains.jobs.gateway.hints import KEY_PREFIX, is_of_wrong_type, message_about, reason_of
+from domains.jobs.gateway.wake_ups import KEY_PREFIX, is_of_wrong_type, reason_of, wake_up_message
 from shared.background import BackgroundLoop, Run
 from shared.ids import new_id
 from shared.logging import get_logger
-from shared.rare_warnings import BackOff, RareWarnings
+from shared.throttled_warnings import BackOff, ThrottledWarnings
 
 logger = get_logger(__name__)
-_warnings = RareWarnings(logger)
+_warnings = ThrottledWarnings(logger)
 WAKING = BackgroundLoop("worker.wake")
 WAKE_PAUSE = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds without a try after Redis has answered with an error: after the first one, and at most."""
 
 
-class HintQoS(QoS):
-    """Keeps account of hints in memory alone: they are acknowledged early, and none is ever delivered again.
+class WakeUpQoS(QoS):
+    """Keeps account of wake-ups in memory alone: they are acknowledged early, and none is ever delivered again.
 
     kombu writes each message that it delivers to two more keys, and looks through them every ten seconds.
     """
@@ -38,20 +38,20 @@ class HintQoS(QoS):
     restore_at_shutdown = False
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # kombu's signature
-        """Forget a hint."""
+        """Forget a wake-up."""
         self.ack(delivery_tag)  # type: ignore[no-untyped-call]  # kombu has no types
 
     def restore_visible(self, **_options: Any) -> None:
         """Do nothing."""
 
 
-class HintChannel(Channel):
+class WakeUpChannel(Channel):
     """Reads the lists of its queues, with BRPOP and nothing else, and goes on whatever Redis answers.
 
-    After an error it pauses, and the worker wakes up by itself meanwhile (`HintTransport.wake`).
+    After an error it pauses, and the worker wakes up by itself meanwhile (`WakeUpTransport.wake`).
     """
 
-    QoS = HintQoS  # type: ignore[assignment]  # kombu's for Redis writes to it
+    QoS = WakeUpQoS  # type: ignore[assignment]  # kombu's for Redis writes to it
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]  # kombu has no types
@@ -64,7 +64,7 @@ class HintChannel(Channel):
         return bool(self._failure)
 
     def _queue_bind(self, *_binding: Any) -> None:
-        """Bind in memory alone: a hint is sent to the list of its queue."""
+        """Bind in memory alone: a wake-up is sent to the list of its queue."""
 
     def _size(self, _queue: str) -> int:
         return 0
@@ -86,7 +86,7 @@ class HintChannel(Channel):
             raise Empty from error
         except Exception as error:
             # It has left the list already. Celery would end the worker, and lay it on the list again.
-            _warnings.warn("hint_refused", error=type(error).__name__)
+            _warnings.warn("wake_up_refused", error=type(error).__name__)
             raise Empty from error
         self._recover()
         return found
@@ -94,12 +94,12 @@ class HintChannel(Channel):
     def _fail(self, error: ResponseError) -> None:
         self._failure = reason_of(error)
         self._pause.fail()
-        _warnings.warn("hints_unreadable", error=self._failure, queues=sorted(self.active_queues))
+        _warnings.warn("wake_ups_unreadable", error=self._failure, queues=sorted(self.active_queues))
         if is_of_wrong_type(error):
-            self._replace_what_is_no_list()
+            self._delete_non_lists()
 
-    def _replace_what_is_no_list(self) -> None:
-        """Delete what stands in the place of a list: it can't be read, and holds only hints."""
+    def _delete_non_lists(self) -> None:
+        """Delete what stands in the place of a list: it can't be read, and holds only wake-ups."""
         with self.conn_or_acquire() as client:
             for queue in self.active_queues:
                 for priority in self.priority_steps:
@@ -114,19 +114,19 @@ class HintChannel(Channel):
         if self._failure:
             self._failure = ""
             self._pause.succeed()
-            _warnings.settle("hints_unreadable", then="hints_are_read_again")
+            _warnings.resolve("wake_ups_unreadable", then="wake_ups_readable_again")
 
 
-class HintTransport(Transport):
+class WakeUpTransport(Transport):
     """Redis, of whose messages nothing is believed but that a queue should be looked at.
 
     Whoever can write to Redis could otherwise end every worker for good, or call any task with any options.
     """
 
-    Channel = HintChannel
+    Channel = WakeUpChannel
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Wake the worker now and then, too, for what no hint tells of."""
+        """Wake the worker now and then, too, for what no wake-up tells of."""
         super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]  # kombu has no types
         options = connection.client.transport_options
         interval, number = options["look_interval"], options["looks_at_once"]
@@ -136,7 +136,7 @@ class HintTransport(Transport):
         loop.call_repeatedly(WAKE_PAUSE, self.wake, interval, number)
 
     def wake(self, interval: float, number: int) -> None:
-        """Let idle children look at their queues: every `interval` seconds, every second while hints can't be read."""
+        """Let idle children look at their queues: every `interval` seconds, every second while reading fails."""
         with self._rounds:
             self._wake_all(interval, number)
 
@@ -150,22 +150,22 @@ class HintTransport(Transport):
             if is_due or channel.is_failing:
                 self._wake(channel, number)
 
-    def _wake(self, channel: HintChannel, number: int) -> None:
+    def _wake(self, channel: WakeUpChannel, number: int) -> None:
         for queue in sorted(channel.active_queues):
             for _ in range(number):
                 if not channel.qos.can_consume():
                     return
-                super()._deliver(message_about(new_id(), queue), queue)  # type: ignore[no-untyped-call]  # as above
+                super()._deliver(wake_up_message(new_id(), queue), queue)  # type: ignore[no-untyped-call]  # as above
 
     def _deliver(self, message: Any, queue: str) -> None:
-        job_id = _job_named_by(message)
+        job_id = _job_id_of(message)
         if job_id is None:
-            _warnings.warn("hint_refused", error="it names no job")
+            _warnings.warn("wake_up_refused", error="it names no job")
             return
-        super()._deliver(message_about(job_id, queue), queue)  # type: ignore[no-untyped-call]  # kombu has no types
+        super()._deliver(wake_up_message(job_id, queue), queue)  # type: ignore[no-untyped-call]  # kombu has no types
 
 
-def _job_named_by(message: Any) -> UUID | None:
+def _job_id_of(message: Any) -> UUID | None:
     try:
         (job_id,), _, _ = json.loads(base64.b64decode(message["body"]))
         return UUID(job_id)
@@ -180,13 +180,13 @@ def create_celery(
     look_interval: float = 10.0,
     looks_at_once: int = 1,
 ) -> Celery:
-    """Return the Celery application. A message is only a hint, so it is acknowledged early and never redelivered.
+    """Return the Celery application. A message is only a wake-up, so it is acknowledged early and never redelivered.
 
-    Every `look_interval` seconds, `looks_at_once` children that are idle look at their queues without a hint.
+    Every `look_interval` seconds, `looks_at_once` children that are idle look at their queues without a wake-up.
     """
     app = Celery("tulou", broker=broker_url, set_as_current=False)
     app.conf.update(
-        broker_transport=f"{__name__}:{HintTransport.__name__}",
+        broker_transport=f"{__name__}:{WakeUpTransport.__name__}",
         task_acks_late=False,
         task_ignore_result=True,
         result_backend=None,

@@ -1,4 +1,4 @@
-"""Which job a worker takes next: by turn alone, or with regard to what runs (`turns.py` says how turns are given)."""
+"""Which job a worker takes next: by turn alone, or with regard to what runs (`fair_share.py` assigns the turns)."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from sqlmodel import col
 
 from domains.jobs.models import Job, JobState
 from domains.jobs.repository.conditions import claimable, in_state, now, queued
-from domains.jobs.repository.turns import participant
+from domains.jobs.repository.fair_share import participant
 from domains.jobs.schemas import ClaimedJob
 from shared.db.models import columns
 from shared.db.query import Statement
@@ -63,7 +63,7 @@ _claimable_here = and_(
     claimable,
     or_(col(Job.crashes) == 0, bindparam("alone", type_=Boolean())),
 )
-_in_turn = (col(Job.turn), col(Job.priority), col(Job.id))
+_fair_order = (col(Job.turn), col(Job.priority), col(Job.id))
 _of_kinds = col(Job.kind) == any_(bindparam("kinds", type_=ARRAY(Text)))
 
 
@@ -72,7 +72,7 @@ def _first(*more: ColumnElement[bool]) -> Select[Any]:
     return (
         select(col(Job.id))
         .where(_claimable_here, *more)
-        .order_by(*_in_turn)
+        .order_by(*_fair_order)
         .limit(literal_column("1"))
         .with_for_update(skip_locked=True)
     )
@@ -81,9 +81,9 @@ def _first(*more: ColumnElement[bool]) -> Select[Any]:
 def _fair(*more: ColumnElement[bool]) -> Select[Any]:
     """Return, of the next `LOOK_AHEAD` jobs, that of the participant of which the fewest run."""
     ahead = (
-        select(col(Job.id), *_in_turn[:2], participant().label("whose"))
+        select(col(Job.id), *_fair_order[:2], participant().label("whose"))
         .where(_claimable_here, *more)
-        .order_by(*_in_turn)
+        .order_by(*_fair_order)
         .limit(literal_column(str(LOOK_AHEAD)))
         .subquery("ahead")
     )

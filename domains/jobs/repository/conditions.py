@@ -35,7 +35,7 @@ _not_held = or_(
 claimable = and_(queued, col(Job.run_at) <= now, _not_held)
 """Queued, due, and no other job runs under its concurrency key."""
 
-leased_by_me = and_(col(Job.id) == bindparam("job_id"), col(Job.lease_token) == bindparam("token"), running)
+holds_lease = and_(col(Job.id) == bindparam("job_id"), col(Job.lease_token) == bindparam("token"), running)
 """The fence: true only for the worker that holds the present lease."""
 
 ended_attempt: tuple[Any, ...] = (col(Job.worker_id), col(Job.begun_at).label("started_at"), col(Job.error))

@@ -15,7 +15,7 @@ from shared.schemas import Row
 LONGEST_GAP = timedelta(minutes=15)
 """Jobs that ended longer ago are never counted, so that no question reads a day's jobs at once."""
 
-SETTLED = timedelta(seconds=5)
+COMMIT_LAG = timedelta(seconds=5)
 """Age at which a row has certainly committed: counted any earlier, a late one might be missed."""
 
 
@@ -29,16 +29,16 @@ class Ended(Row):
     seconds: float
 
 
-class Moment(Row):
+class TimestampRow(Row):
     """A moment by the database's clock."""
 
     at: datetime
 
 
-_moment = DateTime(timezone=True)
+_timestamp = DateTime(timezone=True)
 _seconds = func.extract("epoch", Job.finished_at - func.coalesce(Job.begun_at, Job.finished_at))
 _bucket = func.width_bucket(_seconds, bindparam("bounds", type_=ARRAY(Float))).label("bucket")
-_UNTIL = Statement(select((now - bindparam("settled", type_=Interval())).label("at")), Moment)
+_UNTIL = Statement(select((now - bindparam("commit_lag", type_=Interval())).label("at")), TimestampRow)
 _ENDED = Statement(
     select(
         col(Job.kind),
@@ -49,8 +49,8 @@ _ENDED = Statement(
     )
     .where(
         over,
-        col(Job.finished_at) > bindparam("since", type_=_moment),
-        col(Job.finished_at) <= bindparam("until", type_=_moment),
+        col(Job.finished_at) > bindparam("since", type_=_timestamp),
+        col(Job.finished_at) <= bindparam("until", type_=_timestamp),
     )
     .group_by(col(Job.kind), col(Job.state), _bucket),
     Ended,
@@ -62,7 +62,7 @@ class DurationRepository(Repository):
 
     async def until(self) -> datetime:
         """Return the moment up to which every end is known."""
-        found = await self.database.fetch_one(_UNTIL, settled=SETTLED)
+        found = await self.database.fetch_one(_UNTIL, commit_lag=COMMIT_LAG)
         assert found is not None  # noqa: S101  # a SELECT without FROM has one row
         return found.at
 

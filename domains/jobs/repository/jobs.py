@@ -31,12 +31,12 @@ from sqlmodel import col
 from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import WAITING, Job, JobState
 from domains.jobs.repository.conditions import in_state, living, now, running
-from domains.jobs.repository.turns import next_turn
+from domains.jobs.repository.fair_share import fair_share_turn
 from domains.jobs.schemas import JobId, JobRow
 from shared.db.conflicts import conflicts_translated
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
-from shared.db.preconditions import as_it_was_expected
+from shared.db.preconditions import check_precondition_of_changed
 from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
 from shared.jobs import NewJob
@@ -54,7 +54,7 @@ _other: Any = aliased(Job, name="other")
 _others_waiting = in_state(*WAITING, table="other")
 
 
-def _has_room(owner: Any) -> ColumnElement[bool]:
+def _is_below_limit(owner: Any) -> ColumnElement[bool]:
     """Return whether an owner has fewer than `most` jobs waiting; always without an owner, or without a limit."""
     waiting = (
         select(literal_column("1"))
@@ -75,7 +75,7 @@ _new: dict[str, Any] = {
     "payload_version": bindparam("new_version", type_=Integer()),
     "state": case((_due > now, literal_column("'scheduled'")), else_=literal_column("'queued'")),
     "priority": _priority,
-    "turn": next_turn(queue=_queue, owner=_owner, kind=_kind, priority=_priority),
+    "turn": fair_share_turn(queue=_queue, owner=_owner, kind=_kind, priority=_priority),
     "run_at": func.coalesce(_due, now),
     "attempt": literal_column("0"),
     "max_attempts": bindparam("attempts", type_=Integer()),
@@ -93,7 +93,7 @@ _new: dict[str, Any] = {
 _ADD = Statement(
     insert(Job)
     .from_select(
-        [*_new], select(*(value.label(name) for name, value in _new.items())).where(_has_room(_owner))
+        [*_new], select(*(value.label(name) for name, value in _new.items())).where(_is_below_limit(_owner))
     )
     .on_conflict_do_nothing(
         index_elements=["kind", "unique_key"],
@@ -102,7 +102,7 @@ _ADD = Statement(
     .returning(col(Job.id)),
     JobId,
 )
-_LIVING_TWIN = Statement(
+_LIVING_DUPLICATE = Statement(
     select(col(Job.id)).where(
         col(Job.kind) == bindparam("new_kind"), col(Job.unique_key) == bindparam("only_one"), living
     ),
@@ -167,11 +167,11 @@ _RETRY = Statement(
     .where(
         col(Job.id) == bindparam("job_id"),
         in_state(JobState.FAILED, JobState.CANCELLED),
-        _has_room(col(Job.owner_id)),
+        _is_below_limit(col(Job.owner_id)),
     )
     .values(
         **BEGUN_ANEW,
-        turn=next_turn(
+        turn=fair_share_turn(
             queue=col(Job.queue), owner=col(Job.owner_id), kind=col(Job.kind), priority=col(Job.priority)
         ),
     )
@@ -231,9 +231,9 @@ class JobRepository(Repository):
         )
         return row.id if row else None
 
-    async def living_twin(self, kind: str, unique_key: str) -> UUID | None:
+    async def living_duplicate(self, kind: str, unique_key: str) -> UUID | None:
         """Return the living job with this unique key."""
-        row = await self.database.fetch_one(_LIVING_TWIN, new_kind=kind, only_one=unique_key)
+        row = await self.database.fetch_one(_LIVING_DUPLICATE, new_kind=kind, only_one=unique_key)
         return row.id if row else None
 
     async def find(self, job_id: UUID) -> JobRow | None:
@@ -258,7 +258,7 @@ class JobRepository(Repository):
     async def cancel(self, job_id: UUID) -> JobRow | None:
         """End a waiting job, or ask a running one to stop; None when it is over."""
         changed = await self.database.fetch_one(_CANCEL, job_id=job_id)
-        return None if changed is None else as_it_was_expected(changed)
+        return None if changed is None else check_precondition_of_changed(changed)
 
     async def retry(self, job_id: UUID, *, most: int | None) -> JobRow | None:
         """Queue a failed or cancelled job anew; None in any other state, or if its owner has `most` jobs waiting.
@@ -268,7 +268,7 @@ class JobRepository(Repository):
         """
         with conflicts_translated({"uq_jobs_unique_key": JobNotRetryable}):
             changed = await self.database.fetch_one(_RETRY, job_id=job_id, most=most)
-        return None if changed is None else as_it_was_expected(changed)
+        return None if changed is None else check_precondition_of_changed(changed)
 
     async def purge_owner(self, owner_id: UUID) -> None:
         """Forget somebody's jobs; those that run lose their owner, are asked to stop, and leave no result."""

@@ -31,8 +31,8 @@ from domains.jobs.repository.claims import (
     lease_time,
     without_waiting_for_the_disk,
 )
-from domains.jobs.repository.conditions import ended_attempt, leased_by_me, now
-from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, PostponedRow, ProgressTold, SuccessionRow
+from domains.jobs.repository.conditions import ended_attempt, holds_lease, now
+from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, PostponedRow, ProgressValues, SuccessionRow
 from shared.db.query import Statement
 from shared.db.repository import Repository
 
@@ -41,10 +41,10 @@ _progress: dict[str, Any] = {
     "progress_total": bindparam("steps_in_all"),
     "progress_message": bindparam("doing"),
 }
-_LOOK = Statement(select(col(Job.cancel_requested_at)).where(leased_by_me), LeaseRow)
+_LOOK = Statement(select(col(Job.cancel_requested_at)).where(holds_lease), LeaseRow)
 _BEAT = Statement(
     update(Job)
-    .where(leased_by_me, without_waiting_for_the_disk)
+    .where(holds_lease, without_waiting_for_the_disk)
     .values(
         lease_expires_at=now + lease_time,
         **_progress,
@@ -53,21 +53,21 @@ _BEAT = Statement(
     .returning(col(Job.cancel_requested_at)),
     LeaseRow,
 )
-_CONFIRM = Statement(select(col(Job.id)).where(leased_by_me).with_for_update(), JobId)
-_let_go = {"lease_token": None, "lease_expires_at": None, "revision": Job.revision + 1}
+_CONFIRM = Statement(select(col(Job.id)).where(holds_lease).with_for_update(), JobId)
+_released = {"lease_token": None, "lease_expires_at": None, "revision": Job.revision + 1}
 _erased = col(Job.owner_id).is_(None) & col(Job.cancel_requested_at).is_not(None)
 """The owner was erased meanwhile (`JobRepository.purge_owner`), and so must be what the job tells of them."""
 
 _finish = (
     update(Job)
-    .where(leased_by_me)
+    .where(holds_lease)
     .values(
         state=bindparam("outcome", type_=Job.__table__.c.state.type),  # type: ignore[attr-defined]
         result=case((_erased, null()), else_=bindparam("answer", type_=JSONB(none_as_null=True))),
         error=bindparam("problem", type_=JSONB(none_as_null=True)),
         **_progress,
         finished_at=now,
-        **_let_go,
+        **_released,
     )
     .returning(col(Job.id))
 )
@@ -86,34 +86,34 @@ _FINISH_AND_CLAIM = Statement(
 )
 _unburnt = bindparam("unburnt", type_=Integer())
 # A wish to cancel that came too late for this attempt would otherwise be forgotten.
-_unwanted = col(Job.cancel_requested_at).is_not(None)
+_cancel_requested = col(Job.cancel_requested_at).is_not(None)
 _postponed = (
     update(Job)
-    .where(leased_by_me)
+    .where(holds_lease)
     .values(
-        state=case((_unwanted, literal_column("'cancelled'")), else_=literal_column("'retrying'")),
-        finished_at=case((_unwanted, now), else_=None),
+        state=case((_cancel_requested, literal_column("'cancelled'")), else_=literal_column("'retrying'")),
+        finished_at=case((_cancel_requested, now), else_=None),
         run_at=now + bindparam("delay", type_=Interval()),
         attempt=Job.attempt - _unburnt,
         error=bindparam("problem", type_=JSONB(none_as_null=True)),
         published_at=None,
-        **_let_go,
+        **_released,
     )
     .returning(col(Job.id), col(Job.state), (col(Job.attempt) + _unburnt).label("attempt"), *ended_attempt)
     .cte("postponed")
 )
-_noted = (
+_recorded = (
     insert(Attempt)
     .from_select(
         ["job_id", "attempt", "worker_id", "started_at", "error", "outcome"],
         select(
             *(_postponed.c[name] for name in ("id", "attempt", "worker_id", "started_at", "error")),
-            bindparam("how", type_=Attempt.__table__.c.outcome.type),  # type: ignore[attr-defined]
+            bindparam("attempt_outcome", type_=Attempt.__table__.c.outcome.type),  # type: ignore[attr-defined]
         ),
     )
     .cte("noted")
 )
-_POSTPONE = Statement(select(_postponed.c.state).add_cte(_noted), PostponedRow, changes=True)
+_POSTPONE = Statement(select(_postponed.c.state).add_cte(_recorded), PostponedRow, changes=True)
 
 
 class LeaseRepository(Repository):
@@ -161,7 +161,7 @@ class LeaseRepository(Repository):
         token: UUID,
         *,
         lease: timedelta,
-        progress: ProgressTold,
+        progress: ProgressValues,
         moved: bool,
     ) -> LeaseRow | None:
         """Renew the lease and write the progress; None: the lease is lost."""
@@ -171,7 +171,7 @@ class LeaseRepository(Repository):
             token=token,
             lease=lease,
             moved=int(moved),
-            **_told(progress),
+            **_progress_values(progress),
         )
 
     async def look(self, job_id: UUID, token: UUID) -> LeaseRow | None:
@@ -188,7 +188,7 @@ class LeaseRepository(Repository):
         token: UUID,
         outcome: JobState,
         *,
-        progress: ProgressTold,
+        progress: ProgressValues,
         result: dict[str, Any] | None = None,
         error: dict[str, Any] | None = None,
     ) -> bool:
@@ -200,7 +200,7 @@ class LeaseRepository(Repository):
             outcome=outcome,
             answer=result,
             problem=error,
-            **_told(progress),
+            **_progress_values(progress),
         )
         return row is not None
 
@@ -209,7 +209,7 @@ class LeaseRepository(Repository):
         job_id: UUID,
         token: UUID,
         *,
-        progress: ProgressTold,
+        progress: ProgressValues,
         next_token: UUID,
         worker: str,
         lease: timedelta,
@@ -231,7 +231,7 @@ class LeaseRepository(Repository):
             lease=lease,
             from_queue=queue,
             alone=True,
-            **_told(progress),
+            **_progress_values(progress),
         )
         return row or SuccessionRow(finished_id=None, claimed=None)
 
@@ -253,13 +253,13 @@ class LeaseRepository(Repository):
             job_id=job_id,
             token=token,
             delay=delay,
-            how=outcome,
+            attempt_outcome=outcome,
             unburnt=int(outcome is not AttemptOutcome.FAILED),
             problem=error,
         )
         return row.state if row is not None else None
 
 
-def _told(progress: ProgressTold) -> dict[str, Any]:
+def _progress_values(progress: ProgressValues) -> dict[str, Any]:
     steps, in_all, doing = progress
     return {"steps": steps, "steps_in_all": in_all, "doing": doing}

@@ -26,6 +26,7 @@ from sqlmodel import col
 from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import LIVING, Attempt, Job, JobState, Worker
 from domains.jobs.repository.conditions import in_state, living, now, over, running
+from domains.jobs.repository.fair_share import fair_share_columns, with_fair_share_turns
 from domains.jobs.repository.jobs import BEGUN_ANEW
 from domains.jobs.repository.reports import (
     AttemptRow,
@@ -39,7 +40,6 @@ from domains.jobs.repository.reports import (
     Tally,
     WorkerRow,
 )
-from domains.jobs.repository.turns import columns_to_place, placed
 from domains.jobs.schemas import JobId, JobRow
 from shared.db.conflicts import conflicts_translated
 from shared.db.models import columns
@@ -50,7 +50,7 @@ from shared.db.repository import Repository
 RETRY_BATCH = 500
 SILENT_AFTER = timedelta(seconds=35)
 """Three heartbeats that a worker has missed."""
-SETTLED = timedelta(seconds=5)
+COMMIT_LAG = timedelta(seconds=5)
 """Age at which a row of `jobs.attempts` has certainly committed: counted any earlier, a late one might be missed."""
 
 _day: ColumnElement[timedelta] = literal_column("interval '24 hours'", Interval())
@@ -87,25 +87,27 @@ _matches = and_(
 _COUNT_FAILED = Statement(
     select(func.count().label("number"), now.label("until")).select_from(Job).where(_matches), MatchCount
 )
-_twin = aliased(Job, name="twin")
-_has_twin = (
-    select(col(_twin.id))
+_duplicate = aliased(Job, name="duplicate")
+_has_duplicate = (
+    select(col(_duplicate.id))
     .where(
-        col(_twin.kind) == Job.kind,
-        col(_twin.unique_key) == Job.unique_key,
-        in_state(*LIVING, table="twin"),
+        col(_duplicate.kind) == Job.kind,
+        col(_duplicate.unique_key) == Job.unique_key,
+        in_state(*LIVING, table="duplicate"),
     )
     .exists()
 )
 _sameness = func.coalesce(Job.unique_key, cast(col(Job.id), Text))
 _latest_of_the_same = (
-    select(*columns_to_place())
+    select(*fair_share_columns())
     .ext(distinct_on(col(Job.kind), _sameness))
-    .where(_matches, col(Job.finished_at) <= bindparam("until", type_=DateTime(timezone=True)), ~_has_twin)
+    .where(
+        _matches, col(Job.finished_at) <= bindparam("until", type_=DateTime(timezone=True)), ~_has_duplicate
+    )
     .order_by(col(Job.kind), _sameness, col(Job.finished_at).desc())
     .limit(literal_column(str(RETRY_BATCH)))
 )
-_begun_anew = placed(_latest_of_the_same)
+_begun_anew = with_fair_share_turns(_latest_of_the_same)
 _RETRY_FAILED = Statement(
     update(Job)
     # `_failed` once more: a job that another operator retried while we waited for its lock stays as it is.
@@ -116,7 +118,7 @@ _RETRY_FAILED = Statement(
 )
 
 _repeat = bindparam("repeat", type_=Interval())
-_hintless_since = func.greatest(Job.run_at, Job.published_at + _repeat)
+_without_wake_up_since = func.greatest(Job.run_at, Job.published_at + _repeat)
 
 
 def _oldest(moment: Any) -> ColumnElement[Any]:
@@ -129,10 +131,10 @@ _LOAD = Statement(
         col(Job.queue),
         col(Job.state),
         func.count().label("number"),
-        func.count().filter(col(Job.published_at) > now - _repeat).label("hinted"),
+        func.count().filter(col(Job.published_at) > now - _repeat).label("wake_ups_sent"),
         _oldest(Job.run_at).label("due"),
-        _oldest(_hintless_since).label("hintless"),
-        func.extract("epoch", now - func.max(Job.published_at)).label("since_hint"),
+        _oldest(_without_wake_up_since).label("without_wake_up"),
+        func.extract("epoch", now - func.max(Job.published_at)).label("since_wake_up"),
         _oldest(Job.lease_expires_at).label("silent"),
     )
     .where(living)
@@ -170,15 +172,15 @@ _tallies = union_all(
 ).subquery("tallies")
 _TALLY = Statement(select(_tallies), Tally)
 
-_settled = now - bindparam("settled", type_=Interval())
+_counted_until = now - bindparam("commit_lag", type_=Interval())
 _since = func.coalesce(
-    bindparam("since", type_=DateTime(timezone=True)), _settled - bindparam("age", type_=Interval())
+    bindparam("since", type_=DateTime(timezone=True)), _counted_until - bindparam("age", type_=Interval())
 )
 _CRASHES = Statement(
-    select(func.count().label("number"), _settled.label("until")).where(
+    select(func.count().label("number"), _counted_until.label("until")).where(
         literal_column("jobs.attempts.outcome = 'crashed'"),
         col(Attempt.ended_at) > _since,
-        col(Attempt.ended_at) <= _settled,
+        col(Attempt.ended_at) <= _counted_until,
     ),
     CrashCount,
 )
@@ -201,10 +203,10 @@ _WORKERS = Statement(
 class OperationsRepository(Repository):
     """Questions about all rows of `jobs.jobs`, `jobs.attempts` and `jobs.workers`."""
 
-    async def latest(self, wanted: JobFilter, *, limit: int) -> list[JobRow]:
+    async def latest(self, job_filter: JobFilter, *, limit: int) -> list[JobRow]:
         """Return up to `limit` jobs, the latest first."""
-        filters = wanted.model_dump(exclude={"status"})
-        flags = [wanted.status] if wanted.status else []
+        filters = job_filter.model_dump(exclude={"status"})
+        flags = [job_filter.status] if job_filter.status else []
         page = await self.fetch_page(_LIST, PageRequest(limit=limit, sort="-id"), filters, flags=flags)
         return page.data
 
@@ -245,10 +247,14 @@ class OperationsRepository(Repository):
         return await self.database.fetch_all(_TALLY, silence=SILENT_AFTER)
 
     async def crashes(
-        self, *, since: datetime | None = None, age: timedelta = timedelta(0), settled: timedelta = SETTLED
+        self,
+        *,
+        since: datetime | None = None,
+        age: timedelta = timedelta(0),
+        commit_lag: timedelta = COMMIT_LAG,
     ) -> CrashCount:
         """Count the leases that were taken back since a moment, or within `age`, but for the last seconds."""
-        (counted,) = await self.database.fetch_all(_CRASHES, since=since, age=age, settled=settled)
+        (counted,) = await self.database.fetch_all(_CRASHES, since=since, age=age, commit_lag=commit_lag)
         return counted
 
     async def workers(self) -> list[WorkerRow]:

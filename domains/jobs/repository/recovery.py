@@ -1,14 +1,16 @@
-"""The SQL about jobs that come out of a backup: whoever ran them is gone, and so is every hint."""
+"""The SQL about jobs that come out of a backup: whoever ran them is gone, and so is every wake-up."""
 
 from sqlalchemy import delete, select, update
 from sqlmodel import col
 
 from domains.jobs.models import Job, JobState, Worker
-from domains.jobs.repository.turns import columns_to_place, placed
+from domains.jobs.repository.fair_share import fair_share_columns, with_fair_share_turns
 from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
 
-_interrupted = placed(select(*columns_to_place()).where(col(Job.state) == JobState.RUNNING).with_for_update())
+_interrupted = with_fair_share_turns(
+    select(*fair_share_columns()).where(col(Job.state) == JobState.RUNNING).with_for_update()
+)
 _TAKE_BACK = Statement(
     update(Job)
     .where(col(Job.id) == _interrupted.c.id)
@@ -24,13 +26,13 @@ _TAKE_BACK = Statement(
     ),
     Nothing,
 )
-_FORGET_HINTS = Statement(
+_RESET_WAKE_UPS = Statement(
     update(Job)
     .where(col(Job.published_at).is_not(None), col(Job.finished_at).is_(None))
     .values(published_at=None),
     Nothing,
 )
-_FORGET_WORKERS = Statement(delete(Worker), Nothing)
+_DELETE_WORKERS = Statement(delete(Worker), Nothing)
 
 
 class RecoveryRepository(Repository):
@@ -40,10 +42,10 @@ class RecoveryRepository(Repository):
         """Queue what was running, with no attempt burnt; return how many."""
         return await self.database.execute(_TAKE_BACK)
 
-    async def forget_hints(self) -> None:
-        """Let the relay send every hint again."""
-        await self.database.execute(_FORGET_HINTS)
+    async def reset_wake_ups(self) -> None:
+        """Let the relay send every wake-up again."""
+        await self.database.execute(_RESET_WAKE_UPS)
 
-    async def forget_workers(self) -> None:
+    async def delete_workers(self) -> None:
         """Delete the rows of all workers."""
-        await self.database.execute(_FORGET_WORKERS)
+        await self.database.execute(_DELETE_WORKERS)

@@ -23,8 +23,8 @@ from sqlmodel import col
 from domains.jobs.errors import WorkerDied
 from domains.jobs.models import Attempt, Job, Schedule
 from domains.jobs.repository.conditions import ended_attempt, now, queued, running, waiting
-from domains.jobs.repository.turns import columns_to_place, placed
-from domains.jobs.schemas import FireRow, HintRow, Lateness, LostRow
+from domains.jobs.repository.fair_share import fair_share_columns, with_fair_share_turns
+from domains.jobs.schemas import FireRow, Lateness, LostRow, WakeUpRow
 from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
 from shared.errors import problem_of
@@ -34,8 +34,8 @@ BATCHES = 100
 """Batches at a time, so that other duties of the relay don't wait for a long backlog."""
 
 
-_lost = placed(
-    select(*columns_to_place())
+_lost = with_fair_share_turns(
+    select(*fair_share_columns())
     .where(running, col(Job.lease_expires_at) < now)
     .limit(BATCH)
     .with_for_update(skip_locked=True)
@@ -74,7 +74,7 @@ _recovered = (
     )
     .cte("recovered")
 )
-_noted = (
+_recorded = (
     insert(Attempt)
     .from_select(
         ["job_id", "attempt", "outcome", "worker_id", "started_at"],
@@ -89,23 +89,23 @@ _noted = (
     .cte("noted")
 )
 _RECOVER = Statement(
-    select(*(_recovered.c[name] for name in LostRow.model_fields)).add_cte(_noted),
+    select(*(_recovered.c[name] for name in LostRow.model_fields)).add_cte(_recorded),
     LostRow,
 )
-_due = placed(
-    select(*columns_to_place())
+_due = with_fair_share_turns(
+    select(*fair_share_columns())
     .where(waiting, col(Job.run_at) <= now)
     .order_by(col(Job.run_at), col(Job.turn), col(Job.id))
     .limit(BATCH)
     .with_for_update(skip_locked=True)
 )
-_RIPEN = Statement(
+_PROMOTE_DUE = Statement(
     update(Job)
     .where(col(Job.id) == _due.c.id)
     .values(state=literal_column("'queued'"), turn=_due.c.turn, published_at=None, revision=Job.revision + 1),
     Nothing,
 )
-_HINT = Statement(
+_MARK_WAKE_UPS = Statement(
     update(Job)
     .where(
         col(Job.id).in_(
@@ -121,15 +121,15 @@ _HINT = Statement(
                 ),
             )
             .order_by(col(Job.turn), col(Job.priority), col(Job.id))
-            .limit(bindparam("room", type_=Integer()))
+            .limit(bindparam("limit", type_=Integer()))
             .with_for_update(skip_locked=True)
         )
     )
     .values(published_at=now)
     .returning(col(Job.id), col(Job.queue), col(Job.traceparent)),
-    HintRow,
+    WakeUpRow,
 )
-_UNHINT = Statement(
+_UNMARK_WAKE_UPS = Statement(
     update(Job)
     .where(col(Job.id) == any_(bindparam("job_ids", type_=ARRAY(Uuid()))), queued)
     .values(published_at=None),
@@ -164,29 +164,31 @@ class RelayRepository(Repository):
             _RECOVER, max_crashes=max_crashes, evidence=problem_of(WorkerDied(crashes=max_crashes))
         )
 
-    async def ripen(self) -> int:
+    async def promote_due(self) -> int:
         """Queue up to 50,000 scheduled and retrying jobs that are due, the longest due first; return how many."""
         queued = 0
         for _ in range(BATCHES):
-            batch = await self.database.execute(_RIPEN)
+            batch = await self.database.execute(_PROMOTE_DUE)
             queued += batch
             if batch < BATCH:
                 break
         return queued
 
-    async def take_hints(
-        self, queue: str, *, room: int, grace: timedelta, repeat: timedelta
-    ) -> list[HintRow]:
-        """Mark up to `room` due jobs as hinted and return them."""
-        return await self.database.fetch_all(_HINT, of_queue=queue, room=room, grace=grace, repeat=repeat)
+    async def mark_wake_ups(
+        self, queue: str, *, limit: int, grace: timedelta, repeat: timedelta
+    ) -> list[WakeUpRow]:
+        """Mark up to `limit` due jobs as woken and return them."""
+        return await self.database.fetch_all(
+            _MARK_WAKE_UPS, of_queue=queue, limit=limit, grace=grace, repeat=repeat
+        )
 
-    async def give_hints_back(self, job_ids: list[UUID]) -> None:
-        """Unmark jobs whose hint could not be sent."""
-        await self.database.execute(_UNHINT, job_ids=job_ids)
+    async def unmark_wake_ups(self, job_ids: list[UUID]) -> None:
+        """Unmark jobs whose wake-up could not be sent."""
+        await self.database.execute(_UNMARK_WAKE_UPS, job_ids=job_ids)
 
-    async def take_fire(self, kind: str, moment: datetime) -> bool:
+    async def take_fire(self, kind: str, fire_time: datetime) -> bool:
         """Take a recurring job's fire time; False: another relay has it, or the schedule was unknown until now."""
-        row = await self.database.fetch_one(_FIRE, of_kind=kind, at=moment)
+        row = await self.database.fetch_one(_FIRE, of_kind=kind, at=fire_time)
         return row is not None and row.fires
 
     async def lateness(self) -> float:

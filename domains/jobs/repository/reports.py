@@ -5,7 +5,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from domains.jobs.models import AttemptOutcome, JobState
-from domains.jobs.schemas import JobRow, WorkerCard
+from domains.jobs.schemas import JobRow, WorkerInfo
 from shared.schemas import Row, UtcDatetime
 
 
@@ -49,20 +49,20 @@ class QueueLoad(Row):
     """The living jobs of a queue in one state.
 
     Args:
-        hinted: hints under way.
+        wake_ups_sent: wake-ups under way.
         due: since when the oldest is due.
-        hintless: since when the oldest due one lacks a hint.
-        since_hint: age of the latest hint; None if there was none.
+        without_wake_up: since when the oldest due one lacks a wake-up.
+        since_wake_up: age of the latest wake-up; None if there was none.
         silent: since when the oldest lease is over.
     """
 
     queue: str
     state: JobState
     number: int
-    hinted: int
+    wake_ups_sent: int
     due: float
-    hintless: float
-    since_hint: float | None
+    without_wake_up: float
+    since_wake_up: float | None
     silent: float
 
 
@@ -92,7 +92,7 @@ class CrashCount(Row):
     until: datetime
 
 
-class WorkerRow(WorkerCard):
+class WorkerRow(WorkerInfo):
     """A worker, how long it has been silent, and how many jobs it has."""
 
     started_at: UtcDatetime

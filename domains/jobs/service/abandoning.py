@@ -10,7 +10,9 @@ from shared.db.database import TransactionFactory
 from shared.jobs import Outbox
 
 
-async def tell_domains(outbox: Outbox, job: JobRow | LostRow | ClaimedJob, *, was_cancelled: bool) -> None:
+async def publish_job_abandoned(
+    outbox: Outbox, job: JobRow | LostRow | ClaimedJob, *, was_cancelled: bool
+) -> None:
     """Tell of a job's end, in the open transaction.
 
     Not of the end of a job that was to hear of another's: while such jobs fail, they would cause each other for ever.
@@ -39,10 +41,10 @@ class JobCanceller:
     async def cancel(self, job_id: UUID) -> JobRow | None:
         """Return the job as it is now; None: it is over.
 
-        Of one that ended without having run its domain is told: nobody else would settle what it was about.
+        Of one that ended without having run its domain is told: nobody else would reconcile what it was about.
         """
         async with self._transaction():
             job = await self._jobs.cancel(job_id)
             if job is not None and job.state is JobState.CANCELLED:
-                await tell_domains(self._outbox, job, was_cancelled=True)
+                await publish_job_abandoned(self._outbox, job, was_cancelled=True)
         return job

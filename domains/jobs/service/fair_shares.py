@@ -4,7 +4,7 @@ import time
 
 from domains.jobs.schemas import ClaimedJob
 
-LOOK_PAUSE = 0.25
+FAIR_CLAIM_PAUSE = 0.25
 """Seconds between two fair claims of a queue. Claims between them go by turn alone, which costs a quarter as much; jobs
 that take longer than this are always claimed fairly."""
 
@@ -13,13 +13,13 @@ class FairShares:
     """One for each worker process."""
 
     def __init__(self) -> None:
-        self._looked_at: dict[str, float] = {}
+        self._fair_claim_at: dict[str, float] = {}
         self._served: dict[str, str] = {}
 
-    def is_look_due(self, queue: str) -> bool:
+    def is_fair_claim_due(self, queue: str) -> bool:
         """Return whether the next claim should be a fair one."""
-        looked_at = self._looked_at.get(queue)
-        return looked_at is None or time.monotonic() - looked_at >= LOOK_PAUSE
+        fair_claim_at = self._fair_claim_at.get(queue)
+        return fair_claim_at is None or time.monotonic() - fair_claim_at >= FAIR_CLAIM_PAUSE
 
     def just_served(self, queue: str) -> str | None:
         """Return the participant whose job was claimed last.
@@ -28,9 +28,9 @@ class FairShares:
         """
         return self._served.get(queue)
 
-    def note(self, queue: str, claimed: ClaimedJob | None, *, looked: bool = False) -> None:
+    def note(self, queue: str, claimed: ClaimedJob | None, *, fair: bool = False) -> None:
         """Remember a claim, and whether it was a fair one."""
-        if looked:
-            self._looked_at[queue] = time.monotonic()
+        if fair:
+            self._fair_claim_at[queue] = time.monotonic()
         if claimed is not None:
             self._served[queue] = claimed.participant

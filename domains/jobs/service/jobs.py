@@ -11,7 +11,7 @@ from domains.jobs.public import JobSummary
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.schemas import JobBody, JobRow, Retention, body_of
 from domains.jobs.service.abandoning import JobCanceller
-from domains.jobs.service.store import TOO_MANY_PAUSE, HintSender
+from domains.jobs.service.store import TOO_MANY_PAUSE, WakeUpSender
 from domains.jobs.settings import JobsSettings
 from shared.db.database import TransactionFactory
 from shared.db.pagination import Page, PageRequest
@@ -30,14 +30,14 @@ class JobService:
         *,
         jobs: JobRepository,
         transaction: TransactionFactory,
-        hints: HintSender,
+        wake_ups: WakeUpSender,
         canceller: JobCanceller,
         settings: JobsSettings,
         resource_urls: Mapping[str, str],
     ) -> None:
         self._jobs = jobs
         self.transaction = transaction
-        self._hints = hints
+        self._wake_ups = wake_ups
         self._canceller = canceller
         self._most = settings.jobs_owner_waiting
         self._resource_urls = dict(resource_urls)
@@ -89,7 +89,7 @@ class JobService:
 
         Raises:
             JobNotFound: no such job, or another's.
-            JobNotRetryable: it is in another state, or a twin is under way.
+            JobNotRetryable: it is in another state, or a duplicate is under way.
             TooManyJobs: its owner has `jobs_owner_waiting` jobs waiting already.
         """
         await self.read(caller, job_id)
@@ -97,7 +97,7 @@ class JobService:
             queued = await self._jobs.retry(job_id, most=self._most)
             if queued is None:
                 raise await self._refusal(caller, job_id)
-            after_commit(partial(self._hints.send_soon, queued.queue, queued.id))
+            after_commit(partial(self._wake_ups.send_soon, queued.queue, queued.id))
         return queued
 
     async def _refusal(self, caller: Principal, job_id: UUID) -> AppError:

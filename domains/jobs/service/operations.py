@@ -1,4 +1,4 @@
-"""What operators do with jobs, whoever owns them (the audit trail says who did it), and what monitoring asks."""
+"""What operators do with jobs, whoever owns them (the audit log says who did it), and what monitoring asks."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,9 +21,9 @@ from domains.jobs.repository.reports import (
 )
 from domains.jobs.schemas import JobRow, JobStatus
 from domains.jobs.service.abandoning import JobCanceller
-from domains.jobs.service.store import HintSender
+from domains.jobs.service.store import WakeUpSender
 from domains.jobs.settings import JobsSettings
-from shared.audit import Actor, AuditTrail
+from shared.audit import Actor, AuditLog
 from shared.db.database import TransactionFactory
 from shared.events import Event
 from shared.jobs import JobDefinition, JobOptions, JobRegistry, Outbox
@@ -33,7 +33,7 @@ EVER = timedelta(days=36_500)
 DAY = timedelta(days=1)
 
 
-class Answer(Row):
+class JobCommandResult(Row):
     """What became of an order about one job. `error` is a sentence; None: it was carried out."""
 
     id: UUID
@@ -82,17 +82,17 @@ class OperationsService:
         *,
         rows: OperationsRepository,
         jobs: JobRepository,
-        hints: HintSender,
+        wake_ups: WakeUpSender,
         registry: JobRegistry,
         outbox: Outbox,
         canceller: JobCanceller,
         transaction: TransactionFactory,
         settings: JobsSettings,
-        audit: AuditTrail,
+        audit: AuditLog,
     ) -> None:
         self._rows = rows
         self._jobs = jobs
-        self._hints = hints
+        self._wake_ups = wake_ups
         self._registry = registry
         self._outbox = outbox
         self._canceller = canceller
@@ -101,9 +101,9 @@ class OperationsService:
         self._window = settings.jobs_hint_window
         self._repeat = timedelta(seconds=settings.jobs_hint_repeat)
 
-    async def latest(self, wanted: JobFilter, *, limit: int) -> list[JobRow]:
+    async def latest(self, job_filter: JobFilter, *, limit: int) -> list[JobRow]:
         """Return up to `limit` jobs, the latest first."""
-        return await self._rows.latest(wanted, limit=limit)
+        return await self._rows.latest(job_filter, limit=limit)
 
     async def report(self, job_id: UUID) -> JobReport:
         """Return everything about a job.
@@ -116,7 +116,7 @@ class OperationsService:
             raise _unknown(job_id)
         return report
 
-    async def run(self, kind: str, payload: Mapping[str, Any], actor: Actor) -> Answer:
+    async def run(self, kind: str, payload: Mapping[str, Any], actor: Actor) -> JobCommandResult:
         """Queue a job that nothing caused. What an event is about, and whose it is, is known as if it had happened.
 
         Raises:
@@ -137,15 +137,15 @@ class OperationsService:
             job_id = await self._outbox.enqueue(kind, read, options)
             owner_id = options.owner_id if options else None
             await self._audit.note("job_run", actor, user_id=owner_id, job_id=str(job_id), kind=kind)
-        return Answer(id=job_id, status="queued")
+        return JobCommandResult(id=job_id, status="queued")
 
-    async def retry(self, job_ids: Sequence[UUID], actor: Actor) -> list[Answer]:
+    async def retry(self, job_ids: Sequence[UUID], actor: Actor) -> list[JobCommandResult]:
         """Queue failed and cancelled jobs anew; say of each other one why not."""
-        return [await self._told(job_id, actor, self._retry) for job_id in job_ids]
+        return [await self._result_of(job_id, actor, self._retry) for job_id in job_ids]
 
-    async def cancel(self, job_ids: Sequence[UUID], actor: Actor) -> list[Answer]:
+    async def cancel(self, job_ids: Sequence[UUID], actor: Actor) -> list[JobCommandResult]:
         """End waiting jobs and ask running ones to stop; say of each other one why not."""
-        return [await self._told(job_id, actor, self._cancel) for job_id in job_ids]
+        return [await self._result_of(job_id, actor, self._cancel) for job_id in job_ids]
 
     async def count_failed(self, kind: str | None, *, within: timedelta | None) -> MatchCount:
         """Count failed jobs: of one kind or any, failed within a time or ever."""
@@ -156,14 +156,14 @@ class OperationsService:
     ) -> int:
         """Queue the failed jobs anew that `count_failed` counted; return how many.
 
-        Left as they are: jobs that a living one with the same unique key does the work of. The relay sends the hints.
+        Left as they are: jobs that a living one with the same unique key does the work of. The relay sends wake-ups.
         """
         begun = 0
         while True:
             try:
                 batch = await self._retry_batch(kind, actor, within=within, until=until)
             except JobNotRetryable:
-                continue  # the twin that came in between is seen now
+                continue  # the duplicate that came in between is seen now
             begun += batch
             if batch < RETRY_BATCH:
                 return begun
@@ -194,7 +194,7 @@ class OperationsService:
         queues = {row.queue: row for row in load.queues}
         for row in await self._rows.throughput():
             _note(queues, row.queue, ended_last_minute=row.last_minute, ended_last_hour=row.last_hour)
-        crashes = await self._rows.crashes(age=DAY, settled=timedelta(0))
+        crashes = await self._rows.crashes(age=DAY, commit_lag=timedelta(0))
         return Statistics(
             **load.model_dump(exclude={"queues"}), queues=list(queues.values()), leases_expired=crashes.number
         )
@@ -207,14 +207,14 @@ class OperationsService:
         """Return the workers that were heard of within a day."""
         return await self._rows.workers()
 
-    async def _told(
+    async def _result_of(
         self, job_id: UUID, actor: Actor, order: Callable[[UUID, Actor], Coroutine[Any, Any, JobRow]]
-    ) -> Answer:
+    ) -> JobCommandResult:
         try:
             job = await order(job_id, actor)
         except (JobNotFound, JobIsOver, JobNotRetryable) as error:
-            return Answer(id=job_id, error=error.detail)
-        return Answer(id=job_id, status=job.status)
+            return JobCommandResult(id=job_id, error=error.detail)
+        return JobCommandResult(id=job_id, status=job.status)
 
     async def _retry_batch(
         self, kind: str | None, actor: Actor, *, within: timedelta | None, until: datetime
@@ -237,7 +237,7 @@ class OperationsService:
             job = await self._found(job_id)
             message = f"Job {job_id} is {job.status}. Only a failed or cancelled job can be started again."
             raise JobNotRetryable(message)
-        self._hints.send_soon(queued.queue, queued.id)
+        self._wake_ups.send_soon(queued.queue, queued.id)
         return queued
 
     async def _cancel(self, job_id: UUID, actor: Actor) -> JobRow:
@@ -264,17 +264,19 @@ class OperationsService:
 def relay_lag(loads: Sequence[QueueLoad], *, window: int) -> float:
     """Return how many seconds the relay has left undone what it does twice a second.
 
-    That is: to queue what is due, to take back leases that are over, to hint at due jobs while there is room for hints.
-    A backlog alone is none: the relay keeps only `window` hints under way, and a hint that was just used up is no news.
+    That is: to queue what is due, to take back leases that are over, to send wake-ups for due jobs while few wait.
+    A backlog alone is none: the relay keeps only `window` wake-ups under way, and one that was just used up is no news.
     """
     undone = [load.due for load in loads if load.state in {JobState.SCHEDULED, JobState.RETRYING}]
     undone += [load.silent for load in loads if load.state is JobState.RUNNING]
     for load in loads:
-        if load.state is JobState.QUEUED and load.hinted <= window // 2:
-            hints = [
-                row.since_hint for row in loads if row.queue == load.queue and row.since_hint is not None
+        if load.state is JobState.QUEUED and load.wake_ups_sent <= window // 2:
+            wake_ups = [
+                row.since_wake_up
+                for row in loads
+                if row.queue == load.queue and row.since_wake_up is not None
             ]
-            undone.append(min([load.hintless, *hints]))
+            undone.append(min([load.without_wake_up, *wake_ups]))
     return max(undone, default=0.0)
 
 

@@ -14,9 +14,9 @@ class JobRecovery:
         self.transaction = transaction
 
     async def recover(self, taken_at: datetime) -> str:  # noqa: ARG002  # whenever it was
-        """Take back what was running; forget workers and hints of the past."""
+        """Take back what was running; forget workers and wake-ups of the past."""
         async with self.transaction():
             taken = await self.rows.take_back()
-            await self.rows.forget_hints()
-            await self.rows.forget_workers()
+            await self.rows.reset_wake_ups()
+            await self.rows.delete_workers()
         return f"{taken} jobs that were running start again"

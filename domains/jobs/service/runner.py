@@ -15,11 +15,11 @@ from pydantic import BaseModel, ValidationError
 from domains.jobs.errors import BadPayload, JobFailed, JobTimedOut, UnknownKind
 from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.schemas import ClaimedJob
-from domains.jobs.service.draining import Drain
 from domains.jobs.service.fair_shares import FairShares
 from domains.jobs.service.running import Leases, Provide, RunningJob
+from domains.jobs.service.worker_loop import WorkerLoop
 from domains.jobs.settings import JobsSettings
-from shared.background import is_foreseen, reason_of
+from shared.background import is_expected_error, reason_of
 from shared.clock import Clock
 from shared.db.database import TransactionFactory
 from shared.errors import AppError, problem_of
@@ -56,8 +56,8 @@ class JobRunner:
     """One for each worker process.
 
     `ends_at` tells when this worker must have ended (`time.monotonic()`), or None while it needn't: from then on it
-    takes no further job, and gives back those that it has with no attempt burnt. `kinds`: those that it runs; None:
-    all. `lanes`: how many jobs of a queue it runs at a time, where that isn't one. While it `is_paused` it begins none.
+    takes no further job, and releases those that it has, the attempt not counted. `kinds`: those that it runs; None:
+    all. `slots`: how many jobs of a queue it runs at a time, where that isn't one. While it `is_paused` it begins none.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class JobRunner:
         self._shares = FairShares()
         self.ends_at: Callable[[], float | None] = lambda: None
         self.kinds: Collection[str] | None = None
-        self.lanes: Mapping[str, int] = {}
+        self.slots: Mapping[str, int] = {}
         self.is_paused: Callable[[], bool] = lambda: False
 
-    async def drain(self, queue: str) -> int:
+    async def run_worker_loop(self, queue: str) -> int:
         """Run due jobs of a queue for a while, each in its turn; return how many were run."""
         until = time.monotonic() + self._settings.jobs_drain_seconds
 
@@ -96,8 +96,8 @@ class JobRunner:
 
         if self.is_paused():
             return 0
-        drain = Drain(self, queue, lanes=self.lanes.get(queue, 1), goes_on=goes_on)
-        return await drain.run(await self.claim_next(queue))
+        worker_loop = WorkerLoop(self, queue, slots=self.slots.get(queue, 1), goes_on=goes_on)
+        return await worker_loop.run(await self.claim_next(queue))
 
     async def claim_next(self, queue: str, *, alone: bool = True) -> ClaimedJob | None:
         """Take the job of a queue whose turn it is, if there is one.
@@ -105,7 +105,7 @@ class JobRunner:
         Not `alone`: others run in this process, so none is taken that a process has died of, or with.
         """
         claimed = None
-        if self._shares.is_look_due(queue):
+        if self._shares.is_fair_claim_due(queue):
             claimed = await self._claim(queue, alone=alone, fairly=True)
         # Other workers may be claiming at this moment everything that a fair claim chooses from.
         return claimed or await self._claim(queue, alone=alone, fairly=False)
@@ -142,9 +142,9 @@ class JobRunner:
                 logger.warning("lease_lost")
             except Exception as error:
                 # Most likely the database is away: the lease runs out, and the job is run again.
-                foreseen = is_foreseen(error)
-                level = logging.WARNING if foreseen else logging.ERROR
-                trace = None if foreseen else error
+                is_expected = is_expected_error(error)
+                level = logging.WARNING if is_expected else logging.ERROR
+                trace = None if is_expected else error
                 logger.log(level, "job_left_to_its_lease", error=reason_of(error), exc_info=trace)
         return None
 
@@ -207,7 +207,7 @@ class JobRunner:
             return None
         if self.is_paused():
             then_from = None
-        if then_from is not None and not self._shares.is_look_due(then_from):
+        if then_from is not None and not self._shares.is_fair_claim_due(then_from):
             following = await running.finish_and_claim(then_from, self._worker_id)
             self._shares.note(then_from, following)
             return following
@@ -224,17 +224,17 @@ class JobRunner:
             return
         this = asyncio.current_task()
         stopping = this is not None and this.cancelling() > 0
-        if not stopping and not running.given_back:
+        if not stopping and not running.released:
             await self._failed(running, JobFailed("The job cancelled itself."))
             return
-        logger.info("job_given_back")
+        logger.info("job_released")
         await running.postpone(timedelta(0), outcome=AttemptOutcome.GIVEN_BACK, error=None)
         if stopping:
             raise asyncio.CancelledError
 
     async def _failed(self, running: RunningJob, error: Exception) -> None:
         if running.finished:
-            logger.error("failed_after_its_end", exc_info=error)
+            logger.error("job_failed_after_finish", exc_info=error)
             return
         problem = _problem(error)
         if running.cancelled:
@@ -286,7 +286,7 @@ class JobRunner:
             fairly=fairly,
             just_served=self._shares.just_served(queue),
         )
-        self._shares.note(queue, claimed, looked=fairly)
+        self._shares.note(queue, claimed, fair=fairly)
         return claimed
 
     def _backoff(self, attempt: int) -> float:
@@ -316,4 +316,4 @@ def _undeclared(error: Exception) -> Exception | None:
 
 def _level_of(error: Exception) -> int:
     """Return the log level of a failed attempt: error for mistakes in this program."""
-    return logging.WARNING if is_foreseen(error) else logging.ERROR
+    return logging.WARNING if is_expected_error(error) else logging.ERROR

@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from domains.jobs.models import AttemptOutcome, JobState
-from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressTold, SuccessionRow
-from domains.jobs.service.abandoning import tell_domains
+from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressValues, SuccessionRow
+from domains.jobs.service.abandoning import publish_job_abandoned
 from domains.jobs.settings import JobsSettings
 from shared.background import BackgroundLoop, Run
 from shared.db.database import TransactionFactory
@@ -18,13 +18,13 @@ from shared.errors import DatabaseUnavailable
 from shared.ids import new_id
 from shared.jobs import LeaseLost, Outbox
 
-BEATS = BackgroundLoop("jobs.heartbeat", patience=10.0)
+BEATS = BackgroundLoop("jobs.heartbeat", round_timeout=10.0)
 T = TypeVar("T")
 Provide = Callable[[str, type[Any]], Any]
 PROGRESS_PAUSE = 0.25
 """Seconds between two writes of progress."""
 
-SETTLE_PAUSE = 0.5
+WRITE_RETRY_PAUSE = 0.5
 """Seconds between two tries to write how a job ended while the database is away."""
 
 LOOK_PAUSE = 1.0
@@ -40,7 +40,7 @@ class Leases(Protocol):
         token: UUID,
         *,
         lease: timedelta,
-        progress: ProgressTold,
+        progress: ProgressValues,
         moved: bool,
     ) -> LeaseRow | None:
         """Renew the lease, write the progress, read the wish to cancel."""
@@ -60,7 +60,7 @@ class Leases(Protocol):
         token: UUID,
         outcome: JobState,
         *,
-        progress: ProgressTold,
+        progress: ProgressValues,
         result: dict[str, Any] | None = None,
         error: dict[str, Any] | None = None,
     ) -> bool:
@@ -72,7 +72,7 @@ class Leases(Protocol):
         job_id: UUID,
         token: UUID,
         *,
-        progress: ProgressTold,
+        progress: ProgressValues,
         next_token: UUID,
         worker: str,
         lease: timedelta,
@@ -115,12 +115,12 @@ class RunningJob:
         self._outbox = outbox
         self._settings = settings
         self._provide = provide
-        self._progress: ProgressTold = (0, None, None)
+        self._progress: ProgressValues = (0, None, None)
         self._moved = asyncio.Event()
         self.cancelled = False
         self.finished = False
         self.lost = False
-        self.given_back = False
+        self.released = False
         self.outcome = ""
         """How the attempt ended, once it has: a word for the log."""
 
@@ -172,7 +172,7 @@ class RunningJob:
     async def finish_and_claim(self, queue: str, worker: str) -> ClaimedJob | None:
         """Mark the job succeeded and take the next due one of the queue, in one statement."""
         self._ending = True
-        succession = await self._settled(
+        succession = await self._write_until_stored(
             lambda: self._leases.finish_and_claim(
                 self.job_id,
                 self._job.lease_token,
@@ -201,12 +201,12 @@ class RunningJob:
             if not abandoned:
                 await self._end(outcome, error=error)
                 return
-            async with self._transaction(own=True):
+            async with self._transaction(separate=True):
                 await self._end(outcome, error=error)
                 cancelled = outcome is JobState.CANCELLED
-                await tell_domains(self._outbox, self._job, was_cancelled=cancelled)
+                await publish_job_abandoned(self._outbox, self._job, was_cancelled=cancelled)
 
-        await self._settled(write)
+        await self._write_until_stored(write)
         self.outcome = outcome.value
         self._note_finished()
 
@@ -216,15 +216,15 @@ class RunningJob:
         """Let the job wait, or end it if somebody cancelled it meanwhile; raises `LeaseLost`."""
 
         async def write() -> JobState | None:
-            async with self._transaction(own=True):
+            async with self._transaction(separate=True):
                 state = await self._leases.postpone(
                     self.job_id, self._job.lease_token, delay=delay, outcome=outcome, error=error
                 )
                 if state is JobState.CANCELLED:
-                    await tell_domains(self._outbox, self._job, was_cancelled=True)
+                    await publish_job_abandoned(self._outbox, self._job, was_cancelled=True)
             return state
 
-        state = await self._settled(write)
+        state = await self._write_until_stored(write)
         if state is None:
             raise LeaseLost
         self.outcome = state.value if state is JobState.CANCELLED else outcome.value
@@ -243,11 +243,11 @@ class RunningJob:
             ends_at = self._ends_at()
             if ends_at is not None and time.monotonic() >= ends_at:
                 work.cancel()
-                self.given_back = True
+                self.released = True
                 return
             row = None
             with beats:
-                async with asyncio.timeout(BEATS.patience):
+                async with asyncio.timeout(BEATS.round_timeout):
                     if moved or loop.time() >= next_beat:
                         row = await self._beat(moved=moved)
                         next_beat = loop.time() + self._settings.jobs_heartbeat
@@ -305,7 +305,7 @@ class RunningJob:
             self.lost = True
             raise LeaseLost
 
-    async def _settled(self, write: Callable[[], Awaitable[T]]) -> T:
+    async def _write_until_stored(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write how the job ended, again and again while the database is away and the lease may still hold.
 
         Safe to repeat: a write that had committed unseen finds the lease gone, and changes nothing.
@@ -317,7 +317,7 @@ class RunningJob:
             except DatabaseUnavailable:
                 if time.monotonic() > until:
                     raise
-                await asyncio.sleep(SETTLE_PAUSE)
+                await asyncio.sleep(WRITE_RETRY_PAUSE)
 
     def _note_finished(self) -> None:
         self.finished = True

@@ -15,8 +15,8 @@ TOO_MANY_PAUSE = 30.0
 """Seconds after which an owner with too many jobs may try again."""
 
 
-class HintSender(Protocol):
-    """Sends a hint without blocking."""
+class WakeUpSender(Protocol):
+    """Sends a wake-up without blocking."""
 
     def send_soon(self, queue: str, job_id: UUID) -> None:
         """Tell a worker of the queue, sometime soon, maybe never."""
@@ -30,29 +30,29 @@ class JobRows(Protocol):
         """Write a job; None if a living one has its unique key, or if its owner has `most` waiting already."""
         ...
 
-    async def living_twin(self, kind: str, unique_key: str) -> UUID | None:
+    async def living_duplicate(self, kind: str, unique_key: str) -> UUID | None:
         """Return the living job with this unique key."""
         ...
 
 
 class RowJobStore:
-    """Writes jobs in the open transaction, and hints at them once it has committed."""
+    """Writes jobs in the open transaction, and sends their wake-ups once it has committed."""
 
     def __init__(
         self,
         *,
         rows: JobRows,
-        hints: HintSender,
+        wake_ups: WakeUpSender,
         settings: JobsSettings,
         when_committed: Callable[[Callable[[], None]], None] = after_commit,
     ) -> None:
         self._rows = rows
-        self._hints = hints
+        self._wake_ups = wake_ups
         self._settings = settings
         self._when_committed = when_committed
 
     async def add(self, jobs: Sequence[NewJob]) -> list[UUID]:
-        """Write jobs; return their ids, or those of living twins with the same unique key.
+        """Write jobs; return their ids, or those of living duplicates with the same unique key.
 
         Raises:
             PayloadTooLarge: a payload is past `jobs_payload_bytes`.
@@ -68,13 +68,13 @@ class RowJobStore:
             job_id = await self._rows.insert(job, most=self._settings.jobs_owner_waiting)
             if job_id is not None:
                 if job.run_at is None:
-                    self._when_committed(partial(self._hints.send_soon, job.queue, job_id))
+                    self._when_committed(partial(self._wake_ups.send_soon, job.queue, job_id))
                 return job_id
             if job.unique_key is None:
                 raise TooManyJobs(limit=self._settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
-            twin = await self._rows.living_twin(job.kind, job.unique_key)
-            if twin is not None:
-                return twin
+            duplicate = await self._rows.living_duplicate(job.kind, job.unique_key)
+            if duplicate is not None:
+                return duplicate
             if tried:
                 raise TooManyJobs(limit=self._settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
-            tried = True  # the twin may have ended in this moment: then ours is written after all
+            tried = True  # the duplicate may have ended in this moment: then ours is written after all

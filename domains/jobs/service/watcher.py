@@ -68,7 +68,7 @@ class JobWatcher:
     def _ensure_poller(self) -> None:
         if self._poller is None or self._poller.done():
             self._poller = LOOKS.start(
-                self._look, pause=PAUSE, delay=PAUSE, goes_on=lambda: bool(self._watched)
+                self._look, pause=PAUSE, delay=PAUSE, should_continue=lambda: bool(self._watched)
             )
 
     async def _look(self) -> None:

@@ -10,7 +10,7 @@ from shared.logging import ACCESS, LogFormat
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestScope:
     """A request and its answer. `route` is the path's template, so no secret of a path; None: no route was reached.
 
     `first_byte` and `seconds` tell when the answer began and when it ended, `ended_at` the same in seconds since
@@ -43,14 +43,20 @@ class AccessLog:
         self._second = -1
         self._moment = ""
 
-    def write(self, exchanges: Sequence[Exchange]) -> None:
+    def write(self, request_scopes: Sequence[RequestScope]) -> None:
         """Write a line for each, in this order: of probes only where lines for debugging are wanted."""
         if self._log.isEnabledFor(logging.DEBUG):
-            level, wanted = logging.DEBUG, exchanges
+            level, wanted = logging.DEBUG, request_scopes
         else:
-            level, wanted = logging.INFO, [exchange for exchange in exchanges if not exchange.is_probe]
+            level, wanted = (
+                logging.INFO,
+                [request_scope for request_scope in request_scopes if not request_scope.is_probe],
+            )
         if wanted and self._log.isEnabledFor(level):
-            lines = [self._render(exchange, self._moment_of(exchange.ended_at)) for exchange in wanted]
+            lines = [
+                self._render(request_scope, self._moment_of(request_scope.ended_at))
+                for request_scope in wanted
+            ]
             self._log.handle(logging.LogRecord(ACCESS, level, "", 0, "\n".join(lines), None, None))
 
     def _moment_of(self, ended_at: float) -> str:
@@ -61,28 +67,30 @@ class AccessLog:
         return f"{self._moment}.{int((ended_at - second) * 1e6):06d}Z"
 
 
-def _level(exchange: Exchange) -> str:
-    return "debug" if exchange.is_probe else "info"
+def _level(request_scope: RequestScope) -> str:
+    return "debug" if request_scope.is_probe else "info"
 
 
-def _as_json(exchange: Exchange, moment: str) -> str:
-    route = f'"{exchange.route}"' if exchange.route is not None else "null"
-    caller = f', "caller": "{exchange.caller}"' if exchange.caller is not None else ""
-    trace = f', "trace_id": "{exchange.trace_id}"' if exchange.trace_id is not None else ""
+def _as_json(request_scope: RequestScope, moment: str) -> str:
+    route = f'"{request_scope.route}"' if request_scope.route is not None else "null"
+    caller = f', "caller": "{request_scope.caller}"' if request_scope.caller is not None else ""
+    trace = f', "trace_id": "{request_scope.trace_id}"' if request_scope.trace_id is not None else ""
     return (
-        f'{{"event": "request", "method": "{exchange.method}", "route": {route}, "status": {exchange.status}, '
-        f'"seconds": {exchange.seconds:.6f}, "first_byte": {exchange.first_byte:.6f}, '
-        f'"bytes": {exchange.sent_bytes}{caller}, "address": {json.dumps(exchange.address)}, '
-        f'"request_id": "{exchange.request_id}"{trace}, "logger": "{ACCESS}", "level": "{_level(exchange)}", '
+        f'{{"event": "request", "method": "{request_scope.method}", "route": {route}, '
+        f'"status": {request_scope.status}, '
+        f'"seconds": {request_scope.seconds:.6f}, "first_byte": {request_scope.first_byte:.6f}, '
+        f'"bytes": {request_scope.sent_bytes}{caller}, "address": {json.dumps(request_scope.address)}, '
+        f'"request_id": "{request_scope.request_id}"{trace}, "logger": "{ACCESS}", "level": "{_level(request_scope)}", '
         f'"timestamp": "{moment}"}}'
     )
 
 
-def _as_text(exchange: Exchange, moment: str) -> str:
-    caller = f" caller={exchange.caller}" if exchange.caller is not None else ""
-    trace = f" trace_id={exchange.trace_id}" if exchange.trace_id is not None else ""
+def _as_text(request_scope: RequestScope, moment: str) -> str:
+    caller = f" caller={request_scope.caller}" if request_scope.caller is not None else ""
+    trace = f" trace_id={request_scope.trace_id}" if request_scope.trace_id is not None else ""
     return (
-        f"{moment} [{_level(exchange)}] {exchange.method} {exchange.route or '(no route)'} {exchange.status} "
-        f"in {exchange.seconds * 1000:.1f} ms, {exchange.sent_bytes} bytes{caller} "
-        f"address={json.dumps(exchange.address)} request_id={exchange.request_id}{trace}"
+        f"{moment} [{_level(request_scope)}] {request_scope.method} {request_scope.route or '(no route)'} "
+        f"{request_scope.status} "
+        f"in {request_scope.seconds * 1000:.1f} ms, {request_scope.sent_bytes} bytes{caller} "
+        f"address={json.dumps(request_scope.address)} request_id={request_scope.request_id}{trace}"
     )

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from shared.errors import AppError, TooManyRequests, Unavailable
-from shared.http.fair_share import has_fair_share
+from shared.http.fair_share import exceeds_fair_share
 from shared.http.rate_limits import network_of
 from shared.http.settings import HttpSettings
 from shared.identity import Caller
@@ -103,7 +103,7 @@ class Concurrency:
     def _check_share(self, activity: Activity, address: str) -> None:
         own = self._counts.get((activity, "address", address), 0)
         free = self._allowances[activity].process - self.in_progress(activity)
-        if has_fair_share(own, free=free):
+        if exceeds_fair_share(own, free=free):
             raise TooManyInProgress(
                 f"Your address has {own} {activity.value} in progress, and only {free} more are free for all addresses."
                 " Let one of yours end first.",
@@ -138,7 +138,7 @@ class Slot:
         self.release()
 
 
-class Room:
+class RequestSlot:
     """The slot of one request, which its endpoint may still have to `enter`."""
 
     def __init__(self, concurrency: Concurrency, activity: Activity, account: UUID, address: str) -> None:
@@ -159,17 +159,17 @@ class Room:
             self._slot.release()
 
 
-def room_for(
+def request_slot(
     activity: Activity, *, at_once: bool = True
-) -> Callable[[HTTPConnection, Caller], AsyncIterator[Room]]:
+) -> Callable[[HTTPConnection, Caller], AsyncIterator[RequestSlot]]:
     """Return a dependency that counts a request until its answer is sent.
 
     With `at_once=False` a request counts only from the moment its endpoint calls `enter`.
     """
 
-    async def room(connection: HTTPConnection, caller: Caller) -> AsyncIterator[Room]:
+    async def slot(connection: HTTPConnection, caller: Caller) -> AsyncIterator[RequestSlot]:
         concurrency: Concurrency = connection.app.state.concurrency
-        found = Room(concurrency, activity, caller.user_id, address_of(connection.scope))
+        found = RequestSlot(concurrency, activity, caller.user_id, address_of(connection.scope))
         if at_once:
             found.enter()
         try:
@@ -177,7 +177,7 @@ def room_for(
         finally:
             found.leave()
 
-    return room
+    return slot
 
 
 def address_of(scope: Scope) -> str:
@@ -212,7 +212,7 @@ def allowances(settings: HttpSettings) -> dict[Activity, Allowance]:
     }
 
 
-_WHO = {"account": "Your account", "address": "Your address"}
+_SUBJECTS = {"account": "Your account", "address": "Your address"}
 
 
 def _refusal(activity: Activity, level: str, limit: int) -> AppError:
@@ -224,7 +224,8 @@ def _refusal(activity: Activity, level: str, limit: int) -> AppError:
             **told,
         )
     return TooManyInProgress(
-        f"{_WHO[level]} has {limit} {activity.value} in progress, as many as it may have. Let one of them end first.",
+        f"{_SUBJECTS[level]} has {limit} {activity.value} in progress, as many as it may have."
+        " Let one of them end first.",
         retry_after=RETRY_AFTER,
         **told,
     )

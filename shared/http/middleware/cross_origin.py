@@ -15,7 +15,7 @@ _REQUEST_HEADERS = (
     "Authorization, Content-Disposition, Content-Type, Idempotency-Key, If-Match, If-Modified-Since, If-None-Match,"
     " If-Range, If-Unmodified-Since, Last-Event-ID, Range, Repr-Digest, Traceparent, X-Request-Id"
 )
-_ANSWER_HEADERS = (
+_EXPOSED_HEADERS = (
     b"Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Last-Modified, Link,"
     b" Location, RateLimit, RateLimit-Policy, Repr-Digest, Retry-After, WWW-Authenticate, X-Request-Id"
 )
@@ -23,8 +23,8 @@ _ALWAYS_ALLOWED = frozenset({"accept", "accept-language", "content-language"})
 """Safelisted by the Fetch standard; a browser names them when their values are unusual."""
 _VARY: Header = (b"vary", b"Origin")
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_TOLD = 100
-_LONGEST_TOLD = 200
+_MAX_LOGGED = 100
+_MAX_LOGGED_LENGTH = 200
 
 
 class OriginRefused(Forbidden):
@@ -60,7 +60,7 @@ class CrossOrigin:
         self._allowed = {
             name.lower() for name in self._request_headers.decode().split(", ")
         } | _ALWAYS_ALLOWED
-        self._told: dict[tuple[str, str], None] = {}
+        self._logged: dict[tuple[str, str], None] = {}
 
     def headers(self, origin: bytes) -> tuple[Header, ...]:
         """Return what an answer to a request of this origin (empty: none) carries."""
@@ -94,25 +94,25 @@ class CrossOrigin:
     def _check(self, fields: Mapping[bytes, bytes]) -> None:
         origin = fields[b"origin"]
         if not self._is_granted(origin):
-            self._tell(OriginRefused, origin.decode("latin-1"))
+            self._log(OriginRefused, origin.decode("latin-1"))
             raise OriginRefused
         wanted = fields.get(b"access-control-request-headers", b"").decode("latin-1").lower()
         for name in filter(None, (name.strip() for name in wanted.split(","))):
             if name not in self._allowed:
-                self._tell(HeaderRefused, name)
+                self._log(HeaderRefused, name)
                 raise HeaderRefused
 
     def _is_granted(self, origin: bytes) -> bool:
         return origin in self._exact or any(pattern.fullmatch(origin) for pattern in self._patterns)
 
-    def _tell(self, error: type[Forbidden], what: str) -> None:
-        """Log a refusal, unless it is among the last `_TOLD`: browsers hide the body, and the operator has to know."""
-        refusal = (error.code, "".join(filter(str.isprintable, what))[:_LONGEST_TOLD])
-        if refusal in self._told:
+    def _log(self, error: type[Forbidden], what: str) -> None:
+        """Log a refusal unless it is among the last `_MAX_LOGGED`. Browsers hide the body; the operator has to know."""
+        refusal = (error.code, "".join(filter(str.isprintable, what))[:_MAX_LOGGED_LENGTH])
+        if refusal in self._logged:
             return
-        self._told[refusal] = None
-        if len(self._told) > _TOLD:
-            del self._told[next(iter(self._told))]
+        self._logged[refusal] = None
+        if len(self._logged) > _MAX_LOGGED:
+            del self._logged[next(iter(self._logged))]
         logger.warning("cross_origin_refused", code=error.code, refused=refusal[1], hint=error.detail)
 
 
@@ -120,7 +120,7 @@ def _grant(origin: bytes) -> tuple[Header, ...]:
     return (
         _VARY,
         (b"access-control-allow-origin", origin),
-        (b"access-control-expose-headers", _ANSWER_HEADERS),
+        (b"access-control-expose-headers", _EXPOSED_HEADERS),
     )
 
 

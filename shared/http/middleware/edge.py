@@ -11,16 +11,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import AppError, InternalError
 from shared.http.middleware.cross_origin import CrossOrigin
-from shared.http.middleware.request_guard import Gate, has_body
+from shared.http.middleware.request_guard import RequestGuard, has_body
 from shared.http.middleware.request_recorder import (
     CLIENT_GONE,
     GIVEN_UP,
     PROBES,
-    Journal,
+    RequestRecorder,
     method_of,
     route_of,
 )
-from shared.http.middleware.response_wrapper import Additions, Answer
+from shared.http.middleware.response_wrapper import DefaultHeaders, ResponseWrapper
 from shared.http.middleware.security_headers import Header
 from shared.http.problems import ProblemWriter
 from shared.ids import new_request_id
@@ -38,8 +38,8 @@ _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 Fields = Mapping[bytes, bytes]
 
 
-class Frame:
-    """It takes or makes `X-Request-Id`, and works under it and the client's trace; every request is in the journal.
+class EdgeMiddleware:
+    """It takes or makes `X-Request-Id`, and works under it and the client's trace; every request is recorded.
 
     One layer and not five: each costs a coroutine and a function around `send`, tens of microseconds of a request that
     takes four hundred. `headers` are added where an answer has none of that name.
@@ -49,17 +49,17 @@ class Frame:
         self,
         app: ASGIApp,
         *,
-        gate: Gate,
+        guard: RequestGuard,
         problems: ProblemWriter,
-        journal: Journal,
+        request_recorder: RequestRecorder,
         headers: Sequence[Header] = (),
         cross_origin: CrossOrigin | None = None,
     ) -> None:
         self._app = app
-        self._gate = gate
+        self._guard = guard
         self._problems = problems
-        self._journal = journal
-        self._additions = Additions(headers)
+        self._request_recorder = request_recorder
+        self._default_headers = DefaultHeaders(headers)
         self._cross_origin = cross_origin or CrossOrigin(())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,54 +70,54 @@ class Frame:
         started = perf_counter()
         fields: dict[bytes, bytes] = dict(scope["headers"])
         granted = self._cross_origin.headers(fields.get(b"origin", b""))
-        answer = Answer(send, _request_id(fields), self._additions, granted)
+        wrapper = ResponseWrapper(send, _request_id(fields), self._default_headers, granted)
         traceparent = _traceparent(fields)
-        answer.trace_id = trace_id_of(traceparent)
-        self._journal.in_flight += 1
+        wrapper.trace_id = trace_id_of(traceparent)
+        self._request_recorder.in_flight += 1
         try:
-            with tracing(Trace(answer.request_id, traceparent)):
+            with tracing(Trace(wrapper.request_id, traceparent)):
                 if is_recording() and scope["path"] not in PROBES:
-                    await self._traced(scope, fields, receive, answer)
+                    await self._traced(scope, fields, receive, wrapper)
                 else:
-                    await self._answered(scope, fields, receive, answer)
+                    await self._handle(scope, fields, receive, wrapper)
         finally:
-            self._journal.in_flight -= 1
-            self._journal.note(scope, answer, started)
+            self._request_recorder.in_flight -= 1
+            self._request_recorder.note(scope, wrapper, started)
 
-    async def _traced(self, scope: Scope, fields: Fields, receive: Receive, answer: Answer) -> None:
+    async def _traced(self, scope: Scope, fields: Fields, receive: Receive, wrapper: ResponseWrapper) -> None:
         """Work in a span. It goes on with the client's; neither path nor query are told, which may hold secrets."""
         parent = fields.get(b"traceparent", b"").decode("latin-1")
         about = {"http.request.method": method_of(scope), "url.scheme": str(scope.get("scheme", "http"))}
         with span(method_of(scope), "server", parent=parent, about=about) as traced:
-            answer.trace_id = trace_id_of(current_trace().traceparent)
+            wrapper.trace_id = trace_id_of(current_trace().traceparent)
             try:
-                await self._answered(scope, fields, receive, answer)
+                await self._handle(scope, fields, receive, wrapper)
             finally:
-                _describe(traced, scope, answer)
+                _describe(traced, scope, wrapper)
 
-    async def _answered(self, scope: Scope, fields: Fields, receive: Receive, answer: Answer) -> None:
+    async def _handle(self, scope: Scope, fields: Fields, receive: Receive, wrapper: ResponseWrapper) -> None:
         """Let the request in and have it answered; what nobody foresaw is a 500 that tells nothing, the log has it all.
 
         Starlette's own handler of errors stands outside of every layer, where the request has no id.
         """
         try:
             try:
-                if scope["method"] == "OPTIONS" and await self._answers_options(
-                    scope, fields, receive, answer
+                if scope["method"] == "OPTIONS" and await self._handle_options(
+                    scope, fields, receive, wrapper
                 ):
                     return
-                self._gate.admit(scope, fields, answer)
-                receive = await self._gate.body(scope, fields, receive) if has_body(fields) else receive
+                self._guard.admit(scope, fields, wrapper)
+                receive = await self._guard.body(scope, fields, receive) if has_body(fields) else receive
             except AppError as error:
                 response = self._problems.response(error, scope["path"])
                 if has_body(fields):
                     response.headers["Connection"] = "close"
-                await response(scope, receive, answer.send)
+                await response(scope, receive, wrapper.send)
                 return
-            if scope["method"] == "HEAD" and not self._gate.has_head(scope):
-                await self._answer_head(scope, receive, answer.send)
+            if scope["method"] == "HEAD" and not self._guard.has_head(scope):
+                await self._handle_head(scope, receive, wrapper.send)
             else:
-                await self._app(scope, receive, answer.send)
+                await self._app(scope, receive, wrapper.send)
         except CancelledError:
             if GIVEN_UP not in scope:
                 raise
@@ -126,22 +126,24 @@ class Frame:
             logger.info("client_went_away", route=route_of(scope.get("route")))
         except Exception:
             logger.exception("unexpected_error", method=method_of(scope), route=route_of(scope.get("route")))
-            if answer.status:
+            if wrapper.status:
                 raise  # half an answer can only be cut off
-            await self._problems.response(InternalError(), scope["path"])(scope, receive, answer.send)
+            await self._problems.response(InternalError(), scope["path"])(scope, receive, wrapper.send)
 
-    async def _answers_options(self, scope: Scope, fields: Fields, receive: Receive, answer: Answer) -> bool:
+    async def _handle_options(
+        self, scope: Scope, fields: Fields, receive: Receive, wrapper: ResponseWrapper
+    ) -> bool:
         """Answer CORS preflights and `OPTIONS *`, and no other OPTIONS request."""
         if self._cross_origin.is_preflight(fields):
-            await self._cross_origin.answer(fields, answer.send)
+            await self._cross_origin.answer(fields, wrapper.send)
             return True
         if scope["path"] != _SERVER_WIDE:
             return False
-        self._gate.admit(scope, fields, answer)
-        await Response(status_code=204, headers={"Allow": _METHODS})(scope, receive, answer.send)
+        self._guard.admit(scope, fields, wrapper)
+        await Response(status_code=204, headers={"Allow": _METHODS})(scope, receive, wrapper.send)
         return True
 
-    async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_head(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as GET does, without the body (RFC 9110, section 9.3.2). A stream ends where it would begin."""
         ended = False
 
@@ -174,12 +176,12 @@ def _traceparent(fields: Fields) -> str | None:
     return given.decode() if given is not None and _TRACEPARENT.fullmatch(given) else None
 
 
-def _describe(traced: Span, scope: Scope, answer: Answer) -> None:
+def _describe(traced: Span, scope: Scope, wrapper: ResponseWrapper) -> None:
     route = route_of(scope.get("route"))
     if route is not None:
         traced.rename(f"{method_of(scope)} {route}")
         traced.note("http.route", route)
-    traced.note("tulou.request_id", answer.request_id)
-    traced.note("http.response.status_code", answer.status or CLIENT_GONE)
-    if answer.status >= _SERVER_ERROR:
-        traced.fail(str(answer.status))
+    traced.note("tulou.request_id", wrapper.request_id)
+    traced.note("http.response.status_code", wrapper.status or CLIENT_GONE)
+    if wrapper.status >= _SERVER_ERROR:
+        traced.fail(str(wrapper.status))

@@ -13,14 +13,14 @@ from starlette.types import Message, Receive
 
 from shared.errors import DatabaseUnavailable
 from shared.idempotency import (
-    Answer,
-    AnswerNotKept,
-    AnswerStore,
     Attempt,
     InProgress,
     KeyedRequest,
     KeyReused,
     MalformedKey,
+    StoredResponse,
+    StoredResponses,
+    StoredResponseTooLarge,
 )
 from shared.logging import get_logger
 
@@ -59,15 +59,15 @@ def needs_key(endpoint: Callable[..., Any]) -> bool:
     return getattr(endpoint, _REQUIRES_KEY, False) is True
 
 
-class Once:
+class IdempotentRequest:
     """One request with a key. The endpoint's caller asks `begin`; whoever holds its transaction calls the others."""
 
     def __init__(self, request: Request, *, route: str, streams: bool) -> None:
-        self.passing = PassingBody(request) if streams else None
+        self.digested_body = DigestedBody(request) if streams else None
         self._request = request
         self._route = route
         self._key = _key_of(request)
-        self._store: AnswerStore = request.app.state.answers
+        self._store: StoredResponses = request.app.state.idempotency
         self._attempt: Attempt | None = None
 
     @property
@@ -79,15 +79,15 @@ class Once:
         """Return the answer of an earlier attempt, or None: then do it. Called when caller and input are good.
 
         Raises:
-            KeyReused, InProgress, AnswerNotKept: there is nothing to do, and nothing to answer.
+            KeyReused, InProgress, StoredResponseTooLarge: there is nothing to do, and nothing to answer.
         """
-        content = b"" if self.passing else hashlib.sha256(await self._request.body()).digest()
+        content = b"" if self.digested_body else hashlib.sha256(await self._request.body()).digest()
         begun = await self._store.begin(self._keyed(content))
         if isinstance(begun, Attempt):
             self._attempt = begun
             return None
-        if self.passing is not None:
-            await self._compare(self.passing, begun.streamed or b"")
+        if self.digested_body is not None:
+            await self._compare(self.digested_body, begun.streamed or b"")
         return _replayed(begun)
 
     async def keep(self, response: Response) -> None:
@@ -100,11 +100,11 @@ class Once:
             return
         body = bytes(getattr(response, "body", b""))
         whole = hasattr(response, "body") and len(body) <= self._store.max_body
-        answer = Answer(
+        answer = StoredResponse(
             status=response.status_code,
             headers=[(name, value) for name, value in response.headers.items() if name in _KEPT_HEADERS],
             body=body if whole else None,
-            streamed=self.passing.so_far() if self.passing else None,
+            streamed=self.digested_body.so_far() if self.digested_body else None,
         )
         await self._store.finish(self._attempt, answer)
 
@@ -117,17 +117,17 @@ class Once:
         except DatabaseUnavailable:
             logger.warning("idempotency_key_not_released")
 
-    async def _compare(self, passing: "PassingBody", kept: bytes) -> None:
+    async def _compare(self, digested_body: "DigestedBody", kept: bytes) -> None:
         """Read a streamed body to see whether it is the one that was answered."""
-        if await passing.to_its_end(at_most=_length_of(kept)) != kept:
+        if await digested_body.read_to_end(at_most=_length_of(kept)) != kept:
             raise KeyReused
 
     def _keyed(self, body: bytes) -> KeyedRequest:
         request, owner = self._request, self._owner()
         caller = str(owner) if owner else f"address {request.client.host if request.client else None}"
         content = [request.url.path, request.url.query, _media_type(request)]
-        if self.passing is not None:
-            content += [request.headers.get(name, "") for name in self.passing.described_by]
+        if self.digested_body is not None:
+            content += [request.headers.get(name, "") for name in self.digested_body.described_by]
         return KeyedRequest(
             owner_id=owner,
             identity=_joined(caller, request.method, self._route, self._key),
@@ -139,7 +139,7 @@ class Once:
         return principal.user_id if principal else None
 
 
-class PassingBody:
+class DigestedBody:
     """A body that is read as a stream, digested in passing. The boundary of a form, which is random, is left out."""
 
     def __init__(self, request: Request) -> None:
@@ -158,7 +158,7 @@ class PassingBody:
         digest.update(self._rest)
         return digest.digest() + (self._length + len(self._rest)).to_bytes(_LENGTH_BYTES, "big")
 
-    async def to_its_end(self, *, at_most: int) -> bytes:
+    async def read_to_end(self, *, at_most: int) -> bytes:
         """Read what is left, keeping nothing, up to a little more than `at_most` bytes; return as `so_far`.
 
         Raises:
@@ -213,9 +213,9 @@ def _joined(*parts: str) -> bytes:
     return b"\x00".join(part.encode("utf-8", "replace") for part in parts)
 
 
-def _replayed(answer: Answer) -> Response:
+def _replayed(answer: StoredResponse) -> Response:
     if answer.body is None:
-        raise AnswerNotKept(answered=answer.status, location=dict(answer.headers).get("location"))
+        raise StoredResponseTooLarge(answered=answer.status, location=dict(answer.headers).get("location"))
     response = Response(answer.body, status_code=answer.status)
     for name, value in (*answer.headers, (REPLAYED, "true")):
         response.headers.append(name, value)

@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope
 from shared.http.middleware.concurrency import Activity, Concurrency, Slot, address_of
 from shared.http.middleware.hosts import ABSOLUTE, Hosts, UnknownHost
 from shared.http.middleware.request_recorder import PROBES
-from shared.http.middleware.response_wrapper import Answer
+from shared.http.middleware.response_wrapper import ResponseWrapper
 from shared.http.rate_limits import Key, RateLimits, network_of
 from shared.http.refusals import (
     AmbiguousLength,
@@ -61,7 +61,7 @@ def _open(_scope: Scope) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What the gate goes by.
+    """Configuration of the request guard.
 
     `max_body` in bytes; routes for which `streams` is true read their body by themselves. `identify` tells whose a
     bearer token is, as far as that costs no look into the database. `has_head` tells the routes that answer HEAD by
@@ -79,14 +79,14 @@ class Rules:
     refuse: Callable[[Scope], None] = _open
 
 
-class Gate:
+class RequestGuard:
     """Refuses what may not come in, with the error that says why."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self.has_head = rules.has_head
 
-    def admit(self, scope: Scope, fields: Fields, answer: Answer) -> None:
+    def admit(self, scope: Scope, fields: Fields, wrapper: ResponseWrapper) -> None:
         """Let a request in; its answer tells the caller about the limits.
 
         Raises:
@@ -100,9 +100,9 @@ class Gate:
             rules.hosts.check(host, any_name=is_probe, is_absolute=ABSOLUTE in scope)
         elif not is_probe or scope.get("http_version") != "1.0":
             raise UnknownHost
-        # The house itself asks probes, often and by address: no limit and no name are theirs.
+        # Orchestrators call probes, often and by address: no limit and no name are theirs.
         if rules.limits is not None and not is_probe:
-            answer.standing += rules.limits.take(self._caller(scope, fields), rules.cost(scope))
+            wrapper.extra_headers += rules.limits.take(self._caller(scope, fields), rules.cost(scope))
         if not is_probe:
             rules.refuse(scope)
         _check_address(scope)

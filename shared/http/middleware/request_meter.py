@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.http.middleware.access_log import Exchange
+from shared.http.middleware.access_log import RequestScope
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds in seconds; one more bucket holds whatever took longer."""
@@ -39,15 +39,15 @@ class RequestMeter:
     def __init__(self) -> None:
         self._cells: dict[tuple[str, str, int], _Cell] = {}
 
-    def note(self, exchange: Exchange) -> None:
+    def note(self, request_scope: RequestScope) -> None:
         """Count a request that has been answered."""
-        key = (exchange.method, exchange.route or "", exchange.status // 100)
+        key = (request_scope.method, request_scope.route or "", request_scope.status // 100)
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = _Cell()
-        cell.counts[bisect_left(BUCKETS, exchange.seconds)] += 1
-        cell.seconds += exchange.seconds
-        cell.sent_bytes += exchange.sent_bytes
+        cell.counts[bisect_left(BUCKETS, request_scope.seconds)] += 1
+        cell.seconds += request_scope.seconds
+        cell.sent_bytes += request_scope.sent_bytes
 
     def times(self) -> Iterator[RouteTimes]:
         """Yield what was counted since the process began."""

@@ -9,18 +9,18 @@ from typing import Any
 from starlette.types import Scope
 
 from shared.background import BackgroundLoop, Run
-from shared.http.middleware.access_log import AccessLog, Exchange
+from shared.http.middleware.access_log import AccessLog, RequestScope
 from shared.http.middleware.request_meter import RequestMeter, RouteTimes
-from shared.http.middleware.response_wrapper import Answer, Refusal
+from shared.http.middleware.response_wrapper import Refusal, ResponseWrapper
 
 LINES = BackgroundLoop("journal")
 PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Paths that machines ask every few seconds: logged at debug, and in no trace."""
 
-PAUSE = 0.1
+FLUSH_INTERVAL = 0.1
 """Seconds for which a line may wait to be written. Who is killed loses these, and no others."""
 
-MOST = 256
+MAX_PENDING = 256
 """Lines that wait at most."""
 
 CLIENT_GONE = 499
@@ -34,7 +34,7 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 _Note = tuple[str, str, Any, Any, Any, int, float, float, float, int, str, str | None]
 
 
-class Journal:
+class RequestRecorder:
     """For one event loop: it locks nothing.
 
     A request pays for a note of what it did. Rendering, counting and writing it at once would cost several times as
@@ -49,10 +49,10 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._rounds = Run(LINES)
 
-    def note(self, scope: Scope, answer: Answer | Refusal, started: float) -> None:
+    def note(self, scope: Scope, wrapper: ResponseWrapper | Refusal, started: float) -> None:
         """Note a request that was answered, or whose client has gone."""
-        trace_id = answer.trace_id
-        answer = scope.get(REFUSED) or answer
+        trace_id = wrapper.trace_id
+        wrapper = scope.get(REFUSED) or wrapper
         state = scope.get("state")
         self._notes.append(
             (
@@ -61,41 +61,41 @@ class Journal:
                 scope.get("route"),
                 None if state is None else state.get("principal"),
                 scope.get("client"),
-                answer.status or CLIENT_GONE,
+                wrapper.status or CLIENT_GONE,
                 started,
-                answer.begun,
-                answer.ended or perf_counter(),
-                answer.sent_bytes,
-                answer.request_id,
+                wrapper.begun,
+                wrapper.ended or perf_counter(),
+                wrapper.sent_bytes,
+                wrapper.request_id,
                 trace_id,
             )
         )
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PAUSE, self._settle)
-        elif len(self._notes) >= MOST:
-            self._settle()
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_INTERVAL, self._flush)
+        elif len(self._notes) >= MAX_PENDING:
+            self._flush()
 
     def times(self) -> Iterator[RouteTimes]:
         """Yield what was counted since the process began."""
-        self.settle()
+        self.flush()
         return self._meter.times()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Count and write what waits."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         notes, self._notes = self._notes, []
         zero = time.time() - perf_counter()
-        exchanges = [_exchange(note, zero) for note in notes]
-        for exchange in exchanges:
-            self._meter.note(exchange)
-        self._log.write(exchanges)
+        request_scopes = [_request_scope(note, zero) for note in notes]
+        for request_scope in request_scopes:
+            self._meter.note(request_scope)
+        self._log.write(request_scopes)
 
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         """Do so for requests, none of which may fail because its line can't be written."""
         with self._rounds:
-            self.settle()
+            self.flush()
 
 
 def method_of(scope: Scope) -> str:
@@ -109,10 +109,10 @@ def route_of(route: Any) -> str | None:
     return getattr(route, "path_format", None) or getattr(route, "path", None)
 
 
-def _exchange(note: _Note, zero: float) -> Exchange:
+def _request_scope(note: _Note, zero: float) -> RequestScope:
     method, path, route, principal, client, status = note[:6]
     started, begun, ended, sent_bytes, request_id, trace_id = note[6:]
-    return Exchange(
+    return RequestScope(
         method=method if method in _METHODS else "OTHER",
         route=route_of(route),
         status=status,

@@ -4,7 +4,7 @@ from typing import Any
 
 _WHEN = {"type": "integer", "minimum": 0}
 
-ANSWER_HEADERS: dict[str, dict[str, Any]] = {
+RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
     "Accept-Ranges": {
         "description": "`bytes`: parts of it can be asked for with `Range`.",
         "schema": {"type": "string", "enum": ["bytes"]},
@@ -80,7 +80,7 @@ ANSWER_HEADERS: dict[str, dict[str, Any]] = {
 
 def sends(*names: str) -> dict[str, dict[str, Any]]:
     """Return the headers of a response for the OpenAPI document."""
-    unknown = set(names) - ANSWER_HEADERS.keys()
+    unknown = set(names) - RESPONSE_HEADERS.keys()
     if unknown:
-        raise LookupError(f"ANSWER_HEADERS doesn't describe {sorted(unknown)}")
+        raise LookupError(f"RESPONSE_HEADERS doesn't describe {sorted(unknown)}")
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -11,14 +11,14 @@ from shared.http.middleware.security_headers import Header
 _NO_CONTENT = 204
 
 
-class Additions:
+class DefaultHeaders:
     """Header fields that answers carry unless they have one of that name already."""
 
     def __init__(self, headers: Iterable[Header]) -> None:
         self.headers = tuple(headers)
         self._names = frozenset(name for name, _ in self.headers)
 
-    def to(self, own: Sequence[Header]) -> Sequence[Header]:
+    def missing_from(self, own: Sequence[Header]) -> Sequence[Header]:
         """Return those that are missing."""
         names = {name for name, _ in own}
         if self._names.isdisjoint(names):
@@ -42,34 +42,34 @@ class Refusal:
         return self.ended
 
 
-class Answer:
+class ResponseWrapper:
     """The answer to one request. `status` is 0 before its head is sent; times are those of `perf_counter`.
 
     What runs after an answer (background tasks) isn't counted as its time.
     """
 
     __slots__ = (
-        "_additions",
+        "_default_headers",
         "_send",
         "begun",
         "ended",
+        "extra_headers",
         "request_id",
         "sent_bytes",
-        "standing",
         "status",
         "trace_id",
     )
 
     def __init__(
-        self, send: Send, request_id: str, additions: Additions, standing: tuple[Header, ...]
+        self, send: Send, request_id: str, default_headers: DefaultHeaders, extra_headers: tuple[Header, ...]
     ) -> None:
         self._send = send
-        self._additions = additions
+        self._default_headers = default_headers
         self.request_id = request_id
         self.trace_id: str | None = None
         """The trace that the request belongs to, if it is known."""
 
-        self.standing = standing
+        self.extra_headers = extra_headers
         """What is to be told of the caller: the origin that is granted, the state of the limits."""
 
         self.status = 0
@@ -86,8 +86,8 @@ class Answer:
                 own = [header for header in own if header[0] != b"content-type"]
             message["headers"] = [
                 *own,
-                *self._additions.to(own),
-                *self.standing,
+                *self._default_headers.missing_from(own),
+                *self.extra_headers,
                 (b"x-request-id", self.request_id.encode()),
             ]
             self.status = message["status"]

@@ -175,7 +175,7 @@ async def missing_right(lab: Lab) -> AsyncIterator[Broken]:
 
 
 @breakage("database rights", says=("auth.security_events",), cures=MIGRATE)
-async def right_to_change_the_audit_trail(lab: Lab) -> AsyncIterator[Broken]:
+async def right_to_change_the_audit_log(lab: Lab) -> AsyncIterator[Broken]:
     async with lab.owner() as owner:
         await owner.execute("GRANT DELETE ON auth.security_events TO tulou_app")
         try:

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from bootstrap.backup.recorded import comment_on
+from bootstrap.backup.last_backup import comment_on
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
 from domains.emails.public import EmailStatus
-from domains.jobs.schemas import WorkerCard
+from domains.jobs.schemas import WorkerInfo
 from tests.bootstrap.breakages.lab import Broken, Lab, breakage
 
 QUEUES = "default,files,mail"
@@ -100,7 +100,7 @@ async def no_place_for_backups(_lab: Lab) -> AsyncIterator[Broken]:
 
 
 @breakage("backups", says=("no whole backup",), cures=("`tulou backup`",), state="warning")
-async def torn_backup(lab: Lab) -> AsyncIterator[Broken]:
+async def interrupted_backup(lab: Lab) -> AsyncIterator[Broken]:
     (lab.folder / "torn" / "2026-11-01T030000Z").mkdir(parents=True)
     yield Broken({"backup_place": str(lab.folder / "torn")})
 
@@ -135,19 +135,19 @@ async def composed(lab: Lab) -> AsyncIterator[TulouContainer]:
 
 
 @asynccontextmanager
-async def announced(lab: Lab, *cards: tuple[str, str, str, bool]) -> AsyncIterator[Broken]:
+async def announced(lab: Lab, *workers: tuple[str, str, str, bool]) -> AsyncIterator[Broken]:
     """Announce workers: id, queues, version, whether they drain."""
     async with composed(lab) as container:
-        roster = container.jobs.roster()
-        for name, queues, number, draining in cards:
-            await roster.announce(
-                WorkerCard(id=name, host="h", pid=1, queues=queues, version=number, draining=draining)
+        worker_registry = container.jobs.worker_registry()
+        for name, queues, number, draining in workers:
+            await worker_registry.register(
+                WorkerInfo(id=name, host="h", pid=1, queues=queues, version=number, draining=draining)
             )
         try:
             yield Broken()
         finally:
-            for name, *_ in cards:
-                await roster.leave(name)
+            for name, *_ in workers:
+                await worker_registry.deregister(name)
 
 
 async def _silence(lab: Lab, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What tests of accounts need: an inbox to look into, a clock to move, and the trail to read."""
+"""What tests of accounts need: an inbox to look into, a clock to move, and the audit log to read."""
 
 import asyncio
 import re

@@ -11,12 +11,12 @@ from domains.auth.gateway.secrets import TokenKeys
 from domains.auth.gateway.signing_keys import SigningKey
 from domains.auth.schemas import (
     AttemptsRow,
+    ClientInfo,
     FamiliarityRow,
     LogInRow,
     RegistrationRow,
     SignInRow,
     TokenRow,
-    Visitor,
 )
 from domains.auth.service.accounts import AccountService
 from domains.auth.service.foundation import Foundation
@@ -29,7 +29,7 @@ from domains.auth.settings import AuthSettings
 from domains.users.public import Person, normalised_address
 
 SEED = "A" * 43
-VISITOR = Visitor(address="192.0.2.1", agent="tests")
+CLIENT = ClientInfo(address="192.0.2.1", agent="tests")
 
 
 class HeldClock:
@@ -48,12 +48,12 @@ class Transactions:
 
     def __init__(self):
         self.depth = 0
-        self.own = 0
+        self.separate = 0
 
     @asynccontextmanager
-    async def __call__(self, *, own=False):
+    async def __call__(self, *, separate=False):
         self.depth += 1
-        self.own += own
+        self.separate += separate
         try:
             yield
         finally:
@@ -111,7 +111,7 @@ class Users:
         person = self.people.pop(user_id)
         self.people[by] = replace(person, id=by, name=name, locale=locale, email_verified=True)
 
-    async def hold(self, user_id):
+    async def lock(self, user_id):
         """Nobody else is there."""
 
 
@@ -148,7 +148,7 @@ class Accounts:
         found = self.registrations.get(registration_id)
         return None if found is None else RegistrationRow.model_validate(found)
 
-    async def waiting_registrations(self, user_id):
+    async def pending_registrations(self, user_id):
         own = [row for row in self.registrations.values() if row.user_id == user_id]
         return [RegistrationRow.model_validate(row) for row in own[:2]]
 
@@ -245,11 +245,11 @@ class Attempts:
         return self.counts[kind, key]
 
 
-class Trail:
+class AuditLog:
     def __init__(self):
         self.events = []
 
-    async def record(self, event, *, user_id, visitor=None, session_id=None, **details):
+    async def record(self, event, *, user_id, client_info=None, session_id=None, **details):
         self.events.append(event.value)
 
 
@@ -289,14 +289,14 @@ class Context:
         self.finished += 1
 
 
-class House:
+class Services:
     """All services of the domain on stand-ins."""
 
     def __init__(self, **settings):
         self.clock, self.transactions = HeldClock(), Transactions()
         self.users, self.accounts = Users(), Accounts()
         self.sessions = Sessions(self.accounts)
-        self.trail, self.outbox, self.mailer = Trail(), Outbox(), Mailer()
+        self.audit_log, self.outbox, self.mailer = AuditLog(), Outbox(), Mailer()
         self.settings, self.key = AuthSettings(**settings), TokenKeys([SEED])
         self.hasher = PlainHasher(self.transactions)
         base = Foundation(
@@ -307,7 +307,7 @@ class House:
             users=self.users,
             accounts=self.accounts,
             sessions=self.sessions,
-            trail=self.trail,
+            audit_log=self.audit_log,
         )
         limits = Limits(
             Attempts(),
@@ -322,7 +322,7 @@ class House:
             audience="tulou",
             client_id="tulou",
             clock=self.clock,
-            remembered=1,
+            cache_size=1,
         )
         check = PasswordCheck(base, limits=limits, hasher=self.hasher)
         self.registration = RegistrationService(base, limits=limits, hasher=self.hasher)
@@ -330,10 +330,10 @@ class House:
             base, limits=limits, hasher=self.hasher, key=self.key, access_tokens=tokens
         )
         self.passwords = PasswordService(base, limits=limits, hasher=self.hasher, check=check)
-        self.keepers = []
+        self.erasers = []
         self.erasures = Erasures()
         self.account_service = AccountService(
-            base, hasher=self.hasher, check=check, keepers=lambda: self.keepers, erasures=self.erasures
+            base, hasher=self.hasher, check=check, erasers=lambda: self.erasers, erasures=self.erasures
         )
         self.mails = MailService(base, mailer=self.mailer, links_url="https://front.example/")
 

@@ -36,10 +36,10 @@ SEED, OTHER_SEED = seed(), seed()
 PAIR = SigningKey.ed25519(SEED)
 
 
-def issuer_of(*seeds, clock=None, remembered=10, **changed):
+def issuer_of(*seeds, clock=None, cache_size=10, **changed):
     given = {"issuer": "https://tulou.example", "audience": "tulou", "client_id": "tulou", **changed}
     keys = [SigningKey.ed25519(seed) for seed in seeds]
-    return AccessTokens(keys, clock=clock or HeldClock(), remembered=remembered, **given)
+    return AccessTokens(keys, clock=clock or HeldClock(), cache_size=cache_size, **given)
 
 
 def claims(**changed):
@@ -176,7 +176,7 @@ def test_a_remembered_token_expires_too():
 
 
 def test_no_more_tokens_are_remembered_than_allowed():
-    tokens = issuer_of(SEED, remembered=3)
+    tokens = issuer_of(SEED, cache_size=3)
     for _ in range(10):
         tokens.read(tokens.issue(uuid4(), uuid4(), expires_at=NOW + timedelta(minutes=1)))
     assert len(tokens._known) == 3

@@ -93,7 +93,7 @@ async def test_deleting_oneself_needs_the_password(client, user):
     assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 200
 
 
-async def test_a_deleted_account_is_erased_and_its_trail_kept(
+async def test_a_deleted_account_is_erased_and_its_audit_log_kept(
     client, user, admin, sign_in, inbox, rows, work_off
 ):
     await inbox.of(user.email)
@@ -110,8 +110,8 @@ async def test_a_deleted_account_is_erased_and_its_trail_kept(
     assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1", user.id) == []
     for nothing in LEFT_BEHIND:
         assert await rows(nothing, user.id) == []
-    trail = await rows("SELECT event FROM auth.security_events WHERE user_id = $1", user.id)
-    assert "account_deleted" in {line["event"] for line in trail}
+    audit_log = await rows("SELECT event FROM auth.security_events WHERE user_id = $1", user.id)
+    assert "account_deleted" in {line["event"] for line in audit_log}
 
 
 async def test_the_address_of_an_erased_account_is_free_again(client, people, user, work_off):
@@ -233,19 +233,19 @@ async def test_what_is_over_is_swept_away(user, later, rows, composition, client
     assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1", user.id)
 
 
-async def test_a_refusal_for_a_missing_scope_is_in_the_trail(client, user, rows):
+async def test_a_refusal_for_a_missing_scope_is_in_the_audit_log(client, user, rows):
     answer = await client.get("/v1/users", headers=user.headers | {"User-Agent": "curious\tbrowser"})
     assert (answer.status_code, answer.json()["code"]) == (403, "auth.missing_scope")
-    trail = await rows(
+    audit_log = await rows(
         "SELECT address, agent, request_id, details FROM auth.security_events"
         " WHERE user_id = $1 AND event = 'scope_refused'",
         user.id,
     )
-    assert len(trail) == 1
-    assert trail[0]["address"] == client.headers["X-Forwarded-For"]
-    assert trail[0]["agent"] == "curiousbrowser"
-    assert trail[0]["request_id"] == answer.headers["X-Request-Id"]
-    assert "admin" in trail[0]["details"]
+    assert len(audit_log) == 1
+    assert audit_log[0]["address"] == client.headers["X-Forwarded-For"]
+    assert audit_log[0]["agent"] == "curiousbrowser"
+    assert audit_log[0]["request_id"] == answer.headers["X-Request-Id"]
+    assert "admin" in audit_log[0]["details"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from bootstrap.migrations.runner import migrate
 from domains.auth.errors import LastAdministrator
 from domains.auth.models import Role
 from shared.audit import Actor
-from tests.installations import running, settings_of_its_own
+from tests.installations import isolated_settings, running
 from tools.faults.people import some_email
 
 OPERATOR = Actor(operator="somebody@here")
@@ -144,7 +144,7 @@ async def test_who_was_changed_meanwhile_is_left_alone(client, admin, user, meth
     assert (await client.request(method, f"{address}{path}", json=body, headers=fresh)).status_code == 204
 
 
-async def test_each_act_is_in_the_trail_with_who_and_from_where(client, admin, verified, rows):
+async def test_each_act_is_in_the_audit_log_with_actor_and_address(client, admin, verified, rows):
     address = f"/v1/users/{verified.id}"
     acts = [
         ("PATCH", "", {"role": "admin"}, "role_changed"),
@@ -172,34 +172,36 @@ async def test_each_act_is_in_the_trail_with_who_and_from_where(client, admin, v
 
 async def test_somebody_administers_until_the_end(settings, servers, tmp_path):
     """The last administrator stays one, whatever is tried, also by two at the same time."""
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path)
     await asyncio.to_thread(migrate, own)
-    async with running(own) as house:
-        first, second = await house.people.administrator(), await house.people.administrator()
+    async with running(own) as installation:
+        first, second = await installation.people.administrator(), await installation.people.administrator()
         demotion = [
-            house.client.patch(f"/v1/users/{whom.id}", json={"role": "user"}, headers=who.headers)
+            installation.client.patch(f"/v1/users/{whom.id}", json={"role": "user"}, headers=who.headers)
             for who, whom in ((first, second), (second, first))
         ]
         statuses = [(await answer).status_code for answer in demotion]
         assert statuses == [204, 403]
         body = {"password": first.password}
-        leaving = await house.client.request("DELETE", "/v1/users/me", json=body, headers=first.headers)
+        leaving = await installation.client.request(
+            "DELETE", "/v1/users/me", json=body, headers=first.headers
+        )
         assert (leaving.status_code, leaving.json()["code"]) == (409, "auth.last_administrator")
-        accounts = house.container.auth.administration()
+        accounts = installation.container.auth.administration()
         for act in (accounts.disable, accounts.erase):
             with pytest.raises(LastAdministrator):
                 await act(OPERATOR, first.id)
         with pytest.raises(LastAdministrator):
             await accounts.set_role(OPERATOR, first.id, Role.USER)
-        assert (await house.client.get("/v1/users", headers=first.headers)).status_code == 200
+        assert (await installation.client.get("/v1/users", headers=first.headers)).status_code == 200
 
 
 async def test_of_two_who_leave_at_the_same_time_one_stays(settings, servers, tmp_path):
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path)
     await asyncio.to_thread(migrate, own)
-    async with running(own) as house:
-        accounts = house.container.auth.administration()
-        admins = [await house.people.administrator() for _ in range(4)]
+    async with running(own) as installation:
+        accounts = installation.container.auth.administration()
+        admins = [await installation.people.administrator() for _ in range(4)]
         results = await asyncio.gather(
             *(accounts.disable(OPERATOR, each.id) for each in admins), return_exceptions=True
         )

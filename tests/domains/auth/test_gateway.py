@@ -9,7 +9,7 @@ from domains.auth.errors import HashingBusy, InvalidRefreshToken
 from domains.auth.gateway.common_passwords import _common, is_common
 from domains.auth.gateway.passwords import Argon2idHasher
 from domains.auth.gateway.secrets import RefreshClaim, TokenKeys, new_one_time_token
-from domains.auth.schemas import Visitor
+from domains.auth.schemas import ClientInfo
 from domains.auth.settings import AuthSettings
 from shared.ids import new_id
 
@@ -116,13 +116,15 @@ def test_the_first_key_signs_and_all_verify():
     assert both.refresh_token(claim) == new.refresh_token(claim)
     assert both.read_refresh_token(old.refresh_token(claim)) == claim
     assert both.read_refresh_token(new.refresh_token(claim)) == claim
-    assert both.hidden("a", "text") == new.hidden("a", "text")
+    assert both.keyed_hash("a", "text") == new.keyed_hash("a", "text")
     with pytest.raises(InvalidRefreshToken):
         new.read_refresh_token(old.refresh_token(claim))
 
 
 def test_hidden_texts_differ_by_purpose_and_key():
-    hidden = {TokenKeys([key]).hidden(purpose, "text") for key in (KEY, OTHER_KEY) for purpose in ("a", "b")}
+    hidden = {
+        TokenKeys([key]).keyed_hash(purpose, "text") for key in (KEY, OTHER_KEY) for purpose in ("a", "b")
+    }
     assert len(hidden) == 4
 
 
@@ -135,5 +137,5 @@ def test_hidden_texts_differ_by_purpose_and_key():
         ("unknown", "unknown"),
     ],
 )
-def test_a_visitor_belongs_to_a_network(address, network):
-    assert Visitor(address=address, agent="").network == network
+def test_a_client_belongs_to_a_network(address, network):
+    assert ClientInfo(address=address, agent="").network == network

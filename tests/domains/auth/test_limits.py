@@ -5,7 +5,7 @@ from itertools import count, islice
 
 import pytest
 
-from domains.auth.service.turns import Turns
+from domains.auth.service.keyed_lock import KeyedLock
 from tests.conftest import some_address
 from tests.wire import recorded_statements
 from tools.faults.people import PASSWORD, some_email
@@ -145,12 +145,12 @@ async def test_sign_ins_run_no_statement_while_they_wait_for_each_other(
 
 
 @pytest.fixture
-def turns(composition, monkeypatch):
+def sign_in_queues(composition, monkeypatch):
     """Give sign-ins queues of another length and patience, and return them."""
 
     def change(*, waiting, seconds=10):
-        queues = Turns(waiting=waiting, seconds=seconds)
-        monkeypatch.setattr(composition.auth.limits(), "_turns", queues)
+        queues = KeyedLock(waiting=waiting, seconds=seconds)
+        monkeypatch.setattr(composition.auth.limits(), "_keyed_lock", queues)
         return queues
 
     return change
@@ -175,15 +175,15 @@ def held(composition, monkeypatch):
     return hold
 
 
-async def _are_present(queues, number):
+async def _are_waiting(queues, number):
     """Wait until so many sign-ins are checked or wait to be."""
     async with asyncio.timeout(5):
-        while sum(line.present for line in queues._lines.values()) < number:
+        while sum(entry.users for entry in queues._entries.values()) < number:
             await asyncio.sleep(0.005)
 
 
-async def test_more_sign_ins_than_may_wait_are_refused(user, sign_in, turns, held):
-    turns(waiting=3)
+async def test_more_sign_ins_than_may_wait_are_refused(user, sign_in, sign_in_queues, held):
+    sign_in_queues(waiting=3)
     go_on = held(user.password)
     tasks = [asyncio.create_task(sign_in(user.email, user.password)) for _ in range(10)]
     refused = [await next_done for next_done in islice(asyncio.as_completed(tasks), 6)]
@@ -196,37 +196,39 @@ async def test_more_sign_ins_than_may_wait_are_refused(user, sign_in, turns, hel
     assert (await sign_in(user.email, user.password)).status_code == 200
 
 
-async def test_a_sign_in_waits_for_so_long_only(user, sign_in, turns, held):
-    queues = turns(waiting=3, seconds=0.05)
+async def test_a_sign_in_waits_for_so_long_only(user, sign_in, sign_in_queues, held):
+    queues = sign_in_queues(waiting=3, seconds=0.05)
     go_on = held(WRONG)
     first = asyncio.create_task(sign_in(user.email, WRONG))
-    await _are_present(queues, 1)
+    await _are_waiting(queues, 1)
     assert (await sign_in(user.email, user.password)).status_code == 429
     go_on.set()
     assert (await first).status_code == 400
     assert (await sign_in(user.email, user.password)).status_code == 200
-    assert queues._lines == {}
+    assert queues._entries == {}
 
 
 async def test_strangers_who_fill_their_queue_keep_no_owner_waiting_where_the_account_is_known(
-    user, sign_in, turns, held
+    user, sign_in, sign_in_queues, held
 ):
-    queues = turns(waiting=1)
+    queues = sign_in_queues(waiting=1)
     go_on = held(WRONG)
     strangers = [asyncio.create_task(sign_in(user.email, WRONG, address=some_address())) for _ in range(2)]
-    await _are_present(queues, 2)
+    await _are_waiting(queues, 2)
     assert (await sign_in(user.email, WRONG, address=some_address())).status_code == 429
     assert (await sign_in(user.email, user.password)).status_code == 200
     go_on.set()
     assert {answer.status_code for answer in await asyncio.gather(*strangers)} == {400}
 
 
-async def test_a_sign_in_whose_attempts_are_spent_does_not_join_the_queue(user, sign_in, composition, turns):
-    queues, limits = turns(waiting=3, seconds=0.5), composition.auth.limits()
+async def test_a_sign_in_whose_attempts_are_spent_does_not_join_the_queue(
+    user, sign_in, composition, sign_in_queues
+):
+    queues, limits = sign_in_queues(waiting=3, seconds=0.5), composition.auth.limits()
     for _ in range(11):
         last = await sign_in(user.email, WRONG, address=some_address())
     assert last.status_code == 429
-    async with queues.turn(limits._key(limits._of_address(user.email))):
+    async with queues.hold(limits._key(limits._of_address(user.email))):
         refused = await sign_in(user.email, user.password, address=some_address())
     assert refused.status_code == 429
     assert int(refused.headers["Retry-After"]) > 60
@@ -234,13 +236,13 @@ async def test_a_sign_in_whose_attempts_are_spent_does_not_join_the_queue(user, 
 
 
 async def test_a_sign_in_that_has_waited_is_checked_against_the_password_of_then(
-    client, user, sign_in, composition, turns
+    client, user, sign_in, composition, sign_in_queues
 ):
-    queues, limits = turns(waiting=3), composition.auth.limits()
+    queues, limits = sign_in_queues(waiting=3), composition.auth.limits()
     new = "a password of my own choice"
-    async with queues.turn(limits._key(limits._of_address(user.email))):
+    async with queues.hold(limits._key(limits._of_address(user.email))):
         waits = asyncio.create_task(sign_in(user.email, new, address=some_address()))
-        await _are_present(queues, 2)
+        await _are_waiting(queues, 2)
         change = {"current_password": user.password, "new_password": new}
         changed = await client.post("/v1/auth/password/change", json=change, headers=user.headers)
         assert changed.status_code == 204

@@ -53,7 +53,7 @@ async def test_a_small_page_refuses_repeated_fields_too(client):
 
 
 @pytest.mark.parametrize("path", ["/v1/auth/token", "/v1/auth/revoke"])
-async def test_what_other_routes_answer_with_422_is_a_400_in_words_of_oauth2(client, path):
+async def test_what_other_routes_answer_with_422_is_a_400_with_an_oauth2_error(client, path):
     files = {"token": ("t", b"x"), "username": ("u", b"x")}
     answers = [
         await client.post(f"{path}?grant_type=password", content="grant_type=password&token=x", headers=FORM),

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from domains.auth.schemas import AllowanceRow, AllowancesState
-from domains.auth.service.allowances import AllowanceBook
+from domains.auth.service.allowances import AllowanceCache
 from shared.ids import new_id
 
 NONE = {"max_bytes": None, "max_files": None, "max_requests": None}
@@ -135,26 +135,26 @@ class Rows:
 
 async def test_a_change_by_another_process_counts_after_the_documented_delay():
     now, rows, owner = [0.0], Rows(), new_id()
-    book = AllowanceBook(rows, seconds=10, now=lambda: now[0])
-    assert (await book.quota_of(owner)).max_bytes is None
+    cache = AllowanceCache(rows, seconds=10, now=lambda: now[0])
+    assert (await cache.quota_of(owner)).max_bytes is None
     rows.found = [AllowanceRow(user_id=owner, max_bytes=5, max_requests=9, revision=1)]
     now[0] = 9.9
-    assert (await book.quota_of(owner)).max_bytes is None
+    assert (await cache.quota_of(owner)).max_bytes is None
     now[0] = 10
-    assert (await book.quota_of(owner)).max_bytes == 5
-    assert await book.requests() == {owner.int: 9}
+    assert (await cache.quota_of(owner)).max_bytes == 5
+    assert await cache.requests() == {owner.int: 9}
     for moment in (20, 30, 31):
         now[0] = moment
-        await book.quota_of(owner)
+        await cache.quota_of(owner)
     assert (rows.looks, rows.reads) == (4, 2)
     rows.found = []
-    book.forget()
-    assert (await book.quota_of(owner)).max_bytes is None
+    cache.forget()
+    assert (await cache.quota_of(owner)).max_bytes is None
 
 
 async def test_a_look_that_a_change_overtakes_does_not_hide_it():
     rows, owner, read, go_on = Rows(), new_id(), asyncio.Event(), asyncio.Event()
-    book, state = AllowanceBook(rows, seconds=10), rows.state
+    cache, state = AllowanceCache(rows, seconds=10), rows.state
 
     async def slowly():
         found = await state()
@@ -163,10 +163,10 @@ async def test_a_look_that_a_change_overtakes_does_not_hide_it():
         return found
 
     rows.state = slowly
-    overtaken = asyncio.create_task(book.quota_of(owner))
+    overtaken = asyncio.create_task(cache.quota_of(owner))
     await read.wait()
     rows.found = [AllowanceRow(user_id=owner, max_bytes=5, revision=1)]
-    book.forget()
+    cache.forget()
     go_on.set()
     assert (await overtaken).max_bytes == 5
-    assert (await book.quota_of(owner)).max_bytes == 5
+    assert (await cache.quota_of(owner)).max_bytes == 5

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domains.auth.service.follow_ups import ANSWER_REGISTRATION
+from domains.auth.service.job_definitions import ANSWER_REGISTRATION
 from tools.faults.people import PASSWORD, some_email
 
 OTHER_PASSWORD = "another long enough password"

@@ -1,4 +1,4 @@
-"""The trail as administrators read it: page by page, or all of it as lines of JSON."""
+"""The audit log as administrators read it: page by page, or all of it as lines of JSON."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from domains.auth.schemas import EventFilter
-from domains.auth.service.events import AT_ONCE
+from domains.auth.service.events import BATCH_SIZE
 from tests.conftest import some_address
 
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -69,7 +69,7 @@ async def test_what_can_not_be_asked_is_refused(client, admin, query):
     assert (await client.get(f"/v1/security-events?{query}", headers=admin.headers)).status_code == 422
 
 
-async def test_the_trail_is_for_administrators(client, user):
+async def test_the_audit_log_is_for_administrators(client, user):
     for headers in ({}, NDJSON):
         answer = await client.get("/v1/security-events", headers=user.headers | headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "auth.missing_scope")
@@ -77,7 +77,7 @@ async def test_the_trail_is_for_administrators(client, user):
 
 async def test_an_export_has_all_that_match_the_oldest_first(client, admin, rows):
     user_id, address = uuid4(), some_address()
-    number = 2 * AT_ONCE + 3
+    number = 2 * BATCH_SIZE + 3
     await rows(WRITE, user_id, address, number)
     found = await exported(client, admin, user_id=str(user_id))
     assert [each["details"]["number"] for each in found] == list(range(1, number + 1))
@@ -100,14 +100,14 @@ async def test_an_export_needs_no_more_memory_when_it_is_longer(composition, app
 
     async def peak(pieces: int) -> int:
         user_id = uuid4()
-        await rows(WRITE, user_id, some_address(), pieces * AT_ONCE)
+        await rows(WRITE, user_id, some_address(), pieces * BATCH_SIZE)
         tracemalloc.start()
         length = 0
         async for piece in composition.auth.events().lines(EventFilter(user_id=user_id)):
             length += piece.count(b"\n")
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert length == pieces * AT_ONCE
+        assert length == pieces * BATCH_SIZE
         return most
 
     await peak(1)

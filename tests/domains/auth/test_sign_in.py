@@ -256,18 +256,22 @@ async def test_a_weaker_hash_is_replaced_at_the_next_sign_in(user, sign_in, rows
     assert row["password_hash"].startswith("$argon2id$v=19$m=8,t=2,p=1$")
 
 
-async def test_the_trail_keeps_successes_and_failures_with_their_request(client, user, sign_in, rows):
+async def test_the_audit_log_keeps_successes_and_failures_with_their_request(client, user, sign_in, rows):
     await sign_in(user.email, WRONG)
-    trail = await rows("SELECT * FROM auth.security_events WHERE user_id = $1 ORDER BY id", user.id)
-    assert [line["event"] for line in trail] == ["registration_requested", "login_succeeded", "login_failed"]
-    assert all(line["request_id"] and line["address"].startswith("198.18.") for line in trail)
+    audit_log = await rows("SELECT * FROM auth.security_events WHERE user_id = $1 ORDER BY id", user.id)
+    assert [line["event"] for line in audit_log] == [
+        "registration_requested",
+        "login_succeeded",
+        "login_failed",
+    ]
+    assert all(line["request_id"] and line["address"].startswith("198.18.") for line in audit_log)
 
 
 async def test_sign_ins_at_once_leave_no_place_taken(user, sign_in, composition):
     answers = await asyncio.gather(*(sign_in(user.email, user.password) for _ in range(5)))
     assert {answer.status_code for answer in answers} == {200}
-    room = composition.auth.hasher()._room
-    assert room._value == room._initial_value
+    slots = composition.auth.hasher()._slots
+    assert slots._value == slots._initial_value
 
 
 def _with_settings(base, settings):

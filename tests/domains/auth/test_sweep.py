@@ -54,12 +54,12 @@ async def test_an_account_that_was_never_verified_is_deleted_after_thirty_days(
         assert await rows(f"SELECT 1 FROM {table} WHERE owner_id = $1", user.id) == []
     assert await rows("SELECT 1 FROM auth.registrations WHERE user_id = $1", user.id) == []
     assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1", user.id) == []
-    trail = await rows(
+    audit_log = await rows(
         "SELECT details->>'reason' AS reason FROM auth.security_events WHERE user_id = $1"
         " AND event = 'account_deleted'",
         user.id,
     )
-    assert [row["reason"] for row in trail] == ["never verified"]
+    assert [row["reason"] for row in audit_log] == ["never verified"]
     assert (await people.register(email=user.email)).id != user.id
     assert (await sign_in(in_use.email, in_use.password)).status_code == 200
 

@@ -34,7 +34,7 @@ def mailer(app, composition, tmp_path) -> MailerService:
         renderer=Renderer(
             {"test": tmp_path}, own_folder=TEMPLATES, product="Tulou", public_url="http://localhost"
         ),
-        sealer=emails.sealer(),
+        encryption=emails.encryption(),
         settings=EmailsSettings(),
         public_url="http://localhost",
     )

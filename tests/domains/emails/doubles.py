@@ -8,18 +8,18 @@ from uuid import UUID, uuid4
 
 from cryptography.fernet import Fernet
 
-from domains.emails.gateway.transport import Conversation, Envelope, Reply
+from domains.emails.gateway.transport import Envelope, Reply, SmtpSession
 from domains.emails.models import Attempt, Email, Phase
 from domains.emails.public import EmailStatus, WhenUncertain
 from domains.emails.service.delivery import DeliveryService
-from domains.emails.service.sealing import Sealer
+from domains.emails.service.encryption import MailEncryption
 from domains.emails.settings import EmailsSettings
 from domains.jobs.public import JobSummary
 from shared.ids import new_id
 from shared.jobs import LeaseLost
 
 CONTENT = b"Subject: Hello\r\n\r\nHello\r\n"
-SEALER = Sealer([Fernet.generate_key().decode()])
+ENCRYPTION = MailEncryption([Fernet.generate_key().decode()])
 
 
 class Clock:
@@ -31,14 +31,14 @@ class Clock:
 
 
 class Transactions:
-    """Counts what was committed, so that a test sees the order of commits and conversations."""
+    """Counts what was committed, so that a test sees the order of commits and sessions."""
 
     def __init__(self, log: list[str]) -> None:
         self.log = log
         self.depth = 0
 
     @asynccontextmanager
-    async def __call__(self, *, own: bool = False, durable: bool = True) -> AsyncIterator[None]:
+    async def __call__(self, *, separate: bool = False, durable: bool = True) -> AsyncIterator[None]:
         self.depth += 1
         try:
             yield
@@ -141,14 +141,14 @@ class Transport:
     async def stop(self) -> None: ...
 
     @asynccontextmanager
-    async def converse(self) -> AsyncIterator[Conversation]:
+    async def open_session(self) -> AsyncIterator[SmtpSession]:
         self._reach("connect")
         yield self
 
-    async def offer(self, envelope: Envelope) -> None:
+    async def send_envelope(self, envelope: Envelope) -> None:
         self._reach("envelope")
 
-    async def hand_over(self, content: bytes) -> Reply:
+    async def deliver(self, content: bytes) -> Reply:
         self.taken.append(content)
         self._reach("data")
         return Reply(250, "2.0.0 Kept")
@@ -194,7 +194,7 @@ class Bench:
                 "subject": "Hello",
                 "template": "auth/hello",
                 "message_id": "<1@example.com>",
-                "frozen": SEALER.seal(CONTENT),
+                "frozen": ENCRYPTION.encrypt(CONTENT),
                 "when_uncertain": WhenUncertain.HOLD,
                 "created_at": self.clock.now(),
                 "updated_at": self.clock.now(),
@@ -213,7 +213,7 @@ class Bench:
             jobs=self.jobs,
             clock=self.clock,
             transport=self.transport,
-            sealer=SEALER,
+            encryption=ENCRYPTION,
             settings=EmailsSettings(),
         )
 

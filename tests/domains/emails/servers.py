@@ -111,13 +111,13 @@ async def letting_in(most: int, port: int, reply: bytes) -> AsyncIterator[tuple[
 
 def gateway(url: str, **given: object) -> SmtpGateway:
     settings = EmailsSettings(**{"emails_timeout_seconds": 2, "emails_data_timeout_seconds": 2, **given})
-    return SmtpGateway(parse_smtp_url(url), settings=settings, greeting="[127.0.0.1]")
+    return SmtpGateway(parse_smtp_url(url), settings=settings, local_hostname="[127.0.0.1]")
 
 
 async def send(smtp: SmtpGateway, content: bytes = MAIL, recipient: str = "ann@example.com") -> Reply:
-    async with smtp.converse() as conversation:
-        await conversation.offer(Envelope("us@example.com", recipient, len(content)))
-        return await conversation.hand_over(content)
+    async with smtp.open_session() as session:
+        await session.send_envelope(Envelope("us@example.com", recipient, len(content)))
+        return await session.deliver(content)
 
 
 async def ehlo_then(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a mail, for every way in which a conversation can end."""
+"""What becomes of a mail, for every way in which a session can end."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -8,23 +8,23 @@ from cryptography.fernet import Fernet
 
 from domains.emails.errors import (
     MailDeferred,
+    MailDeferredTooLong,
     MailExpired,
-    MailPutOffTooLong,
     MailRefused,
     MailUncertain,
     MailUnreadable,
 )
 from domains.emails.gateway.transport import (
-    Garbled,
     OutcomeUnknown,
-    PutOff,
+    ProtocolError,
     Refused,
     Reply,
     ServerUnreachable,
+    TemporaryFailure,
 )
 from domains.emails.models import Outcome, Phase
 from domains.emails.public import EmailFailed, EmailSent, EmailStatus, WhenUncertain
-from domains.emails.service.sealing import Sealer
+from domains.emails.service.encryption import MailEncryption
 from shared.jobs import LeaseLost, Snooze
 from tests.domains.emails.doubles import CONTENT, Bench, Context
 
@@ -78,7 +78,7 @@ async def test_nobody_is_bothered_during_an_outage():
 @pytest.mark.parametrize("phase", ["envelope", "data"])
 async def test_4xx_puts_the_mail_off(phase):
     bench = Bench()
-    bench.transport.failures[phase] = PutOff(Reply(451, "later"))
+    bench.transport.failures[phase] = TemporaryFailure(Reply(451, "later"))
     with pytest.raises(MailDeferred) as caught:
         await bench.deliver()
     assert not caught.value.permanent
@@ -91,8 +91,8 @@ async def test_4xx_puts_the_mail_off(phase):
 
 async def test_4xx_for_the_last_time_gives_the_mail_up():
     bench = Bench()
-    bench.transport.failures["envelope"] = PutOff(Reply(451, "later"))
-    with pytest.raises(MailPutOffTooLong) as caught:
+    bench.transport.failures["envelope"] = TemporaryFailure(Reply(451, "later"))
+    with pytest.raises(MailDeferredTooLong) as caught:
         await bench.deliver(attempt=30)
     assert caught.value.permanent
     assert (bench.email.status, bench.email.frozen) == (EmailStatus.FAILED, None)
@@ -117,7 +117,7 @@ async def test_5xx_gives_the_mail_up_at_once(phase):
 
 async def test_garbage_is_tried_again():
     bench = Bench()
-    bench.transport.failures["connect"] = Garbled(Reply(0, "HTTP/1.1"))
+    bench.transport.failures["connect"] = ProtocolError(Reply(0, "HTTP/1.1"))
     with pytest.raises(MailDeferred):
         await bench.deliver()
     assert bench.email.status == EmailStatus.DEFERRED
@@ -213,13 +213,13 @@ async def test_a_job_without_its_mail_ends():
 
 async def test_a_mail_that_was_withdrawn_meanwhile_is_not_sent():
     bench = Bench()
-    offer = bench.transport.offer
+    send_envelope = bench.transport.send_envelope
 
     async def withdraw(envelope):
-        await offer(envelope)
+        await send_envelope(envelope)
         bench.email.status = EmailStatus.CANCELLED
 
-    bench.transport.offer = withdraw
+    bench.transport.send_envelope = withdraw
     context = await bench.deliver()
     assert context.result == {"status": "cancelled"}
     assert bench.transport.taken == []
@@ -250,7 +250,7 @@ async def test_an_old_mail_is_given_up_instead_of_sent():
 
 async def test_a_missing_key_keeps_the_mail_for_when_it_is_back():
     bench = Bench()
-    bench.email.frozen = Sealer([Fernet.generate_key().decode()]).seal(CONTENT)
+    bench.email.frozen = MailEncryption([Fernet.generate_key().decode()]).encrypt(CONTENT)
     with pytest.raises(MailUnreadable) as caught:
         await bench.deliver()
     assert not caught.value.permanent
@@ -282,8 +282,8 @@ async def test_a_mail_that_nobody_works_on_any_more_is_uncertain_if_it_may_have_
 ):
     bench = Bench(status=EmailStatus.SENDING, phase=phase, attempts=1, **RESEND)
     bench.jobs.kinds = living
-    await bench.service.settle(bench.email.id, was_cancelled=False)
-    await bench.service.settle(bench.email.id, was_cancelled=False)
+    await bench.service.reconcile(bench.email.id, was_cancelled=False)
+    await bench.service.reconcile(bench.email.id, was_cancelled=False)
     assert bench.email.status == status
     assert len(bench.emails.attempts) == (status == EmailStatus.UNCERTAIN)
     failed = [EmailFailed(email_id=bench.email.id, code="emails.stopped")]
@@ -296,7 +296,7 @@ async def test_a_mail_that_nobody_works_on_any_more_is_uncertain_if_it_may_have_
 )
 async def test_a_mail_whose_job_ended_is_sent_when_the_job_is_started_again(status, was_cancelled, ended):
     bench = Bench(status=status)
-    await bench.service.settle(bench.email.id, was_cancelled=was_cancelled)
+    await bench.service.reconcile(bench.email.id, was_cancelled=was_cancelled)
     assert (bench.email.status, bench.email.error["code"]) == (ended, "emails.stopped")
     await bench.deliver()
     assert (bench.email.status, bench.email.error, bench.email.frozen) == (EmailStatus.SENT, None, None)
@@ -305,7 +305,7 @@ async def test_a_mail_whose_job_ended_is_sent_when_the_job_is_started_again(stat
 
 async def test_a_mail_whose_job_is_started_again_too_late_is_given_up():
     bench = Bench()
-    await bench.service.settle(bench.email.id, was_cancelled=True)
+    await bench.service.reconcile(bench.email.id, was_cancelled=True)
     bench.clock.time += timedelta(hours=121)
     with pytest.raises(MailExpired):
         await bench.deliver()

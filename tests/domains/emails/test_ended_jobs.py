@@ -97,7 +97,7 @@ async def test_cancelled_while_it_waits(composition, mail, fate, retry) -> None:
     assert await retry() == ("sent", 1)
 
 
-async def test_cancelled_in_the_middle_of_a_conversation(composition, mail, fate, retry) -> None:
+async def test_cancelled_in_the_middle_of_a_session(composition, mail, fate, retry) -> None:
     email_id, job_id = mail
     runner = a_runner(composition)
     async with misbehaving(say_nothing) as port, sent_by(composition, runner, port):
@@ -143,7 +143,7 @@ async def test_cancelled_while_the_mail_server_is_away(composition, mail, fate, 
     assert await retry() == ("sent", 1)
 
 
-async def test_given_back_by_a_worker_that_ends(composition, mail, fate, servers, address) -> None:
+async def test_released_by_a_worker_that_ends(composition, mail, fate, servers, address) -> None:
     email_id, job_id = mail
     runner, ends_at = a_runner(composition), None
     runner.ends_at = lambda: ends_at
@@ -189,7 +189,7 @@ async def test_a_payload_that_nobody_can_read(composition, mail, fate) -> None:
     assert (await fate()).status == EmailStatus.FAILED
 
 
-async def test_a_mail_whose_job_is_gone_is_settled_within_an_hour(composition, mailer, address) -> None:
+async def test_a_mail_whose_job_is_gone_is_reconciled_within_an_hour(composition, mailer, address) -> None:
     long_ago = datetime.now(UTC) - timedelta(minutes=61)
     gone, living = [await accept(mailer, address) for _ in range(2)]
     for email_id in (gone, living):

@@ -17,7 +17,7 @@ from domains.emails.service.headers import MAX_DISPLAY_NAME, address_field, chec
 from domains.users.public import NameText
 from shared.text import fits_line
 from tests.domains.emails.test_names_in_mails import recipients
-from tests.domains.emails.test_writing import frozen
+from tests.domains.emails.test_writing import built_mime
 
 NAME: TypeAdapter[str] = TypeAdapter(NameText)
 TO = Address(username="ann", domain="example.com")
@@ -76,7 +76,7 @@ def test_characters_that_mean_something_to_parsers_are_mailed_as_they_are_accept
 @pytest.mark.parametrize("length", range(40, 100, 3))
 def test_no_length_of_a_name_folds_into_a_second_address(length):
     name = "a" * length + " <other@example>, "
-    content = frozen(name=name)
+    content = built_mime(name=name)
     assert recipients(content) == [(name, "ann@example.com")]
     head = content.partition(b"\r\n\r\n")[0]
     assert b"other" not in head

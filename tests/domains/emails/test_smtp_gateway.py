@@ -10,11 +10,11 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from domains.emails.gateway.smtp import SmtpGateway
 from domains.emails.gateway.transport import (
     Envelope,
-    Garbled,
     OutcomeUnknown,
-    PutOff,
+    ProtocolError,
     Refused,
     ServerUnreachable,
+    TemporaryFailure,
 )
 from tests.certificates import self_signed
 from tests.domains.emails.servers import (
@@ -89,7 +89,12 @@ async def test_bare_line_ends_smuggle_no_second_mail(ending):
 @pytest.mark.parametrize("place", ["mail", "rcpt", "data"])
 @pytest.mark.parametrize(
     ("answer", "ends_as"),
-    [("451 later", PutOff), ("452 full", PutOff), ("550 nobody", Refused), ("554 spam", Refused)],
+    [
+        ("451 later", TemporaryFailure),
+        ("452 full", TemporaryFailure),
+        ("550 nobody", Refused),
+        ("554 spam", Refused),
+    ],
 )
 async def test_answers_of_the_server_are_told_apart_and_the_connection_lives(place, answer, ends_as):
     sink = Sink(**{place: answer})
@@ -179,19 +184,19 @@ async def test_a_line_that_breaks_in_the_envelope_blames_no_mail():
     ],
     ids=["http", "tls", "one endless line", "endless lines"],
 )
-async def test_what_is_not_smtp_is_garbled_and_bounded(banner):
+async def test_what_is_not_smtp_is_a_bounded_protocol_error(banner):
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(banner)
         await reader.read(100)
 
     async with misbehaving(talk) as port:
-        with pytest.raises(Garbled) as caught:
+        with pytest.raises(ProtocolError) as caught:
             await send(gateway(f"smtp://127.0.0.1:{port}"))
     assert len(str(caught.value.reply)) <= 500
     assert str(caught.value.reply).isprintable()
 
 
-async def test_a_garbled_answer_in_the_envelope_is_garbled():
+async def test_a_bad_reply_in_the_envelope_is_a_protocol_error():
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 hello\r\n")
         await reader.readline()
@@ -201,7 +206,7 @@ async def test_a_garbled_answer_in_the_envelope_is_garbled():
         await reader.read(100)
 
     async with misbehaving(talk) as port:
-        with pytest.raises(Garbled) as caught:
+        with pytest.raises(ProtocolError) as caught:
             await send(gateway(f"smtp://127.0.0.1:{port}"))
     str(caught.value.reply).encode()
 
@@ -284,9 +289,9 @@ class _Login:
 
 
 async def tls_of(smtp: SmtpGateway) -> str | None:
-    async with smtp.converse() as conversation:
-        await conversation.offer(Envelope("us@example.com", "ann@example.com", 10))
-        version = conversation.tls
+    async with smtp.open_session() as session:
+        await session.send_envelope(Envelope("us@example.com", "ann@example.com", 10))
+        version = session.tls
     await smtp.stop()
     return version
 

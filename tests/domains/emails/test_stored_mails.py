@@ -39,9 +39,9 @@ def delivery(composition, port: int) -> DeliveryService:
         jobs=composition.jobs.service(),
         clock=composition.clock(),
         transport=SmtpGateway(
-            parse_smtp_url(f"smtp://127.0.0.1:{port}"), settings=settings, greeting="localhost"
+            parse_smtp_url(f"smtp://127.0.0.1:{port}"), settings=settings, local_hostname="localhost"
         ),
-        sealer=emails.sealer(),
+        encryption=emails.encryption(),
         settings=settings,
     )
 

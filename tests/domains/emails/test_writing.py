@@ -1,4 +1,4 @@
-"""From a template to frozen bytes, and to an accepted mail."""
+"""From a template to a MIME message, and to an accepted mail."""
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -18,14 +18,14 @@ from domains.emails.errors import AddressRefused, HeaderRefused, MailUnreadable
 from domains.emails.gateway.null import NullTransport
 from domains.emails.gateway.transport import Envelope
 from domains.emails.public import OutgoingMail, WhenUncertain
-from domains.emails.service import freezing
-from domains.emails.service.freezing import default_sender, freeze, mail_host, parse_recipient
+from domains.emails.service import mime
+from domains.emails.service.encryption import MailEncryption
 from domains.emails.service.mailer import MailerService
+from domains.emails.service.mime import build_mime, default_sender, mail_host, parse_recipient
 from domains.emails.service.rendering import Rendered, Renderer, in_words
-from domains.emails.service.sealing import Sealer
 from domains.emails.settings import EmailsSettings
 from shared.trace import Trace, tracing
-from tests.domains.emails.doubles import SEALER, Clock, Emails, Outbox, Transactions
+from tests.domains.emails.doubles import ENCRYPTION, Clock, Emails, Outbox, Transactions
 
 OWN = Path(domains.emails.container.__file__).parent / "templates"
 LINK = "https://app.example.com/verify-email?token=abc_DEF-123&next=/"
@@ -52,10 +52,10 @@ def renderer(folder) -> Renderer:
     return Renderer({"test": folder}, own_folder=OWN, product="Tulou", public_url="https://app.example.com")
 
 
-def frozen(
+def built_mime(
     rendered: Rendered | None = None, recipient: str = "ann@example.com", name: str | None = None
 ) -> bytes:
-    return freeze(
+    return build_mime(
         rendered or Rendered("Hello", "Hello\n", "<p>Hello</p>"),
         email_id=uuid4(),
         sender=Address("Tulou", "us", "example.com"),
@@ -163,10 +163,10 @@ def test_a_text_without_a_subject_is_an_error(renderer, folder):
         renderer.render("test/bare", {})
 
 
-def test_a_frozen_mail_reads_as_it_was_written():
+def test_a_built_mail_reads_as_it_was_written():
     text = "Grüße,\n\n.\n..\nFrom here\n" + "x" * 2000 + "\n"
     rendered = Rendered("Grüße an Ann", text, "<p>Grüße</p>\n")
-    message = message_from_bytes(frozen(rendered, name="Ann Ö, the 1st"), policy=policy.default)
+    message = message_from_bytes(built_mime(rendered, name="Ann Ö, the 1st"), policy=policy.default)
     assert message["Subject"] == "Grüße an Ann"
     assert message["To"].addresses == (Address("Ann Ö, the 1st", "ann", "example.com"),)
     assert message["Auto-Submitted"] == "auto-generated"
@@ -177,8 +177,8 @@ def test_a_frozen_mail_reads_as_it_was_written():
     assert message.get_body(("html",)).get_content().replace("\r\n", "\n") == "<p>Grüße</p>\n"
 
 
-def test_a_frozen_mail_is_plain_lines_of_ascii():
-    content = frozen(Rendered("Ünï", "a\rb\nc\r\nd\x00e" + "é" * 5000, "<p>\r\r\n</p>"), name="Ö" * 100)
+def test_a_built_mail_is_plain_lines_of_ascii():
+    content = built_mime(Rendered("Ünï", "a\rb\nc\r\nd\x00e" + "é" * 5000, "<p>\r\r\n</p>"), name="Ö" * 100)
     assert content.isascii()
     assert b"\x00" not in content
     assert b"\r" not in content.replace(b"\r\n", b"")
@@ -187,7 +187,7 @@ def test_a_frozen_mail_is_plain_lines_of_ascii():
 
 
 def test_a_link_stays_readable_in_the_raw_mail():
-    assert LINK.encode() in frozen(Rendered("Hello", f"Hello\n\n{LINK}\n", "<p></p>"))
+    assert LINK.encode() in built_mime(Rendered("Hello", f"Hello\n\n{LINK}\n", "<p></p>"))
 
 
 @pytest.mark.parametrize(
@@ -195,16 +195,16 @@ def test_a_link_stays_readable_in_the_raw_mail():
 )
 def test_a_header_is_one_line_or_refused(evil):
     with pytest.raises(HeaderRefused) as caught:
-        frozen(Rendered(evil, "", ""))
+        built_mime(Rendered(evil, "", ""))
     assert caught.value.status == 422
     with pytest.raises(HeaderRefused):
-        frozen(name=evil)
+        built_mime(name=evil)
 
 
 def test_the_serializer_refuses_what_slipped_through(monkeypatch):
-    monkeypatch.setattr(freezing, "one_line", lambda value: value)
+    monkeypatch.setattr(mime, "one_line", lambda value: value)
     with pytest.raises(HeaderRefused):
-        frozen(Rendered("a\r\nBcc: x@y.example", "", ""))
+        built_mime(Rendered("a\r\nBcc: x@y.example", "", ""))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_domains_outside_ascii_get_their_ascii_form():
 
 
 def test_a_local_part_outside_ascii_is_written_as_it_is():
-    content = frozen(recipient="änn@example.com", name="Änn")
+    content = built_mime(recipient="änn@example.com", name="Änn")
     assert "To: =?utf-8?b?w4Rubg==?= <änn@example.com>\r\n".encode() in content
 
 
@@ -265,11 +265,11 @@ def test_the_sender_needs_a_domain():
 
 def test_keys_can_be_changed():
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode().rstrip("=")
-    sealed = Sealer([old]).seal(b"secret")
-    assert b"secret" not in sealed
-    assert Sealer([new, old]).open(sealed) == b"secret"
+    encrypted_content = MailEncryption([old]).encrypt(b"secret")
+    assert b"secret" not in encrypted_content
+    assert MailEncryption([new, old]).decrypt(encrypted_content) == b"secret"
     with pytest.raises(MailUnreadable):
-        Sealer([new]).open(sealed)
+        MailEncryption([new]).decrypt(encrypted_content)
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ def mailer(renderer, emails, outbox, **given) -> MailerService:
         outbox=outbox,
         clock=Clock(),
         renderer=renderer,
-        sealer=SEALER,
+        encryption=ENCRYPTION,
         settings=EmailsSettings(**given),
         public_url="https://app.example.com",
     )
@@ -315,7 +315,7 @@ async def test_an_accepted_mail_is_a_row_and_a_job(renderer, emails, outbox):
     assert (row.sender, row.owner_id, row.request_id) == ("no-reply@app.example.com", owner, "request-1")
     assert (row.when_uncertain, row.category, row.sensitive) == ("resend", "security", True)
     assert b"token" not in row.frozen
-    message = message_from_bytes(SEALER.open(row.frozen), policy=policy.default)
+    message = message_from_bytes(ENCRYPTION.decrypt(row.frozen), policy=policy.default)
     assert message["Message-ID"] == row.message_id == f"<{email_id}@app.example.com>"
     ((kind, payload, options),) = outbox.jobs
     assert (kind, payload.email_id, options.resource.id) == ("emails.deliver", email_id, email_id)
@@ -333,8 +333,8 @@ def test_preparing_needs_no_database_and_shows_no_secret(renderer):
 
 async def test_without_a_mail_server_mails_are_only_logged():
     transport = NullTransport()
-    async with transport.converse() as conversation:
-        await conversation.offer(Envelope("us@example.com", "ann@example.com", 5))
-        reply = await conversation.hand_over(b"Hello")
+    async with transport.open_session() as session:
+        await session.send_envelope(Envelope("us@example.com", "ann@example.com", 5))
+        reply = await session.deliver(b"Hello")
     await transport.stop()
-    assert (reply.code, bool(transport.pause()), conversation.tls) == (250, False, None)
+    assert (reply.code, bool(transport.pause()), session.tls) == (250, False, None)

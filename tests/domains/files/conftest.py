@@ -18,11 +18,11 @@ def limits(composition: TulouContainer, monkeypatch):
         assert isinstance(changed, FilesSettings)
         for service in (
             composition.files.uploads(),
-            composition.files.library(),
+            composition.files.service(),
             composition.files.cleaning(),
         ):
             monkeypatch.setattr(service, "settings", changed)
-        monkeypatch.setattr(composition.files.room(), "_settings", changed)
+        monkeypatch.setattr(composition.files.quota_limits(), "_settings", changed)
 
     return change
 

@@ -9,17 +9,17 @@ from uuid import UUID
 
 from domains.files.public import PersonalQuota
 from domains.files.schemas import ContentRow, PurgedRow, RenditionRow
-from domains.files.service.recipes import recipes_for
+from domains.files.service.rendition_specs import rendition_specs_for
 from shared.clock import Clock
 from shared.db.fulltext import Piece
 from shared.ids import new_id
 
 NOW = Clock().now()
-RECIPES = (*recipes_for("image/png"), *recipes_for("application/pdf"))
+RENDITION_SPECS = (*rendition_specs_for("image/png"), *rendition_specs_for("application/pdf"))
 
 
 @asynccontextmanager
-async def transaction(*, own: bool = False, durable: bool = True) -> AsyncIterator[None]:
+async def transaction(*, separate: bool = False, durable: bool = True) -> AsyncIterator[None]:
     yield
 
 
@@ -37,37 +37,39 @@ class FakeStore:
         self.objects.pop(key, None)
 
 
-class FakeLedger:
+class FakeQuotaRepository:
     """Counts bytes as the table does."""
 
     def __init__(self) -> None:
         self.bytes = self.reserved = self.count = 0
-        self.promised: list[int] = []
+        self.reservations: list[int] = []
         self.blobs: dict[str, str] = {}
         self.uploads: dict[UUID, PurgedRow] = {}
         self.stored: dict[UUID, dict] = {}
         self.broken = False
 
-    async def open_account(self, owner_id: UUID) -> None:
+    async def create_usage(self, owner_id: UUID) -> None:
         if self.broken:
             raise RuntimeError("the database is away")
 
     async def reserve(self, owner_id: UUID, amount: int, *, files: int, quota: int, max_files: int) -> bool:
         if self.bytes + self.reserved + amount > quota or self.count + files > max_files:
             return False
-        self.promised.append(amount)
+        self.reservations.append(amount)
         self.reserved += amount
         self.count += files
         return True
 
-    async def reserved_more(self, file_id: UUID, amount: int) -> bool:
+    async def extend_reservation(self, file_id: UUID, amount: int) -> bool:
         row = self.uploads.get(file_id)
         if row is None:
             return False
         self.uploads[file_id] = row.model_copy(update={"reserved": row.reserved + amount})
         return True
 
-    async def settle(self, owner_id: UUID, *, added: int = 0, released: int = 0, removed: int = 0) -> None:
+    async def adjust_usage(
+        self, owner_id: UUID, *, added: int = 0, released: int = 0, removed: int = 0
+    ) -> None:
         self.bytes += added
         self.reserved -= released
         self.count -= removed
@@ -75,7 +77,7 @@ class FakeLedger:
     async def lock_usage(self, owner_id: UUID) -> None:
         """Nobody else is there."""
 
-    async def names(self, file_id: UUID, key: str) -> bool:
+    async def is_referenced(self, file_id: UUID, key: str) -> bool:
         return file_id in self.stored
 
     async def mark_stored(self, file_id: UUID, **values: object) -> bool:
@@ -84,7 +86,7 @@ class FakeLedger:
         self.stored[file_id] = values
         return True
 
-    async def keep_blob(self, sha256: str, size: int, storage_key: str) -> bool:
+    async def add_blob_copy(self, sha256: str, size: int, storage_key: str) -> bool:
         return self.blobs.setdefault(sha256, storage_key) == storage_key
 
     async def abandon(self, file_id: UUID) -> PurgedRow | None:
@@ -94,8 +96,8 @@ class FakeLedger:
 
 
 class FakeFiles:
-    def __init__(self, ledger: FakeLedger | None = None) -> None:
-        self.ledger = ledger
+    def __init__(self, quota: FakeQuotaRepository | None = None) -> None:
+        self.quota = quota
         self.contents: dict[UUID, ContentRow] = {}
         self.made: dict[tuple[UUID, str], RenditionRow] = {}
         self.added: list = []
@@ -104,7 +106,7 @@ class FakeFiles:
         self.facts: dict = {}
 
     async def add(self, file) -> None:
-        self.ledger.uploads[file.id] = PurgedRow(
+        self.quota.uploads[file.id] = PurgedRow(
             owner_id=file.owner_id, size=0, reserved=file.reserved, sha256=None, upload_key=file.upload_key
         )
 
@@ -120,13 +122,13 @@ class FakeFiles:
     async def lock(self, file_id: UUID, owner_id: UUID):
         return self.contents.get(file_id)
 
-    async def begin_renditions(self, file_id: UUID) -> None:
+    async def reset_failed_renditions(self, file_id: UUID) -> None:
         await self._set(file_id, "failed", status="pending", problem=None)
 
     async def renditions(self, ids):
         return {file_id: [row for key, row in self.made.items() if key[0] == file_id] for file_id in ids}
 
-    async def rendition_made(self, file_id: UUID, name: str, size: int, sha256: str, facts) -> bool:
+    async def mark_rendition_ready(self, file_id: UUID, name: str, size: int, sha256: str, facts) -> bool:
         row = self.made.get((file_id, name))
         if row is None:
             return False
@@ -135,7 +137,7 @@ class FakeFiles:
         )
         return True
 
-    async def renditions_failed(self, file_id: UUID, problem) -> None:
+    async def mark_renditions_failed(self, file_id: UUID, problem) -> None:
         await self._set(file_id, "pending", status="failed", problem=problem)
 
     async def set_status(self, file_id: UUID, status: str, facts=None) -> bool:
@@ -178,7 +180,7 @@ class FakeAccounts:
         """Everybody may act."""
 
 
-class FakeLibrary:
+class FakeFileService:
     async def get(self, file_id: UUID, owner_id: UUID, *, ordered=()):
         return SimpleNamespace(id=file_id)
 
@@ -203,8 +205,8 @@ class FakeRenderer:
     async def make(
         self, operation: str, *, size: int = 0, sizes: list[int] | None = None, **arguments
     ) -> tuple[dict, bytes]:
-        wanted = {(operation, each) for each in sizes or [size]}
-        names = [recipe.name for recipe in RECIPES if (recipe.operation, recipe.size) in wanted]
+        requested = {(operation, each) for each in sizes or [size]}
+        names = [spec.name for spec in RENDITION_SPECS if (spec.operation, spec.size) in requested]
         told = await self._asked(",".join(names))
         made = [f"made {name}".encode() for name in names]
         if sizes is not None:

@@ -1,11 +1,11 @@
-"""What goes, and what is settled: bytes that nobody has, old trash, torn uploads, files whose work was given up."""
+"""Deletion and reconciliation: bytes that nobody has, old trash, interrupted uploads, files whose work was given up."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 from shared.clock import Clock
-from tests.domains.files.asking import MANUAL, MIB, PHOTO, get, usage_of
+from tests.domains.files.http_helpers import MANUAL, MIB, PHOTO, get, usage_of
 
 
 async def test_equal_bytes_are_kept_until_the_last_file_is_gone(
@@ -61,11 +61,11 @@ async def test_the_sweep_purges_old_trash_and_abandoned_uploads(
     trashed, kept = await upload(user, b"to be gone"), await upload(user, b"to stay")
     await client.delete(f"/v1/files/{trashed['id']}", headers=user.headers)
 
-    async def torn() -> AsyncIterator[bytes]:
+    async def interrupted() -> AsyncIterator[bytes]:
         yield b"half"
         await asyncio.sleep(60)
 
-    request = asyncio.ensure_future(client.post("/v1/files", content=torn(), headers=user.headers))
+    request = asyncio.ensure_future(client.post("/v1/files", content=interrupted(), headers=user.headers))
     uploads = composition.files.uploads()
     monkeypatch.setattr(uploads, "_abandon", _killed)
     await asyncio.sleep(0.3)
@@ -90,7 +90,7 @@ async def _killed(_upload: object) -> None:
     """What a killed process does about its upload: nothing."""
 
 
-async def test_the_sweep_settles_a_file_whose_work_was_cancelled(
+async def test_the_sweep_reconciles_a_file_whose_work_was_cancelled(
     client, user, upload, composition, monkeypatch
 ):
     file = await upload(user, PHOTO)

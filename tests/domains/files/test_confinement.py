@@ -223,7 +223,7 @@ def test_a_user_with_too_many_threads_is_told_which_setting_to_raise(monkeypatch
     def refuse(_thread):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(confinement, "_what_works", list)
+    monkeypatch.setattr(confinement, "_permitted_attempts", list)
     monkeypatch.setattr("threading.Thread.start", refuse)
     with pytest.raises(linux.ConfinementUnavailableError, match="TULOU_FILES_SANDBOX_THREADS"):
         confinement._require_refusals(64)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
-from tests.domains.files.asking import MANUAL, MIB, PHOTO, get
+from tests.domains.files.http_helpers import MANUAL, MIB, PHOTO, get
 
 
 async def test_a_photograph_becomes_renditions_that_can_be_downloaded(client, user, upload, work_off):

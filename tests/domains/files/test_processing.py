@@ -5,7 +5,7 @@ import pytest
 from domains.files.errors import BrokenDocument, SandboxUnavailable, UnsupportedCodec
 from domains.files.schemas import ContentRow, RenditionRow
 from domains.files.service.processing import ProcessingService
-from domains.files.service.recipes import recipes_for
+from domains.files.service.rendition_specs import rendition_specs_for
 from domains.files.settings import FilesSettings
 from shared.ids import new_id
 from tests.domains.files.fakes import NOW, FakeContext, FakeFiles, FakeRenderer, FakeStore, transaction
@@ -13,7 +13,7 @@ from tests.domains.files.fakes import NOW, FakeContext, FakeFiles, FakeRenderer,
 OWNER = new_id()
 
 
-class Workshop:
+class ProcessingHarness:
     """A processing service on fakes, with one file in it."""
 
     def __init__(self, folder: Path, content_type: str) -> None:
@@ -32,13 +32,13 @@ class Workshop:
             deleted_at=None,
             storage_key="blobs/a",
         )
-        for recipe in recipes_for(content_type):
-            self.files.made[self.file_id, recipe.name] = RenditionRow(
+        for spec in rendition_specs_for(content_type):
+            self.files.made[self.file_id, spec.name] = RenditionRow(
                 file_id=self.file_id,
-                name=recipe.name,
+                name=spec.name,
                 status="pending",
-                content_type=recipe.content_type,
-                storage_key=recipe.storage_key(self.file_id),
+                content_type=spec.content_type,
+                storage_key=spec.storage_key(self.file_id),
                 size=None,
                 sha256=None,
                 facts={},
@@ -63,106 +63,106 @@ class Workshop:
 
 
 async def test_each_rendition_is_made_stored_and_told_of(tmp_path):
-    shop = Workshop(tmp_path, "image/png")
-    context = await shop.process()
-    assert shop.states() == {"thumb": "ready", "small": "ready", "large": "ready"}
-    assert shop.store.objects[f"renditions/{shop.file_id}/thumb"] == b"made thumb"
-    assert shop.store.objects[f"renditions/{shop.file_id}/large"] == b"made large"
-    assert shop.files.made[shop.file_id, "small"].facts == {"width": 1, "height": 2}
-    assert shop.files.statuses[-1] == "ready"
-    assert context.result == {"file_id": str(shop.file_id), "width": 1, "height": 2}
+    harness = ProcessingHarness(tmp_path, "image/png")
+    context = await harness.process()
+    assert harness.states() == {"thumb": "ready", "small": "ready", "large": "ready"}
+    assert harness.store.objects[f"renditions/{harness.file_id}/thumb"] == b"made thumb"
+    assert harness.store.objects[f"renditions/{harness.file_id}/large"] == b"made large"
+    assert harness.files.made[harness.file_id, "small"].facts == {"width": 1, "height": 2}
+    assert harness.files.statuses[-1] == "ready"
+    assert context.result == {"file_id": str(harness.file_id), "width": 1, "height": 2}
     assert [step[0] for step in context.steps] == [0, 1, 2]
 
 
 async def test_a_picture_is_decoded_once_for_all_its_renditions(tmp_path):
-    shop = Workshop(tmp_path, "image/png")
-    await shop.process()
-    assert shop.renderer.asked == ["measure_image", "thumb,small,large"]
+    harness = ProcessingHarness(tmp_path, "image/png")
+    await harness.process()
+    assert harness.renderer.asked == ["measure_image", "thumb,small,large"]
 
 
 async def test_renditions_of_damaged_data_say_so(tmp_path):
-    shop = Workshop(tmp_path, "image/jpeg")
-    shop.renderer.damaged = True
-    await shop.process()
-    assert shop.files.made[shop.file_id, "thumb"].facts == {"width": 1, "height": 2, "damaged": True}
+    harness = ProcessingHarness(tmp_path, "image/jpeg")
+    harness.renderer.damaged = True
+    await harness.process()
+    assert harness.files.made[harness.file_id, "thumb"].facts == {"width": 1, "height": 2, "damaged": True}
 
 
 async def test_facts_stay_when_nothing_can_be_made(tmp_path):
-    shop = Workshop(tmp_path, "image/heic")
-    shop.renderer.errors["thumb,small,large"] = UnsupportedCodec()
+    harness = ProcessingHarness(tmp_path, "image/heic")
+    harness.renderer.errors["thumb,small,large"] = UnsupportedCodec()
     with pytest.raises(UnsupportedCodec):
-        await shop.process()
-    assert shop.files.facts == {"width": 1, "height": 2}
-    assert shop.files.made[shop.file_id, "large"].problem["code"] == "files.unsupported_codec"
+        await harness.process()
+    assert harness.files.facts == {"width": 1, "height": 2}
+    assert harness.files.made[harness.file_id, "large"].problem["code"] == "files.unsupported_codec"
 
 
 async def test_the_text_of_a_document_becomes_searchable(tmp_path):
-    shop = Workshop(tmp_path, "application/pdf")
-    await shop.process()
-    assert shop.files.texts == {shop.file_id: "made text"}
+    harness = ProcessingHarness(tmp_path, "application/pdf")
+    await harness.process()
+    assert harness.files.texts == {harness.file_id: "made text"}
 
 
 async def test_run_again_it_only_makes_what_is_missing(tmp_path):
-    shop = Workshop(tmp_path, "application/pdf")
-    shop.renderer.errors["text"] = SandboxUnavailable()
+    harness = ProcessingHarness(tmp_path, "application/pdf")
+    harness.renderer.errors["text"] = SandboxUnavailable()
     with pytest.raises(SandboxUnavailable):
-        await shop.process()
-    assert shop.states() == {"preview": "ready", "text": "pending"}
-    shop.renderer.errors.clear()
-    shop.renderer.asked.clear()
-    await shop.process(FakeContext(attempt=2))
-    assert shop.renderer.asked == ["measure_document", "text"]
-    assert set(shop.states().values()) == {"ready"}
+        await harness.process()
+    assert harness.states() == {"preview": "ready", "text": "pending"}
+    harness.renderer.errors.clear()
+    harness.renderer.asked.clear()
+    await harness.process(FakeContext(attempt=2))
+    assert harness.renderer.asked == ["measure_document", "text"]
+    assert set(harness.states().values()) == {"ready"}
 
 
 async def test_broken_input_fails_the_job_and_leaves_the_file_ready_with_the_problem(tmp_path):
-    shop = Workshop(tmp_path, "application/pdf")
-    shop.renderer.errors["measure_document"] = BrokenDocument()
+    harness = ProcessingHarness(tmp_path, "application/pdf")
+    harness.renderer.errors["measure_document"] = BrokenDocument()
     with pytest.raises(BrokenDocument):
-        await shop.process()
-    assert set(shop.states().values()) == {"failed"}
-    assert shop.files.made[shop.file_id, "text"].problem["code"] == "files.broken_document"
-    assert shop.files.statuses[-1] == "ready"
+        await harness.process()
+    assert set(harness.states().values()) == {"failed"}
+    assert harness.files.made[harness.file_id, "text"].problem["code"] == "files.broken_document"
+    assert harness.files.statuses[-1] == "ready"
 
 
 async def test_a_failed_rendition_is_tried_anew_when_the_job_is_retried(tmp_path):
-    shop = Workshop(tmp_path, "application/pdf")
-    shop.renderer.errors["preview"] = BrokenDocument()
+    harness = ProcessingHarness(tmp_path, "application/pdf")
+    harness.renderer.errors["preview"] = BrokenDocument()
     with pytest.raises(BrokenDocument):
-        await shop.process()
-    shop.renderer.errors.clear()
-    await shop.process()
-    assert set(shop.states().values()) == {"ready"}
+        await harness.process()
+    harness.renderer.errors.clear()
+    await harness.process()
+    assert set(harness.states().values()) == {"ready"}
 
 
 async def test_the_last_attempt_settles_the_file_whatever_failed(tmp_path):
-    shop = Workshop(tmp_path, "image/png")
-    shop.renderer.errors["measure_image"] = SandboxUnavailable()
+    harness = ProcessingHarness(tmp_path, "image/png")
+    harness.renderer.errors["measure_image"] = SandboxUnavailable()
     with pytest.raises(SandboxUnavailable):
-        await shop.process(FakeContext(attempt=5))
-    assert set(shop.states().values()) == {"failed"}
-    assert shop.files.statuses[-1] == "ready"
+        await harness.process(FakeContext(attempt=5))
+    assert set(harness.states().values()) == {"failed"}
+    assert harness.files.statuses[-1] == "ready"
 
 
 async def test_a_cancelled_job_stops_before_the_next_rendition(tmp_path):
-    shop = Workshop(tmp_path, "application/pdf")
+    harness = ProcessingHarness(tmp_path, "application/pdf")
     context = FakeContext()
-    shop.renderer.on_ask = lambda: setattr(context, "cancelled", "preview" in shop.renderer.asked)
-    await shop.process(context)
-    assert shop.states() == {"preview": "ready", "text": "failed"}
-    assert shop.files.made[shop.file_id, "text"].problem["code"] == "files.work_cancelled"
+    harness.renderer.on_ask = lambda: setattr(context, "cancelled", "preview" in harness.renderer.asked)
+    await harness.process(context)
+    assert harness.states() == {"preview": "ready", "text": "failed"}
+    assert harness.files.made[harness.file_id, "text"].problem["code"] == "files.work_cancelled"
     assert context.result is None
 
 
 async def test_a_file_that_was_purged_before_needs_nothing(tmp_path):
-    shop = Workshop(tmp_path, "image/png")
-    shop.files.contents.clear()
-    await shop.process()
-    assert shop.renderer.asked == []
+    harness = ProcessingHarness(tmp_path, "image/png")
+    harness.files.contents.clear()
+    await harness.process()
+    assert harness.renderer.asked == []
 
 
 async def test_a_file_that_was_purged_meanwhile_leaves_no_rendition(tmp_path):
-    shop = Workshop(tmp_path, "image/png")
-    shop.renderer.on_ask = shop.files.made.clear
-    await shop.process()
-    assert list(shop.store.objects) == ["blobs/a"]
+    harness = ProcessingHarness(tmp_path, "image/png")
+    harness.renderer.on_ask = harness.files.made.clear
+    await harness.process()
+    assert list(harness.store.objects) == ["blobs/a"]

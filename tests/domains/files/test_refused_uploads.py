@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.domains.files.asking import MIB, get, usage_of
+from tests.domains.files.http_helpers import MIB, get, usage_of
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from tests.domains.files.asking import DATA, PHOTO, get
 from tests.domains.files.corpus import pdfs
+from tests.domains.files.http_helpers import DATA, PHOTO, get
 from tests.domains.files.test_budgets import png, tiff
 
 

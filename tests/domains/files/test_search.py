@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from domains.files.repository.texts import FOUND, found_by
+from domains.files.repository.texts import FOUND, query_json
 from domains.files.service.indexing import IndexingService, indexed
 from shared.db.fulltext import pieces_of, search_of, vector_of
-from tests.domains.files.asking import get
+from tests.domains.files.http_helpers import get
 
 CJK = Path(__file__).parents[2] / "data/cjk.pdf"
 
@@ -314,7 +314,7 @@ async def test_the_index_answers_among_many_files(servers, settings):
             (han[7], 5, 100),
             ("word1 or word2", 0, 20),
         ):
-            parameters = owner, found_by(search_of(words))
+            parameters = owner, query_json(search_of(words))
             sql = f"SELECT id FROM files.files WHERE owner_id = $1 AND {query}"
             assert least <= len(await connection.fetch(sql, *parameters)) <= most, words
             plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {sql}", *parameters))

@@ -6,7 +6,7 @@ import pytest
 from obstore.exceptions import GenericError
 
 from domains.files.errors import StoreFull, StoreUnavailable
-from domains.files.gateway.store import LARGEST_PIECE, ROOM_FOR_LARGE_PIECES, SMALLEST_PIECE, ObjectFiles
+from domains.files.gateway.store import LARGE_PIECES_BUDGET, LARGEST_PIECE, SMALLEST_PIECE, ObjectFiles
 from domains.files.settings import FilesSettings
 
 MIB = 1 << 20
@@ -39,7 +39,7 @@ async def chunks(*given: bytes, error: BaseException | None = None) -> AsyncIter
         raise error
 
 
-async def whole(store: ObjectFiles, key: str, start: int, end: int) -> bytes:
+async def read_range(store: ObjectFiles, key: str, start: int, end: int) -> bytes:
     return b"".join([piece async for piece in store.read(key, start, end)])
 
 
@@ -52,9 +52,9 @@ async def test_what_is_put_can_be_read_in_ranges(store):
     await store.put(
         "blobs/a", chunks(*[data[start : start + 100_000] for start in range(0, len(data), 100_000)])
     )
-    assert await whole(store, "blobs/a", 0, len(data)) == data
-    assert await whole(store, "blobs/a", 250, 2 * MIB) == data[250 : 2 * MIB]
-    assert await whole(store, "blobs/a", 7, 7) == b""
+    assert await read_range(store, "blobs/a", 0, len(data)) == data
+    assert await read_range(store, "blobs/a", 250, 2 * MIB) == data[250 : 2 * MIB]
+    assert await read_range(store, "blobs/a", 7, 7) == b""
 
 
 async def test_who_takes_them_quickly_gets_large_pieces_and_who_is_slow_small_ones(store, clock):
@@ -67,12 +67,12 @@ async def test_who_takes_them_quickly_gets_large_pieces_and_who_is_slow_small_on
     assert slow == [SMALLEST_PIECE] * 32
 
 
-async def test_readers_share_the_room_for_large_pieces_and_give_it_back(store):
+async def test_downloads_share_the_budget_for_large_pieces_and_release_it(store):
     await store.put("blobs/a", chunks(*[b"x" * MIB] * 16))
     readers = [store.read("blobs/a", 0, 16 * MIB) for _ in range(30)]
     for _ in range(7):
         held = [len(await anext(reader)) for reader in readers]
-    assert 2 * sum(held) <= ROOM_FOR_LARGE_PIECES + 2 * 30 * SMALLEST_PIECE
+    assert 2 * sum(held) <= LARGE_PIECES_BUDGET + 2 * 30 * SMALLEST_PIECE
     for reader in readers:
         await reader.aclose()
     assert LARGEST_PIECE in [len(piece) async for piece in store.read("blobs/a", 0, 16 * MIB)]
@@ -136,7 +136,7 @@ async def test_an_object_is_copied_into_a_file(store, tmp_path):
 
 async def test_a_missing_object_means_that_the_store_is_not_well(store):
     with pytest.raises(StoreUnavailable):
-        await whole(store, "blobs/nothing", 0, 10)
+        await read_range(store, "blobs/nothing", 0, 10)
 
 
 async def test_a_full_disk_has_a_name(store, monkeypatch):
@@ -155,7 +155,7 @@ async def test_the_store_can_be_chosen_by_its_address(tmp_path):
     assert kept(elsewhere)
     memory = ObjectFiles(FilesSettings(files_store_url="memory:///"), tmp_path)
     await memory.put("a", chunks(b"x"))
-    assert await whole(memory, "a", 0, 1) == b"x"
+    assert await read_range(memory, "a", 0, 1) == b"x"
     await memory.delete("a")
     await memory.check()
     await local.check()

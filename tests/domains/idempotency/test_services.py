@@ -7,13 +7,13 @@ from uuid import uuid4
 import pytest
 
 from domains.idempotency.schemas import KeyRow
-from domains.idempotency.service import AnswerService
+from domains.idempotency.service import StoredResponseService
 from domains.idempotency.settings import IdempotencySettings
-from shared.idempotency import Answer, Attempt, InProgress, KeyedRequest, KeyReused
+from shared.idempotency import Attempt, InProgress, KeyedRequest, KeyReused, StoredResponse
 
 
 @asynccontextmanager
-async def transaction(*, own=False):
+async def transaction(*, separate=False):
     yield
 
 
@@ -33,10 +33,10 @@ class Rows:
     async def find(self, identity):
         return self.keys.get(identity)
 
-    async def finish(self, identity, token, **answer):
+    async def finish(self, identity, token, **response):
         if self.tokens.get(identity) != token:
             return False
-        self.keys[identity] = KeyRow(content=self.keys[identity].content, **answer)
+        self.keys[identity] = KeyRow(content=self.keys[identity].content, **response)
         return True
 
     async def give_up(self, identity, token):
@@ -57,52 +57,54 @@ def rows():
 
 
 @pytest.fixture
-def answers(rows):
+def stored_responses(rows):
     secret = base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")
-    return AnswerService(rows, transaction=transaction, settings=IdempotencySettings(), secrets=[secret])
+    return StoredResponseService(
+        rows, transaction=transaction, settings=IdempotencySettings(), secrets=[secret]
+    )
 
 
 REQUEST = KeyedRequest(owner_id=uuid4(), identity=b"ada POST /v1/files key", content=b"one")
 
 
-async def test_what_was_done_is_answered_and_not_done_again(answers):
-    attempt = await answers.begin(REQUEST)
+async def test_what_was_done_is_answered_and_not_done_again(stored_responses):
+    attempt = await stored_responses.begin(REQUEST)
     assert isinstance(attempt, Attempt)
     with pytest.raises(InProgress):
-        await answers.begin(REQUEST)
-    given = Answer(201, [("location", "/v1/files/1")], b"{}")
-    await answers.finish(attempt, given)
-    kept = await answers.begin(REQUEST)
+        await stored_responses.begin(REQUEST)
+    given = StoredResponse(201, [("location", "/v1/files/1")], b"{}")
+    await stored_responses.finish(attempt, given)
+    kept = await stored_responses.begin(REQUEST)
     assert (kept.status, kept.body, [tuple(pair) for pair in kept.headers]) == (201, b"{}", given.headers)
 
 
-async def test_a_key_belongs_to_one_request(answers):
-    await answers.begin(REQUEST)
+async def test_a_key_belongs_to_one_request(stored_responses):
+    await stored_responses.begin(REQUEST)
     with pytest.raises(KeyReused):
-        await answers.begin(KeyedRequest(REQUEST.owner_id, REQUEST.identity, b"another"))
+        await stored_responses.begin(KeyedRequest(REQUEST.owner_id, REQUEST.identity, b"another"))
 
 
-async def test_nothing_of_a_request_is_readable_in_its_row(answers, rows):
-    await answers.begin(REQUEST)
+async def test_nothing_of_a_request_is_readable_in_its_row(stored_responses, rows):
+    await stored_responses.begin(REQUEST)
     ((identity, row),) = rows.keys.items()
     assert b"ada" not in identity
     assert b"one" not in row.content
 
 
-async def test_who_was_overtaken_keeps_nothing(answers, rows):
-    attempt = await answers.begin(REQUEST)
+async def test_who_was_overtaken_keeps_nothing(stored_responses, rows):
+    attempt = await stored_responses.begin(REQUEST)
     rows.tokens[attempt.identity] = uuid4()
     with pytest.raises(InProgress):
-        await answers.finish(attempt, Answer(200, [], b""))
+        await stored_responses.finish(attempt, StoredResponse(200, [], b""))
 
 
-async def test_what_was_given_up_or_purged_can_begin_again(answers):
-    await answers.give_up(await answers.begin(REQUEST))
-    assert isinstance(await answers.begin(REQUEST), Attempt)
-    await answers.purge(REQUEST.owner_id)
-    assert isinstance(await answers.begin(REQUEST), Attempt)
+async def test_what_was_given_up_or_purged_can_begin_again(stored_responses):
+    await stored_responses.give_up(await stored_responses.begin(REQUEST))
+    assert isinstance(await stored_responses.begin(REQUEST), Attempt)
+    await stored_responses.purge(REQUEST.owner_id)
+    assert isinstance(await stored_responses.begin(REQUEST), Attempt)
 
 
-async def test_pruning_goes_on_until_nothing_is_left(answers, rows):
+async def test_pruning_goes_on_until_nothing_is_left(stored_responses, rows):
     rows.leftovers = 2500
-    assert await answers.prune() == 2500
+    assert await stored_responses.prune() == 2500

@@ -30,7 +30,7 @@ async def another_type(redis: Redis, work: Callable[[], Awaitable[None]]) -> Non
     await redis.delete(KEY)
     await redis.set(KEY, "no list")
     await work()
-    async with asyncio.timeout(20):  # the job may have run without a hint
+    async with asyncio.timeout(20):  # the job may have run without a wake-up
         while await redis.type(KEY) not in {"list", "none"}:
             await asyncio.sleep(0.05)
 
@@ -82,7 +82,7 @@ async def system(redis: Redis, programs, app) -> AsyncIterator[list[Program]]:
         program.stop()
 
 
-async def test_jobs_go_on_without_hints(
+async def test_jobs_go_on_without_wake_ups(
     redis: Redis, system: list[Program], composition, only_here: None
 ) -> None:
     async def a_job_runs() -> None:

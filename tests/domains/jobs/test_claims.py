@@ -41,26 +41,26 @@ async def test_two_claims_under_one_concurrency_key_at_the_same_moment(enqueue: 
     assert len([claim for claim in claims if claim]) == 1
 
 
-async def test_a_wake_up_lets_the_worker_drain_the_queue_in_turn(
+async def test_a_wake_up_lets_the_worker_loop_run_the_queue_in_order(
     enqueue: Enqueue, runner, composition
 ) -> None:
     while await runner.claim_next("tests"):
         pass
     for number in range(5):
         await enqueue(number=900 + number)
-    assert await runner.drain("tests") == 5
-    assert await runner.drain("tests") == 0
+    assert await runner.run_worker_loop("tests") == 5
+    assert await runner.run_worker_loop("tests") == 0
     assert [ask.number for ask in RAN[-5:]] == [900, 901, 902, 903, 904]
 
 
-async def test_a_chain_of_one_at_a_time_is_drained_without_new_hints(
+async def test_a_chain_of_one_at_a_time_runs_without_new_wake_ups(
     enqueue: Enqueue, runner, composition
 ) -> None:
     while await runner.claim_next("tests"):
         pass
     key = str(new_id())
     jobs = [await enqueue("return", concurrency_key=key) for _ in range(4)]
-    assert await runner.drain("tests") == 4
+    assert await runner.run_worker_loop("tests") == 4
     assert [(await look(composition, job_id)).status for job_id in jobs] == ["succeeded"] * 4
 
 
@@ -89,7 +89,7 @@ async def test_an_owner_has_a_limit_of_waiting_jobs(composition, declared: None,
 
     store = RowJobStore(
         rows=composition.jobs.rows(),
-        hints=composition.jobs.hints(),
+        wake_ups=composition.jobs.wake_ups(),
         settings=JobsSettings(jobs_owner_waiting=3),
     )
     owner, other = new_id(), new_id()

@@ -228,7 +228,14 @@ async def test_a_cancel_that_comes_late_in_an_attempt_is_not_forgotten(
 
 
 def a_load(state: JobState = JobState.QUEUED, queue: str = "mail", **values: Any) -> QueueLoad:
-    nothing = {"number": 1, "hinted": 0, "due": 0.0, "hintless": 0.0, "since_hint": None, "silent": 0.0}
+    nothing = {
+        "number": 1,
+        "wake_ups_sent": 0,
+        "due": 0.0,
+        "without_wake_up": 0.0,
+        "since_wake_up": None,
+        "silent": 0.0,
+    }
     return QueueLoad(queue=queue, state=state, **(nothing | values))
 
 
@@ -236,21 +243,21 @@ def a_load(state: JobState = JobState.QUEUED, queue: str = "mail", **values: Any
     ("loads", "lag"),
     [
         ([], 0),
-        ([a_load(due=50.0, hintless=50.0)], 50),
-        ([a_load(due=50.0, hintless=50.0, hinted=64, since_hint=20.0)], 0),
-        ([a_load(due=50.0, hintless=50.0, hinted=3, since_hint=0.4)], 0.4),
-        ([a_load(hintless=50.0), a_load(JobState.RUNNING, since_hint=0.3)], 0.3),
-        ([a_load(hintless=50.0), a_load(JobState.RUNNING, queue="files", since_hint=0.3)], 50),
+        ([a_load(due=50.0, without_wake_up=50.0)], 50),
+        ([a_load(due=50.0, without_wake_up=50.0, wake_ups_sent=64, since_wake_up=20.0)], 0),
+        ([a_load(due=50.0, without_wake_up=50.0, wake_ups_sent=3, since_wake_up=0.4)], 0.4),
+        ([a_load(without_wake_up=50.0), a_load(JobState.RUNNING, since_wake_up=0.3)], 0.3),
+        ([a_load(without_wake_up=50.0), a_load(JobState.RUNNING, queue="files", since_wake_up=0.3)], 50),
         ([a_load(JobState.RETRYING, due=7.0)], 7),
         ([a_load(JobState.RUNNING, silent=9.0, due=99.0)], 9),
     ],
     ids=[
         "nothing to do",
-        "no hint was ever sent",
-        "all hints that may be under way are",
-        "a backlog, hinted at regularly",
-        "a backlog, its hints just used up",
-        "hints of another queue say nothing",
+        "no wake-up was ever sent",
+        "all wake-ups that may be under way are",
+        "a backlog, wake-ups sent regularly",
+        "a backlog, its wake-ups just used up",
+        "wake-ups of another queue say nothing",
         "a retry that is due",
         "a lease that is over",
     ],

@@ -1,4 +1,4 @@
-"""The relay: hints that got lost, jobs that become due, schedules that fire once."""
+"""The relay: wake-ups that got lost, jobs that become due, schedules that fire once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -22,15 +22,15 @@ from tests.domains.jobs.seeing import claim, look, run_once, run_sql
 
 
 class Sent:
-    """Counts hints instead of sending them; a broker that is down raises."""
+    """Counts wake-ups instead of sending them; a broker that is down raises."""
 
     def __init__(self) -> None:
         self.queues: dict[str, list[UUID]] = {}
         self.down = False
 
     @property
-    def hints(self) -> list[UUID]:
-        return [hint for hints in self.queues.values() for hint in hints]
+    def wake_ups(self) -> list[UUID]:
+        return [wake_up for wake_ups in self.queues.values() for wake_up in wake_ups]
 
     def waiting(self, queue: str) -> int:
         if self.down:
@@ -65,48 +65,48 @@ def a_relay(
         rows=composition.jobs.relay_rows(),
         registry=known,
         outbox=Outbox(known, composition.jobs.store()),
-        hints=sent,
+        wake_ups=sent,
         transaction=composition.database().transaction,
         settings=JobsSettings(**quick),
         clock=clock or composition.clock(),
     )
 
 
-async def test_a_job_whose_hint_got_lost_is_hinted_at_again(enqueue: Enqueue, composition) -> None:
+async def test_a_lost_wake_up_is_sent_again(enqueue: Enqueue, composition) -> None:
     job_id = await enqueue()
     sent = Sent()
     relay = a_relay(composition, sent)
-    await relay.send_hints()
-    assert sent.hints.count(job_id) == 1
-    await relay.send_hints()
-    assert sent.hints.count(job_id) == 1
+    await relay.send_wake_ups()
+    assert sent.wake_ups.count(job_id) == 1
+    await relay.send_wake_ups()
+    assert sent.wake_ups.count(job_id) == 1
 
 
-async def test_hints_that_a_broker_forgot_are_sent_again_soon(enqueue: Enqueue, composition) -> None:
+async def test_wake_ups_that_a_broker_lost_are_sent_again_soon(enqueue: Enqueue, composition) -> None:
     job_id = await enqueue()
     sent = Sent()
     relay = a_relay(composition, sent, jobs_hint_repeat=3600)
-    await relay.send_hints()
+    await relay.send_wake_ups()
     sent.queues.clear()
-    await relay.send_hints()
-    assert job_id not in sent.hints, "whoever has just taken it needs a moment"
+    await relay.send_wake_ups()
+    assert job_id not in sent.wake_ups, "whoever has just taken it needs a moment"
     await run_sql(
         composition, "UPDATE jobs.jobs SET published_at = now() - interval '2 s' WHERE id = :id", id=job_id
     )
-    await relay.send_hints()
-    assert job_id in sent.hints
+    await relay.send_wake_ups()
+    assert job_id in sent.wake_ups
 
 
-async def test_a_hint_that_nobody_followed_is_repeated(enqueue: Enqueue, composition) -> None:
+async def test_an_unused_wake_up_is_repeated(enqueue: Enqueue, composition) -> None:
     job_id = await enqueue()
     sent = Sent()
     relay = a_relay(composition, sent, jobs_hint_repeat=1)
-    await relay.send_hints()
+    await relay.send_wake_ups()
     await run_sql(
         composition, "UPDATE jobs.jobs SET published_at = now() - interval '2 s' WHERE id = :id", id=job_id
     )
-    await relay.send_hints()
-    assert sent.hints.count(job_id) == 2
+    await relay.send_wake_ups()
+    assert sent.wake_ups.count(job_id) == 2
 
 
 async def test_a_broker_that_is_down_costs_time_only(enqueue: Enqueue, composition) -> None:
@@ -114,26 +114,26 @@ async def test_a_broker_that_is_down_costs_time_only(enqueue: Enqueue, compositi
     sent = Sent()
     sent.down = True
     relay = a_relay(composition, sent, jobs_relay_interval=0.05)
-    assert await relay.send_hints() == 0
+    assert await relay.send_wake_ups() == 0
     sent.down = False
     await asyncio.sleep(0.1)  # it pauses after a failure
-    await relay.send_hints()
-    assert job_id in sent.hints
+    await relay.send_wake_ups()
+    assert job_id in sent.wake_ups
 
 
 async def test_a_database_that_refuses_is_not_taken_for_a_broker_that_is_down(composition, app) -> None:
     class Refusing:
-        async def take_hints(self, *_, **__) -> None:
+        async def mark_wake_ups(self, *_, **__) -> None:
             raise asyncpg.InvalidPasswordError("password authentication failed")
 
     relay = a_relay(composition, Sent())
     relay._rows = Refusing()
     with capture_logs() as logs, pytest.raises(asyncpg.InvalidPasswordError):
-        await relay.send_hints()
+        await relay.send_wake_ups()
     assert logs == []
 
 
-async def test_hints_that_wait_are_bounded(enqueue: Enqueue, composition) -> None:
+async def test_waiting_wake_ups_are_bounded(enqueue: Enqueue, composition) -> None:
     await run_sql(
         composition, "UPDATE jobs.jobs SET state = 'cancelled', finished_at = now() WHERE state = 'queued'"
     )
@@ -141,33 +141,33 @@ async def test_hints_that_wait_are_bounded(enqueue: Enqueue, composition) -> Non
         await enqueue()
     sent = Sent()
     relay = a_relay(composition, sent, jobs_hint_window=5)
-    await relay.send_hints()
-    await relay.send_hints()
-    assert len(sent.hints) == 5
+    await relay.send_wake_ups()
+    await relay.send_wake_ups()
+    assert len(sent.wake_ups) == 5
 
 
-async def test_the_fast_path_has_its_time_before_the_relay_hints(enqueue: Enqueue, composition) -> None:
+async def test_the_relay_leaves_the_fast_path_its_time(enqueue: Enqueue, composition) -> None:
     job_id = await enqueue()
     sent = Sent()
-    await a_relay(composition, sent, jobs_hint_grace=30).send_hints()
-    assert job_id not in sent.hints
+    await a_relay(composition, sent, jobs_hint_grace=30).send_wake_ups()
+    assert job_id not in sent.wake_ups
 
 
 async def test_a_scheduled_job_becomes_due(enqueue: Enqueue, composition, runner) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=0.4)
     job_id = await enqueue(run_at=soon)
     assert (await look(composition, job_id)).status == "scheduled"
-    await composition.jobs.relay_rows().ripen()
+    await composition.jobs.relay_rows().promote_due()
     assert await claim(runner, job_id) is None
     await asyncio.sleep(0.5)
-    await composition.jobs.relay_rows().ripen()
+    await composition.jobs.relay_rows().promote_due()
     await run_once(runner, job_id)
     assert (await look(composition, job_id)).status == "succeeded"
 
 
 async def test_a_long_backlog_is_queued_in_several_rounds(enqueue: Enqueue, composition, monkeypatch) -> None:
     rows = composition.jobs.relay_rows()
-    await rows.ripen()
+    await rows.promote_due()
     monkeypatch.setattr(relay_repository, "BATCH", 0)  # whatever a batch finds, another one follows
     monkeypatch.setattr(relay_repository, "BATCHES", 3)
     statements = []
@@ -177,7 +177,7 @@ async def test_a_long_backlog_is_queued_in_several_rounds(enqueue: Enqueue, comp
         return 1
 
     monkeypatch.setattr(rows, "database", SimpleNamespace(execute=execute))
-    assert await rows.ripen() == len(statements) == 3
+    assert await rows.promote_due() == len(statements) == 3
 
 
 async def test_a_schedule_fires_once_whatever_the_number_of_relays(composition, app) -> None:
@@ -231,7 +231,7 @@ async def test_an_alarm_is_logged_when_jobs_are_late(enqueue: Enqueue, compositi
         composition, "UPDATE jobs.jobs SET run_at = now() - interval '1 h' WHERE id = :id", id=job_id
     )
     with capture_logs() as logs:
-        await a_relay(composition, Sent()).keep_books()
+        await a_relay(composition, Sent()).maintain_jobs()
     assert any(line["event"] == "jobs_are_late" for line in logs)
     await composition.jobs.rows().cancel(job_id)
 

@@ -124,7 +124,7 @@ async def test_a_waiting_job_is_cancelled_and_started_again(client, user, enqueu
     await run_once(runner, job_id)
 
 
-async def test_a_job_whose_twin_lives_is_not_started_again(client, user, enqueue: Enqueue) -> None:
+async def test_a_job_whose_duplicate_lives_is_not_started_again(client, user, enqueue: Enqueue) -> None:
     key = str(new_id())
     job_id = await enqueue(unique_key=key)
     await client.post(f"/v1/jobs/{job_id}/cancel", headers=user.headers)

@@ -39,7 +39,7 @@ async def test_an_unexpected_error_is_retried_and_then_fails_without_its_text(
     for _ in range(3):
         await run_once(runner, job_id)
         await asyncio.sleep(0.02)
-        await composition.jobs.relay_rows().ripen()
+        await composition.jobs.relay_rows().promote_due()
     job = await look(composition, job_id)
     assert (job.status, job.attempt) == ("failed", 3)
     assert job.error is not None
@@ -51,7 +51,7 @@ async def test_a_retry_waits_for_its_time(enqueue: Enqueue, composition) -> None
     job_id = await enqueue("fail")
     patient = a_runner(composition, jobs_retry_base=100)
     await run_once(patient, job_id)
-    await composition.jobs.relay_rows().ripen()
+    await composition.jobs.relay_rows().promote_due()
     job = await look(composition, job_id)
     assert job.status == "retrying"
     assert job.run_at > job.created_at + timedelta(seconds=45)
@@ -153,12 +153,12 @@ async def test_the_effect_of_a_lost_lease_rolls_back(enqueue: Enqueue, compositi
         settings=composition.settings(),
         provide=composition.provide(),
     )
-    twin = None
+    duplicate = None
     with pytest.raises(LeaseLost):
         async with composition.database().transaction():
-            twin = await composition.jobs.outbox().enqueue("tests.obey", Ask())
+            duplicate = await composition.jobs.outbox().enqueue("tests.obey", Ask())
             await context.finish()
-    assert await composition.jobs.rows().find(twin) is None
+    assert await composition.jobs.rows().find(duplicate) is None
     with pytest.raises(LeaseLost):
         await context.confirm()
 
@@ -252,7 +252,7 @@ async def test_a_draining_worker_ends_after_its_job(enqueue: Enqueue, runner) ->
     for _ in range(3):
         await enqueue()
     runner.ends_at = lambda: time.monotonic() + 60
-    assert await runner.drain("tests") == 1
+    assert await runner.run_worker_loop("tests") == 1
 
 
 async def test_a_worker_that_must_end_gives_its_job_back_unburnt(
@@ -261,7 +261,7 @@ async def test_a_worker_that_must_end_gives_its_job_back_unburnt(
     job_id = await enqueue("wait")
     ends_at = time.monotonic() + 0.5
     runner.ends_at = lambda: ends_at
-    await asyncio.wait_for(runner.drain(await set_apart(runner, job_id)), 10)
+    await asyncio.wait_for(runner.run_worker_loop(await set_apart(runner, job_id)), 10)
     job = await look(composition, job_id)
     assert (job.status, job.attempt, job.error) == ("retrying", 0, None)
 

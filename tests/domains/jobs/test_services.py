@@ -95,7 +95,7 @@ def claimed(what, *, attempt=1, kind="test.obey", version=1, crashes=0):
 
 
 @asynccontextmanager
-async def transaction(*, own=False):
+async def transaction(*, separate=False):
     yield
 
 
@@ -130,7 +130,7 @@ def runner_of(leases):
 )
 async def test_every_way_of_ending(waiting, ended, postponed):
     leases = Leases(list(waiting))
-    assert await runner_of(leases).drain("default") == len(waiting)
+    assert await runner_of(leases).run_worker_loop("default") == len(waiting)
     assert (leases.ended, leases.postponed) == (ended, postponed)
 
 
@@ -138,7 +138,7 @@ async def test_a_runner_of_some_kinds_leaves_the_others():
     leases = Leases([claimed("work", kind="test.another"), claimed("work"), claimed("work")])
     runner = runner_of(leases)
     runner.kinds = {"test.obey"}
-    assert await runner.drain("default") == 2
+    assert await runner.run_worker_loop("default") == 2
     assert [job.kind for job in leases.waiting] == ["test.another"]
 
 
@@ -147,16 +147,16 @@ async def test_a_runner_that_is_paused_ends_its_job_and_begins_no_other(number: 
     leases = Leases([claimed("work") for _ in range(number)])
     runner = runner_of(leases)
     runner.is_paused = lambda: len(leases.waiting) < 2
-    assert await runner.drain("default") == done
+    assert await runner.run_worker_loop("default") == done
     assert (len(leases.ended), len(leases.waiting)) == (done, 1)
 
 
-async def test_jobs_of_a_queue_with_lanes_run_at_a_time_and_the_others_follow():
+async def test_jobs_of_a_queue_with_slots_run_at_a_time_and_the_others_follow():
     leases = Leases([claimed("meet") for _ in range(6)] + [claimed("work")])
     runner = runner_of(leases)
-    runner.lanes = {"default": 3}
+    runner.slots = {"default": 3}
     async with asyncio.timeout(5):
-        assert await runner.drain("default") == 7
+        assert await runner.run_worker_loop("default") == 7
     assert leases.ended == [(JobState.SUCCEEDED, None)] * 7
 
 
@@ -165,7 +165,7 @@ async def test_a_job_whose_process_died_runs_alone(suspects):
     jobs = [claimed("take a while", crashes=int(number in suspects)) for number in range(6)]
     leases = Leases(list(jobs))
     runner = runner_of(leases)
-    runner.lanes = {"default": 3}
+    runner.slots = {"default": 3}
     under_way, beside, run = set(), {}, runner.run
 
     async def noted(job, **more):
@@ -178,36 +178,36 @@ async def test_a_job_whose_process_died_runs_alone(suspects):
 
     runner.run = noted
     async with asyncio.timeout(5):
-        assert await runner.drain("default") == 6
+        assert await runner.run_worker_loop("default") == 6
     assert leases.waiting == []
     assert all(beside[job.id] == {job.id} for job in jobs if job.crashes)
     assert suspects or any(len(others) > 1 for others in beside.values())
 
 
-async def test_a_queue_without_lanes_runs_one_job_at_a_time():
+async def test_a_queue_without_slots_runs_one_job_at_a_time():
     leases = Leases([claimed("meet") for _ in range(3)])
     runner = runner_of(leases)
-    runner.lanes = {"another": 3}
+    runner.slots = {"another": 3}
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
-            await runner.drain("default")
+            await runner.run_worker_loop("default")
     assert len(leases.waiting) == 2
 
 
-async def test_an_empty_queue_is_not_looked_at_by_lanes_that_nothing_opened():
+async def test_an_empty_queue_is_not_polled_by_slots_that_nothing_opened():
     leases = Leases([claimed("work")])
     runner = runner_of(leases)
-    runner.lanes = {"default": 8}
-    assert await runner.drain("default") == 1
-    # The hinted job; beside it; after it.
+    runner.slots = {"default": 8}
+    assert await runner.run_worker_loop("default") == 1
+    # The job of the wake-up; beside it; after it.
     assert leases.claims == 3
 
 
-async def test_a_lane_that_finds_the_database_away_cuts_off_no_other():
+async def test_a_slot_that_finds_the_database_away_cuts_off_no_other():
     leases = Leases([claimed("meet") for _ in range(3)], away={4})
     runner = runner_of(leases)
-    runner.lanes = {"default": 4}
+    runner.slots = {"default": 4}
     with pytest.raises(DatabaseUnavailable):
-        await runner.drain("default")
+        await runner.run_worker_loop("default")
     assert leases.ended == [(JobState.SUCCEEDED, None)] * 3
     assert leases.postponed == []

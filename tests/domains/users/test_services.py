@@ -21,7 +21,7 @@ class HeldClock:
 
 
 @asynccontextmanager
-async def transaction(*, own=False):
+async def transaction(*, separate=False):
     yield
 
 
@@ -56,7 +56,7 @@ class Rows:
         self.users.pop(user_id, None)
 
 
-class Standings:
+class AccountDirectory:
     async def of_users(self, user_ids):
         return {}
 
@@ -74,7 +74,7 @@ def directory(rows):
 
 @pytest.fixture
 def service(rows):
-    return UserService(rows, transaction=transaction, clock=HeldClock(), standings=Standings())
+    return UserService(rows, transaction=transaction, clock=HeldClock(), account_directory=AccountDirectory())
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def _without_limits() -> None:
 
 
 def _as_the_worker() -> None:
-    confinement._leave_root = _nothing
+    confinement._drop_root = _nothing
 
 
 def _with_a_thread() -> None:

@@ -52,11 +52,11 @@ def lack(calls: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    wanted = json.loads(sys.argv[1])
-    if wanted.get("user") is not None and os.geteuid() == 0:
-        become(wanted["user"])
-    for capability in wanted.get("without_capabilities", []):
+    options = json.loads(sys.argv[1])
+    if options.get("user") is not None and os.geteuid() == 0:
+        become(options["user"])
+    for capability in options.get("without_capabilities", []):
         checked(libc.prctl(_DROP_FROM_BOUNDING_SET, capability, 0, 0, 0))
-    if wanted.get("missing"):
-        lack(wanted["missing"])
+    if options.get("missing"):
+        lack(options["missing"])
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606  # that is what this is for

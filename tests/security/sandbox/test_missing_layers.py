@@ -12,8 +12,8 @@ import pytest
 
 from domains.files.gateway.seccomp import _SECCOMP_CALL
 from domains.files.gateway.system_calls import REFUSED
-from domains.files.gateway.verification import unconfined_because
-from tests.domains.files.asking import PHOTO, get
+from domains.files.gateway.verification import find_missing_confinement
+from tests.domains.files.http_helpers import PHOTO, get
 from tests.security.sandbox import hostile
 from tests.security.sandbox.conftest import LAUNCH, RENDERER_USER
 from tests.security.sandbox.test_taken_over import worked
@@ -86,9 +86,9 @@ def test_a_process_that_cannot_be_confined_opens_nothing(plain_place, without, s
 
 def test_the_worker_sees_what_is_missing_from_outside() -> None:
     sleeping = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    assert "has no seccomp filter" in str(unconfined_because(sleeping.pid, was_root=False))
+    assert "has no seccomp filter" in str(find_missing_confinement(sleeping.pid, was_root=False))
     sleeping.communicate()
-    assert "can't be read from /proc" in str(unconfined_because(sleeping.pid, was_root=False))
+    assert "can't be read from /proc" in str(find_missing_confinement(sleeping.pid, was_root=False))
 
 
 @needs_database

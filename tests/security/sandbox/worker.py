@@ -24,7 +24,7 @@ THREADS, OUTPUT_BYTES = 40, 1 << 20
 async def main(order: dict[str, Any]) -> None:
     outside = Path(order["folder"]) / "outside"
     if not order["verified"]:
-        child.unconfined_because = lambda *_arguments, **_named: None
+        child.find_missing_confinement = lambda *_arguments, **_named: None
     inherited = os.open(outside / "secret", os.O_RDONLY)
     os.set_inheritable(inherited, True)  # the function's signature
     victim = started_victim(order["user"])
@@ -69,7 +69,7 @@ async def attacked(order: dict[str, Any], kind: str, target: dict[str, Any]) -> 
     try:
         async with sandbox.workspace() as workspace, neighbour.workspace() as other:
             (other / "source").write_text("of another worker slot")
-            neighbour._scratch.lend(other / "source")
+            neighbour._scratch.grant_read(other / "source")
             secrets = target["secrets"] | {"another slot's file": str(other / "source")}
             source = workspace / "source"
             source.write_text(json.dumps(target | {"secrets": secrets}))

@@ -10,18 +10,18 @@ from tools.faults.__main__ import happen
 from tools.faults.attacks.register import Attack, Finding, Memory
 from tools.faults.attacks.report import Outcome
 from tools.faults.attacks.report import as_table as attacks_as_table
-from tools.faults.harness import House
-from tools.faults.nudges import nudges_alone
+from tools.faults.harness import Harness
 from tools.faults.oracle import Row
 from tools.faults.register import FAULTS
 from tools.faults.report import Result, as_table, write_attacks, write_page
+from tools.faults.wake_ups_alone import wake_ups_alone
 
 RISKIEST = (1, 2, 3, 6, 7, 11, 13, 18, 22, 23)
 
 
 @pytest.fixture(scope="module")
-async def house() -> AsyncIterator[House]:
-    built = House(scale=0.05, lease=2)
+async def harness() -> AsyncIterator[Harness]:
+    built = Harness(scale=0.05, lease=2)
     try:
         await built.open()
         yield built
@@ -34,32 +34,32 @@ def test_there_are_twenty_four_faults() -> None:
 
 
 @pytest.mark.parametrize("number", RISKIEST, ids=lambda number: f"{number} {FAULTS[number].title}")
-async def test_a_fault_is_survived(house: House, number: int) -> None:
-    result = await happen(house, FAULTS[number])
+async def test_a_fault_is_survived(harness: Harness, number: int) -> None:
+    result = await happen(harness, FAULTS[number])
     assert result.row.accepted
     assert result.row.is_green, result.row
 
 
 async def test_without_the_fence_a_worker_that_wakes_up_doubles_effects(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAULTS_BUG", "no_fence")
-    result = await happen(house, FAULTS[3])
+    result = await happen(harness, FAULTS[3])
     assert result.row.doubled, result.row
     assert result.verdict == "NOT SURVIVED"
 
 
-async def test_nudges_alone_start_every_job(house: House) -> None:
-    row = await nudges_alone(house)
+async def test_wake_ups_alone_start_every_job(harness: Harness) -> None:
+    row = await wake_ups_alone(harness)
     assert row.accepted
     assert row.is_green, row
 
 
-async def test_nudges_before_the_commit_lose_jobs_when_no_relay_looks_after_them(
-    house: House, monkeypatch: pytest.MonkeyPatch
+async def test_wake_ups_before_the_commit_lose_jobs_without_a_relay(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAULTS_BUG", "early_nudge")
-    row = await nudges_alone(house)
+    monkeypatch.setenv("FAULTS_BUG", "early_wake_up")
+    row = await wake_ups_alone(harness)
     assert row.accepted
     assert row.lost, row
 

@@ -23,7 +23,7 @@ async def test_nothing_is_planted_as_anothers(client, people, user, other, name)
         answer = await client.post(URL, json=body | {name: planted}, headers=user.headers)
         assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid_input")
     created = await create_parcel(
-        people, user, owner=str(other.id), its_id=str(other.id), recipient_id=str(other.id)
+        people, user, owner=str(other.id), row_id=str(other.id), recipient_id=str(other.id)
     )
     changed = {"owner": str(other.id), "recipient_id": str(other.id)}
     answer = await client.patch(f"{URL}/{created['id']}", json=changed, headers=user.headers)

@@ -8,7 +8,7 @@ import pytest
 from bootstrap.migrations.runner import migrate
 from bootstrap.settings.model import Settings
 from shared.ids import new_id
-from tests.installations import settings_of_its_own
+from tests.installations import isolated_settings
 
 WRITTEN = """
 def upgrade() -> None:
@@ -23,7 +23,7 @@ def downgrade() -> None:
 @pytest.fixture
 async def connected(checkout, settings, servers, tmp_path):
     """A checkout with a database of its own, that is empty."""
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path)
     checkout.environment |= servers.environment | {
         "DATABASE_URL": own.database_url.get_secret_value(),
         "TULOU_DATABASE_OWNER_URL": own.database_owner_url.get_secret_value(),

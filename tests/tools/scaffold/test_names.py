@@ -2,9 +2,9 @@
 
 import pytest
 
-from tools.scaffold.faces import Thing, thing_of
 from tools.scaffold.names import NameRefused, singular_of, with_article
 from tools.scaffold.plan import plan_domain
+from tools.scaffold.public_api import ReferencedEntity, referenced_entity_of
 
 PLURALS = {
     "movies": "movie",
@@ -76,9 +76,9 @@ def test_what_a_domain_calls_its_own_is_read_not_guessed(tmp_path):
         "class Shows(Protocol):\n    async def exists(self, show_id: UUID, owner_id: UUID) -> bool: ...\n"
     )
     (tmp_path / "series/public.py").write_text(question)
-    assert thing_of("series", tmp_path) == Thing("Shows", "show")
-    assert thing_of("users") == Thing("UserDirectory", "user")
-    assert thing_of("emails") is None
+    assert referenced_entity_of("series", tmp_path) == ReferencedEntity("Shows", "show")
+    assert referenced_entity_of("users") == ReferencedEntity("UserDirectory", "user")
+    assert referenced_entity_of("emails") is None
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ WORDS = (
     "select",
     "table",
     "owner",
-    "its_id",
+    "row_id",
     "page_limit",
     "page_key",
     "statement",

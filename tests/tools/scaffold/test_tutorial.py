@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installations import settings_of_its_own
+from tests.installations import isolated_settings
 
 PAGE = Path(__file__).parents[3] / "docs/adding-a-domain.md"
 
@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[3] / "docs/adding-a-domain.md"
 @pytest.mark.timeout(300)
 async def test_the_tutorial_works_as_printed(new_checkout, settings, servers, tmp_path) -> None:
     checkout = new_checkout()
-    own = await settings_of_its_own(settings, servers.superuser_url, tmp_path)
+    own = await isolated_settings(settings, servers.superuser_url, tmp_path)
     checkout.environment |= servers.environment | {
         "DATABASE_URL": own.database_url.get_secret_value(),
         "TULOU_DATABASE_OWNER_URL": own.database_owner_url.get_secret_value(),

@@ -1,5 +1,5 @@
 """Every attack: importing this enters them all."""
 
-from tools.faults.attacks import connections, transfers, turns
+from tools.faults.attacks import connections, fair_share, transfers
 
-__all__ = ["connections", "transfers", "turns"]
+__all__ = ["connections", "fair_share", "transfers"]

@@ -2,7 +2,7 @@
 
 from tools.faults.attacks.register import Finding, attack
 from tools.faults.attacks.scene import under_attack
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 
 
 @attack(
@@ -10,12 +10,12 @@ from tools.faults.harness import House
     "150 connections that send a slow request and 3,000 more behind it",
     expected="a bounded number of requests waits on each connection, the rest stays unread",
 )
-async def requests_are_pipelined(house: House) -> Finding:
-    async with under_attack(house) as scene:
+async def requests_are_pipelined(harness: Harness) -> Finding:
+    async with under_attack(harness) as scene:
         return await scene.two_rounds(
             "pipelining",
-            seconds=house.seconds(15),
-            connections=house.count(150, least=50),
+            seconds=harness.seconds(15),
+            connections=harness.count(150, least=50),
             requests=3000,
         )
 
@@ -25,7 +25,7 @@ async def requests_are_pipelined(house: House) -> Finding:
     "300 idle connections to a process that may open 256 descriptors",
     expected="idle ones make room, others are let in at once",
 )
-async def sockets_are_held(house: House) -> Finding:
+async def sockets_are_held(harness: Harness) -> Finding:
     few = ["sh", "-c", 'ulimit -n 256; exec "$0" "$@"']
-    async with under_attack(house, inside=few) as scene:
-        return await scene.two_rounds("connecting", seconds=house.seconds(15), connections=300)
+    async with under_attack(harness, inside=few) as scene:
+        return await scene.two_rounds("connecting", seconds=harness.seconds(15), connections=300)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tools.faults.client import percentile
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 
 MOST_GROWTH = 150.0
 """MiB that the resident memory of the API may grow by during an attack."""
@@ -64,7 +64,7 @@ class Finding:
             self.expect(slowest < LONGEST_WAIT, f"p99 of {len(self.waits)} others {slowest * 1000:.0f} ms")
 
 
-Assault = Callable[[House], Awaitable[Finding]]
+Assault = Callable[[Harness], Awaitable[Finding]]
 
 
 @dataclass(frozen=True)

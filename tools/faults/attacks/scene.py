@@ -14,7 +14,7 @@ import httpx
 import psutil
 
 from tools.faults.attacks.register import Finding, Memory
-from tools.faults.harness import House, System
+from tools.faults.harness import Harness, System
 from tools.faults.people import People, Person
 
 BYSTANDERS = 5
@@ -106,13 +106,13 @@ class Scene:
 
 @contextlib.asynccontextmanager
 async def under_attack(
-    house: House, *, inside: Sequence[str] = (), **environment: str
+    harness: Harness, *, inside: Sequence[str] = (), **environment: str
 ) -> AsyncIterator[Scene]:
     """Run one API process with the limits that it has by default, `inside` a command that becomes it."""
     settings = {"TULOU_TRUSTED_PROXIES": "", "TULOU_RATE_LIMIT": "600"} | environment
-    async with house.system(workers=0, relays=0, api_inside=inside, **settings) as system:
+    async with harness.system(workers=0, relays=0, api_inside=inside, **settings) as system:
         # A network of its own for each attack: so many may register from one.
-        transport = httpx.AsyncHTTPTransport(local_address=f"127.{house.number() % 200 + 20}.0.2")
+        transport = httpx.AsyncHTTPTransport(local_address=f"127.{harness.number() % 200 + 20}.0.2")
         async with httpx.AsyncClient(transport=transport, base_url=system.url, timeout=30) as client:
             people = People(client, None)
             persons = [await people.register() for _ in range(BYSTANDERS + 1)]

@@ -6,7 +6,7 @@ import httpx
 
 from tools.faults.attacks.register import Finding, attack
 from tools.faults.attacks.scene import Scene, under_attack
-from tools.faults.harness import House
+from tools.faults.harness import Harness
 
 MEBIBYTE = 1 << 20
 COUNT = 300
@@ -22,11 +22,11 @@ _DOT = bytes.fromhex(
     "300 downloads of 64 MiB that are never read",
     expected="those past the limits are 429, each of the others takes two small pieces of memory",
 )
-async def downloads_are_not_read(house: House) -> Finding:
-    async with under_attack(house) as scene:
+async def downloads_are_not_read(harness: Harness) -> Finding:
+    async with under_attack(harness) as scene:
         file = await _upload(scene, _LINE * (64 * MEBIBYTE // len(_LINE)), "text/plain")
         path = f"/v1/files/{file['id']}/content"
-        return await scene.two_rounds("holding", seconds=house.seconds(15), connections=COUNT, path=path)
+        return await scene.two_rounds("holding", seconds=harness.seconds(15), connections=COUNT, path=path)
 
 
 @attack(
@@ -34,8 +34,8 @@ async def downloads_are_not_read(house: House) -> Finding:
     "300 lists of 0.5 MB that are never read",
     expected="past 16 MiB of answers of an address, the connections that have waited longest are closed",
 )
-async def lists_are_not_read(house: House) -> Finding:
-    async with under_attack(house, TULOU_RATE_LIMIT="100000") as scene:
+async def lists_are_not_read(harness: Harness) -> Finding:
+    async with under_attack(harness, TULOU_RATE_LIMIT="100000") as scene:
         tags = [f"{number:02}" + "\u20ac" * 62 for number in range(20)]
         for _ in range(100):
             file = await _upload(scene, _DOT, "image/png")
@@ -45,7 +45,7 @@ async def lists_are_not_read(house: House) -> Finding:
             )
             assert answer.status_code == httpx.codes.OK, answer.text
         path = "/v1/files?limit=100"
-        return await scene.two_rounds("holding", seconds=house.seconds(15), connections=COUNT, path=path)
+        return await scene.two_rounds("holding", seconds=harness.seconds(15), connections=COUNT, path=path)
 
 
 @attack(
@@ -53,20 +53,20 @@ async def lists_are_not_read(house: House) -> Finding:
     "300 uploads of 50 MB that stall after 4.9 MiB",
     expected="those past the limits are 429, the others write as bytes come, and nothing is left of any",
 )
-async def uploads_are_held(house: House) -> Finding:
-    async with under_attack(house) as scene:
-        before = _files(house)
+async def uploads_are_held(harness: Harness) -> Finding:
+    async with under_attack(harness) as scene:
+        before = _files(harness)
         head = "POST /v1/files HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 50000000\r\n"
         finding = await scene.two_rounds(
             "sending",
-            seconds=house.seconds(15),
+            seconds=harness.seconds(15),
             connections=COUNT,
             head=head,
             begin="",
             size=int(4.9 * MEBIBYTE),
         )
-        rows = await house.value("SELECT count(*) FROM files.files WHERE owner_id = $1", scene.attacker.id)
-    left = _files(house) - before
+        rows = await harness.value("SELECT count(*) FROM files.files WHERE owner_id = $1", scene.attacker.id)
+    left = _files(harness) - before
     finding.expect(not left, f"{len(left)} files are left")
     finding.expect(rows == 0, f"{rows} rows are left")
     return finding
@@ -77,12 +77,12 @@ async def uploads_are_held(house: House) -> Finding:
     "2,000 event streams of one account",
     expected="as many as an account may have, the others are 429",
 )
-async def streams_are_held(house: House) -> Finding:
-    async with under_attack(house) as scene:
+async def streams_are_held(harness: Harness) -> Finding:
+    async with under_attack(harness) as scene:
         file = await _upload(scene, _DOT, "image/png")
         path = f"{file['jobs'][0]['url']}/events"
         finding = await scene.two_rounds(
-            "holding", seconds=house.seconds(15), connections=house.count(2000), path=path
+            "holding", seconds=harness.seconds(15), connections=harness.count(2000), path=path
         )
         finding.expect(scene.answers.get("200", 0) <= 64, f"{scene.answers.get('200', 0)} streams at once")
         finding.expect(
@@ -96,10 +96,10 @@ async def streams_are_held(house: House) -> Finding:
     "Forms of 16 MiB that are full of their boundary of one character, with an Idempotency-Key",
     expected="a byte costs the same whatever the boundary",
 )
-async def forms_are_full_of_their_boundary(house: House) -> Finding:
-    async with under_attack(house) as scene:
+async def forms_are_full_of_their_boundary(harness: Harness) -> Finding:
+    async with under_attack(harness) as scene:
         return await scene.two_rounds(
-            "uploading", seconds=house.seconds(15), connections=4, boundary="b", size=16 * MEBIBYTE
+            "uploading", seconds=harness.seconds(15), connections=4, boundary="b", size=16 * MEBIBYTE
         )
 
 
@@ -108,12 +108,12 @@ async def forms_are_full_of_their_boundary(house: House) -> Finding:
     "300 JSON bodies of 1 MiB that stall before their last byte",
     expected="those past the limits are 429",
 )
-async def bodies_are_held(house: House) -> Finding:
-    async with under_attack(house) as scene:
+async def bodies_are_held(harness: Harness) -> Finding:
+    async with under_attack(harness) as scene:
         head = "PATCH /v1/users/me HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 1048576\r\n"
         return await scene.two_rounds(
             "sending",
-            seconds=house.seconds(15),
+            seconds=harness.seconds(15),
             connections=COUNT,
             head=head,
             begin="{",
@@ -121,8 +121,8 @@ async def bodies_are_held(house: House) -> Finding:
         )
 
 
-def _files(house: House) -> set[Path]:
-    return {path for path in (house.folder / "files").rglob("*") if path.is_file()}
+def _files(harness: Harness) -> set[Path]:
+    return {path for path in (harness.folder / "files").rglob("*") if path.is_file()}
 
 
 async def _upload(scene: Scene, content: bytes, kind: str, **fields: str) -> dict[str, object]:

@@ -4,8 +4,8 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from domains.files.gateway.rendering.answers import Refused, Request
 from domains.files.gateway.rendering.kinds import KINDS
+from domains.files.gateway.rendering.responses import Refused, Request
 from domains.files.gateway.rendering.tiff import has_more_pages
 
 _BASE_BYTES = 96 << 20

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from domains.files.gateway.rendering.answers import DETAILS, Answer, Operation, Refused, Request
 from domains.files.gateway.rendering.pictures import save_webp
+from domains.files.gateway.rendering.responses import DETAILS, Operation, Refused, Request, Response
 from domains.files.gateway.rendering.text import readable
 
 _TINY_DOCUMENT = b"""%PDF-1.4
@@ -35,12 +35,12 @@ def prepare() -> None:
         document[0].render(scale=1, prefer_bgrx=True, rev_byteorder=True)
 
 
-def _measure_document(request: Request) -> Answer:
+def _measure_document(request: Request) -> Response:
     with _opened(request) as document:
         return {"pages": len(document)}
 
 
-def _extract_text(request: Request) -> Answer:
+def _extract_text(request: Request) -> Response:
     """Write the document's text in UTF-8, at most `max_characters` of it; pages are parted by form feeds.
 
     `damaged` says that there are pages that can't be read: their text is empty.
@@ -58,12 +58,12 @@ def _extract_text(request: Request) -> Answer:
             if left <= 0:
                 truncated = truncated or number + 1 < pages
                 break
-    whole = "\f".join(pieces)
-    Path(request["output"]).write_text(whole, encoding="utf-8", newline="\n")
-    return {"characters": len(whole), "truncated": truncated, "damaged": damaged}
+    content = "\f".join(pieces)
+    Path(request["output"]).write_text(content, encoding="utf-8", newline="\n")
+    return {"characters": len(content), "truncated": truncated, "damaged": damaged}
 
 
-def _render_document(request: Request) -> Answer:
+def _render_document(request: Request) -> Response:
     """Write a WebP of the first page that fits into a square of `size` pixels."""
     import pyvips  # noqa: PLC0415
 

@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from domains.files.gateway.rendering.answers import Answer, Operation, Request, reason_of
 from domains.files.gateway.rendering.budgets import check_file, check_header
 from domains.files.gateway.rendering.kinds import KINDS, Kind
+from domains.files.gateway.rendering.responses import Operation, Request, Response, reason_of
 
 _LOADER_CLASSES = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")
-_INKS = 4
+_CMYK_BANDS = 4
 _WEBP_QUALITY = 80
-_LARGEST_MENDED = 64 << 20
+_MAX_REPAIRED_BYTES = 64 << 20
 """Bytes of a JPEG that are read into memory to add the end marker that it lacks."""
 _END_OF_JPEG = b"\xff\xd9"
 # What libjpeg warns of although every pixel is there: many cameras and programs write such files. Bytes in front of a
@@ -34,13 +34,13 @@ def prepare() -> None:
     pyvips.Image.webpload_buffer(picture.webpsave_buffer()).thumbnail_image(4).avg()
 
 
-def save_webp(picture: Any, path: str) -> Answer:  # pyvips has no types
+def save_webp(picture: Any, path: str) -> Response:  # pyvips has no types
     """Write an image of libvips as a WebP without metadata; return its size in pixels."""
     Path(path).write_bytes(_webp(picture))
     return {"width": picture.width, "height": picture.height}
 
 
-def _measure_image(request: Request) -> Answer:
+def _measure_image(request: Request) -> Response:
     """Return the size in pixels as a person sees it, after the orientation was applied."""
     image = _open(request, fail_on="none")
     turned = image.get("orientation") >= 5 if image.get_typeof("orientation") else False  # noqa: PLR2004  # EXIF: 5 to 8 lie on their side
@@ -48,14 +48,14 @@ def _measure_image(request: Request) -> Answer:
     return {"width": width, "height": height}
 
 
-def _render_image(request: Request) -> Answer:
+def _render_image(request: Request) -> Response:
     """Write WebPs, one after the other, that fit into squares of `sizes` pixels: upright, in sRGB, without metadata.
 
     The picture is decoded once, for the largest of them. `damaged` says that some of its data could not be decoded;
     what is missing is grey or transparent then.
     """
     picture, damaged = _decoded(request, max(request["sizes"]))
-    made, told = [], []
+    made, facts = [], []
     encoded: dict[tuple[int, int], bytes] = {}  # what is not enlarged has the same size several times
     for size in request["sizes"]:
         smaller = picture.thumbnail_image(size, height=size, size="down").copy_memory()
@@ -63,23 +63,23 @@ def _render_image(request: Request) -> Answer:
         if shape not in encoded:
             encoded[shape] = _webp(smaller)
         made.append(encoded[shape])
-        told.append({"width": smaller.width, "height": smaller.height, "bytes": len(made[-1])})
+        facts.append({"width": smaller.width, "height": smaller.height, "bytes": len(made[-1])})
     Path(request["output"]).write_bytes(b"".join(made))
-    return {"pictures": told, "damaged": damaged}
+    return {"pictures": facts, "damaged": damaged}
 
 
 def _decoded(request: Request, size: int) -> tuple[Any, bool]:
     """Return the picture in memory, at most `size` pixels wide and high, and whether data was damaged."""
-    whole = _undamaged(request, size)
-    if whole is None and _may_lack_its_end(request):
+    image = _undamaged(request, size)
+    if image is None and _may_lack_end_marker(request):
         # What every browser shows: a JPEG of which only the end marker is missing.
-        whole = _undamaged(request, size, content=Path(request["input"]).read_bytes() + _END_OF_JPEG)
-    return (whole, False) if whole is not None else (_shrunk(request, size, fail_on="none"), True)
+        image = _undamaged(request, size, content=Path(request["input"]).read_bytes() + _END_OF_JPEG)
+    return (image, False) if image is not None else (_thumbnail(request, size, fail_on="none"), True)
 
 
-def _may_lack_its_end(request: Request) -> bool:
+def _may_lack_end_marker(request: Request) -> bool:
     path = Path(request["input"])
-    return KINDS[request["content_type"]].loader == "jpegload" and path.stat().st_size <= _LARGEST_MENDED
+    return KINDS[request["content_type"]].loader == "jpegload" and path.stat().st_size <= _MAX_REPAIRED_BYTES
 
 
 def _undamaged(
@@ -94,7 +94,7 @@ def _undamaged(
 
     level = fail_on or KINDS[request["content_type"]].strict
     try:
-        return _shrunk(request, size, fail_on=level, content=content)
+        return _thumbnail(request, size, fail_on=level, content=content)
     except pyvips.Error as error:
         if reason_of(error) != "broken_document":
             raise
@@ -102,19 +102,19 @@ def _undamaged(
     return _undamaged(request, size, content=content, fail_on="error") if harmless else None
 
 
-def _shrunk(request: Request, size: int, *, fail_on: str, content: bytes | None = None) -> Any:
+def _thumbnail(request: Request, size: int, *, fail_on: str, content: bytes | None = None) -> Any:
     image = _open(request, fail_on=fail_on, content=content)
     options = _shrink_on_load(KINDS[request["content_type"]], max(image.width, image.height) / size)
     if options:
         image = _load(request, fail_on=fail_on, content=content, **options)
-    shown = _as_browsers_show_inks(image)
+    shown = _cmyk_to_rgb(image)
     return shown.thumbnail_image(size, height=size, size="down", output_profile="srgb").copy_memory()
 
 
-def _as_browsers_show_inks(image: Any) -> Any:
+def _cmyk_to_rgb(image: Any) -> Any:
     """Return CMYK without a profile as RGB, each ink taking away its share; libvips would assume a printing press."""
     is_bare = image.interpretation == "cmyk" and not image.get_typeof("icc-profile-data")
-    if not is_bare or (image.bands, image.format) != (_INKS, "uchar"):
+    if not is_bare or (image.bands, image.format) != (_CMYK_BANDS, "uchar"):
         return image
     light = image.invert()
     return (light[0:3] * light[3] / 255).rint().cast("uchar").copy(interpretation="srgb")

@@ -1,0 +1,93 @@
+"""Common parts of `tulou users`, `limits` and `mails`: the operator, the person meant, exit codes.
+
+Exit codes: 0 it was done, 1 it failed, 2 the command was mistyped, 3 there is no such person or mail, 4 more than one
+is meant, 5 a rule forbids it. Each but 0 says a sentence on stderr.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+from uuid import UUID
+
+import typer
+
+from bootstrap.cli.current_operator import current_operator
+from bootstrap.cli.terminal import command_settings, stop
+from shared.errors import AppError, NotFound
+
+if TYPE_CHECKING:
+    from bootstrap.container import TulouContainer
+    from domains.users.schemas import AdministeredUser
+    from shared.audit import Actor
+
+UNKNOWN, AMBIGUOUS, REFUSED = 3, 4, 5
+MOST = 10_000
+T = TypeVar("T")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+Limit = Annotated[int, typer.Option(min=1, max=MOST, help="How many at the most.")]
+Person = Annotated[str, typer.Argument(metavar="PERSON", show_default=False, help="An id or a mail address.")]
+
+
+class Ambiguous(AppError):
+    """A text that may mean several things, none of them exactly."""
+
+    status = 409
+
+
+def run_command(question: "Callable[[TulouContainer, Actor], Awaitable[T]]") -> T:
+    """Compose the program, run `question`, and return its answer; an error is a message and an exit code."""
+    from bootstrap.cli.commands import composed  # noqa: PLC0415  # only what a command needs is loaded
+
+    async def action(container: "TulouContainer") -> T:
+        return await question(container, current_operator())
+
+    try:
+        return composed(command_settings(), action)
+    except AppError as error:
+        stop(error.detail, _code_of(error))
+
+
+async def person_of(container: "TulouContainer", text: str) -> "AdministeredUser":
+    """Return the one person whom an id or an address names.
+
+    Raises:
+        UserNotFound: there is nobody with this id or address, or with such a name.
+        Ambiguous: it is only a part of addresses or names; the sentence says of whose.
+    """
+    from domains.users.errors import UserNotFound  # noqa: PLC0415  # as above
+    from domains.users.schemas import UserFilter  # noqa: PLC0415  # as above
+    from domains.users.service import UserService  # noqa: PLC0415  # as above
+    from shared.db.pagination import PageRequest  # noqa: PLC0415  # as above
+    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+
+    users = provided_by(container, "users.service", UserService)
+    nobody = UserNotFound(f"There is nobody with the id or address {text}.")
+    user_id = _as_id(text)
+    if user_id is not None:
+        try:
+            return await users.read_administered(user_id)
+        except UserNotFound:
+            raise nobody from None
+    filters = UserFilter(email=text) if "@" in text else UserFilter(q=text)
+    found = (await users.page(PageRequest(limit=5), filters)).data
+    if not found:
+        raise nobody
+    if filters.email is None:
+        known = ", ".join(person.email for person in found)
+        raise Ambiguous(f"{text} is neither an id nor an address. It is a part of: {known}.")
+    return found[0]
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _code_of(error: AppError) -> int:
+    if isinstance(error, NotFound):
+        return UNKNOWN
+    if isinstance(error, Ambiguous):
+        return AMBIGUOUS
+    return REFUSED if error.permanent else 1

@@ -1,0 +1,30 @@
+"""Which operator runs a command."""
+
+import os
+import pwd
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.audit import Actor
+
+
+OPERATOR = "TULOU_OPERATOR"
+_LONGEST = 100
+
+
+def current_operator() -> "Actor":
+    """Return who acts, for the audit log: the operating system's user of this process, and the host.
+
+    In a container these are the container's, so whoever types a command there can give a name in TULOU_OPERATOR.
+    """
+    from shared.audit import Actor  # noqa: PLC0415  # only what a command needs is loaded
+    from shared.text import as_line  # noqa: PLC0415  # as above
+
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a user without a name
+        name = f"uid-{os.getuid()}"
+    account = f"{name}@{socket.gethostname()}"
+    given = as_line(os.environ.get(OPERATOR, "").encode(errors="replace").decode()).strip()[:_LONGEST]
+    return Actor(operator=f"{given} as {account}" if given else account)

@@ -1,0 +1,13 @@
+"""What a check raises."""
+
+
+class CheckFailed(Exception):
+    """Something is wrong; `cure` is the command or the setting that mends it."""
+
+    def __init__(self, sentence: str, cure: str) -> None:
+        super().__init__(sentence)
+        self.cure = cure
+
+
+class CheckWarning(CheckFailed):
+    """Everything works, but something should be changed: a warning."""

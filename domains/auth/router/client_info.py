@@ -1,0 +1,24 @@
+"""What every operation of this domain reads from the connection, and the services that it calls."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from domains.auth.schemas import ClientInfo
+from domains.auth.service.accounts import AccountService
+from domains.auth.service.passwords import PasswordService
+from domains.auth.service.registration import RegistrationService
+from domains.auth.service.sign_in import SessionService
+from shared.wiring import accessor
+
+
+async def _client_info(request: Request) -> ClientInfo:
+    """Read who calls. The address is the peer's, or what a trusted proxy in front says about it."""
+    return ClientInfo.of(request.client.host if request.client else None, request.headers.get("user-agent"))
+
+
+Client = Annotated[ClientInfo, Depends(_client_info)]
+Accounts = Annotated[AccountService, Depends(accessor("auth.accounts", AccountService))]
+Passwords = Annotated[PasswordService, Depends(accessor("auth.passwords", PasswordService))]
+Registrations = Annotated[RegistrationService, Depends(accessor("auth.registration", RegistrationService))]
+Sessions = Annotated[SessionService, Depends(accessor("auth.sign_in", SessionService))]

@@ -1,0 +1,23 @@
+"""Tells other domains whether people may come in (`domains.users.public.AccountDirectory`)."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from domains.auth.repository.accounts import AccountRepository
+from domains.users.public import AccountInfo
+
+
+class RowAccountDirectory:
+    """Reads status, role and last sign-in of accounts."""
+
+    def __init__(self, accounts: AccountRepository) -> None:
+        self.accounts = accounts
+
+    async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, AccountInfo]:
+        """Return the account info of each of these users who has an account, with one statement."""
+        if not user_ids:
+            return {}
+        return {
+            row.user_id: AccountInfo(row.status.value, row.role.value, row.last_sign_in_at)
+            for row in await self.accounts.account_infos(user_ids)
+        }

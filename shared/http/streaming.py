@@ -1,0 +1,35 @@
+"""Answers that are sent in pieces."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from shared.streams import Chunk
+
+
+class ClosingStreamingResponse(StreamingResponse):
+    """Closes its body on every way out, so that what it holds is free at once."""
+
+    body_iterator: AsyncGenerator[Chunk]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        async with aclosing(self.body_iterator):
+            await super().__call__(scope, receive, send)
+
+
+async def prefetched(stream: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
+    """Read the first piece before the answer begins: what is away must still become a 503."""
+    first = await anext(stream, b"")
+
+    async def chunks() -> AsyncGenerator[Chunk]:
+        nonlocal first
+        async with aclosing(stream):
+            yield first
+            first = b""
+            async for piece in stream:
+                yield piece
+
+    return chunks()

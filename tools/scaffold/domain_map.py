@@ -1,0 +1,89 @@
+"""What each domain is: read from the composed container, the declarations and the public APIs."""
+
+import ast
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.routing import APIRoute
+
+from bootstrap.container import TulouContainer, domains_of, exports, purpose_of
+from bootstrap.settings.model import Settings
+from shared.db.models import metadata
+from shared.jobs import JobDefinition, jobs_in
+from tools.scaffold.public_api import DOMAINS, PublicApi, public_api_of
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One domain. `dependencies`: what it is given of others, by domain; `reacts_to`: others' events, by domain."""
+
+    name: str
+    purpose: str
+    public_api: PublicApi
+    dependencies: dict[str, list[str]]
+    reacts_to: dict[str, list[str]]
+    routes: list[str]
+    jobs: list[str]
+    tables: list[str]
+    lines: int
+
+
+def domain_map() -> list[Summary]:
+    """Return a summary for each domain, lowest rank first. Connects to nothing."""
+    container = TulouContainer(settings=Settings(), database_url="", pool_size=1, worker_id="")
+    routers, tasks = exports(container, "routers"), exports(container, "tasks")
+    given = _dependencies_in(inspect.getsource(TulouContainer))
+    summaries = []
+    for name, parts in domains_of(container).items():
+        jobs = jobs_in(tasks[name]) if name in tasks else []
+        summaries.append(
+            Summary(
+                name=name,
+                purpose=purpose_of(parts),
+                public_api=public_api_of(name),
+                dependencies=given[name],
+                reacts_to=_reactions(name, jobs),
+                routes=_routes_of(routers.get(name, [])),
+                jobs=sorted(_label_of(job) for job in jobs),
+                tables=sorted(table.name for table in metadata.tables.values() if table.schema == name),
+                lines=sum(len(path.read_text().splitlines()) for path in (DOMAINS / name).rglob("*.py")),
+            )
+        )
+    return summaries
+
+
+def _dependencies_in(source: str) -> dict[str, dict[str, list[str]]]:
+    """Return what the map gives to each domain of others: `users=users.directory` is `directory` of users."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
+            continue
+        target, call = node.targets[0], node.value
+        if isinstance(target, ast.Name) and isinstance(call.func, ast.Name) and call.func.id == "Container":
+            words = [ast.unparse(keyword.value).split(".") for keyword in call.keywords]
+            found[target.id] = {}
+            for word in words:
+                if word[0] in found and word[0] != target.id:
+                    found[target.id].setdefault(word[0], []).append(word[1])
+    return found
+
+
+def _reactions(name: str, jobs: list[JobDefinition]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        origin = job.on.__module__.split(".")[1] if job.on else name
+        if job.on and origin != name:
+            found.setdefault(origin, []).append(job.on.__name__)
+    return found
+
+
+def _routes_of(routers: list[Any]) -> list[str]:
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    pairs = {(route.path, method) for route in routes for method in route.methods or () if method != "HEAD"}
+    return [f"{method} {path}" for path, method in sorted(pairs)]
+
+
+def _label_of(job: JobDefinition) -> str:
+    cause = f" on {job.on.__name__}" if job.on else " by the clock" if job.schedule else ""
+    return f"{job.kind}{cause}"
