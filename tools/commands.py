@@ -54,19 +54,19 @@ def domains(
 ) -> None:
     """Print what each domain offers, needs, publishes and reacts to, and how large it is."""
     from tools.scaffold import drawing  # noqa: PLC0415  # as above
-    from tools.scaffold.domain_map import atlas  # noqa: PLC0415  # as above
+    from tools.scaffold.domain_map import domain_map  # noqa: PLC0415  # as above
 
     if name is not None:
-        found = {sheet.name: sheet for sheet in atlas()}
+        found = {summary.name: summary for summary in domain_map()}
         if name not in found:
             stop(f"There is no domain {name}; there are {', '.join(found)}.")
-        drawing.print_sheet(found[name])
+        drawing.print_summary(found[name])
     elif mermaid or svg:
-        typer.echo((drawing.svg if svg else drawing.mermaid)(atlas()), nl=False)
+        typer.echo((drawing.svg if svg else drawing.mermaid)(domain_map()), nl=False)
     elif write:
-        drawing.write_map(atlas())
+        drawing.write_map(domain_map())
     else:
-        drawing.print_sheets(atlas())
+        drawing.print_summaries(domain_map())
 
 
 def add_commands(app: typer.Typer) -> None:

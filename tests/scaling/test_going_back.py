@@ -33,9 +33,7 @@ class Release:
 
     def __init__(self, system: System, ends: contextlib.AsyncExitStack, folder: Path | None = None) -> None:
         self.system, self.folder = system, folder
-        port = choose_port(
-            f"api-{system.deployment.number()}", memory=system.deployment.folder / "ports.json"
-        )
+        port = choose_port(f"api-{system.harness.number()}", memory=system.harness.folder / "ports.json")
         self.url = f"http://127.0.0.1:{port}"
         self.api = system.new_api(TULOU_PORT=str(port), TULOU_PUBLIC_URL=system.url, folder=folder)
         ends.callback(self.api.kill)

@@ -131,11 +131,11 @@ async def new_api(
     system: System, balancer: Balancer, ends: contextlib.AsyncExitStack, **environment: str
 ) -> tuple[str, Child]:
     """Start an API, wait until it is ready, put it behind the balancer."""
-    port = choose_port(f"api-{system.deployment.number()}", memory=system.deployment.folder / "ports.json")
+    port = choose_port(f"api-{system.harness.number()}", memory=system.harness.folder / "ports.json")
     url = f"http://127.0.0.1:{port}"
     child = system.new_api(TULOU_PORT=str(port), TULOU_PUBLIC_URL=system.url, **environment)
     ends.callback(child.kill)
-    own = System(system.deployment, system.environment, url, api=child)
+    own = System(system.harness, system.environment, url, api=child)
     await own.until_api_answers()
     balancer.backends.append(url)
     return url, child

@@ -20,12 +20,13 @@ import pytest
 import redis
 
 from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file
+from bootstrap.settings.running_services import running_services
 from tools.dev import account, mail_catcher, programs
 from tools.dev.errors import AlreadyRunning, EmbeddedError, MissingProgram, PortTaken, ServerFailed
 from tools.dev.mail_catcher import MailCatcher
 from tools.dev.ports import choose_port, is_free, require_free
 from tools.dev.postgres import EmbeddedPostgres
-from tools.dev.services import only_one, publish_services, running_services
+from tools.dev.services import only_one, publish_services
 from tools.dev.valkey import EmbeddedValkey
 
 PROJECT = Path(__file__).parents[3]

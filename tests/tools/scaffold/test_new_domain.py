@@ -9,7 +9,7 @@ import pytest
 from tools.scaffold.changes import Changes
 from tools.scaffold.fields import KINDS, FieldRefused
 from tools.scaffold.names import NameRefused
-from tools.scaffold.new_domain import files_of, mapped
+from tools.scaffold.new_domain import files_of, with_new_domain
 from tools.scaffold.plan import plan_domain
 
 PROJECT = Path(__file__).parents[3]
@@ -154,7 +154,7 @@ def test_generated_parts_have_the_shape_of_those_that_were_written_by_hand() -> 
     }
     ours = {path.name for path in (PROJECT / "domains/users").glob("*.py")} | {"tasks.py"}
     assert rooms <= ours
-    assert "things = Container(" in mapped(plan, (PROJECT / "bootstrap/container.py").read_text())
+    assert "things = Container(" in with_new_domain(plan, (PROJECT / "bootstrap/container.py").read_text())
 
 
 @pytest.mark.long

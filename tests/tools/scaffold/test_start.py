@@ -8,7 +8,7 @@ import pytest
 
 from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file
 from tests.tools.scaffold.conftest import Checkout
-from tools.scaffold.new_domain import MAP, files_of, mapped
+from tools.scaffold.new_domain import CONTAINER_FILE, files_of, with_new_domain
 from tools.scaffold.plan import plan_domain
 
 FIVE = ("number:str:unique", "amount:decimal", "due_on:date", "paid:bool", "customer:ref:users")
@@ -39,14 +39,14 @@ print(sorted({"find", "listing", "purge"} & vars(APaperRepository.statements).ke
 def checkouts(new_checkout: Callable[[], Checkout], tmp_path_factory) -> tuple[Checkout, Checkout]:
     """The program as it is, and with many domains."""
     plain, large = new_checkout(), new_checkout()
-    text = (large.folder / MAP).read_text()
+    text = (large.folder / CONTAINER_FILE).read_text()
     for letter in string.ascii_lowercase[:MANY]:
         plan = plan_domain(f"{letter}_papers", FIVE, owned=True)
         for path, content in files_of(plan).items():
             (large.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (large.folder / path).write_text(content)
-        text = mapped(plan, text)
-    (large.folder / MAP).write_text(text)
+        text = with_new_domain(plan, text)
+    (large.folder / CONTAINER_FILE).write_text(text)
     secrets = read_environment_file(ensure_secrets(tmp_path_factory.mktemp("secrets")))
     for checkout in (plain, large):
         checkout.environment |= secrets | {
