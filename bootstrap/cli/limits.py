@@ -1,10 +1,10 @@
-"""`tulou limits`: limits of single people, and what is counted against them. Exit codes: see `common`."""
+"""`tulou limits`: limits of single people, and what is counted against them. Exit codes: see `options`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli.common import AsJson, Person, person_of, run_command
+from bootstrap.cli.options import AsJson, Person, person_of, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,11 +1,11 @@
-"""`tulou mails`: list mails, and resolve uncertain ones. Exit codes: see `common`."""
+"""`tulou mails`: list mails, and resolve uncertain ones. Exit codes: see `options`."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
 
 import typer
 
-from bootstrap.cli.common import Ambiguous, AsJson, Limit, Yes, person_of, run_command
+from bootstrap.cli.options import Ambiguous, AsJson, Limit, Yes, person_of, run_command
 
 if TYPE_CHECKING:
     from bootstrap.container import TulouContainer

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from bootstrap.cli.common import AsJson
 from bootstrap.cli.jobs import parse_duration
+from bootstrap.cli.options import AsJson
 from bootstrap.cli.terminal import command_settings, exit_on_error
 from bootstrap.settings.required import required_settings
 from shared.text import fits_line

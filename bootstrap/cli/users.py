@@ -1,11 +1,11 @@
-"""`tulou users`: list, show, change and erase accounts. Exit codes: see `bootstrap.cli.common`."""
+"""`tulou users`: list, show, change and erase accounts. Exit codes: see `bootstrap.cli.options`."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bootstrap.cli.common import AsJson, Limit, Person, Yes, person_of, run_command
+from bootstrap.cli.options import AsJson, Limit, Person, Yes, person_of, run_command
 
 if TYPE_CHECKING:
     from bootstrap.container import TulouContainer

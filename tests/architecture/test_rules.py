@@ -103,8 +103,8 @@ def annotations_are_real_where_frameworks_read_them(path: str, tree: ast.Module)
 
 
 def nothing_is_imported_by_name(path: str, tree: ast.Module) -> Iterator[str]:
-    if path.startswith("tools/dev/"):
-        return
+    if path.startswith("tools/dev/") or path == "bootstrap/cli/main.py":
+        return  # the latter offers the commands of tools/ where that folder exists
     for node in nodes(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
@@ -216,7 +216,7 @@ def circle_in(imports: Mapping[str, set[str]]) -> list[str]:
 
 
 def test_no_modules_import_each_other_not_even_for_types() -> None:
-    graph = grimp.build_graph("bench", "bootstrap", "domains", "shared", cache_dir=None)
+    graph = grimp.build_graph("tools", "bootstrap", "domains", "shared", cache_dir=None)
     assert circle_in({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}) == []
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from bootstrap.cli import common
+from bootstrap.cli import options
 from bootstrap.cli.main import app as tulou
 from domains.auth.service.administration import AdministrationService
 from domains.emails.public import OutgoingMail
@@ -28,7 +28,7 @@ from tools.faults.people import PASSWORD, Person, some_email
 @pytest.fixture
 def command(settings, app, monkeypatch) -> Callable[..., Awaitable[Result]]:
     """Run a command in this process."""
-    monkeypatch.setattr(common, "command_settings", lambda: settings)
+    monkeypatch.setattr(options, "command_settings", lambda: settings)
     monkeypatch.setenv("COLUMNS", "250")
 
     async def run_it(*arguments: str, answer: str = "") -> Result:
