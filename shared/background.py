@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakKeyDictionary
 
-from shared.db.outages import is_about_statement, sqlstate_of
 from shared.errors import AppError
 from shared.logging import get_logger
+from shared.outages import is_about_statement, sqlstate_of
 from shared.throttled_warnings import BackOff, ThrottledWarnings
 
 logger = get_logger(__name__)

@@ -26,11 +26,8 @@ def make_migration(
     message: Annotated[str, typer.Option("--message", "-m", help="What the migration does.")],
 ) -> None:
     """Write a migration from the difference between a domain's models and the database."""
-    from bootstrap.migrations.runner import (  # noqa: PLC0415  # as above
-        FOLDER,
-        columns_without_a_value,
-        write_migration,
-    )
+    from bootstrap.migrations.runner import FOLDER  # noqa: PLC0415  # as above
+    from tools.scaffold.make_migration import columns_without_a_value, write_migration  # noqa: PLC0415  # as above
 
     path = write_migration(command_settings(), message=message, domain=domain)
     if path is None:

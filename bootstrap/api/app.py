@@ -11,14 +11,13 @@ from fastapi.routing import APIRoute
 from redis.asyncio import Redis
 from starlette.types import Scope
 
-from bootstrap.api import health
 from bootstrap.api.account_rates import PersonalRates
 from bootstrap.api.openapi.pages import install_documentation
 from bootstrap.api.proxies import believe_proxies
 from bootstrap.api.rate_sync import RateSync
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, domains_of, exports, purpose_of, served_domains
-from bootstrap.observability import metrics
+from bootstrap.observability import health, metrics
 from bootstrap.observability.processes import check_observation, observed
 from bootstrap.settings.model import Settings
 from domains.modes.service import ModeService

@@ -16,7 +16,6 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from bootstrap.api.app import create_api
-from bootstrap.api.health import Readiness
 from bootstrap.api.protocol.client_limits import ClientLimits, Refused
 from bootstrap.api.protocol.connections import Connections, most_connections
 from bootstrap.api.protocol.deadlines import DeadlineProtocol
@@ -24,6 +23,7 @@ from bootstrap.api.protocol.request_scheduler import RequestScheduler
 from bootstrap.api.protocol.unread_responses import UnreadResponses
 from bootstrap.api.protocol.write_timeouts import CHECKS_PER_TIMEOUT
 from bootstrap.api.proxies import proxies_of
+from bootstrap.observability.health import Readiness
 from bootstrap.runtime.freed_memory import FreedMemory
 from bootstrap.runtime.gc_tuning import tune_gc
 from bootstrap.runtime.watchdog import Watchdog

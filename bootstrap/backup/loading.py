@@ -25,16 +25,16 @@ from bootstrap.backup.manifest import FilesPart, ListedObject, TablePart
 from bootstrap.backup.objects import BackedUpObjects, OtherBytes, at_once, named_objects, objects_in
 from bootstrap.backup.tables import SqlTable, load, quoted, referring_to, schemas_of, tables_of
 from bootstrap.backup.verifying import Verified
-from bootstrap.cli.current_operator import current_operator
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, exports
 from bootstrap.migrations.runner import migrate_inside
+from bootstrap.runtime.current_operator import current_operator
 from bootstrap.settings.model import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.gateway.store import ObjectFiles
-from shared.db.outages import reason_of
 from shared.db.transaction import require_transaction
 from shared.errors import DatabaseBusy, DatabaseUnavailable, Outage
+from shared.outages import reason_of
 
 Say = Callable[[str], None]
 RESTORED = "database_restored"

@@ -11,7 +11,6 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Column, Table
 
-from bootstrap.cli.current_operator import current_operator
 from bootstrap.cli.terminal import command_settings, run
 from bootstrap.cli.terminal import stop as end
 from bootstrap.compose import compose, start, stop
@@ -19,6 +18,7 @@ from bootstrap.container import TulouContainer
 from bootstrap.doctor.bundle import BundleRefused, collect, without_container, write
 from bootstrap.doctor.database import explained
 from bootstrap.doctor.runner import Finding, print_findings, run_checks, settings_findings
+from bootstrap.runtime.current_operator import current_operator
 from bootstrap.settings.loading import UnusableSettings
 from bootstrap.settings.model import Settings, SettingsError
 from bootstrap.settings.required import required_settings

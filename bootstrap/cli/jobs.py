@@ -12,9 +12,9 @@ from uuid import UUID
 
 import typer
 
-from bootstrap.cli.current_operator import current_operator
 from bootstrap.cli.options import AsJson, Limit
 from bootstrap.cli.terminal import command_settings, exit_on_error
+from bootstrap.runtime.current_operator import current_operator
 from bootstrap.settings.required import required_settings
 
 if TYPE_CHECKING:

@@ -125,7 +125,7 @@ def backup(
 
     Exit codes: 0 everything is in it, 1 there is no backup, 3 there is one without files that the store has lost.
     """
-    from bootstrap.backup.commands import back_up  # noqa: PLC0415  # as above
+    from bootstrap.cli.backups import back_up  # noqa: PLC0415  # as above
 
     raise typer.Exit(back_up(command_settings(required_settings("backup")), place, with_files=files))
 
@@ -152,7 +152,7 @@ def restore(
     Exit codes: 0 all of it is restored, 1 nothing was changed, 3 what is sound is restored, 4 all or nothing: the
     connection was lost while it committed.
     """
-    from bootstrap.backup import commands  # noqa: PLC0415  # as above
+    from bootstrap.cli import backups as commands  # noqa: PLC0415  # as above
 
     settings = command_settings(required_settings("backup"))
     if check:

@@ -68,7 +68,7 @@ def set_mode(
     as_json: AsJson = False,
 ) -> None:
     """Set the mode of all processes: `normal`, `read-only` or `maintenance`. They change within seconds."""
-    from bootstrap.cli.current_operator import current_operator  # noqa: PLC0415  # only what a command needs is loaded
+    from bootstrap.runtime.current_operator import current_operator  # noqa: PLC0415  # only what a command needs is loaded
     from domains.modes.public import Mode  # noqa: PLC0415  # as above
 
     actor = current_operator()

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import typer
 
-from bootstrap.cli.current_operator import current_operator
 from bootstrap.cli.terminal import command_settings, stop
+from bootstrap.runtime.current_operator import current_operator
 from shared.errors import AppError, NotFound
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bootstrap.container import TulouContainer
+from bootstrap.diagnosis.places import name_of
 from bootstrap.doctor.parts import PARTS, of_machine, of_packages, of_settings
-from bootstrap.doctor.places import name_of
 from bootstrap.doctor.runner import Finding
 from bootstrap.doctor.scrubbing import Scrubber
 

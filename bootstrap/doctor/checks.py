@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bootstrap.container import TulouContainer
+from bootstrap.diagnosis.places import Place
 from bootstrap.doctor import database, machine, redis, work
 from bootstrap.doctor.connections import connections
 from bootstrap.doctor.database import database_place
 from bootstrap.doctor.mail import mail_place, mail_server
-from bootstrap.doctor.places import Place
 from bootstrap.doctor.redis import redis_place
 from bootstrap.doctor.store import data_folder, file_store, store_place
 from bootstrap.settings.model import Settings

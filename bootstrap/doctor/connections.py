@@ -4,8 +4,8 @@ from sqlalchemy import literal_column, select
 
 from bootstrap.compose import RELAY_POOL
 from bootstrap.container import TulouContainer
+from bootstrap.diagnosis.errors import CheckFailed
 from bootstrap.doctor.database import database_place
-from bootstrap.doctor.errors import CheckFailed
 from bootstrap.doctor.work import living_workers
 from shared.db.query import Statement
 from shared.schemas import Row

@@ -7,9 +7,9 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, func, literal_column, selec
 from sqlalchemy import table as sql_table
 
 from bootstrap.container import TulouContainer, domains_of
-from bootstrap.doctor.errors import CheckFailed, CheckWarning
-from bootstrap.doctor.places import Place, place_of
-from bootstrap.doctor.refusals import database_in, refused, role_in
+from bootstrap.diagnosis.errors import CheckFailed, CheckWarning
+from bootstrap.diagnosis.places import Place, place_of
+from bootstrap.diagnosis.refusals import database_in, refused, role_in
 from bootstrap.migrations.grants import NEEDED, WITHHELD
 from bootstrap.migrations.lineage import REVISION, SchemaStatus, lineage_in, our_history, sentence_about
 from bootstrap.settings.model import Settings

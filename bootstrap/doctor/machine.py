@@ -8,7 +8,7 @@ from bootstrap.backup.archive import objects_at
 from bootstrap.backup.last_backup import LAST_BACKUP, taken_at
 from bootstrap.backup.manifest import NAME
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.errors import CheckFailed, CheckWarning
+from bootstrap.diagnosis.errors import CheckFailed, CheckWarning
 from bootstrap.settings.model import Settings
 from bootstrap.settings.production_checks import NARROWEST_PREFIX
 from domains.files.errors import SandboxUnavailable

@@ -5,8 +5,8 @@ import ssl
 import aiosmtplib
 
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.errors import CheckFailed
-from bootstrap.doctor.places import Place, causes, unreachable
+from bootstrap.diagnosis.errors import CheckFailed
+from bootstrap.diagnosis.places import Place, causes, unreachable
 from bootstrap.settings.model import Settings
 from domains.emails.gateway.transport import DeliveryError
 from domains.emails.settings import SmtpServer, parse_smtp_url

@@ -16,8 +16,8 @@ from redis.exceptions import (
 )
 
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.errors import CheckFailed, CheckWarning
-from bootstrap.doctor.places import Place, causes, place_of, unreachable
+from bootstrap.diagnosis.errors import CheckFailed, CheckWarning
+from bootstrap.diagnosis.places import Place, causes, place_of, unreachable
 from bootstrap.settings.model import Settings
 from domains.jobs.gateway.wake_ups import KEY_PREFIX, is_of_wrong_type, reason_of
 from shared.ids import new_id

@@ -14,9 +14,9 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from bootstrap.container import TulouContainer
+from bootstrap.diagnosis.errors import CheckFailed, CheckWarning
 from bootstrap.doctor.checks import CHECKS, HealthCheck
 from bootstrap.doctor.database import explained, try_to_connect
-from bootstrap.doctor.errors import CheckFailed, CheckWarning
 from bootstrap.settings.environment import known_variables
 from bootstrap.settings.loading import UnusableSettings
 from bootstrap.settings.model import Settings

@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import NotFoundError, PermissionDeniedError, UnauthenticatedError
 
 from bootstrap.container import TulouContainer
-from bootstrap.doctor.errors import CheckFailed
-from bootstrap.doctor.places import Place, causes, name_of, place_of, unreachable
+from bootstrap.diagnosis.errors import CheckFailed
+from bootstrap.diagnosis.places import Place, causes, name_of, place_of, unreachable
 from bootstrap.settings.model import Settings
 from domains.files.errors import StoreFull
 from domains.files.gateway.store import folder_of

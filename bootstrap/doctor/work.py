@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 from bootstrap.container import TulouContainer, exports
-from bootstrap.doctor.errors import CheckFailed, CheckWarning
+from bootstrap.diagnosis.errors import CheckFailed, CheckWarning
 from domains.emails.public import EmailStatus
 from domains.jobs.repository.operations import SILENT_AFTER
 from domains.jobs.repository.reports import WorkerRow

@@ -1,27 +1,22 @@
-"""Bringing a database up to date, and writing the next migration from the models."""
+"""Migrates a database to the latest revision."""
 
-import ast
 import logging
-import shutil
-import subprocess
-import sys
 import time
-from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import Script, ScriptDirectory
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
-from bootstrap.cli.database_failures import FAILURES, failure_of_owner
+from bootstrap.diagnosis.database_failures import FAILURES, failure_of_owner
 from bootstrap.migrations.lineage import SchemaStatus, our_history, sentence_about
 from bootstrap.settings.model import Settings, SettingsError
-from shared.db.outages import outage_of, sqlstate_of
+from shared.outages import outage_of, sqlstate_of
 
 FOLDER = Path(__file__).parent
 FILE_NAMES = "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s_%%(rev)s"
@@ -76,7 +71,7 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
     Raises:
         SettingsError: this version doesn't fit the database's newer schema, or a migration failed.
     """
-    config = _config(settings)
+    config = alembic_config(settings)
     config.attributes["grants"] = grants
     try:
         while not _upgraded(config, revision):
@@ -109,7 +104,7 @@ def migrate_inside(
     Raises:
         DBAPIError: a migration failed, or can't run inside a transaction.
     """
-    config = _config(settings)
+    config = alembic_config(settings)
     config.attributes["connection"] = connection
     config.attributes["grants"] = grants
     command.upgrade(config, revision)
@@ -121,7 +116,7 @@ def look(settings: Settings) -> Schema:
     Raises:
         SettingsError: the database can't be asked.
     """
-    config = _config(settings)
+    config = alembic_config(settings)
     config.attributes["asking"] = found = list[tuple[str | None, str | None]]()
     try:
         command.current(config)
@@ -167,69 +162,13 @@ def _upgraded(config: Config, revision: str) -> bool:
     return True
 
 
-def write_migration(settings: Settings, *, message: str, domain: str) -> Path | None:
-    """Write a migration for the difference between a domain's models and the database; None if there is none.
-
-    Raises:
-        SettingsError: there is no such domain, or the database lacks migrations that are there.
-    """
-    from bootstrap.container import TulouContainer, domains_of  # noqa: PLC0415  # loads every domain's models
-    from shared.db.models import metadata  # noqa: PLC0415  # only needed here
-
-    known = domains_of(TulouContainer(settings=settings, database_url="", pool_size=1, worker_id=""))
-    if domain not in known:
-        raise SettingsError(f"There is no domain {domain}; there are {', '.join(known)}.")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    schema = look(settings)
-    if schema.missing:
-        raise SettingsError(
-            "The database lacks migrations that are there, which would be written once more:"
-            " run .venv/bin/tulou migrate first."
-        )
-    if schema.status is not SchemaStatus.CURRENT:
-        raise SettingsError(schema.sentence)
-    config = _config(settings)
-    config.cmd_opts = Namespace(quiet=True)
-    config.attributes["metadata"] = metadata
-    config.attributes["schemas"] = {domain}
-    config.attributes["writing"] = True
-    script = command.revision(config, message=f"{domain}: {message}", autogenerate=True)
-    if not isinstance(script, Script):
-        return None
-    path = Path(script.path)
-    _tidy(path)
-    return path
-
-
-def columns_without_a_value(path: Path) -> list[str]:
-    """Return the columns that a migration adds and that mustn't be null, but are in the rows that are there already."""
-    found = []
-    functions = [part for part in ast.parse(path.read_text()).body if isinstance(part, ast.FunctionDef)]
-    (upgrade,) = (function for function in functions if function.name == "upgrade")
-    for call in ast.walk(upgrade):
-        if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "op.add_column"):
-            continue
-        (column,) = (part for part in call.args if isinstance(part, ast.Call))
-        said = {keyword.arg: ast.unparse(keyword.value) for keyword in column.keywords}
-        if said.get("nullable") == "False" and "server_default" not in said:
-            found.append(str(ast.literal_eval(column.args[0])))
-    return found
-
-
 def _is_about_a_step(record: logging.LogRecord) -> bool:
     """Whether a line tells of a migration, and not which dialect it is, which Alembic says at each look."""
     return str(record.msg).startswith("Running")
 
 
-def _tidy(path: Path) -> None:
-    """Take out the remarks that Alembic writes around its operations, and format what is left."""
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if not line.lstrip().startswith("# ###")))
-    if formatter := shutil.which("ruff", path=str(Path(sys.executable).parent)):
-        subprocess.run([formatter, "format", "--quiet", path], check=True)  # noqa: S603  # a file of ours
-
-
-def _config(settings: Settings) -> Config:
+def alembic_config(settings: Settings) -> Config:
+    """Return Alembic's configuration: the owner's URL, timeouts, roles. Raises SettingsError without a database."""
     application = settings.database_url
     if application is None:
         raise SettingsError(

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from prometheus_client.metrics_core import Metric
 from starlette.requests import Request
 
-from bootstrap.api import health
+from bootstrap.observability import health
 from bootstrap.observability.families import gauge
 
 PATIENCE = 1.5

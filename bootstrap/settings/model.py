@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bootstrap.observability.settings import ObservationSettings
+from bootstrap.settings.observability import ObservationSettings
 from domains.auth.settings import AuthSettings
 from domains.emails.settings import EmailsSettings
 from domains.files.settings import FilesSettings

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.db.outages import is_undefined_object, outage_of, unavailable, unreachable_translated
 from shared.db.pool import Readers
 from shared.db.query import RowT, Statement
 from shared.db.replicas import PRIMARY_IS_AT, Replicas
 from shared.db.transaction import NestedTransaction, OpenTransaction, my_transaction
 from shared.db.writers import Writers
 from shared.errors import Outage
+from shared.outages import is_undefined_object, outage_of, unavailable, unreachable_translated
 
 _NOT_STARTED = "the database was not started"
 _UNNAMED: dict[str, Any] = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}

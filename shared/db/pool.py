@@ -8,8 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from shared.db.outages import NotConnected, outage_of
 from shared.errors import Outage
+from shared.outages import NotConnected, outage_of
 
 _FAREWELL_SECONDS = 1.0
 LONGEST_REST = 300.0

@@ -12,11 +12,11 @@ import asyncpg
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from shared.db.conflicts import Conflicts, conflicts_translated
-from shared.db.outages import outage_of, raise_outage, unreachable_translated
 from shared.db.query import Statement
 from shared.db.writers import Writer, Writers
 from shared.errors import Outage
 from shared.logging import get_logger
+from shared.outages import outage_of, raise_outage, unreachable_translated
 
 logger = get_logger(__name__)
 

@@ -36,6 +36,7 @@ REMEDY = {
     "Inside a domain": "Upper layers see the lower ones",
     "A domain sees of another only": "an answer (a Protocol in its public.py",
     "Domains never form a circle": "it publishes an event",
+    "Packages never form a cycle": "Move what both need into a module below them",
     "Services and public APIs know no": "A service is plain Python",
     "Routers and tasks touch no table": "call one method of a service",
 }
@@ -55,6 +56,8 @@ REMEDY = {
         ("A domain sees of another only", "domains/files/public.py", "import domains.jobs.service.jobs"),
         ("A domain sees of another only", "domains/files/public.py", "import domains.jobs.models"),
         ("Domains never form a circle", "domains/jobs/public.py", "import domains.files.public"),
+        ("Packages never form a cycle", "bootstrap/settings/model.py", "import bootstrap.cli.main"),
+        ("Packages never form a cycle", "shared/ids.py", "import shared.http.routing"),
         ("Services and public APIs know no", "domains/jobs/service/store.py", "import fastapi"),
         ("Services and public APIs know no", "domains/jobs/service/store.py", "import celery"),
         ("Services and public APIs know no", "domains/jobs/public.py", "import dependency_injector"),

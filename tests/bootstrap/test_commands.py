@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.migrations.runner import _config
+from bootstrap.migrations.runner import alembic_config
 from tools.faults.people import some_email
 
 OURS = ("TULOU_", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
@@ -118,7 +118,7 @@ def test_the_migrations_make_what_the_models_say(settings) -> None:
 
     from shared.db.models import metadata
 
-    config = _config(settings)
+    config = alembic_config(settings)
     config.attributes["metadata"] = metadata
     config.attributes["schemas"] = {table.schema for table in metadata.tables.values()}
     command.check(config)
@@ -138,7 +138,7 @@ def test_migrations_can_be_taken_back(servers, settings) -> None:
 
     name = "taken_back"
     asyncio.run(make(name))
-    config = _config(settings)
+    config = alembic_config(settings)
     config.attributes["url"] = config.attributes["url"].rsplit("/", 1)[0] + f"/{name}"
     command.upgrade(config, "head")
     command.downgrade(config, "base")

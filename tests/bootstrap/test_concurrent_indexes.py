@@ -11,7 +11,7 @@ import pytest
 from alembic import command
 from alembic.script import Script, ScriptDirectory
 
-from bootstrap.migrations.runner import FOLDER, _config, look, migrate
+from bootstrap.migrations.runner import FOLDER, alembic_config, look, migrate
 from bootstrap.settings.model import Settings, SettingsError
 from tests.installations import database_at, isolated_settings
 
@@ -31,7 +31,7 @@ INVALID = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
 async def before(settings: Settings, servers, tmp_path: Path) -> Settings:
     """Settings of a database that lacks the first migration with a concurrent index."""
     made = await isolated_settings(settings, servers.superuser_url, tmp_path, migration_lock_wait=0.2)
-    await asyncio.to_thread(command.upgrade, _config(made), BEFORE_THE_FIRST_INDEX)
+    await asyncio.to_thread(command.upgrade, alembic_config(made), BEFORE_THE_FIRST_INDEX)
     return made
 
 
@@ -146,7 +146,7 @@ async def test_two_runners_at_once_while_an_index_is_built(
 async def test_a_migration_that_commits_in_parts_can_be_run_again(
     before: Settings, owner: asyncpg.Connection, servers, script: Script
 ) -> None:
-    config = _config(before)
+    config = alembic_config(before)
     await asyncio.to_thread(command.upgrade, config, script.down_revision)
     there = await owner.fetch("SELECT indexrelid FROM pg_index")
     await asyncio.to_thread(command.upgrade, config, script.revision)

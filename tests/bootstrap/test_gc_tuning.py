@@ -11,7 +11,7 @@ import uvicorn
 
 from bootstrap import worker
 from bootstrap.api import server as serve
-from bootstrap.api.health import Readiness
+from bootstrap.observability.health import Readiness
 from bootstrap.runtime.gc_tuning import loading
 
 CHECK = """

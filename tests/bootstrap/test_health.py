@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr
 
 from bootstrap.api.app import create_api
-from bootstrap.api.health import Readiness, State
 from bootstrap.compose import compose
 from bootstrap.container import domains_of
+from bootstrap.observability.health import Readiness, State
 from bootstrap.settings.model import Settings
 from shared.errors import Outage
 
@@ -111,8 +111,8 @@ async def test_any_number_of_probes_asks_once(settings: Settings, app, monkeypat
         await asyncio.sleep(0)
         return State.OK
 
-    monkeypatch.setattr("bootstrap.api.health.VITAL", {"database": count})
-    monkeypatch.setattr("bootstrap.api.health.USEFUL", {})
+    monkeypatch.setattr("bootstrap.observability.health.VITAL", {"database": count})
+    monkeypatch.setattr("bootstrap.observability.health.USEFUL", {})
     readiness = Readiness()
     answers = await asyncio.gather(*(readiness.checks(None) for _ in range(50)))
     assert len(asked) == 1
@@ -126,7 +126,7 @@ async def test_an_error_that_nobody_foresaw_is_no_answer(settings: Settings, app
     async def fail(_database: object) -> None:
         raise asyncpg.InternalServerError("could not read block 3 in file")
 
-    monkeypatch.setattr("bootstrap.api.health.condition", fail)
+    monkeypatch.setattr("bootstrap.observability.health.condition", fail)
     answer = await ask(settings, "/health/ready")
     assert answer.status_code == 503
     assert answer.json()["checks"] == {"database": "down", "store": "ok", "redis": "ok", "mail": "ok"}

@@ -18,7 +18,7 @@ from alembic.script import Script, ScriptDirectory
 
 from bootstrap.container import domains_of
 from bootstrap.migrations.indexes import create_index_concurrently, drop_index_concurrently
-from bootstrap.migrations.runner import FOLDER, ONE_AT_A_TIME, _config, look, migrate
+from bootstrap.migrations.runner import FOLDER, ONE_AT_A_TIME, alembic_config, look, migrate
 from bootstrap.settings.model import SettingsError
 from shared.db.models import metadata
 from tests.installations import isolated_settings
@@ -143,7 +143,7 @@ def test_an_index_of_a_table_in_use_is_made_by_the_function_for_it(script: Scrip
 
 
 async def test_models_and_migrations_agree(settings, composition) -> None:
-    config = _config(settings)
+    config = alembic_config(settings)
     config.attributes["metadata"] = metadata
     config.attributes["schemas"] = {table.schema for table in metadata.tables.values()}
     assert set(domains_of(composition)) <= config.attributes["schemas"]
@@ -210,7 +210,7 @@ async def test_what_is_missing_can_be_asked(empty, programs) -> None:
 
 
 async def test_the_days_of_unverified_accounts_that_are_there_are_counted_from_the_upgrade(empty) -> None:
-    config = _config(empty)
+    config = alembic_config(empty)
     await asyncio.to_thread(command.upgrade, config, "e3a9d1547c60")
     connection = await asyncpg.connect(empty.database_owner_url.get_secret_value())
     insert = (
@@ -230,7 +230,7 @@ async def test_the_days_of_unverified_accounts_that_are_there_are_counted_from_t
 
 
 async def test_tags_that_are_there_are_composed_and_each_is_kept_once(empty) -> None:
-    config = _config(empty)
+    config = alembic_config(empty)
     await asyncio.to_thread(command.upgrade, config, "b1f0c7d24e6a")
     connection = await asyncpg.connect(empty.database_owner_url.get_secret_value())
     try:

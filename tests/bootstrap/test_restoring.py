@@ -19,12 +19,13 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from bootstrap.backup import commands, loading, restoring
+from bootstrap.backup import loading, restoring
 from bootstrap.backup.errors import BackupRefused, Uncertain
 from bootstrap.backup.exclusive import RESTORING, database_name
 from bootstrap.backup.leftovers import note_of
 from bootstrap.backup.restoring import restore
 from bootstrap.backup.saving import save
+from bootstrap.cli import backups as commands
 from bootstrap.migrations.runner import migrate
 from bootstrap.settings.model import Settings
 from tests.bootstrap.test_backup import content_of, rows_of, run_tulou, upload

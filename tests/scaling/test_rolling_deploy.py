@@ -11,7 +11,7 @@ import httpx
 import pytest
 from alembic import command
 
-from bootstrap.migrations.runner import FOLDER, _config
+from bootstrap.migrations.runner import FOLDER, alembic_config
 from bootstrap.settings.model import Settings
 from tools.dev.ports import choose_port
 from tools.drill.balancer import Balancer
@@ -146,7 +146,7 @@ def migrate_to_the_next_release(deployment: Harness, folder: Path) -> None:
     settings = Settings(
         database_url=deployment.postgres.server.url, database_owner_url=deployment.postgres.server.owner_url
     )
-    config = _config(settings)
+    config = alembic_config(settings)
     (head,) = command.ScriptDirectory.from_config(config).get_heads()
     (folder / "next_release.py").write_text(NEXT.format(head=head))
     config.set_main_option("path_separator", "newline")

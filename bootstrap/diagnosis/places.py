@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from bootstrap.doctor.errors import CheckFailed
+from bootstrap.diagnosis.errors import CheckFailed
 
 CONNECT_PATIENCE = 3.0
 """Seconds that each address of a server has to accept a connection."""

@@ -5,11 +5,11 @@ import asyncio
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from bootstrap.doctor.places import place_of
-from bootstrap.doctor.refusals import database_in, refused, role_in
+from bootstrap.diagnosis.places import place_of
+from bootstrap.diagnosis.refusals import database_in, refused, role_in
 from bootstrap.settings.model import Settings
-from shared.db.outages import outage_of
 from shared.errors import Outage
+from shared.outages import outage_of
 
 FAILURES = (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What the driver and SQLAlchemy raise."""

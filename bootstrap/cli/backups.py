@@ -27,8 +27,8 @@ from bootstrap.backup.retention import NAMES, retention_of
 from bootstrap.backup.saving import save
 from bootstrap.backup.tables import owner_url
 from bootstrap.backup.verifying import verify
-from bootstrap.cli.database_failures import FAILURES, failure_of_owner
 from bootstrap.cli.terminal import exit_on_error, run, stop
+from bootstrap.diagnosis.database_failures import FAILURES, failure_of_owner
 from bootstrap.settings.model import Settings
 
 INCOMPLETE = 3

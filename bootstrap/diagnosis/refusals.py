@@ -3,8 +3,8 @@
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from bootstrap.doctor.errors import CheckFailed
-from bootstrap.doctor.places import Place, causes, unreachable
+from bootstrap.diagnosis.errors import CheckFailed
+from bootstrap.diagnosis.places import Place, causes, unreachable
 
 
 class _Refusal(NamedTuple):
