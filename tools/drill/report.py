@@ -1,5 +1,7 @@
 """The table, for the terminal and for a page."""
 
+import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,4 +84,5 @@ def write_page(path: Path, results: Sequence[Result], *, scale: float) -> None:
         lines += [f"- NOT AS EXPECTED: {text}" for text in result.finding.broken]
         lines += [f"- {text}" for text in result.finding.notes]
         lines.append("")
-    path.write_text("\n".join(lines))
+    folder = re.compile(rf"{re.escape(tempfile.gettempdir())}/tulou-[\w-]+")
+    path.write_text(folder.sub("FOLDER", "\n".join(lines)))
