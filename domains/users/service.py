@@ -76,11 +76,7 @@ class UserService:
             filters = filters.model_copy(update={"q": composed(filters.q)})
         page = await self.repository.page(request, filters)
         known = await self.account_directory.of_users([row.id for row in page.data])
-        return Page(
-            data=[AdministeredUser.seen(row, known.get(row.id)) for row in page.data],
-            next_cursor=page.next_cursor,
-            total=page.total,
-        )
+        return page.map(lambda row: AdministeredUser.seen(row, known.get(row.id)))
 
 
 class Directory:

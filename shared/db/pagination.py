@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -23,6 +23,7 @@ from shared.field_types import DIGITS
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 T = TypeVar("T")
+OtherT = TypeVar("OtherT")
 
 
 class BadCursor(BadRequest):
@@ -65,6 +66,10 @@ class Page(BaseModel, Generic[T]):
     total: int | None = Field(
         None, description="How many there are; only with `include_total=true`.", examples=[42]
     )
+
+    def map(self, shown: Callable[[T], OtherT]) -> "Page[OtherT]":
+        """Return the same page with `shown(row)` in place of each row."""
+        return Page(data=[shown(row) for row in self.data], next_cursor=self.next_cursor, total=self.total)
 
 
 class _Total(BaseModel):

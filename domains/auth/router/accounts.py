@@ -100,11 +100,7 @@ async def list_account_sessions(
     """Return the sessions of a person. For administrators."""
     page = await sessions.page_of(user_id, paging)
     link_next(request, response, page)
-    return Page(
-        data=[SessionBody.of(row, current=_admin.session_id) for row in page.data],
-        next_cursor=page.next_cursor,
-        total=page.total,
-    )
+    return page.map(lambda row: SessionBody.of(row, current=_admin.session_id))
 
 
 @router.delete(

@@ -36,11 +36,7 @@ async def list_sessions(
     """Return where you are signed in."""
     page = await sessions.page(caller, paging)
     link_next(request, response, page)
-    return Page(
-        data=[SessionBody.of(row, current=caller.session_id) for row in page.data],
-        next_cursor=page.next_cursor,
-        total=page.total,
-    )
+    return page.map(lambda row: SessionBody.of(row, current=caller.session_id))
 
 
 @router.delete(
