@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -215,6 +216,16 @@ def work_off(app: FastAPI, composition: TulouContainer) -> Callable[[], Awaitabl
         return done + (await work() if done else 0)
 
     return work
+
+
+@pytest.fixture
+async def rows(servers, settings) -> Any:
+    """Read the database as an operator would: `await rows("SELECT ...", argument)`."""
+    connection = await asyncpg.connect(servers.environment["TULOU_DATABASE_OWNER_URL"])
+    try:
+        yield connection.fetch
+    finally:
+        await connection.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import pytest
 
 from tests.conftest import some_address
@@ -82,16 +81,6 @@ def later(composition, monkeypatch) -> Callable[..., None]:
         monkeypatch.setattr(clock, "now", lambda: told() + moved)
 
     return move
-
-
-@pytest.fixture
-async def rows(servers, settings) -> Any:
-    """Read the database as an operator would: `await rows("SELECT ...", argument)`."""
-    connection = await asyncpg.connect(servers.environment["TULOU_DATABASE_OWNER_URL"])
-    try:
-        yield connection.fetch
-    finally:
-        await connection.close()
 
 
 @pytest.fixture

@@ -1,110 +1,72 @@
-"""How a request is done once, without a database."""
+"""How a request is done once."""
 
-import base64
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
 
-from domains.idempotency.schemas import KeyRow
-from domains.idempotency.service import StoredResponseService
-from domains.idempotency.settings import IdempotencySettings
 from shared.idempotency import Attempt, InProgress, KeyedRequest, KeyReused, StoredResponse
 
-
-@asynccontextmanager
-async def transaction(*, separate=False):
-    yield
-
-
-class Rows:
-    def __init__(self):
-        self.keys = {}
-        self.tokens = {}
-        self.leftovers = 0
-
-    async def begin(self, identity, content, *, owner_id, token, lease, keep):
-        if identity in self.keys:
-            return False
-        self.keys[identity] = KeyRow(content=content, status=None, headers=None, body=None, streamed=None)
-        self.tokens[identity] = token
-        return True
-
-    async def find(self, identity):
-        return self.keys.get(identity)
-
-    async def finish(self, identity, token, **response):
-        if self.tokens.get(identity) != token:
-            return False
-        self.keys[identity] = KeyRow(content=self.keys[identity].content, **response)
-        return True
-
-    async def give_up(self, identity, token):
-        self.keys.pop(identity, None)
-
-    async def prune(self, *, batch):
-        forgotten = min(batch, self.leftovers)
-        self.leftovers -= forgotten
-        return forgotten
-
-    async def purge_owner(self, owner_id):
-        self.keys.clear()
+RESPONSE = StoredResponse(201, [("location", "/v1/files/1")], b"{}")
 
 
 @pytest.fixture
-def rows():
-    return Rows()
+def stored_responses(composition):
+    return composition.idempotency.service()
 
 
 @pytest.fixture
-def stored_responses(rows):
-    secret = base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")
-    return StoredResponseService(
-        rows, transaction=transaction, settings=IdempotencySettings(), secrets=[secret]
+def request_():
+    return KeyedRequest(owner_id=uuid4(), identity=f"ada POST /v1/files {uuid4()}".encode(), content=b"one")
+
+
+async def test_a_response_is_stored_and_the_request_not_repeated(stored_responses, request_):
+    attempt = await stored_responses.begin(request_)
+    assert isinstance(attempt, Attempt)
+    with pytest.raises(InProgress):
+        await stored_responses.begin(request_)
+    await stored_responses.finish(attempt, RESPONSE)
+    stored = await stored_responses.begin(request_)
+    assert (stored.status, stored.body, [tuple(pair) for pair in stored.headers]) == (
+        201,
+        b"{}",
+        RESPONSE.headers,
     )
 
 
-REQUEST = KeyedRequest(owner_id=uuid4(), identity=b"ada POST /v1/files key", content=b"one")
-
-
-async def test_what_was_done_is_answered_and_not_done_again(stored_responses):
-    attempt = await stored_responses.begin(REQUEST)
-    assert isinstance(attempt, Attempt)
-    with pytest.raises(InProgress):
-        await stored_responses.begin(REQUEST)
-    given = StoredResponse(201, [("location", "/v1/files/1")], b"{}")
-    await stored_responses.finish(attempt, given)
-    kept = await stored_responses.begin(REQUEST)
-    assert (kept.status, kept.body, [tuple(pair) for pair in kept.headers]) == (201, b"{}", given.headers)
-
-
-async def test_a_key_belongs_to_one_request(stored_responses):
-    await stored_responses.begin(REQUEST)
+async def test_a_key_belongs_to_one_request(stored_responses, request_):
+    await stored_responses.begin(request_)
     with pytest.raises(KeyReused):
-        await stored_responses.begin(KeyedRequest(REQUEST.owner_id, REQUEST.identity, b"another"))
+        await stored_responses.begin(KeyedRequest(request_.owner_id, request_.identity, b"another"))
 
 
-async def test_nothing_of_a_request_is_readable_in_its_row(stored_responses, rows):
-    await stored_responses.begin(REQUEST)
-    ((identity, row),) = rows.keys.items()
-    assert b"ada" not in identity
-    assert b"one" not in row.content
+async def test_a_row_shows_nothing_of_its_request(stored_responses, request_, rows):
+    await stored_responses.begin(request_)
+    (row,) = await rows(
+        "SELECT identity, content FROM idempotency.keys WHERE owner_id = $1", request_.owner_id
+    )
+    assert b"ada" not in row["identity"]
+    assert b"one" not in row["content"]
 
 
-async def test_who_was_overtaken_keeps_nothing(stored_responses, rows):
-    attempt = await stored_responses.begin(REQUEST)
-    rows.tokens[attempt.identity] = uuid4()
+async def test_an_attempt_that_was_overtaken_stores_nothing(stored_responses, request_, rows):
+    attempt = await stored_responses.begin(request_)
+    await rows("UPDATE idempotency.keys SET token = $1 WHERE owner_id = $2", uuid4(), request_.owner_id)
     with pytest.raises(InProgress):
-        await stored_responses.finish(attempt, StoredResponse(200, [], b""))
+        await stored_responses.finish(attempt, RESPONSE)
 
 
-async def test_what_was_given_up_or_purged_can_begin_again(stored_responses):
-    await stored_responses.give_up(await stored_responses.begin(REQUEST))
-    assert isinstance(await stored_responses.begin(REQUEST), Attempt)
-    await stored_responses.purge(REQUEST.owner_id)
-    assert isinstance(await stored_responses.begin(REQUEST), Attempt)
+async def test_what_was_given_up_or_purged_can_begin_again(stored_responses, request_):
+    await stored_responses.give_up(await stored_responses.begin(request_))
+    assert isinstance(await stored_responses.begin(request_), Attempt)
+    await stored_responses.purge(request_.owner_id)
+    assert isinstance(await stored_responses.begin(request_), Attempt)
 
 
 async def test_pruning_goes_on_until_nothing_is_left(stored_responses, rows):
-    rows.leftovers = 2500
-    assert await stored_responses.prune() == 2500
+    await stored_responses.prune()
+    await rows(
+        "INSERT INTO idempotency.keys (identity, content, token, lease_expires_at, expires_at)"
+        " SELECT decode(md5(i::text), 'hex'), '', gen_random_uuid(), now(), now() - interval '1 second'"
+        " FROM generate_series(1, 2500) i"
+    )
+    assert await stored_responses.prune() >= 2500
