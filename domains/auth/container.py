@@ -1,13 +1,15 @@
 """How the auth domain is put together: what it needs and what it offers."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
 from dependency_injector import containers, providers
 
 from domains.auth import tasks as tasks_module
 from domains.auth.gateway.access_tokens import AccessTokens
-from domains.auth.gateway.passwords import Argon2idHasher
+from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.gateway.secrets import TokenKeys
 from domains.auth.gateway.signing_keys import key_ring
 from domains.auth.repository.accounts import AccountRepository
@@ -24,6 +26,7 @@ from domains.auth.router import registration as registration_routes
 from domains.auth.router import sign_in as sign_in_routes
 from domains.auth.router import tokens as tokens_routes
 from domains.auth.service.account_directory import RowAccountDirectory
+from domains.auth.service.account_lifecycle import AccountLifecycle
 from domains.auth.service.account_lock import RowAccountLock
 from domains.auth.service.accounts import AccountService
 from domains.auth.service.administration import AdministrationService
@@ -31,8 +34,8 @@ from domains.auth.service.allowances import AllowanceCache, AllowanceService
 from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.authenticator import TokenAuthenticator
 from domains.auth.service.events import EventService
-from domains.auth.service.foundation import Foundation
 from domains.auth.service.housekeeping import Housekeeping
+from domains.auth.service.keyed_lock import KeyedLock
 from domains.auth.service.limits import Limits
 from domains.auth.service.lockouts import LockoutService
 from domains.auth.service.mails import MailService
@@ -78,7 +81,7 @@ class AuthContainer(containers.DeclarativeContainer):
     attempt_repository = providers.ThreadSafeSingleton(AttemptRepository, database)
     event_repository = providers.ThreadSafeSingleton(EventRepository, database)
 
-    hasher = providers.ThreadSafeSingleton(Argon2idHasher, settings)
+    hasher = providers.ThreadSafeSingleton(PasswordHasher, settings)
     key = providers.ThreadSafeSingleton(TokenKeys, token_keys)
     access_tokens = providers.ThreadSafeSingleton(
         AccessTokens,
@@ -92,58 +95,128 @@ class AuthContainer(containers.DeclarativeContainer):
         cache_size=settings.provided.auth_token_cache,
     )
 
-    audit_log = providers.ThreadSafeSingleton(AuditLog, event_repository, clock=clock)
-    limits = providers.ThreadSafeSingleton(
-        Limits, attempt_repository, key=key, settings=settings, transaction=transaction, clock=clock
+    audit_log = providers.ThreadSafeSingleton(AuditLog, events=event_repository, clock=clock)
+    keyed_lock = providers.ThreadSafeSingleton(
+        KeyedLock, waiting=settings.provided.auth_login_waiting, seconds=settings.provided.auth_login_wait
     )
-    base = providers.ThreadSafeSingleton(
-        Foundation,
-        settings=settings,
-        transaction=transaction,
-        clock=clock,
-        outbox=outbox,
-        users=users,
-        accounts=account_repository,
-        sessions=session_repository,
-        audit_log=audit_log,
-    )
-    password_check = providers.ThreadSafeSingleton(PasswordCheck, base, limits=limits, hasher=hasher)
 
-    registration = providers.ThreadSafeSingleton(RegistrationService, base, limits=limits, hasher=hasher)
+    # What several services are given.
+    timed: ClassVar[dict[str, Any]] = {"transaction": transaction, "clock": clock}
+    logged: ClassVar[dict[str, Any]] = {"audit_log": audit_log, "outbox": outbox}
+    stored: ClassVar[dict[str, Any]] = {
+        "accounts": account_repository,
+        "sessions": session_repository,
+        "users": users,
+    }
+
+    limits = providers.ThreadSafeSingleton(
+        Limits, attempts=attempt_repository, key=key, keyed_lock=keyed_lock, settings=settings, **timed
+    )
+    lifecycle = providers.ThreadSafeSingleton(AccountLifecycle, clock=clock, **stored, **logged)
+    password_check = providers.ThreadSafeSingleton(
+        PasswordCheck,
+        accounts=account_repository,
+        limits=limits,
+        hasher=hasher,
+        audit_log=audit_log,
+        transaction=transaction,
+    )
+    registration = providers.ThreadSafeSingleton(
+        RegistrationService,
+        accounts=account_repository,
+        users=users,
+        lifecycle=lifecycle,
+        limits=limits,
+        hasher=hasher,
+        **logged,
+        **timed,
+    )
     sign_in = providers.ThreadSafeSingleton(
-        SessionService, base, limits=limits, hasher=hasher, key=key, access_tokens=access_tokens
+        SessionService,
+        limits=limits,
+        hasher=hasher,
+        key=key,
+        access_tokens=access_tokens,
+        settings=settings,
+        **stored,
+        **logged,
+        **timed,
     )
     passwords = providers.ThreadSafeSingleton(
-        PasswordService, base, limits=limits, hasher=hasher, check=password_check
+        PasswordService,
+        lifecycle=lifecycle,
+        check=password_check,
+        limits=limits,
+        hasher=hasher,
+        **stored,
+        **logged,
+        **timed,
     )
     accounts = providers.ThreadSafeSingleton(
-        AccountService, base, hasher=hasher, check=password_check, erasers=erasers, erasures=erasures
+        AccountService,
+        lifecycle=lifecycle,
+        check=password_check,
+        hasher=hasher,
+        erasers=erasers,
+        erasures=erasures,
+        **stored,
+        **logged,
+        **timed,
     )
-    mails = providers.ThreadSafeSingleton(MailService, base, mailer=mailer, links_url=links_url)
-    administration = providers.ThreadSafeSingleton(AdministrationService, base, mails=mails)
-    allowance_cache = providers.ThreadSafeSingleton(
-        AllowanceCache, allowance_repository, seconds=settings.provided.auth_limits_refresh
+    mails = providers.ThreadSafeSingleton(
+        MailService, mailer=mailer, links_url=links_url, settings=settings, **stored, **timed
     )
-    lockouts = providers.ThreadSafeSingleton(LockoutService, base, limits=limits)
-    allowances = providers.ThreadSafeSingleton(
-        AllowanceService, base, rows=allowance_repository, cache=allowance_cache
+    administration = providers.ThreadSafeSingleton(
+        AdministrationService, lifecycle=lifecycle, mails=mails, **stored, **logged, **timed
     )
-    quotas = allowance_cache
-    account_directory = providers.ThreadSafeSingleton(RowAccountDirectory, account_repository)
-    events = providers.ThreadSafeSingleton(EventService, event_repository, clock=clock)
-    housekeeping = providers.ThreadSafeSingleton(
-        Housekeeping, base, attempts=attempt_repository, events=event_repository
-    )
-    account_lock = providers.ThreadSafeSingleton(RowAccountLock, account_repository, clock=clock)
-    recovery = providers.ThreadSafeSingleton(AccountRecovery, base, erasers=erasers, erasures=erasures)
-    authenticator = providers.ThreadSafeSingleton(
-        TokenAuthenticator,
-        access_tokens,
+    lockouts = providers.ThreadSafeSingleton(
+        LockoutService,
         sessions=session_repository,
+        users=users,
+        limits=limits,
         audit_log=audit_log,
         transaction=transaction,
+    )
+    quotas = providers.ThreadSafeSingleton(
+        AllowanceCache, allowance_repository, seconds=settings.provided.auth_limits_refresh
+    )
+    allowance_cache = quotas
+    allowances = providers.ThreadSafeSingleton(
+        AllowanceService,
+        accounts=account_repository,
+        rows=allowance_repository,
+        cache=quotas,
+        audit_log=audit_log,
+        **timed,
+    )
+    events = providers.ThreadSafeSingleton(EventService, events=event_repository, clock=clock)
+    housekeeping = providers.ThreadSafeSingleton(
+        Housekeeping,
+        lifecycle=lifecycle,
+        attempts=attempt_repository,
+        events=event_repository,
+        audit_log=audit_log,
         settings=settings,
-        clock=clock,
+        **stored,
+        **timed,
+    )
+    account_directory = providers.ThreadSafeSingleton(RowAccountDirectory, accounts=account_repository)
+    account_lock = providers.ThreadSafeSingleton(RowAccountLock, accounts=account_repository, clock=clock)
+    recovery = providers.ThreadSafeSingleton(
+        AccountRecovery,
+        accounts=account_repository,
+        sessions=session_repository,
+        erasers=erasers,
+        erasures=erasures,
+        **timed,
+    )
+    authenticator = providers.ThreadSafeSingleton(
+        TokenAuthenticator,
+        access_tokens=access_tokens,
+        sessions=session_repository,
+        audit_log=audit_log,
+        stamp_interval=providers.Callable(timedelta, seconds=settings.provided.auth_stamp_interval),
+        **timed,
     )
 
     routers = providers.Object(
@@ -160,5 +233,5 @@ class AuthContainer(containers.DeclarativeContainer):
         ]
     )
     tasks = providers.Object(tasks_module)
-    measures = providers.ThreadSafeSingleton(AuthMeasures, audit_log, limits)
+    measures = providers.ThreadSafeSingleton(AuthMeasures, audit_log=audit_log, limits=limits)
     templates = providers.Object(Path(__file__).parent / "templates")

@@ -6,7 +6,7 @@ import sys
 import time
 from urllib.parse import urlencode
 
-from domains.auth.gateway.passwords import Argon2idHasher
+from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.settings import AuthSettings
 from tools.bench.figures import Figures
 from tools.bench.load import Plan
@@ -66,7 +66,7 @@ async def _seconds_of_a_hash() -> float:
 
 
 async def _verify() -> float:
-    hasher = Argon2idHasher(AuthSettings())
+    hasher = PasswordHasher(AuthSettings())
     password_hash = await hasher.hash(PASSWORD)
     begun = time.perf_counter()
     for _ in range(_HASHES):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import BoundedSemaphore
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pwdlib.hashers.argon2 import Argon2Hasher
 
@@ -25,28 +25,11 @@ class Verification:
     new_hash: str | None = None
 
 
-class PasswordHasher(Protocol):
-    """Makes and checks the hashes of passwords. Must not be awaited with a transaction open."""
+class PasswordHasher:
+    """Makes and checks Argon2id hashes (RFC 9106). Must not be awaited while a transaction is open.
 
-    async def hash(self, password: str) -> str:
-        """Return a hash to keep.
-
-        Raises:
-            HashingBusy: too many are waiting already.
-        """
-        ...
-
-    async def verify(self, password: str, password_hash: str | None) -> Verification:
-        """Check a password; against None it takes as long and never matches.
-
-        Raises:
-            HashingBusy: too many are waiting already.
-        """
-        ...
-
-
-class Argon2idHasher:
-    """Argon2id (RFC 9106) by pwdlib."""
+    `hash` and `verify` raise HashingBusy if too many passwords wait already.
+    """
 
     def __init__(self, settings: AuthSettings) -> None:
         self._argon2 = Argon2Hasher(

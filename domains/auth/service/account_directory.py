@@ -1,17 +1,18 @@
 """Tells other domains whether people may come in (`domains.users.public.AccountDirectory`)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from domains.auth.repository.accounts import AccountRepository
 from domains.users.public import AccountInfo
 
 
+@dataclass(kw_only=True, eq=False)
 class RowAccountDirectory:
     """Reads status, role and last sign-in of accounts."""
 
-    def __init__(self, accounts: AccountRepository) -> None:
-        self.accounts = accounts
+    accounts: AccountRepository
 
     async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, AccountInfo]:
         """Return the account info of each of these users who has an account, with one statement."""

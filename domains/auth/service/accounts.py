@@ -1,6 +1,7 @@
 """The life of an account: made by an operator, deleted by its owner, erased by a job."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,16 +9,21 @@ from domains.auth.errors import AccountNotFound, AddressRefused, AddressTaken, P
 from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.models import Account, AccountStatus, Role, SecurityEventKind
 from domains.auth.public import AccountDeleted
+from domains.auth.repository.accounts import AccountRepository
+from domains.auth.repository.sessions import SessionRepository
 from domains.auth.schemas import MAX_PASSWORD, ClientInfo, SignInRow
-from domains.auth.service.foundation import Foundation, NewOwner
+from domains.auth.service.account_lifecycle import AccountLifecycle, NewOwner
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.job_definitions import PURGE
 from domains.auth.service.passwords import PasswordCheck, check_password
 from domains.files.public import ErasureRecords
-from domains.users.public import NewPerson, normalised_address
+from domains.users.public import NewPerson, UserDirectory, normalised_address
 from shared.audit import Actor
+from shared.clock import Clock
+from shared.db.database import TransactionFactory
 from shared.identity import Principal
 from shared.ids import new_id
-from shared.jobs import JobContext, JobOptions
+from shared.jobs import JobContext, JobOptions, Outbox
 from shared.personal_data import PersonalDataEraser
 from shared.text import composed, is_longer
 
@@ -26,23 +32,22 @@ _SECOND_PURGE = timedelta(hours=1)
 """Delay after the first purge. Requests that take longer check their account again (`AccountLock`)."""
 
 
+@dataclass(kw_only=True, eq=False)
 class AccountService:
     """What happens to whole accounts. `erasers` gives every domain's `PersonalDataEraser`, lowest rank first."""
 
-    def __init__(
-        self,
-        base: Foundation,
-        *,
-        hasher: PasswordHasher,
-        check: PasswordCheck,
-        erasers: Callable[[], Sequence[PersonalDataEraser]],
-        erasures: ErasureRecords,
-    ) -> None:
-        self.base = base
-        self.hasher = hasher
-        self.check = check
-        self.erasers = erasers
-        self.erasures = erasures
+    accounts: AccountRepository
+    sessions: SessionRepository
+    users: UserDirectory
+    lifecycle: AccountLifecycle
+    check: PasswordCheck
+    hasher: PasswordHasher
+    audit_log: AuditLog
+    outbox: Outbox
+    erasers: Callable[[], Sequence[PersonalDataEraser]]
+    erasures: ErasureRecords
+    transaction: TransactionFactory
+    clock: Clock
 
     async def create_admin(self, email: str, password: str, actor: Actor | None = None) -> UUID:
         """Make an administrator with a verified address. Only reachable from the server's own command line.
@@ -54,31 +59,29 @@ class AccountService:
         """
         _check(email, password)
         password_hash = await self.hasher.hash(password)
-        provisional = await self.base.users.find_by_address(email)
+        provisional = await self.users.find_by_address(email)
         if provisional is not None and not provisional.email_verified:
             return await self._replace_by_admin(provisional.id, password_hash, actor)
         return await self._add_admin(email, password_hash, actor)
 
     async def _replace_by_admin(self, user_id: UUID, password_hash: str, actor: Actor | None) -> UUID:
         """Replace an unverified account: a stranger may have registered the address first."""
-        async with self.base.transaction():
-            account = await self.base.accounts.lock(user_id)
+        async with self.transaction():
+            account = await self.accounts.lock(user_id)
             if account is None or account.status is AccountStatus.DELETING:
                 raise AddressTaken
             new = NewOwner(password_hash=password_hash, role=Role.ADMIN)
-            admin_id = await self.base.replace(account, new)
+            admin_id = await self.lifecycle.replace(account, new)
             await self._note_admin(admin_id, actor)
         return admin_id
 
     async def _add_admin(self, email: str, password_hash: str, actor: Actor | None) -> UUID:
-        now, user_id = self.base.clock.now(), new_id()
-        async with self.base.transaction():
-            person = await self.base.users.find_or_add(
-                NewPerson(id=user_id, email=email, email_verified=True)
-            )
+        now, user_id = self.clock.now(), new_id()
+        async with self.transaction():
+            person = await self.users.find_or_add(NewPerson(id=user_id, email=email, email_verified=True))
             if person.id != user_id:
                 raise AddressTaken
-            await self.base.accounts.add(
+            await self.accounts.add(
                 Account(
                     user_id=user_id,
                     password_hash=password_hash,
@@ -92,7 +95,7 @@ class AccountService:
 
     async def _note_admin(self, user_id: UUID, actor: Actor | None) -> None:
         by = {} if actor is None else actor.details
-        await self.base.audit_log.record(SecurityEventKind.ADMIN_CREATED, user_id=user_id, **by)
+        await self.audit_log.record(SecurityEventKind.ADMIN_CREATED, user_id=user_id, **by)
 
     async def delete(self, principal: Principal, password: str, client_info: ClientInfo) -> None:
         """Close one's account for good; a job erases what one leaves behind.
@@ -103,13 +106,13 @@ class AccountService:
             LastAdministrator: nobody else could administer this installation.
         """
         await self.check.confirm(principal.user_id, password, client_info)
-        async with self.base.transaction():
-            account = await self.base.accounts.lock(principal.user_id)
+        async with self.transaction():
+            account = await self.accounts.lock(principal.user_id)
             if account is None or account.status is not AccountStatus.ACTIVE:
                 raise AccountNotFound
-            await self.base.users.lock(account.user_id)
-            await self.base.close(account)
-            await self.base.audit_log.record(
+            await self.users.lock(account.user_id)
+            await self.lifecycle.close(account)
+            await self.audit_log.record(
                 SecurityEventKind.ACCOUNT_DELETED, user_id=account.user_id, client_info=client_info
             )
 
@@ -120,28 +123,28 @@ class AccountService:
         The account's own row is deleted last, so that the address can't be registered while data is left. A request
         that was authenticated just before may store something just after; a second purge finds it an hour later.
         """
-        account = await self.base.accounts.find(user_id)
+        account = await self.accounts.find(user_id)
         if account is not None and not await self._is_to_be_erased(account):
             return
         await self.erasures.record(user_id)
         erasers = self.erasers()
         for done, eraser in enumerate(erasers):
             await context.progress(done, len(erasers))
-            async with self.base.transaction():
-                await self.base.accounts.lock(user_id)
+            async with self.transaction():
+                await self.accounts.lock(user_id)
                 await eraser.purge(user_id)
-        async with self.base.transaction():
-            await self.base.accounts.lock(user_id)
-            await self.base.sessions.delete_all_of(user_id)
-            await self.base.accounts.delete_all_of(user_id)
+        async with self.transaction():
+            await self.accounts.lock(user_id)
+            await self.sessions.delete_all_of(user_id)
+            await self.accounts.delete_all_of(user_id)
             if account is not None:
-                later = JobOptions(run_at=self.base.clock.now() + _SECOND_PURGE)
-                await self.base.outbox.enqueue(PURGE, AccountDeleted(user_id=user_id), later)
+                later = JobOptions(run_at=self.clock.now() + _SECOND_PURGE)
+                await self.outbox.enqueue(PURGE, AccountDeleted(user_id=user_id), later)
             await context.finish()
 
     async def _is_to_be_erased(self, account: SignInRow) -> bool:
         """Tell whether the account is being deleted, or was added while its user was being erased."""
-        return account.status is AccountStatus.DELETING or await self.base.users.find(account.user_id) is None
+        return account.status is AccountStatus.DELETING or await self.users.find(account.user_id) is None
 
 
 def _check(email: str, password: str) -> None:

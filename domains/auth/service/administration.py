@@ -1,5 +1,6 @@
 """What administrators and operators do to the accounts of others. Each act is in the audit log, with who did it."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from domains.auth.errors import (
@@ -11,22 +12,35 @@ from domains.auth.errors import (
     UnverifiedAccount,
 )
 from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind, TokenPurpose
-from domains.auth.service.foundation import Foundation
+from domains.auth.repository.accounts import AccountRepository
+from domains.auth.repository.sessions import SessionRepository
+from domains.auth.service.account_lifecycle import AccountLifecycle
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.job_definitions import RESET, MailRequest
 from domains.auth.service.mails import MailService
-from domains.users.public import normalised_address
+from domains.users.public import UserDirectory, normalised_address
 from shared.audit import Actor
+from shared.clock import Clock
+from shared.db.database import TransactionFactory
+from shared.jobs import Outbox
 
 
+@dataclass(kw_only=True, eq=False)
 class AdministrationService:
     """Disables, enables, erases and changes accounts. Every method raises AccountNotFound, also for a deleted one.
 
     Raises also PreconditionFailed if the person isn't what an administrator's `If-Match` says.
     """
 
-    def __init__(self, base: Foundation, *, mails: MailService) -> None:
-        self.base = base
-        self.mails = mails
+    accounts: AccountRepository
+    sessions: SessionRepository
+    users: UserDirectory
+    lifecycle: AccountLifecycle
+    mails: MailService
+    audit_log: AuditLog
+    outbox: Outbox
+    transaction: TransactionFactory
+    clock: Clock
 
     async def disable(self, actor: Actor, user_id: UUID) -> None:
         """Disable an account and end every session: its next request is refused.
@@ -36,20 +50,20 @@ class AdministrationService:
             LastAdministrator: nobody else could administer this installation.
         """
         _refuse_own_account(actor, user_id)
-        async with self.base.transaction():
+        async with self.transaction():
             account = await self._locked(user_id)
-            await self.base.require_other_administrator(account)
-            now = self.base.clock.now()
+            await self.lifecycle.require_other_administrator(account)
+            now = self.clock.now()
             account.set_status(AccountStatus.DISABLED, now)
-            await self.base.sessions.end_all(user_id, EndReason.ACCOUNT_DISABLED, now)
-            await self.base.audit_log.note(SecurityEventKind.ACCOUNT_DISABLED, actor, user_id=user_id)
+            await self.sessions.end_all(user_id, EndReason.ACCOUNT_DISABLED, now)
+            await self.audit_log.note(SecurityEventKind.ACCOUNT_DISABLED, actor, user_id=user_id)
 
     async def enable(self, actor: Actor, user_id: UUID) -> None:
         """Enable an account; its owner has to sign in again."""
-        async with self.base.transaction():
+        async with self.transaction():
             account = await self._locked(user_id)
-            account.set_status(AccountStatus.ACTIVE, self.base.clock.now())
-            await self.base.audit_log.note(SecurityEventKind.ACCOUNT_ENABLED, actor, user_id=user_id)
+            account.set_status(AccountStatus.ACTIVE, self.clock.now())
+            await self.audit_log.note(SecurityEventKind.ACCOUNT_ENABLED, actor, user_id=user_id)
 
     async def erase(self, actor: Actor, user_id: UUID) -> None:
         """Close an account for good, disabled or not; a job erases what its owner leaves behind.
@@ -59,18 +73,18 @@ class AdministrationService:
             LastAdministrator: nobody else could administer this installation.
         """
         _refuse_own_account(actor, user_id)
-        async with self.base.transaction():
+        async with self.transaction():
             account = await self._locked(user_id)
-            await self.base.close(account)
-            await self.base.audit_log.note(SecurityEventKind.ACCOUNT_DELETED, actor, user_id=user_id)
+            await self.lifecycle.close(account)
+            await self.audit_log.note(SecurityEventKind.ACCOUNT_DELETED, actor, user_id=user_id)
 
     async def end_sessions(self, actor: Actor, user_id: UUID) -> int:
         """End every session; return how many there were."""
-        async with self.base.transaction():
+        async with self.transaction():
             await self._locked(user_id)
-            now = self.base.clock.now()
-            ended = await self.base.sessions.end_all(user_id, EndReason.REVOKED, now)
-            await self.base.audit_log.note(
+            now = self.clock.now()
+            ended = await self.sessions.end_all(user_id, EndReason.REVOKED, now)
+            await self.audit_log.note(
                 SecurityEventKind.SESSION_REVOKED, actor, user_id=user_id, scope="all", number=ended
             )
         return ended
@@ -84,15 +98,15 @@ class AdministrationService:
             UnverifiedAccount: a stranger may have registered the address.
         """
         _refuse_own_account(actor, user_id)
-        async with self.base.transaction():
+        async with self.transaction():
             account = await self._locked(user_id)
             if role is Role.ADMIN:
                 await self._require_verified(user_id)
             else:
-                await self.base.require_other_administrator(account)
+                await self.lifecycle.require_other_administrator(account)
             before, account.role = account.role, role
-            account.updated_at = self.base.clock.now()
-            await self.base.audit_log.note(
+            account.updated_at = self.clock.now()
+            await self.audit_log.note(
                 SecurityEventKind.ROLE_CHANGED, actor, user_id=user_id, role=role.value, before=before.value
             )
 
@@ -109,16 +123,16 @@ class AdministrationService:
             normalised_address(email)
         except ValueError as error:
             raise AddressRefused(str(error)) from error
-        person = await self.base.users.find(user_id)
+        person = await self.users.find(user_id)
         if person is None:
             raise AccountNotFound
         news = self.mails.address_changed(person) if person.email_verified else None
-        async with self.base.transaction():
+        async with self.transaction():
             account = await self._locked(user_id)
-            if not await self.base.users.change_address(user_id, email):
+            if not await self.users.change_address(user_id, email):
                 raise AddressTaken
             await self._forget_address(account)
-            await self.base.audit_log.note(SecurityEventKind.ADDRESS_CHANGED, actor, user_id=user_id)
+            await self.audit_log.note(SecurityEventKind.ADDRESS_CHANGED, actor, user_id=user_id)
             if news is not None:
                 await self.mails.mailer.send(news)
 
@@ -128,32 +142,32 @@ class AdministrationService:
         Raises:
             InactiveAccount: the account is disabled.
         """
-        async with self.base.transaction():
+        async with self.transaction():
             account = await self._locked(user_id)
             if account.status is not AccountStatus.ACTIVE:
                 raise InactiveAccount
-            await self.base.audit_log.note(SecurityEventKind.PASSWORD_RESET_REQUESTED, actor, user_id=user_id)
-            await self.base.outbox.enqueue(RESET, MailRequest(user_id=user_id))
+            await self.audit_log.note(SecurityEventKind.PASSWORD_RESET_REQUESTED, actor, user_id=user_id)
+            await self.outbox.enqueue(RESET, MailRequest(user_id=user_id))
 
     async def _locked(self, user_id: UUID) -> Account:
-        account = await self.base.accounts.lock(user_id)
+        account = await self.accounts.lock(user_id)
         if account is None or account.status is AccountStatus.DELETING:
             raise AccountNotFound
-        await self.base.users.lock(user_id)
+        await self.users.lock(user_id)
         return account
 
     async def _require_verified(self, user_id: UUID) -> None:
-        person = await self.base.users.find(user_id)
+        person = await self.users.find(user_id)
         if person is None or not person.email_verified:
             raise UnverifiedAccount
 
     async def _forget_address(self, account: Account) -> None:
         """Void what was sent to the address before, and what was registered with it."""
-        now = self.base.clock.now()
+        now = self.clock.now()
         for purpose in TokenPurpose:
-            await self.base.accounts.void_tokens(account.user_id, purpose, now)
-        await self.base.accounts.delete_registrations(account.user_id)
-        await self.base.sessions.end_all(account.user_id, EndReason.ADDRESS_CHANGED, now)
+            await self.accounts.void_tokens(account.user_id, purpose, now)
+        await self.accounts.delete_registrations(account.user_id)
+        await self.sessions.end_all(account.user_id, EndReason.ADDRESS_CHANGED, now)
 
 
 def _refuse_own_account(actor: Actor, user_id: UUID) -> None:

@@ -2,15 +2,19 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 from domains.auth.errors import AccountNotFound
 from domains.auth.models import AccountStatus, SecurityEventKind
+from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.allowances import AllowanceRepository
 from domains.auth.schemas import AllowanceRow, AllowancesState, LimitOverrides
-from domains.auth.service.foundation import Foundation
+from domains.auth.service.audit_log import AuditLog
 from domains.files.public import PersonalQuota
 from shared.audit import Actor
+from shared.clock import Clock
+from shared.db.database import TransactionFactory
 from shared.db.transaction import after_commit
 
 _NO_QUOTA = PersonalQuota(max_bytes=None, max_files=None)
@@ -69,17 +73,20 @@ class AllowanceCache:
         self._refreshed_at = refreshed_at
 
 
+@dataclass(kw_only=True, eq=False)
 class AllowanceService:
     """Reads and changes the limits of a person. Every method raises AccountNotFound, also for a deleted account."""
 
-    def __init__(self, base: Foundation, *, rows: AllowanceRepository, cache: AllowanceCache) -> None:
-        self.base = base
-        self.rows = rows
-        self.cache = cache
+    accounts: AccountRepository
+    rows: AllowanceRepository
+    cache: AllowanceCache
+    audit_log: AuditLog
+    transaction: TransactionFactory
+    clock: Clock
 
     async def find(self, user_id: UUID) -> AllowanceRow:
         """Return a person's limits; None in a field: the setting applies."""
-        account = await self.base.accounts.find(user_id)
+        account = await self.accounts.find(user_id)
         if account is None or account.status is AccountStatus.DELETING:
             raise AccountNotFound
         return await self.rows.find(user_id)
@@ -93,13 +100,13 @@ class AllowanceService:
 
         This process knows at once, the others within `auth_limits_refresh` seconds.
         """
-        async with self.base.transaction():
-            account = await self.base.accounts.lock(user_id)
+        async with self.transaction():
+            account = await self.accounts.lock(user_id)
             if account is None or account.status is AccountStatus.DELETING:
                 raise AccountNotFound
             await self.rows.lock(user_id)
-            saved = await self.rows.save(user_id, limits, self.base.clock.now())
-            await self.base.audit_log.note(
+            saved = await self.rows.save(user_id, limits, self.clock.now())
+            await self.audit_log.note(
                 SecurityEventKind.LIMITS_CHANGED, actor, user_id=user_id, **limits.model_dump()
             )
             after_commit(self.cache.forget)

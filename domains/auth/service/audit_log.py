@@ -1,6 +1,7 @@
 """The audit log (`shared.audit.AuditLog`): who did what from where, kept when the account is gone."""
 
 from collections import Counter
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -17,14 +18,14 @@ from shared.trace import current_trace
 logger = get_logger(__name__)
 
 
+@dataclass(kw_only=True, eq=False)
 class AuditLog:
     """Writes security events."""
 
-    def __init__(self, events: EventRepository, *, clock: Clock) -> None:
-        self.events = events
-        self.clock = clock
-        self.recorded: Counter[str] = Counter()
-        """How many events of each kind this process has written."""
+    events: EventRepository
+    clock: Clock
+    recorded: Counter[str] = field(default_factory=Counter, init=False)
+    """How many events of each kind this process has written."""
 
     async def record(
         self,

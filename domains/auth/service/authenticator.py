@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,7 +11,6 @@ from domains.auth.models import AccountStatus, Role, SecurityEventKind
 from domains.auth.repository.sessions import SessionRepository
 from domains.auth.schemas import CallerRow, ClientInfo
 from domains.auth.service.audit_log import AuditLog
-from domains.auth.settings import AuthSettings
 from shared.clock import Clock
 from shared.db.database import TransactionFactory
 from shared.identity import ADMIN_SCOPE, Principal, SessionEnded
@@ -22,27 +22,20 @@ _warnings = ThrottledWarnings(logger)
 _STAMPS_REMEMBERED = 10_000
 
 
+@dataclass(kw_only=True, eq=False)
 class TokenAuthenticator:
-    """Authenticates by access token, with one statement on this domain's own tables."""
+    """Authenticates by access token, with one statement on this domain's own tables.
 
-    def __init__(
-        self,
-        access_tokens: AccessTokens,
-        *,
-        sessions: SessionRepository,
-        audit_log: AuditLog,
-        transaction: TransactionFactory,
-        settings: AuthSettings,
-        clock: Clock,
-    ) -> None:
-        self.access_tokens = access_tokens
-        self.sessions = sessions
-        self.audit_log = audit_log
-        self.transaction = transaction
-        self.settings = settings
-        self.clock = clock
-        self._interval = timedelta(seconds=settings.auth_stamp_interval)
-        self._stamped: OrderedDict[UUID, datetime] = OrderedDict()
+    `stamp_interval`: how often at most the last use of a session is recorded.
+    """
+
+    access_tokens: AccessTokens
+    sessions: SessionRepository
+    audit_log: AuditLog
+    stamp_interval: timedelta
+    transaction: TransactionFactory
+    clock: Clock
+    _stamped: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict, init=False)
 
     async def authenticate(self, token: str) -> Principal:
         """Return the caller.
@@ -84,13 +77,13 @@ class TokenAuthenticator:
         if len(self._stamped) > _STAMPS_REMEMBERED:
             self._stamped.popitem(last=False)
         try:
-            await self.sessions.stamp(session_id, now=now, before=now - self._interval)
+            await self.sessions.stamp(session_id, now=now, before=now - self.stamp_interval)
         except Exception as error:  # noqa: BLE001  # the answer is out, and a read-only database refuses every write
             _warnings.warn("session_use_not_noted", reason=type(error).__name__)
 
     def _is_due(self, session_id: UUID, now: datetime) -> bool:
         stamped = self._stamped.get(session_id)
-        return stamped is None or stamped <= now - self._interval
+        return stamped is None or stamped <= now - self.stamp_interval
 
     async def note_refusal(
         self, principal: Principal, scope: str, *, address: str | None, agent: str | None

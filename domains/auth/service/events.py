@@ -1,6 +1,7 @@
 """Reading the audit log: a page, or all that match as lines of JSON."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from datetime import datetime
 
 from domains.auth.repository.events import EventRepository
@@ -12,21 +13,16 @@ BATCH_SIZE = 200
 """Events that an export holds in memory: 200 KiB at the most."""
 
 
+@dataclass(kw_only=True, eq=False)
 class EventService:
     """What administrators see of the audit log."""
 
-    def __init__(self, events: EventRepository, *, clock: Clock) -> None:
-        self.events = events
-        self.clock = clock
+    events: EventRepository
+    clock: Clock
 
     async def page(self, request: PageRequest, filters: EventFilter) -> Page[SecurityEventBody]:
         """Return one page of events."""
-        found = await self.events.page(request, filters)
-        return Page(
-            data=[SecurityEventBody.of(row) for row in found.data],
-            next_cursor=found.next_cursor,
-            total=found.total,
-        )
+        return (await self.events.page(request, filters)).map(SecurityEventBody.of)
 
     async def lines(self, filters: EventFilter) -> AsyncGenerator[bytes]:
         """Yield all events that match, a line of JSON each, the oldest first; none that is written from now on.

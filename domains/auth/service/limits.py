@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -57,26 +57,18 @@ class LoginAttempt:
     network: _Limit
 
 
+@dataclass(kw_only=True, eq=False)
 class Limits:
     """Counts attempts in separate transactions, so that all parallel guesses count and an error undoes no count."""
 
-    def __init__(
-        self,
-        attempts: AttemptRepository,
-        *,
-        key: TokenKeys,
-        settings: AuthSettings,
-        transaction: TransactionFactory,
-        clock: Clock,
-    ) -> None:
-        self.attempts = attempts
-        self.key = key
-        self.settings = settings
-        self.transaction = transaction
-        self.clock = clock
-        self.refused: Counter[AttemptKind] = Counter()
-        """How many attempts this process has refused, by the limit that was exceeded."""
-        self._keyed_lock = KeyedLock(waiting=settings.auth_login_waiting, seconds=settings.auth_login_wait)
+    attempts: AttemptRepository
+    key: TokenKeys
+    keyed_lock: KeyedLock
+    settings: AuthSettings
+    transaction: TransactionFactory
+    clock: Clock
+    refused: Counter[AttemptKind] = field(default_factory=Counter, init=False)
+    """How many attempts this process has refused, by the limit that was exceeded."""
 
     @asynccontextmanager
     async def serialized_login(
@@ -91,10 +83,10 @@ class Limits:
         """
         attempt = self._of_login(username, client_info, is_known=is_known)
         key = self._key(attempt.account)
-        must_wait = self._keyed_lock.is_busy(key)
+        must_wait = self.keyed_lock.is_busy(key)
         if must_wait:
             await self._refuse_if_exceeded([attempt.account, attempt.network])
-        async with self._keyed_lock.hold(key):
+        async with self.keyed_lock.hold(key):
             yield must_wait
 
     async def count_login(self, username: str, client_info: ClientInfo, *, is_known: bool) -> LoginAttempt:

@@ -1,22 +1,29 @@
 """Who is kept out by limits that protect secrets, and letting them in again."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from domains.auth.errors import AccountNotFound
 from domains.auth.models import SecurityEventKind
+from domains.auth.repository.sessions import SessionRepository
 from domains.auth.schemas import Counter
-from domains.auth.service.foundation import Foundation
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.limits import Limits
+from domains.users.public import UserDirectory
 from shared.audit import Actor
+from shared.db.database import TransactionFactory
 
 
+@dataclass(kw_only=True, eq=False)
 class LockoutService:
     """Shows and resets the counters of wrong passwords and requested mails of a person."""
 
-    def __init__(self, base: Foundation, *, limits: Limits) -> None:
-        self.base = base
-        self.limits = limits
+    sessions: SessionRepository
+    users: UserDirectory
+    limits: Limits
+    audit_log: AuditLog
+    transaction: TransactionFactory
 
     async def counters(self, user_id: UUID) -> Sequence[Counter]:
         """Return the counters of a person that count anything at present. Raises AccountNotFound."""
@@ -31,12 +38,12 @@ class LockoutService:
     async def clear(self, actor: Actor, user_id: UUID) -> None:
         """Reset them: the person may try again at once. Counters of networks stay. Raises AccountNotFound."""
         email, networks = await self._known(user_id)
-        async with self.base.transaction():
-            await self.base.audit_log.note(SecurityEventKind.LIMITS_CLEARED, actor, user_id=user_id)
+        async with self.transaction():
+            await self.audit_log.note(SecurityEventKind.LIMITS_CLEARED, actor, user_id=user_id)
             await self.limits.clear(user_id, email, networks)
 
     async def _known(self, user_id: UUID) -> tuple[str, Sequence[str]]:
-        person = await self.base.users.find(user_id)
+        person = await self.users.find(user_id)
         if person is None:
             raise AccountNotFound
-        return person.email, await self.base.sessions.networks(user_id)
+        return person.email, await self.sessions.networks(user_id)

@@ -1,5 +1,6 @@
 """The mails of this domain: workers write them, so that no request's time tells whether one was written."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -7,10 +8,14 @@ from uuid import UUID
 
 from domains.auth.gateway.secrets import hash_of_token, new_one_time_token
 from domains.auth.models import AccountStatus, OneTimeToken, TokenPurpose
+from domains.auth.repository.accounts import AccountRepository
+from domains.auth.repository.sessions import SessionRepository
 from domains.auth.schemas import RegistrationRow
-from domains.auth.service.foundation import Foundation
+from domains.auth.settings import AuthSettings
 from domains.emails.public import Mailer, OutgoingMail, PreparedMail, WhenUncertain
-from domains.users.public import Person
+from domains.users.public import Person, UserDirectory
+from shared.clock import Clock
+from shared.db.database import TransactionFactory
 from shared.ids import new_id
 from shared.jobs import JobContext
 
@@ -19,20 +24,29 @@ RESET_PATH = "/reset-password"
 FORGOT_PATH = "/forgot-password"
 
 
+@dataclass(kw_only=True, eq=False)
 class MailService:
     """Decides who gets which mail, and writes it. A token is made here, and its hash commits with its mail.
 
     `links_url` is where the links lead: an address from the settings, never one from a request.
     """
 
-    def __init__(self, base: Foundation, *, mailer: Mailer, links_url: str) -> None:
-        self.base = base
-        self.mailer = mailer
-        self.links_url = links_url.rstrip("/")
+    accounts: AccountRepository
+    sessions: SessionRepository
+    users: UserDirectory
+    mailer: Mailer
+    links_url: str
+    settings: AuthSettings
+    transaction: TransactionFactory
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        """Remove the trailing slash, because each path begins with one."""
+        self.links_url = self.links_url.rstrip("/")
 
     async def answer_registration(self, registration_id: UUID, context: JobContext) -> None:
         """Send the link that verifies, or to who has an account already the news that somebody registered."""
-        registration = await self.base.accounts.find_registration(registration_id)
+        registration = await self.accounts.find_registration(registration_id)
         person = await self._find_active_person(registration.user_id) if registration else None
         if registration is None or person is None:
             return
@@ -41,10 +55,10 @@ class MailService:
             return
         forgot_page = f"{self.links_url}{FORGOT_PATH}"
         prepared = self._prepare("already_registered", person, forgot_url=forgot_page)
-        async with self.base.transaction():
+        async with self.transaction():
             if not await self._lock_active(person):
                 return
-            await self.base.accounts.delete_registrations(person.id)
+            await self.accounts.delete_registrations(person.id)
             await self.mailer.send(prepared)
             await context.finish()
 
@@ -57,8 +71,8 @@ class MailService:
         person = await self._find_active_person(user_id)
         if person is None or person.email_verified:
             return
-        account = await self.base.accounts.find(person.id)
-        waiting = await self.base.accounts.pending_registrations(person.id)
+        account = await self.accounts.find(person.id)
+        waiting = await self.accounts.pending_registrations(person.id)
         if account is not None and [each.id for each in waiting] == [account.registration_id]:
             await self._send_verification(person, waiting[0], context)
         else:
@@ -69,7 +83,7 @@ class MailService:
         person = await self._find_active_person(user_id)
         if person is None:
             return
-        lifetime = self.base.settings.auth_reset_lifetime
+        lifetime = self.settings.auth_reset_lifetime
         secret, token = self._token(person, TokenPurpose.RESET_PASSWORD, lifetime)
         prepared = self._prepare(
             "reset_password",
@@ -79,11 +93,11 @@ class MailService:
             lifetime=_format_duration(lifetime),
             begins_anew=not person.email_verified,
         )
-        async with self.base.transaction():
+        async with self.transaction():
             if not await self._lock_active(person):
                 return
-            await self.base.accounts.void_tokens(person.id, TokenPurpose.RESET_PASSWORD, token.created_at)
-            await self.base.accounts.add(token)
+            await self.accounts.void_tokens(person.id, TokenPurpose.RESET_PASSWORD, token.created_at)
+            await self.accounts.add(token)
             await self.mailer.send(prepared)
             await context.finish()
 
@@ -98,7 +112,7 @@ class MailService:
 
     async def tell_new_sign_in(self, session_id: UUID, context: JobContext) -> None:
         """Tell a person of a sign-in from a new network or program. Unverified addresses get no mail."""
-        session = await self.base.sessions.find(session_id)
+        session = await self.sessions.find(session_id)
         person = await self._find_active_person(session.user_id) if session else None
         if session is None or person is None or not person.email_verified:
             return
@@ -119,7 +133,7 @@ class MailService:
     async def _send_verification(
         self, person: Person, registration: RegistrationRow, context: JobContext
     ) -> None:
-        lifetime = self.base.settings.auth_verify_lifetime
+        lifetime = self.settings.auth_verify_lifetime
         secret, token = self._token(person, TokenPurpose.VERIFY_EMAIL, lifetime)
         token.registration_id = registration.id
         prepared = self._prepare(
@@ -131,16 +145,16 @@ class MailService:
             moment=registration.created_at,
             lifetime=_format_duration(lifetime),
         )
-        async with self.base.transaction():
+        async with self.transaction():
             if not await self._lock_active(person):
                 return
-            await self.base.accounts.add(token)
+            await self.accounts.add(token)
             await self.mailer.send(prepared)
             await context.finish()
 
     async def _send(self, template: str, person: Person, context: JobContext, **variables: Any) -> None:
         prepared = self._prepare(template, person, **variables)
-        async with self.base.transaction():
+        async with self.transaction():
             if not await self._lock_active(person):
                 return
             await self.mailer.send(prepared)
@@ -148,17 +162,17 @@ class MailService:
 
     async def _lock_active(self, person: Person) -> bool:
         """Lock the account first in the transaction; return False if it was disabled or deleted meanwhile."""
-        account = await self.base.accounts.lock(person.id)
+        account = await self.accounts.lock(person.id)
         return account is not None and account.status is AccountStatus.ACTIVE
 
     async def _find_active_person(self, user_id: UUID | None) -> Person | None:
         """Return the user, if there is one whose account lets people in."""
         if user_id is None:
             return None
-        account = await self.base.accounts.find(user_id)
+        account = await self.accounts.find(user_id)
         if account is None or account.status is not AccountStatus.ACTIVE:
             return None
-        return await self.base.users.find(user_id)
+        return await self.users.find(user_id)
 
     def _prepare(
         self,
@@ -184,7 +198,7 @@ class MailService:
         )
 
     def _token(self, person: Person, purpose: TokenPurpose, lifetime: int) -> tuple[str, OneTimeToken]:
-        now, secret = self.base.clock.now(), new_one_time_token()
+        now, secret = self.clock.now(), new_one_time_token()
         return secret, OneTimeToken(
             id=new_id(),
             purpose=purpose,

@@ -1,5 +1,6 @@
 """Passwords: which are allowed, how one confirms an operation, how they are changed and reset."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from domains.auth.errors import InvalidToken, PasswordRefused, WrongPassword
@@ -8,12 +9,18 @@ from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.gateway.secrets import hash_of_token
 from domains.auth.models import Account, AccountStatus, EndReason, SecurityEventKind, TokenPurpose
 from domains.auth.public import PasswordChanged
+from domains.auth.repository.accounts import AccountRepository
+from domains.auth.repository.sessions import SessionRepository
 from domains.auth.schemas import ChangePasswordBody, ClientInfo, ResetBody, SignInRow
-from domains.auth.service.foundation import Foundation, NewOwner
+from domains.auth.service.account_lifecycle import AccountLifecycle, NewOwner
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.job_definitions import RESET, MailRequest
 from domains.auth.service.limits import Limits
-from domains.users.public import Person, key_of_address
+from domains.users.public import Person, UserDirectory, key_of_address
+from shared.clock import Clock
+from shared.db.database import TransactionFactory
 from shared.identity import Principal, SessionEnded
+from shared.jobs import Outbox
 
 
 def check_password(password: str, *, email: str) -> None:
@@ -28,13 +35,15 @@ def check_password(password: str, *, email: str) -> None:
         raise PasswordRefused
 
 
+@dataclass(kw_only=True, eq=False)
 class PasswordCheck:
     """Confirms an operation by the present password."""
 
-    def __init__(self, base: Foundation, *, limits: Limits, hasher: PasswordHasher) -> None:
-        self.base = base
-        self.limits = limits
-        self.hasher = hasher
+    accounts: AccountRepository
+    limits: Limits
+    hasher: PasswordHasher
+    audit_log: AuditLog
+    transaction: TransactionFactory
 
     async def confirm(self, user_id: UUID, password: str, client_info: ClientInfo) -> SignInRow:
         """Return the account as it was when the password was checked.
@@ -44,13 +53,13 @@ class PasswordCheck:
             TooManyAttempts: too many wrong ones.
         """
         await self.limits.count_password_check(user_id)
-        account = await self.base.accounts.find(user_id)
+        account = await self.accounts.find(user_id)
         if account is None:
             raise SessionEnded
         verification = await self.hasher.verify(password, account.usable_hash)
         if not verification.matches:
-            async with self.base.transaction(separate=True):
-                await self.base.audit_log.record(
+            async with self.transaction(separate=True):
+                await self.audit_log.record(
                     SecurityEventKind.PASSWORD_CHECK_FAILED, user_id=user_id, client_info=client_info
                 )
             raise WrongPassword
@@ -58,16 +67,21 @@ class PasswordCheck:
         return account
 
 
+@dataclass(kw_only=True, eq=False)
 class PasswordService:
     """Changing a password that one knows, and resetting one that one doesn't."""
 
-    def __init__(
-        self, base: Foundation, *, limits: Limits, hasher: PasswordHasher, check: PasswordCheck
-    ) -> None:
-        self.base = base
-        self.limits = limits
-        self.hasher = hasher
-        self.check = check
+    accounts: AccountRepository
+    sessions: SessionRepository
+    users: UserDirectory
+    lifecycle: AccountLifecycle
+    check: PasswordCheck
+    limits: Limits
+    hasher: PasswordHasher
+    audit_log: AuditLog
+    outbox: Outbox
+    transaction: TransactionFactory
+    clock: Clock
 
     async def forgot(self, email: str, client_info: ClientInfo) -> None:
         """Have a reset mail sent, if the address has an account; the same work whether it has one or not.
@@ -76,13 +90,13 @@ class PasswordService:
             TooManyAttempts: too many mails to this mailbox, or asked for from this network.
         """
         await self.limits.count_mail(email, client_info)
-        person = await self.base.users.find_by_address(email)
+        person = await self.users.find_by_address(email)
         user_id = person.id if person else None
-        async with self.base.transaction():
-            await self.base.audit_log.record(
+        async with self.transaction():
+            await self.audit_log.record(
                 SecurityEventKind.PASSWORD_RESET_REQUESTED, user_id=user_id, client_info=client_info
             )
-            await self.base.outbox.enqueue(RESET, MailRequest(user_id=user_id))
+            await self.outbox.enqueue(RESET, MailRequest(user_id=user_id))
 
     async def begins_anew(self, token: str) -> bool:
         """Tell whether a reset with this token would delete what the account stores: its address is unverified.
@@ -95,7 +109,7 @@ class PasswordService:
     async def reset(self, body: ResetBody, client_info: ClientInfo) -> None:
         """Set a new password with the token of a reset mail. Every session ends.
 
-        If the address was unverified, it becomes verified and its account is replaced (`Foundation.replace`).
+        If the address was unverified, it becomes verified and its account is replaced (`AccountLifecycle.replace`).
 
         Raises:
             InvalidToken: unknown, used, expired, or overtaken by a newer one.
@@ -103,12 +117,14 @@ class PasswordService:
         """
         person = await self._check_reset(body)
         password_hash = await self.hasher.hash(body.password)
-        async with self.base.transaction():
+        async with self.transaction():
             account = await self._use(body.token, person.id)
             if person.email_verified:
                 user_id = await self._set(account, password_hash)
             else:
-                user_id = await self.base.replace(account, NewOwner(password_hash=password_hash), client_info)
+                user_id = await self.lifecycle.replace(
+                    account, NewOwner(password_hash=password_hash), client_info
+                )
             await self._record_change(user_id, SecurityEventKind.PASSWORD_RESET, client_info)
             await self.limits.forgive_address(person.email, client_info)
 
@@ -120,20 +136,20 @@ class PasswordService:
             PasswordRefused: the new one is easily guessed.
             TooManyAttempts: too many wrong ones.
         """
-        person = await self.base.users.find(principal.user_id)
+        person = await self.users.find(principal.user_id)
         if person is None or principal.session_id is None:
             raise SessionEnded
         check_password(body.new_password, email=person.email)
         seen = await self.check.confirm(principal.user_id, body.current_password, client_info)
         password_hash = await self.hasher.hash(body.new_password)
-        now = self.base.clock.now()
-        async with self.base.transaction():
-            account = await self.base.accounts.lock(principal.user_id)
+        now = self.clock.now()
+        async with self.transaction():
+            account = await self.accounts.lock(principal.user_id)
             if account is None or account.credentials_version != seen.credentials_version:
                 raise WrongPassword
             account.set_password(password_hash, now)
-            await self.base.accounts.void_tokens(account.user_id, TokenPurpose.RESET_PASSWORD, now)
-            await self.base.sessions.end_others(
+            await self.accounts.void_tokens(account.user_id, TokenPurpose.RESET_PASSWORD, now)
+            await self.sessions.end_others(
                 account.user_id, principal.session_id, EndReason.PASSWORD_CHANGED, now
             )
             await self._record_change(account.user_id, SecurityEventKind.PASSWORD_CHANGED, client_info)
@@ -148,18 +164,18 @@ class PasswordService:
 
     async def _find_person(self, secret: str) -> Person | None:
         """Return the user whose reset token this is, if it can be used."""
-        token = await self.base.accounts.find_token(hash_of_token(secret), TokenPurpose.RESET_PASSWORD)
-        if token is None or token.used_at is not None or token.expires_at <= self.base.clock.now():
+        token = await self.accounts.find_token(hash_of_token(secret), TokenPurpose.RESET_PASSWORD)
+        if token is None or token.used_at is not None or token.expires_at <= self.clock.now():
             return None
-        return await self.base.users.find(token.user_id)
+        return await self.users.find(token.user_id)
 
     async def _use(self, token: str, user_id: UUID) -> Account:
         """Lock the account and mark the token as used; return the account."""
-        now = self.base.clock.now()
-        account = await self.base.accounts.lock(user_id)
+        now = self.clock.now()
+        account = await self.accounts.lock(user_id)
         if account is None or account.status is not AccountStatus.ACTIVE:
             raise InvalidToken
-        found = await self.base.accounts.lock_token(hash_of_token(token), TokenPurpose.RESET_PASSWORD)
+        found = await self.accounts.lock_token(hash_of_token(token), TokenPurpose.RESET_PASSWORD)
         if found is None or not found.is_usable(now):
             raise InvalidToken
         found.used_at = now
@@ -167,14 +183,14 @@ class PasswordService:
 
     async def _set(self, account: Account, password_hash: str) -> UUID:
         """Set the password, end all sessions and void all tokens and registrations; return the user id."""
-        now = self.base.clock.now()
+        now = self.clock.now()
         account.set_password(password_hash, now)
         for purpose in TokenPurpose:
-            await self.base.accounts.void_tokens(account.user_id, purpose, now)
-        await self.base.accounts.delete_registrations(account.user_id)
-        await self.base.sessions.end_all(account.user_id, EndReason.PASSWORD_CHANGED, now)
+            await self.accounts.void_tokens(account.user_id, purpose, now)
+        await self.accounts.delete_registrations(account.user_id)
+        await self.sessions.end_all(account.user_id, EndReason.PASSWORD_CHANGED, now)
         return account.user_id
 
     async def _record_change(self, user_id: UUID, event: SecurityEventKind, client_info: ClientInfo) -> None:
-        await self.base.audit_log.record(event, user_id=user_id, client_info=client_info)
-        await self.base.outbox.publish(PasswordChanged(user_id=user_id))
+        await self.audit_log.record(event, user_id=user_id, client_info=client_info)
+        await self.outbox.publish(PasswordChanged(user_id=user_id))

@@ -1,5 +1,6 @@
 """Registering, and verifying that an address is one's own."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -13,8 +14,10 @@ from domains.auth.models import (
     SecurityEventKind,
     TokenPurpose,
 )
+from domains.auth.repository.accounts import AccountRepository
 from domains.auth.schemas import ClientInfo, RegisterBody
-from domains.auth.service.foundation import Foundation, NewOwner
+from domains.auth.service.account_lifecycle import AccountLifecycle, NewOwner
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.job_definitions import (
     ANSWER_REGISTRATION,
     VERIFY,
@@ -23,10 +26,14 @@ from domains.auth.service.job_definitions import (
 )
 from domains.auth.service.limits import Limits
 from domains.auth.service.passwords import check_password
-from domains.users.public import NewPerson
+from domains.users.public import NewPerson, UserDirectory
+from shared.clock import Clock
+from shared.db.database import TransactionFactory
 from shared.ids import new_id
+from shared.jobs import Outbox
 
 
+@dataclass(kw_only=True, eq=False)
 class RegistrationService:
     """Registers people without telling anybody who is registered.
 
@@ -34,10 +41,15 @@ class RegistrationService:
     gains nothing.
     """
 
-    def __init__(self, base: Foundation, *, limits: Limits, hasher: PasswordHasher) -> None:
-        self.base = base
-        self.limits = limits
-        self.hasher = hasher
+    accounts: AccountRepository
+    users: UserDirectory
+    lifecycle: AccountLifecycle
+    limits: Limits
+    hasher: PasswordHasher
+    audit_log: AuditLog
+    outbox: Outbox
+    transaction: TransactionFactory
+    clock: Clock
 
     async def register(self, body: RegisterBody, client_info: ClientInfo) -> None:
         """Take a registration; a worker writes the mail. The same statements run whether or not the address is known.
@@ -49,18 +61,18 @@ class RegistrationService:
         check_password(body.password, email=body.email)
         await self.limits.count_mail(body.email, client_info)
         password_hash = await self.hasher.hash(body.password)
-        now = self.base.clock.now()
-        async with self.base.transaction():
-            person = await self.base.users.find_or_add(
+        now = self.clock.now()
+        async with self.transaction():
+            person = await self.users.find_or_add(
                 NewPerson(id=new_id(), email=body.email, name=body.name, locale=body.locale)
             )
             registration = _registration(person.id, body, password_hash, now)
-            await self.base.accounts.add_unless_known(_account(registration))
-            await self.base.accounts.add(registration)
-            await self.base.audit_log.record(
+            await self.accounts.add_unless_known(_account(registration))
+            await self.accounts.add(registration)
+            await self.audit_log.record(
                 SecurityEventKind.REGISTRATION_REQUESTED, user_id=person.id, client_info=client_info
             )
-            await self.base.outbox.enqueue(
+            await self.outbox.enqueue(
                 ANSWER_REGISTRATION, RegistrationReceived(registration_id=registration.id)
             )
 
@@ -71,9 +83,9 @@ class RegistrationService:
             TooManyAttempts: too many mails to this mailbox, or asked for from this network.
         """
         await self.limits.count_mail(email, client_info)
-        person = await self.base.users.find_by_address(email)
-        async with self.base.transaction():
-            await self.base.outbox.enqueue(VERIFY, MailRequest(user_id=person.id if person else None))
+        person = await self.users.find_by_address(email)
+        async with self.transaction():
+            await self.outbox.enqueue(VERIFY, MailRequest(user_id=person.id if person else None))
 
     async def verify(self, token: str, client_info: ClientInfo) -> None:
         """Verify an address with the token of a registration's mail.
@@ -84,23 +96,23 @@ class RegistrationService:
         Raises:
             InvalidToken: unknown, used or expired.
         """
-        found = await self.base.accounts.find_token(hash_of_token(token), TokenPurpose.VERIFY_EMAIL)
+        found = await self.accounts.find_token(hash_of_token(token), TokenPurpose.VERIFY_EMAIL)
         if found is None:
             raise InvalidToken
-        async with self.base.transaction():
-            account = await self.base.accounts.lock(found.user_id)
+        async with self.transaction():
+            account = await self.accounts.lock(found.user_id)
             registration = await self._use(token)
             if account is None or registration is None or account.status is not AccountStatus.ACTIVE:
                 raise InvalidToken
-            await self.base.replace(account, _owner(account, registration), client_info)
+            await self.lifecycle.replace(account, _owner(account, registration), client_info)
 
     async def _use(self, token: str) -> Registration | None:
-        now = self.base.clock.now()
-        found = await self.base.accounts.lock_token(hash_of_token(token), TokenPurpose.VERIFY_EMAIL)
+        now = self.clock.now()
+        found = await self.accounts.lock_token(hash_of_token(token), TokenPurpose.VERIFY_EMAIL)
         if found is None or not found.is_usable(now) or found.registration_id is None:
             raise InvalidToken
         found.used_at = now
-        return await self.base.accounts.load_registration(found.registration_id)
+        return await self.accounts.load_registration(found.registration_id)
 
 
 def _registration(user_id: UUID, body: RegisterBody, password_hash: str, now: datetime) -> Registration:

@@ -1,6 +1,7 @@
 """Signing in and what follows: sessions, their tokens, and their end."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -23,14 +24,20 @@ from domains.auth.models import (
     SecurityEventKind,
     Session,
 )
+from domains.auth.repository.accounts import AccountRepository
+from domains.auth.repository.sessions import SessionRepository
 from domains.auth.schemas import ClientInfo, IssuedTokens, LogInRow, SessionRow, SignInRow
-from domains.auth.service.foundation import Foundation
+from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.job_definitions import NEW_SIGN_IN, NewSignIn
 from domains.auth.service.limits import Limits, LoginAttempt
-from domains.users.public import Person
+from domains.auth.settings import AuthSettings
+from domains.users.public import Person, UserDirectory
+from shared.clock import Clock
+from shared.db.database import TransactionFactory
 from shared.db.pagination import Page, PageRequest
 from shared.identity import NotAuthenticated, Principal
 from shared.ids import new_id
+from shared.jobs import Outbox
 
 _UNKNOWN_USER_ID = UUID(int=0)
 """Looked up for unknown addresses, so that they cost the same statements."""
@@ -44,23 +51,22 @@ class LogoutScope(StrEnum):
     ALL = "all"
 
 
+@dataclass(kw_only=True, eq=False)
 class SessionService:
     """Begins, renews, lists and ends sessions."""
 
-    def __init__(
-        self,
-        base: Foundation,
-        *,
-        limits: Limits,
-        hasher: PasswordHasher,
-        key: TokenKeys,
-        access_tokens: AccessTokens,
-    ) -> None:
-        self.base = base
-        self.limits = limits
-        self.hasher = hasher
-        self.key = key
-        self.access_tokens = access_tokens
+    accounts: AccountRepository
+    sessions: SessionRepository
+    users: UserDirectory
+    limits: Limits
+    hasher: PasswordHasher
+    key: TokenKeys
+    access_tokens: AccessTokens
+    audit_log: AuditLog
+    outbox: Outbox
+    settings: AuthSettings
+    transaction: TransactionFactory
+    clock: Clock
 
     async def log_in(self, username: str, password: str, client_info: ClientInfo) -> IssuedTokens:
         """Start a session.
@@ -89,8 +95,8 @@ class SessionService:
                 raise
 
     async def _find(self, username: str, client_info: ClientInfo) -> tuple[Person | None, LogInRow | None]:
-        person = await self.base.users.find_by_address(username)
-        account = await self.base.accounts.find_to_log_in(
+        person = await self.users.find_by_address(username)
+        account = await self.accounts.find_to_log_in(
             person.id if person else _UNKNOWN_USER_ID, client_info.network
         )
         return person, account
@@ -107,7 +113,7 @@ class SessionService:
         if account is None or not verification.matches:
             await self._note_failure(account.user_id if account else None, client_info)
             raise InvalidCredentials
-        if self.base.settings.auth_require_verified_email and not (person and person.email_verified):
+        if self.settings.auth_require_verified_email and not (person and person.email_verified):
             await self._note_failure(account.user_id, client_info, reason="address not verified")
             raise AddressNotVerified
         try:
@@ -128,12 +134,12 @@ class SessionService:
             RefreshReused: it was used before; the session is over now.
         """
         claim = self.key.read_refresh_token(token)
-        now = self.base.clock.now()
-        async with self.base.transaction(separate=True):
-            status, session = await self.base.sessions.lock_with_account(claim.session_id)
+        now = self.clock.now()
+        async with self.transaction(separate=True):
+            status, session = await self.sessions.lock_with_account(claim.session_id)
             state = self._refresh_token_state(status, session, claim.counter, now)
             if session is not None and state is RefreshTokenState.CURRENT:
-                session.rotate(now=now, idle=timedelta(days=self.base.settings.auth_refresh_idle_days))
+                session.rotate(now=now, idle=timedelta(days=self.settings.auth_refresh_idle_days))
             if session is not None and state is RefreshTokenState.OLD:
                 await self._end_reused(session, client_info, now)
         if session is None or state is RefreshTokenState.OVER:
@@ -146,19 +152,17 @@ class SessionService:
         """End this session, the others or all; their access tokens are dead at once."""
         if principal.session_id is None:
             raise SessionNotFound
-        now, user_id = self.base.clock.now(), principal.user_id
-        async with self.base.transaction():
-            await self.base.accounts.lock(user_id)
+        now, user_id = self.clock.now(), principal.user_id
+        async with self.transaction():
+            await self.accounts.lock(user_id)
             match scope:
                 case LogoutScope.THIS:
-                    await self.base.sessions.end_one(user_id, principal.session_id, EndReason.LOGGED_OUT, now)
+                    await self.sessions.end_one(user_id, principal.session_id, EndReason.LOGGED_OUT, now)
                 case LogoutScope.OTHERS:
-                    await self.base.sessions.end_others(
-                        user_id, principal.session_id, EndReason.LOGGED_OUT, now
-                    )
+                    await self.sessions.end_others(user_id, principal.session_id, EndReason.LOGGED_OUT, now)
                 case LogoutScope.ALL:
-                    await self.base.sessions.end_all(user_id, EndReason.LOGGED_OUT, now)
-            await self.base.audit_log.record(
+                    await self.sessions.end_all(user_id, EndReason.LOGGED_OUT, now)
+            await self.audit_log.record(
                 SecurityEventKind.LOGGED_OUT,
                 user_id=user_id,
                 client_info=client_info,
@@ -172,7 +176,7 @@ class SessionService:
 
     async def page_of(self, user_id: UUID, request: PageRequest) -> Page[SessionRow]:
         """Return a page of a person's open sessions."""
-        return await self.base.sessions.page(user_id, request, self.base.clock.now())
+        return await self.sessions.page(user_id, request, self.clock.now())
 
     async def revoke(self, principal: Principal, session_id: UUID, client_info: ClientInfo) -> None:
         """End one of one's sessions.
@@ -180,12 +184,12 @@ class SessionService:
         Raises:
             SessionNotFound: it isn't one of one's living sessions.
         """
-        now = self.base.clock.now()
-        async with self.base.transaction():
-            await self.base.accounts.lock(principal.user_id)
-            if not await self.base.sessions.end_one(principal.user_id, session_id, EndReason.REVOKED, now):
+        now = self.clock.now()
+        async with self.transaction():
+            await self.accounts.lock(principal.user_id)
+            if not await self.sessions.end_one(principal.user_id, session_id, EndReason.REVOKED, now):
                 raise SessionNotFound
-            await self.base.audit_log.record(
+            await self.audit_log.record(
                 SecurityEventKind.SESSION_REVOKED,
                 user_id=principal.user_id,
                 client_info=client_info,
@@ -200,12 +204,12 @@ class SessionService:
         session_id = self._session_id_of(token)
         if session_id is None:
             return
-        now = self.base.clock.now()
-        async with self.base.transaction():
-            _, session = await self.base.sessions.lock_with_account(session_id)
+        now = self.clock.now()
+        async with self.transaction():
+            _, session = await self.sessions.lock_with_account(session_id)
             if session is not None and session.ended_at is None:
                 session.end(EndReason.REVOKED, now)
-                await self.base.audit_log.record(
+                await self.audit_log.record(
                     SecurityEventKind.SESSION_REVOKED,
                     user_id=session.user_id,
                     client_info=client_info,
@@ -222,9 +226,9 @@ class SessionService:
     async def _begin(
         self, seen: SignInRow, verification: Verification, attempt: LoginAttempt, client_info: ClientInfo
     ) -> IssuedTokens:
-        now = self.base.clock.now()
-        async with self.base.transaction():
-            account = await self.base.accounts.lock(seen.user_id)
+        now = self.clock.now()
+        async with self.transaction():
+            account = await self.accounts.lock(seen.user_id)
             if (
                 account is None
                 or account.status is not AccountStatus.ACTIVE
@@ -234,9 +238,9 @@ class SessionService:
             if verification.new_hash is not None:
                 account.password_hash = verification.new_hash
             account.last_sign_in_at = now
-            session = await self.base.sessions.add(self._session(seen.user_id, client_info, now))
+            session = await self.sessions.add(self._session(seen.user_id, client_info, now))
             await self._notify_if_unfamiliar(session)
-            await self.base.audit_log.record(
+            await self.audit_log.record(
                 SecurityEventKind.LOGIN_SUCCEEDED,
                 user_id=seen.user_id,
                 client_info=client_info,
@@ -247,16 +251,16 @@ class SessionService:
         return self._issue(session)
 
     async def _note_failure(self, user_id: UUID | None, client_info: ClientInfo, **details: Any) -> None:
-        async with self.base.transaction(separate=True):
-            await self.base.audit_log.record(
+        async with self.transaction(separate=True):
+            await self.audit_log.record(
                 SecurityEventKind.LOGIN_FAILED, user_id=user_id, client_info=client_info, **details
             )
 
     async def _notify_if_unfamiliar(self, session: Session) -> None:
         """Tell by mail of a sign-in from a network or with a program that is new, unless it is the first ever."""
-        known = await self.base.sessions.familiarity(session)
+        known = await self.sessions.familiarity(session)
         if known.earlier > 0 and known.alike == 0:
-            await self.base.outbox.enqueue(NEW_SIGN_IN, NewSignIn(session_id=session.id))
+            await self.outbox.enqueue(NEW_SIGN_IN, NewSignIn(session_id=session.id))
 
     def _refresh_token_state(
         self, status: AccountStatus | None, session: Session | None, counter: int, now: datetime
@@ -264,12 +268,12 @@ class SessionService:
         if session is None or status is not AccountStatus.ACTIVE:
             return RefreshTokenState.OVER
         return session.refresh_token_state(
-            counter, now=now, grace=timedelta(seconds=self.base.settings.auth_refresh_grace)
+            counter, now=now, grace=timedelta(seconds=self.settings.auth_refresh_grace)
         )
 
     async def _end_reused(self, session: Session, client_info: ClientInfo, now: datetime) -> None:
         session.end(EndReason.REUSED, now)
-        await self.base.audit_log.record(
+        await self.audit_log.record(
             SecurityEventKind.REFRESH_REUSED,
             user_id=session.user_id,
             client_info=client_info,
@@ -277,8 +281,8 @@ class SessionService:
         )
 
     def _session(self, user_id: UUID, client_info: ClientInfo, now: datetime) -> Session:
-        absolute = now + timedelta(days=self.base.settings.auth_refresh_absolute_days)
-        idle = now + timedelta(days=self.base.settings.auth_refresh_idle_days)
+        absolute = now + timedelta(days=self.settings.auth_refresh_absolute_days)
+        idle = now + timedelta(days=self.settings.auth_refresh_idle_days)
         return Session(
             id=new_id(),
             user_id=user_id,
@@ -293,8 +297,8 @@ class SessionService:
         )
 
     def _issue(self, session: Session) -> IssuedTokens:
-        now = self.base.clock.now()
-        lifetime = timedelta(seconds=self.base.settings.auth_access_lifetime)
+        now = self.clock.now()
+        lifetime = timedelta(seconds=self.settings.auth_access_lifetime)
         expires_at = min(now + lifetime, session.absolute_expires_at)
         return IssuedTokens(
             access_token=self.access_tokens.issue(session.user_id, session.id, expires_at=expires_at),

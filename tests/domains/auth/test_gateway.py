@@ -7,7 +7,7 @@ import pytest
 
 from domains.auth.errors import HashingBusy, InvalidRefreshToken
 from domains.auth.gateway.common_passwords import _common, is_common
-from domains.auth.gateway.passwords import Argon2idHasher
+from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.gateway.secrets import RefreshClaim, TokenKeys, new_one_time_token
 from domains.auth.schemas import ClientInfo
 from domains.auth.settings import AuthSettings
@@ -18,11 +18,11 @@ KEY, OTHER_KEY = "A" * 43, "B" * 42 + "A"
 
 @pytest.fixture
 def hasher():
-    return Argon2idHasher(AuthSettings(auth_hash_memory_kib=64, auth_hash_time_cost=1))
+    return PasswordHasher(AuthSettings(auth_hash_memory_kib=64, auth_hash_time_cost=1))
 
 
 async def test_a_hash_costs_by_default_what_is_recommended():
-    made = await Argon2idHasher(AuthSettings()).hash("a long sentence")
+    made = await PasswordHasher(AuthSettings()).hash("a long sentence")
     assert made.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
@@ -35,7 +35,7 @@ async def test_a_hash_is_argon2id_and_checks(hasher):
 
 
 async def test_a_hash_of_other_settings_is_made_anew(hasher):
-    made = await Argon2idHasher(AuthSettings(auth_hash_memory_kib=32, auth_hash_time_cost=1)).hash(
+    made = await PasswordHasher(AuthSettings(auth_hash_memory_kib=32, auth_hash_time_cost=1)).hash(
         "a password"
     )
     verified = await hasher.verify("a password", made)
@@ -45,7 +45,7 @@ async def test_a_hash_of_other_settings_is_made_anew(hasher):
 
 
 async def test_hashing_never_runs_on_the_event_loop_and_only_on_its_own_threads():
-    hasher = Argon2idHasher(AuthSettings(auth_hash_memory_kib=64, auth_hash_time_cost=1, auth_hash_threads=2))
+    hasher = PasswordHasher(AuthSettings(auth_hash_memory_kib=64, auth_hash_time_cost=1, auth_hash_threads=2))
     names = set()
     original = hasher._argon2.hash
 
@@ -61,7 +61,7 @@ async def test_hashing_never_runs_on_the_event_loop_and_only_on_its_own_threads(
 
 async def test_a_crowd_is_refused_and_the_place_of_who_went_away_is_given_back():
     settings = AuthSettings(auth_hash_threads=1, auth_hash_waiting=1)
-    hasher, gate = Argon2idHasher(settings), threading.Event()
+    hasher, gate = PasswordHasher(settings), threading.Event()
     hasher._argon2.hash = lambda _password: gate.wait(10) and "hash"
     waiting = [asyncio.create_task(hasher.hash("x")) for _ in range(2)]
     await asyncio.sleep(0)

@@ -150,7 +150,7 @@ def sign_in_queues(composition, monkeypatch):
 
     def change(*, waiting, seconds=10):
         queues = KeyedLock(waiting=waiting, seconds=seconds)
-        monkeypatch.setattr(composition.auth.limits(), "_keyed_lock", queues)
+        monkeypatch.setattr(composition.auth.limits(), "keyed_lock", queues)
         return queues
 
     return change

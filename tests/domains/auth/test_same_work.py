@@ -66,9 +66,9 @@ async def test_a_sign_in_that_waits_takes_the_same_statements_for_known_and_unkn
     for kind, email in {"unknown": some_email(), **addresses}.items():
         key = limits._key(limits._of_address(email))
         with recorded_statements(composition.database()) as sent:
-            async with limits._keyed_lock.hold(key), asyncio.timeout(5):
+            async with limits.keyed_lock.hold(key), asyncio.timeout(5):
                 stranger = asyncio.create_task(_sign_in(client, email, address=some_address()))
-                while limits._keyed_lock._entries[key].users < 2:
+                while limits.keyed_lock._entries[key].users < 2:
                     await asyncio.sleep(0.005)
             assert (await stranger).status_code == 400
         work[kind] = list(sent)

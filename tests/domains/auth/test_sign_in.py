@@ -141,9 +141,9 @@ async def test_nul_and_broken_text_in_the_form_are_no_accident(client, sign_in):
 async def test_where_verified_addresses_are_wanted_nobody_else_signs_in(
     client, composition, inbox, sign_in, rows, monkeypatch
 ):
-    base = composition.auth.base()
-    wanting = base.settings.model_copy(update={"auth_require_verified_email": True})
-    monkeypatch.setattr(composition.auth.sign_in(), "base", _with_settings(base, wanting))
+    service = composition.auth.sign_in()
+    settings = service.settings.model_copy(update={"auth_require_verified_email": True})
+    monkeypatch.setattr(service, "settings", settings)
     email = some_email()
     await client.post("/v1/auth/register", json={"email": email, "password": PASSWORD})
     answer = await sign_in(email, PASSWORD)
@@ -272,9 +272,3 @@ async def test_sign_ins_at_once_leave_no_place_taken(user, sign_in, composition)
     assert {answer.status_code for answer in answers} == {200}
     slots = composition.auth.hasher()._slots
     assert slots._value == slots._initial_value
-
-
-def _with_settings(base, settings):
-    from dataclasses import replace
-
-    return replace(base, settings=settings)

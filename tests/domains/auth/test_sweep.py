@@ -1,6 +1,5 @@
 """Accounts whose address was never verified are deleted in time, and nothing of others is touched."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -87,7 +86,7 @@ async def test_no_account_is_closed_where_the_days_are_zero(user, composition, a
     await aged(user, registered=400, used=400)
     housekeeping = composition.auth.housekeeping()
     settings = AuthSettings.model_validate({"auth_keep_unverified_days": 0})
-    monkeypatch.setattr(housekeeping, "base", replace(housekeeping.base, settings=settings))
+    monkeypatch.setattr(housekeeping, "settings", settings)
     await housekeeping.close_unverified()
     assert await rows("SELECT 1 FROM auth.accounts WHERE user_id = $1 AND status = 'active'", user.id)
 
@@ -109,7 +108,7 @@ async def test_an_account_that_comes_into_use_after_it_was_listed_stays(
     user, composition, aged, work_off, rows, monkeypatch
 ):
     await aged(user, registered=31, used=31)
-    accounts = composition.auth.housekeeping().base.accounts
+    accounts = composition.auth.housekeeping().accounts
     find_unused = accounts.find_unused
 
     async def then_used(user_ids, before):

@@ -15,7 +15,7 @@ RULES = "tests/architecture/test_rules.py"
     [
         ("domains/users/service.py", ["tests/domains/users", RULES]),
         ("domains/auth/templates/hello.html", ["tests/domains/auth", RULES]),
-        ("tests/domains/auth/doubles.py", ["tests/domains/auth", RULES]),
+        ("tests/domains/auth/conftest.py", ["tests/domains/auth", RULES]),
         ("tests/domains/auth/test_gateway.py", ["tests/domains/auth/test_gateway.py"]),
         ("shared/clock.py", ["tests/shared", RULES]),
         ("bootstrap/cli/main.py", ["tests/bootstrap", RULES]),

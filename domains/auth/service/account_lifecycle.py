@@ -1,4 +1,4 @@
-"""Dependencies and operations that all services of this domain share."""
+"""Changes to whole accounts that several services make: replace an unverified account, close an account."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,10 +10,8 @@ from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
 from domains.auth.schemas import ClientInfo
 from domains.auth.service.audit_log import AuditLog
-from domains.auth.settings import AuthSettings
 from domains.users.public import UserDirectory
 from shared.clock import Clock
-from shared.db.database import TransactionFactory
 from shared.ids import new_id
 from shared.jobs import Outbox
 
@@ -28,18 +26,16 @@ class NewOwner:
     role: Role = Role.USER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foundation:
-    """The dependencies that every service of this domain gets."""
+@dataclass(kw_only=True, eq=False)
+class AccountLifecycle:
+    """Changes that several services make to whole accounts. Each joins the open transaction."""
 
-    settings: AuthSettings
-    transaction: TransactionFactory
-    clock: Clock
-    outbox: Outbox
-    users: UserDirectory
     accounts: AccountRepository
     sessions: SessionRepository
+    users: UserDirectory
     audit_log: AuditLog
+    outbox: Outbox
+    clock: Clock
 
     async def replace(self, account: Account, new: NewOwner, client_info: ClientInfo | None = None) -> UUID:
         """Replace an unverified account by a verified one with a new id; return that id.
@@ -74,7 +70,7 @@ class Foundation:
         """Close an account for good: its sessions end, and a job erases what its owner stored. It must be locked.
 
         Raises:
-            LastAdministrator: nobody else could administer this installation.
+            LastAdministrator: no other account can administer this installation.
         """
         await self.require_other_administrator(account)
         now = self.clock.now()
@@ -83,10 +79,10 @@ class Foundation:
         await self.outbox.publish(AccountDeleted(user_id=account.user_id))
 
     async def require_other_administrator(self, account: Account) -> None:
-        """Make sure that somebody else administers this installation before this account, which is locked, can't.
+        """Check that another administrator remains when this account, which must be locked, stops being one.
 
         Raises:
-            LastAdministrator: nobody else does.
+            LastAdministrator: no other account can administer this installation.
         """
         is_one = account.role is Role.ADMIN and account.status is AccountStatus.ACTIVE
         if is_one and not await self.accounts.has_other_administrator(account.user_id):
