@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.table import Column
 
 from bootstrap.cli.output import format_time, print_json, print_table
-from domains.auth.schemas import AllowanceRow, Counter, LimitOverrides
+from domains.auth.schemas.limits import AllowanceRow, AttemptCounter, LimitOverrides
 from domains.users.schemas import AdministeredUser
 
 
@@ -22,7 +22,7 @@ def print_limits(rows: Sequence[AllowanceRow], *, as_json: bool) -> None:
 
 
 def print_limits_of(
-    user: AdministeredUser, own: AllowanceRow, counters: Sequence[Counter], *, as_json: bool
+    user: AdministeredUser, own: AllowanceRow, counters: Sequence[AttemptCounter], *, as_json: bool
 ) -> None:
     """Print a person's own limits, and what is counted against them at present."""
     if as_json:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bootstrap.container import TulouContainer
-    from domains.auth.schemas import AllowanceRow, Counter
+    from domains.auth.schemas.limits import AllowanceRow, AttemptCounter
     from domains.users.schemas import AdministeredUser
     from shared.audit import Actor
 
@@ -39,7 +39,7 @@ def list_limits(
 
     async def of_one(
         container: "TulouContainer", _actor: "Actor"
-    ) -> "tuple[AdministeredUser, AllowanceRow, Sequence[Counter]]":
+    ) -> "tuple[AdministeredUser, AllowanceRow, Sequence[AttemptCounter]]":
         user = await person_of(container, person or "")
         own = await provided_by(container, "auth.allowances", AllowanceService).find(user.id)
         return user, own, await provided_by(container, "auth.lockouts", LockoutService).counters(user.id)
@@ -83,7 +83,7 @@ def set_limits(
 ) -> None:
     """Set the limits of one person; the settings apply where a limit is left out."""
     from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
-    from domains.auth.schemas import LimitOverrides  # noqa: PLC0415  # as above
+    from domains.auth.schemas.limits import LimitOverrides  # noqa: PLC0415  # as above
     from domains.auth.service.allowances import AllowanceService  # noqa: PLC0415  # as above
     from shared.wiring import provided_by  # noqa: PLC0415  # as above
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from bootstrap.container import TulouContainer
 from domains.auth.errors import AccountNotFound
-from domains.auth.schemas import LimitOverrides
+from domains.auth.schemas.limits import LimitOverrides
 from domains.auth.service.allowances import AllowanceService
 from domains.auth.service.sign_in import SessionService
 from domains.emails.service.emails import EmailService

@@ -19,7 +19,7 @@ from domains.auth.models import (
     Session,
     TokenPurpose,
 )
-from domains.auth.schemas import (
+from domains.auth.schemas.rows import (
     AccountIdRow,
     AccountInfoRow,
     LockedRow,

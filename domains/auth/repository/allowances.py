@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from domains.auth.models import Allowance
-from domains.auth.schemas import AllowanceRow, AllowancesState, LimitOverrides
+from domains.auth.schemas.limits import AllowanceRow, AllowancesState, LimitOverrides
 from shared.db.models import columns
 from shared.db.preconditions import check_precondition
 from shared.db.query import Statement

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from domains.auth.models import AttemptKind, Attempts
-from domains.auth.schemas import AttemptsRow
+from domains.auth.schemas.limits import AttemptsRow
 from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository, unlocked
 

@@ -6,7 +6,7 @@ from sqlalchemy import DateTime, bindparam, func, select
 from sqlmodel import col
 
 from domains.auth.models import SecurityEvent
-from domains.auth.schemas import EventFilter, PrunedRow, SecurityEventRow
+from domains.auth.schemas.events import PrunedRow, SecurityEventFilter, SecurityEventRow
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.query import Statement
@@ -41,7 +41,7 @@ _LISTING = Listing(
 class EventRepository(Repository):
     """Writes the audit log (`add`); nothing changes a line of it."""
 
-    async def page(self, request: PageRequest, filters: EventFilter) -> Page[SecurityEventRow]:
+    async def page(self, request: PageRequest, filters: SecurityEventFilter) -> Page[SecurityEventRow]:
         """Return one page of events."""
         return await self.fetch_page(_LISTING, request, filters.model_dump())
 

@@ -9,7 +9,8 @@ from sqlmodel import col
 from sqlmodel import select as select_model
 
 from domains.auth.models import Account, AccountStatus, EndReason, Session
-from domains.auth.schemas import AccountIdRow, CallerRow, FamiliarityRow, NetworkRow, SessionRow
+from domains.auth.schemas.rows import AccountIdRow, CallerRow, FamiliarityRow, NetworkRow
+from domains.auth.schemas.sessions import SessionRow
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.query import Nothing, Statement

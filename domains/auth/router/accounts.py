@@ -15,7 +15,8 @@ from domains.auth.errors import (
     WrongPassword,
 )
 from domains.auth.router.client_info import Accounts, Client, Sessions
-from domains.auth.schemas import AccountChange, DeleteAccountBody, SessionBody
+from domains.auth.schemas.accounts import AccountDelete, AccountUpdate
+from domains.auth.schemas.sessions import SessionBody
 from domains.auth.service.administration import AdministrationService
 from shared.audit import ActingAdmin
 from shared.db.pagination import Page, PageRequest, link_next, page_request
@@ -36,7 +37,7 @@ Paging = Annotated[PageRequest, page_request("created_at", "last_used_at")]
     status_code=204,
     responses=problems(WrongPassword, TooManyAttempts, HashingBusy, LastAdministrator),
 )
-async def delete_me(body: DeleteAccountBody, caller: Caller, accounts: Accounts, client_info: Client) -> None:
+async def delete_me(body: AccountDelete, caller: Caller, accounts: Accounts, client_info: Client) -> None:
     """Close your account for good: every session ends now, and your files, mails and jobs are erased by a job."""
     await accounts.delete(caller, body.password, client_info)
 
@@ -62,7 +63,7 @@ async def erase_account(user_id: UUID, admin: ActingAdmin, administration: Admin
     responses=problems(AccountNotFound, OwnAccount, LastAdministrator, UnverifiedAccount),
 )
 async def change_account(
-    user_id: UUID, change: AccountChange, admin: ActingAdmin, administration: Administration
+    user_id: UUID, change: AccountUpdate, admin: ActingAdmin, administration: Administration
 ) -> None:
     """Make a person an administrator, or an ordinary user again, from the next request on. For administrators.
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends
 
 from domains.auth.errors import AccountNotFound
-from domains.auth.schemas import LimitOverrides, LimitsBody, LimitsChange
+from domains.auth.schemas.limits import LimitOverrides, LimitsBody, LimitsUpdate
 from domains.auth.service.allowances import AllowanceService
 from shared.audit import ActingAdmin
 from shared.http.routing import Router, problems
@@ -25,7 +25,7 @@ async def read_limits(user_id: UUID, _admin: Admin, allowances: Allowances) -> L
 
 @router.put("/{user_id}/limits", summary="Set the limits of a person", responses=problems(AccountNotFound))
 async def set_limits(
-    user_id: UUID, limits: LimitsChange, admin: ActingAdmin, allowances: Allowances
+    user_id: UUID, limits: LimitsUpdate, admin: ActingAdmin, allowances: Allowances
 ) -> LimitsBody:
     """Set limits of a person that override the settings. Where a limit is null or absent, the setting applies.
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from domains.auth.schemas import ClientInfo
+from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.service.accounts import AccountService
 from domains.auth.service.passwords import PasswordService
 from domains.auth.service.registration import RegistrationService

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
-from domains.auth.schemas import EventFilter, SecurityEventBody
+from domains.auth.schemas.events import SecurityEventBody, SecurityEventFilter
 from domains.auth.service.events import EventService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.field_types import Timestamp
@@ -46,8 +46,8 @@ async def _filters(
         Timestamp | None,
         Query(description="Only events before this moment.", examples=["2026-03-15T00:00:00Z"]),
     ] = None,
-) -> EventFilter:
-    return EventFilter(kind=kind, user_id=user_id, address=address, since=since, until=until)
+) -> SecurityEventFilter:
+    return SecurityEventFilter(kind=kind, user_id=user_id, address=address, since=since, until=until)
 
 
 @router.get(
@@ -66,7 +66,7 @@ async def list_security_events(
     events: Events,
     slot: ExportSlot,
     paging: Annotated[PageRequest, page_request("created_at")],
-    filters: Annotated[EventFilter, Depends(_filters)],
+    filters: Annotated[SecurityEventFilter, Depends(_filters)],
 ) -> Page[SecurityEventBody] | Response:
     """Return a page of the audit log, the latest first: sign-ins, refusals, what administrators and operators did.
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from domains.auth.errors import InvalidToken
 from domains.auth.router.client_info import Client, Passwords, Registrations
-from domains.auth.schemas import AddressBody, ResetBody, TokenBody
+from domains.auth.schemas.accounts import AddressRequest, PasswordReset, VerificationRequest
 from shared.errors import AppError
 from shared.http.routing import Router
 
@@ -64,7 +64,7 @@ async def submit_verify_email(
 ) -> HTMLResponse:
     """Verify an address."""
     try:
-        await registrations.verify(TokenBody(token=form.token).token, client_info)
+        await registrations.verify(VerificationRequest(token=form.token).token, client_info)
     except (AppError, ValidationError) as error:
         return _refused(error)
     return _page("done.html", title="Your address is confirmed", text="You can sign in now.")
@@ -83,7 +83,7 @@ async def submit_reset_password(
 ) -> HTMLResponse:
     """Set the new password; one that is refused can be corrected on the spot."""
     try:
-        body = ResetBody(token=form.token or "-", password=form.password)
+        body = PasswordReset(token=form.token or "-", password=form.password)
         await passwords.reset(body, client_info)
     except InvalidToken as error:
         return _refused(error)
@@ -110,7 +110,7 @@ async def submit_forgot_password(
 ) -> HTMLResponse:
     """Have a reset mail sent."""
     try:
-        await passwords.forgot(AddressBody(email=form.email).email, client_info)
+        await passwords.forgot(AddressRequest(email=form.email).email, client_info)
     except ValidationError:
         return _page("forgot_password.html", 422, problem="This is not a mail address.")
     except AppError as error:

@@ -2,7 +2,7 @@
 
 from domains.auth.errors import HashingBusy, InvalidToken, PasswordRefused, TooManyAttempts, WrongPassword
 from domains.auth.router.client_info import Client, Passwords
-from domains.auth.schemas import AcceptedBody, AddressBody, ChangePasswordBody, ResetBody
+from domains.auth.schemas.accounts import AcceptedBody, AddressRequest, PasswordReset, PasswordUpdate
 from shared.http.routing import Router, problems
 from shared.identity import Caller
 
@@ -12,7 +12,7 @@ router = Router(prefix="/v1/auth/password", tags=["auth"])
 @router.post(
     "/forgot", summary="Ask for a new password", status_code=202, responses=problems(TooManyAttempts)
 )
-async def forgot_password(body: AddressBody, passwords: Passwords, client_info: Client) -> AcceptedBody:
+async def forgot_password(body: AddressRequest, passwords: Passwords, client_info: Client) -> AcceptedBody:
     """Have a link sent that resets the password. The answer is the same for every address."""
     await passwords.forgot(body.email, client_info)
     return AcceptedBody()
@@ -24,7 +24,7 @@ async def forgot_password(body: AddressBody, passwords: Passwords, client_info: 
     status_code=204,
     responses=problems(InvalidToken, PasswordRefused, HashingBusy),
 )
-async def reset_password(body: ResetBody, passwords: Passwords, client_info: Client) -> None:
+async def reset_password(body: PasswordReset, passwords: Passwords, client_info: Client) -> None:
     """Set a new password with the token from the mail. Every session ends.
 
     This also verifies the address. If it was unverified, the account begins anew, with a new user id: its files, name
@@ -40,7 +40,7 @@ async def reset_password(body: ResetBody, passwords: Passwords, client_info: Cli
     responses=problems(WrongPassword, PasswordRefused, TooManyAttempts, HashingBusy),
 )
 async def change_password(
-    body: ChangePasswordBody, caller: Caller, passwords: Passwords, client_info: Client
+    body: PasswordUpdate, caller: Caller, passwords: Passwords, client_info: Client
 ) -> None:
     """Replace your password. Your other sessions end; you are told by mail."""
     await passwords.change(caller, body, client_info)

@@ -2,7 +2,12 @@
 
 from domains.auth.errors import HashingBusy, InvalidToken, PasswordRefused, TooManyAttempts
 from domains.auth.router.client_info import Client, Registrations
-from domains.auth.schemas import AcceptedBody, AddressBody, RegisterBody, TokenBody
+from domains.auth.schemas.accounts import (
+    AcceptedBody,
+    AddressRequest,
+    RegistrationCreate,
+    VerificationRequest,
+)
 from shared.http.routing import Router, problems
 
 router = Router(prefix="/v1/auth", tags=["auth"])
@@ -14,7 +19,9 @@ router = Router(prefix="/v1/auth", tags=["auth"])
     status_code=202,
     responses=problems(PasswordRefused, TooManyAttempts, HashingBusy),
 )
-async def register(body: RegisterBody, registrations: Registrations, client_info: Client) -> AcceptedBody:
+async def register(
+    body: RegistrationCreate, registrations: Registrations, client_info: Client
+) -> AcceptedBody:
     """Ask for an account. The answer is the same whether or not the address has one; its owner learns more by mail.
 
     The mail has a link that verifies the address and makes this registration's password the account's.
@@ -24,7 +31,7 @@ async def register(body: RegisterBody, registrations: Registrations, client_info
 
 
 @router.post("/email/verify", summary="Verify an address", status_code=204, responses=problems(InvalidToken))
-async def verify_email(body: TokenBody, registrations: Registrations, client_info: Client) -> None:
+async def verify_email(body: VerificationRequest, registrations: Registrations, client_info: Client) -> None:
     """Verify an address with the token from its mail.
 
     The account begins anew, with a new user id and the password, name and language of that registration. Earlier
@@ -40,7 +47,7 @@ async def verify_email(body: TokenBody, registrations: Registrations, client_inf
     responses=problems(TooManyAttempts),
 )
 async def resend_verification(
-    body: AddressBody, registrations: Registrations, client_info: Client
+    body: AddressRequest, registrations: Registrations, client_info: Client
 ) -> AcceptedBody:
     """Have the link sent again. The answer is the same for every address."""
     await registrations.resend(body.email, client_info)

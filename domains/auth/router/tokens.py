@@ -20,15 +20,9 @@ from domains.auth.errors import (
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.router.client_info import Client, Sessions
 from domains.auth.router.oauth2 import OAuth2Route, RevocationRoute, check_client
-from domains.auth.schemas import (
-    MAX_PASSWORD,
-    ClientInfo,
-    IssuedTokens,
-    KeySet,
-    RevocationForm,
-    ServerMetadata,
-    TokenForm,
-)
+from domains.auth.schemas.accounts import MAX_PASSWORD
+from domains.auth.schemas.client_info import ClientInfo
+from domains.auth.schemas.tokens import IssuedTokens, KeySet, RevocationForm, ServerMetadata, TokenForm
 from domains.auth.service.sign_in import SessionService
 from shared.http.description import RESPONDS_400
 from shared.http.middleware.idempotency import handles_tokens

@@ -8,7 +8,7 @@ from domains.auth.models import Account, AccountStatus, EndReason, Role, Securit
 from domains.auth.public import AccountDeleted, AccountVerified
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import ClientInfo
+from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.service.audit_log import AuditLog
 from domains.users.public import UserDirectory
 from shared.clock import Clock

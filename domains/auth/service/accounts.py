@@ -11,7 +11,9 @@ from domains.auth.models import Account, AccountStatus, Role, SecurityEventKind
 from domains.auth.public import AccountDeleted
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import MAX_PASSWORD, ClientInfo, SignInRow
+from domains.auth.schemas.accounts import MAX_PASSWORD
+from domains.auth.schemas.client_info import ClientInfo
+from domains.auth.schemas.rows import SignInRow
 from domains.auth.service.account_lifecycle import AccountLifecycle, NewOwner
 from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.job_definitions import PURGE

@@ -9,7 +9,7 @@ from domains.auth.errors import AccountNotFound
 from domains.auth.models import AccountStatus, SecurityEventKind
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.allowances import AllowanceRepository
-from domains.auth.schemas import AllowanceRow, AllowancesState, LimitOverrides
+from domains.auth.schemas.limits import AllowanceRow, AllowancesState, LimitOverrides
 from domains.auth.service.audit_log import AuditLog
 from domains.files.public import PersonalQuota
 from shared.audit import Actor

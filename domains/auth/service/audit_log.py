@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domains.auth.models import SecurityEvent, SecurityEventKind
 from domains.auth.repository.events import EventRepository
-from domains.auth.schemas import ClientInfo
+from domains.auth.schemas.client_info import ClientInfo
 from shared.audit import Actor
 from shared.clock import Clock
 from shared.db.transaction import after_commit

@@ -9,7 +9,8 @@ from uuid import UUID
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.models import AccountStatus, Role, SecurityEventKind
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import CallerRow, ClientInfo
+from domains.auth.schemas.client_info import ClientInfo
+from domains.auth.schemas.rows import CallerRow
 from domains.auth.service.audit_log import AuditLog
 from shared.clock import Clock
 from shared.db.database import TransactionFactory

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domains.auth.repository.events import EventRepository
-from domains.auth.schemas import EventFilter, SecurityEventBody
+from domains.auth.schemas.events import SecurityEventBody, SecurityEventFilter
 from shared.clock import Clock
 from shared.db.pagination import Page, PageRequest
 
@@ -20,11 +20,11 @@ class EventService:
     events: EventRepository
     clock: Clock
 
-    async def page(self, request: PageRequest, filters: EventFilter) -> Page[SecurityEventBody]:
+    async def page(self, request: PageRequest, filters: SecurityEventFilter) -> Page[SecurityEventBody]:
         """Return one page of events."""
         return (await self.events.page(request, filters)).map(SecurityEventBody.of)
 
-    async def lines(self, filters: EventFilter) -> AsyncGenerator[bytes]:
+    async def lines(self, filters: SecurityEventFilter) -> AsyncGenerator[bytes]:
         """Yield all events that match, a line of JSON each, the oldest first; none that is written from now on.
 
         Between two pieces no connection is held.

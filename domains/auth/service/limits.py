@@ -11,7 +11,8 @@ from domains.auth.errors import TooManyAttempts
 from domains.auth.gateway.secrets import TokenKeys
 from domains.auth.models import AttemptKind
 from domains.auth.repository.attempts import AttemptRepository
-from domains.auth.schemas import AttemptsRow, ClientInfo
+from domains.auth.schemas.client_info import ClientInfo
+from domains.auth.schemas.limits import AttemptsRow
 from domains.auth.service.keyed_lock import KeyedLock
 from domains.auth.settings import AuthSettings
 from domains.users.public import key_of_address, key_of_mailbox

@@ -7,7 +7,7 @@ from uuid import UUID
 from domains.auth.errors import AccountNotFound
 from domains.auth.models import SecurityEventKind
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import Counter
+from domains.auth.schemas.limits import AttemptCounter
 from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.limits import Limits
 from domains.users.public import UserDirectory
@@ -25,11 +25,11 @@ class LockoutService:
     audit_log: AuditLog
     transaction: TransactionFactory
 
-    async def counters(self, user_id: UUID) -> Sequence[Counter]:
+    async def counters(self, user_id: UUID) -> Sequence[AttemptCounter]:
         """Return the counters of a person that count anything at present. Raises AccountNotFound."""
         email, networks = await self._known(user_id)
         return [
-            Counter(
+            AttemptCounter(
                 kind=kind.value, network=network or None, count=row.count, most=most, until=row.expires_at
             )
             for kind, network, most, row in await self.limits.find_counters(user_id, email, networks)

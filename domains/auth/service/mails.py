@@ -10,7 +10,7 @@ from domains.auth.gateway.secrets import hash_of_token, new_one_time_token
 from domains.auth.models import AccountStatus, OneTimeToken, TokenPurpose
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import RegistrationRow
+from domains.auth.schemas.rows import RegistrationRow
 from domains.auth.settings import AuthSettings
 from domains.emails.public import Mailer, OutgoingMail, PreparedMail, WhenUncertain
 from domains.users.public import Person, UserDirectory

@@ -11,7 +11,9 @@ from domains.auth.models import Account, AccountStatus, EndReason, SecurityEvent
 from domains.auth.public import PasswordChanged
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import ChangePasswordBody, ClientInfo, ResetBody, SignInRow
+from domains.auth.schemas.accounts import PasswordReset, PasswordUpdate
+from domains.auth.schemas.client_info import ClientInfo
+from domains.auth.schemas.rows import SignInRow
 from domains.auth.service.account_lifecycle import AccountLifecycle, NewOwner
 from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.job_definitions import RESET, MailRequest
@@ -106,7 +108,7 @@ class PasswordService:
         person = await self._find_person(token)
         return person is not None and not person.email_verified
 
-    async def reset(self, body: ResetBody, client_info: ClientInfo) -> None:
+    async def reset(self, body: PasswordReset, client_info: ClientInfo) -> None:
         """Set a new password with the token of a reset mail. Every session ends.
 
         If the address was unverified, it becomes verified and its account is replaced (`AccountLifecycle.replace`).
@@ -128,7 +130,7 @@ class PasswordService:
             await self._record_change(user_id, SecurityEventKind.PASSWORD_RESET, client_info)
             await self.limits.forgive_address(person.email, client_info)
 
-    async def change(self, principal: Principal, body: ChangePasswordBody, client_info: ClientInfo) -> None:
+    async def change(self, principal: Principal, body: PasswordUpdate, client_info: ClientInfo) -> None:
         """Replace the password; every other session ends, and reset tokens are void.
 
         Raises:
@@ -154,7 +156,7 @@ class PasswordService:
             )
             await self._record_change(account.user_id, SecurityEventKind.PASSWORD_CHANGED, client_info)
 
-    async def _check_reset(self, body: ResetBody) -> Person:
+    async def _check_reset(self, body: PasswordReset) -> Person:
         """Refuse a bad token or password before any time is spent on hashing; return whose it is."""
         person = await self._find_person(body.token)
         if person is None:

@@ -15,7 +15,8 @@ from domains.auth.models import (
     TokenPurpose,
 )
 from domains.auth.repository.accounts import AccountRepository
-from domains.auth.schemas import ClientInfo, RegisterBody
+from domains.auth.schemas.accounts import RegistrationCreate
+from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.service.account_lifecycle import AccountLifecycle, NewOwner
 from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.job_definitions import (
@@ -51,7 +52,7 @@ class RegistrationService:
     transaction: TransactionFactory
     clock: Clock
 
-    async def register(self, body: RegisterBody, client_info: ClientInfo) -> None:
+    async def register(self, body: RegistrationCreate, client_info: ClientInfo) -> None:
         """Take a registration; a worker writes the mail. The same statements run whether or not the address is known.
 
         Raises:
@@ -115,7 +116,7 @@ class RegistrationService:
         return await self.accounts.load_registration(found.registration_id)
 
 
-def _registration(user_id: UUID, body: RegisterBody, password_hash: str, now: datetime) -> Registration:
+def _registration(user_id: UUID, body: RegistrationCreate, password_hash: str, now: datetime) -> Registration:
     return Registration(
         user_id=user_id, password_hash=password_hash, name=body.name, locale=body.locale, created_at=now
     )

@@ -26,7 +26,10 @@ from domains.auth.models import (
 )
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
-from domains.auth.schemas import ClientInfo, IssuedTokens, LogInRow, SessionRow, SignInRow
+from domains.auth.schemas.client_info import ClientInfo
+from domains.auth.schemas.rows import LogInRow, SignInRow
+from domains.auth.schemas.sessions import SessionRow
+from domains.auth.schemas.tokens import IssuedTokens
 from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.job_definitions import NEW_SIGN_IN, NewSignIn
 from domains.auth.service.limits import Limits, LoginAttempt

@@ -9,7 +9,7 @@ from domains.auth.errors import HashingBusy, InvalidRefreshToken
 from domains.auth.gateway.common_passwords import _common, is_common
 from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.gateway.secrets import RefreshClaim, TokenKeys, new_one_time_token
-from domains.auth.schemas import ClientInfo
+from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.settings import AuthSettings
 from shared.ids import new_id
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from domains.auth.schemas import AllowanceRow, AllowancesState
+from domains.auth.schemas.limits import AllowanceRow, AllowancesState
 from domains.auth.service.allowances import AllowanceCache
 from shared.ids import new_id
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from domains.auth.schemas import EventFilter
+from domains.auth.schemas.events import SecurityEventFilter
 from domains.auth.service.events import BATCH_SIZE
 from tests.conftest import some_address
 
@@ -88,7 +88,7 @@ async def test_an_export_has_all_that_match_the_oldest_first(client, admin, rows
 
 async def test_an_export_ends_though_events_go_on(composition, client, admin, user, rows, sign_in):
     """An export that is read slowly has what there was when it began."""
-    pieces = composition.auth.events().lines(EventFilter(user_id=user.id))
+    pieces = composition.auth.events().lines(SecurityEventFilter(user_id=user.id))
     first = await anext(pieces)
     await sign_in(user.email, "wrong")
     assert b"login_succeeded" in first
@@ -103,7 +103,7 @@ async def test_an_export_needs_no_more_memory_when_it_is_longer(composition, app
         await rows(WRITE, user_id, some_address(), pieces * BATCH_SIZE)
         tracemalloc.start()
         length = 0
-        async for piece in composition.auth.events().lines(EventFilter(user_id=user_id)):
+        async for piece in composition.auth.events().lines(SecurityEventFilter(user_id=user_id)):
             length += piece.count(b"\n")
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
