@@ -37,14 +37,14 @@ from tulou_client.models import (
     JobBodyStatus,
     JobPage,
     Problem,
-    RegisterBody,
+    RegistrationCreate,
     RenditionList,
     SessionPage,
-    TokenBody,
     TokenForm,
     TokenFormGrantType,
     UserBody,
     UserChange,
+    VerificationRequest,
 )
 from tulou_client.types import UNSET, File
 
@@ -53,12 +53,12 @@ PATIENCE = 30.0
 
 
 def open_account(client: Client, email: str, password: str) -> None:
-    body = RegisterBody(email=email, password=password, name="Ada")
+    body = RegistrationCreate(email=email, password=password, name="Ada")
     assert isinstance(
         register.sync(client=client, body=body, idempotency_key=secrets.token_hex(8)), AcceptedBody
     )
     token = token_of_mail(email)
-    verified = verify_email.sync_detailed(client=client, body=TokenBody(token=token))
+    verified = verify_email.sync_detailed(client=client, body=VerificationRequest(token=token))
     assert verified.status_code is HTTPStatus.NO_CONTENT
 
 
