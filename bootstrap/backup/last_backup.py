@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import literal_column, select
 
-from shared.db.query import Statement
+from shared.db.statement import Statement
 from shared.schemas import Row
 
 _PREFIX = "The last whole backup was taken at "

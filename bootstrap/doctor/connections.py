@@ -7,7 +7,7 @@ from bootstrap.container import TulouContainer
 from bootstrap.diagnosis.errors import CheckFailed
 from bootstrap.doctor.database import database_place
 from bootstrap.doctor.work import living_workers
-from shared.db.query import Statement
+from shared.db.statement import Statement
 from shared.schemas import Row
 
 POOLS = 2

@@ -13,7 +13,7 @@ from bootstrap.diagnosis.refusals import database_in, refused, role_in
 from bootstrap.migrations.grants import NEEDED, WITHHELD
 from bootstrap.migrations.lineage import REVISION, SchemaStatus, lineage_in, our_history, sentence_about
 from bootstrap.settings.model import Settings
-from shared.db.query import Statement
+from shared.db.statement import Statement
 from shared.schemas import Row
 
 OLDEST_POSTGRES = 160000

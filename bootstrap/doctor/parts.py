@@ -20,7 +20,7 @@ from bootstrap.migrations.lineage import REVISION, our_history
 from bootstrap.settings.model import Settings
 from domains.jobs.models import Attempt, Job
 from domains.jobs.service.operations import OperationsService
-from shared.db.query import Statement
+from shared.db.statement import Statement
 from shared.schemas import Row
 from shared.wiring import provided_by
 

@@ -10,7 +10,7 @@ from bootstrap.backup.last_backup import LAST_BACKUP, taken_at
 from bootstrap.observability.families import gauge
 from shared.clock import Clock
 from shared.db.database import Database
-from shared.db.query import Statement
+from shared.db.statement import Statement
 from shared.schemas import Row
 
 

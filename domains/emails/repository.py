@@ -28,8 +28,8 @@ from domains.emails.schemas import EmailRead, NumberRow, StatusCount
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.preconditions import check_precondition
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository, unlocked
+from shared.db.statement import Nothing, Statement
 from shared.schemas import Row
 
 _EMAIL = select(*columns(Email, EmailRead))

@@ -11,8 +11,8 @@ from sqlmodel import col
 from domains.idempotency.models import Key
 from domains.idempotency.schemas import KeyRow, TokenRow
 from shared.db.models import columns
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 
 _now = func.now()
 _is_expired = col(Key.expires_at) < _now

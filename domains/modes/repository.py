@@ -9,8 +9,8 @@ from domains.modes.models import StoredMode
 from domains.modes.public import Mode
 from domains.modes.schemas import ModeRow
 from shared.db.models import columns
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 
 _VALUES = {
     "single": True,

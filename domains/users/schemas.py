@@ -23,12 +23,6 @@ class UserRow(Row):
     revision: int
 
 
-class UserId(Row):
-    """The id of a user."""
-
-    id: UUID
-
-
 class UserBody(RevisedBody):
     """A user."""
 

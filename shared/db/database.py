@@ -1,7 +1,7 @@
 """PostgreSQL: transactions that services open, and reads that run a compiled statement in one round trip."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.db.pool import Readers
-from shared.db.query import RowT, Statement
 from shared.db.replicas import PRIMARY_IS_AT, Replicas
+from shared.db.statement import Execution, ResultT, RowT, Statement
 from shared.db.transaction import NestedTransaction, OpenTransaction, my_transaction
 from shared.db.writers import Writers
 from shared.errors import Outage
@@ -151,53 +151,39 @@ class Database:
             self._writers, request_transaction=request_transaction, durable=durable, explain=self._explain
         )
 
-    async def _driver(self, *, to_write: bool) -> Any:
-        """Return the open transaction's connection; None if there is none, or none yet, and nothing to write."""
+    async def run(self, execution: Execution[ResultT], arguments: Sequence[Any]) -> ResultT:
+        """Run a statement through the open transaction; without one, in one round trip that commits by itself."""
         current = my_transaction()
-        if current is None:
-            return None
-        current.refuse_other_tasks()
-        current.begun = current.begun or to_write
-        return (await current.connection()).driver if current.begun else None
+        if current is not None:
+            current.refuse_other_tasks()
+            current.begun = current.begun or execution.changes
+            if current.begun:
+                driver = (await current.connection()).driver
+                return execution.decode(await _run_inside(driver, execution, arguments), True)  # noqa: FBT003
+        return execution.decode(await self._read(execution, arguments), False)  # noqa: FBT003
 
     async def fetch_all(self, statement: Statement[RowT], /, **parameters: Any) -> list[RowT]:
-        """Return every row: through the open transaction if there is one, else in one round trip."""
-        driver = await self._driver(to_write=statement.changes)
-        if driver is None:
-            records = await self._read("fetch", statement, parameters)
-            return [statement.row(record) for record in records]
-        records = await driver.fetch(statement.sql, *statement.arguments(parameters))
-        return [statement.row(record, json_is_read=True) for record in records]
+        """Return every row."""
+        return await self.run(statement.all, statement.arguments(parameters))
 
     async def fetch_one(self, statement: Statement[RowT], /, **parameters: Any) -> RowT | None:
         """Return the first row or None."""
-        driver = await self._driver(to_write=statement.changes)
-        if driver is None:
-            record = await self._read("fetchrow", statement, parameters)
-            return None if record is None else statement.row(record)
-        records = await driver.fetch(statement.sql, *statement.arguments(parameters))
-        return statement.row(records[0], json_is_read=True) if records else None
+        return await self.run(statement.first, statement.arguments(parameters))
 
     async def execute(self, statement: Statement[Any], /, **parameters: Any) -> int:
-        """Run a statement and return how many rows it changed. Commits by itself outside a transaction."""
-        driver = await self._driver(to_write=statement.changes)
-        if driver is None:
-            status: str = await self._read("execute", statement, parameters)
-        else:
-            status = await driver.execute(statement.sql, *statement.arguments(parameters))
-        return int(status.rsplit(" ", 1)[-1])
+        """Run a statement and return how many rows it changed."""
+        return await self.run(statement.count, statement.arguments(parameters))
 
-    async def _read(self, how: str, statement: Statement[Any], parameters: Mapping[str, Any]) -> Any:
+    async def _read(self, execution: Execution[Any], arguments: Sequence[Any]) -> Any:
         if self._readers is None:
             raise RuntimeError(_NOT_STARTED)
-        arguments = statement.arguments(parameters)
-        if statement.may_be_stale:
-            was_read, answer = await self._replicas.run(how, statement.sql, arguments)
+        if execution.may_be_stale:
+            was_read, answer = await self._replicas.run(execution.how, execution.sql, arguments)
             if was_read:
                 return answer
         try:
             with unreachable_translated():
-                return await self._readers.run(how, statement.sql, arguments)
+                return await self._readers.run(execution.how, execution.sql, arguments)
         except Exception as error:
             await self._explain(error)
             raise
@@ -242,3 +228,11 @@ class Database:
         """Return what every connection is opened with."""
         kept = {} if self._prepared else {"statement_cache_size": 0}
         return {"server_settings": {"application_name": name}, **kept}
+
+
+async def _run_inside(driver: Any, execution: Execution[Any], arguments: Sequence[Any]) -> Any:
+    """Run all of a statement: one that locks rows locks each of them, also if only the first is read."""
+    if execution.how != "fetchrow":
+        return await getattr(driver, execution.how)(execution.sql, *arguments)
+    records = await driver.fetch(execution.sql, *arguments)
+    return records[0] if records else None

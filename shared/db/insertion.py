@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Table, bindparam, insert, inspect
 from sqlmodel import SQLModel
 
-from shared.db.query import Nothing, Statement
+from shared.db.statement import Nothing, Statement
 
 
 @cache

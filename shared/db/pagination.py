@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.db.query import RowT, Statement
+from shared.db.statement import RowT, Statement
 from shared.errors import BadRequest
 from shared.field_types import DIGITS
 

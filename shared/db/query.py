@@ -1,120 +1,168 @@
-"""SQLModel statements compiled once, at import, to the SQL and the converters that asyncpg needs.
+"""`@query`: a statement and the method that runs it, written as one thing and compiled once, at import."""
 
-Building and compiling a statement costs more than running it; so repositories write theirs at module level.
-"""
-
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+import inspect
+from collections.abc import Callable, Coroutine
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import wraps
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+from uuid import UUID
 
 from pydantic import BaseModel
-from pydantic_core import from_json
-from sqlalchemy import ARRAY, JSON, Delete, Insert, Numeric, Select, Update
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import Boolean
+from sqlalchemy import Enum as EnumType
 
+from shared.db.conflicts import Conflicts, conflicts_translated
+from shared.db.statement import Clause, Compiled, Execution, all_of, first_of, param, rows_changed
 from shared.schemas import validator_of
 
-Clause = Select[*tuple[Any, ...]] | Insert | Update | Delete
-RowT = TypeVar("RowT", bound=BaseModel)
-_Converter = Callable[[Any], Any]
-_DIALECT: Any = asyncpg_dialect()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
+__all__ = ["param", "query"]
+
+MethodT = TypeVar("MethodT", bound=Callable[..., Coroutine[Any, Any, Any]])
+_NONE: Conflicts = MappingProxyType({})
+_PLAIN = (UUID, str, int, float, bool, bytes, Decimal, datetime, date, time, timedelta, dict, Enum)
 
 
-class Statement(Generic[RowT]):
-    """One statement with named `bindparam`s, whose rows become `into` (a pydantic model with the columns' names).
+def query(
+    clause: Clause, *, conflicts: Conflicts = _NONE, changes: bool = False, may_be_stale: bool = False
+) -> Callable[[MethodT], MethodT]:
+    """Make a method of a `Repository`, whose body is its docstring alone, run a statement in one round trip.
 
-    `changes`: whether it writes; to be said of a SELECT that calls a function which does.
-    `may_be_stale`: the answer may be some seconds old, so that a replica can give it.
-    `in_()` can't be compiled ahead: write `column == any_(bindparam("ids", type_=ARRAY(Uuid)))`.
+        @query(select(*columns(User, UserRow)).where(col(User.id) == param("user_id")))
+        async def find(self, user_id: UUID) -> UserRow | None:
+
+    The method's parameters are the statement's. The annotation of the result says what is returned:
+
+    - `Row | None` the first row, `list[Row]` all rows, `Row` the one that is always there (an aggregate),
+    - `UUID | None`, `list[str]`, `int` or another plain type: the same of the only column,
+    - `int` of a statement that returns no rows: how many it changed,
+    - `bool` whether a row was found or changed; of a single boolean column its value,
+    - `None` nothing.
+
+    Args:
+        clause: the statement, with a `param` for each parameter of the method.
+        conflicts: the error of each constraint that it may violate, by the constraint's name.
+        changes: a SELECT that calls a function which writes.
+        may_be_stale: the answer may be some seconds old, so that a replica can give it.
+
+    Raises:
+        TypeError: parameters or result of the method don't fit the statement.
     """
 
-    def __init__(
-        self, clause: Clause, into: type[RowT], *, changes: bool = False, may_be_stale: bool = False
-    ) -> None:
-        if not hasattr(into, "model_fields"):
-            message = f"rows become a pydantic model with a field for each column (a `Row`), not {into!r}"
+    def decorate(method: MethodT) -> MethodT:
+        statement = Compiled(clause, changes=changes, may_be_stale=may_be_stale)
+        arguments = _binder(method, statement)
+        execution = _execution(method, statement)
+
+        @wraps(method)
+        async def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return await self.database.run(execution, arguments(self, *args, **kwargs))
+
+        @wraps(method)
+        async def run_translated(self: Any, *args: Any, **kwargs: Any) -> Any:
+            with conflicts_translated(conflicts):
+                return await self.database.run(execution, arguments(self, *args, **kwargs))
+
+        chosen: Any = run_translated if conflicts else run
+        return chosen  # type: ignore[no-any-return]  # it takes and returns what the method's signature says
+
+    return decorate
+
+
+def _binder(method: Callable[..., Any], statement: Compiled) -> Callable[..., tuple[Any, ...]]:
+    """Return a function with the method's signature that returns the values in the order of `$1, $2, ...`.
+
+    It is generated, as a dataclass's constructor is: Python sorts out defaults and keywords faster than any code.
+    """
+    signature = inspect.signature(method)
+    _, *names = signature.parameters
+    if set(names) != statement.required:
+        message = f"{method.__qualname__} takes {sorted(names)}, its statement {sorted(statement.required)}"
+        raise TypeError(message)
+    environment: dict[str, Any] = {}
+    values = []
+    for place, name in enumerate(statement.names):
+        convert = statement.converters.get(name)
+        if name not in statement.required:
+            constant = statement.defaults[name]
+            environment[f"_{place}"] = convert(constant) if convert else constant
+            values.append(f"_{place}")
+        elif convert:
+            environment[f"_{place}"] = convert
+            values.append(f"_{place}({name})")
+        else:
+            values.append(name)
+    plain = [
+        parameter.replace(annotation=inspect.Parameter.empty, default=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+    ]
+    head = str(inspect.Signature(plain))[1:-1]
+    bind: Any = eval(f"lambda {head}: ({''.join(f'{value}, ' for value in values)})", environment)  # noqa: S307  # names alone, of this program
+    bind.__qualname__ = method.__qualname__
+    bind.__defaults__, bind.__kwdefaults__ = method.__defaults__, method.__kwdefaults__
+    return bind  # type: ignore[no-any-return]  # eval returns anything
+
+
+def _execution(method: Callable[..., Any], statement: Compiled) -> Execution[Any]:
+    """Return how to run the statement so that it returns what the method's annotation says."""
+    annotation = inspect.signature(method, eval_str=True).return_annotation
+    if annotation in {None, NoneType}:
+        return statement.execution("execute", lambda _answer, _json_is_read: None)
+    if annotation is bool and not _is_flag(statement):
+        if statement.columns:
+            return statement.execution("fetchrow", lambda record, _json_is_read: record is not None)
+        return statement.execution("execute", lambda status, _json_is_read: rows_changed(status) > 0)
+    if annotation is int and not statement.columns:
+        return statement.execution("execute", lambda status, _json_is_read: rows_changed(status))
+    return _fetching(method, statement, annotation)
+
+
+def _fetching(method: Callable[..., Any], statement: Compiled, annotation: Any) -> Execution[Any]:
+    if get_origin(annotation) is list:
+        (item,) = get_args(annotation)
+        return statement.execution("fetch", all_of(_converter(method, statement, item)))
+    if get_origin(annotation) in {UnionType, Union} and NoneType in get_args(annotation):
+        (*kinds,) = (kind for kind in get_args(annotation) if kind is not NoneType)
+        kind = kinds[0] if len(kinds) == 1 else annotation
+        return statement.execution("fetchrow", first_of(_converter(method, statement, kind)))
+    return statement.execution("fetchrow", _only(method, _converter(method, statement, annotation)))
+
+
+def _only(method: Callable[..., Any], convert: Callable[..., Any]) -> Callable[[Any, bool], Any]:
+    def decode(record: Any, json_is_read: bool) -> Any:  # noqa: FBT001
+        if record is None:
+            message = f"{method.__qualname__} found no row; annotate it with `| None` if there may be none"
+            raise LookupError(message)
+        return convert(record, json_is_read=json_is_read)
+
+    return decode
+
+
+def _converter(method: Callable[..., Any], statement: Compiled, kind: Any) -> Callable[..., Any]:
+    """Return what makes the model or the plain value of a record."""
+    found = list(statement.columns)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        needed = {name for name, field in kind.model_fields.items() if field.is_required()}
+        if not needed <= set(found):
+            message = f"{method.__qualname__}: {kind.__name__} needs {sorted(needed)}, the rows have {found}"
             raise TypeError(message)
-        self.clause = clause
-        self.may_be_stale = may_be_stale
-        self.into = into
-        self.changes = changes or not isinstance(clause, Select)
-        compiled = clause.compile(dialect=_DIALECT)
-        self.sql = str(compiled)
-        if "__[POSTCOMPILE" in self.sql:
-            message = (
-                "in_() can't be compiled ahead; write `column == any_(bindparam(..., type_=ARRAY(...)))`"
-            )
-            raise TypeError(message)
-        made_in_python = [*compiled.insert_prefetch, *compiled.update_prefetch]
-        if made_in_python:
-            names = ", ".join(column.name for column in made_in_python)
-            message = f"a compiled statement can't make the Python defaults of {names}; give them values"
-            raise TypeError(message)
-        self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
-        self._defaults: Mapping[str, Any] = compiled.params
-        self._required = {name for name, bind in compiled.binds.items() if bind.required}
-        self._all = frozenset(self._names)
-        self._binds = _converters(
-            ((name, compiled.binds[name].type) for name in self._names), "bind_processor"
-        )
-        self._validate = validator_of(into)
-        columns = getattr(clause, "exported_columns", ())
-        self._results = _converters(((column.key, column.type) for column in columns), "result_processor")
-
-    def check(self, parameters: Mapping[str, Any]) -> None:
-        """Refuse a missing or a misspelt parameter, which would silently become NULL or be ignored."""
-        given = parameters.keys()
-        if given != self._all and not (self._required <= given <= self._all):
-            message = f"the statement takes {sorted(self._names)}, it was given {sorted(parameters)}"
-            raise TypeError(message)
-
-    def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """Return the values in the order of `$1, $2, ...`, converted as SQLAlchemy would (JSON, enums)."""
-        self.check(parameters)
-        values = {**self._defaults, **parameters}
-        for name, convert in self._binds.items():
-            values[name] = convert(values[name])
-        return [values[name] for name in self._names]
-
-    def row(self, record: Mapping[str, Any], *, json_is_read: bool = False) -> RowT:
-        """Convert one asyncpg record. `json_is_read`: by a codec, which SQLAlchemy sets on its connections."""
-        values = dict(record)
-        for name, convert in self._results.items():
-            if convert is not _from_json or not json_is_read:
-                values[name] = convert(values[name])
-        return self._validate(values)
+        validate = validator_of(kind)
+        return lambda record, *, json_is_read: validate(statement.values(record, json_is_read=json_is_read))
+    plain = get_origin(kind) or kind
+    if len(found) != 1 or not (isinstance(plain, type) and issubclass(plain, _PLAIN)):
+        message = f"{method.__qualname__} can't return {kind!r} of rows with the columns {found}"
+        raise TypeError(message)
+    (type_,) = statement.columns.values()
+    if issubclass(plain, Enum) and not isinstance(type_, EnumType):
+        message = f"{method.__qualname__} would return text for {kind!r}: give the column its type"
+        raise TypeError(message)
+    return statement.only_value
 
 
-class Nothing(BaseModel):
-    """The row of a statement that returns none."""
-
-
-def _converters(columns: Iterable[tuple[str, TypeEngine[Any]]], kind: str) -> dict[str, _Converter]:
-    found: dict[str, _Converter] = {}
-    for name, type_ in columns:
-        if kind == "result_processor" and isinstance(type_, JSON):
-            found[name] = _from_json
-            continue
-        if kind == "result_processor" and isinstance(type_, Numeric):
-            continue  # asyncpg reads numeric as Decimal; SQLAlchemy would ask for a type that only a result has
-        if kind == "result_processor" and _comes_as_it_is(type_):
-            continue
-        implementation: Any = type_.dialect_impl(_DIALECT)
-        arguments = (_DIALECT,) if kind == "bind_processor" else (_DIALECT, None)
-        convert = getattr(implementation, kind)(*arguments)
-        if convert is not None:
-            found[name] = convert
-    return found
-
-
-def _comes_as_it_is(type_: TypeEngine[Any]) -> bool:
-    """Whether it is a list whose parts need no conversion: SQLAlchemy would look at each of them all the same."""
-    if not isinstance(type_, ARRAY):
-        return False
-    part: Any = type_.item_type.dialect_impl(_DIALECT)
-    return part.result_processor(_DIALECT, None) is None
-
-
-def _from_json(value: str | None) -> Any:
-    """SQLAlchemy leaves this to a codec that it sets on its connections; those that only read have none."""
-    return None if value is None else from_json(value)
+def _is_flag(statement: Compiled) -> bool:
+    """Whether its rows are one boolean, which is the answer itself."""
+    return len(statement.columns) == 1 and all(
+        isinstance(type_, Boolean) for type_ in statement.columns.values()
+    )

@@ -12,7 +12,7 @@ from shared.db.conflicts import Conflicts
 from shared.db.database import Database
 from shared.db.insertion import insertion, values_of
 from shared.db.pagination import BadCursor, Listing, Page, PageRequest
-from shared.db.query import RowT
+from shared.db.statement import RowT
 from shared.db.transaction import Insertion, require_transaction
 
 ModelT = TypeVar("ModelT", bound=SQLModel)

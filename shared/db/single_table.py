@@ -20,8 +20,8 @@ from shared.db.conflicts import Conflicts, conflicts_translated
 from shared.db.models import OwnedTable, RevisedTable, columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.preconditions import check_precondition
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 from shared.db.transaction import current_session
 from shared.errors import NotFound
 from shared.schemas import StoredBody

@@ -12,7 +12,7 @@ import asyncpg
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from shared.db.conflicts import Conflicts, conflicts_translated
-from shared.db.query import Statement
+from shared.db.statement import Statement
 from shared.db.writers import Writer, Writers
 from shared.errors import Outage
 from shared.logging import get_logger

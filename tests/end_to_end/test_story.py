@@ -213,7 +213,7 @@ def _mail_statement():
     from sqlmodel import col
 
     from domains.emails.models import Email
-    from shared.db.query import Statement
+    from shared.db.statement import Statement
     from shared.schemas import Row
 
     class Status(Row):

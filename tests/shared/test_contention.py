@@ -11,7 +11,7 @@ from sqlmodel import col
 from domains.users.models import User
 from domains.users.schemas import UserId
 from shared.db.database import Database
-from shared.db.query import Statement
+from shared.db.statement import Statement
 from shared.db.transaction import current_session
 from shared.errors import DatabaseBusy
 

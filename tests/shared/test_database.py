@@ -13,7 +13,7 @@ from domains.jobs.models import Job, JobState
 from domains.jobs.schemas import JobRow
 from shared.db.database import Database
 from shared.db.models import columns
-from shared.db.query import Nothing, Statement
+from shared.db.statement import Nothing, Statement
 from shared.db.transaction import TransactionMisusedError, after_commit, current_session
 from shared.errors import DatabaseUnavailable, Outage
 from shared.ids import new_id

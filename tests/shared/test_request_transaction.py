@@ -10,7 +10,7 @@ from domains.jobs.models import Job
 from domains.jobs.schemas import JobRow
 from shared.db.database import Database
 from shared.db.models import columns
-from shared.db.query import Nothing, Statement
+from shared.db.statement import Nothing, Statement
 from shared.db.transaction import TransactionMisusedError, after_commit, current_session, current_transaction
 
 FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)

@@ -15,8 +15,8 @@ from domains.jobs.schemas import JobRow
 from shared.db import writers
 from shared.db.database import Database
 from shared.db.models import columns
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 from shared.db.transaction import TransactionMisusedError, current_session
 from shared.errors import DatabaseUnavailable
 from shared.ids import new_id

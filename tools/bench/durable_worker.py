@@ -12,7 +12,7 @@ from bootstrap.container import TulouContainer
 from bootstrap.settings.loading import load_settings
 from bootstrap.settings.model import Settings
 from shared.db.database import Database
-from shared.db.query import Nothing, Statement
+from shared.db.statement import Nothing, Statement
 from shared.jobs import JobContext, job, jobs_in
 from shared.logging import configure_logging
 

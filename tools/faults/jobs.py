@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import Column, Integer, MetaData, Table, Uuid, bindparam, insert
 
 from shared.db.database import Database
-from shared.db.query import Nothing, Statement
+from shared.db.statement import Nothing, Statement
 from shared.jobs import JobContext, NoPayload, job
 
 _effects = Table(

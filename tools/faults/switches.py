@@ -103,7 +103,7 @@ def _remove_fence() -> None:
     """The first deliberate bug: whoever comes may finish a job, whoever holds the lease."""
     from domains.jobs.models import Job
     from domains.jobs.repository import leases
-    from shared.db.query import Statement
+    from shared.db.statement import Statement
 
     token, given = col(Job.lease_token), bindparam("token")
     anybody = and_(col(Job.id) == bindparam("job_id"), or_(token == given, token != given, token.is_(None)))

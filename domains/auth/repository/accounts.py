@@ -29,8 +29,8 @@ from domains.auth.schemas.rows import (
     TokenRow,
 )
 from shared.db.models import columns
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository, unlocked
+from shared.db.statement import Nothing, Statement
 from shared.db.transaction import current_session, lock_account_first, require_locked_account
 
 _SIGN_IN = Statement(

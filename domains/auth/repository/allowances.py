@@ -11,8 +11,8 @@ from domains.auth.models import Allowance
 from domains.auth.schemas.limits import AllowanceRow, AllowancesState, LimitOverrides
 from shared.db.models import columns
 from shared.db.preconditions import check_precondition
-from shared.db.query import Statement
 from shared.db.repository import Repository
+from shared.db.statement import Statement
 
 _COLUMNS = columns(Allowance, AllowanceRow)
 _BY_USER = select(*_COLUMNS).where(col(Allowance.user_id) == bindparam("user_id_"))

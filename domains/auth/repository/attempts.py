@@ -8,8 +8,8 @@ from sqlmodel import col
 
 from domains.auth.models import AttemptKind, Attempts
 from domains.auth.schemas.limits import AttemptsRow
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository, unlocked
+from shared.db.statement import Nothing, Statement
 
 _CEILING = 1_000_000
 """Counting further tells nothing, and would end at the column's largest number."""

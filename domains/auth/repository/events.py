@@ -9,8 +9,8 @@ from domains.auth.models import SecurityEvent
 from domains.auth.schemas.events import PrunedRow, SecurityEventFilter, SecurityEventRow
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
-from shared.db.query import Statement
 from shared.db.repository import Repository
+from shared.db.statement import Statement
 
 # The application's role may not delete security events: bootstrap/migrations/grants.py.
 _SWEEP = Statement(

@@ -13,8 +13,8 @@ from domains.auth.schemas.rows import AccountIdRow, CallerRow, FamiliarityRow, N
 from domains.auth.schemas.sessions import SessionRow
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository, unlocked
+from shared.db.statement import Nothing, Statement
 from shared.db.transaction import current_session, lock_account_first, require_locked_account
 
 _callers = select(

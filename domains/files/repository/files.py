@@ -16,7 +16,7 @@ from shared.db.fulltext import Search
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.preconditions import check_precondition
-from shared.db.query import Nothing, Statement
+from shared.db.statement import Nothing, Statement
 from shared.db.transaction import current_session
 
 _OF_OWNER = col(File.owner_id) == bindparam("owner")

@@ -9,8 +9,8 @@ from sqlmodel import col
 from domains.files.models import Blob, File, Rendition, RenditionStatus
 from domains.files.public import ERASE_LOCK_KEY
 from domains.files.schemas import LostRenditionRow, MayEraseRow, ObjectRow, OwnedFileRow
-from shared.db.query import Statement
 from shared.db.repository import Repository
+from shared.db.statement import Statement
 
 NAMED_OBJECTS = (
     Statement(select(col(Blob.storage_key), col(Blob.size), col(Blob.sha256)), ObjectRow),

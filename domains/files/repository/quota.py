@@ -13,8 +13,8 @@ from sqlmodel import col
 from domains.files.models import Blob, File, FileStatus, FileText, Rendition, Usage
 from domains.files.schemas import BlobRow, IdRow, KeyRow, OwnerRow, PurgedRow, UploadRow, UsageRow
 from shared.db.models import columns
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 
 _BATCH = 1000
 """Rows that one statement of the sweep takes."""

@@ -13,8 +13,8 @@ from sqlmodel import col
 from domains.files.models import FileText
 from domains.files.schemas import OldTextRow, TextOwnerRow
 from shared.db.fulltext import Piece, Search, vector_of
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 from shared.db.transaction import current_session
 
 _FOUND = text(

@@ -5,8 +5,8 @@ from sqlmodel import col
 
 from domains.files.models import File, FileStatus, Usage
 from domains.files.schemas import TotalsRow
-from shared.db.query import Statement
 from shared.db.repository import Repository
+from shared.db.statement import Statement
 
 
 def _count_in_status(status: FileStatus) -> object:

@@ -27,7 +27,7 @@ from domains.jobs.repository.conditions import claimable, in_state, now, queued
 from domains.jobs.repository.fair_share import participant
 from domains.jobs.schemas import ClaimedJob
 from shared.db.models import columns
-from shared.db.query import Statement
+from shared.db.statement import Statement
 
 LOOK_AHEAD = 256
 """Jobs among which a fair claim chooses: more than may share a turn because they were accepted at the same moment."""

@@ -8,8 +8,8 @@ from sqlmodel import col
 
 from domains.jobs.models import Job, JobState
 from domains.jobs.repository.conditions import now, over
-from shared.db.query import Statement
 from shared.db.repository import Repository
+from shared.db.statement import Statement
 from shared.schemas import Row
 
 LONGEST_GAP = timedelta(minutes=15)

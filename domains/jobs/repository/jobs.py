@@ -37,8 +37,8 @@ from shared.db.conflicts import conflicts_translated
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.preconditions import check_precondition_of_changed
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 from shared.jobs import NewJob
 from shared.trace import current_trace
 

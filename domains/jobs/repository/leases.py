@@ -33,8 +33,8 @@ from domains.jobs.repository.claims import (
 )
 from domains.jobs.repository.conditions import ended_attempt, holds_lease, now
 from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, PostponedRow, ProgressValues, SuccessionRow
-from shared.db.query import Statement
 from shared.db.repository import Repository
+from shared.db.statement import Statement
 
 _progress: dict[str, Any] = {
     "progress_current": bindparam("steps"),

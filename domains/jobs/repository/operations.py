@@ -44,8 +44,8 @@ from domains.jobs.schemas import JobId, JobRow
 from shared.db.conflicts import conflicts_translated
 from shared.db.models import columns
 from shared.db.pagination import Listing, PageRequest
-from shared.db.query import Statement
 from shared.db.repository import Repository
+from shared.db.statement import Statement
 
 RETRY_BATCH = 500
 SILENT_AFTER = timedelta(seconds=35)

@@ -5,8 +5,8 @@ from sqlmodel import col
 
 from domains.jobs.models import Job, JobState, Worker
 from domains.jobs.repository.fair_share import fair_share_columns, with_fair_share_turns
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 
 _interrupted = with_fair_share_turns(
     select(*fair_share_columns()).where(col(Job.state) == JobState.RUNNING).with_for_update()

@@ -25,8 +25,8 @@ from domains.jobs.models import Attempt, Job, Schedule
 from domains.jobs.repository.conditions import ended_attempt, now, queued, running, waiting
 from domains.jobs.repository.fair_share import fair_share_columns, with_fair_share_turns
 from domains.jobs.schemas import FireRow, Lateness, LostRow, WakeUpRow
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 from shared.errors import problem_of
 
 BATCH = 500

@@ -9,8 +9,8 @@ from sqlmodel import col
 from domains.jobs.models import Worker
 from domains.jobs.repository.conditions import now
 from domains.jobs.schemas import WorkerInfo
-from shared.db.query import Nothing, Statement
 from shared.db.repository import Repository
+from shared.db.statement import Nothing, Statement
 
 _draining = bindparam("is_draining", type_=Boolean())
 _REGISTER = Statement(

@@ -264,7 +264,7 @@ def _count_of(kind: str):
 
     from domains.jobs.models import Job
     from domains.jobs.repository.relay import Lateness
-    from shared.db.query import Statement
+    from shared.db.statement import Statement
 
     class Total(Lateness):
         seconds: float = 0
