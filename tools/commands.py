@@ -45,9 +45,7 @@ def make_migration(
 def domains(
     name: Annotated[str | None, typer.Argument(help="All about this one.", show_default=False)] = None,
     *,
-    mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flow chart.")] = False,
-    svg: Annotated[bool, typer.Option("--svg", help="Print a picture.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Write docs/map.md and docs/map.svg.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write docs/map.md.")] = False,
 ) -> None:
     """Print what each domain offers, needs, publishes and reacts to, and how large it is."""
     from tools.scaffold import drawing  # noqa: PLC0415  # as above
@@ -58,8 +56,6 @@ def domains(
         if name not in found:
             stop(f"There is no domain {name}; there are {', '.join(found)}.")
         drawing.print_summary(found[name])
-    elif mermaid or svg:
-        typer.echo((drawing.svg if svg else drawing.mermaid)(domain_map()), nl=False)
     elif write:
         drawing.write_map(domain_map())
     else:
@@ -73,4 +69,3 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(domains)
     app.add_typer(scaffold.new, name="new")
     app.add_typer(scaffold.remove, name="remove")
-    app.add_typer(scaffold.rename, name="rename")

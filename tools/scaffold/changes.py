@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 PROJECT = Path(__file__).parents[2]
 
@@ -86,16 +86,15 @@ class Changes:
         self.run("ruff", "format", *python)
         self.run("ruff", "check", "--output-format=concise", *python)
 
-    def migrate(self, what: str, *names: str) -> None:
-        """Write a migration (`create`, `drop` or `rename`) in an interpreter that sees the new models."""
-        place = Path(self.run("python", "-m", "tools.scaffold.migration", what, *names).splitlines()[-1])
+    def migrate(self, what: Literal["create", "drop"], domain: str) -> None:
+        """Write a migration in an interpreter that sees the new models."""
+        place = Path(self.run("python", "-m", "tools.scaffold.migration", what, domain).splitlines()[-1])
         self._before[place] = None
         self.made.append(place)
 
     def write_domain_map(self) -> None:
         """Draw docs/map.md anew."""
-        for name in ("docs/map.md", "docs/map.svg"):
-            self.note(self.root / name)
+        self.note(self.root / "docs/map.md")
         self.run("python", "-m", "bootstrap.cli.main", "domains", "--write")
 
     def _restore(self) -> None:

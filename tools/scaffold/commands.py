@@ -13,7 +13,6 @@ from tools.scaffold.names import NameRefused, camel
 
 new = typer.Typer(no_args_is_help=True, help="Write a domain, a job or a mail.")
 remove = typer.Typer(no_args_is_help=True, help="Remove a domain.")
-rename = typer.Typer(no_args_is_help=True, help="Rename a domain.")
 Domain = Annotated[str, typer.Argument(help="A domain that is there.")]
 Fields = Annotated[
     list[str] | None,
@@ -112,40 +111,6 @@ def remove_domain(
         typer.echo(
             f"Next: read the migration, which drops the tables with all that is in them, and {_START_ANEW}, which"
             f" applies it. Elsewhere deploy this version first, then {_MIGRATE}"
-        )
-
-
-@rename.command("domain")
-def rename_domain(
-    name: Domain,
-    to: Annotated[str, typer.Argument(help="Its new name.")],
-    *,
-    singular: Annotated[
-        str | None,
-        typer.Option(help="The old singular, if public.py has no question `exists` that tells it."),
-    ] = None,
-    to_singular: Annotated[
-        str | None, typer.Option(help="The new singular, if the plural doesn't tell.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be changed.")] = False,
-) -> None:
-    """Give a domain another name, and write the migration that renames its tables."""
-    from tools.scaffold import removal  # noqa: PLC0415  # as above
-
-    def go() -> list[Path]:
-        if not dry_run:
-            return removal.rename_domain(name, to, singular=singular, to_singular=to_singular)
-        renaming = removal.plan_renaming(name, to, singular=singular, to_singular=to_singular)
-        for path, (place, _) in renaming.files.items():
-            before = path.relative_to(PROJECT).as_posix()
-            typer.echo(f"would change {before}{'' if place == before else f' to {place}'}")
-        typer.echo("would write a migration, and docs/map.md")
-        return []
-
-    if _run_and_report(go):
-        typer.echo(
-            f"Next: {_START_ANEW}, which migrates, and {_TEST}/{to}"
-            f"\nElsewhere stop what runs, for it knows the old name, then {_MIGRATE}"
         )
 
 

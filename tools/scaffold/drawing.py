@@ -1,19 +1,22 @@
-"""The domain map in a terminal, as Mermaid, as SVG and as the page docs/map.md."""
+"""The domain map in a terminal and as the page docs/map.md."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import StrictUndefined, Template
 from rich.console import Console
 from rich.table import Column, Table
 
 from tools.scaffold.domain_map import Summary
 
-TEMPLATES = Path(__file__).parent / "templates"
-DOCS = Path(__file__).parents[2] / "docs"
-ROW = 96
-"""Pixels from one domain's box to the next."""
-
+PAGE = Path(__file__).parents[2] / "docs" / "map.md"
+_PAGE = Template(
+    (Path(__file__).parent / "templates/map.md.j2").read_text(),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
 _LABELS = 11
 """Columns of a terminal."""
 
@@ -82,22 +85,9 @@ def mermaid(summaries: Sequence[Summary]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def svg(summaries: Sequence[Summary]) -> str:
-    """Return a picture: the ranks from the top down, protocols on the left, events on the right."""
-    place = {summary.name: number * ROW for number, summary in enumerate(reversed(summaries))}
-    return _template("map.svg.j2").render(
-        summaries=summaries,
-        place=place,
-        height=len(summaries) * ROW,
-        asked=list(_arrows([(summary.name, summary.dependencies) for summary in summaries], place, side=-1)),
-        heard=list(_arrows([(summary.name, summary.reacts_to) for summary in summaries], place, side=1)),
-        extent=_extent,
-    )
-
-
 def page(summaries: Sequence[Summary]) -> str:
     """Return docs/map.md. Lines are told roughly, so that the page isn't stale with every commit."""
-    return _template("map.md.j2").render(
+    return _PAGE.render(
         summaries=list(reversed(summaries)),
         mermaid=mermaid(summaries),
         lines_by_domain=_lines_by_domain,
@@ -106,9 +96,8 @@ def page(summaries: Sequence[Summary]) -> str:
 
 
 def write_map(summaries: Sequence[Summary]) -> None:
-    """Write docs/map.md and its picture."""
-    (DOCS / "map.md").write_text(page(summaries))
-    (DOCS / "map.svg").write_text(svg(summaries))
+    """Write docs/map.md."""
+    PAGE.write_text(page(summaries))
 
 
 def _size(lines: int) -> str:
@@ -125,26 +114,3 @@ def _extent(summary: Summary) -> str:
 
 def _lines_by_domain(by_domain: dict[str, list[str]]) -> list[str]:
     return [f"{domain}: {', '.join(names)}" for domain, names in by_domain.items()]
-
-
-def _arrows(
-    links: list[tuple[str, dict[str, list[str]]]], place: dict[str, int], *, side: int
-) -> Iterator[tuple[int, int, int, str]]:
-    """Yield where an arrow begins, where it ends, how far it swings out, and what it says."""
-    for name, others in links:
-        for other, what in others.items():
-            start, end = (name, other) if side < 0 else (other, name)
-            distance = abs(place[start] - place[end]) // ROW
-            yield place[start], place[end], side * (40 + 44 * distance), ", ".join(what)
-
-
-def _template(name: str) -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=name.endswith(".svg.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(name)

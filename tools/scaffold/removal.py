@@ -1,17 +1,15 @@
-"""`tulou remove domain` and `tulou rename domain`."""
+"""`tulou remove domain`."""
 
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.settings.model import Settings
 from tools.scaffold import container_edits
 from tools.scaffold.changes import PROJECT, Changes
-from tools.scaffold.names import DomainName, NameRefused, domain_name, singular_of
+from tools.scaffold.names import NameRefused
 from tools.scaffold.new_domain import CONTAINER_FILE
-from tools.scaffold.public_api import referenced_entity_of
 
 MOST_NAMED = 5
 _NOT_LOOKED_AT = {"migrations", "__pycache__"}
@@ -48,65 +46,6 @@ def remove_domain(name: str, *, force: bool = False, root: Path = PROJECT) -> li
         changes.write(
             CONTAINER_FILE, container_edits.without_domain((root / CONTAINER_FILE).read_text(), name=name)
         )
-        changes.tidy()
-        changes.write_domain_map()
-        return changes.changed()
-
-
-@dataclass(frozen=True, slots=True)
-class Renaming:
-    """A domain's old and new name, and of each file that changes, by its path of today, the new path and text."""
-
-    old: DomainName
-    new: DomainName
-    files: dict[Path, tuple[str, str]]
-
-
-def plan_renaming(
-    name: str, to: str, *, singular: str | None = None, to_singular: str | None = None, root: Path = PROJECT
-) -> Renaming:
-    """Return what changes when a domain gets another name; nothing is written.
-
-    Raises:
-        NameRefused: it isn't there, the core knows it by name, or the new name won't do.
-    """
-    known = _known(name)
-    core = [
-        place for place in _mentions(name, root) if place.startswith("bootstrap/") and place != CONTAINER_FILE
-    ]
-    if core:
-        raise NameRefused(f"{name} can't be renamed: {', '.join(core)} know it by name.")
-    entity = referenced_entity_of(name, root / "domains")
-    old = DomainName(name, singular or (entity.singular if entity else singular_of(name)))
-    new = domain_name(to, to_singular, known=known)
-    friends = {_domain_of(root / place) for place in _mentions(name, root)}
-    files = {}
-    for path in [*_sources(root / "domains"), *_sources(root / "tests/domains"), root / CONTAINER_FILE]:
-        place, text = path.relative_to(root).as_posix(), path.read_text()
-        changed = text
-        if f"domains/{name}/" in place:
-            changed = _renamed(text, old, new)
-        elif path == root / CONTAINER_FILE or _domain_of(path) in friends:
-            changed = _renamed_outside(text, old, new)
-        if (_renamed(place, old, new), changed) != (place, text):
-            files[path] = (_renamed(place, old, new), changed)
-    return Renaming(old, new, files)
-
-
-def rename_domain(
-    name: str, to: str, *, singular: str | None = None, to_singular: str | None = None, root: Path = PROJECT
-) -> list[Path]:
-    """Give a domain another name, and write the migration that renames its tables; as `remove_domain`."""
-    renaming = plan_renaming(name, to, singular=singular, to_singular=to_singular, root=root)
-    with Changes(root) as changes:
-        for path, (place, text) in renaming.files.items():
-            changes.note(path)
-            path.unlink()
-            changes.write(place, text)
-        for left in _folders(name, root):
-            changes.remove(left.relative_to(root).as_posix())
-        changes.tidy()
-        changes.migrate("rename", name, to, renaming.old.singular, renaming.new.singular)
         changes.tidy()
         changes.write_domain_map()
         return changes.changed()
@@ -170,12 +109,6 @@ def _sources(folder: Path) -> list[Path]:
     return [path for path in found if not _NOT_LOOKED_AT & set(path.parts)]
 
 
-def _domain_of(path: Path) -> str:
-    """Return the domain that a file belongs to, be it its code or its test."""
-    parts = path.parts
-    return parts[len(parts) - parts[::-1].index("domains")] if "domains" in parts[:-1] else ""
-
-
 def _mentions(name: str, root: Path) -> list[str]:
     """Return the files outside a domain that name it, but for its own entry in the map."""
     named = re.compile(rf"\bdomains\.{name}\b|\b(container|composition)\.{name}\b|\bdomains\.{name}\.")
@@ -192,34 +125,3 @@ def _mentions(name: str, root: Path) -> list[str]:
             elif not own and named.search(text):
                 found.append(place)
     return found
-
-
-def _renamed(text: str, old: DomainName, new: DomainName) -> str:
-    pairs = [
-        (old.path, new.path),
-        (f'tags=["{old.tag}"]', f'tags=["{new.tag}"]'),
-        (old.a, new.a),
-        (old.a.capitalize(), new.a.capitalize()),
-        (old.plural_cls, new.plural_cls),
-        (old.cls, new.cls),
-        (old.name, new.name),
-        (old.singular, new.singular),
-        (old.plural_words, new.plural_words),
-        (old.words, new.words),
-        (old.plural_words.capitalize(), new.plural_words.capitalize()),
-    ]
-    for before, after in pairs:
-        # Also inside of a name of a class: `ListedInvoice`.
-        start = r"(?<![A-Z])" if before[0].isupper() else r"(?<![A-Za-z])"
-        text = re.sub(rf"{start}{re.escape(before)}(?![a-z])", after, text)
-    return text
-
-
-def _renamed_outside(text: str, old: DomainName, new: DomainName) -> str:
-    """Change what other domains and the map say of it: its modules, its entry, its Protocol and events."""
-    for before, after in ((old.plural_cls, new.plural_cls), (old.cls, new.cls)):
-        text = re.sub(rf"\b{before}(?=\b|Created|Deleted|Container)", after, text)
-    text = re.sub(rf"\bcreate_{old.singular}\b", f"create_{new.singular}", text)
-    text = text.replace(f"{old.path}/{{{old.singular}_id}}", f"{new.path}/{{{new.singular}_id}}")
-    text = re.sub(rf"\bthe {old.plural_words}\b", f"the {new.plural_words}", text)
-    return re.sub(rf"\b{old.name}\b", new.name, text)

@@ -1,4 +1,4 @@
-"""`tulou new job`, `new mail`, `rename` and `remove` say what they changed and what comes next, and lose no work."""
+"""`tulou new job`, `new mail` and `remove` say what they changed and what comes next, and lose no work."""
 
 import shutil
 
@@ -88,21 +88,6 @@ def test_what_was_there_can_send_a_mail_that_is_added_later(checkout) -> None:
     assert places == sorted(places)
     tested = checkout.run(".venv/bin/python", "-m", "pytest", "-q", "tests/domains/papers")
     assert tested.returncode == 0, tested.stdout
-
-
-def test_a_new_name_comes_with_what_is_to_be_done_about_the_old_one(checkout) -> None:
-    shown = checkout.tulou("rename", "domain", "papers", "letters", "--dry-run")
-    assert (shown.returncode, checkout.changes()) == (0, [])
-    assert "Next" not in shown.stdout
-    changed, then = told(checkout.tulou("rename", "domain", "papers", "letters"))
-    assert changed == {line[3:] for line in checkout.changes()}
-    would = [line.removeprefix("would change ") for line in shown.stdout.splitlines()]
-    assert f"{WRITTEN} to domains/letters/service.py" in would
-    assert {path for line in would[:-1] for path in line.split(" to ")} == {
-        path for path in changed if "migrations/" not in path and not path.startswith("docs/")
-    }
-    assert ".venv/bin/python -m pytest tests/domains/letters" in then
-    assert ".venv/bin/tulou migrate" in then
 
 
 def test_what_is_committed_goes_without_a_question(checkout) -> None:

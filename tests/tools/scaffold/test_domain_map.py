@@ -1,7 +1,6 @@
 """`tulou domains` tells what the program is, and docs/map.md is not stale."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,8 +9,6 @@ from bootstrap.cli.main import app
 from tools.scaffold import drawing
 from tools.scaffold.domain_map import Summary, domain_map
 
-DOCS = Path(__file__).parents[3] / "docs"
-
 
 @pytest.fixture(scope="module")
 def summaries() -> list[Summary]:
@@ -19,9 +16,7 @@ def summaries() -> list[Summary]:
 
 
 def test_the_page_is_not_stale(summaries: list[Summary]) -> None:
-    written = (DOCS / "map.md").read_text()
-    assert written == drawing.page(summaries), "stale: run `make format`"
-    assert (DOCS / "map.svg").read_text() == drawing.svg(summaries), "stale: run `make format`"
+    assert drawing.PAGE.read_text() == drawing.page(summaries), "stale: run `make format`"
 
 
 def test_a_summary_tells_everything_about_its_domain(summaries: list[Summary]) -> None:
@@ -42,7 +37,6 @@ def test_reactions_to_other_domains_are_drawn(summaries: list[Summary]) -> None:
     higher.reacts_to[lower.name] = ["SomethingHappened"]
     try:
         assert f"{lower.name} -. SomethingHappened .-> {higher.name}" in drawing.mermaid(summaries)
-        assert "<title>event: SomethingHappened</title>" in drawing.svg(summaries)
     finally:
         del higher.reacts_to[lower.name]
 
@@ -51,11 +45,6 @@ def printed(*arguments: str, columns: int = 80) -> str:
     finished = CliRunner().invoke(app, ["domains", *arguments], env={"COLUMNS": str(columns)})
     assert finished.exit_code == 0, finished.output
     return finished.output
-
-
-@pytest.mark.parametrize(("option", "said"), [("--mermaid", "flowchart BT"), ("--svg", "<svg ")])
-def test_the_command_draws_it(option: str, said: str) -> None:
-    assert said in printed(option)
 
 
 def test_all_of_them_fit_into_a_terminal(summaries: list[Summary]) -> None:
@@ -83,6 +72,6 @@ def test_one_that_is_not_there_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_one_of_something_is_said_in_the_singular(summaries: list[Summary], count: int) -> None:
-    said = {0: "no tables<", 1: "1 table<", 2: "2 tables<"}[count]
-    assert said in drawing.svg([replace(summaries[0], tables=["some"] * count)])
+def test_one_of_something_is_said_in_the_singular(summaries: list[Summary], count: int, capsys) -> None:
+    drawing.print_summaries([replace(summaries[0], tables=["some"] * count)])
+    assert {0: "no tables, ", 1: "1 table, ", 2: "2 tables, "}[count] in capsys.readouterr().out
