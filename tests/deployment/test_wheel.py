@@ -156,7 +156,7 @@ def run(installed: Path, environment: dict[str, str], *arguments: str) -> subpro
 def test_the_program_comes_from_the_wheel_and_is_alone(installed: Path, environment) -> None:
     script = (
         "import os, bootstrap.api.app as api, importlib.util as u;"
-        "print(os.geteuid(), api.__file__, [n for n in ('pytest', 'aiosmtpd', 'honcho') if u.find_spec(n)])"
+        "print(os.geteuid(), api.__file__, [n for n in ('pytest', 'aiosmtpd', 'tools') if u.find_spec(n)])"
     )
     said = run(installed, environment, "python", "-c", script)
     assert said.returncode == 0, said.stderr

@@ -1,52 +1,52 @@
-"""Runs the parts of the system side by side, in order, and stops them in two steps.
-
-Each starts when the one before it is ready; what crashes starts again.
-honcho's manager ends everything when one part ends, starts everything at once, and kills after five seconds;
-its printer, its processes and its events are what we keep.
-"""
+"""Run the processes of the system side by side: start them in order, restart what crashes, stop them in two groups."""
 
 import contextlib
-import datetime as dt
-import functools
 import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from types import FrameType
-from typing import Any
-
-from honcho.manager import Manager
-from honcho.printer import Message
-from honcho.process import Process
 
 from tools.dev.processes import kill_group, spawn
 
 OWN_NAME = "tulou"
+COLOURS = (36, 33, 32, 35, 31, 34)
+"""ANSI codes."""
+
 GRACE_SECONDS = 8.0
-"""For an idle worker one, half of which Celery waits for tasks to take back; several times that on a busy machine."""
+"""An idle worker needs one, half of which Celery waits for tasks to take back; several times that on a busy machine."""
 
 GRACE_LAST_SECONDS = 1.0
-# A part that lived shorter than this has failed to start.
+# A part that ran for less than this has failed to start.
 SETTLED_SECONDS = 10.0
 MAX_FAILURES = 5
 TICK_SECONDS = 0.1
 MAX_EVENTS_A_TICK = 200
+COMMAND_FAILED = 127
+"""Exit code of a part that could not be started, as in a shell."""
 
 
 @dataclass
 class Part:
-    """One child process of the system, and what has become of it."""
+    """One child process of the system, and its state. It is started when the part named `after` is ready.
+
+    A part that runs `once` is ready when it ended with 0; one with a `probe` when that returns True; any
+    other when it has started. `on_ready` is called the first time. A part that is `last` stops after the others.
+    """
 
     name: str
-    after: str | None
-    once: bool
-    probe: Callable[[], bool] | None
-    on_ready: Callable[[], None] | None
-    last: bool
+    command: Sequence[str]
+    _: KW_ONLY
+    after: str | None = None
+    once: bool = False
+    probe: Callable[[], bool] | None = None
+    on_ready: Callable[[], None] | None = None
+    last: bool = False
 
     is_ready: bool = False
     child: subprocess.Popen[bytes] | None = None
@@ -62,63 +62,60 @@ class Part:
         return self.started_at is not None
 
 
-class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
+class Printer:
+    """Prints lines of several processes to one terminal, each with the time and a coloured name."""
+
+    def __init__(self) -> None:
+        self.width = len("worker-default")
+        self._codes: dict[str, int] = {}
+
+    def write(self, name: str, text: str) -> None:
+        """Print a text, which may have several lines."""
+        start = f"{time.strftime('%H:%M:%S')} {name:<{self.width}} |"
+        if name != OWN_NAME and sys.stdout.isatty():
+            code = self._codes.setdefault(name, COLOURS[len(self._codes) % len(COLOURS)])
+            start = f"\033[{code}m{start}\033[0m"
+        for line in text.splitlines():
+            print(start, line, flush=True)  # noqa: T201  # the stream of `tulou dev`
+
+
+class Manager:
     """Runs parts until it is asked to stop or one of them cannot be kept alive."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._printer.width = len("worker-default")
-        # Threads of ours feed it, not processes.
-        self.events: queue.Queue[Message] = queue.Queue()
         self.failed = False
         self.environment: Mapping[str, str] = os.environ
+        self._printer = Printer()
+        # Filled by the threads that read the output: a line of a part or service, or a part's exit code.
+        self._events: queue.Queue[tuple[str, bytes | int]] = queue.Queue()
         self._parts: dict[str, Part] = {}
         self._stop_asked = False
         self._waves: list[list[Part]] | None = None
         self._wave: list[Part] = []
         self._wave_deadline = 0.0
 
-    def add(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        after: str | None = None,
-        once: bool = False,
-        probe: Callable[[], bool] | None = None,
-        on_ready: Callable[[], None] | None = None,
-        last: bool = False,
-    ) -> None:
-        """Add a part, started when the part named `after` is ready.
-
-        A part that runs `once` is ready when it ended well; one with a `probe` when that returns True; any
-        other when it has started. `on_ready` is called the first time. What is `last` stops after the others.
-        """
-        part = Part(name, after=after, once=once, probe=probe, on_ready=on_ready, last=last)
-        self._parts[name] = part
-        process = self.add_process(name, command, env=dict(self.environment))
-        # honcho has no other way to choose how a child is started.
-        process._child_ctor = functools.partial(_spawn_part, part)  # noqa: SLF001
+    def add(self, part: Part) -> None:
+        """Add a part; `loop` starts it."""
+        self._parts[part.name] = part
 
     def say(self, text: str) -> None:
-        """Print a line of our own into the stream."""
-        self._printer.write(_line(OWN_NAME, text))
+        """Print a line of the manager itself."""
+        self._printer.write(OWN_NAME, text)
 
     def log(self, name: str) -> Callable[[bytes], None]:
-        """Return a function that puts a line of `name`, a service that is no part, into the stream."""
-        self._printer.width = max(self._printer.width, len(name))
-        return lambda data: self.events.put(_line(name, data))
+        """Return a function that prints a line of `name`, a service that is no part."""
+        return lambda line: self._events.put((name, line))
 
     def fail(self, reason: str) -> None:
         """Stop everything because of `reason`; may be called from any thread."""
         self.failed = self._stop_asked = True
-        self.events.put(_line(OWN_NAME, reason))
+        self._events.put((OWN_NAME, reason.encode()))
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """Take SIGINT, SIGTERM and SIGHUP as the wish to stop; a second one no longer waits."""
+        """Stop on SIGINT, SIGTERM or SIGHUP; on a second one without waiting."""
         numbers = [signal.SIGINT, signal.SIGTERM]
-        # nohup has it ignored, and means it.
+        # Under nohup it is ignored, and must stay so.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
         before = [signal.signal(number, self._on_signal) for number in numbers]
@@ -129,13 +126,13 @@ class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
                 signal.signal(number, handler)
 
     def loop(self) -> None:
-        """Run until every part has stopped after a wish to stop or a failure."""
+        """Run until every part has stopped, after a signal or a failure."""
         try:
             while not self._is_over():
                 self._handle_events()
                 self._advance()
         finally:
-            # Also when our own output is gone, say with its terminal.
+            # Also when standard output is gone, as with a closed terminal.
             for part in self._parts.values():
                 if part.child is not None:
                     kill_group(part.child.pid)
@@ -147,23 +144,21 @@ class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
 
     def _is_over(self) -> bool:
         stopping = self._waves is not None
-        return stopping and not self._waves and self.events.empty() and not self._is_any_running()
-
-    def _is_any_running(self) -> bool:
-        return any(part.is_running for part in self._parts.values())
+        is_any_running = any(part.is_running for part in self._parts.values())
+        return stopping and not self._waves and self._events.empty() and not is_any_running
 
     def _handle_events(self) -> None:
         with contextlib.suppress(queue.Empty):
-            self._handle(self.events.get(timeout=TICK_SECONDS))
-            # A flood of lines must not keep us from looking after the parts.
+            self._handle(*self._events.get(timeout=TICK_SECONDS))
+            # A flood of lines must not keep the loop from looking after the parts.
             for _ in range(MAX_EVENTS_A_TICK):
-                self._handle(self.events.get_nowait())
+                self._handle(*self._events.get_nowait())
 
-    def _handle(self, message: Message) -> None:
-        if message.type == "line":
-            self._printer.write(message)
-        elif message.type == "stop":
-            self._on_stop(self._parts[message.name], message.data["returncode"])
+    def _handle(self, name: str, event: bytes | int) -> None:
+        if isinstance(event, bytes):
+            self._printer.write(name, event.decode(errors="replace"))
+        else:
+            self._on_exit(self._parts[name], event)
 
     def _advance(self) -> None:
         if self._stop_asked:
@@ -188,10 +183,18 @@ class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
 
     def _start(self, part: Part) -> None:
         part.started_at = time.monotonic()
-        process = self._processes[part.name]["obj"]
-        threading.Thread(
-            target=_run_process, args=(process, self.events), daemon=True, name=part.name
-        ).start()
+        threading.Thread(target=self._run, args=(part,), daemon=True, name=part.name).start()
+
+    def _run(self, part: Part) -> None:
+        try:
+            part.child = spawn(part.command, stdin=subprocess.DEVNULL, env=dict(self.environment))
+            for line in part.child.stdout or ():
+                self._events.put((part.name, line))
+            code = part.child.wait()
+        except Exception as error:  # noqa: BLE001  # without an exit code the manager would wait for it forever
+            self._events.put((part.name, f"{type(error).__name__}: {error}".encode()))
+            code = COMMAND_FAILED
+        self._events.put((part.name, code))
 
     def _set_ready(self, part: Part) -> None:
         part.is_ready = True
@@ -199,7 +202,7 @@ class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
         if on_ready is not None:
             on_ready()
 
-    def _on_stop(self, part: Part, code: int) -> None:
+    def _on_exit(self, part: Part, code: int) -> None:
         lived = time.monotonic() - (part.started_at or 0.0)
         part.started_at = part.child = None
         if self._stop_asked:
@@ -213,7 +216,7 @@ class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
 
     def _start_again_later(self, part: Part, code: int, lived: float) -> None:
         part.failures = 1 if lived > SETTLED_SECONDS else part.failures + 1
-        # What has never been ready and ended by its own will is not going to change its mind.
+        # One that was never ready and exited by itself would fail again.
         if part.failures >= MAX_FAILURES or (not part.is_ready and code > 0):
             self.fail(
                 f"{part.name} does not stay up ({_describe(code)}); the lines above say why. "
@@ -249,33 +252,10 @@ class DevelopmentManager(Manager):  # type: ignore[misc]  # honcho has no types
             kill_group(part.child.pid)
 
     def _sweep(self) -> None:
-        """End what a part that is gone has left behind, which would also hold its output open."""
+        """Kill the children that an ended part has left behind; they would also hold its output open."""
         for part in self._parts.values():
             if part.child is not None and part.child.poll() is not None:
                 kill_group(part.child.pid)
-
-
-def _spawn_part(part: Part, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    part.child = spawn(command, stdin=subprocess.DEVNULL, **options)
-    return part.child
-
-
-def _run_process(process: Process, events: "queue.Queue[Message]") -> None:
-    try:
-        process.run(events)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the part has ended, and is started again
-        events.put(_line(process.name, f"{type(error).__name__}: {error}"))
-        events.put(
-            Message(type="stop", data={"returncode": 127}, time=_now(), name=process.name, colour=None)
-        )
-
-
-def _line(name: str, data: str | bytes) -> Message:
-    return Message(type="line", data=data, time=_now(), name=name, colour=None)
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now().astimezone()
 
 
 def _describe(code: int) -> str:

@@ -5,27 +5,25 @@ import os
 import sys
 import urllib.parse
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file
+from bootstrap.settings.model import Settings
 from tools.dev.account import server_account
-from tools.dev.errors import EmbeddedError, MissingProgram
+from tools.dev.errors import EmbeddedError
 from tools.dev.folders import prepare_data_dir
+from tools.dev.manager import Manager, Part
 from tools.dev.ports import LOOPBACK, choose_port, require_free
 from tools.dev.postgres import EmbeddedPostgres
 from tools.dev.services import only_one, publish_services
 from tools.dev.valkey import EmbeddedValkey
 
-if TYPE_CHECKING:
-    from bootstrap.settings.model import Settings
-    from tools.dev.manager import DevelopmentManager
-
 QUEUES = ("default", "mail", "files")
 PROBE_TIMEOUT_SECONDS = 0.5
 
 
-def run(settings: "Settings", *, servers_only: bool = False) -> int:
+def run(settings: Settings, *, servers_only: bool = False) -> int:
     """Run everything until Ctrl-C or SIGTERM; return 0 when asked to stop, 1 when something failed.
 
     PostgreSQL, Valkey and the mail catcher are started only where the settings name no server of your own.
@@ -39,62 +37,61 @@ def run(settings: "Settings", *, servers_only: bool = False) -> int:
 
 
 class _Supervisor:
-    def __init__(self, settings: "Settings", *, servers_only: bool) -> None:
+    def __init__(self, settings: Settings, *, servers_only: bool) -> None:
         self._settings = settings
         self._servers_only = servers_only
         self._data_dir = settings.data_dir.absolute()
+        self._mail_dir = self._data_dir / "mail"
+        self._manager = Manager()
         # What `tulou` finds in a second terminal while this runs.
         self._services: dict[str, str] = {}
 
     def run(self) -> int:
-        manager = _new_manager()
+        manager = self._manager
         prepare_data_dir(self._data_dir, server_account())
         with only_one(self._data_dir), manager.signals(), ExitStack() as backing:
             if not self._servers_only:
                 require_free(self._settings.host, self._settings.port)
-            self._start_postgres(manager, backing)
-            self._start_valkey(manager, backing)
+            self._start_postgres(backing)
+            self._start_valkey(backing)
             mail_port = self._choose_mail_port()
             publish_services(self._data_dir, self._services)
             manager.environment = self._environment()
             if mail_port is not None:
-                manager.add("mail", _mail_catcher(mail_port, self._mail_dir), last=True)
+                manager.add(Part("mail", _mail_catcher(mail_port, self._mail_dir), last=True))
             if self._servers_only:
-                self._greet(
-                    manager, "The servers run; start the rest by hand: tulou migrate, serve, relay, worker."
-                )
+                self._greet("The servers run; start the rest by hand: tulou migrate, serve, relay, worker.")
             else:
-                self._add_parts(manager)
+                self._add_parts()
             manager.loop()
         return 1 if manager.failed else 0
 
-    def _start_postgres(self, manager: "DevelopmentManager", backing: ExitStack) -> None:
+    def _start_postgres(self, backing: ExitStack) -> None:
         if self._settings.database_url is not None:
             return
         server = EmbeddedPostgres(
             self._data_dir / "postgres",
-            on_line=manager.log("postgres"),
-            on_exit=lambda: manager.fail(
-                "PostgreSQL ended by itself; the lines above say why. Everything stops."
-            ),
+            on_line=self._manager.log("postgres"),
+            on_exit=lambda: self._fail("PostgreSQL"),
         )
         server.start()
         backing.callback(server.stop)
         self._services |= {"DATABASE_URL": server.url, "TULOU_DATABASE_OWNER_URL": server.owner_url}
 
-    def _start_valkey(self, manager: "DevelopmentManager", backing: ExitStack) -> None:
+    def _start_valkey(self, backing: ExitStack) -> None:
         if self._settings.redis_url is not None:
             return
         server = EmbeddedValkey(
             self._data_dir / "valkey",
-            on_line=manager.log("valkey"),
-            on_exit=lambda: manager.fail(
-                "Valkey ended by itself; the lines above say why. Everything stops."
-            ),
+            on_line=self._manager.log("valkey"),
+            on_exit=lambda: self._fail("Valkey"),
         )
         server.start()
         backing.callback(server.stop)
         self._services |= {"REDIS_URL": server.url}
+
+    def _fail(self, server: str) -> None:
+        self._manager.fail(f"{server} ended by itself; the lines above say why. Everything stops.")
 
     def _choose_mail_port(self) -> int | None:
         if self._settings.emails_smtp_url is not None:
@@ -120,23 +117,15 @@ class _Supervisor:
         # What the person has set wins over what we made up.
         return secrets | ours | dict(os.environ) | self._services | own
 
-    def _add_parts(self, manager: "DevelopmentManager") -> None:
-        manager.add("migrate", _tulou("migrate"), once=True)
-        manager.add(
-            "api",
-            _tulou("serve"),
-            after="migrate",
-            probe=self._is_live,
-            on_ready=lambda: self._greet(manager, "Tulou runs.", *self._addresses),
-        )
+    def _add_parts(self) -> None:
+        manager = self._manager
+        manager.add(Part("migrate", _tulou("migrate"), once=True))
+        greet = partial(self._greet, "Tulou runs.", *self._addresses)
+        manager.add(Part("api", _tulou("serve"), after="migrate", probe=self._is_live, on_ready=greet))
         # After the API, so that it does not share the processor with four imports of everything.
-        manager.add("relay", _tulou("relay"), after="api")
+        manager.add(Part("relay", _tulou("relay"), after="api"))
         for queue in QUEUES:
-            manager.add(f"worker-{queue}", _tulou("worker", "--queue", queue), after="api")
-
-    @property
-    def _mail_dir(self) -> Path:
-        return self._data_dir / "mail"
+            manager.add(Part(f"worker-{queue}", _tulou("worker", "--queue", queue), after="api"))
 
     @property
     def _base_url(self) -> str:
@@ -161,26 +150,14 @@ class _Supervisor:
     def _addresses(self) -> list[str]:
         return [f"  API       {self._base_url}/v1", f"  try it    {self._base_url}/docs"]
 
-    def _greet(self, manager: "DevelopmentManager", *first: str) -> None:
+    def _greet(self, *first: str) -> None:
         lines = list(first)
         if "SMTP_URL" in self._services:
             lines.append(f"  mails     {self._mail_dir}")
         if "DATABASE_URL" in self._services:
             lines.append(f"  database  {_without_password(self._services['DATABASE_URL'])}")
         lines.append("  stop      Ctrl-C")
-        manager.say("\n".join(lines))
-
-
-def _new_manager() -> "DevelopmentManager":
-    try:
-        # Only here: honcho is a part of the development installation, and a missing one deserves a sentence.
-        from tools.dev.manager import DevelopmentManager  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise MissingProgram(
-            f"The package {error.name!r}, which `tulou dev` needs, is not installed: install it with "
-            '"pip install tulou[embedded]", or run the parts by themselves (tulou serve, relay, worker).'
-        ) from None
-    return DevelopmentManager()
+        self._manager.say("\n".join(lines))
 
 
 def _tulou(*arguments: str) -> list[str]:
@@ -188,18 +165,8 @@ def _tulou(*arguments: str) -> list[str]:
 
 
 def _mail_catcher(port: int, directory: Path) -> list[str]:
-    module = "tools.dev.mail_catcher"
-    return [
-        sys.executable,
-        "-m",
-        module,
-        "--host",
-        LOOPBACK,
-        "--port",
-        str(port),
-        "--directory",
-        str(directory),
-    ]
+    options = ["--host", LOOPBACK, "--port", str(port), "--directory", str(directory)]
+    return [sys.executable, "-m", "tools.dev.mail_catcher", *options]
 
 
 def _without_password(url: str) -> str:
