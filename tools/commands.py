@@ -16,7 +16,7 @@ def dev(
     ] = False,
 ) -> None:
     """Start everything in this terminal: database, Redis, mail catcher, API, relay and workers."""
-    from tools.dev.supervisor import run  # noqa: PLC0415  # only what a command needs is loaded
+    from tools.dev.supervisor import run
 
     raise typer.Exit(run(load_settings(), servers_only=servers))
 
@@ -26,8 +26,8 @@ def make_migration(
     message: Annotated[str, typer.Option("--message", "-m", help="What the migration does.")],
 ) -> None:
     """Write a migration from the difference between a domain's models and the database."""
-    from bootstrap.migrations.runner import FOLDER  # noqa: PLC0415  # as above
-    from tools.scaffold.make_migration import columns_without_a_value, write_migration  # noqa: PLC0415  # as above
+    from bootstrap.migrations.runner import FOLDER
+    from tools.scaffold.make_migration import columns_without_a_value, write_migration
 
     path = write_migration(command_settings(), message=message, domain=domain)
     if path is None:
@@ -48,8 +48,8 @@ def domains(
     write: Annotated[bool, typer.Option("--write", help="Write docs/map.md.")] = False,
 ) -> None:
     """Print what each domain offers, needs, publishes and reacts to, and how large it is."""
-    from tools.scaffold import drawing  # noqa: PLC0415  # as above
-    from tools.scaffold.domain_map import domain_map  # noqa: PLC0415  # as above
+    from tools.scaffold import drawing
+    from tools.scaffold.domain_map import domain_map
 
     if name is not None:
         found = {summary.name: summary for summary in domain_map()}

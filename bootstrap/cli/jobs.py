@@ -64,8 +64,8 @@ def list_jobs(
     as_json: AsJson = False,
 ) -> None:
     """List jobs, the latest first."""
-    from bootstrap.cli.job_reports import print_jobs  # noqa: PLC0415  # only what a command needs is loaded
-    from domains.jobs.repository.reports import JobFilter  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_jobs
+    from domains.jobs.repository.reports import JobFilter
 
     filters = JobFilter(status=status, kind=kind, queue=queue, owner_id=owner)
     print_jobs(_run_command(lambda operations: operations.latest(filters, limit=limit)), as_json=as_json)
@@ -76,7 +76,7 @@ def show(
     job_id: Annotated[UUID, typer.Argument(metavar="ID", show_default=False)], *, as_json: AsJson = False
 ) -> None:
     """Show everything about a job, its attempts too."""
-    from bootstrap.cli.job_reports import print_report  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_report
 
     print_report(_run_command(lambda operations: operations.report(job_id)), as_json=as_json)
 
@@ -96,7 +96,7 @@ def run_job(
     as_json: AsJson = False,
 ) -> None:
     """Queue a job by hand and print its id."""
-    from bootstrap.cli.job_reports import print_results  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_results
 
     answer = _run_command(lambda operations: operations.run(kind, payload or {}, current_operator()))
     raise typer.Exit(print_results([answer], as_json=as_json))
@@ -129,7 +129,7 @@ def retry(
     if in_bulk:
         _retry_many(kind, failed_since, yes=yes, as_json=as_json)
         return
-    from bootstrap.cli.job_reports import print_results  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_results
 
     answers = _run_command(lambda operations: operations.retry(job_ids or [], current_operator()))
     raise typer.Exit(print_results(answers, as_json=as_json))
@@ -138,7 +138,7 @@ def retry(
 @jobs.command()
 def cancel(job_ids: Ids, *, as_json: AsJson = False) -> None:
     """Cancel jobs: waiting ones at once, running ones after ten seconds at most."""
-    from bootstrap.cli.job_reports import print_results  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_results
 
     answers = _run_command(lambda operations: operations.cancel(job_ids, current_operator()))
     raise typer.Exit(print_results(answers, as_json=as_json))
@@ -147,20 +147,20 @@ def cancel(job_ids: Ids, *, as_json: AsJson = False) -> None:
 @jobs.command()
 def stats(*, as_json: AsJson = False) -> None:
     """Show waiting jobs, throughput and failures of each queue."""
-    from bootstrap.cli.job_reports import print_statistics  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_statistics
 
     print_statistics(_run_command(lambda operations: operations.statistics()), as_json=as_json)
 
 
 def workers(*, as_json: AsJson = False) -> None:
     """List the workers with host, queues, version and state."""
-    from bootstrap.cli.job_reports import print_workers  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_workers
 
     print_workers(_run_command(lambda operations: operations.workers()), as_json=as_json)
 
 
 def _retry_many(kind: str | None, within: timedelta | None, *, yes: bool, as_json: bool) -> None:
-    from bootstrap.cli.job_reports import print_retried  # noqa: PLC0415  # as above
+    from bootstrap.cli.job_reports import print_retried
 
     counted: MatchCount = _run_command(lambda operations: operations.count_failed(kind, within=within))
     if counted.number and not yes:
@@ -175,9 +175,9 @@ def _retry_many(kind: str | None, within: timedelta | None, *, yes: bool, as_jso
 
 def _run_command(question: "Callable[[OperationsService], Awaitable[T]]") -> T:
     """Compose the program, action, and return the answer."""
-    from bootstrap.cli.commands import composed  # noqa: PLC0415  # as above
-    from domains.jobs.service.operations import OperationsService  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from bootstrap.cli.commands import composed
+    from domains.jobs.service.operations import OperationsService
+    from shared.wiring import provided_by
 
     async def action(container: "TulouContainer") -> T:
         return await question(provided_by(container, "jobs.operations", OperationsService))

@@ -29,10 +29,10 @@ def list_limits(
     as_json: AsJson = False,
 ) -> None:
     """List everybody with limits of their own, or one person's limits and what is counted at present."""
-    from bootstrap.cli.limit_reports import print_limits, print_limits_of  # noqa: PLC0415  # only what a command needs is loaded
-    from domains.auth.service.allowances import AllowanceService  # noqa: PLC0415  # as above
-    from domains.auth.service.lockouts import LockoutService  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from bootstrap.cli.limit_reports import print_limits, print_limits_of
+    from domains.auth.service.allowances import AllowanceService
+    from domains.auth.service.lockouts import LockoutService
+    from shared.wiring import provided_by
 
     async def list_all(container: "TulouContainer", _actor: "Actor") -> "list[AllowanceRow]":
         return await provided_by(container, "auth.allowances", AllowanceService).list_all()
@@ -53,9 +53,9 @@ def list_limits(
 @limits.command()
 def clear(person: Person, *, as_json: AsJson = False) -> None:
     """Delete the counts of wrong passwords and requested mails of a person, who can try again at once."""
-    from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
-    from domains.auth.service.lockouts import LockoutService  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from bootstrap.cli.reports import print_act
+    from domains.auth.service.lockouts import LockoutService
+    from shared.wiring import provided_by
 
     async def cleared(container: "TulouContainer", actor: "Actor") -> "AdministeredUser":
         user = await person_of(container, person)
@@ -82,10 +82,10 @@ def set_limits(
     as_json: AsJson = False,
 ) -> None:
     """Set the limits of one person; the settings apply where a limit is left out."""
-    from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
-    from domains.auth.schemas.limits import LimitOverrides  # noqa: PLC0415  # as above
-    from domains.auth.service.allowances import AllowanceService  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from bootstrap.cli.reports import print_act
+    from domains.auth.schemas.limits import LimitOverrides
+    from domains.auth.service.allowances import AllowanceService
+    from shared.wiring import provided_by
 
     new_limits = LimitOverrides(max_bytes=max_bytes, max_files=max_files, max_requests=max_requests)
 

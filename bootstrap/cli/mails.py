@@ -30,11 +30,11 @@ def list_mails(
     as_json: AsJson = False,
 ) -> None:
     """List mails, the latest first. Their contents are never shown."""
-    from bootstrap.cli.reports import print_mails  # noqa: PLC0415  # only what a command needs is loaded
-    from domains.emails.public import EmailStatus  # noqa: PLC0415  # as above
-    from domains.emails.service.emails import EmailService  # noqa: PLC0415  # as above
-    from shared.db.pagination import PageRequest  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from bootstrap.cli.reports import print_mails
+    from domains.emails.public import EmailStatus
+    from domains.emails.service.emails import EmailService
+    from shared.db.pagination import PageRequest
+    from shared.wiring import provided_by
 
     async def listed(container: "TulouContainer", _actor: "Actor") -> "list[EmailRead]":
         owner_id = (await person_of(container, person)).id if person else None
@@ -61,9 +61,9 @@ def resolve(
     as_json: AsJson = False,
 ) -> None:
     """Resolve a mail whose delivery is uncertain, because the connection broke after its last byte."""
-    from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
-    from domains.emails.service.resolving import ResolutionService  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from bootstrap.cli.reports import print_act
+    from domains.emails.service.resolving import ResolutionService
+    from shared.wiring import provided_by
 
     async def resolved(container: "TulouContainer", actor: "Actor") -> "EmailRead":
         chosen = await _mail_of(container, mail)
@@ -80,11 +80,11 @@ def resolve(
 
 async def _mail_of(container: "TulouContainer", text: str) -> "EmailRead":
     """Return the mail with this id, or the only uncertain one to this address. Raises EmailNotFound, Ambiguous."""
-    from domains.emails.errors import EmailNotFound  # noqa: PLC0415  # as above
-    from domains.emails.public import EmailStatus  # noqa: PLC0415  # as above
-    from domains.emails.service.emails import EmailService  # noqa: PLC0415  # as above
-    from shared.db.pagination import PageRequest  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from domains.emails.errors import EmailNotFound
+    from domains.emails.public import EmailStatus
+    from domains.emails.service.emails import EmailService
+    from shared.db.pagination import PageRequest
+    from shared.wiring import provided_by
 
     service = provided_by(container, "emails.service", EmailService)
     if "@" not in text:

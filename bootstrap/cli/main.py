@@ -56,8 +56,8 @@ def serve(domains: Domains = None) -> None:
     """Serve the API, or the routes of some domains of it."""
     settings = command_settings()  # what is wrong there is said before much is loaded
     with loading():
-        from bootstrap.api.server import serve_api  # noqa: PLC0415  # as above
-        from bootstrap.domain_selection import with_domains  # noqa: PLC0415  # as above
+        from bootstrap.api.server import serve_api
+        from bootstrap.domain_selection import with_domains
 
     serve_api(with_domains(settings, domains))
 
@@ -70,8 +70,8 @@ def worker(queues: Queues = None, domains: Domains = None) -> None:
     named = [name.strip() for text in queues or () for name in text.split(",")]
     settings = command_settings(required_settings("worker", named))
     with loading():
-        from bootstrap.domain_selection import queues_of, with_domains  # noqa: PLC0415  # as above
-        from bootstrap.worker import Worker  # noqa: PLC0415  # as above
+        from bootstrap.domain_selection import queues_of, with_domains
+        from bootstrap.worker import Worker
 
     settings = with_domains(settings, domains)
     Worker(settings, queues_of(settings, queues)).run()
@@ -82,9 +82,9 @@ def relay() -> None:
     """Requeue jobs of dead workers, queue due and recurring jobs, send lost wake-ups again."""
     settings = command_settings(required_settings("relay"))
     with loading():
-        import asyncio  # noqa: PLC0415  # as above
+        import asyncio
 
-        from bootstrap.relay import run_relay  # noqa: PLC0415  # as above
+        from bootstrap.relay import run_relay
 
     asyncio.run(run_relay(settings))
 
@@ -98,8 +98,8 @@ def migrate(
     ] = False,
 ) -> None:
     """Migrate the database, as the owner's role. Waits for other migrations and for locks."""
-    from bootstrap.migrations.runner import look  # noqa: PLC0415  # as above
-    from bootstrap.migrations.runner import migrate as apply  # noqa: PLC0415  # as above
+    from bootstrap.migrations.runner import look
+    from bootstrap.migrations.runner import migrate as apply
 
     if not check:
         if sentence := apply(command_settings(required_settings("migrate"))):
@@ -125,7 +125,7 @@ def backup(
 
     Exit codes: 0 everything is in it, 1 there is no backup, 3 there is one without files that the store has lost.
     """
-    from bootstrap.cli.backups import back_up  # noqa: PLC0415  # as above
+    from bootstrap.cli.backups import back_up
 
     raise typer.Exit(back_up(command_settings(required_settings("backup")), place, with_files=files))
 
@@ -152,7 +152,7 @@ def restore(
     Exit codes: 0 all of it is restored, 1 nothing was changed, 3 what is sound is restored, 4 all or nothing: the
     connection was lost while it committed.
     """
-    from bootstrap.cli import backups as commands  # noqa: PLC0415  # as above
+    from bootstrap.cli import backups as commands
 
     settings = command_settings(required_settings("backup"))
     if check:
@@ -177,7 +177,7 @@ def create_admin(
     ],
 ) -> None:
     """Make an administrator: a new account with a verified address."""
-    from bootstrap.cli.commands import create_admin as create  # noqa: PLC0415  # as above
+    from bootstrap.cli.commands import create_admin as create
 
     typer.echo(exit_on_error(lambda: create(command_settings(), email=email, password=password)))
 
@@ -188,11 +188,11 @@ def settings(
 ) -> None:
     """Print every setting: its value, where it comes from, what it means. Secrets stay hidden."""
     if markdown:
-        from bootstrap.settings.reference import settings_page  # noqa: PLC0415  # as above
+        from bootstrap.settings.reference import settings_page
 
         typer.echo(settings_page(), nl=False)
         return
-    from bootstrap.cli.commands import print_settings  # noqa: PLC0415  # as above
+    from bootstrap.cli.commands import print_settings
 
     print_settings(command_settings())
 
@@ -202,7 +202,7 @@ def init_env(
     folder: Annotated[str, typer.Argument(help="Where docker-compose.yml is.")] = ".",
 ) -> None:
     """Write fresh secrets and settings for docker-compose.yml: secrets/, .env, tulou.env. Never over older ones."""
-    from bootstrap.settings.env_files import FilesAreThere, write_environment_files  # noqa: PLC0415  # as above
+    from bootstrap.settings.env_files import FilesAreThere, write_environment_files
 
     try:
         written = write_environment_files(Path(folder))
@@ -229,7 +229,7 @@ def doctor(
 
     Exit codes: 0 all is well, 1 something is wrong, 3 there are only warnings.
     """
-    from bootstrap.cli.commands import run_doctor  # noqa: PLC0415  # as above
+    from bootstrap.cli.commands import run_doctor
 
     raise typer.Exit(run_doctor(as_json=as_json, bundle=bundle, force=force))
 

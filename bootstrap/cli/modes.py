@@ -68,8 +68,8 @@ def set_mode(
     as_json: AsJson = False,
 ) -> None:
     """Set the mode of all processes: `normal`, `read-only` or `maintenance`. They change within seconds."""
-    from bootstrap.runtime.current_operator import current_operator  # noqa: PLC0415  # only what a command needs is loaded
-    from domains.modes.public import Mode  # noqa: PLC0415  # as above
+    from bootstrap.runtime.current_operator import current_operator
+    from domains.modes.public import Mode
 
     actor = current_operator()
     settings = command_settings(required_settings("relay"))
@@ -96,7 +96,7 @@ def _print(settings: "Settings", stored: "ModeRow", *, as_json: bool) -> None:
 
 def _run_command(settings: "Settings", question: "Callable[[ModeService], Awaitable[T]]") -> T:
     """Compose the program and run `question`."""
-    from bootstrap.cli.commands import composed  # noqa: PLC0415  # as above
+    from bootstrap.cli.commands import composed
 
     async def action(container: "TulouContainer") -> T:
         return await question(container.modes.service())

@@ -36,7 +36,7 @@ class Ambiguous(AppError):
 
 def run_command(question: "Callable[[TulouContainer, Actor], Awaitable[T]]") -> T:
     """Compose the program, run `question`, and return its answer; an error is a message and an exit code."""
-    from bootstrap.cli.commands import composed  # noqa: PLC0415  # only what a command needs is loaded
+    from bootstrap.cli.commands import composed
 
     async def action(container: "TulouContainer") -> T:
         return await question(container, current_operator())
@@ -54,11 +54,11 @@ async def person_of(container: "TulouContainer", text: str) -> "AdministeredUser
         UserNotFound: there is nobody with this id or address, or with such a name.
         Ambiguous: it is only a part of addresses or names; the sentence says of whose.
     """
-    from domains.users.errors import UserNotFound  # noqa: PLC0415  # as above
-    from domains.users.schemas import UserFilter  # noqa: PLC0415  # as above
-    from domains.users.service import UserService  # noqa: PLC0415  # as above
-    from shared.db.pagination import PageRequest  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from domains.users.errors import UserNotFound
+    from domains.users.schemas import UserFilter
+    from domains.users.service import UserService
+    from shared.db.pagination import PageRequest
+    from shared.wiring import provided_by
 
     users = provided_by(container, "users.service", UserService)
     nobody = UserNotFound(f"There is nobody with the id or address {text}.")

@@ -21,12 +21,12 @@ def command_settings(required: Sequence[str] = EVERYTHING) -> Settings:
 
     `required` are those that production refuses to start without.
     """
-    from shared.logging import configure_logging  # noqa: PLC0415  # only what a command needs is loaded
+    from shared.logging import configure_logging
 
     loaded = load_settings(required)
     if loaded.env != "production" and loaded.database_url is None:
-        from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file  # noqa: PLC0415  # as above
-        from bootstrap.settings.running_services import running_services  # noqa: PLC0415  # as above
+        from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file
+        from bootstrap.settings.running_services import running_services
 
         running = running_services(loaded.data_dir)
         if running:
@@ -44,7 +44,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     The word has arrived then, but its thread may not have left the interpreter. One that is in it when it ends has
     the whole process aborted, after everything was done: exit code -6.
     """
-    import asyncio  # noqa: PLC0415  # as above
+    import asyncio
 
     before = _foreign_threads()
     try:
@@ -62,7 +62,7 @@ def _foreign_threads() -> set[int]:
 
 def exit_on_error(action: Callable[[], T]) -> T:
     """Return what the action does; a fact that stops it becomes one sentence, and the exit code 1."""
-    from shared.errors import AppError  # noqa: PLC0415  # as above
+    from shared.errors import AppError
 
     try:
         return action()

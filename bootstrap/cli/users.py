@@ -29,11 +29,11 @@ def list_users(
     as_json: AsJson = False,
 ) -> None:
     """List people, the latest first."""
-    from bootstrap.cli.reports import print_people  # noqa: PLC0415  # only what a command needs is loaded
-    from domains.users.schemas import UserFilter  # noqa: PLC0415  # as above
-    from domains.users.service import UserService  # noqa: PLC0415  # as above
-    from shared.db.pagination import PageRequest  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from bootstrap.cli.reports import print_people
+    from domains.users.schemas import UserFilter
+    from domains.users.service import UserService
+    from shared.db.pagination import PageRequest
+    from shared.wiring import provided_by
 
     async def listed(container: "TulouContainer", _actor: "Actor") -> "list[AdministeredUser]":
         service = provided_by(container, "users.service", UserService)
@@ -45,8 +45,8 @@ def list_users(
 @users.command()
 def show(person: Person, *, as_json: AsJson = False) -> None:
     """Show a person's account, sessions, files, mails and limits."""
-    from bootstrap.cli.overview import facts_of  # noqa: PLC0415  # as above
-    from bootstrap.cli.reports import print_facts  # noqa: PLC0415  # as above
+    from bootstrap.cli.overview import facts_of
+    from bootstrap.cli.reports import print_facts
 
     async def looked_up(container: "TulouContainer", _actor: "Actor") -> dict[str, Any]:
         return await facts_of(container, await person_of(container, person))
@@ -101,7 +101,7 @@ def set_role(
     as_json: AsJson = False,
 ) -> None:
     """Make a person an administrator, or an ordinary user again, from the next request on."""
-    from domains.auth.models import Role  # noqa: PLC0415  # as above
+    from domains.auth.models import Role
 
     _act(
         person,
@@ -136,10 +136,10 @@ def send_reset(person: Person, *, as_json: AsJson = False) -> None:
 
 def _act(person: str, act: "Act", said: str, *, as_json: bool, new: str = "") -> None:
     """Do something to a person, and print what they are now, or a sentence with their address and what is `new`."""
-    from bootstrap.cli.reports import print_act  # noqa: PLC0415  # as above
-    from domains.auth.service.administration import AdministrationService  # noqa: PLC0415  # as above
-    from domains.users.errors import UserNotFound  # noqa: PLC0415  # as above
-    from shared.wiring import provided_by  # noqa: PLC0415  # as above
+    from bootstrap.cli.reports import print_act
+    from domains.auth.service.administration import AdministrationService
+    from domains.users.errors import UserNotFound
+    from shared.wiring import provided_by
 
     async def done(container: "TulouContainer", actor: "Actor") -> "tuple[str, AdministeredUser]":
         user = await person_of(container, person)

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
 from packaging.requirements import Requirement
 
+from bootstrap.cli.main import app
 from bootstrap.settings.env_files import SECRETS
 from tests.programs import Program, free_port
 
@@ -196,3 +198,11 @@ def test_other_commands_work(arguments: tuple[str, ...], installed: Path, enviro
     if arguments[0] == "init-env":
         written = Path(environment["TULOU_DATA_DIR"]) / "secrets"
         assert {path.name for path in written.iterdir()} == set(SECRETS)
+
+
+def test_commands_for_developers_are_in_a_checkout_and_not_in_the_wheel(installed: Path, environment) -> None:
+    for name in ("dev", "new", "remove", "domains", "make-migration"):
+        assert name in typer.main.get_command(app).commands
+        refused = run(installed, environment, "tulou", name)
+        assert refused.returncode == 2
+        assert f"No such command '{name}'" in refused.stderr

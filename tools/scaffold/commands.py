@@ -42,8 +42,8 @@ def domain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be written.")] = False,
 ) -> None:
     """Write a whole domain: table, routes, service, migration, tests, and its line in bootstrap/container.py."""
-    from tools.scaffold.new_domain import files_of, write_domain  # noqa: PLC0415  # only what a command needs is loaded
-    from tools.scaffold.plan import plan_domain  # noqa: PLC0415  # as above
+    from tools.scaffold.new_domain import files_of, write_domain
+    from tools.scaffold.plan import plan_domain
 
     def write() -> list[Path]:
         plan = plan_domain(name, fields or [], singular=singular, owned=owned, job=with_job, mail=with_mail)
@@ -70,7 +70,7 @@ def job(
     queue: Annotated[str, typer.Option(help="default, mail or files.")] = "default",
 ) -> None:
     """Write a job, what does it, and its test."""
-    from tools.scaffold.additions import add_job  # noqa: PLC0415  # as above
+    from tools.scaffold.additions import add_job
 
     if _run_and_report(lambda: add_job(domain, name, on=on, every=every, queue=queue)):
         typer.echo(
@@ -83,7 +83,7 @@ def mail(
     domain: Domain, name: Annotated[str, typer.Argument(help="What it is about, as in payment_reminder.")]
 ) -> None:
     """Write a mail's templates, what sends it, and its test."""
-    from tools.scaffold.additions import add_mail  # noqa: PLC0415  # as above
+    from tools.scaffold.additions import add_mail
 
     if _run_and_report(lambda: add_mail(domain, name)):
         typer.echo(f"Next: write what it says, {_TEST}/{domain}/test_{name}.py, and {_START_ANEW}")
@@ -97,7 +97,7 @@ def remove_domain(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
 ) -> None:
     """Remove a domain, and write the migration that drops its tables."""
-    from tools.scaffold import removal  # noqa: PLC0415  # as above
+    from tools.scaffold import removal
 
     def go() -> list[Path]:
         if not dry_run:
