@@ -8,7 +8,7 @@ import typer
 
 from bootstrap.cli.terminal import stop
 from tools.scaffold.changes import PROJECT, StepFailed
-from tools.scaffold.fields import TYPES, FieldRefused
+from tools.scaffold.kinds import TYPES
 from tools.scaffold.names import NameRefused, camel
 
 new = typer.Typer(no_args_is_help=True, help="Write a domain, a job or a mail.")
@@ -116,6 +116,8 @@ def remove_domain(
 
 def _run_and_report(action: Callable[[], list[Path]]) -> list[Path]:
     """Do it and say what was written; or say in a sentence why not."""
+    from tools.scaffold.fields import FieldRefused
+
     try:
         places = action()
     except (NameRefused, FieldRefused) as error:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS
-
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST = 30
 _TAKEN_PATHS = {
@@ -127,6 +125,8 @@ def domain_name(name: str, singular: str | None, *, known: set[str]) -> DomainNa
     Raises:
         NameRefused: a sentence about what is wrong.
     """
+    from sqlalchemy.dialects.postgresql.base import RESERVED_WORDS  # noqa: PLC0415  # slow, and `tulou --help` loads this
+
     for given in (name, singular or name):
         if not _NAME.fullmatch(given) or len(given) > _LONGEST:
             raise NameRefused(

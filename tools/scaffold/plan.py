@@ -7,7 +7,8 @@ from typing import Any
 
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.settings.model import Settings
-from tools.scaffold.fields import FIELD_TYPES, Column, FieldRefused, Kind, columns_of, filters_of
+from tools.scaffold.fields import Column, FieldRefused, columns_of, filters_of
+from tools.scaffold.kinds import FIELD_TYPES, Kind
 from tools.scaffold.names import DomainName, NameRefused, domain_name
 from tools.scaffold.public_api import ReferencedEntity, referenced_entity_of
 from tools.scaffold.wording import condition, meaning

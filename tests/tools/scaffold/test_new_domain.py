@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tools.scaffold.changes import Changes
-from tools.scaffold.fields import KINDS, FieldRefused
+from tools.scaffold.fields import FieldRefused
+from tools.scaffold.kinds import KINDS
 from tools.scaffold.names import NameRefused
 from tools.scaffold.new_domain import files_of, with_new_domain
 from tools.scaffold.plan import plan_domain
