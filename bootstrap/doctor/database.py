@@ -1,10 +1,9 @@
 """Checks of PostgreSQL: connection, role, rights, migrations, indexes, connections, clock."""
 
-from datetime import datetime, timedelta
+import json
+from datetime import timedelta
 
 import asyncpg
-from sqlalchemy import ARRAY, Text, any_, bindparam, func, literal_column, select
-from sqlalchemy import table as sql_table
 
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.diagnosis.errors import CheckFailed, CheckWarning
@@ -13,8 +12,6 @@ from bootstrap.diagnosis.refusals import database_in, refused, role_in
 from bootstrap.migrations.grants import NEEDED, WITHHELD
 from bootstrap.migrations.lineage import REVISION, SchemaStatus, lineage_in, our_history, sentence_about
 from bootstrap.settings.model import Settings
-from shared.db.statement import Statement
-from shared.schemas import Row
 
 OLDEST_POSTGRES = 160000
 DRIFT = timedelta(seconds=5)
@@ -22,67 +19,25 @@ CONNECT_PATIENCE = 5.0
 """Seconds that PostgreSQL has to let the doctor in."""
 
 
-class _Server(Row):
-    version: int
-    now: datetime
-    is_superuser: bool
-    may_create: bool
-    is_replica: bool
-    is_read_only: bool
-
-
-class _Index(Row):
-    name: str
-
-
-class _Rights(Row):
-    name: str
-    select: bool
-    insert: bool
-    update: bool
-    delete: bool
-
-    def differ(self, *, has: bool) -> bool:
-        """Tell whether a right is there that should not be (`has`), or is not there that should be."""
-        withheld = WITHHELD.get(self.name, ())
-        return any(getattr(self, right.lower()) is has and (right in withheld) is has for right in NEEDED)
-
-
-_SERVER = Statement(
-    select(
-        literal_column("current_setting('server_version_num')::int").label("version"),
-        func.clock_timestamp().label("now"),
-        literal_column("current_setting('is_superuser') = 'on'").label("is_superuser"),
-        literal_column("has_database_privilege(current_database(), 'CREATE')").label("may_create"),
-        literal_column("pg_is_in_recovery()").label("is_replica"),
-        literal_column("current_setting('transaction_read_only') = 'on'").label("is_read_only"),
-    ),
-    _Server,
-)
-_schema = "relnamespace::regnamespace::text"
-_RIGHTS = Statement(
-    select(
-        literal_column("oid::regclass::text").label("name"),
-        *(literal_column(f"has_table_privilege(oid, '{right}')").label(right.lower()) for right in NEEDED),
+_SERVER = """
+    SELECT current_setting('server_version_num')::int AS version, clock_timestamp() AS now,
+           current_setting('is_superuser') = 'on' AS is_superuser,
+           has_database_privilege(current_database(), 'CREATE') AS may_create,
+           pg_is_in_recovery() AS is_replica, current_setting('transaction_read_only') = 'on' AS is_read_only
+"""
+# Each table with the rights on it that the role has.
+_RIGHTS = f"""
+    SELECT coalesce(json_object_agg(oid::regclass::text, ARRAY(
+        SELECT name FROM unnest('{{{",".join(NEEDED)}}}'::text[]) AS name WHERE has_table_privilege(oid, name)
+    ) ORDER BY oid::regclass::text), '{{}}')::text
+    FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p') AND relnamespace::regnamespace::text = ANY ($1::text[])
+"""  # noqa: S608  # no input in it
+_INVALID_INDEXES = """
+    SELECT ARRAY(
+        SELECT oid::regclass::text FROM pg_catalog.pg_class JOIN pg_catalog.pg_index ON indexrelid = oid
+        WHERE NOT indisvalid AND relnamespace::regnamespace::text = ANY ($1::text[]) ORDER BY 1
     )
-    .select_from(sql_table("pg_class", schema="pg_catalog"))
-    .where(
-        literal_column("relkind IN ('r', 'p')"),
-        literal_column(_schema) == any_(bindparam("schemas", type_=ARRAY(Text()))),
-    )
-    .order_by(literal_column("1")),
-    _Rights,
-)
-_INVALID_INDEXES = Statement(
-    select(literal_column("oid::regclass::text").label("name"))
-    .select_from(sql_table("pg_class", schema="pg_catalog"))
-    .where(
-        literal_column("oid IN (SELECT indexrelid FROM pg_catalog.pg_index WHERE NOT indisvalid)"),
-        literal_column(_schema) == any_(bindparam("schemas", type_=ARRAY(Text()))),
-    )
-    .order_by(literal_column("1")),
-    _Index,
-)
+"""
 
 
 def database_place(settings: Settings) -> Place:
@@ -113,50 +68,52 @@ async def version_and_role(container: TulouContainer) -> str:
     """Check PostgreSQL's version, and that it takes writes."""
     settings = container.settings()
     place, server = database_place(settings), await _asked(container)
-    if server.version < OLDEST_POSTGRES:
+    if server["version"] < OLDEST_POSTGRES:
         raise CheckFailed(
-            f"{place} has version {server.version // 10000}.", "Upgrade it to PostgreSQL 16 or newer."
+            f"{place} has version {server['version'] // 10000}.", "Upgrade it to PostgreSQL 16 or newer."
         )
-    if server.is_replica:
+    if server["is_replica"]:
         raise CheckFailed(
             f"{place} is a replica and takes no writes.",
             f"Put the host of the primary into {place.setting}; after a failover: SELECT pg_promote().",
         )
-    if server.is_read_only:
+    if server["is_read_only"]:
         name = database_in(_url_of(settings))
         raise CheckFailed(
             f"{place} takes no writes: default_transaction_read_only is on for database {name} or its role.",
             f"As a superuser: ALTER DATABASE {name} RESET default_transaction_read_only; the same for ALTER ROLE"
             f" {role_in(_url_of(settings))} and in postgresql.conf. Until then set TULOU_MODE=read-only.",
         )
-    return f"{place}, version {server.version // 10000}"
+    return f"{place}, version {server['version'] // 10000}"
 
 
 async def role(container: TulouContainer) -> str:
     """Check that the application's role is not a powerful one."""
     settings, server = container.settings(), await _asked(container)
     if settings.env != "production":
-        return "the owner (fine outside production)" if server.may_create else "data only"
+        return "the owner (fine outside production)" if server["may_create"] else "data only"
     name = role_in(_url_of(settings))
     cure = "Give TULOU_DATABASE_URL a role with data rights only, and the owner to TULOU_DATABASE_OWNER_URL."
-    if server.is_superuser:
+    if server["is_superuser"]:
         raise CheckFailed(f"The application's role {name} is a superuser.", cure)
-    if server.may_create:
+    if server["may_create"]:
         raise CheckFailed(f"The application's role {name} may create tables.", cure)
     return "data only"
 
 
 async def rights(container: TulouContainer) -> str:
     """Check the rights of the application's role on each table."""
-    found = await container.database().fetch_all(_RIGHTS, schemas=list(domains_of(container)))
+    (found,) = await container.database().ask(_RIGHTS, list(domains_of(container)))
+    has = {table: set(names) for table, names in json.loads(found).items()}
     name = role_in(_url_of(container.settings()))
     cure = (
         "Run `tulou migrate`, with TULOU_DATABASE_URL and TULOU_DATABASE_OWNER_URL set: it grants the rights."
     )
-    if missing := ", ".join(row.name for row in found if row.differ(has=False)):
+    withheld = {table: set(WITHHELD.get(table, ())) for table in has}
+    if missing := ", ".join(table for table in has if {*NEEDED} - withheld[table] - has[table]):
         raise CheckFailed(f"Role {name} may not read and write {missing}.", cure)
-    is_owner = (await _asked(container)).may_create
-    if not is_owner and (changeable := ", ".join(row.name for row in found if row.differ(has=True))):
+    is_owner = (await _asked(container))["may_create"]
+    if not is_owner and (changeable := ", ".join(table for table in has if withheld[table] & has[table])):
         raise CheckFailed(f"Role {name} may change what is only to be added to: {changeable}.", cure)
     return "reads and writes every table"
 
@@ -190,12 +147,11 @@ async def migrations(container: TulouContainer) -> str:
 
 async def indexes(container: TulouContainer) -> str:
     """Check that every index can be used."""
-    rows = await container.database().fetch_all(_INVALID_INDEXES, schemas=list(domains_of(container)))
-    if rows:
-        names = ", ".join(row.name for row in rows)
-        statements = " ".join(f"REINDEX INDEX CONCURRENTLY {row.name};" for row in rows)
+    (invalid,) = await container.database().ask(_INVALID_INDEXES, list(domains_of(container)))
+    if invalid:
+        statements = " ".join(f"REINDEX INDEX CONCURRENTLY {name};" for name in invalid)
         raise CheckWarning(
-            f"No query uses these indexes, because building them has not ended: {names}.",
+            f"No query uses these indexes, because building them has not ended: {', '.join(invalid)}.",
             "If `tulou migrate` is running, wait for its end; if it failed, run it again. Else, as the owner:"
             f" {statements}",
         )
@@ -207,7 +163,7 @@ async def clock(container: TulouContainer) -> str:
     asked = container.clock().now()
     server = await _asked(container)
     took = container.clock().now() - asked
-    drift = abs(asked + took / 2 - server.now)
+    drift = abs(asked + took / 2 - server["now"])
     if drift > DRIFT + took / 2:
         host = database_place(container.settings()).host
         raise CheckFailed(
@@ -217,9 +173,8 @@ async def clock(container: TulouContainer) -> str:
     return f"differs by {drift.total_seconds():.3f} s"
 
 
-async def _asked(container: TulouContainer) -> _Server:
-    (server,) = await container.database().fetch_all(_SERVER)
-    return server
+async def _asked(container: TulouContainer) -> asyncpg.Record:
+    return await container.database().ask(_SERVER)
 
 
 def _url_of(settings: Settings) -> str:

@@ -1,27 +1,20 @@
 """The parts of a bundle for support: numbers, versions and settings; no row of a table and no line of a log."""
 
+import json
 import os
 import platform
 import resource
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, cast, func, literal_column, select
-from sqlalchemy import table as sql_table
-from sqlmodel import col
 
 from bootstrap.container import TulouContainer, domains_of, exports
 from bootstrap.doctor.redis import connect
 from bootstrap.doctor.scrubbing import Scrubber
 from bootstrap.migrations.lineage import REVISION, our_history
 from bootstrap.settings.model import Settings
-from domains.jobs.models import Attempt, Job
 from domains.jobs.service.operations import OperationsService
-from shared.db.statement import Statement
-from shared.schemas import Row
 from shared.wiring import provided_by
 
 MOST_FAILURES = 100
@@ -29,124 +22,47 @@ MOST_FAILURES = 100
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (
-    *("memory.max", "memory.high", "memory.current", "memory.peak", "memory.events", "memory.swap.max"),
-    *("cpu.max", "cpu.stat", "pids.max", "pids.current"),
+    "memory.max memory.high memory.current memory.peak memory.events memory.swap.max cpu.max cpu.stat pids.max"
+    " pids.current"
 )
 _RESOURCES = ("NOFILE", "NPROC", "AS", "CORE", "STACK", "MEMLOCK")
 _REDIS_INFO = (
-    *("redis_version", "valkey_version", "server_name", "redis_mode", "role", "uptime_in_seconds", "loading"),
-    *("used_memory", "used_memory_peak", "maxmemory", "maxmemory_policy", "mem_fragmentation_ratio"),
-    *(
-        "connected_clients",
-        "blocked_clients",
-        "maxclients",
-        "rejected_connections",
-        "evicted_keys",
-        "expired_keys",
-    ),
-    *("instantaneous_ops_per_sec", "aof_enabled", "rdb_last_bgsave_status", "master_link_status", "db0"),
+    "redis_version valkey_version server_name redis_mode role uptime_in_seconds loading used_memory used_memory_peak"
+    " maxmemory maxmemory_policy mem_fragmentation_ratio connected_clients blocked_clients maxclients"
+    " rejected_connections evicted_keys expired_keys instantaneous_ops_per_sec aof_enabled rdb_last_bgsave_status"
+    " master_link_status db0"
 )
 _POSTGRES_SETTINGS = (
-    *("server_version", "max_connections", "superuser_reserved_connections", "shared_buffers", "work_mem"),
-    *(
-        "maintenance_work_mem",
-        "effective_cache_size",
-        "max_wal_size",
-        "wal_level",
-        "synchronous_commit",
-        "fsync",
-    ),
-    *(
-        "synchronous_standby_names",
-        "default_transaction_read_only",
-        "default_transaction_isolation",
-        "autovacuum",
-    ),
-    *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "deadlock_timeout", "jit"),
-    *(
-        "random_page_cost",
-        "max_worker_processes",
-        "max_parallel_workers",
-        "ssl",
-        "password_encryption",
-        "TimeZone",
-    ),
-    *(
-        "server_encoding",
-        "lc_collate",
-        "transaction_read_only",
-        "track_io_timing",
-        "huge_pages",
-        "temp_file_limit",
-    ),
+    "server_version max_connections superuser_reserved_connections shared_buffers work_mem maintenance_work_mem"
+    " effective_cache_size max_wal_size wal_level synchronous_commit fsync synchronous_standby_names"
+    " default_transaction_read_only default_transaction_isolation autovacuum statement_timeout lock_timeout"
+    " idle_in_transaction_session_timeout deadlock_timeout jit random_page_cost max_worker_processes"
+    " max_parallel_workers ssl password_encryption TimeZone server_encoding lc_collate transaction_read_only"
+    " track_io_timing huge_pages temp_file_limit"
 )
 
-
-class _Setting(Row):
-    name: str
-    value: str | None
-
-
-class _TableSize(Row):
-    name: str
-    rows: int
-    bytes: int
-    index_bytes: int
-    dead_rows: int
-    vacuumed: str | None
-    analyzed: str | None
-
-
-class _Failure(Row):
-    kind: str
-    code: str | None
-    outcome: str
-    number: int
-    latest: str
-
-
-_SETTINGS = Statement(
-    select(
-        literal_column("name").label("name"),
-        literal_column("concat_ws(' ', setting, unit)").label("value"),
-    )
-    .select_from(sql_table("pg_settings", schema="pg_catalog"))
-    .where(literal_column("name") == any_(bindparam("names", type_=ARRAY(Text()))))
-    .order_by(literal_column("name")),
-    _Setting,
-)
-_SIZES = Statement(
-    select(
-        literal_column("relid::regclass::text").label("name"),
-        literal_column("n_live_tup").label("rows"),
-        literal_column("pg_total_relation_size(relid)").label("bytes"),
-        literal_column("pg_indexes_size(relid)").label("index_bytes"),
-        literal_column("n_dead_tup").label("dead_rows"),
-        literal_column("GREATEST(last_vacuum, last_autovacuum)::text").label("vacuumed"),
-        literal_column("GREATEST(last_analyze, last_autoanalyze)::text").label("analyzed"),
-    )
-    .select_from(sql_table("pg_stat_user_tables", schema="pg_catalog"))
-    .where(literal_column("schemaname") == any_(bindparam("schemas", type_=ARRAY(Text()))))
-    .order_by(literal_column("3 DESC")),
-    _TableSize,
-)
-_day_ago: ColumnElement[datetime] = literal_column("now() - interval '24 hours'")
-_code = col(Attempt.error)["code"].astext
-_FAILURES = Statement(
-    select(
-        col(Job.kind),
-        _code.label("code"),
-        col(Attempt.outcome),
-        func.count().label("number"),
-        cast(func.max(Attempt.ended_at), Text).label("latest"),
-    )
-    .join(Job, col(Job.id) == col(Attempt.job_id))
-    .where(col(Attempt.ended_at) > _day_ago)
-    .group_by(col(Job.kind), _code, col(Attempt.outcome))
-    .order_by(func.count().desc())
-    .limit(literal_column(str(MOST_FAILURES))),
-    _Failure,
-)
+_SETTINGS = """
+    SELECT json_object_agg(name, concat_ws(' ', setting, unit) ORDER BY name)::text
+    FROM pg_catalog.pg_settings WHERE name = ANY ($1::text[])
+"""
+_SIZES = """
+    SELECT coalesce(json_agg(found), '[]')::text FROM (
+        SELECT relid::regclass::text AS name, n_live_tup AS rows, pg_total_relation_size(relid) AS bytes,
+               pg_indexes_size(relid) AS index_bytes, n_dead_tup AS dead_rows,
+               GREATEST(last_vacuum, last_autovacuum)::text AS vacuumed,
+               GREATEST(last_analyze, last_autoanalyze)::text AS analyzed
+        FROM pg_catalog.pg_stat_user_tables WHERE schemaname = ANY ($1::text[]) ORDER BY bytes DESC
+    ) AS found
+"""
+_FAILURES = f"""
+    SELECT coalesce(json_agg(found), '[]')::text FROM (
+        SELECT kind, attempts.error ->> 'code' AS code, outcome, count(*) AS number,
+               max(attempts.ended_at)::text AS latest
+        FROM jobs.attempts JOIN jobs.jobs ON jobs.id = attempts.job_id
+        WHERE attempts.ended_at > now() - interval '24 hours'
+        GROUP BY 1, 2, 3 ORDER BY number DESC LIMIT {MOST_FAILURES}
+    ) AS found
+"""  # noqa: S608  # no input in it
 
 Part = Callable[[TulouContainer], Awaitable[Any]]
 
@@ -154,7 +70,7 @@ Part = Callable[[TulouContainer], Awaitable[Any]]
 def of_machine() -> dict[str, Any]:
     """Return what runs here, and the limits of the container and of the process."""
     limits = {name.lower(): resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in _RESOURCES}
-    files = {name: _CGROUP / name for name in _CGROUP_FILES}
+    files = {name: _CGROUP / name for name in _CGROUP_FILES.split()}
     return {
         "system": platform.system(),
         "release": platform.release(),
@@ -201,7 +117,7 @@ async def _jobs(container: TulouContainer) -> Any:
 
 
 async def _failures(container: TulouContainer) -> Any:
-    return [row.model_dump(mode="json") for row in await container.database().fetch_all(_FAILURES)]
+    return json.loads((await container.database().ask(_FAILURES))[0])
 
 
 async def _workers(container: TulouContainer) -> Any:
@@ -217,19 +133,17 @@ async def _measures(container: TulouContainer) -> Any:
 
 
 async def _tables(container: TulouContainer) -> Any:
-    rows = await container.database().fetch_all(_SIZES, schemas=list(domains_of(container)))
-    return [row.model_dump() for row in rows]
+    return json.loads((await container.database().ask(_SIZES, list(domains_of(container))))[0])
 
 
 async def _postgres(container: TulouContainer) -> Any:
-    rows = await container.database().fetch_all(_SETTINGS, names=list(_POSTGRES_SETTINGS))
-    return {row.name: row.value for row in rows}
+    return json.loads((await container.database().ask(_SETTINGS, _POSTGRES_SETTINGS.split()))[0])
 
 
 async def _redis(container: TulouContainer) -> Any:
     async with connect(container.settings()) as redis:
         info = await redis.info()
-    return {name: info[name] for name in _REDIS_INFO if name in info}
+    return {name: info[name] for name in _REDIS_INFO.split() if name in info}
 
 
 async def _mode(container: TulouContainer) -> Any:
