@@ -42,7 +42,7 @@ QUICK_TO_HASH = {"TULOU_AUTH_HASH_MEMORY_KIB": "8"}
 """Nearly every test makes people, whose passwords nobody will try to guess."""
 
 LONGEST_FIRST = (
-    "tools/faults/",
+    "tests/tools/faults/",
     "tests/contract/test_fuzzing.py",
     "tests/end_to_end/",
     "tests/deployment/test_wheel.py",
