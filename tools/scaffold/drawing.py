@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from tools.scaffold.domain_map import Summary
 
 PAGE = Path(__file__).parents[2] / "docs" / "map.md"
-_PAGE = Template(
+_PAGE: Template = Template(
     (Path(__file__).parent / "templates/map.md.j2").read_text(),
     undefined=StrictUndefined,
     trim_blocks=True,
