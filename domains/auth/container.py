@@ -55,7 +55,7 @@ from shared.personal_data import PersonalDataEraser
 
 
 class AuthContainer(containers.DeclarativeContainer):
-    """Who may come in, and how.
+    """Sign-in: accounts, sessions, tokens, limits and the audit log.
 
     `erasers` is a callable that returns every domain's `PersonalDataEraser`; `links_url` is where links in mails lead.
     """

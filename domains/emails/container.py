@@ -45,7 +45,7 @@ def _transport(settings: EmailsSettings, public_url: str) -> SmtpTransport:
 
 
 class EmailsContainer(containers.DeclarativeContainer):
-    """Messages and their fate."""
+    """Transactional mail and its delivery."""
 
     settings = providers.Dependency(instance_of=EmailsSettings)
     database = providers.Dependency(instance_of=Database)

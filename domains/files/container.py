@@ -33,7 +33,7 @@ from shared.jobs import Outbox
 
 
 class FilesContainer(DeclarativeContainer):
-    """Bytes, and what is made of them."""
+    """File storage: uploads, renditions, search, quotas and trash."""
 
     settings = Dependency(instance_of=FilesSettings)
     data_dir = Dependency(instance_of=Path)

@@ -10,7 +10,7 @@ from shared.db.database import Database, TransactionFactory
 
 
 class IdempotencyContainer(containers.DeclarativeContainer):
-    """Answers to requests that are sent again."""
+    """Stored responses for repeated requests."""
 
     settings = providers.Dependency(instance_of=IdempotencySettings)
     database = providers.Dependency(instance_of=Database)

@@ -29,7 +29,7 @@ from shared.jobs import JobRegistry, Outbox
 
 
 class JobsContainer(DeclarativeContainer):
-    """Work that goes on behind an answer."""
+    """Background jobs: rows with leases, retries and schedules."""
 
     settings = Dependency(instance_of=JobsSettings)
     database = Dependency(instance_of=Database)

@@ -11,7 +11,7 @@ from shared.db.database import Database, TransactionFactory
 
 
 class ModesContainer(containers.DeclarativeContainer):
-    """Whether the program accepts everything, only reads, or nothing."""
+    """Normal operation, read-only mode and maintenance."""
 
     settings = providers.Dependency(instance_of=ModesSettings)
     database = providers.Dependency(instance_of=Database)

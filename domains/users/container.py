@@ -12,7 +12,7 @@ from shared.db.database import Database, TransactionFactory
 
 
 class UsersContainer(containers.DeclarativeContainer):
-    """Who people are."""
+    """Profiles of users: mail address, name and language."""
 
     settings = providers.Dependency(instance_of=UsersSettings)
     database = providers.Dependency(instance_of=Database)

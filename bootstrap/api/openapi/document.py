@@ -18,17 +18,18 @@ from shared.http.middleware.response_headers import RESPONSE_HEADERS
 
 DESCRIPTION = """Accounts, files, mail and background jobs.
 
-* Errors are problem documents (RFC 9457): `code` is stable, and `type` leads to a page that explains it. Besides the
-  errors of an operation, any request may be answered with `request.unknown_host`, `request.malformed` or
+* Errors are problem documents (RFC 9457): `code` is stable, and `type` is the address of a page that explains it.
+  Besides the errors of an operation, any request may get `request.unknown_host`, `request.malformed` or
   `request.repeated_field` (400), `request.timed_out` (408), `request.head_too_large` (431), `request.unknown_method` or
   `request.unsupported_transfer_coding` (501).
-* Send `Authorization: Bearer <access token>`; `POST /v1/auth/token` gives one out.
-* Lists are read page by page: pass `next_cursor` of one as `cursor` of the next, or follow `Link`.
-* Slow work answers with jobs, which `GET /v1/jobs/{job_id}/events` follows live.
-* Send an `Idempotency-Key` with what must not happen twice, and send it again when an answer was lost.
-* Single things have an `ETag`: `If-None-Match` saves a transfer, `If-Match` a change that you haven't seen.
-* Fields and parameters that an operation doesn't know are errors. HEAD is answered wherever GET is.
-* `X-Request-Id` and `traceparent` travel into the jobs, mails and log lines that a request causes.
+* Send `Authorization: Bearer <access token>`; `POST /v1/auth/token` returns one.
+* Lists have pages: pass `next_cursor` of one page as `cursor` to get the next, or follow `Link`.
+* Operations that take long return jobs; follow them live with `GET /v1/jobs/{job_id}/events`.
+* Send an `Idempotency-Key` with operations that must not happen twice. If a response was lost, repeat the request with
+  the same key.
+* Single resources have an `ETag`: `If-None-Match` saves a transfer, `If-Match` prevents lost updates.
+* Unknown fields and parameters are errors. HEAD works wherever GET does.
+* `X-Request-Id` and `traceparent` are passed on to the jobs, mails and log lines that a request causes.
 """
 
 

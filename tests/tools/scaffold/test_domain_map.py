@@ -50,7 +50,7 @@ def printed(*arguments: str, columns: int = 80) -> str:
 def test_all_of_them_fit_into_a_terminal(summaries: list[Summary]) -> None:
     shown = f"\n{printed()}"
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
-    assert "\nusers: Who people are.\n" in shown
+    assert "\nusers: Profiles of users: mail address, name and language.\n" in shown
     names = [summary.name for summary in reversed(summaries)]
     assert sorted(names, key=lambda name: shown.index(f"\n{name}: ")) == names
     for words in ("jobs: outbox; users: directory; emails: mailer", "UserDirectory", "1 table, "):
