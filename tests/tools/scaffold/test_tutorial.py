@@ -25,4 +25,4 @@ async def test_the_tutorial_works_as_printed(new_checkout, settings, servers, tm
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     left = {line[3:] for line in checkout.changes()}
     assert not any("invoices" in path for path in left if "migrations" not in path)
-    assert "domains/clients/service.py" in left
+    assert "domains/customers/service.py" in left
