@@ -17,8 +17,7 @@ PAGES = sorted(
     [
         *(PROJECT / "docs").glob("*.md"),
         *(PROJECT / "docs" / "runbooks").glob("*.md"),
-        PROJECT / "README.md",
-        PROJECT / "CONTRIBUTING.md",
+        *PROJECT.glob("*.md"),
     ]
 )
 SERVICES = compose_services()

@@ -1,4 +1,4 @@
-"""The README and the pages in docs/ say what is: what they name is there."""
+"""The README and the pages in docs/ are up to date: what they name exists, and links lead to something."""
 
 import re
 from pathlib import Path
@@ -13,23 +13,44 @@ from bootstrap.settings.model import Settings
 from bootstrap.settings.secret_files import file_variables
 
 PROJECT = Path(__file__).parents[2]
-PAGES = sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").rglob("*.md")])
+PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md"), PROJECT / "docs" / "llms.txt"])
+IMAGES = sorted((PROJECT / "docs" / "images").iterdir())
+MOST_BYTES_OF_IMAGES = 150_000
+LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+every_page_of_the_present = pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name
+)
 
 
 def names_of(commands: Typer) -> set[str]:
     return {command.name or command.callback.__name__ for command in commands.registered_commands}
 
 
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(
+        r"^#+ (.+)$",
+        re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL),
+        re.MULTILINE,
+    )
+    plain = [re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", each)).lower() for each in headings]
+    return {each.strip().replace(" ", "-") for each in plain}
+
+
 @every_page
 def test_links_lead_to_something(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-    missing = [target for target in targets if not (page.parent / target).exists()]
+    missing = [
+        f"{target}#{anchor}"
+        for target, anchor in LINK.findall(page.read_text())
+        if not (found := (page.parent / target) if target else page).exists()
+        or (anchor and found.suffix == ".md" and anchor not in anchors_of(found))
+    ]
     assert missing == []
 
 
-@every_page
+@every_page_of_the_present
 def test_commands_and_settings_that_are_named_are_there(page: Path) -> None:
     text = page.read_text()
     commands = names_of(app) | {group.name for group in app.registered_groups}
@@ -47,7 +68,42 @@ def test_commands_and_settings_that_are_named_are_there(page: Path) -> None:
 @every_page
 def test_paths_that_are_named_are_there(page: Path) -> None:
     named = re.findall(
-        r"`((?:bootstrap|domains|shared|tests|scripts|deploy|docs|requirements)/[\w./-]*)`", page.read_text()
+        r"`((?:bootstrap|domains|shared|tools|tests|scripts|deploy|docs|requirements)/[\w./-]*)`",
+        page.read_text(),
     )
     own = {path for path in named if path.startswith("domains/notes")}
     assert [path for path in named if path not in own and not (PROJECT / path).exists()] == []
+
+
+def test_the_architecture_names_the_file_of_each_step() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text()
+    walks = re.findall(r"^## How does an? (\w+) travel\?\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+    assert [subject for subject, _ in walks] == ["upload", "job", "mail", "token"]
+    for subject, walk in walks:
+        assert len(re.findall(r"`(?:bootstrap|domains|shared)/[\w./]+\.py`", walk)) >= 5, subject
+
+
+def test_each_page_of_the_documentation_is_in_the_index_for_language_models() -> None:
+    index = (PROJECT / "docs" / "llms.txt").read_text()
+    pages = {page.name for page in (PROJECT / "docs").glob("*.md")}
+    assert {name for name in pages if f"]({name})" not in index} == set()
+
+
+def row_of_decision(page: Path) -> str:
+    title = page.read_text().splitlines()[0].partition(". ")[2]
+    superseded = re.search(r"^Superseded by (\[\d+\]\(.*?\))", page.read_text(), re.MULTILINE)
+    return f"({page.name}) | {title} | " + (f"superseded by {superseded[1]} |" if superseded else "")
+
+
+def test_each_decision_is_in_the_index() -> None:
+    folder = PROJECT / "docs" / "adr"
+    index = (folder / "README.md").read_text()
+    lacking = {page.name for page in folder.glob("0*.md") if row_of_decision(page) not in index}
+    assert lacking == set(), "write them into docs/adr/README.md, with title and status"
+
+
+def test_the_readme_is_short_and_its_images_are_small() -> None:
+    assert len((PROJECT / "README.md").read_text().splitlines()) <= 120
+    assert sum(image.stat().st_size for image in IMAGES) < MOST_BYTES_OF_IMAGES
+    shown = "".join(page.read_text() for page in PAGES)
+    assert [image.name for image in IMAGES if image.name not in shown] == []
