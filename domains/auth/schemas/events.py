@@ -33,12 +33,6 @@ class SecurityEventFilter(BaseModel):
     until: datetime | None = None
 
 
-class PrunedRow(Row):
-    """How many security events were deleted."""
-
-    number: int
-
-
 class SecurityEventBody(ResponseBody):
     """A line of the audit log."""
 

@@ -40,18 +40,6 @@ class CallerRow(Row):
     scopes: list[str]
 
 
-class AccountIdRow(Row):
-    """The id of an account."""
-
-    user_id: UUID
-
-
-class LockedRow(Row):
-    """That a lock was taken."""
-
-    is_locked: bool
-
-
 class AccountInfoRow(Row):
     """What administrators see of an account."""
 
@@ -59,12 +47,6 @@ class AccountInfoRow(Row):
     status: AccountStatus
     role: Role
     last_sign_in_at: UtcDatetime | None
-
-
-class NetworkRow(Row):
-    """A network in which a person has had a session."""
-
-    network: str
 
 
 class FamiliarityRow(Row):

@@ -46,7 +46,7 @@ class TokenAuthenticator:
             SessionEnded: the session has ended, or the account is disabled.
         """
         claims = self.access_tokens.read(token)
-        row = await self.sessions.caller(claims.session_id)
+        row = await self.sessions.find_caller(claims.session_id)
         if row is None or row.user_id != claims.user_id or not _is_active(row, self.clock.now()):
             raise SessionEnded
         return Principal(row.user_id, claims.session_id, _scopes(row), claims.expires_at)
@@ -55,7 +55,7 @@ class TokenAuthenticator:
         """Return the callers whose token and session are still valid. Runs one statement."""
         now = self.clock.now()
         ids = {principal.session_id for principal in principals if principal.session_id is not None}
-        rows: dict[UUID | None, CallerRow] = {row.id: row for row in await self.sessions.callers(ids)}
+        rows: dict[UUID | None, CallerRow] = {row.id: row for row in await self.sessions.find_callers(ids)}
         return {
             principal
             for principal in principals

@@ -40,10 +40,12 @@ class Housekeeping:
         """Delete old sessions, tokens, registrations, counters and security events."""
         now, settings = self.clock.now(), self.settings
         async with self.transaction():
-            await self.sessions.sweep(now - timedelta(days=settings.auth_keep_sessions_days))
-            await self.accounts.sweep(
-                tokens_before=now - timedelta(days=1),
-                registrations_before=now - timedelta(days=settings.auth_keep_registrations_days),
+            sessions_before = now - timedelta(days=settings.auth_keep_sessions_days)
+            await self.sessions.sweep_ended(sessions_before)
+            await self.sessions.sweep_expired(sessions_before)
+            await self.accounts.sweep_tokens(now - timedelta(days=1))
+            await self.accounts.sweep_registrations(
+                now - timedelta(days=settings.auth_keep_registrations_days)
             )
             await self.attempts.sweep(now)
             await self.events.sweep(now - timedelta(days=settings.auth_keep_events_days))
