@@ -19,7 +19,11 @@ class IdempotencyContainer(containers.DeclarativeContainer):
 
     repository = providers.ThreadSafeSingleton(KeyRepository, database)
     service = providers.ThreadSafeSingleton(
-        StoredResponseService, repository, transaction=transaction, settings=settings, secrets=secrets
+        StoredResponseService,
+        repository=repository,
+        transaction=transaction,
+        settings=settings,
+        secrets=secrets,
     )
     personal_data = service
     tasks = providers.Object(tasks_module)

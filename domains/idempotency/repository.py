@@ -1,92 +1,54 @@
-"""The only SQL about keys. Moments are the database's: all processes agree on them."""
+"""SQL about keys. Times are the database's, so that all processes agree on them."""
 
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Interval, Uuid, bindparam, delete, func, or_, select, update
+from sqlalchemy import Integer, Interval, Uuid, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlmodel import col
 
 from domains.idempotency.models import Key
-from domains.idempotency.schemas import KeyRow, TokenRow
+from domains.idempotency.schemas import KeyRow
 from shared.db.models import columns
+from shared.db.query import param, query
 from shared.db.repository import Repository
-from shared.db.statement import Nothing, Statement
 
-_now = func.now()
-_is_expired = col(Key.expires_at) < _now
+_KEY = select(*columns(Key, KeyRow)).where(col(Key.identity) == param("identity"))
+_is_expired = col(Key.expires_at) < func.now()
 _NEW: dict[str, Any] = {
-    "identity": bindparam("identity_"),
-    "owner_id": bindparam("owner_id_", type_=Uuid()),
-    "content": bindparam("new_content"),
-    "token": bindparam("new_token"),
-    "lease_expires_at": _now + bindparam("lease", type_=Interval()),
-    "expires_at": _now + bindparam("keep", type_=Interval()),
+    "identity": param("identity"),
+    "owner_id": param("owner_id", Uuid()),
+    "content": param("content"),
+    "token": param("token"),
+    "lease_expires_at": func.now() + param("lease", Interval()),
+    "expires_at": func.now() + param("keep", Interval()),
     "status": None,
     "headers": None,
     "body": None,
     "streamed": None,
 }
 _INSERT = insert(Key).values(_NEW)
-_BEGIN = Statement(
-    _INSERT.on_conflict_do_update(
-        index_elements=[col(Key.identity)],
-        set_={name: _INSERT.excluded[name] for name in _NEW if name != "identity"},
-        where=or_(
-            _is_expired,
-            col(Key.status).is_(None)
-            & (col(Key.lease_expires_at) < _now)
-            & (col(Key.content) == _INSERT.excluded.content),
-        ),
-    ).returning(col(Key.token)),
-    TokenRow,
-)
-_FIND = Statement(select(*columns(Key, KeyRow)).where(col(Key.identity) == bindparam("identity_")), KeyRow)
-_FIND_CURRENT = Statement(
-    select(*columns(Key, KeyRow)).where(
-        col(Key.identity) == bindparam("identity_"),
-        ~_is_expired,
-        or_(col(Key.status).is_not(None), col(Key.lease_expires_at) >= _now),
-    ),
-    KeyRow,
-)
 _is_current_attempt = (
-    (col(Key.identity) == bindparam("identity_"))
-    & (col(Key.token) == bindparam("token_"))
-    & col(Key.status).is_(None)
-)
-_FINISH = Statement(
-    update(Key)
-    .where(_is_current_attempt)
-    .values(
-        status=bindparam("new_status", type_=Integer()),
-        headers=bindparam("new_headers", type_=JSONB(none_as_null=True)),
-        body=bindparam("new_body"),
-        streamed=bindparam("new_streamed"),
-    ),
-    Nothing,
-)
-_GIVE_UP = Statement(delete(Key).where(_is_current_attempt), Nothing)
-_PRUNE = Statement(
-    delete(Key).where(
-        col(Key.identity).in_(
-            select(col(Key.identity))
-            .where(_is_expired)
-            .limit(bindparam("batch", type_=Integer()))
-            .with_for_update(skip_locked=True)
-        )
-    ),
-    Nothing,
-)
-_PURGE_OWNER = Statement(
-    delete(Key).where(col(Key.owner_id) == bindparam("owner_id_", type_=Uuid())), Nothing
+    (col(Key.identity) == param("identity")) & (col(Key.token) == param("token")) & col(Key.status).is_(None)
 )
 
 
 class KeyRepository(Repository):
-    """Writes keys."""
+    """Reads and writes keys."""
 
+    @query(
+        _INSERT.on_conflict_do_update(
+            index_elements=[col(Key.identity)],
+            set_={name: _INSERT.excluded[name] for name in _NEW if name != "identity"},
+            where=or_(
+                _is_expired,
+                col(Key.status).is_(None)
+                & (col(Key.lease_expires_at) < func.now())
+                & (col(Key.content) == _INSERT.excluded.content),
+            ),
+        )
+    )
     async def begin(
         self,
         identity: bytes,
@@ -97,39 +59,60 @@ class KeyRepository(Repository):
         lease: timedelta,
         keep: timedelta,
     ) -> bool:
-        """Write that a request is worked on; return whether it is ours: new, forgotten, or left by who died."""
-        begun = await self.database.fetch_one(
-            _BEGIN,
-            identity_=identity,
-            new_content=content,
-            owner_id_=owner_id,
-            new_token=token,
-            lease=lease,
-            keep=keep,
-        )
-        return begun is not None
+        """Claim a request; return False if another attempt holds or has finished it.
 
+        A key that expired, or whose attempt let its lease expire, is claimed anew.
+        """
+
+    @query(_KEY)
     async def find(self, identity: bytes) -> KeyRow | None:
-        """Return how far a request is."""
-        return await self.database.fetch_one(_FIND, identity_=identity)
+        """Return the state of a request."""
 
+    @query(
+        _KEY.where(~_is_expired, or_(col(Key.status).is_not(None), col(Key.lease_expires_at) >= func.now()))
+    )
     async def find_current(self, identity: bytes) -> KeyRow | None:
-        """Return how far a request is that was answered, or that is being worked on."""
-        return await self.database.fetch_one(_FIND_CURRENT, identity_=identity)
+        """Return the state of a request that was answered, or whose attempt holds its lease."""
 
-    async def finish(self, identity: bytes, token: UUID, **response: Any) -> bool:
-        """Write an answer (status, headers, body, streamed); return whether the request was still ours."""
-        values = {f"new_{name}": value for name, value in response.items()}
-        return await self.database.execute(_FINISH, identity_=identity, token_=token, **values) > 0
+    @query(
+        update(Key)
+        .where(_is_current_attempt)
+        .values(
+            status=param("status", Integer()),
+            headers=param("headers", JSONB(none_as_null=True)),
+            body=param("body"),
+            streamed=param("streamed"),
+        )
+    )
+    async def finish(
+        self,
+        identity: bytes,
+        token: UUID,
+        *,
+        status: int,
+        headers: list[list[str]],
+        body: bytes | None,
+        streamed: bytes | None,
+    ) -> bool:
+        """Store a response; return False if another attempt has taken over."""
 
+    @query(delete(Key).where(_is_current_attempt))
     async def give_up(self, identity: bytes, token: UUID) -> None:
-        """Forget a request that was not done."""
-        await self.database.execute(_GIVE_UP, identity_=identity, token_=token)
+        """Delete the key of a request that was not done."""
 
+    @query(
+        delete(Key).where(
+            col(Key.identity).in_(
+                select(col(Key.identity))
+                .where(_is_expired)
+                .limit(param("batch", Integer()))
+                .with_for_update(skip_locked=True)
+            )
+        )
+    )
     async def prune(self, *, batch: int) -> int:
-        """Forget at most `batch` keys that are over; return how many."""
-        return await self.database.execute(_PRUNE, batch=batch)
+        """Delete at most `batch` expired keys; return how many."""
 
+    @query(delete(Key).where(col(Key.owner_id) == param("owner_id", Uuid())))
     async def purge_owner(self, owner_id: UUID) -> None:
-        """Forget somebody's keys."""
-        await self.database.execute(_PURGE_OWNER, owner_id_=owner_id)
+        """Delete the keys of an owner."""

@@ -3,6 +3,7 @@
 import base64
 import hmac
 from collections.abc import Sequence
+from dataclasses import InitVar, dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
@@ -14,36 +15,38 @@ from shared.idempotency import Attempt, InProgress, KeyedRequest, KeyReused, Sto
 from shared.ids import new_id
 
 RETRY_AFTER = 1.0
-"""Seconds after which a request that is still being worked on may be asked for again."""
+"""Seconds after which a client may send a request again that is still being worked on."""
 _BATCH = 1000
 _TRIES = 3
 
 
+@dataclass(kw_only=True, eq=False)
 class StoredResponseService:
-    """Lets each request be done once, forgets its answer in time, and with the person who made it.
+    """Lets each request be done once. Deletes its response after a time, and with the account of its sender.
 
-    Bodies are kept as they are: they show what other tables hold in the clear too. What would not be there, secrets
-    that are shown once, is never given to it.
+    Bodies are stored as they are: they show what other tables hold in the clear too. Secrets that are shown only once
+    are never given to it.
+
+    `secrets`: the installation's own keys, in base64url. Requests are stored under the first, found under all.
     """
 
-    def __init__(
-        self,
-        keys: KeyRepository,
-        *,
-        transaction: TransactionFactory,
-        settings: IdempotencySettings,
-        secrets: Sequence[str],
-    ) -> None:
-        """`secrets`: the installation's own keys, in base64url; requests are kept under the first, found under all."""
-        self.max_body = settings.idempotency_max_body_bytes
-        self.keys = keys
-        self.transaction = transaction
-        self._lease = timedelta(seconds=settings.idempotency_lease)
-        self._keep = timedelta(hours=settings.idempotency_keep_hours)
+    repository: KeyRepository
+    settings: IdempotencySettings
+    secrets: InitVar[Sequence[str]]
+    transaction: TransactionFactory
+    _secrets: list[bytes] = field(init=False)
+
+    def __post_init__(self, secrets: Sequence[str]) -> None:
+        """Decode the keys."""
         self._secrets = [base64.urlsafe_b64decode(secret + "=" * (-len(secret) % 4)) for secret in secrets]
 
+    @property
+    def max_body(self) -> int:
+        """Bytes of the largest body that is stored."""
+        return self.settings.idempotency_max_body_bytes
+
     async def begin(self, request: KeyedRequest) -> Attempt | StoredResponse:
-        """Commit that the request is being worked on, or return how it was answered.
+        """Commit that the request is being worked on, or return its stored response.
 
         Raises:
             KeyReused: the key was used with other content.
@@ -54,19 +57,19 @@ class StoredResponseService:
         for _ in range(_TRIES):
             if await self._claim(attempt, content, request.owner_id):
                 return await self._find_stored_elsewhere(attempt, other_hashes) or attempt
-            found = await self.keys.find(identity)
+            found = await self.repository.find(identity)
             if found is not None:
                 return _stored_response(found, content)
         raise InProgress(retry_after=RETRY_AFTER)
 
     async def finish(self, attempt: Attempt, response: StoredResponse) -> None:
-        """Keep the answer in the open transaction, which holds the effect too.
+        """Store the response in the open transaction, which holds the effect too.
 
         Raises:
             InProgress: another attempt has taken over; the effect is rolled back with this.
         """
         async with self.transaction():
-            kept = await self.keys.finish(
+            kept = await self.repository.finish(
                 attempt.identity,
                 attempt.token,
                 status=response.status,
@@ -78,46 +81,46 @@ class StoredResponseService:
                 raise InProgress(retry_after=RETRY_AFTER)
 
     async def give_up(self, attempt: Attempt) -> None:
-        """Let the next attempt begin at once: nothing was done."""
-        await self.keys.give_up(attempt.identity, attempt.token)
+        """Release the key: nothing was done, so the next attempt may begin at once."""
+        await self.repository.give_up(attempt.identity, attempt.token)
 
     async def prune(self) -> int:
-        """Forget what is over; return how many."""
-        forgotten = last = await self.keys.prune(batch=_BATCH)
+        """Delete expired keys; return how many."""
+        forgotten = last = await self.repository.prune(batch=_BATCH)
         while last == _BATCH:
-            last = await self.keys.prune(batch=_BATCH)
+            last = await self.repository.prune(batch=_BATCH)
             forgotten += last
         return forgotten
 
     async def purge(self, owner_id: UUID) -> None:
-        """Forget what a person was answered."""
+        """Delete the keys and responses of a person."""
         async with self.transaction():
-            await self.keys.purge_owner(owner_id)
+            await self.repository.purge_owner(owner_id)
 
     async def _claim(self, attempt: Attempt, content: bytes, owner_id: UUID | None) -> bool:
         """Commit the key before anything is done, so that others see it."""
         async with self.transaction(separate=True):
-            return await self.keys.begin(
+            return await self.repository.begin(
                 attempt.identity,
                 content,
                 owner_id=owner_id,
                 token=attempt.token,
-                lease=self._lease,
-                keep=self._keep,
+                lease=timedelta(seconds=self.settings.idempotency_lease),
+                keep=timedelta(hours=self.settings.idempotency_keep_hours),
             )
 
     async def _find_stored_elsewhere(
         self, attempt: Attempt, hashes: Sequence[tuple[bytes, bytes]]
     ) -> StoredResponse | None:
-        """Return the answer to this request that a process with another first key has kept; None: there is none.
+        """Return the response that a process with another first key has stored, if there is one.
 
-        Asked once ours is committed: of two processes at once, at least one sees the other.
+        Called after our key is committed: of two processes at once, at least one sees the other's key.
 
         Raises:
             KeyReused, InProgress: as `begin` does.
         """
         for identity, content in hashes:
-            found = await self.keys.find_current(identity)
+            found = await self.repository.find_current(identity)
             if found is not None:
                 await self.give_up(attempt)
                 return _stored_response(found, content)

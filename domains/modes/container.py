@@ -21,6 +21,11 @@ class ModesContainer(containers.DeclarativeContainer):
 
     repository = providers.ThreadSafeSingleton(ModeRepository, database)
     service = providers.ThreadSafeSingleton(
-        ModeService, repository, transaction=transaction, settings=settings, clock=clock, audit=audit
+        ModeService,
+        repository=repository,
+        transaction=transaction,
+        settings=settings,
+        clock=clock,
+        audit=audit,
     )
-    measures = providers.ThreadSafeSingleton(ModeMeasures, service)
+    measures = providers.ThreadSafeSingleton(ModeMeasures, service=service)

@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
-from typing import Protocol
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from domains.modes.errors import ReadOnly, UnderMaintenance
 from domains.modes.public import Mode
+from domains.modes.repository import ModeRepository
 from domains.modes.schemas import ModeRow
 from domains.modes.settings import ModesSettings
 from shared.audit import Actor, AuditLog
@@ -25,46 +26,29 @@ REFRESH_TIMEOUT = 2.0
 """Seconds that one refresh may hold up the start of a process or of a job."""
 
 RETRY_AFTER = timedelta(minutes=1)
-"""Seconds in Retry-After where operators named no end, or one that is over."""
+"""Retry-After where operators named no end, or one that has passed."""
 
 
-class ModeRows(Protocol):
-    """What this needs of the repository."""
-
-    async def find(self) -> ModeRow:
-        """Return what operators have set."""
-        ...
-
-    async def write(self, mode: Mode, *, message: str | None, until: datetime | None) -> None:
-        """Set the mode of all processes."""
-        ...
-
-
+@dataclass(kw_only=True, eq=False)
 class ModeService:
-    """Knows the mode from memory; `refreshing` reads it anew. While it can't be read, the last known one applies.
+    """Keeps the mode in memory; `refreshing` reads it again and again. While that fails, the last known one applies.
 
     `now` counts seconds, as `time.monotonic` does.
     """
 
-    def __init__(
-        self,
-        rows: ModeRows,
-        *,
-        transaction: TransactionFactory,
-        settings: ModesSettings,
-        clock: Clock,
-        audit: AuditLog,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._rows = rows
-        self._transaction = transaction
-        self._audit = audit
-        self._configured = Mode(settings.mode)
-        self._interval = settings.mode_interval
-        self._clock = clock
-        self._now = now
-        self._stored = ModeRow()
-        self._fresh_until = -1.0
+    repository: ModeRepository
+    settings: ModesSettings
+    audit: AuditLog
+    transaction: TransactionFactory
+    clock: Clock
+    now: Callable[[], float] = time.monotonic
+    _configured: Mode = field(init=False)
+    _stored: ModeRow = field(default_factory=ModeRow, init=False)
+    _fresh_until: float = field(default=-1.0, init=False)
+
+    def __post_init__(self) -> None:
+        """Read the mode of this process from the settings."""
+        self._configured = Mode(self.settings.mode)
 
     @property
     def mode(self) -> Mode:
@@ -73,15 +57,15 @@ class ModeService:
 
     @property
     def is_normal(self) -> bool:
-        """Whether everything is taken."""
+        """Whether everything is accepted."""
         return self.mode is Mode.NORMAL
 
     async def refresh(self) -> None:
         """Read what operators have set, unless that was done within `mode_interval`."""
-        if self._now() < self._fresh_until:
+        if self.now() < self._fresh_until:
             return
-        self._stored = await self._rows.find()
-        self._fresh_until = self._now() + self._interval
+        self._stored = await self.repository.find()
+        self._fresh_until = self.now() + self.settings.mode_interval
 
     async def refresh_once(self) -> None:
         """Read it once, in `REFRESH_TIMEOUT`; where that fails, the last known one applies."""
@@ -97,7 +81,7 @@ class ModeService:
     async def refreshing(self) -> AsyncIterator[None]:
         """Read the mode before any request or job is accepted, and keep reading it meanwhile."""
         await self.refresh_once()
-        task = REFRESH_LOOP.start(self.refresh, pause=self._interval)
+        task = REFRESH_LOOP.start(self.refresh, pause=self.settings.mode_interval)
         try:
             yield
         finally:
@@ -117,37 +101,36 @@ class ModeService:
 
     async def stored(self) -> ModeRow:
         """Read what operators have set for all processes."""
-        return await self._rows.find()
+        return await self.repository.find()
 
     async def change(
         self, mode: Mode, actor: Actor, *, message: str | None = None, lasts: timedelta | None = None
     ) -> ModeRow:
         """Set the mode of all processes; each follows within `mode_interval`. It does not end by itself."""
-        until = self._clock.now() + lasts if lasts else None
-        async with self._transaction():
-            await self._rows.write(mode, message=message, until=until)
-            await self._audit.note("mode_changed", actor, mode=mode.value)
+        until = self.clock.now() + lasts if lasts else None
+        async with self.transaction():
+            await self.repository.write(mode, message=message, until=until)
+            await self.audit.note("mode_changed", actor, mode=mode.value)
         logger.info("mode_changed", mode=mode.value, until=until.isoformat() if until else None)
-        return await self._rows.find()
+        return await self.repository.find()
 
     def _unavailable(self, error: type[Unavailable]) -> Unavailable:
-        left = (self._stored.until - self._clock.now()) if self._stored.until else RETRY_AFTER
+        left = (self._stored.until - self.clock.now()) if self._stored.until else RETRY_AFTER
         if left <= timedelta(0):
             left = RETRY_AFTER
         return error(self._stored.message or None, retry_after=left.total_seconds())
 
 
+@dataclass(kw_only=True, eq=False)
 class ModeMeasures:
     """Implements `shared.measures.Measures`."""
 
     fresh_for = 1.0
-
-    def __init__(self, service: ModeService) -> None:
-        self._service = service
+    service: ModeService
 
     async def measure(self) -> Sequence[Measure]:
         """Return which mode applies to this process."""
-        present = self._service.mode
+        present = self.service.mode
         return [
             Measure(
                 "tulou_mode",

@@ -237,10 +237,12 @@ async def personal_rates(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterato
 @case("modes")
 async def modes(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     work.answer = ModeRow()
-    rows: Any = SimpleNamespace(find=work.coroutine)
+    repository: Any = SimpleNamespace(find=work.coroutine)
     settings = ModesSettings(mode_interval=PAUSE)
     nothing: Any = None
-    service = ModeService(rows, transaction=nothing, settings=settings, clock=Clock(), audit=nothing)
+    service = ModeService(
+        repository=repository, settings=settings, audit=nothing, transaction=nothing, clock=Clock()
+    )
     async with service.refreshing():
         yield
 

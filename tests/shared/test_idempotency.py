@@ -320,7 +320,7 @@ async def small(
 
     settings = IdempotencySettings(idempotency_max_body_bytes=100)
     small.state.idempotency = StoredResponseService(
-        composition.idempotency.repository(),
+        repository=composition.idempotency.repository(),
         transaction=composition.database().transaction,
         settings=settings,
         secrets=composition.settings().plain_token_keys,

@@ -204,10 +204,11 @@ async def test_a_sweep_waits_for_no_lock(composition, user, rows, servers):
             await other.execute(f"SELECT 1 FROM auth.{table} WHERE user_id = $1 FOR UPDATE", user.id)
         await other.execute("SELECT 1 FROM auth.attempts FOR UPDATE")
         async with asyncio.timeout(5), composition.database().transaction():
-            await composition.auth.session_repository().sweep(long_ago)
-            await composition.auth.account_repository().sweep(
-                tokens_before=long_ago, registrations_before=long_ago
-            )
+            sessions, accounts = composition.auth.session_repository(), composition.auth.account_repository()
+            await sessions.sweep_ended(long_ago)
+            await sessions.sweep_expired(long_ago)
+            await accounts.sweep_tokens(long_ago)
+            await accounts.sweep_registrations(long_ago)
             await composition.auth.attempt_repository().sweep(long_ago)
     finally:
         await transaction.rollback()

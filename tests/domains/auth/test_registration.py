@@ -146,7 +146,7 @@ async def test_whose_registration_was_forgotten_chooses_a_password_too(client, i
     await _register(client, email, PASSWORD)
     await inbox.last(email)
     long_ago = datetime.now(UTC) + timedelta(days=1)
-    await composition.auth.account_repository().sweep(tokens_before=long_ago, registrations_before=long_ago)
+    await composition.auth.account_repository().sweep_registrations(long_ago)
     await _register(client, email, OTHER_PASSWORD)
     await inbox.last(email)
     await client.post("/v1/auth/email/verify/resend", json={"email": email})
