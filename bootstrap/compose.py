@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from typing import Literal
 
-from bootstrap.runtime.gc_tuning import loading
+from bootstrap.runtime.loading import loading
 from bootstrap.settings.model import Settings, SettingsError
 from bootstrap.settings.required import required_settings
 

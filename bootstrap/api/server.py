@@ -26,6 +26,7 @@ from bootstrap.api.proxies import proxies_of
 from bootstrap.observability.health import Readiness
 from bootstrap.runtime.freed_memory import FreedMemory
 from bootstrap.runtime.gc_tuning import tune_gc
+from bootstrap.runtime.loading import loading
 from bootstrap.runtime.watchdog import Watchdog
 from bootstrap.settings.model import Settings
 from shared.background import BackgroundLoop, Run, stalled_loops
@@ -126,7 +127,8 @@ class _Server(uvicorn.Server):
 
 def serve_api(settings: Settings) -> None:
     """Serve until SIGTERM. A port that is taken is one clear sentence and exit code 1."""
-    api = create_api(settings)
+    with loading():  # routes load what the modules left
+        api = create_api(settings)
     refusal = _refusals(settings, api.state.request_recorder)
     pooled = 2 * settings.database_pool * (1 + len(settings.database_replica_urls))
     most = most_connections(settings.max_connections, pooled=pooled)

@@ -11,7 +11,7 @@ from bootstrap.cli import jobs as job_commands
 from bootstrap.cli import limits, mails, users
 from bootstrap.cli.modes import mode
 from bootstrap.cli.terminal import command_settings, exit_on_error, stop
-from bootstrap.runtime.gc_tuning import loading
+from bootstrap.runtime.loading import loading
 from bootstrap.runtime.release import release
 from bootstrap.settings.model import SettingsError
 from bootstrap.settings.required import required_settings

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn, TypeVar
 
+from bootstrap.runtime.loading import loading
 from bootstrap.settings.loading import load_settings
 from bootstrap.settings.model import Settings
 from bootstrap.settings.required import EVERYTHING
@@ -21,7 +22,8 @@ def command_settings(required: Sequence[str] = EVERYTHING) -> Settings:
 
     `required` are those that production refuses to start without.
     """
-    from shared.logging import configure_logging
+    with loading():
+        from shared.logging import configure_logging
 
     loaded = load_settings(required)
     if loaded.env != "production" and loaded.database_url is None:

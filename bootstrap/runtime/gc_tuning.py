@@ -1,30 +1,11 @@
 """GC tuning: freeze long-lived objects after start-up."""
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 YOUNG = 10_000
 """Objects that may be made before the young ones are looked through: some twenty requests' worth, not two."""
 
 _MIDDLE, _OLD = 20, 50
-
-
-@contextmanager
-def loading() -> Iterator[None]:
-    """Load modules within the block, and never look whether what they define is garbage.
-
-    What has just been loaded is none. Looking through it all, again and again while it is loaded and once more when
-    the process ends, is a sixth of a start and a quarter of what a short command costs.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
 
 
 def tune_gc() -> None:

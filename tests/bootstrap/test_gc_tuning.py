@@ -12,7 +12,7 @@ import uvicorn
 from bootstrap import worker
 from bootstrap.api import server as serve
 from bootstrap.observability.health import Readiness
-from bootstrap.runtime.gc_tuning import loading
+from bootstrap.runtime.loading import loading
 
 CHECK = """
 import gc
@@ -80,3 +80,18 @@ def test_whatever_is_composed_was_loaded_so() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert ran.stdout.split() == ["0", "True"]
+
+
+def test_a_process_loads_no_integration_that_it_does_not_use_and_can_do_so_later() -> None:
+    program = """
+import sys
+from bootstrap.runtime.loading import UNUSED_INTEGRATIONS, loading
+with loading():
+    from bootstrap.api.server import serve_api
+print([name for name in UNUSED_INTEGRATIONS if name in sys.modules])
+import rich
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.stdout.strip(), ran.stderr) == ("[]", "")

@@ -18,7 +18,7 @@ LARGEST_SHARE = 0.36
 
 START = """
 import time
-from bootstrap.runtime.gc_tuning import loading
+from bootstrap.runtime.loading import loading
 with loading():
     from bootstrap.api.app import create_api, routes_of
     from bootstrap.compose import compose
