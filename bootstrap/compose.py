@@ -13,7 +13,7 @@ from bootstrap.settings.required import required_settings
 with loading():
     from bootstrap.container import TulouContainer, domains_of, exports
     from domains.auth.gateway.signing_keys import ES256
-    from shared.jobs import JobRefused, jobs_in
+    from shared.jobs import JobRefused, handlers_in
 
 Role = Literal["api", "worker", "relay", "command"]
 RELAY_POOL = 2
@@ -44,7 +44,7 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
 def _enter_jobs(container: TulouContainer) -> None:
     try:
         for tasks in exports(container, "tasks").values():
-            container.registry().add(jobs_in(tasks))
+            container.registry().add(handlers_in(tasks))
     except JobRefused as refused:
         raise SettingsError(str(refused)) from refused
 

@@ -4,11 +4,12 @@ Every process loads every domain's declarations all the same, so that no event l
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from bootstrap.compose import compose
 from bootstrap.container import TulouContainer, exports, served_domains
 from bootstrap.settings.model import Settings, SettingsError
-from shared.jobs import JobDefinition, jobs_in
+from shared.jobs import JobType, handlers_in
 
 
 def with_domains(settings: Settings, domains: str | None) -> Settings:
@@ -22,7 +23,7 @@ def kinds_of(container: TulouContainer) -> frozenset[str] | None:
     """Return the kinds of jobs that this process runs; None: all."""
     if not container.settings().domains:
         return None
-    return frozenset(definition.kind for definition in _jobs_of(container))
+    return frozenset(job.kind for job in _jobs_of(container))
 
 
 def queues_of(settings: Settings, given: Sequence[str] | None) -> list[str]:
@@ -38,7 +39,7 @@ def queues_of(settings: Settings, given: Sequence[str] | None) -> list[str]:
         )
     if not settings.domains:
         return list(requested)
-    used = {definition.queue for definition in _jobs_of(compose(settings, "worker"))}
+    used = {job.queue.name for job in _jobs_of(compose(settings, "worker"))}
     idle = [queue for queue in requested if queue not in used]
     if idle or not used:
         raise SettingsError(
@@ -48,9 +49,9 @@ def queues_of(settings: Settings, given: Sequence[str] | None) -> list[str]:
     return list(requested) or sorted(used)
 
 
-def _jobs_of(container: TulouContainer) -> list[JobDefinition]:
-    declared = exports(container, "tasks")
-    return [job for name in served_domains(container) if name in declared for job in jobs_in(declared[name])]
+def _jobs_of(container: TulouContainer) -> list[JobType[Any]]:
+    served, tasks = served_domains(container), exports(container, "tasks")
+    return [handler.type for name in tasks if name in served for handler in handlers_in(tasks[name])]
 
 
 def _names(given: Sequence[str]) -> tuple[str, ...]:

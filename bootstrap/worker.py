@@ -38,6 +38,7 @@ from domains.jobs.schemas import WorkerInfo
 from domains.jobs.service.runner import JobRunner
 from shared.background import BackgroundLoop, Run
 from shared.logging import configure_logging, get_logger
+from shared.queues import QUEUES
 
 logger = get_logger(__name__)
 ANNOUNCING = BackgroundLoop("worker.announce", round_timeout=20.0)
@@ -94,8 +95,9 @@ class WorkerChild:
         self.runner: JobRunner = self._container.jobs.runner()
         self.runner.ends_at = shutdown.ends_at
         self.runner.kinds = kinds_of(container)
-        # A mail's job is waiting for the mail server, most of its time.
-        self.runner.slots = {"mail": container.settings().worker_mails}
+        self.runner.slots = {
+            queue.name: getattr(container.settings(), queue.slots) for queue in QUEUES.values() if queue.slots
+        }
         self._modes = container.modes.service()
         self.runner.is_paused = lambda: not self._modes.is_normal
 

@@ -16,7 +16,7 @@ class Resource(BaseModel):
 
 
 class Event(BaseModel):
-    """Base of events. `Outbox.publish` writes one job row for each `@job(on=...)`, in the open transaction."""
+    """Base of events. `Outbox.publish` writes one job row for each `JobType(..., on=...)`, in the open transaction."""
 
     model_config = ConfigDict(frozen=True)
     about: ClassVar[str] = ""

@@ -1,22 +1,22 @@
 """How a domain declares its jobs, and what a job may do while it runs. The jobs domain implements it."""
 
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import inf
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack, cast, overload
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from shared.events import Event, Resource
 from shared.ids import new_id
+from shared.queues import DEFAULT, Queue
 from shared.recurrence import Cron, Every, Recurrence
 
 T = TypeVar("T")
 PayloadT = TypeVar("PayloadT", bound=BaseModel)
-_DECLARATION = "__job__"
 
 
 class JobContext(Protocol):
@@ -68,7 +68,7 @@ class LeaseLost(Exception):  # a fact, not a mistake
 
 
 class JobRefused(ValueError):
-    """A declaration that this installation can't keep. The text says which job, and what to do."""
+    """A job that this installation doesn't allow. The text says which job, and what to do."""
 
 
 class PermanentError(Exception):
@@ -84,136 +84,166 @@ class Snooze(Exception):  # a request, not a mistake
         self.reason = reason
 
 
-Handler = Callable[[Any, JobContext], Coroutine[Any, Any, None]]
+class NoPayload(BaseModel):
+    """The payload of recurring jobs."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobDefinition:
-    """A declared job. Times in seconds."""
+class JobLimits(TypedDict, total=False):
+    """Arguments that every form of `JobType(...)` takes."""
 
-    kind: str
-    handler: Handler
-    payload: type[BaseModel]
-    queue: str
+    queue: Queue
     max_attempts: int
     timeout: float
-    on: type[Event] | None
-    schedule: Recurrence | None
     version: int
 
 
-class NoPayload(BaseModel):
-    """The payload of a job that needs none (those that recur)."""
+class JobType(Generic[PayloadT]):
+    """A kind of job: what its rows are called, what they carry, and what causes one.
 
+    Declare it in a domain's job_types.py, in one of these forms:
 
-def _recurrence(every: timedelta | None, cron: str | None, timezone: str) -> Recurrence | None:
-    if cron is not None:
-        return Cron(cron, timezone)
-    return None if every is None else Every(every)
-
-
-def job(
-    kind: str,
-    *,
-    on: type[Event] | None = None,
-    every: timedelta | None = None,
-    cron: str | None = None,
-    timezone: str = "UTC",
-    queue: str = "default",
-    max_attempts: int = 5,
-    timeout: float = 60,
-    version: int = 1,
-) -> Callable[[Handler], Handler]:
-    """Declare a coroutine `(payload: SomeModel, context: JobContext)` in a domain's tasks.py as a job.
+        DELIVER = JobType("emails.deliver", DeliverEmail, queue=MAIL)   # services enqueue it
+        RECONCILE = JobType("files.settle", on=JobAbandoned)            # each such event enqueues one
+        SWEEP = JobType("files.sweep", every=timedelta(minutes=5))      # the relay enqueues it by the clock
+        REPORT = JobType("reports.nightly", cron="0 3 * * *", timezone="Europe/Berlin")
 
     Args:
         kind: stable name, `domain.verb`; rows in the database carry it.
+        payload: a model of ids.
         on: an event that causes one such job; the event is the payload.
         every: run it this often; the payload is `NoPayload`.
         cron: run it at these times, five fields as in crontab(5); the payload is `NoPayload`.
-        timezone: the IANA name of the zone that `cron` is meant in.
-        queue: `default`, `mail` or `files`: each has workers of its own.
-        max_attempts: how often it is tried before it is failed.
+        timezone: the IANA name of the zone of `cron`.
+        queue: one of `shared.queues`.
+        max_attempts: attempts before it is failed.
         timeout: seconds that one attempt may take, TULOU_JOBS_LONGEST_TIMEOUT at most.
-        version: of the payload's shape; a worker leaves jobs of a version it doesn't know to newer ones.
+        version: of the payload's shape; a worker leaves jobs of a version it doesn't know to newer workers.
 
     Raises:
-        ValueError: the schedule, `timeout` or `max_attempts` can't be meant.
+        ValueError: the schedule, `timeout` or `max_attempts` is invalid.
     """
-    if timeout <= 0 or max_attempts < 1:
-        message = f"the job {kind} needs a timeout above 0 and max_attempts of 1 or more"
-        raise ValueError(message)
-    schedule = _recurrence(every, cron, timezone)
 
-    def declare(handler: Handler) -> Handler:
-        payload = next(iter(handler.__annotations__.values()))
-        definition = JobDefinition(
-            kind, handler, payload, queue, max_attempts, timeout, on, schedule, version
-        )
-        setattr(handler, _DECLARATION, definition)
-        return handler
+    @overload
+    def __init__(self, kind: str, payload: type[PayloadT], **limits: Unpack[JobLimits]) -> None: ...
 
-    return declare
+    @overload
+    def __init__(self, kind: str, *, on: type[PayloadT], **limits: Unpack[JobLimits]) -> None: ...
+
+    @overload
+    def __init__(
+        self: "JobType[NoPayload]",
+        kind: str,
+        *,
+        every: timedelta | None = None,
+        cron: str | None = None,
+        timezone: str = "UTC",
+        **limits: Unpack[JobLimits],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        kind: str,
+        payload: Any = None,
+        *,
+        on: Any = None,
+        every: timedelta | None = None,
+        cron: str | None = None,
+        timezone: str = "UTC",
+        queue: Queue = DEFAULT,
+        max_attempts: int = 5,
+        timeout: float = 60,
+        version: int = 1,
+    ) -> None:
+        if timeout <= 0 or max_attempts < 1:
+            message = f"the job {kind} needs a timeout above 0 and max_attempts of 1 or more"
+            raise ValueError(message)
+        if sum(cause is not None for cause in (payload, on, every, cron)) != 1:
+            message = f"the job {kind} needs a payload, or one of on, every and cron"
+            raise ValueError(message)
+        self.kind = kind
+        self.payload: type[PayloadT] = payload or on or cast("Any", NoPayload)
+        self.on: type[Event] | None = on
+        self.schedule: Recurrence | None = None
+        if cron is not None:
+            self.schedule = Cron(cron, timezone)
+        elif every is not None:
+            self.schedule = Every(every)
+        self.queue = queue
+        self.max_attempts = max_attempts
+        self.timeout = timeout
+        self.version = version
+
+    def handler(self, run: "Handler[PayloadT]") -> "JobHandler[PayloadT]":
+        """Decorate, in tasks.py, the coroutine `(payload, context: JobContext)` that runs such a job."""
+        return JobHandler(self, run)
 
 
-def jobs_in(module: ModuleType) -> list[JobDefinition]:
-    """Return the jobs that a tasks module declares."""
-    return [getattr(value, _DECLARATION) for value in vars(module).values() if hasattr(value, _DECLARATION)]
+Handler = Callable[[PayloadT, JobContext], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class JobHandler(Generic[PayloadT]):
+    """A job type and the coroutine that runs it."""
+
+    type: JobType[PayloadT]
+    run: Handler[PayloadT]
+
+
+def handlers_in(module: ModuleType) -> list[JobHandler[Any]]:
+    """Return the job handlers that a tasks module defines."""
+    return [value for value in vars(module).values() if isinstance(value, JobHandler)]
 
 
 class JobRegistry:
-    """Every declared job of every domain, in every process, whichever routes or queues it serves.
+    """The jobs of all domains, in every process, whichever routes or queues it serves.
 
-    `longest_timeout`: seconds that an attempt may be allowed at most; workers kill what goes on long after it.
+    `longest_timeout`: seconds; a job that declares a longer timeout is refused.
     """
 
     def __init__(self, *, longest_timeout: float = inf) -> None:
         self._longest_timeout = longest_timeout
-        self._by_kind: dict[str, JobDefinition] = {}
+        self._by_kind: dict[str, JobHandler[Any]] = {}
 
-    def add(self, definitions: Sequence[JobDefinition]) -> None:
-        """Enter a domain's jobs.
+    def add(self, handlers: Iterable[JobHandler[Any]]) -> None:
+        """Add a domain's jobs.
 
         Raises:
-            JobRefused: a kind is declared twice, or its timeout is past the longest that is allowed.
+            JobRefused: a kind is declared twice, or its timeout is longer than `longest_timeout`.
         """
-        for definition in definitions:
-            if definition.kind in self._by_kind:
-                message = f"The job {definition.kind} is declared twice."
+        for handler in handlers:
+            job = handler.type
+            if job.kind in self._by_kind:
+                message = f"The job {job.kind} is declared twice."
                 raise JobRefused(message)
-            if definition.timeout > self._longest_timeout:
+            if job.timeout > self._longest_timeout:
                 message = (
-                    f"The job {definition.kind} has a timeout of {definition.timeout:g} s, and"
+                    f"The job {job.kind} has a timeout of {job.timeout:g} s, and"
                     f" TULOU_JOBS_LONGEST_TIMEOUT allows {self._longest_timeout:g} s."
                     " Lower its timeout, or raise the setting."
                 )
                 raise JobRefused(message)
-            self._by_kind[definition.kind] = definition
+            self._by_kind[job.kind] = handler
+
+    def types(self) -> list[JobType[Any]]:
+        """Return all declared jobs."""
+        return [handler.type for handler in self._by_kind.values()]
+
+    def find(self, kind: str) -> JobHandler[Any] | None:
+        """Return a job's handler, or None: a newer deployment may have one."""
+        return self._by_kind.get(kind)
 
     def longest_timeout(self, queues: Collection[str]) -> float:
         """Return the seconds that an attempt of a job of these queues may take at most."""
-        timeouts = [each.timeout for each in self._by_kind.values() if each.queue in queues]
+        timeouts = [job.timeout for job in self.types() if job.queue.name in queues]
         return max(timeouts, default=self._longest_timeout)
 
-    def find(self, kind: str) -> JobDefinition | None:
-        """Return a job's declaration, or None: a newer deployment may know it."""
-        return self._by_kind.get(kind)
-
-    def kinds(self) -> list[str]:
-        """Return the kinds that are declared."""
-        return sorted(self._by_kind)
-
-    def caused_by(self, event: type[Event]) -> list[JobDefinition]:
+    def caused_by(self, event: type[Event]) -> list[JobType[Any]]:
         """Return the jobs that react to an event."""
-        return [definition for definition in self._by_kind.values() if definition.on is event]
-
-    def recurring(self) -> list[JobDefinition]:
-        """Return the jobs that run by the clock."""
-        return [definition for definition in self._by_kind.values() if definition.schedule is not None]
+        return [job for job in self.types() if job.on is event]
 
     def queues(self) -> list[str]:
-        """Return the queues in use."""
-        return sorted({definition.queue for definition in self._by_kind.values()})
+        """Return the names of the queues in use."""
+        return sorted({job.queue.name for job in self.types()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,36 +292,37 @@ class Outbox:
         self._store = store
 
     async def publish(self, event: Event) -> list[UUID]:
-        """Write one job for each `@job(on=type(event))`; return their ids."""
-        definitions = self._registry.caused_by(type(event))
+        """Write one job for each `JobType(..., on=type(event))`; return their ids."""
+        jobs = self._registry.caused_by(type(event))
         options = JobOptions(owner_id=event.owner_id, resource=event.resource)
-        return await self._store.add([_new(definition, event, options) for definition in definitions])
+        return await self._store.add([_new(job, event, options) for job in jobs])
 
     def does_cause(self, event: type[Event], kind: str) -> bool:
         """Return whether jobs of this kind react to the event."""
-        return any(definition.kind == kind for definition in self._registry.caused_by(event))
+        return any(job.kind == kind for job in self._registry.caused_by(event))
 
-    async def enqueue(self, kind: str, payload: BaseModel, options: JobOptions | None = None) -> UUID:
-        """Write one job by its kind; return its id, or that of the living job with the same unique key.
+    async def enqueue(
+        self, job: JobType[PayloadT], payload: PayloadT, options: JobOptions | None = None
+    ) -> UUID:
+        """Write one job; return its id, or that of the living job with the same unique key.
 
         Raises:
-            LookupError: no domain declares this kind.
+            LookupError: no tasks.py handles this kind, so no worker would run the job.
         """
-        definition = self._registry.find(kind)
-        if definition is None:
-            message = f"no domain declares the job {kind}"
+        if self._registry.find(job.kind) is None:
+            message = f"no domain handles the job {job.kind}"
             raise LookupError(message)
-        (job_id,) = await self._store.add([_new(definition, payload, options or JobOptions())])
+        (job_id,) = await self._store.add([_new(job, payload, options or JobOptions())])
         return job_id
 
 
-def _new(definition: JobDefinition, payload: BaseModel, options: JobOptions) -> NewJob:
+def _new(job: JobType[Any], payload: BaseModel, options: JobOptions) -> NewJob:
     return NewJob(
-        kind=definition.kind,
-        queue=definition.queue,
+        kind=job.kind,
+        queue=job.queue.name,
         payload=payload.model_dump(mode="json"),
-        payload_version=definition.version,
-        max_attempts=definition.max_attempts,
+        payload_version=job.version,
+        max_attempts=job.max_attempts,
         priority=options.priority,
         run_at=options.run_at,
         unique_key=options.unique_key,

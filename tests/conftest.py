@@ -24,6 +24,7 @@ from bootstrap.migrations.runner import migrate
 from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file
 from bootstrap.settings.loading import load_settings
 from bootstrap.settings.model import Settings
+from shared.queues import QUEUES
 from tests.programs import Program, share_of, stop_all, tulou
 from tests.secrecy import SECRECY, watch
 from tools.dev import ports
@@ -34,10 +35,6 @@ from tools.dev.valkey import EmbeddedValkey
 from tools.faults.people import People, Person
 
 _networks = count(random.randrange(256))
-QUEUES = ("default", "mail", "files")
-"""The queues of the program; tests of the job core have one of their own, whose jobs never end well."""
-
-
 QUICK_TO_HASH = {"TULOU_AUTH_HASH_MEMORY_KIB": "8"}
 """Nearly every test makes people, whose passwords nobody will try to guess."""
 

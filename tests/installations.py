@@ -17,9 +17,8 @@ from bootstrap.api.app import create_api
 from bootstrap.compose import compose
 from bootstrap.container import TulouContainer
 from bootstrap.settings.model import Settings
+from shared.queues import QUEUES
 from tools.faults.people import People
-
-QUEUES = ("default", "mail", "files")
 
 
 def database_at(url: str, name: str) -> str:

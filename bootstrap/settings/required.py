@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from shared.queues import DEFAULT, QUEUES
+
 Role = Literal["api", "worker", "relay", "migrate", "backup", "command"]
 
 EVERYTHING = ("database_url", "redis_url", "signing_keys", "token_keys", "mail_keys", "emails_smtp_url")
 _OF_BACKUPS = ("database_url", "redis_url", "signing_keys", "token_keys", "mail_keys")
 _OF_WORKERS = ("database_url", "redis_url")
-_PER_QUEUE = {"files": (), "mail": ("mail_keys", "emails_smtp_url")}
-_OF_OTHER_QUEUES = ("token_keys", "mail_keys")
 
 
 def required_settings(role: Role, queues: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -21,6 +21,6 @@ def required_settings(role: Role, queues: Sequence[str] | None = None) -> tuple[
     if role == "relay":
         return _OF_WORKERS
     if role == "worker" and queues:
-        of_queues = [name for queue in queues for name in _PER_QUEUE.get(queue, _OF_OTHER_QUEUES)]
+        of_queues = [name for queue in queues for name in QUEUES.get(queue, DEFAULT).needs]
         return tuple(dict.fromkeys([*_OF_WORKERS, *of_queues]))
     return EVERYTHING

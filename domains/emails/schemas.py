@@ -1,20 +1,12 @@
-"""What the mail routes answer, and what the mail jobs are told."""
+"""What the mail routes answer."""
 
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from domains.emails.public import EmailStatus, WhenUncertain
 from shared.schemas import RequestBody, RevisedBody, Row, UtcDatetime
-
-
-class DeliverEmail(BaseModel):
-    """The payload of `emails.deliver`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    email_id: UUID
 
 
 class StatusCount(Row):

@@ -1,13 +1,12 @@
-"""What the idempotency domain does by the clock."""
+"""Handler of the job of the idempotency domain."""
 
-from datetime import timedelta
-
+from domains.idempotency.job_types import PRUNE
 from domains.idempotency.service import StoredResponseService
-from shared.jobs import JobContext, NoPayload, job
+from shared.jobs import JobContext, NoPayload
 
 
-@job("idempotency.prune", every=timedelta(hours=1), timeout=600)
+@PRUNE.handler
 async def prune(_payload: NoPayload, context: JobContext) -> None:
-    """Forget answers that nobody can ask for any more."""
+    """Delete stored responses that no client can ask for any more."""
     forgotten = await context.provide("idempotency.service", StoredResponseService).prune()
     await context.finish({"forgotten": forgotten})

@@ -1,13 +1,12 @@
-"""What the jobs domain does by the clock."""
+"""Handler of the job of the jobs domain."""
 
-from datetime import timedelta
-
+from domains.jobs.job_types import PRUNE
 from domains.jobs.service.jobs import JobService
-from shared.jobs import JobContext, NoPayload, job
+from shared.jobs import JobContext, NoPayload
 
 
-@job("jobs.prune", every=timedelta(hours=1), timeout=600)
+@PRUNE.handler
 async def prune(_payload: NoPayload, context: JobContext) -> None:
-    """Forget jobs that ended long ago."""
+    """Delete jobs that ended long ago."""
     forgotten = await context.provide("jobs.service", JobService).prune()
     await context.finish({"forgotten": forgotten})

@@ -20,7 +20,7 @@ from bootstrap.cli.main import app as tulou
 from bootstrap.compose import compose
 from bootstrap.container import domains_of, exports
 from bootstrap.domain_selection import kinds_of, queues_of, with_domains
-from shared.jobs import jobs_in
+from shared.jobs import handlers_in
 from tests.deployment.examples import (
     KUBERNETES,
     OVERRIDE,
@@ -82,16 +82,17 @@ def test_a_service_of_some_domains_is_sent_all_that_is_theirs(
 
 @each_example
 def test_every_job_has_a_worker_and_every_queue_one_kind(example: Example, settings, composition) -> None:
-    jobs = [job for declared in exports(composition, "tasks").values() for job in jobs_in(declared)]
+    tasks = exports(composition, "tasks").values()
+    jobs = [handler.type for module in tasks for handler in handlers_in(module)]
     done, kinds = set(), Counter()
     for command in example.of("worker").values():
         of_these = with_domains(settings, option(command, "--domains"))
         queues = queues_of(of_these, [option(command, "--queue", "--queues")])
         kinds.update(queues)
         mine = kinds_of(compose(of_these, "worker")) or {job.kind for job in jobs}
-        done |= {job.kind for job in jobs if job.queue in queues and job.kind in mine}
+        done |= {job.kind for job in jobs if job.queue.name in queues and job.kind in mine}
     assert done == {job.kind for job in jobs}
-    assert kinds == dict.fromkeys({job.queue for job in jobs}, 1)
+    assert kinds == dict.fromkeys({job.queue.name for job in jobs}, 1)
 
 
 @each_example

@@ -11,6 +11,7 @@ import pytest
 from bootstrap.compose import compose
 from bootstrap.domain_selection import kinds_of, queues_of, with_domains
 from bootstrap.settings.model import SettingsError
+from domains.auth.job_types import PURGE_ACCOUNT
 
 PROJECT = Path(__file__).parents[2]
 
@@ -45,7 +46,7 @@ def test_a_worker_of_some_domains_runs_their_jobs_and_knows_all(settings) -> Non
     assert kinds_of(of_files) == {
         f"files.{name}" for name in ("erase", "index", "process", "prune_erasures", "settle", "sweep")
     }
-    assert of_files.registry().find("auth.purge_account") is not None
+    assert of_files.registry().find(PURGE_ACCOUNT.kind) is not None
     assert kinds_of(compose(settings, "worker")) is None
 
 

@@ -1,6 +1,7 @@
 """A worker of some domains takes no job of another's, though both use one queue."""
 
-from domains.auth.service.job_definitions import VERIFY, MailRequest
+from domains.auth.job_types import SEND_VERIFICATION, MailRequest
+from domains.files.job_types import SWEEP
 
 
 async def test_jobs_of_other_domains_in_the_same_queue_are_left_alone(
@@ -8,9 +9,9 @@ async def test_jobs_of_other_domains_in_the_same_queue_are_left_alone(
 ) -> None:
     await work_off()
     runner = composition.jobs.runner()
-    monkeypatch.setattr(runner, "kinds", {"files.sweep"})
+    monkeypatch.setattr(runner, "kinds", {SWEEP.kind})
     async with composition.database().transaction():
-        await composition.jobs.outbox().enqueue(VERIFY, MailRequest(user_id=user.id))
+        await composition.jobs.outbox().enqueue(SEND_VERIFICATION, MailRequest(user_id=user.id))
     assert await runner.claim_next("default") is None
-    monkeypatch.setattr(runner, "kinds", {VERIFY})
+    monkeypatch.setattr(runner, "kinds", {SEND_VERIFICATION.kind})
     assert await runner.run_worker_loop("default") == 1

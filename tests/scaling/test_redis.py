@@ -19,6 +19,7 @@ from redis import Redis as Synchronous
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from domains.files.job_types import SWEEP
 from domains.jobs.gateway.broker import create_celery
 from domains.jobs.gateway.wake_ups import RedisWakeUps
 from shared.jobs import JobOptions, NoPayload
@@ -109,7 +110,7 @@ async def a_system_works_with(url: str, programs: Callable[..., Program], compos
 
 async def _enqueue(composition):
     async with composition.database().transaction():
-        return await composition.jobs.outbox().enqueue("files.sweep", NoPayload(), JobOptions())
+        return await composition.jobs.outbox().enqueue(SWEEP, NoPayload(), JobOptions())
 
 
 async def _counts(valkey: Redis) -> list[str]:

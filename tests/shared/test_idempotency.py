@@ -13,6 +13,7 @@ from fastapi import FastAPI, Response
 from sqlalchemy import func, select
 
 from bootstrap.container import TulouContainer
+from domains.idempotency.job_types import PRUNE
 from domains.idempotency.service import StoredResponseService
 from domains.idempotency.settings import IdempotencySettings
 from domains.jobs.models import Job
@@ -243,7 +244,7 @@ async def test_answers_are_forgotten_in_time(client, user, rows, work_off, compo
     await rows.execute("UPDATE idempotency.keys SET expires_at = now() WHERE owner_id = $1", user.id)
     assert await composition.idempotency.service().prune() >= 1
     assert await rows.fetchval(kept, user.id) is None
-    assert "idempotency.prune" in {job.kind for job in composition.registry().recurring()}
+    assert PRUNE in [job for job in composition.registry().types() if job.schedule]
 
 
 async def test_answers_are_erased_with_the_account(client, user, rows, work_off) -> None:

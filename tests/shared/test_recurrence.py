@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cronsim import CronSim
 
-from shared.jobs import job
+from shared.jobs import JobType, NoPayload
 from shared.recurrence import Cron, Every
 
 MINUTE = timedelta(minutes=1)
@@ -113,13 +113,15 @@ def test_rare_times_are_found(expression: str, zone: str, moment: str, latest: s
         ({"cron": "* * * * * *"}, "five fields"),
         ({"cron": "* * * * *", "timezone": "Europe/Atlantis"}, "Atlantis"),
         ({"every": timedelta(0)}, "one second"),
-        ({"timeout": 0}, "timeout"),
-        ({"max_attempts": 0}, "max_attempts"),
+        ({}, "one of on, every and cron"),
+        ({"cron": "* * * * *", "every": timedelta(1)}, "one of on, every and cron"),
+        ({"payload": NoPayload, "timeout": 0}, "timeout"),
+        ({"payload": NoPayload, "max_attempts": 0}, "max_attempts"),
     ],
 )
 def test_a_mistake_is_met_when_the_job_is_declared(mistaken: dict, told: str) -> None:
     with pytest.raises((ValueError, LookupError), match=told):
-        job("tests.mistaken", **mistaken)
+        JobType("tests.mistaken", **mistaken)
 
 
 def test_an_interval_begins_with_the_epoch() -> None:

@@ -13,10 +13,10 @@ from bootstrap.settings.loading import load_settings
 from bootstrap.settings.model import Settings
 from shared.db.database import Database
 from shared.db.statement import Nothing, Statement
-from shared.jobs import JobContext, job, jobs_in
+from shared.jobs import JobContext, JobType, handlers_in
 from shared.logging import configure_logging
+from shared.queues import DEFAULT
 
-QUEUE = "default"
 _effects = Table(
     "effects",
     MetaData(),
@@ -33,12 +33,18 @@ class TimedPayload(BaseModel):
     sent_at: float
 
 
-@job("bench.nothing", queue=QUEUE)
+NOTHING = JobType("bench.nothing", TimedPayload)
+ROW = JobType("bench.row", TimedPayload)
+WAITED = JobType("bench.waited", TimedPayload)
+JOBS = {"nothing": NOTHING, "row": ROW, "waited": WAITED}
+
+
+@NOTHING.handler
 async def do_nothing(_payload: TimedPayload, _context: JobContext) -> None:
     """Do nothing."""
 
 
-@job("bench.row", queue=QUEUE)
+@ROW.handler
 async def write_row(_payload: TimedPayload, context: JobContext) -> None:
     """Write one row; effect and success commit together."""
     database = context.provide("database", Database)
@@ -47,7 +53,7 @@ async def write_row(_payload: TimedPayload, context: JobContext) -> None:
         await context.finish()
 
 
-@job("bench.waited", queue=QUEUE)
+@WAITED.handler
 async def tell_wait(payload: TimedPayload, context: JobContext) -> None:
     """Tell how long the job waited for its first line to run."""
     waited = time.time() - payload.sent_at
@@ -57,7 +63,7 @@ async def tell_wait(payload: TimedPayload, context: JobContext) -> None:
 def composed(settings: Settings, role: Role = "worker") -> TulouContainer:
     """Return the composed program with these jobs in its registry."""
     container = compose(settings, role)
-    container.registry().add(jobs_in(sys.modules[__name__]))
+    container.registry().add(handlers_in(sys.modules[__name__]))
     return container
 
 
@@ -69,7 +75,7 @@ def main() -> None:
 
     settings = load_settings()
     configure_logging(level=settings.log_level, log_format=settings.logs_as)
-    Worker(settings, [QUEUE], composed=composed).run()
+    Worker(settings, [DEFAULT.name], composed=composed).run()
 
 
 if __name__ == "__main__":

@@ -13,16 +13,16 @@ import redis.asyncio as redis
 from redis.asyncio import Redis
 
 from bootstrap.container import TulouContainer
+from shared.queues import DEFAULT
 from tools.bench.bare_worker import QUEUE as BARE_QUEUE
 from tools.bench.bare_worker import create_app, read_tallies
-from tools.bench.durable_worker import QUEUE as DURABLE_QUEUE
-from tools.bench.durable_worker import TimedPayload
+from tools.bench.durable_worker import JOBS, TimedPayload
 from tools.bench.system import Program, System, cpu_seconds, wait_for_children
 
 BATCH = 100
 """Jobs accepted in one transaction."""
 
-WAKE_UPS = f"tulou:{DURABLE_QUEUE}"
+WAKE_UPS = f"tulou:{DEFAULT.name}"
 """The list in Valkey that wake-ups wait in."""
 
 WARM_UP = 40
@@ -95,13 +95,13 @@ class Durable:
 
     async def accept(self, kind: str) -> Any:
         """Write one job in the open transaction."""
-        return await self._container.jobs.outbox().enqueue(f"bench.{kind}", TimedPayload(sent_at=time.time()))
+        return await self._container.jobs.outbox().enqueue(JOBS[kind], TimedPayload(sent_at=time.time()))
 
     async def accept_alone(self, kind: str) -> None:
         """Accept one job in a transaction of its own, as a request does."""
         payload = TimedPayload(sent_at=time.time())
         async with self._container.database().transaction():
-            self._ids.append(await self._container.jobs.outbox().enqueue(f"bench.{kind}", payload))
+            self._ids.append(await self._container.jobs.outbox().enqueue(JOBS[kind], payload))
 
     async def left(self) -> int:
         """Count the jobs that haven't ended; by primary key, and the last ones first, so that asking costs little."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bootstrap.settings.generated_secrets import ensure_secrets, read_environment_file
 from bootstrap.settings.model import Settings
+from shared.queues import QUEUES
 from tools.dev.account import server_account
 from tools.dev.errors import EmbeddedError
 from tools.dev.folders import prepare_data_dir
@@ -19,7 +20,6 @@ from tools.dev.postgres import EmbeddedPostgres
 from tools.dev.services import only_one, publish_services
 from tools.dev.valkey import EmbeddedValkey
 
-QUEUES = ("default", "mail", "files")
 PROBE_TIMEOUT_SECONDS = 0.5
 
 

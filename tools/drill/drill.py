@@ -16,7 +16,7 @@ import httpx
 
 from bootstrap.backup.recording import record
 from bootstrap.settings.model import Settings
-from tests.conftest import QUEUES
+from shared.queues import QUEUES
 from tests.frozen import frozen
 from tools.drill.prometheus import Prometheus
 from tools.drill.standby import Standby
@@ -161,7 +161,7 @@ async def drill() -> AsyncIterator[Drill]:
         async with (
             harness.system(
                 workers=1,
-                queues=QUEUES,
+                queues=tuple(QUEUES),
                 api_inside=with_small_disk(data_folder(harness), DISK_BYTES),
                 TULOU_DATA_DIR=str(data_folder(harness)),
                 TULOU_DATABASE_REPLICA_URLS=replica.url,

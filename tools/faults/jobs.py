@@ -10,7 +10,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, Uuid, bindparam, insert
 
 from shared.db.database import Database
 from shared.db.statement import Nothing, Statement
-from shared.jobs import JobContext, NoPayload, job
+from shared.jobs import JobContext, JobType, NoPayload
 
 _effects = Table(
     "effects", MetaData(), Column("job_id", Uuid), Column("attempt", Integer), Column("pid", Integer), schema="faults"
@@ -32,14 +32,22 @@ class Work(BaseModel):
     failures: int = 0
 
 
-@job("faults.effect", timeout=60)
+EFFECT = JobType("faults.effect", Work)
+SEPARATE = JobType("faults.separate", Work)
+SUICIDE = JobType("faults.suicide", Work)
+TICK = JobType("faults.tick", cron="* * * * *")
+NEWER = JobType("faults.newer", Work)
+CHANGED = JobType("faults.changed", Work, version=2)
+UNCHANGED = JobType("faults.changed", Work, version=1)
+
+
+@EFFECT.handler
 async def effect(work: Work, context: JobContext) -> None:
     """Work, then leave an effect that commits together with the end."""
-    await _work(work, context)
-    await _leave_effect(work, context)
+    await _work_and_leave_effect(work, context)
 
 
-@job("faults.separate", timeout=60)
+@SEPARATE.handler
 async def separate(work: Work, context: JobContext) -> None:
     """End by returning: what is promised then is that it runs, not how often."""
     await _work(work, context)
@@ -49,32 +57,32 @@ async def separate(work: Work, context: JobContext) -> None:
     )
 
 
-@job("faults.suicide", timeout=60)
+@SUICIDE.handler
 async def suicide(work: Work, context: JobContext) -> None:
     """Kill the process that runs it."""
     await _work(work, context)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@job("faults.tick", cron="* * * * *")
+@TICK.handler
 async def tick(_payload: NoPayload, context: JobContext) -> None:
     """Leave an effect each minute."""
     await _leave_effect(Work(), context)
 
 
-@job("faults.newer", timeout=60)
+@NEWER.handler
 async def newer(work: Work, context: JobContext) -> None:
     """A kind that old workers don't know."""
-    await effect(work, context)
+    await _work_and_leave_effect(work, context)
 
 
-@job("faults.changed", version=2, timeout=60)
+@CHANGED.handler
 async def changed(work: Work, context: JobContext) -> None:
     """A kind that old workers know in an older version."""
-    await effect(work, context)
+    await _work_and_leave_effect(work, context)
 
 
-@job("faults.changed", version=1, timeout=60)
+@UNCHANGED.handler
 async def unchanged(work: Work, context: JobContext) -> None:
     """The older version: it must never see a newer payload."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -82,6 +90,11 @@ async def unchanged(work: Work, context: JobContext) -> None:
 
 ALWAYS = (effect, separate, suicide)
 OF_GENERATION = {"old": (unchanged,), "new": (newer, changed)}
+
+
+async def _work_and_leave_effect(work: Work, context: JobContext) -> None:
+    await _work(work, context)
+    await _leave_effect(work, context)
 
 
 async def _work(work: Work, context: JobContext) -> None:

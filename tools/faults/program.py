@@ -21,7 +21,7 @@ def composed(settings: Settings, role: Role) -> TulouContainer:
     handlers = [*jobs.ALWAYS, *jobs.OF_GENERATION.get(switches.switch("GENERATION"), ())]
     if switches.switch("CLOCK_FILE"):
         handlers.append(jobs.tick)
-    container.registry().add([handler.__job__ for handler in handlers])
+    container.registry().add(handlers)
     switches.after_composing(container)
     return container
 

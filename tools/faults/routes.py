@@ -44,9 +44,12 @@ router = Router()
 async def accept_job(order: Order, request: Request) -> Accepted:
     """Accept a job."""
     container: TulouContainer = request.app.state.container
+    handler = container.registry().find(order.kind)
+    if handler is None:
+        raise LookupError(order.kind)
     options = JobOptions(unique_key=order.unique_key, owner_id=order.owner_id)
     async with container.database().transaction():
-        job_id = await container.jobs.outbox().enqueue(order.kind, order.work, options)
+        job_id = await container.jobs.outbox().enqueue(handler.type, order.work, options)
         if order.lingers:
             await asyncio.sleep(order.lingers)
     return Accepted(id=job_id)

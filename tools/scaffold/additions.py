@@ -9,13 +9,13 @@ from uuid import UUID
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.settings.model import Settings
 from shared.events import Event
+from shared.queues import DEFAULT, QUEUES
 from tools.scaffold import container_edits
 from tools.scaffold.changes import PROJECT, Changes
 from tools.scaffold.names import NameRefused, camel, words
 from tools.scaffold.new_domain import CONTAINER_FILE, rendered
 from tools.scaffold.public_api import public_api_of
 
-QUEUES = ("default", "mail", "files")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -26,7 +26,7 @@ def add_job(
     *,
     on: str | None = None,
     every: str | None = None,
-    queue: str = "default",
+    queue: str = DEFAULT.name,
     root: Path = PROJECT,
 ) -> list[Path]:
     """Write a job, what does it, and its test; return what was written or changed.
@@ -60,15 +60,21 @@ def add_job(
         module = _add_class(
             changes, domain, name, rendered("job/class.py.j2", **facts), _imports_of_job(facts)
         )
+        types = f"domains/{domain}/job_types.py"
+        text = _read(root, types) or f'"""The jobs of {words(domain)}."""\n'
+        needed = ["from datetime import timedelta", _JOB_TYPE, facts["payload_import"]]
+        if queue != DEFAULT.name:
+            needed.append(f"from shared.queues import {queue.upper()}")
+        changes.write(types, _with_imports(text, needed) + rendered("job/type.py.j2", **facts))
         tasks = f"domains/{domain}/tasks.py"
-        text = _read(root, tasks) or f'"""The jobs of {words(domain)}."""\n'
-        needed = [f"from {module} import {facts['cls']}", _OF_TASKS, "from datetime import timedelta"]
-        changes.write(
-            tasks,
-            _with_imports(text, [*needed, facts["payload_import"]])
-            + "\n\n"
-            + rendered("job/task.py.j2", **facts),
-        )
+        text = _read(root, tasks) or f'"""Handlers of the jobs of {words(domain)}."""\n'
+        needed = [
+            f"from domains.{domain}.job_types import {name.upper()}",
+            f"from {module} import {facts['cls']}",
+            "from shared.jobs import JobContext",
+            facts["payload_import"],
+        ]
+        changes.write(tasks, _with_imports(text, needed) + "\n\n" + rendered("job/task.py.j2", **facts))
         container = _read(root, f"domains/{domain}/container.py")
         made = f"providers.ThreadSafeSingleton({facts['cls']}, transaction=transaction)"
         container = _with_provider(container, name, made, [f"from {module} import {facts['cls']}"])
@@ -133,7 +139,7 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
         return changes.changed()
 
 
-_OF_TASKS = "from shared.jobs import JobContext, job"
+_JOB_TYPE = "from shared.jobs import JobType"
 _NO_PAYLOAD = "from shared.jobs import NoPayload"
 _IMPORTS_OF_MAIL = [
     "from uuid import UUID",

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from bootstrap.container import TulouContainer, domains_of, exports, purpose_of
 from bootstrap.settings.model import Settings
 from shared.db.models import metadata
-from shared.jobs import JobDefinition, jobs_in
+from shared.jobs import JobType, handlers_in
 from tools.scaffold.public_api import DOMAINS, PublicApi, public_api_of
 
 
@@ -36,7 +36,7 @@ def domain_map() -> list[Summary]:
     given = _dependencies_in(inspect.getsource(TulouContainer))
     summaries = []
     for name, parts in domains_of(container).items():
-        jobs = jobs_in(tasks[name]) if name in tasks else []
+        jobs = [handler.type for handler in handlers_in(tasks[name])] if name in tasks else []
         summaries.append(
             Summary(
                 name=name,
@@ -69,7 +69,7 @@ def _dependencies_in(source: str) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def _reactions(name: str, jobs: list[JobDefinition]) -> dict[str, list[str]]:
+def _reactions(name: str, jobs: list[JobType[Any]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for job in jobs:
         origin = job.on.__module__.split(".")[1] if job.on else name
@@ -84,6 +84,6 @@ def _routes_of(routers: list[Any]) -> list[str]:
     return [f"{method} {path}" for path, method in sorted(pairs)]
 
 
-def _label_of(job: JobDefinition) -> str:
+def _label_of(job: JobType[Any]) -> str:
     cause = f" on {job.on.__name__}" if job.on else " by the clock" if job.schedule else ""
     return f"{job.kind}{cause}"

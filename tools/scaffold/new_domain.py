@@ -33,7 +33,7 @@ _templates = Environment(
 def files_of(plan: dict[str, Any]) -> dict[str, str]:
     """Return the files of a new domain by path, but for its migration."""
     name = plan["name"]
-    parts = [*PARTS, *(["tasks"] if plan["has_tasks"] else [])]
+    parts = [*PARTS, *(["job_types", "tasks"] if plan["has_tasks"] else [])]
     files = {f"domains/{name}/__init__.py": ""}
     files |= {f"domains/{name}/{part}.py": rendered(f"domain/{part}.py.j2", d=plan) for part in parts}
     files[f"tests/domains/{name}/factories.py"] = rendered("domain/factories.py.j2", d=plan)

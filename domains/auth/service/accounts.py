@@ -7,6 +7,7 @@ from uuid import UUID
 
 from domains.auth.errors import AccountNotFound, AddressRefused, AddressTaken, PasswordRefused
 from domains.auth.gateway.passwords import PasswordHasher
+from domains.auth.job_types import PURGE_ACCOUNT
 from domains.auth.models import Account, AccountStatus, Role, SecurityEventKind
 from domains.auth.public import AccountDeleted
 from domains.auth.repository.accounts import AccountRepository
@@ -16,7 +17,6 @@ from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.schemas.rows import SignInRow
 from domains.auth.service.account_lifecycle import AccountLifecycle, NewOwner
 from domains.auth.service.audit_log import AuditLog
-from domains.auth.service.job_definitions import PURGE
 from domains.auth.service.passwords import PasswordCheck, check_password
 from domains.files.public import ErasureRecords
 from domains.users.public import NewPerson, UserDirectory, normalised_address
@@ -141,7 +141,7 @@ class AccountService:
             await self.accounts.delete_all_of(user_id)
             if account is not None:
                 later = JobOptions(run_at=self.clock.now() + _SECOND_PURGE)
-                await self.outbox.enqueue(PURGE, AccountDeleted(user_id=user_id), later)
+                await self.outbox.enqueue(PURGE_ACCOUNT, AccountDeleted(user_id=user_id), later)
             await context.finish()
 
     async def _is_to_be_erased(self, account: SignInRow) -> bool:

@@ -11,12 +11,12 @@ from domains.auth.errors import (
     OwnAccount,
     UnverifiedAccount,
 )
+from domains.auth.job_types import SEND_PASSWORD_RESET, MailRequest
 from domains.auth.models import Account, AccountStatus, EndReason, Role, SecurityEventKind, TokenPurpose
 from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
 from domains.auth.service.account_lifecycle import AccountLifecycle
 from domains.auth.service.audit_log import AuditLog
-from domains.auth.service.job_definitions import RESET, MailRequest
 from domains.auth.service.mails import MailService
 from domains.users.public import UserDirectory, normalised_address
 from shared.audit import Actor
@@ -147,7 +147,7 @@ class AdministrationService:
             if account.status is not AccountStatus.ACTIVE:
                 raise InactiveAccount
             await self.audit_log.note(SecurityEventKind.PASSWORD_RESET_REQUESTED, actor, user_id=user_id)
-            await self.outbox.enqueue(RESET, MailRequest(user_id=user_id))
+            await self.outbox.enqueue(SEND_PASSWORD_RESET, MailRequest(user_id=user_id))
 
     async def _locked(self, user_id: UUID) -> Account:
         account = await self.accounts.lock(user_id)

@@ -7,6 +7,7 @@ from domains.auth.errors import InvalidToken, PasswordRefused, WrongPassword
 from domains.auth.gateway.common_passwords import is_common
 from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.gateway.secrets import hash_of_token
+from domains.auth.job_types import SEND_PASSWORD_RESET, MailRequest
 from domains.auth.models import Account, AccountStatus, EndReason, SecurityEventKind, TokenPurpose
 from domains.auth.public import PasswordChanged
 from domains.auth.repository.accounts import AccountRepository
@@ -16,7 +17,6 @@ from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.schemas.rows import SignInRow
 from domains.auth.service.account_lifecycle import AccountLifecycle, NewOwner
 from domains.auth.service.audit_log import AuditLog
-from domains.auth.service.job_definitions import RESET, MailRequest
 from domains.auth.service.limits import Limits
 from domains.users.public import Person, UserDirectory, key_of_address
 from shared.clock import Clock
@@ -98,7 +98,7 @@ class PasswordService:
             await self.audit_log.record(
                 SecurityEventKind.PASSWORD_RESET_REQUESTED, user_id=user_id, client_info=client_info
             )
-            await self.outbox.enqueue(RESET, MailRequest(user_id=user_id))
+            await self.outbox.enqueue(SEND_PASSWORD_RESET, MailRequest(user_id=user_id))
 
     async def begins_anew(self, token: str) -> bool:
         """Tell whether a reset with this token would delete what the account stores: its address is unverified.

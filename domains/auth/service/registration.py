@@ -7,6 +7,12 @@ from uuid import UUID
 from domains.auth.errors import InvalidToken
 from domains.auth.gateway.passwords import PasswordHasher
 from domains.auth.gateway.secrets import hash_of_token
+from domains.auth.job_types import (
+    ANSWER_REGISTRATION,
+    SEND_VERIFICATION,
+    MailRequest,
+    RegistrationReceived,
+)
 from domains.auth.models import (
     Account,
     AccountStatus,
@@ -19,12 +25,6 @@ from domains.auth.schemas.accounts import RegistrationCreate
 from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.service.account_lifecycle import AccountLifecycle, NewOwner
 from domains.auth.service.audit_log import AuditLog
-from domains.auth.service.job_definitions import (
-    ANSWER_REGISTRATION,
-    VERIFY,
-    MailRequest,
-    RegistrationReceived,
-)
 from domains.auth.service.limits import Limits
 from domains.auth.service.passwords import check_password
 from domains.users.public import NewPerson, UserDirectory
@@ -88,7 +88,7 @@ class RegistrationService:
         await self.limits.count_mail(email, client_info)
         person = await self.users.find_by_address(email)
         async with self.transaction():
-            await self.outbox.enqueue(VERIFY, MailRequest(user_id=person.id if person else None))
+            await self.outbox.enqueue(SEND_VERIFICATION, MailRequest(user_id=person.id if person else None))
 
     async def verify(self, token: str, client_info: ClientInfo) -> None:
         """Verify an address with the token of a registration's mail.

@@ -17,6 +17,7 @@ from domains.auth.errors import (
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.passwords import PasswordHasher, Verification
 from domains.auth.gateway.secrets import RefreshClaim, TokenKeys
+from domains.auth.job_types import TELL_NEW_SIGN_IN, NewSignIn
 from domains.auth.models import (
     AccountStatus,
     EndReason,
@@ -31,7 +32,6 @@ from domains.auth.schemas.rows import LogInRow, SignInRow
 from domains.auth.schemas.sessions import SessionRow
 from domains.auth.schemas.tokens import IssuedTokens
 from domains.auth.service.audit_log import AuditLog
-from domains.auth.service.job_definitions import NEW_SIGN_IN, NewSignIn
 from domains.auth.service.limits import Limits, LoginAttempt
 from domains.auth.settings import AuthSettings
 from domains.users.public import Person, UserDirectory
@@ -263,7 +263,7 @@ class SessionService:
         """Tell by mail of a sign-in from a network or with a program that is new, unless it is the first ever."""
         known = await self.sessions.familiarity(session)
         if known.earlier > 0 and known.alike == 0:
-            await self.outbox.enqueue(NEW_SIGN_IN, NewSignIn(session_id=session.id))
+            await self.outbox.enqueue(TELL_NEW_SIGN_IN, NewSignIn(session_id=session.id))
 
     def _refresh_token_state(
         self, status: AccountStatus | None, session: Session | None, counter: int, now: datetime

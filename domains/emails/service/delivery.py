@@ -24,10 +24,10 @@ from domains.emails.gateway.transport import (
     SmtpSession,
     SmtpTransport,
 )
+from domains.emails.job_types import DELIVER
 from domains.emails.models import WAITING, Attempt, Email, Outcome, Phase, Step
 from domains.emails.public import EmailFailed, EmailSent, EmailStatus, WhenUncertain
 from domains.emails.service.encryption import MailEncryption
-from domains.emails.service.mailer import DELIVER
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings
 from domains.jobs.public import Jobs
@@ -117,7 +117,7 @@ class DeliveryService:
             email = await self._emails.lock(email_id)
             if email is None or email.status not in WAITING:
                 return
-            if any(job.kind == DELIVER for job in (await self._jobs.of_resources([email_id]))[email_id]):
+            if any(job.kind == DELIVER.kind for job in (await self._jobs.of_resources([email_id]))[email_id]):
                 return  # somebody has had it tried again meanwhile
             if email.was_interrupted:
                 await self._note_crash(email)

@@ -4,9 +4,9 @@ from dataclasses import replace
 from uuid import UUID
 
 from domains.emails.errors import HeaderRefused
+from domains.emails.job_types import DELIVER, DeliverEmail
 from domains.emails.models import Email
 from domains.emails.public import OutgoingMail, PreparedMail
-from domains.emails.schemas import DeliverEmail
 from domains.emails.service.encryption import MailEncryption
 from domains.emails.service.mime import (
     BuiltMime,
@@ -23,12 +23,11 @@ from shared.clock import Clock
 from shared.db.database import TransactionFactory
 from shared.events import Resource
 from shared.ids import new_id
-from shared.jobs import JobOptions, Outbox
+from shared.jobs import JobOptions, JobType, Outbox
 from shared.logging import get_logger
 from shared.trace import current_trace
 
 logger = get_logger(__name__)
-DELIVER = "emails.deliver"
 
 
 class MailerService:
@@ -132,7 +131,7 @@ class MailerService:
         )
 
 
-def delivery_of(email_id: UUID) -> tuple[str, DeliverEmail, JobOptions]:
+def delivery_of(email_id: UUID) -> tuple[JobType[DeliverEmail], DeliverEmail, JobOptions]:
     """Return the job that sends a mail, as `Outbox.enqueue` takes it."""
     # Without an owner: whoever can cancel this job could keep a warning from the person it is meant for.
     options = JobOptions(unique_key=str(email_id), resource=Resource(type="email", id=email_id))

@@ -4,10 +4,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from domains.emails.errors import EmailNotFound, EmailNotOnHold, EmailTooOld, MailGivenUp
+from domains.emails.job_types import DELIVER
 from domains.emails.models import Email
 from domains.emails.public import EmailFailed, EmailSent, EmailStatus
 from domains.emails.schemas import EmailRead, Resolution
-from domains.emails.service.mailer import DELIVER, delivery_of
+from domains.emails.service.mailer import delivery_of
 from domains.emails.service.stores import EmailStore
 from domains.emails.settings import EmailsSettings
 from domains.jobs.public import Jobs
@@ -76,7 +77,7 @@ class ResolutionService:
         if email.status != EmailStatus.UNCERTAIN:
             raise EmailNotOnHold(status=email.status)
         under_way = (await self._jobs.of_resources([email_id]))[email_id]
-        if any(job.kind == DELIVER for job in under_way):
+        if any(job.kind == DELIVER.kind for job in under_way):
             raise EmailNotOnHold(status=email.status)
         return email
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from domains.files.errors import WorkNotFinished
+from domains.files.job_types import ERASE, KeysToErase
 from domains.files.models import FileStatus
 from domains.files.repository.files import FileRepository
 from domains.files.repository.objects import ObjectRepository
@@ -25,16 +24,10 @@ _FIRST = UUID(int=0)
 _WHILE_BACKED_UP = timedelta(minutes=1)
 
 
-class KeysToErase(BaseModel):
-    """The payload of `files.erase`: objects that no row names any more."""
-
-    keys: list[str]
-
-
 async def enqueue_erase(outbox: Outbox, keys: Sequence[str]) -> None:
     """Order, in the open transaction, that objects be deleted: never before it commits."""
     for start in range(0, len(keys), _KEYS_IN_A_JOB):
-        await outbox.enqueue("files.erase", KeysToErase(keys=list(keys[start : start + _KEYS_IN_A_JOB])))
+        await outbox.enqueue(ERASE, KeysToErase(keys=list(keys[start : start + _KEYS_IN_A_JOB])))
 
 
 class CleaningService:

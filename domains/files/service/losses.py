@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from domains.files.job_types import PROCESS
 from domains.files.public import RESOURCE_TYPE, FileStored
 from domains.files.repository.objects import ObjectRepository
 from domains.files.service.cleaning import CleaningService
@@ -48,4 +49,4 @@ class LossService:
 
     async def _make_again(self, file_id: UUID, owner_id: UUID) -> None:
         options = JobOptions(owner_id=owner_id, resource=Resource(type=RESOURCE_TYPE, id=file_id))
-        await self.outbox.enqueue("files.process", FileStored(owner_id=owner_id, file_id=file_id), options)
+        await self.outbox.enqueue(PROCESS, FileStored(owner_id=owner_id, file_id=file_id), options)

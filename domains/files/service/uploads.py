@@ -8,6 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from domains.files.errors import FileTooLarge, QuotaExceeded, StoreUnavailable, UploadInterrupted
+from domains.files.job_types import PROCESS
 from domains.files.models import File, FileStatus, Rendition
 from domains.files.public import RESOURCE_TYPE, FileStored
 from domains.files.repository.files import FileRepository
@@ -216,7 +217,7 @@ class UploadService:
             return []
         resource = Resource(type=RESOURCE_TYPE, id=upload.file_id)
         options = JobOptions(owner_id=upload.owner_id, resource=resource)
-        return [await self.outbox.enqueue("files.process", event, options)]
+        return [await self.outbox.enqueue(PROCESS, event, options)]
 
     @asynccontextmanager
     async def _abandon_on_failure(self, upload: "_Upload") -> AsyncIterator[None]:

@@ -26,7 +26,7 @@ from domains.jobs.settings import JobsSettings
 from shared.audit import Actor, AuditLog
 from shared.db.database import TransactionFactory
 from shared.events import Event
-from shared.jobs import JobDefinition, JobOptions, JobRegistry, Outbox
+from shared.jobs import JobOptions, JobRegistry, JobType, Outbox
 from shared.schemas import Row
 
 EVER = timedelta(days=36_500)
@@ -123,18 +123,19 @@ class OperationsService:
             UnknownKind: no domain declares it.
             BadPayload: it takes another one; a member that it doesn't know is refused too.
         """
-        definition = self._registry.find(kind)
-        if definition is None:
-            raise UnknownKind(f"There is no job {kind}; there are {', '.join(self._registry.kinds())}.")
+        handler = self._registry.find(kind)
+        if handler is None:
+            kinds = sorted(job.kind for job in self._registry.types())
+            raise UnknownKind(f"There is no job {kind}; there are {', '.join(kinds)}.")
         try:
-            read = definition.payload.model_validate(payload, extra="forbid")
+            read = handler.type.payload.model_validate(payload, extra="forbid")
         except ValidationError as error:
-            raise BadPayload(_misfit(definition, error)) from error
+            raise BadPayload(_misfit(handler.type, error)) from error
         options = (
             JobOptions(owner_id=read.owner_id, resource=read.resource) if isinstance(read, Event) else None
         )
         async with self._transaction():
-            job_id = await self._outbox.enqueue(kind, read, options)
+            job_id = await self._outbox.enqueue(handler.type, read, options)
             owner_id = options.owner_id if options else None
             await self._audit.note("job_run", actor, user_id=owner_id, job_id=str(job_id), kind=kind)
         return JobCommandResult(id=job_id, status="queued")
@@ -280,14 +281,14 @@ def relay_lag(loads: Sequence[QueueLoad], *, window: int) -> float:
     return max(undone, default=0.0)
 
 
-def _misfit(definition: JobDefinition, error: ValidationError) -> str:
+def _misfit(job: JobType[Any], error: ValidationError) -> str:
     """Say what is wrong with a payload, in a sentence that doesn't repeat what was given."""
-    taken = ", ".join(definition.payload.model_fields) or "nothing"
+    taken = ", ".join(job.payload.model_fields) or "nothing"
     wrong = "; ".join(
         f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
         for each in error.errors(include_url=False, include_input=False)
     )
-    return f"{definition.kind} takes {taken}, and the payload doesn't fit: {wrong}."
+    return f"{job.kind} takes {taken}, and the payload doesn't fit: {wrong}."
 
 
 def _of(queues: dict[str, QueueStatistics], queue: str) -> QueueStatistics:

@@ -108,16 +108,14 @@ class Relay:
 
     async def fire_schedules(self) -> None:
         """Write one job for each recurring one whose time has come, whatever the number of relays."""
-        for definition in self._registry.recurring():
-            fire_time = definition.schedule.latest(self._clock.now()) if definition.schedule else None
-            if fire_time is None or self._fired.get(definition.kind) == fire_time:
+        for job in self._registry.types():
+            fire_time = job.schedule.latest(self._clock.now()) if job.schedule else None
+            if fire_time is None or self._fired.get(job.kind) == fire_time:
                 continue
             async with self.transaction():
-                if await self._rows.take_fire(definition.kind, fire_time):
-                    await self._outbox.enqueue(
-                        definition.kind, NoPayload(), JobOptions(unique_key="recurring")
-                    )
-            self._fired[definition.kind] = fire_time
+                if await self._rows.take_fire(job.kind, fire_time):
+                    await self._outbox.enqueue(job, NoPayload(), JobOptions(unique_key="recurring"))
+            self._fired[job.kind] = fire_time
 
     async def send_wake_ups(self) -> int:
         """Send wake-ups for due jobs while few wait; return how many were sent.

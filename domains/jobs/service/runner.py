@@ -24,7 +24,7 @@ from shared.clock import Clock
 from shared.db.database import TransactionFactory
 from shared.errors import AppError, problem_of
 from shared.ids import new_id
-from shared.jobs import JobDefinition, JobRegistry, LeaseLost, Outbox, PermanentError, Snooze
+from shared.jobs import JobHandler, JobRegistry, LeaseLost, Outbox, PermanentError, Snooze
 from shared.logging import get_logger
 from shared.trace import Attribute, Trace, fail_span, span, tracing
 
@@ -151,28 +151,28 @@ class JobRunner:
     async def _attempt(
         self, job: ClaimedJob, running: RunningJob, then_from: str | None
     ) -> ClaimedJob | None:
-        definition = self._registry.find(job.kind)
-        if definition is None or job.payload_version > definition.version:
+        handler = self._registry.find(job.kind)
+        if handler is None or job.payload_version > handler.type.version:
             await self._leave_to_newer(job, running)
             return None
         try:
-            payload = definition.payload.model_validate(job.payload)
+            payload = handler.type.payload.model_validate(job.payload)
         except ValidationError as error:
             await self._refuse_payload(running, error)
             return None
-        following = await self._work(definition, payload, running, then_from)
+        following = await self._work(handler, payload, running, then_from)
         if running.lost:
             logger.warning("lease_lost")
         return following
 
     async def _work(
-        self, definition: JobDefinition, payload: BaseModel, running: RunningJob, then_from: str | None
+        self, handler: JobHandler[Any], payload: BaseModel, running: RunningJob, then_from: str | None
     ) -> ClaimedJob | None:
         following = None
         started = time.monotonic()
-        work = asyncio.create_task(definition.handler(payload, running))
+        work = asyncio.create_task(handler.run(payload, running))
         heart = asyncio.create_task(running.keep_lease(work))
-        limit = asyncio.timeout(definition.timeout)
+        limit = asyncio.timeout(handler.type.timeout)
         try:
             async with limit:
                 await work

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domains.auth.service.job_definitions import ANSWER_REGISTRATION
+from domains.auth.job_types import ANSWER_REGISTRATION
 from tools.faults.people import PASSWORD, some_email
 
 OTHER_PASSWORD = "another long enough password"
@@ -254,7 +254,7 @@ async def test_only_hashes_of_passwords_and_tokens_are_stored(client, inbox, use
     assert account["password_hash"].startswith("$argon2id$v=19$m=")
     (token,) = await rows("SELECT token_hash FROM auth.one_time_tokens WHERE user_id = $1", user.id)
     assert len(token["token_hash"]) == 32
-    jobs = await rows("SELECT payload::text FROM jobs.jobs WHERE kind = $1", ANSWER_REGISTRATION)
+    jobs = await rows("SELECT payload::text FROM jobs.jobs WHERE kind = $1", ANSWER_REGISTRATION.kind)
     assert all(mail.token not in job["payload"] and user.email not in job["payload"] for job in jobs)
 
 

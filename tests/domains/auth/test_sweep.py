@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from domains.auth.job_types import CLOSE_UNVERIFIED
 from domains.auth.settings import AuthSettings
 from shared.audit import Actor
 from tests.wire import recorded_statements
@@ -64,9 +65,9 @@ async def test_an_account_that_was_never_verified_is_deleted_after_thirty_days(
 
 
 async def test_unverified_accounts_are_swept_by_the_clock(user, composition, aged, work_off, rows):
-    assert composition.registry().find("auth.close_unverified").schedule is not None
+    assert CLOSE_UNVERIFIED.schedule is not None
     await aged(user, registered=31, used=31)
-    await composition.jobs.operations().run("auth.close_unverified", {}, Actor(operator="tests"))
+    await composition.jobs.operations().run(CLOSE_UNVERIFIED.kind, {}, Actor(operator="tests"))
     await work_off()
     assert await rows("SELECT 1 FROM users.users WHERE id = $1", user.id) == []
 

@@ -16,7 +16,7 @@ from domains.emails.service.encryption import MailEncryption
 from domains.emails.settings import EmailsSettings
 from domains.jobs.public import JobSummary
 from shared.ids import new_id
-from shared.jobs import LeaseLost
+from shared.jobs import JobType, LeaseLost
 
 CONTENT = b"Subject: Hello\r\n\r\nHello\r\n"
 ENCRYPTION = MailEncryption([Fernet.generate_key().decode()])
@@ -118,8 +118,8 @@ class Outbox:
         self.events.append(event)
         return []
 
-    async def enqueue(self, kind: str, payload: Any, options: Any = None) -> UUID:
-        self.jobs.append((kind, payload, options))
+    async def enqueue(self, job: JobType[Any], payload: Any, options: Any = None) -> UUID:
+        self.jobs.append((job, payload, options))
         return uuid4()
 
 

@@ -22,6 +22,7 @@ from domains.emails.gateway.transport import (
     ServerUnreachable,
     TemporaryFailure,
 )
+from domains.emails.job_types import DELIVER
 from domains.emails.models import Outcome, Phase
 from domains.emails.public import EmailFailed, EmailSent, EmailStatus, WhenUncertain
 from domains.emails.service.encryption import MailEncryption
@@ -271,10 +272,10 @@ async def test_old_mails_without_a_job_are_given_up_and_announced():
     ("living", "phase", "status"),
     [
         ([], Phase.DATA, EmailStatus.UNCERTAIN),
-        (["emails.deliver"], Phase.DATA, EmailStatus.SENDING),
+        ([DELIVER.kind], Phase.DATA, EmailStatus.SENDING),
         ([], Phase.ENVELOPE, EmailStatus.FAILED),
         ([], Phase.CONNECT, EmailStatus.FAILED),
-        (["emails.deliver"], Phase.ENVELOPE, EmailStatus.SENDING),
+        ([DELIVER.kind], Phase.ENVELOPE, EmailStatus.SENDING),
     ],
 )
 async def test_a_mail_that_nobody_works_on_any_more_is_uncertain_if_it_may_have_been_sent(

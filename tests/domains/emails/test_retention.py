@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from domains.emails.job_types import PRUNE
 from domains.emails.models import Phase
 from domains.emails.public import EmailStatus
 from domains.emails.service import retention
@@ -110,7 +111,7 @@ async def test_a_job_does_it(composition, mailer, address, kept, work_off):
     await change(
         composition, email_id, status=EmailStatus.SENT, created_at=days_ago(400), updated_at=days_ago(400)
     )
-    answer = await composition.jobs.operations().run("emails.prune", {}, Actor(operator="tests"))
+    answer = await composition.jobs.operations().run(PRUNE.kind, {}, Actor(operator="tests"))
     assert answer.error is None
     await work_off()
     assert not (await kept(email_id))[0]

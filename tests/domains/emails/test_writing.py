@@ -17,6 +17,7 @@ import domains.emails.container
 from domains.emails.errors import AddressRefused, HeaderRefused, MailUnreadable
 from domains.emails.gateway.null import NullTransport
 from domains.emails.gateway.transport import Envelope
+from domains.emails.job_types import DELIVER
 from domains.emails.public import OutgoingMail, WhenUncertain
 from domains.emails.service import mime
 from domains.emails.service.encryption import MailEncryption
@@ -317,8 +318,8 @@ async def test_an_accepted_mail_is_a_row_and_a_job(renderer, emails, outbox):
     assert b"token" not in row.frozen
     message = message_from_bytes(ENCRYPTION.decrypt(row.frozen), policy=policy.default)
     assert message["Message-ID"] == row.message_id == f"<{email_id}@app.example.com>"
-    ((kind, payload, options),) = outbox.jobs
-    assert (kind, payload.email_id, options.resource.id) == ("emails.deliver", email_id, email_id)
+    ((job, payload, options),) = outbox.jobs
+    assert (job, payload.email_id, options.resource.id) == (DELIVER, email_id, email_id)
     assert options.owner_id is None, "whoever owns a job may cancel it"
 
 

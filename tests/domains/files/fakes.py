@@ -13,6 +13,7 @@ from domains.files.service.rendition_specs import rendition_specs_for
 from shared.clock import Clock
 from shared.db.fulltext import Piece
 from shared.ids import new_id
+from shared.jobs import JobType
 
 NOW = Clock().now()
 RENDITION_SPECS = (*rendition_specs_for("image/png"), *rendition_specs_for("application/pdf"))
@@ -161,18 +162,18 @@ class FakeQuotas:
 class FakeOutbox:
     def __init__(self) -> None:
         self.events: list = []
-        self.jobs: list[tuple[str, object]] = []
+        self.jobs: list[tuple[JobType, object]] = []
 
     async def publish(self, event) -> list[UUID]:
         self.events.append(event)
         return []
 
-    async def enqueue(self, kind: str, payload, options=None) -> UUID:
-        self.jobs.append((kind, payload))
+    async def enqueue(self, job: JobType, payload, options=None) -> UUID:
+        self.jobs.append((job, payload))
         return new_id()
 
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.jobs]
+    def job_types(self) -> list[JobType]:
+        return [job for job, _ in self.jobs]
 
 
 class FakeAccounts:

@@ -14,6 +14,7 @@ from domains.files.errors import (
     UploadInterrupted,
 )
 from domains.files.gateway.sniffing import sniff
+from domains.files.job_types import ERASE, PROCESS
 from domains.files.schemas import Details
 from domains.files.service.quota_limits import QuotaLimits
 from domains.files.service.uploads import IncomingUpload, UploadService
@@ -104,7 +105,7 @@ async def test_a_picture_has_work_ordered():
     harness = UploadHarness()
     file = await harness.receive(PNG)
     assert harness.quota.stored[file.id]["status"] == "processing"
-    assert harness.outbox.kinds() == ["files.process"]
+    assert harness.outbox.job_types() == [PROCESS]
     assert [rendition.name for rendition in harness.files.added] == ["thumb", "small", "large"]
 
 
@@ -113,7 +114,7 @@ async def test_equal_bytes_are_stored_once_and_counted_for_each_file():
     await harness.receive(b"words")
     await harness.receive(b"words")
     assert harness.quota.bytes == 10
-    assert harness.outbox.kinds() == ["files.erase"]
+    assert harness.outbox.job_types() == [ERASE]
     (doubled,) = harness.outbox.jobs[0][1].keys
     assert doubled not in harness.quota.blobs.values()
 

@@ -16,10 +16,12 @@ from domains.jobs.service.runner import JobRunner
 from domains.jobs.settings import JobsSettings
 from shared.errors import Unprocessable
 from shared.events import Resource
-from shared.jobs import JobContext, JobDefinition, JobOptions, PermanentError, Snooze
+from shared.jobs import JobContext, JobHandler, JobOptions, JobType, PermanentError, Snooze
+from shared.queues import Queue
 from tools.faults.people import Person
 
 QUEUE = "tests"
+"""Not one of the program's queues: its jobs never end well."""
 
 
 class Ask(BaseModel):
@@ -68,30 +70,16 @@ async def obey(ask: Ask, context: JobContext) -> None:
         raise RuntimeError("a secret of the program")
 
 
-def definition(**changes: Any) -> JobDefinition:
-    values: dict[str, Any] = {
-        "kind": "tests.obey",
-        "handler": obey,
-        "payload": Ask,
-        "queue": QUEUE,
-        "max_attempts": 3,
-        "timeout": 20,
-        "on": None,
-        "schedule": None,
-        "version": 1,
-    }
-    return JobDefinition(**(values | changes))
+def job_type(kind: str = "tests.obey", **limits: Any) -> JobType[Ask]:
+    return JobType(kind, Ask, **({"queue": Queue(QUEUE), "max_attempts": 3, "timeout": 20} | limits))
+
+
+OBEY, HASTY, NEWER = job_type(), job_type("tests.hasty", timeout=0.1), job_type("tests.newer", version=2)
 
 
 @pytest.fixture(scope="session")
 def declared(composition: TulouContainer) -> None:
-    composition.registry().add(
-        [
-            definition(),
-            definition(kind="tests.hasty", timeout=0.1),
-            definition(kind="tests.newer", version=2),
-        ]
-    )
+    composition.registry().add(JobHandler(job, obey) for job in (OBEY, HASTY, NEWER))
 
 
 Enqueue = Callable[..., Awaitable[UUID]]
@@ -102,11 +90,11 @@ def enqueue(app: FastAPI, composition: TulouContainer, declared: None, user: Per
     """Accept a job of the user's."""
 
     async def accept(
-        do: str = "succeed", *, kind: str = "tests.obey", number: int = 0, **options: Any
+        do: str = "succeed", *, job: JobType[Ask] = OBEY, number: int = 0, **options: Any
     ) -> UUID:
         async with composition.database().transaction():
             return await composition.jobs.outbox().enqueue(
-                kind, Ask(do=do, number=number), JobOptions(**({"owner_id": user.id} | options))
+                job, Ask(do=do, number=number), JobOptions(**({"owner_id": user.id} | options))
             )
 
     return accept

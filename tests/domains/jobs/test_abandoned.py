@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from tests.domains.jobs.conftest import Enqueue
+from tests.domains.jobs.conftest import HASTY, Enqueue
 from tests.domains.jobs.seeing import claim, look, run_once, run_sql
 
 
@@ -78,7 +78,7 @@ async def test_of_a_job_that_ends_without_its_handler_its_domain_is_told(
     assert (await look(composition, heedless)).status == "cancelled"
     assert await told(heedless) == 1
 
-    endless = await enqueue("wait", kind="tests.hasty")
+    endless = await enqueue("wait", job=HASTY)
     await run_once(runner, endless)
     assert ((await look(composition, endless)).status, await told(endless)) == ("retrying", 0)
     await run_sql(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from domains.jobs.job_types import PRUNE
 from shared.jobs import JobOptions, NoPayload
 from tests.programs import Program
 from tools.dev.valkey import EmbeddedValkey
@@ -87,7 +88,7 @@ async def test_jobs_go_on_without_wake_ups(
 ) -> None:
     async def a_job_runs() -> None:
         async with composition.database().transaction():
-            job_id = await composition.jobs.outbox().enqueue("jobs.prune", NoPayload(), JobOptions())
+            job_id = await composition.jobs.outbox().enqueue(PRUNE, NoPayload(), JobOptions())
         async with asyncio.timeout(20):
             while (await composition.jobs.rows().find(job_id)).status != "succeeded":
                 await asyncio.sleep(0.05)

@@ -15,9 +15,9 @@ from domains.jobs.repository import relay as relay_repository
 from domains.jobs.service.relay import Relay
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
-from shared.jobs import JobRegistry, NoPayload, Outbox
-from shared.recurrence import Cron, Every
-from tests.domains.jobs.conftest import Enqueue, definition
+from shared.jobs import JobHandler, JobRegistry, JobType, Outbox
+from shared.recurrence import Cron
+from tests.domains.jobs.conftest import Enqueue, obey
 from tests.domains.jobs.seeing import claim, look, run_once, run_sql
 
 
@@ -183,7 +183,7 @@ async def test_a_long_backlog_is_queued_in_several_rounds(enqueue: Enqueue, comp
 async def test_a_schedule_fires_once_whatever_the_number_of_relays(composition, app) -> None:
     kind = "tests.recurring"
     registry = JobRegistry()
-    registry.add([definition(kind=kind, payload=NoPayload, schedule=Every(timedelta(minutes=1)))])
+    registry.add([JobHandler(JobType(kind, every=timedelta(minutes=1)), obey)])
     start = datetime(2030, 1, 1, tzinfo=UTC)
     clocks = [HeldClock(start) for _ in range(3)]
     relays = [a_relay(composition, Sent(), registry=registry, clock=clock) for clock in clocks]
@@ -218,11 +218,9 @@ def test_a_crontab_is_meant_in_its_zone(expression: str, zone: str, moment: str,
 
 
 def test_a_mistaken_crontab_is_met_when_the_program_starts() -> None:
-    from shared.jobs import job
-
     for wrong in ({"cron": "61 * * * *"}, {"cron": "* * * * *", "timezone": "Europe/Atlantis"}):
         with pytest.raises(Exception):  # noqa: B017, PT011  # whatever the libraries raise
-            job("tests.mistaken", **wrong)
+            JobType("tests.mistaken", **wrong)
 
 
 async def test_an_alarm_is_logged_when_jobs_are_late(enqueue: Enqueue, composition) -> None:

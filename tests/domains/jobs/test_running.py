@@ -11,7 +11,7 @@ from domains.jobs.errors import PayloadTooLarge
 from domains.jobs.service.runner import JobRunner
 from shared.db.transaction import current_session
 from shared.jobs import LeaseLost
-from tests.domains.jobs.conftest import GATES, Ask, Enqueue, a_runner
+from tests.domains.jobs.conftest import GATES, HASTY, NEWER, OBEY, Ask, Enqueue, a_runner
 from tests.domains.jobs.seeing import claim, look, run_once, run_sql, set_apart
 
 
@@ -27,7 +27,7 @@ async def test_a_job_that_is_rolled_back_was_never_accepted(composition, declare
     outbox = composition.jobs.outbox()
     with pytest.raises(ZeroDivisionError):
         async with composition.database().transaction():
-            job_id = await outbox.enqueue("tests.obey", Ask())
+            job_id = await outbox.enqueue(OBEY, Ask())
             raise ZeroDivisionError
     assert await composition.jobs.rows().find(job_id) is None
 
@@ -76,7 +76,7 @@ async def test_a_snooze_burns_no_attempt(enqueue: Enqueue, runner: JobRunner, co
 
 
 async def test_an_attempt_that_takes_too_long_is_ended(enqueue: Enqueue, runner, composition) -> None:
-    job_id = await enqueue("wait", kind="tests.hasty")
+    job_id = await enqueue("wait", job=HASTY)
     await run_once(runner, job_id)
     job = await look(composition, job_id)
     assert job.status == "retrying"
@@ -156,7 +156,7 @@ async def test_the_effect_of_a_lost_lease_rolls_back(enqueue: Enqueue, compositi
     duplicate = None
     with pytest.raises(LeaseLost):
         async with composition.database().transaction():
-            duplicate = await composition.jobs.outbox().enqueue("tests.obey", Ask())
+            duplicate = await composition.jobs.outbox().enqueue(OBEY, Ask())
             await context.finish()
     assert await composition.jobs.rows().find(duplicate) is None
     with pytest.raises(LeaseLost):
@@ -223,7 +223,7 @@ async def test_an_unknown_kind_is_left_to_a_newer_worker(enqueue: Enqueue, runne
 
 
 async def test_a_newer_version_of_a_payload_is_left_to_a_newer_worker(enqueue, runner, composition) -> None:
-    job_id = await enqueue(kind="tests.newer")
+    job_id = await enqueue(job=NEWER)
     await run_sql(composition, "UPDATE jobs.jobs SET payload_version = 3 WHERE id = :id", id=job_id)
     await run_once(runner, job_id)
     assert (await look(composition, job_id)).status == "retrying"
@@ -245,7 +245,7 @@ async def test_a_payload_that_does_not_fit_fails_at_once(enqueue: Enqueue, runne
 async def test_a_payload_past_its_limit_is_refused(composition, declared: None, app) -> None:
     with pytest.raises(PayloadTooLarge):
         async with composition.database().transaction():
-            await composition.jobs.outbox().enqueue("tests.obey", Ask(do="x" * 40_000))
+            await composition.jobs.outbox().enqueue(OBEY, Ask(do="x" * 40_000))
 
 
 async def test_a_draining_worker_ends_after_its_job(enqueue: Enqueue, runner) -> None:

@@ -14,7 +14,7 @@ from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
 from shared.errors import DatabaseUnavailable, NotFound
 from shared.ids import new_id
-from shared.jobs import JobContext, JobRegistry, Outbox, PermanentError, job
+from shared.jobs import JobContext, JobRegistry, JobType, Outbox, PermanentError
 
 MEETING = asyncio.Barrier(3)
 
@@ -30,7 +30,10 @@ class Gone(NotFound):
     detail = "It is gone."
 
 
-@job("test.obey", max_attempts=3)
+OBEY = JobType("test.obey", Order, max_attempts=3)
+
+
+@OBEY.handler
 async def obey(payload: Order, context: JobContext) -> None:
     if payload.what == "crash":
         raise RuntimeError
@@ -101,7 +104,7 @@ async def transaction(*, separate=False):
 
 def runner_of(leases):
     registry = JobRegistry()
-    registry.add([obey.__job__])
+    registry.add([obey])
     return JobRunner(
         leases=leases,
         registry=registry,
