@@ -1,19 +1,13 @@
-"""The map of the program: what there is once, then one line for each domain, lowest first, with what it is given."""
+"""The composition root: shared infrastructure first, then one entry per domain in dependency order.
+
+A domain may be given only what is defined above it.
+"""
 
 import inspect
 from functools import partial
 from typing import Any
 
-from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import (
-    Callable,
-    Container,
-    Dependency,
-    Factory,
-    Object,
-    Self,
-    ThreadSafeSingleton,
-)
+from dependency_injector import containers, providers
 
 from bootstrap.migrations.schema_check import schema_mismatch
 from bootstrap.settings.model import Settings
@@ -25,24 +19,42 @@ from domains.jobs.container import JobsContainer
 from domains.modes.container import ModesContainer
 from domains.users.container import UsersContainer
 from shared.clock import Clock
+from shared.container import CoreContainer
 from shared.db.database import Database
 from shared.jobs import JobRegistry
 from shared.wiring import provided_by
 
 
 def domains_of(container: Any) -> dict[str, Any]:
-    """Return the containers of the domains by name, lowest rank first."""
+    """Return the containers of the domains by name, in dependency order."""
     return {
         name: getattr(container, name)
         for name, provider in container.providers.items()
-        if isinstance(provider, Container)
+        if isinstance(provider, providers.Container) and name != "core"
     }
 
 
 def exports(container: Any, name: str) -> dict[str, Any]:
-    """Return what the domains offer under a name (`routers`, `tasks`, `personal_data`, ...), by domain."""
-    exporting = {domain: parts for domain, parts in domains_of(container).items() if name in parts.providers}
-    return {domain: getattr(parts, name)() for domain, parts in exporting.items()}
+    """Return what the domains export under a name (`routers`, `tasks`, `personal_data`, ...), by domain."""
+    exported = {domain: parts.providers.get(name) for domain, parts in domains_of(container).items()}
+    return {
+        domain: part()
+        for domain, part in exported.items()
+        if part is not None and not isinstance(part, providers.Dependency)
+    }
+
+
+def sole_export(container: Any, name: str) -> Any:
+    """Return what exactly one domain exports under a name.
+
+    Raises:
+        LookupError: no domain exports it, or several do.
+    """
+    exported = exports(container, name)
+    if len(exported) != 1:
+        raise LookupError(f"One domain must export {name}; these do: {', '.join(exported) or 'none'}.")
+    (part,) = exported.values()
+    return part
 
 
 def purpose_of(parts: Any) -> str:
@@ -56,51 +68,27 @@ def served_domains(container: Any) -> list[str]:
     return [name for name in domains_of(container) if not chosen or name in chosen]
 
 
-def _resource_urls(container: Any) -> dict[str, str]:
-    return {kind: url for urls in exports(container, "resource_urls").values() for kind, url in urls.items()}
-
-
-def _personal_data(container: Any) -> list[Any]:
+def _all_erasers(container: Any) -> list[Any]:
     return list(exports(container, "personal_data").values())
 
 
-def _account_lock(container: Any) -> Any:
-    (lock,) = exports(container, "account_lock").values()
-    return lock
+def _all_resource_urls(container: Any) -> dict[str, str]:
+    return {kind: url for urls in exports(container, "resource_urls").values() for kind, url in urls.items()}
 
 
-def _audit_log(container: Any) -> Any:
-    (audit_log,) = exports(container, "audit_log").values()
-    return audit_log
+class TulouContainer(containers.DeclarativeContainer):
+    """The whole program. Services and repositories keep no state between calls, so each exists once."""
 
+    __self__ = providers.Self()
 
-def _quotas(container: Any) -> Any:
-    (quotas,) = exports(container, "quotas").values()
-    return quotas
+    settings = providers.Dependency(instance_of=Settings)
+    database_url = providers.Dependency(instance_of=str, default="")
+    pool_size = providers.Dependency(instance_of=int, default=1)
+    replica_urls = providers.Dependency(instance_of=tuple, default=())
+    worker_id = providers.Dependency(instance_of=str, default="")
 
-
-def _account_directory(container: Any) -> Any:
-    (account_directory,) = exports(container, "account_directory").values()
-    return account_directory
-
-
-def _templates(container: Any) -> dict[str, Any]:
-    return exports(container, "templates")
-
-
-class TulouContainer(DeclarativeContainer):
-    """Everything that is composed. Services and repositories keep no state between calls, so each exists once."""
-
-    __self__ = Self()
-
-    settings = Dependency(instance_of=Settings)
-    database_url = Dependency(instance_of=str)
-    pool_size = Dependency(instance_of=int)
-    replica_urls = Dependency(instance_of=tuple)
-    worker_id = Dependency(instance_of=str)
-
-    clock = ThreadSafeSingleton(Clock)
-    database = ThreadSafeSingleton(
+    clock = providers.ThreadSafeSingleton(Clock)
+    database = providers.ThreadSafeSingleton(
         Database,
         database_url,
         pool_size=pool_size,
@@ -108,93 +96,39 @@ class TulouContainer(DeclarativeContainer):
         prepared=settings.provided.keeps_statements_prepared,
         replica_urls=replica_urls,
         replica_lag=settings.provided.database_replica_lag,
-        schema_mismatch=Object(schema_mismatch),
+        schema_mismatch=providers.Object(schema_mismatch),
     )
-    registry = ThreadSafeSingleton(JobRegistry, longest_timeout=settings.provided.jobs_longest_timeout)
-    provide = Factory(partial, provided_by, __self__)
-    urls = Callable(_resource_urls, __self__)
-    personal_data = Callable(_personal_data, __self__)
-    account_lock = Callable(_account_lock, __self__)
-    audit_log = Callable(_audit_log, __self__)
-    quotas = Callable(_quotas, __self__)
-    account_directory = Callable(_account_directory, __self__)
-    template_folders = Callable(_templates, __self__)
+    registry = providers.ThreadSafeSingleton(
+        JobRegistry, longest_timeout=settings.provided.jobs_longest_timeout
+    )
+    provide = providers.Factory(partial, provided_by, __self__)
 
-    modes = Container(
-        ModesContainer,
+    # Domains export these, some of them above those that use them: they are looked up at the first use.
+    account_directory = providers.Callable(sole_export, __self__, "account_directory")
+    quotas = providers.Callable(sole_export, __self__, "quotas")
+    templates = providers.Callable(exports, __self__, "templates")
+    urls = providers.Callable(_all_resource_urls, __self__)
+
+    core = providers.Container(
+        CoreContainer,
         settings=settings,
         database=database,
         transaction=database.provided.transaction,
         clock=clock,
-        audit=audit_log,
+        outbox=providers.Callable(sole_export, __self__, "outbox"),
+        account_lock=providers.Callable(sole_export, __self__, "account_lock"),
+        audit_log=providers.Callable(sole_export, __self__, "audit_log"),
+        erasers=providers.Callable(_all_erasers, __self__).provider,
     )
-    idempotency = Container(
-        IdempotencyContainer,
-        settings=settings,
-        database=database,
-        transaction=database.provided.transaction,
-        secrets=settings.provided.plain_token_keys,
+
+    modes = providers.Container(ModesContainer, core=core)
+    idempotency = providers.Container(IdempotencyContainer, core=core)
+    jobs = providers.Container(
+        JobsContainer, core=core, registry=registry, urls=urls, provide=provide, worker_id=worker_id
     )
-    jobs = Container(
-        JobsContainer,
-        settings=settings,
-        database=database,
-        transaction=database.provided.transaction,
-        clock=clock,
-        registry=registry,
-        redis_url=settings.provided.redis_url.get_secret_value.call(),
-        urls=urls,
-        provide=provide,
-        worker_id=worker_id,
-        audit=audit_log,
-    )
-    files = Container(
-        FilesContainer,
-        settings=settings,
-        database=database,
-        transaction=database.provided.transaction,
-        clock=clock,
-        outbox=jobs.outbox,
-        accounts=account_lock,
-        jobs=jobs.service,
-        personal_quotas=quotas,
-        data_dir=settings.provided.data_dir,
-    )
-    emails = Container(
-        EmailsContainer,
-        settings=settings,
-        database=database,
-        transaction=database.provided.transaction,
-        clock=clock,
-        outbox=jobs.outbox,
-        jobs=jobs.service,
-        template_folders=template_folders,
-        mail_keys=settings.provided.plain_mail_keys,
-        public_url=settings.provided.public_url,
-        audit=audit_log,
-    )
-    users = Container(
-        UsersContainer,
-        settings=settings,
-        database=database,
-        transaction=database.provided.transaction,
-        clock=clock,
-        accounts=account_directory,
-    )
-    auth = Container(
-        AuthContainer,
-        settings=settings,
-        database=database,
-        transaction=database.provided.transaction,
-        clock=clock,
-        outbox=jobs.outbox,
-        users=users.directory,
-        mailer=emails.mailer,
-        erasers=personal_data.provider,
-        erasures=files.erasures,
-        signing_keys=settings.provided.plain_signing_keys,
-        signing_keys_es256=settings.provided.plain_signing_keys_es256,
-        token_keys=settings.provided.plain_token_keys,
-        public_url=settings.provided.public_url,
-        links_url=settings.provided.links_url,
+    files = providers.Container(FilesContainer, core=core, jobs=jobs.service, quotas=quotas)
+    emails = providers.Container(EmailsContainer, core=core, jobs=jobs.service, template_folders=templates)
+    users = providers.Container(UsersContainer, core=core, accounts=account_directory)
+    auth = providers.Container(
+        AuthContainer, core=core, users=users.directory, mailer=emails.mailer, erasures=files.erasures
     )

@@ -26,7 +26,7 @@ from bootstrap.backup.objects import BackedUpObjects, OtherBytes, at_once, named
 from bootstrap.backup.tables import SqlTable, load, quoted, referring_to, schemas_of, tables_of
 from bootstrap.backup.verifying import Verified
 from bootstrap.compose import compose, start, stop
-from bootstrap.container import TulouContainer, exports
+from bootstrap.container import TulouContainer, exports, sole_export
 from bootstrap.migrations.runner import migrate_inside
 from bootstrap.runtime.current_operator import current_operator
 from bootstrap.settings.model import Settings
@@ -117,7 +117,7 @@ class Loading:
             self.lost.consequences = await container.files.losses().forget(self.lost.objects)
         for recovery in exports(container, "recovery").values():
             self.done.append(await recovery.recover(self.verified.manifest.taken_at))
-        (audit_log,) = exports(container, "audit_log").values()
+        audit_log = sole_export(container, "audit_log")
         taken_at = self.verified.manifest.taken_at.isoformat()
         await audit_log.note(RESTORED, current_operator(), taken_at=taken_at)
         for schema in aside:

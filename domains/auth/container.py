@@ -1,6 +1,5 @@
-"""How the auth domain is put together: what it needs and what it offers."""
+"""What the auth domain depends on and what it exports."""
 
-from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,65 +43,52 @@ from domains.auth.service.passwords import PasswordCheck, PasswordService
 from domains.auth.service.recovery import AccountRecovery
 from domains.auth.service.registration import RegistrationService
 from domains.auth.service.sign_in import SessionService
-from domains.auth.settings import AuthSettings
 from domains.emails.public import Mailer
 from domains.files.public import ErasureRecords
 from domains.users.public import UserDirectory
-from shared.clock import Clock
-from shared.db.database import Database, TransactionFactory
-from shared.jobs import Outbox
-from shared.personal_data import PersonalDataEraser
 
 
 class AuthContainer(containers.DeclarativeContainer):
-    """Sign-in: accounts, sessions, tokens, limits and the audit log.
+    """Sign-in: accounts, sessions, tokens, limits and the audit log."""
 
-    `erasers` is a callable that returns every domain's `PersonalDataEraser`; `links_url` is where links in mails lead.
-    """
-
-    settings = providers.Dependency(instance_of=AuthSettings)
-    database = providers.Dependency(instance_of=Database)
-    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
-    clock = providers.Dependency(instance_of=Clock)
-    outbox = providers.Dependency(instance_of=Outbox)
+    core = providers.DependenciesContainer()
     users: providers.Dependency[UserDirectory] = providers.Dependency()
     mailer: providers.Dependency[Mailer] = providers.Dependency()
-    erasers: providers.Dependency[Callable[[], Sequence[PersonalDataEraser]]] = providers.Dependency()
     erasures: providers.Dependency[ErasureRecords] = providers.Dependency()
-    signing_keys = providers.Dependency(instance_of=list)
-    signing_keys_es256 = providers.Dependency(instance_of=list)
-    token_keys = providers.Dependency(instance_of=list)
-    public_url = providers.Dependency(instance_of=str)
-    links_url = providers.Dependency(instance_of=str)
 
-    account_repository = providers.ThreadSafeSingleton(AccountRepository, database)
-    allowance_repository = providers.ThreadSafeSingleton(AllowanceRepository, database)
-    session_repository = providers.ThreadSafeSingleton(SessionRepository, database)
-    attempt_repository = providers.ThreadSafeSingleton(AttemptRepository, database)
-    event_repository = providers.ThreadSafeSingleton(EventRepository, database)
+    account_repository = providers.ThreadSafeSingleton(AccountRepository, core.database)
+    allowance_repository = providers.ThreadSafeSingleton(AllowanceRepository, core.database)
+    session_repository = providers.ThreadSafeSingleton(SessionRepository, core.database)
+    attempt_repository = providers.ThreadSafeSingleton(AttemptRepository, core.database)
+    event_repository = providers.ThreadSafeSingleton(EventRepository, core.database)
 
-    hasher = providers.ThreadSafeSingleton(PasswordHasher, settings)
-    key = providers.ThreadSafeSingleton(TokenKeys, token_keys)
+    hasher = providers.ThreadSafeSingleton(PasswordHasher, core.settings)
+    key = providers.ThreadSafeSingleton(TokenKeys, core.settings.provided.plain_token_keys)
     access_tokens = providers.ThreadSafeSingleton(
         AccessTokens,
         providers.Callable(
-            key_ring, signing_keys, signing_keys_es256, algorithm=settings.provided.auth_signing_algorithm
+            key_ring,
+            core.settings.provided.plain_signing_keys,
+            core.settings.provided.plain_signing_keys_es256,
+            algorithm=core.settings.provided.auth_signing_algorithm,
         ),
-        issuer=public_url,
-        audience=settings.provided.auth_audience,
-        client_id=settings.provided.auth_client_id,
-        clock=clock,
-        cache_size=settings.provided.auth_token_cache,
+        issuer=core.settings.provided.public_url,
+        audience=core.settings.provided.auth_audience,
+        client_id=core.settings.provided.auth_client_id,
+        clock=core.clock,
+        cache_size=core.settings.provided.auth_token_cache,
     )
 
-    audit_log = providers.ThreadSafeSingleton(AuditLog, events=event_repository, clock=clock)
+    audit_log = providers.ThreadSafeSingleton(AuditLog, events=event_repository, clock=core.clock)
     keyed_lock = providers.ThreadSafeSingleton(
-        KeyedLock, waiting=settings.provided.auth_login_waiting, seconds=settings.provided.auth_login_wait
+        KeyedLock,
+        waiting=core.settings.provided.auth_login_waiting,
+        seconds=core.settings.provided.auth_login_wait,
     )
 
     # What several services are given.
-    timed: ClassVar[dict[str, Any]] = {"transaction": transaction, "clock": clock}
-    logged: ClassVar[dict[str, Any]] = {"audit_log": audit_log, "outbox": outbox}
+    timed: ClassVar[dict[str, Any]] = {"transaction": core.transaction, "clock": core.clock}
+    logged: ClassVar[dict[str, Any]] = {"audit_log": audit_log, "outbox": core.outbox}
     stored: ClassVar[dict[str, Any]] = {
         "accounts": account_repository,
         "sessions": session_repository,
@@ -110,16 +96,16 @@ class AuthContainer(containers.DeclarativeContainer):
     }
 
     limits = providers.ThreadSafeSingleton(
-        Limits, attempts=attempt_repository, key=key, keyed_lock=keyed_lock, settings=settings, **timed
+        Limits, attempts=attempt_repository, key=key, keyed_lock=keyed_lock, settings=core.settings, **timed
     )
-    lifecycle = providers.ThreadSafeSingleton(AccountLifecycle, clock=clock, **stored, **logged)
+    lifecycle = providers.ThreadSafeSingleton(AccountLifecycle, clock=core.clock, **stored, **logged)
     password_check = providers.ThreadSafeSingleton(
         PasswordCheck,
         accounts=account_repository,
         limits=limits,
         hasher=hasher,
         audit_log=audit_log,
-        transaction=transaction,
+        transaction=core.transaction,
     )
     registration = providers.ThreadSafeSingleton(
         RegistrationService,
@@ -137,7 +123,7 @@ class AuthContainer(containers.DeclarativeContainer):
         hasher=hasher,
         key=key,
         access_tokens=access_tokens,
-        settings=settings,
+        settings=core.settings,
         **stored,
         **logged,
         **timed,
@@ -157,14 +143,19 @@ class AuthContainer(containers.DeclarativeContainer):
         lifecycle=lifecycle,
         check=password_check,
         hasher=hasher,
-        erasers=erasers,
+        erasers=core.erasers,
         erasures=erasures,
         **stored,
         **logged,
         **timed,
     )
     mails = providers.ThreadSafeSingleton(
-        MailService, mailer=mailer, links_url=links_url, settings=settings, **stored, **timed
+        MailService,
+        mailer=mailer,
+        links_url=core.settings.provided.links_url,
+        settings=core.settings,
+        **stored,
+        **timed,
     )
     administration = providers.ThreadSafeSingleton(
         AdministrationService, lifecycle=lifecycle, mails=mails, **stored, **logged, **timed
@@ -175,10 +166,10 @@ class AuthContainer(containers.DeclarativeContainer):
         users=users,
         limits=limits,
         audit_log=audit_log,
-        transaction=transaction,
+        transaction=core.transaction,
     )
     quotas = providers.ThreadSafeSingleton(
-        AllowanceCache, allowance_repository, seconds=settings.provided.auth_limits_refresh
+        AllowanceCache, allowance_repository, seconds=core.settings.provided.auth_limits_refresh
     )
     allowance_cache = quotas
     allowances = providers.ThreadSafeSingleton(
@@ -189,24 +180,26 @@ class AuthContainer(containers.DeclarativeContainer):
         audit_log=audit_log,
         **timed,
     )
-    events = providers.ThreadSafeSingleton(EventService, events=event_repository, clock=clock)
+    events = providers.ThreadSafeSingleton(EventService, events=event_repository, clock=core.clock)
     housekeeping = providers.ThreadSafeSingleton(
         Housekeeping,
         lifecycle=lifecycle,
         attempts=attempt_repository,
         events=event_repository,
         audit_log=audit_log,
-        settings=settings,
+        settings=core.settings,
         **stored,
         **timed,
     )
     account_directory = providers.ThreadSafeSingleton(RowAccountDirectory, accounts=account_repository)
-    account_lock = providers.ThreadSafeSingleton(RowAccountLock, accounts=account_repository, clock=clock)
+    account_lock = providers.ThreadSafeSingleton(
+        RowAccountLock, accounts=account_repository, clock=core.clock
+    )
     recovery = providers.ThreadSafeSingleton(
         AccountRecovery,
         accounts=account_repository,
         sessions=session_repository,
-        erasers=erasers,
+        erasers=core.erasers,
         erasures=erasures,
         **timed,
     )
@@ -215,7 +208,7 @@ class AuthContainer(containers.DeclarativeContainer):
         access_tokens=access_tokens,
         sessions=session_repository,
         audit_log=audit_log,
-        stamp_interval=providers.Callable(timedelta, seconds=settings.provided.auth_stamp_interval),
+        stamp_interval=providers.Callable(timedelta, seconds=core.settings.provided.auth_stamp_interval),
         **timed,
     )
 

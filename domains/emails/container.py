@@ -1,4 +1,4 @@
-"""How the parts of this domain are put together."""
+"""What the emails domain depends on and what it exports."""
 
 from pathlib import Path
 
@@ -20,10 +20,6 @@ from domains.emails.service.resolving import ResolutionService
 from domains.emails.service.retention import RetentionService
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 from domains.jobs.public import Jobs
-from shared.audit import AuditLog
-from shared.clock import Clock
-from shared.db.database import Database, TransactionFactory
-from shared.jobs import Outbox
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -47,60 +43,59 @@ def _transport(settings: EmailsSettings, public_url: str) -> SmtpTransport:
 class EmailsContainer(containers.DeclarativeContainer):
     """Transactional mail and its delivery."""
 
-    settings = providers.Dependency(instance_of=EmailsSettings)
-    database = providers.Dependency(instance_of=Database)
-    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
-    outbox = providers.Dependency(instance_of=Outbox)
+    core = providers.DependenciesContainer()
     jobs: providers.Dependency[Jobs] = providers.Dependency()
-    clock = providers.Dependency(instance_of=Clock)
     template_folders = providers.Dependency(instance_of=dict)
-    mail_keys = providers.Dependency(instance_of=list)
-    public_url = providers.Dependency(instance_of=str)
-    audit: providers.Dependency[AuditLog] = providers.Dependency()
 
-    repository = providers.ThreadSafeSingleton(EmailRepository, database)
-    encryption = providers.ThreadSafeSingleton(MailEncryption, mail_keys)
-    renderer = providers.ThreadSafeSingleton(_renderer, template_folders, settings, public_url)
-    transport = providers.ThreadSafeSingleton(_transport, settings, public_url)
+    repository = providers.ThreadSafeSingleton(EmailRepository, core.database)
+    encryption = providers.ThreadSafeSingleton(MailEncryption, core.settings.provided.plain_mail_keys)
+    renderer = providers.ThreadSafeSingleton(
+        _renderer, template_folders, core.settings, core.settings.provided.public_url
+    )
+    transport = providers.ThreadSafeSingleton(_transport, core.settings, core.settings.provided.public_url)
 
     mailer = providers.ThreadSafeSingleton(
         MailerService,
         emails=repository,
-        transaction=transaction,
-        outbox=outbox,
-        clock=clock,
+        transaction=core.transaction,
+        outbox=core.outbox,
+        clock=core.clock,
         renderer=renderer,
         encryption=encryption,
-        settings=settings,
-        public_url=public_url,
+        settings=core.settings,
+        public_url=core.settings.provided.public_url,
     )
     delivery = providers.ThreadSafeSingleton(
         DeliveryService,
         emails=repository,
-        transaction=transaction,
-        outbox=outbox,
+        transaction=core.transaction,
+        outbox=core.outbox,
         jobs=jobs,
-        clock=clock,
+        clock=core.clock,
         transport=transport,
         encryption=encryption,
-        settings=settings,
+        settings=core.settings,
     )
     service = providers.ThreadSafeSingleton(EmailService, emails=repository)
     resolution = providers.ThreadSafeSingleton(
         ResolutionService,
         emails=repository,
         jobs=jobs,
-        transaction=transaction,
-        outbox=outbox,
-        clock=clock,
-        settings=settings,
-        audit=audit,
+        transaction=core.transaction,
+        outbox=core.outbox,
+        clock=core.clock,
+        settings=core.settings,
+        audit=core.audit_log,
     )
     retention = providers.ThreadSafeSingleton(
-        RetentionService, emails=repository, transaction=transaction, clock=clock, settings=settings
+        RetentionService,
+        emails=repository,
+        transaction=core.transaction,
+        clock=core.clock,
+        settings=core.settings,
     )
     personal_data = providers.ThreadSafeSingleton(
-        EmailEraser, emails=repository, transaction=transaction, clock=clock
+        EmailEraser, emails=repository, transaction=core.transaction, clock=core.clock
     )
 
     measures = providers.ThreadSafeSingleton(EmailMeasures, repository)

@@ -1,9 +1,6 @@
-"""What the files domain needs and what it offers."""
+"""What the files domain depends on and what it exports."""
 
-from pathlib import Path
-
-from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, List, Object, ThreadSafeSingleton
+from dependency_injector import containers, providers
 
 from domains.files import tasks
 from domains.files.gateway.erasures import ErasureRecords
@@ -24,89 +21,82 @@ from domains.files.service.measuring import FileMeasures
 from domains.files.service.processing import ProcessingService
 from domains.files.service.quota_limits import QuotaLimits
 from domains.files.service.uploads import UploadService
-from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs
-from shared.clock import Clock
-from shared.db.database import Database, TransactionFactory
-from shared.identity import AccountLock
-from shared.jobs import Outbox
 
 
-class FilesContainer(DeclarativeContainer):
+class FilesContainer(containers.DeclarativeContainer):
     """File storage: uploads, renditions, search, quotas and trash."""
 
-    settings = Dependency(instance_of=FilesSettings)
-    data_dir = Dependency(instance_of=Path)
-    database = Dependency(instance_of=Database)
-    transaction: Dependency[TransactionFactory] = Dependency()
-    clock = Dependency(instance_of=Clock)
-    outbox = Dependency(instance_of=Outbox)
-    accounts: Dependency[AccountLock] = Dependency()
-    jobs: Dependency[Jobs] = Dependency()
-    personal_quotas: Dependency[Quotas] = Dependency()
+    core = providers.DependenciesContainer()
+    jobs: providers.Dependency[Jobs] = providers.Dependency()
+    quotas: providers.Dependency[Quotas] = providers.Dependency()
 
-    files = ThreadSafeSingleton(FileRepository, database)
-    quota = ThreadSafeSingleton(QuotaRepository, database)
-    objects = ThreadSafeSingleton(ObjectRepository, database)
-    store = ThreadSafeSingleton(ObjectFiles, settings, data_dir)
-    erasures = ThreadSafeSingleton(ErasureRecords, store, clock=clock)
-    renderer = ThreadSafeSingleton(Sandbox, settings)
-    quota_limits = ThreadSafeSingleton(QuotaLimits, settings, personal_quotas)
-    service = ThreadSafeSingleton(
+    files = providers.ThreadSafeSingleton(FileRepository, core.database)
+    quota = providers.ThreadSafeSingleton(QuotaRepository, core.database)
+    objects = providers.ThreadSafeSingleton(ObjectRepository, core.database)
+    store = providers.ThreadSafeSingleton(ObjectFiles, core.settings, core.settings.provided.data_dir)
+    erasures = providers.ThreadSafeSingleton(ErasureRecords, store, clock=core.clock)
+    renderer = providers.ThreadSafeSingleton(Sandbox, core.settings)
+    quota_limits = providers.ThreadSafeSingleton(QuotaLimits, core.settings, quotas)
+    service = providers.ThreadSafeSingleton(
         FileService,
-        settings=settings,
-        transaction=transaction,
+        settings=core.settings,
+        transaction=core.transaction,
         files=files,
         quota=quota,
         store=store,
         jobs=jobs,
         quota_limits=quota_limits,
     )
-    uploads = ThreadSafeSingleton(
+    uploads = providers.ThreadSafeSingleton(
         UploadService,
-        settings=settings,
-        transaction=transaction,
+        settings=core.settings,
+        transaction=core.transaction,
         files=files,
         quota=quota,
         store=store,
-        outbox=outbox,
-        sniff=Object(sniff),
+        outbox=core.outbox,
+        sniff=providers.Object(sniff),
         file_service=service,
-        accounts=accounts,
+        accounts=core.account_lock,
         quota_limits=quota_limits,
     )
-    processing = ThreadSafeSingleton(
+    processing = providers.ThreadSafeSingleton(
         ProcessingService,
-        settings=settings,
-        transaction=transaction,
+        settings=core.settings,
+        transaction=core.transaction,
         files=files,
         store=store,
         renderer=renderer,
     )
-    indexing = ThreadSafeSingleton(IndexingService, transaction=transaction, files=files, clock=clock)
-    cleaning = ThreadSafeSingleton(
+    indexing = providers.ThreadSafeSingleton(
+        IndexingService, transaction=core.transaction, files=files, clock=core.clock
+    )
+    cleaning = providers.ThreadSafeSingleton(
         CleaningService,
-        settings=settings,
-        transaction=transaction,
+        settings=core.settings,
+        transaction=core.transaction,
         files=files,
         quota=quota,
         objects=objects,
         store=store,
-        outbox=outbox,
+        outbox=core.outbox,
         jobs=jobs,
-        clock=clock,
+        clock=core.clock,
         erasures=erasures,
     )
 
-    losses = ThreadSafeSingleton(
-        LossService, transaction=transaction, objects=objects, cleaning=cleaning, outbox=outbox
+    losses = providers.ThreadSafeSingleton(
+        LossService, transaction=core.transaction, objects=objects, cleaning=cleaning, outbox=core.outbox
     )
 
-    measures = ThreadSafeSingleton(FileMeasures, ThreadSafeSingleton(TotalsRepository, database))
+    measures = providers.ThreadSafeSingleton(
+        FileMeasures, providers.ThreadSafeSingleton(TotalsRepository, core.database)
+    )
 
-    routers = Object([routes.router, admin_routes.router])
-    tasks = Object(tasks)
+    routers = providers.Object([routes.router, admin_routes.router])
+    tasks = providers.Object(tasks)
     personal_data = cleaning
     lookup = service
-    stoppables = List(renderer)
-    resource_urls: Object[dict[str, str]] = Object({RESOURCE_TYPE: "/v1/files/{id}"})
+    stoppables = providers.List(renderer)
+    resource_urls: providers.Object[dict[str, str]] = providers.Object({RESOURCE_TYPE: "/v1/files/{id}"})

@@ -1,29 +1,24 @@
-"""How the idempotency domain is put together."""
+"""What the idempotency domain depends on and what it exports."""
 
 from dependency_injector import containers, providers
 
 from domains.idempotency import tasks as tasks_module
 from domains.idempotency.repository import KeyRepository
 from domains.idempotency.service import StoredResponseService
-from domains.idempotency.settings import IdempotencySettings
-from shared.db.database import Database, TransactionFactory
 
 
 class IdempotencyContainer(containers.DeclarativeContainer):
     """Stored responses for repeated requests."""
 
-    settings = providers.Dependency(instance_of=IdempotencySettings)
-    database = providers.Dependency(instance_of=Database)
-    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
-    secrets = providers.Dependency(instance_of=list)
+    core = providers.DependenciesContainer()
 
-    repository = providers.ThreadSafeSingleton(KeyRepository, database)
+    repository = providers.ThreadSafeSingleton(KeyRepository, core.database)
     service = providers.ThreadSafeSingleton(
         StoredResponseService,
         repository=repository,
-        transaction=transaction,
-        settings=settings,
-        secrets=secrets,
+        transaction=core.transaction,
+        settings=core.settings,
+        secrets=core.settings.provided.plain_token_keys,
     )
     personal_data = service
     tasks = providers.Object(tasks_module)

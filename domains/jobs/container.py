@@ -1,7 +1,6 @@
-"""What the jobs domain needs and what it offers."""
+"""What the jobs domain depends on and what it exports."""
 
-from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, List, Object, ThreadSafeSingleton
+from dependency_injector import containers, providers
 
 from domains.jobs import router, tasks
 from domains.jobs.gateway.wake_ups import RedisWakeUps
@@ -21,86 +20,85 @@ from domains.jobs.service.runner import JobRunner
 from domains.jobs.service.running import Provide
 from domains.jobs.service.store import RowJobStore
 from domains.jobs.service.watcher import JobWatcher
-from domains.jobs.settings import JobsSettings
-from shared.audit import AuditLog
-from shared.clock import Clock
-from shared.db.database import Database, TransactionFactory
 from shared.jobs import JobRegistry, Outbox
 
 
-class JobsContainer(DeclarativeContainer):
+class JobsContainer(containers.DeclarativeContainer):
     """Background jobs: rows with leases, retries and schedules."""
 
-    settings = Dependency(instance_of=JobsSettings)
-    database = Dependency(instance_of=Database)
-    transaction: Dependency[TransactionFactory] = Dependency()
-    clock = Dependency(instance_of=Clock)
-    registry = Dependency(instance_of=JobRegistry)
-    redis_url = Dependency(instance_of=str)
-    urls = Dependency(instance_of=dict)
-    provide: Dependency[Provide] = Dependency()
-    worker_id = Dependency(instance_of=str)
-    audit: Dependency[AuditLog] = Dependency()
+    core = providers.DependenciesContainer()
+    registry = providers.Dependency(instance_of=JobRegistry)
+    urls = providers.Dependency(instance_of=dict)
+    provide: providers.Dependency[Provide] = providers.Dependency()
+    worker_id = providers.Dependency(instance_of=str)
 
-    rows = ThreadSafeSingleton(JobRepository, database)
-    leases = ThreadSafeSingleton(LeaseRepository, database)
-    relay_rows = ThreadSafeSingleton(RelayRepository, database)
-    worker_registry = ThreadSafeSingleton(WorkerRegistry, database)
-    wake_ups = ThreadSafeSingleton(RedisWakeUps, redis_url, window=settings.provided.jobs_hint_window)
-    store = ThreadSafeSingleton(RowJobStore, rows=rows, wake_ups=wake_ups, settings=settings)
-    outbox = ThreadSafeSingleton(Outbox, registry, store)
-    canceller = ThreadSafeSingleton(JobCanceller, jobs=rows, outbox=outbox, transaction=transaction)
-    service = ThreadSafeSingleton(
+    rows = providers.ThreadSafeSingleton(JobRepository, core.database)
+    leases = providers.ThreadSafeSingleton(LeaseRepository, core.database)
+    relay_rows = providers.ThreadSafeSingleton(RelayRepository, core.database)
+    worker_registry = providers.ThreadSafeSingleton(WorkerRegistry, core.database)
+    wake_ups = providers.ThreadSafeSingleton(
+        RedisWakeUps,
+        core.settings.provided.redis_url.get_secret_value.call(),
+        window=core.settings.provided.jobs_hint_window,
+    )
+    store = providers.ThreadSafeSingleton(RowJobStore, rows=rows, wake_ups=wake_ups, settings=core.settings)
+    outbox = providers.ThreadSafeSingleton(Outbox, registry, store)
+    canceller = providers.ThreadSafeSingleton(
+        JobCanceller, jobs=rows, outbox=outbox, transaction=core.transaction
+    )
+    service = providers.ThreadSafeSingleton(
         JobService,
         jobs=rows,
-        transaction=transaction,
+        transaction=core.transaction,
         wake_ups=wake_ups,
         canceller=canceller,
-        settings=settings,
+        settings=core.settings,
         resource_urls=urls,
     )
-    operations = ThreadSafeSingleton(
+    operations = providers.ThreadSafeSingleton(
         OperationsService,
-        rows=ThreadSafeSingleton(OperationsRepository, database),
+        rows=providers.ThreadSafeSingleton(OperationsRepository, core.database),
         jobs=rows,
         wake_ups=wake_ups,
         registry=registry,
         outbox=outbox,
         canceller=canceller,
-        transaction=transaction,
-        settings=settings,
-        audit=audit,
+        transaction=core.transaction,
+        settings=core.settings,
+        audit=core.audit_log,
     )
-    durations = ThreadSafeSingleton(DurationRepository, database)
-    watcher = ThreadSafeSingleton(JobWatcher, jobs=rows)
-    relay = ThreadSafeSingleton(
+    durations = providers.ThreadSafeSingleton(DurationRepository, core.database)
+    watcher = providers.ThreadSafeSingleton(JobWatcher, jobs=rows)
+    relay = providers.ThreadSafeSingleton(
         Relay,
         rows=relay_rows,
         registry=registry,
         outbox=outbox,
         wake_ups=wake_ups,
-        transaction=transaction,
-        settings=settings,
-        clock=clock,
+        transaction=core.transaction,
+        settings=core.settings,
+        clock=core.clock,
     )
-    runner = ThreadSafeSingleton(
+    runner = providers.ThreadSafeSingleton(
         JobRunner,
         leases=leases,
         registry=registry,
-        transaction=transaction,
+        transaction=core.transaction,
         outbox=outbox,
-        settings=settings,
-        clock=clock,
+        settings=core.settings,
+        clock=core.clock,
         provide=provide,
         worker_id=worker_id,
     )
 
-    recovery = ThreadSafeSingleton(
-        JobRecovery, ThreadSafeSingleton(RecoveryRepository, database), transaction=transaction
+    recovery = providers.ThreadSafeSingleton(
+        JobRecovery,
+        providers.ThreadSafeSingleton(RecoveryRepository, core.database),
+        transaction=core.transaction,
     )
 
-    stoppables = List(watcher, wake_ups)
-    routers = Object([router.router])
-    tasks = Object(tasks)
+    stoppables = providers.List(watcher, wake_ups)
+    routers = providers.Object([router.router])
+    tasks = providers.Object(tasks)
     personal_data = service
-    resource_urls: Object[dict[str, str]] = Object({})
+    resource_urls: providers.Object[dict[str, str]] = providers.Object({})

@@ -1,31 +1,23 @@
-"""How the modes domain is put together."""
+"""What the modes domain depends on and what it exports."""
 
 from dependency_injector import containers, providers
 
 from domains.modes.repository import ModeRepository
 from domains.modes.service import ModeMeasures, ModeService
-from domains.modes.settings import ModesSettings
-from shared.audit import AuditLog
-from shared.clock import Clock
-from shared.db.database import Database, TransactionFactory
 
 
 class ModesContainer(containers.DeclarativeContainer):
     """Normal operation, read-only mode and maintenance."""
 
-    settings = providers.Dependency(instance_of=ModesSettings)
-    database = providers.Dependency(instance_of=Database)
-    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
-    clock = providers.Dependency(instance_of=Clock)
-    audit: providers.Dependency[AuditLog] = providers.Dependency()
+    core = providers.DependenciesContainer()
 
-    repository = providers.ThreadSafeSingleton(ModeRepository, database)
+    repository = providers.ThreadSafeSingleton(ModeRepository, core.database)
     service = providers.ThreadSafeSingleton(
         ModeService,
         repository=repository,
-        transaction=transaction,
-        settings=settings,
-        clock=clock,
-        audit=audit,
+        transaction=core.transaction,
+        settings=core.settings,
+        clock=core.clock,
+        audit=core.audit_log,
     )
     measures = providers.ThreadSafeSingleton(ModeMeasures, service=service)

@@ -1,4 +1,4 @@
-"""How the users domain is put together: what it needs and what it offers."""
+"""What the users domain depends on and what it exports."""
 
 from dependency_injector import containers, providers
 
@@ -6,26 +6,20 @@ from domains.users.public import AccountDirectory
 from domains.users.repository import UserRepository
 from domains.users.router import router
 from domains.users.service import Directory, UserService
-from domains.users.settings import UsersSettings
-from shared.clock import Clock
-from shared.db.database import Database, TransactionFactory
 
 
 class UsersContainer(containers.DeclarativeContainer):
     """Profiles of users: mail address, name and language."""
 
-    settings = providers.Dependency(instance_of=UsersSettings)
-    database = providers.Dependency(instance_of=Database)
-    transaction: providers.Dependency[TransactionFactory] = providers.Dependency()
-    clock = providers.Dependency(instance_of=Clock)
+    core = providers.DependenciesContainer()
     accounts: providers.Dependency[AccountDirectory] = providers.Dependency()
 
-    repository = providers.ThreadSafeSingleton(UserRepository, database)
+    repository = providers.ThreadSafeSingleton(UserRepository, core.database)
     service = providers.ThreadSafeSingleton(
-        UserService, repository, transaction=transaction, clock=clock, account_directory=accounts
+        UserService, repository, transaction=core.transaction, clock=core.clock, account_directory=accounts
     )
     directory = providers.ThreadSafeSingleton(
-        Directory, repository, transaction=transaction, clock=clock, settings=settings
+        Directory, repository, transaction=core.transaction, clock=core.clock, settings=core.settings
     )
     personal_data = directory
     lookup = directory

@@ -13,17 +13,18 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
 import pytest
 from celery import Celery
-from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Dependency, Provider
-from pydantic import BaseModel
+from dependency_injector import containers, providers
+from pydantic import BaseModel, SecretStr
 
 from shared.clock import Clock
+from shared.container import CoreContainer
 from shared.db.database import Database
 from shared.jobs import JobRegistry, JobStore, Outbox
 
@@ -65,21 +66,51 @@ def compose_isolated(domain: str) -> dict[str, Any]:
         value
         for value in vars(module).values()
         if inspect.isclass(value)
-        and issubclass(value, DeclarativeContainer)
+        and issubclass(value, containers.DeclarativeContainer)
         and value.__module__ == module.__name__
     ]
     container = container_class()
-    needs = {name: part for name, part in container.providers.items() if isinstance(part, Dependency)}
+    container.core.override(fake_core(domain))
+    needs = {
+        name: part for name, part in container.providers.items() if isinstance(part, providers.Dependency)
+    }
     for name, dependency in needs.items():
         dependency.override(fake(declared(container_class, name, dependency), name))
     return {
         name: part()
         for name, part in container.providers.items()
-        if isinstance(part, Provider) and name not in {*needs, "__self__"}
+        if isinstance(part, providers.Provider) and name not in {*needs, "core", "__self__"}
     }
 
 
-def declared(container_class: type, name: str, dependency: Dependency) -> Any:
+def fake_core(domain: str) -> CoreContainer:
+    """Return the core with fakes; its settings are the domain's, and stand-ins by name for the program's own."""
+
+    class Settings(settings_of(domain)):
+        data_dir: Path = Path(tempfile.gettempdir())
+        public_url: str = URL
+        links_url: str = URL
+        redis_url: SecretStr = SecretStr(f"redis://{NOWHERE}/0")
+        plain_mail_keys: list[str] = [KEY]
+        plain_token_keys: list[str] = [KEY]
+        plain_signing_keys: list[str] = [KEY]
+        plain_signing_keys_es256: list[str] = [KEY]
+
+    core = CoreContainer(settings=Settings())
+    for name, part in core.providers.items():
+        if name != "settings":
+            part.override(fake(declared(CoreContainer, name, part), name))
+    return core
+
+
+def settings_of(domain: str) -> Any:
+    """Return a domain's class of settings; a domain without settings has an empty one."""
+    if find_spec(f"domains.{domain}.settings") is None:
+        return BaseModel
+    return getattr(import_module(f"domains.{domain}.settings"), f"{domain.capitalize()}Settings")
+
+
+def declared(container_class: type, name: str, dependency: providers.Dependency) -> Any:
     """Return the type that a container says it needs: `instance_of=`, or the annotation `Dependency[Mailer]`."""
     if dependency.instance_of is not object:
         return dependency.instance_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-from bootstrap.container import TulouContainer, domains_of
+from bootstrap.container import TulouContainer, domains_of, sole_export
 
 PROJECT = Path(__file__).parents[2]
 PACKAGES = ("bootstrap", "domains", "shared")
@@ -148,7 +148,18 @@ def text_is_normalised_in_one_place(path: str, tree: ast.Module) -> Iterator[str
             yield f"{path}:{node.lineno} may take quadratic time: call `shared.normal_forms.normalised`"
 
 
+def one_import_style_of_dependency_injector(path: str, tree: ast.Module) -> Iterator[str]:
+    for node in nodes(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dependency_injector."):
+            yield f"{path}:{node.lineno}: write `from dependency_injector import containers, providers`"
+
+
 RULES: list[tuple[Rule, str, str]] = [
+    (
+        one_import_style_of_dependency_injector,
+        "domains/jobs/container.py",
+        "from dependency_injector.providers import Singleton",
+    ),
     (only_services_open_transactions, "domains/jobs/router.py", "async with database.transaction(): pass"),
     (only_services_open_transactions, "domains/jobs/repository/jobs.py", "self.transaction()"),
     (only_the_database_commits, "domains/jobs/service/jobs.py", "session.commit()"),
@@ -197,13 +208,25 @@ def test_domains_stand_in_the_map_from_the_lowest_up() -> None:
     given: dict[str, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            if getattr(node.value.func, "id", "") != "Container":
+            if ast.unparse(node.value.func) != "providers.Container":
                 continue
             name = node.targets[0].id  # type: ignore[attr-defined]  # a plain name
             used = {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}
             given[name] = used & (set(given) | {name})
             assert name not in given[name]
     assert len(given) >= 5
+
+
+def test_each_domain_is_given_the_core(composition: TulouContainer) -> None:
+    for name, parts in domains_of(composition).items():
+        assert parts.core.clock() is composition.clock(), name
+
+
+def test_an_export_that_no_domain_or_several_offer_is_an_error(composition: TulouContainer) -> None:
+    with pytest.raises(LookupError, match=r"One domain must export zoo; these do: none\."):
+        sole_export(composition, "zoo")
+    with pytest.raises(LookupError, match=r"these do: modes, .*auth"):
+        sole_export(composition, "measures")
 
 
 def circle_in(imports: Mapping[str, set[str]]) -> list[str]:

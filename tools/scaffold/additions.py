@@ -10,8 +10,8 @@ from bootstrap.container import TulouContainer, domains_of
 from bootstrap.settings.model import Settings
 from shared.events import Event
 from shared.queues import DEFAULT, QUEUES
-from tools.scaffold import container_edits
 from tools.scaffold.changes import PROJECT, Changes
+from tools.scaffold.container_edits import has_provider, with_class, with_given, with_imports, with_provider
 from tools.scaffold.names import NameRefused, camel, words
 from tools.scaffold.new_domain import CONTAINER_FILE, rendered
 from tools.scaffold.public_api import public_api_of
@@ -65,7 +65,7 @@ def add_job(
         needed = ["from datetime import timedelta", _JOB_TYPE, facts["payload_import"]]
         if queue != DEFAULT.name:
             needed.append(f"from shared.queues import {queue.upper()}")
-        changes.write(types, _with_imports(text, needed) + rendered("job/type.py.j2", **facts))
+        changes.write(types, with_imports(text, needed) + rendered("job/type.py.j2", **facts))
         tasks = f"domains/{domain}/tasks.py"
         text = _read(root, tasks) or f'"""Handlers of the jobs of {words(domain)}."""\n'
         needed = [
@@ -74,13 +74,17 @@ def add_job(
             "from shared.jobs import JobContext",
             facts["payload_import"],
         ]
-        changes.write(tasks, _with_imports(text, needed) + "\n\n" + rendered("job/task.py.j2", **facts))
+        changes.write(tasks, with_imports(text, needed) + "\n\n" + rendered("job/task.py.j2", **facts))
         container = _read(root, f"domains/{domain}/container.py")
-        made = f"providers.ThreadSafeSingleton({facts['cls']}, transaction=transaction)"
-        container = _with_provider(container, name, made, [f"from {module} import {facts['cls']}"])
-        if not container_edits.has_provider(container, "tasks"):
+        made = f"providers.ThreadSafeSingleton({facts['cls']}, transaction=core.transaction)"
+        container = with_provider(
+            container, name=name, made=made, imports=[f"from {module} import {facts['cls']}"]
+        )
+        if not has_provider(container, "tasks"):
             imported = [f"from domains.{domain} import tasks as tasks_module"]
-            container = _with_provider(container, "tasks", "providers.Object(tasks_module)", imported)
+            container = with_provider(
+                container, name="tasks", made="providers.Object(tasks_module)", imports=imported
+            )
         changes.write(f"domains/{domain}/container.py", container)
         changes.create(f"tests/domains/{domain}/test_{name}.py", rendered("job/test.py.j2", **facts))
         changes.tidy()
@@ -116,23 +120,24 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
             ("users", "UserDirectory", "users.lookup"),
             ("mailer", "Mailer", "emails.mailer"),
         ):
-            if not container_edits.has_provider(container, part):
+            if not has_provider(container, part):
                 imported = f"from domains.{offered.split('.')[0]}.public import {protocol}"
                 declared = f"providers.Dependency[{protocol}]"
-                container = _with_provider(
-                    container, f"{part}: {declared}", "providers.Dependency()", [imported]
+                container = with_provider(
+                    container, name=f"{part}: {declared}", made="providers.Dependency()", imports=[imported]
                 )
                 given.append(f"{part}={offered}")
-        made = f"providers.ThreadSafeSingleton({facts['cls']}Mail, users=users, mailer=mailer, transaction=transaction)"
         mail_class = f"from {module} import {facts['cls']}Mail"
-        container = _with_provider(container, f"{name}_mail", made, [mail_class], first=True)
-        if not container_edits.has_provider(container, "templates"):
+        keywords = "users=users, mailer=mailer, transaction=core.transaction"
+        made = f"providers.ThreadSafeSingleton({facts['cls']}Mail, {keywords})"
+        container = with_provider(container, name=f"{name}_mail", made=made, imports=[mail_class], first=True)
+        if not has_provider(container, "templates"):
             folder = 'providers.Object(Path(__file__).parent / "templates")'
-            container = _with_provider(container, "templates", folder, ["from pathlib import Path"])
+            container = with_provider(
+                container, name="templates", made=folder, imports=["from pathlib import Path"]
+            )
         changes.write(f"domains/{domain}/container.py", container)
-        changes.write(
-            CONTAINER_FILE, container_edits.with_given(_read(root, CONTAINER_FILE), name=domain, given=given)
-        )
+        changes.write(CONTAINER_FILE, with_given(_read(root, CONTAINER_FILE), name=domain, given=given))
         changes.create(f"tests/domains/{domain}/test_{name}.py", rendered("mail/test.py.j2", **facts))
         changes.tidy()
         changes.write_domain_map()
@@ -150,7 +155,7 @@ _IMPORTS_OF_MAIL = [
 
 
 def _domains() -> dict[str, Any]:
-    return domains_of(TulouContainer(settings=Settings(), database_url="", pool_size=1, worker_id=""))
+    return domains_of(TulouContainer(settings=Settings()))
 
 
 def _check(domain: str, name: str) -> None:
@@ -204,24 +209,11 @@ def _add_class(
     else:
         path, module = f"domains/{domain}/service/{name}.py", f"domains.{domain}.service.{name}"
     before = _read(changes.root, path) or f'"""{words(name).capitalize()}."""\n'
-    before = _with_imports(before, imports)
-    changes.write(path, container_edits.with_class(before, text) if first else f"{before}\n\n{text}")
+    before = with_imports(before, imports)
+    changes.write(path, with_class(before, text) if first else f"{before}\n\n{text}")
     return module
 
 
 def _read(root: Path, path: str) -> str:
     place = root / path
     return place.read_text() if place.exists() else ""
-
-
-def _with_imports(text: str, imports: list[str]) -> str:
-    return container_edits.with_imports(text, imports)
-
-
-def _with_provider(text: str, name: str, made: str, imports: list[str], *, first: bool = False) -> str:
-    """Add a provider, written as the container writes its own: `providers.Object` or `Object`."""
-    if "from dependency_injector.providers import" in text:
-        kinds = re.findall(r"providers\.(\w+)", f"{name} {made}")
-        name, made = name.replace("providers.", ""), made.replace("providers.", "")
-        imports = [*imports, *(f"from dependency_injector.providers import {kind}" for kind in kinds)]
-    return container_edits.with_provider(text, name=name, made=made, imports=imports, first=first)

@@ -1,126 +1,88 @@
-"""Edits of the map and of containers: one statement in, one out, the rest as it was."""
+"""Edits of container modules: one statement in or out, every other line as it was. `ruff format` tidies the rest."""
 
-from collections.abc import Sequence
-
-import libcst
+import ast
+from collections.abc import Iterable, Sequence
 
 
 def with_domain(source: str, *, name: str, container: str, given: Sequence[str]) -> str:
-    """Return the map's text with one more domain, in the highest rank; `given` are keywords, `clock=clock`."""
-    module = libcst.parse_module(source)
-    imported = libcst.parse_statement(f"from domains.{name}.container import {container}\n")
-    entry = libcst.parse_statement(f"{name} = Container({container}, {', '.join(given)},)\n")
-    body = list(module.body)
-    body.insert(1 + max(at for at, line in enumerate(body) if _imports_from(line, "domains")), imported)
-    return module.with_changes(body=[_appended(line, "TulouContainer", entry) for line in body]).code
+    """Return the composition root with one more domain, at its end; `given` are keywords, `users=users.lookup`."""
+    entry = f"    {name} = providers.Container({', '.join([container, 'core=core', *given])})\n"
+    return with_imports(source + entry, [f"from domains.{name}.container import {container}"])
 
 
 def without_domain(source: str, *, name: str) -> str:
-    """Return the map's text without a domain."""
-    module = libcst.parse_module(source)
-    kept = [line for line in module.body if not _imports_from(line, f"domains.{name}")]
-    return module.with_changes(body=[_without(line, name) for line in kept]).code
+    """Return the composition root without a domain."""
+    imports = [node for node in ast.parse(source).body if _imports_from(node, f"domains.{name}")]
+    return _without_lines(source, [*imports, *_assignments(source, name)])
 
 
 def with_given(source: str, *, name: str, given: Sequence[str]) -> str:
-    """Return the map's text with more keywords given to a domain."""
-    if not given:
-        return source
-
-    class Giver(libcst.CSTTransformer):
-        def leave_Assign(self, original_node: libcst.Assign, updated_node: libcst.Assign) -> libcst.Assign:  # noqa: N802  # libcst's name
-            if not _is_named(original_node.targets[0].target, name) or not isinstance(
-                updated_node.value, libcst.Call
-            ):
-                return updated_node
-            more = libcst.ensure_type(libcst.parse_expression(f"f({', '.join(given)},)"), libcst.Call).args
-            call = updated_node.value.with_changes(args=[*updated_node.value.args, *more])
-            return updated_node.with_changes(value=call)
-
-    return libcst.parse_module(source).visit(Giver()).code
+    """Return the composition root with more keywords given to a domain."""
+    (entry,) = _assignments(source, name)
+    text = ast.get_source_segment(source, entry) or ""
+    return source.replace(text, ", ".join([text.rstrip(")").rstrip().rstrip(","), *given]) + ")")
 
 
 def with_imports(source: str, imports: Sequence[str]) -> str:
-    """Return a module's text with more imports, behind its docstring; ruff puts them into order."""
-    module = libcst.parse_module(source)
-    body = list(module.body)
-    at = 1 if body and module.get_docstring() is not None else 0
-    body[at:at] = [libcst.parse_statement(f"{line}\n") for line in imports]
-    return module.with_changes(body=body).code
+    """Return a module with more imports, after its docstring; ruff sorts them."""
+    module = ast.parse(source)
+    documented = ast.get_docstring(module) is not None
+    return _with_lines(source, module.body[0].end_lineno or 0 if documented else 0, "\n".join(imports))
 
 
 def with_class(source: str, text: str) -> str:
-    """Return a module's text with one more class, before the others."""
-    module = libcst.parse_module(source)
-    kinds = (libcst.ClassDef, libcst.FunctionDef)
-    at = next((place for place, line in enumerate(module.body) if isinstance(line, kinds)), len(module.body))
-    new = libcst.parse_module(text).body
-    return module.with_changes(body=[*module.body[:at], *new, *module.body[at:]]).code
+    """Return a module with one more class, before the others."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    starts = [
+        min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        for node in ast.parse(source).body
+        if isinstance(node, kinds)
+    ]
+    return _with_lines(source, starts[0] - 1 if starts else len(source.splitlines()), text)
 
 
 def with_provider(
     source: str, *, name: str, made: str, imports: Sequence[str] = (), first: bool = False
 ) -> str:
-    """Return a container's text with one more provider, `name = made`: dependencies first, the others last.
+    """Return a container with one more provider, `name = made`: a dependency after the others, else at the end.
 
-    `first`: behind the dependencies too, for others may need it.
+    `first`: directly after the dependencies, because other providers may need it.
     """
-    module = libcst.parse_module(with_imports(source, imports))
-    entry = libcst.parse_statement(f"{name} = {made}\n")
-    classes = [line.name.value for line in module.body if isinstance(line, libcst.ClassDef)]
-    put = _prepended if first or ":" in name else _appended
-    return module.with_changes(body=[put(line, classes[-1], entry) for line in module.body]).code
+    container = _container_in(source)
+    dependencies = [part for part in container.body if "providers.Depend" in ast.unparse(part)]
+    before = dependencies or container.body[:1] if first or ":" in name else container.body
+    return with_imports(_with_lines(source, before[-1].end_lineno or 0, f"    {name} = {made}"), imports)
 
 
 def has_provider(source: str, name: str) -> bool:
     """Tell whether a container has a provider of this name."""
-    classes = [line for line in libcst.parse_module(source).body if isinstance(line, libcst.ClassDef)]
-    return any(_assigns(line, name) for line in classes[-1].body.body)
+    return bool(_assignments(source, name))
 
 
-def _appended(line: libcst.CSTNode, class_name: str, entry: libcst.CSTNode) -> libcst.CSTNode:
-    if not (isinstance(line, libcst.ClassDef) and line.name.value == class_name):
-        return line
-    return line.with_changes(body=line.body.with_changes(body=[*line.body.body, entry]))
+def _container_in(source: str) -> ast.ClassDef:
+    return [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)][-1]
 
 
-def _prepended(line: libcst.CSTNode, class_name: str, entry: libcst.CSTNode) -> libcst.CSTNode:
-    """Put it behind the last dependency."""
-    if not (isinstance(line, libcst.ClassDef) and line.name.value == class_name):
-        return line
-    parts = list(line.body.body)
-    code = [libcst.Module([]).code_for_node(part) for part in parts]
-    at = 1 + max((place for place, text in enumerate(code) if "Dependency(" in text), default=0)
-    return line.with_changes(body=line.body.with_changes(body=[*parts[:at], entry, *parts[at:]]))
+def _assignments(source: str, name: str) -> list[ast.stmt]:
+    """Return the statements of a module's last class that assign a name."""
+    return [
+        part
+        for part in _container_in(source).body
+        if isinstance(part, ast.Assign | ast.AnnAssign)
+        and ast.unparse(part.targets[0] if isinstance(part, ast.Assign) else part.target) == name
+    ]
 
 
-def _is_named(target: libcst.BaseExpression, name: str) -> bool:
-    return isinstance(target, libcst.Name) and target.value == name
+def _imports_from(node: ast.stmt, package: str) -> bool:
+    return isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{package}.")
 
 
-def _without(line: libcst.CSTNode, name: str) -> libcst.CSTNode:
-    if not isinstance(line, libcst.ClassDef):
-        return line
-    kept = [part for part in line.body.body if not _assigns(part, name)]
-    return line.with_changes(body=line.body.with_changes(body=kept))
+def _with_lines(source: str, at: int, text: str) -> str:
+    lines = source.splitlines()
+    return "\n".join([*lines[:at], text, *lines[at:]]) + "\n"
 
 
-def _assigns(line: libcst.CSTNode, name: str) -> bool:
-    if not isinstance(line, libcst.SimpleStatementLine):
-        return False
-    for part in line.body:
-        targets = [part.target] if isinstance(part, libcst.AnnAssign) else []
-        targets += [target.target for target in part.targets] if isinstance(part, libcst.Assign) else []
-        if any(_is_named(target, name) for target in targets):
-            return True
-    return False
-
-
-def _imports_from(line: libcst.CSTNode, package: str) -> bool:
-    if not isinstance(line, libcst.SimpleStatementLine):
-        return False
-    first = line.body[0]
-    if not isinstance(first, libcst.ImportFrom) or first.module is None:
-        return False
-    origin = libcst.Module([]).code_for_node(first.module)
-    return not package or origin == package or origin.startswith(f"{package}.")
+def _without_lines(source: str, nodes: Iterable[ast.stmt]) -> str:
+    gone = {line for node in nodes for line in range(node.lineno, (node.end_lineno or 0) + 1)}
+    kept = [line for at, line in enumerate(source.splitlines(), 1) if at not in gone]
+    return "\n".join(kept) + "\n"

@@ -2,9 +2,11 @@
 
 import ast
 import inspect
+import re
 from dataclasses import dataclass
 from typing import Any
 
+from dependency_injector import providers
 from fastapi.routing import APIRoute
 
 from bootstrap.container import TulouContainer, domains_of, exports, purpose_of
@@ -31,9 +33,9 @@ class Summary:
 
 def domain_map() -> list[Summary]:
     """Return a summary for each domain, lowest rank first. Connects to nothing."""
-    container = TulouContainer(settings=Settings(), database_url="", pool_size=1, worker_id="")
+    container = TulouContainer(settings=Settings())
     routers, tasks = exports(container, "routers"), exports(container, "tasks")
-    given = _dependencies_in(inspect.getsource(TulouContainer))
+    given = _dependencies_of(container)
     summaries = []
     for name, parts in domains_of(container).items():
         jobs = [handler.type for handler in handlers_in(tasks[name])] if name in tasks else []
@@ -53,20 +55,28 @@ def domain_map() -> list[Summary]:
     return summaries
 
 
-def _dependencies_in(source: str) -> dict[str, dict[str, list[str]]]:
-    """Return what the map gives to each domain of others: `users=users.directory` is `directory` of users."""
+def _dependencies_of(container: Any) -> dict[str, dict[str, list[str]]]:
+    """Return what each domain is given of lower ones: `users=users.directory` and `core.outbox`, by domain."""
     found: dict[str, dict[str, list[str]]] = {}
-    for node in ast.walk(ast.parse(source)):
-        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
-            continue
-        target, call = node.targets[0], node.value
-        if isinstance(target, ast.Name) and isinstance(call.func, ast.Name) and call.func.id == "Container":
-            words = [ast.unparse(keyword.value).split(".") for keyword in call.keywords]
-            found[target.id] = {}
-            for word in words:
-                if word[0] in found and word[0] != target.id:
-                    found[target.id].setdefault(word[0], []).append(word[1])
+    entries = ast.parse(inspect.getsource(TulouContainer)).body[0]
+    given = {
+        ast.unparse(node.targets[0]): [ast.unparse(keyword.value) for keyword in node.value.keywords]
+        for node in ast.walk(entries)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+    }
+    for name, parts in domains_of(container).items():
+        used = sorted(set(re.findall(r"\bcore\.(\w+)", inspect.getsource(parts.declarative_parent))))
+        exported = [f"{lower}.{part}" for part in used for lower in found if _exports(container, lower, part)]
+        found[name] = {}
+        for lower, _, part in (word.partition(".") for word in [*exported, *given[name]]):
+            if lower in found and lower != name:
+                found[name].setdefault(lower, []).append(part)
     return found
+
+
+def _exports(container: Any, domain: str, name: str) -> bool:
+    part = getattr(container, domain).providers.get(name)
+    return part is not None and not isinstance(part, providers.DependenciesContainer | providers.Dependency)
 
 
 def _reactions(name: str, jobs: list[JobType[Any]]) -> dict[str, list[str]]:

@@ -24,7 +24,7 @@ def write_migration(settings: Settings, *, message: str, domain: str) -> Path | 
     Raises:
         SettingsError: there is no such domain, or the database lacks migrations that are there.
     """
-    known = domains_of(TulouContainer(settings=settings, database_url="", pool_size=1, worker_id=""))
+    known = domains_of(TulouContainer(settings=settings))
     if domain not in known:
         raise SettingsError(f"There is no domain {domain}; there are {', '.join(known)}.")
     logging.getLogger("alembic").setLevel(logging.WARNING)

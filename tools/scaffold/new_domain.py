@@ -14,12 +14,6 @@ from tools.scaffold.names import words
 
 CONTAINER_FILE = "bootstrap/container.py"
 PARTS = ("container", "errors", "models", "public", "repository", "router", "schemas", "service")
-_SHARED = {
-    "database": "database",
-    "transaction": "database.provided.transaction",
-    "clock": "clock",
-    "outbox": "jobs.outbox",
-}
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=False,  # noqa: S701  # it writes Python
@@ -67,10 +61,9 @@ def write_domain(plan: dict[str, Any], root: Path = PROJECT) -> list[Path]:
 
 def with_new_domain(plan: dict[str, Any], source: str) -> str:
     """Return the map's text with the new domain."""
-    given = _SHARED | {dependency.name: dependency.given for dependency in plan["dependencies"]}
-    keywords = [f"{name}={value}" for name, value in given.items()]
+    given = [f"{dependency.name}={dependency.given}" for dependency in plan["dependencies"]]
     return container_edits.with_domain(
-        source, name=plan["name"], container=f"{plan['plural_cls']}Container", given=keywords
+        source, name=plan["name"], container=f"{plan['plural_cls']}Container", given=given
     )
 
 

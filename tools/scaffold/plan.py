@@ -74,7 +74,7 @@ def plan_domain(
     Raises:
         NameRefused, FieldRefused: a sentence about what can't be.
     """
-    container = TulouContainer(settings=Settings(), database_url="", pool_size=1, worker_id="")
+    container = TulouContainer(settings=Settings())
     domains = domains_of(container)
     named = domain_name(name, singular, known={*domains, *container.providers})
     if named.singular in _VARIABLES:

@@ -52,7 +52,7 @@ def remove_domain(name: str, *, force: bool = False, root: Path = PROJECT) -> li
 
 
 def _known(name: str) -> set[str]:
-    container = TulouContainer(settings=Settings(), database_url="", pool_size=1, worker_id="")
+    container = TulouContainer(settings=Settings())
     domains = domains_of(container)
     if name not in domains:
         raise NameRefused(f"There is no domain {name}; there are {', '.join(domains)}.")

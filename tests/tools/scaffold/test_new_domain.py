@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.scaffold.changes import Changes
+from tools.scaffold.container_edits import without_domain
 from tools.scaffold.fields import FieldRefused
 from tools.scaffold.kinds import KINDS
 from tools.scaffold.names import NameRefused
@@ -155,7 +156,10 @@ def test_generated_parts_have_the_shape_of_those_that_were_written_by_hand() -> 
     }
     ours = {path.name for path in (PROJECT / "domains/users").glob("*.py")} | {"job_types.py", "tasks.py"}
     assert rooms <= ours
-    assert "things = Container(" in with_new_domain(plan, (PROJECT / "bootstrap/container.py").read_text())
+    edited = with_new_domain(plan, (PROJECT / "bootstrap/container.py").read_text())
+    given = "users=users.lookup, mailer=emails.mailer"
+    assert f"    things = providers.Container(ThingsContainer, core=core, {given})\n" in edited
+    assert without_domain(edited, name="things") == (PROJECT / "bootstrap/container.py").read_text()
 
 
 @pytest.mark.long
