@@ -3,40 +3,33 @@
 They act on a click, never on being opened: mail scanners open every link.
 """
 
-import base64
-import hashlib
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Form
-from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ValidationError
+from starlette.responses import HTMLResponse
 
 from domains.auth.errors import InvalidToken
 from domains.auth.router.client_info import Client, Passwords, Registrations
 from domains.auth.schemas.accounts import AddressRequest, PasswordReset, VerificationRequest
 from shared.errors import AppError
+from shared.http.html_pages import html_page
 from shared.http.routing import Router
 
 router = Router(tags=["pages"])
 
 _FOLDER = Path(__file__).parent.parent / "templates" / "pages"
-_STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
-}
 _PAGES = Environment(
     loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, auto_reload=False
 )
-_PAGES.globals["style"] = _STYLE
+_TITLES = {
+    "verify_email.html": "Confirm your address",
+    "reset_password.html": "Choose a new password",
+    "forgot_password.html": "Choose a new password",
+}
 
 
 class _VerifyForm(BaseModel):
@@ -67,7 +60,7 @@ async def submit_verify_email(
         await registrations.verify(VerificationRequest(token=form.token).token, client_info)
     except (AppError, ValidationError) as error:
         return _refused(error)
-    return _page("done.html", title="Your address is confirmed", text="You can sign in now.")
+    return _message("Your address is confirmed", "You can sign in now.")
 
 
 @router.get("/reset-password", include_in_schema=False)
@@ -94,8 +87,7 @@ async def submit_reset_password(
         return _page(
             "reset_password.html", status, token=form.token, problem=problem, begins_anew=begins_anew
         )
-    text = "Every device was signed out. Sign in with the new password."
-    return _page("done.html", title="Your password is changed", text=text)
+    return _message("Your password is changed", "Every device was signed out. Sign in with the new password.")
 
 
 @router.get("/forgot-password", include_in_schema=False)
@@ -116,15 +108,19 @@ async def submit_forgot_password(
     except AppError as error:
         return _page("forgot_password.html", error.status, problem=error.detail)
     text = "If this address has an account, a mail with a link is on its way."
-    return _page("done.html", title="Look into your mail", text=text)
+    return _message("Look into your mail", text)
 
 
 def _page(template: str, status: int = 200, **variables: Any) -> HTMLResponse:
-    return HTMLResponse(_PAGES.get_template(template).render(**variables), status, headers=_HEADERS)
+    return html_page(_TITLES[template], _PAGES.get_template(template).render(**variables), status=status)
+
+
+def _message(title: str, text: str, status: int = 200) -> HTMLResponse:
+    return html_page(title, f"<p>{escape(text)}</p>", status=status)
 
 
 def _refused(error: AppError | ValidationError) -> HTMLResponse:
     problem = error if isinstance(error, AppError) else InvalidToken()
-    page = _page("done.html", problem.status, title="That didn't work", text=problem.detail)
+    page = _message("That didn't work", problem.detail, problem.status)
     page.headers.update(problem.headers)
     return page
