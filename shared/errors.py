@@ -21,6 +21,10 @@ class AppError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Something went wrong"
     detail: str = "The request could not be completed."
+    remedy: ClassVar[str] = (
+        "Send the request again later, with the same `Idempotency-Key`. If the error persists, give the request id to"
+        " the operator, whose log has the details."
+    )
 
     def __init_subclass__(cls) -> None:
         """Enter the class into the catalogue; two errors with one code are a mistake."""
@@ -56,36 +60,42 @@ class BadRequest(AppError):
     """Base of facts about a request that can't be understood."""
 
     status, title = 400, "The request can't be understood"
+    remedy = "Correct the request. The same request gets the same error again."
 
 
 class Forbidden(AppError):
     """Base of facts about a caller who may not do this."""
 
     status, title = 403, "You may not do this"
+    remedy = "Use an account that has the right to do this."
 
 
 class NotFound(AppError):
     """Base of facts about something that isn't there, or isn't the caller's."""
 
     status, title = 404, "Not found"
+    remedy = "Check the id, and whether you use the right account."
 
 
 class Conflict(AppError):
     """Base of facts about a state that forbids the operation."""
 
     status, title = 409, "The present state forbids this"
+    remedy = "Read the resource again, and repeat the operation if its state allows it."
 
 
 class TooLarge(AppError):
     """Base of facts about a size past its limit."""
 
     status, title = 413, "Too large"
+    remedy = "Send less data, or ask the operator for a higher limit."
 
 
 class Unprocessable(AppError):
     """Base of facts about well-formed input that can't be accepted."""
 
     status, title = 422, "The input can't be accepted"
+    remedy = "Correct the input. If the response has `errors`, they name the fields."
 
 
 class Quota(NamedTuple):
@@ -100,6 +110,7 @@ class TooManyRequests(AppError):
     """Base of limits that were reached."""
 
     status, title = 429, "Too many requests"
+    remedy = "Wait as many seconds as `Retry-After` says, then send the request again."
 
     def __init__(
         self,
@@ -131,6 +142,7 @@ class Unavailable(AppError):
     """Base of facts about something that is down for the moment."""
 
     status, title = 503, "Unavailable for the moment"
+    remedy = "Wait as many seconds as `Retry-After` says, then send the request again, with the same `Idempotency-Key`."
 
 
 class InternalError(AppError):

@@ -82,9 +82,10 @@ class AccountLock(Protocol):
 
 
 class NotAuthenticated(AppError):
-    """The request carries no access token. Base of the errors about one that is not accepted."""
+    """The request has no access token."""
 
     code = "auth.not_authenticated"
+    remedy = "Sign in with `POST /v1/auth/token`, then send `Authorization: Bearer <access token>`."
     status = 401
     title = "Not authenticated"
     detail = "Send a valid access token as `Authorization: Bearer <token>`."
@@ -110,6 +111,7 @@ class InvalidAccessToken(_RefusedAccessToken):
     """The access token is malformed, forged, or was issued for another service."""
 
     code = "auth.invalid_access_token"
+    remedy = "Sign in again."
     detail = "This is not an access token of this server. Sign in again."
 
 
@@ -117,18 +119,20 @@ class ExpiredAccessToken(_RefusedAccessToken):
     """The access token has expired."""
 
     code = "auth.expired_access_token"
+    remedy = "Get new tokens with the refresh token: `POST /v1/auth/token` with `grant_type=refresh_token`."
     detail = "The access token has expired. Get a new one with the refresh token."
 
 
 class SessionEnded(_RefusedAccessToken):
-    """The session of the access token has ended: a logout, a revocation, a new password, a disabled account."""
+    """The session of the access token has ended: a logout, a revocation, a new password or a disabled account."""
 
     code = "auth.session_ended"
+    remedy = "Sign in again."
     detail = "The session of this access token has ended. Sign in again."
 
 
 class MissingScope(Forbidden):
-    """The caller is known, but lacks what the operation asks for."""
+    """The caller is authenticated, but lacks the scope that the operation requires."""
 
     code = "auth.missing_scope"
     detail = "Your account may not do this."

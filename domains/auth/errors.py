@@ -13,91 +13,103 @@ from shared.errors import (
 
 
 class TooManyAttempts(TooManyRequests):
-    """A limit that protects a secret was reached. Sessions that exist go on working."""
+    """A limit that protects a password or a mailbox was reached. Existing sessions keep working."""
 
     code = "auth.too_many_attempts"
     detail = "Too many attempts. Wait before you try again."
 
 
 class PasswordRefused(Unprocessable):
-    """A password that is easily guessed. Its length is the body's own rule."""
+    """The password is easily guessed: it is on the list of common passwords, or equals the address."""
 
     code = "auth.password_refused"
+    remedy = "Choose another password."
     detail = "This password is easily guessed. Choose another one."
 
 
 class InvalidToken(BadRequest):
-    """A one-time token that is unknown, used, expired or overtaken by a newer one."""
+    """The one-time token is unknown, used or expired, or a newer one replaced it."""
 
     code = "auth.invalid_token"
+    remedy = "Request a new link."
     detail = "This link or token is not valid any more. Ask for a new one."
 
 
 class WrongPassword(Forbidden):
-    """The password that confirms an operation is wrong."""
+    """The password that confirms the operation is wrong."""
 
     code = "auth.wrong_password"
+    remedy = "Send your current password."
     detail = "The current password is wrong. Nothing was changed."
 
 
 class SessionNotFound(NotFound):
-    """No such session, or another's, or one that has ended."""
+    """The session does not exist, has ended, or belongs to another user."""
 
     code = "auth.session_not_found"
     detail = "You have no such session."
 
 
 class AccountNotFound(NotFound):
-    """No account has this id."""
+    """No account has this id, or the account was deleted."""
 
     code = "auth.account_not_found"
     detail = "There is no account with this id."
 
 
 class OwnAccount(Conflict):
-    """Administrators can't lock themselves out."""
+    """Administrators can't disable, erase or demote themselves."""
 
     code = "auth.own_account"
+    remedy = "Ask another administrator."
     detail = "You can't do this to your own account. Another administrator can."
 
 
 class LastAdministrator(Conflict):
-    """Without any administrator who can sign in, nobody could administer this installation over HTTP."""
+    """The operation would leave no administrator who can sign in."""
 
     code = "auth.last_administrator"
+    remedy = "Make another user an administrator first."
     detail = "This is the last administrator who can sign in. Make somebody else an administrator first."
 
 
 class UnverifiedAccount(Conflict):
-    """A stranger may have registered the address."""
+    """The account's address is not verified, so it may belong to a stranger."""
 
     code = "auth.unverified_account"
+    remedy = "Let the user verify the address first."
     detail = "The address of this account is not verified, so it can't be an administrator's."
 
 
 class InactiveAccount(Conflict):
-    """The account is disabled: nobody can sign in."""
+    """The account is disabled, so nobody can sign in with it."""
 
     code = "auth.inactive_account"
+    remedy = "Enable the account first."
     detail = "This account is disabled. Enable it first."
 
 
 class AddressTaken(Conflict):
-    """Told only to who works on the server itself: over HTTP nobody learns which addresses are known."""
+    """Another account has this address.
+
+    Only commands on the server report this; the API does not reveal which addresses are known.
+    """
 
     code = "auth.address_taken"
+    remedy = "Choose another address, or use the existing account."
     detail = "Another account uses this address."
 
 
 class AddressRefused(Unprocessable):
-    """Text that is no mail address, given on the server itself."""
+    """A command on the server got text that is not a mail address."""
 
     code = "auth.address_refused"
+    remedy = "Correct the address."
     detail = "This is not a mail address."
 
 
 class HashingBusy(Unavailable):
-    """More passwords wait to be checked than can be in good time."""
+    """More passwords wait to be hashed than the server can hash in reasonable time."""
 
     code = "auth.busy"
     detail = "Too many people sign in at this moment. Try again in a few seconds."
@@ -121,20 +133,25 @@ class InvalidRevocation(BadRequest):
     """The form of a revocation lacks the token (RFC 7009, section 2.1)."""
 
     code = "auth.invalid_revocation"
+    remedy = "Send the token to revoke as the field `token` of a form."
     detail = "Send the token to revoke as the field `token` of a form, without a query."
 
 
 class UnsupportedGrantType(BadRequest):
-    """A grant that this server doesn't offer."""
+    """The server does not support this grant type."""
 
     code = "auth.unsupported_grant_type"
     detail = "grant_type must be password or refresh_token."
 
 
 class InvalidClient(AppError):
-    """An unknown client_id, or a client secret: the only client is public and has none (RFC 6749, section 5.2)."""
+    """The request has an unknown `client_id` or a client secret.
+
+    The only client is public and has no secret (RFC 6749, section 5.2).
+    """
 
     code = "auth.invalid_client"
+    remedy = "Leave out `client_id` and `client_secret`, or send only the `client_id` of this installation."
     status, title = 401, "Not authenticated"
     detail = "Leave out client_id and client_secret, or send the client_id of this installation alone."
 
@@ -145,35 +162,45 @@ class InvalidClient(AppError):
 
 
 class PasswordTooLong(BadRequest):
-    """The password is longer than any account's can be, so it is refused before it is hashed."""
+    """The password is longer than passwords of accounts can be, so it is refused before it is hashed."""
 
     code = "auth.password_too_long"
     detail = "A password has at most 256 characters."
 
 
 class InvalidCredentials(BadRequest):
-    """Unknown address, wrong password or disabled account: the response does not reveal which."""
+    """The address is unknown, the password is wrong, or the account is disabled.
+
+    The response does not reveal which.
+    """
 
     code = "auth.invalid_credentials"
+    remedy = "Check address and password, or reset the password with `POST /v1/auth/password/forgot`."
     detail = "Address or password is wrong."
 
 
 class AddressNotVerified(BadRequest):
-    """The password is right, but the address has to be verified first."""
+    """The password is correct, but this installation requires a verified address."""
 
     code = "auth.address_not_verified"
+    remedy = "Follow the link in the verification mail. `POST /v1/auth/email/verify/resend` sends it again."
     detail = "Verify your address first: follow the link in the mail that you were sent."
 
 
 class InvalidRefreshToken(BadRequest):
-    """Not made here, or its session has ended."""
+    """The refresh token was not issued by this server, or its session has ended."""
 
     code = "auth.invalid_refresh_token"
+    remedy = "Sign in again."
     detail = "This refresh token is not valid any more. Sign in again."
 
 
 class RefreshReused(BadRequest):
-    """An old refresh token came back, so it was copied: the session ends for all who hold one (RFC 9700, 4.14.2)."""
+    """An old refresh token was used again, so it may have been copied.
+
+    The session ends for every holder of its tokens (RFC 9700, section 4.14.2).
+    """
 
     code = "auth.refresh_reused"
+    remedy = "Sign in again. If you did not send the token twice, change your password."
     detail = "This refresh token was used before, so its session was ended. Sign in again."

@@ -11,86 +11,105 @@ class EmailNotFound(NotFound):
 
 
 class EmailNotOnHold(Conflict):
-    """Only an uncertain mail that no job works on waits for somebody's decision."""
+    """The mail's delivery is not uncertain, or a job is still sending it."""
 
     code = "emails.not_on_hold"
+    remedy = "Read the mail again. Resolve it only while its status is `uncertain` and no job works on it."
     detail = "Only an uncertain mail that is not going to be sent again by itself can be resolved."
 
 
 class EmailTooOld(Conflict):
-    """The mail is past `emails_give_up_hours`: its job would give it up instead of sending it."""
+    """The mail is older than `TULOU_EMAILS_GIVE_UP_HOURS`: its job would give it up instead of sending it."""
 
     code = "emails.too_old"
+    remedy = "Resolve it as sent or as failed."
     detail = "This mail is too old to be sent again. Resolve it as sent or as failed."
 
 
 class AddressRefused(Unprocessable):
-    """Not exactly one address (RFC 5321, section 4.1.2)."""
+    """The recipient is not exactly one address (RFC 5321, section 4.1.2)."""
 
     code = "emails.address_refused"
     detail = "The recipient must be exactly one mail address, without a name."
 
 
 class HeaderRefused(Unprocessable):
-    """A line break or another control character would let its author write headers of their own."""
+    """A subject or a name has a line break or another control character, with which an attacker could add headers."""
 
     code = "emails.header_refused"
     detail = "Subject and names must be one line without control characters."
 
 
 class MailRefused(Unprocessable):
-    """The mail server answered 5xx: it will never take this mail."""
+    """The mail server replied 5xx: it will never accept this mail."""
 
     code = "emails.refused"
+    remedy = "Check the address. The mail's `reply` has the reason."
     detail = "The mail server refused this mail for good."
 
 
 class MailDeferredTooLong(Unprocessable):
-    """The mail server answered 4xx each time."""
+    """The mail server replied 4xx to each attempt."""
 
     code = "emails.put_off_too_long"
+    remedy = "Look for the cause in the log of the mail server. Request a new mail, if it is still needed."
     detail = "The mail server put this mail off each time, until we gave up."
 
 
 class MailExpired(Unprocessable):
-    """It was too old to be sent."""
+    """The mail was too old to be sent: it waited longer than `TULOU_EMAILS_GIVE_UP_HOURS`."""
 
     code = "emails.expired"
+    remedy = "Nothing. Request a new mail, if it is still needed."
     detail = "This mail could not be sent while it was still of use."
 
 
 class MailGivenUp(Unprocessable):
-    """An administrator decided that an uncertain mail counts as not sent."""
+    """An administrator or operator decided that an uncertain mail counts as not sent."""
 
     code = "emails.given_up"
+    remedy = "Nothing. Request a new mail, if it is still needed."
     detail = "The mail server never confirmed this mail, and an administrator gave it up."
 
 
 class MailStopped(Unprocessable):
-    """The job that sends it was cancelled or failed before its content had left. The content is kept for a while."""
+    """The job that sends the mail was cancelled or failed before the content was sent.
+
+    The content is kept for a while.
+    """
 
     code = "emails.stopped"
+    remedy = "Retry the mail's job."
     detail = "The job that sends this mail was cancelled or failed. Starting the job again sends the mail."
 
 
 class MailUnreadable(Unavailable):
-    """The stored bytes can't be decrypted: their key is gone from the settings. Tried again: it may come back."""
+    """The stored mail can't be decrypted, because its key is not in `TULOU_MAIL_KEYS`.
+
+    It is tried again, because the key may come back.
+    """
 
     code = "emails.unreadable"
+    remedy = "Add the key to `TULOU_MAIL_KEYS`."
     detail = "The key that this mail was encrypted with is not in the settings."
 
 
 class MailDeferred(Unavailable):
-    """The mail server answered 4xx, or nothing that is SMTP; another try follows."""
+    """The mail server replied 4xx, or not in SMTP."""
 
     code = "emails.deferred"
+    remedy = "Nothing. The mail is tried again automatically."
     detail = "The mail server can't take this mail at the moment. It will be tried again."
 
 
 class MailUncertain(Unavailable):
-    """The connection broke after the last byte; the same bytes follow once more."""
+    """The connection broke after the last byte, so it is unknown whether the server accepted the mail.
+
+    The same bytes are sent again.
+    """
 
     code = "emails.uncertain"
+    remedy = "Nothing. The mail is tried again automatically."
     detail = (
         "The connection broke before the mail server confirmed this mail. The same mail will be sent again."
     )

@@ -4,96 +4,105 @@ from shared.errors import AppError, BadRequest, Conflict, NotFound, TooLarge, Un
 
 
 class FileNotFound(NotFound):
-    """No such file, or it is somebody else's."""
+    """The file does not exist, or belongs to another user."""
 
     code = "files.not_found"
     detail = "There is no such file."
 
 
 class SearchTooLong(Unprocessable):
-    """More terms than one search may have: each is looked up by itself."""
+    """The search has more words and phrases than allowed."""
 
     code = "files.search_too_long"
+    remedy = "Search for fewer words."
     detail = "The search has too many words and phrases; `limit` says how many it may have."
 
 
 class FileInTrash(Conflict):
-    """Trashed files can be looked at and restored, nothing else."""
+    """The file is in the trash, where it can only be read and restored."""
 
     code = "files.in_trash"
+    remedy = "Restore the file first."
     detail = "This file is in the trash. Restore it first."
 
 
 class FileNotComplete(Conflict):
-    """Its bytes are still arriving."""
+    """The bytes of the file are still arriving."""
 
     code = "files.not_complete"
+    remedy = "Wait until the upload has ended."
     detail = "The bytes of this file have not all arrived."
 
 
 class FileTooLarge(TooLarge):
-    """One file past the limit."""
+    """The file is larger than the limit."""
 
     code = "files.too_large"
     detail = "The file is larger than this server accepts. Nothing was kept."
 
 
 class QuotaExceeded(TooLarge):
-    """All files of one person past their quota."""
+    """The file does not fit into the quota of its owner."""
 
     code = "files.quota_exceeded"
+    remedy = "Delete files, and wait until they are purged from the trash, or ask an administrator for a higher quota."
     detail = "Your quota has no room for this file. Nothing was kept; files in the trash count until they are purged."
 
 
 class TypeRefused(AppError):
-    """Bytes of a kind that isn't accepted."""
+    """The detected type of the file is not accepted."""
 
     code = "files.type_refused"
+    remedy = "Upload a file of another type, or ask the operator to allow this one."
     status, title = 415, "Unsupported type"
     detail = "Files of this type are not accepted. Nothing was kept."
 
 
 class DigestMismatch(BadRequest):
-    """The bytes differ from what the client said it sent."""
+    """The received bytes differ from the digest that the client sent."""
 
     code = "files.digest_mismatch"
+    remedy = "Compute the digest again and upload the file again."
     detail = "The bytes that arrived do not have the digest that Repr-Digest names. Nothing was kept."
 
 
 class MalformedDigest(BadRequest):
-    """A Repr-Digest that can't be read (RFC 9530)."""
+    """`Repr-Digest` can't be parsed (RFC 9530)."""
 
     code = "files.malformed_digest"
     detail = "Repr-Digest must hold one SHA-256 digest: sha-256=:<base64 of 32 bytes>:."
 
 
 class MalformedMultipart(BadRequest):
-    """A multipart body that can't be read (RFC 7578)."""
+    """The multipart body can't be parsed (RFC 7578)."""
 
     code = "files.malformed_multipart"
     detail = "The multipart body can't be read. Nothing was kept."
 
 
 class NothingSent(BadRequest):
-    """Neither a body nor a word about one: a client's mistake more likely than an empty file."""
+    """The request has no body and no headers that announce one. This is more likely a mistake than an empty file."""
 
     code = "files.nothing_sent"
+    remedy = "Send the file. For an empty file, send a `Content-Type`."
     detail = (
         "Send a form with the part `file`, or the bytes with their Content-Type, also when there are none."
     )
 
 
 class NothingChosen(Unprocessable):
-    """A form that was sent without a file having been chosen (HTML standard, section 4.10.22.4)."""
+    """The form was sent without choosing a file (HTML standard, section 4.10.22.4)."""
 
     code = "files.nothing_chosen"
+    remedy = "Choose a file and send the form again."
     detail = "No file was chosen: the part `file` of the form has neither a name nor bytes. Choose a file and send it."
 
 
 class NoFileInBody(AppError):
-    """A body of a type that clients make of parameters. A file of this type comes with a name."""
+    """The body has a type that clients use for parameters. A file of this type needs a name."""
 
     code = "files.no_file_in_body"
+    remedy = "Send a form with the part `file`, or add a `Content-Disposition` with the file's name."
     status, title = 415, "Unsupported type"
     detail = (
         "The body holds parameters and no file. Send a form (multipart/form-data) with the file in the part `file`, or"
@@ -102,38 +111,41 @@ class NoFileInBody(AppError):
 
 
 class MalformedDisposition(BadRequest):
-    """A Content-Disposition that can't be read (RFC 6266)."""
+    """`Content-Disposition` can't be parsed (RFC 6266)."""
 
     code = "files.malformed_disposition"
     detail = "Content-Disposition can't be read; write it like: attachment; filename*=UTF-8''holiday.jpg."
 
 
 class UploadInterrupted(BadRequest):
-    """The client went away before the end."""
+    """The client disconnected before the end of the upload."""
 
     code = "files.upload_torn"
+    remedy = "Upload the file again."
     detail = "The upload ended before all bytes had arrived. Nothing was kept."
 
 
 class DetailsRefused(Unprocessable):
-    """Name, tags or metadata that can't be kept."""
+    """A name, tag or metadata value breaks a rule or a limit."""
 
     code = "files.details_refused"
     detail = "The name, the tags or the metadata of this file can't be accepted."
 
 
 class PreconditionFailed(AppError):
-    """If-Match or If-Unmodified-Since don't hold (RFC 9110, section 13)."""
+    """`If-Match` or `If-Unmodified-Since` does not match the file (RFC 9110, section 13)."""
 
     code = "files.precondition_failed"
+    remedy = "Read the file again."
     status, title = 412, "A precondition failed"
     detail = "The file is not the one that the precondition names."
 
 
 class RangeNotSatisfiable(AppError):
-    """A Range that lies outside, or too many of them (RFC 9110, section 14)."""
+    """`Range` is outside of the file, or has too many ranges (RFC 9110, section 14)."""
 
     code = "files.range_not_satisfiable"
+    remedy = "Read the size in `Content-Range` and request fewer bytes or ranges."
     status, title = 416, "Range not satisfiable"
     detail = "The file does not have the bytes that Range asks for, or Range asks for too many pieces."
 
@@ -149,72 +161,85 @@ class RangeNotSatisfiable(AppError):
 
 
 class RenditionNotFound(NotFound):
-    """A rendition that is not made of this type of file."""
+    """Renditions of this name are not made of files of this type."""
 
     code = "files.rendition_not_found"
+    remedy = "List the file's renditions."
     detail = "There is no rendition of this name for this file."
 
 
 class RenditionFailed(Conflict):
-    """It could not be made; the extension `problem` says why."""
+    """The rendition could not be made; `problem` says why."""
 
     code = "files.rendition_failed"
+    remedy = "If the cause is gone, retry the file's job. The file itself can be downloaded."
     detail = "This rendition could not be made. The file itself can be downloaded."
 
 
 class ImageTooLarge(Unprocessable):
-    """More pixels, longer sides, more frames or more memory than the limits allow, told from the header."""
+    """The image has more pixels, longer sides or more frames than the limits allow, or needs more memory to decode.
+
+    Its header tells so.
+    """
 
     code = "files.image_too_large"
+    remedy = "Upload a smaller image, or ask the operator for a higher limit. The stored file can still be downloaded."
     detail = "The image is larger than this server opens."
 
 
 class UnsupportedCodec(Unprocessable):
-    """The container is known, the codec inside has no decoder in this build of the libraries."""
+    """The file's format is known, but the server has no decoder for its codec."""
 
     code = "files.unsupported_codec"
+    remedy = "Convert the file and upload it again. The stored file can still be downloaded."
     detail = "This server has no decoder for how its content is coded. The file itself can be downloaded."
 
 
 class BrokenDocument(Unprocessable):
-    """A parser can't read it."""
+    """A parser can't read the file: it is damaged, or not of its detected type."""
 
     code = "files.broken_document"
+    remedy = "Upload an undamaged file. The stored file can still be downloaded."
     detail = "Its content is damaged or isn't what its type says."
 
 
 class NoPages(Unprocessable):
-    """A document that can be read and has nothing to show."""
+    """The document can be read but has no pages."""
 
     code = "files.no_pages"
+    remedy = "Nothing. The stored file can be downloaded."
     detail = "The document has no pages."
 
 
 class PasswordRequired(Unprocessable):
-    """An encrypted document."""
+    """The document is encrypted."""
 
     code = "files.password_required"
+    remedy = "Upload the document without a password. The stored file can still be downloaded."
     detail = "It can only be read with a password."
 
 
 class ParserLimit(Unprocessable):
-    """A parser was ended: too much time, memory or output."""
+    """The parser exceeded its limit of time, memory or output."""
 
     code = "files.parser_limit"
+    remedy = "Nothing. The stored file can be downloaded."
     detail = "Reading it takes more time or memory than this server allows."
 
 
 class WorkCancelled(Conflict):
-    """Somebody ended the job before everything was made."""
+    """The file's job was cancelled before all renditions were made."""
 
     code = "files.work_cancelled"
+    remedy = "Retry the job."
     detail = "The work on this file was cancelled. Retry its job to have it made."
 
 
 class WorkNotFinished(AppError):
-    """The job ended without a word."""
+    """The file's job ended without a result."""
 
     code = "files.work_not_finished"
+    remedy = "Retry the job."
     title = "Not finished"
     detail = "The work on this file ended without a result. Retry its job to have it made."
 
@@ -239,8 +264,9 @@ class StoreUnavailable(Unavailable):
 
 
 class StoreFull(AppError):
-    """No space left (RFC 4918, section 11.5)."""
+    """The store has no space left (RFC 4918, section 11.5)."""
 
     code = "files.store_full"
+    remedy = "Try again later. The operator has to add space."
     status, title = 507, "Insufficient storage"
     detail = "The file store has no space left. Nothing was kept."

@@ -4,71 +4,79 @@ from shared.errors import AppError, Conflict, NotFound, TooLarge, TooManyRequest
 
 
 class JobNotFound(NotFound):
-    """No such job, or another's."""
+    """The job does not exist, or belongs to another user."""
 
     code = "jobs.not_found"
     detail = "There is no job with this id, or it isn't yours."
 
 
 class JobIsOver(Conflict):
-    """A job that has ended can't be cancelled."""
+    """The job has ended, so it can't be cancelled."""
 
     code = "jobs.is_over"
+    remedy = "Nothing."
     detail = "This job has ended already; it can't be cancelled any more."
 
 
 class JobNotRetryable(Conflict):
-    """Only failed and cancelled jobs can be started again."""
+    """Only failed and cancelled jobs can be retried."""
 
     code = "jobs.not_retryable"
+    remedy = "Read the job again."
     detail = "Only a failed or cancelled job can be started again."
 
 
 class TooManyJobs(TooManyRequests):
-    """The owner has as many jobs waiting as one may have."""
+    """The owner has as many waiting jobs as allowed."""
 
     code = "jobs.too_many"
+    remedy = "Wait until some of your jobs have ended."
     detail = "You have too many jobs waiting; try again when some of them are done."
 
 
 class PayloadTooLarge(TooLarge):
-    """The payload of a job is past its limit."""
+    """The job's payload is larger than the limit."""
 
     code = "jobs.payload_too_large"
     detail = "The input of this job is too large; store it as a file and pass its id."
 
 
 class BadPayload(Unprocessable):
-    """A job's payload doesn't fit the job."""
+    """The stored payload does not fit the job's declaration."""
 
     code = "jobs.bad_payload"
+    remedy = "Nothing. The operator has to look for the cause."
     detail = "The stored input doesn't fit this job."
 
 
 class JobTimedOut(Unavailable):
-    """An attempt took longer than it may."""
+    """An attempt took longer than the job's timeout."""
 
     code = "jobs.timed_out"
+    remedy = "Retry the job, if it has failed."
     detail = "An attempt took longer than this job may take."
 
 
 class WorkerDied(Unavailable):
-    """The worker died in the job, as often as it may."""
+    """The worker process died during the job, as often as it may."""
 
     code = "jobs.worker_died"
+    remedy = "Retry the job. If it fails again, the operator has to look for the cause."
     detail = "The worker died while it ran this job, too many times to try again."
 
 
 class UnknownKind(Unavailable):
-    """No worker knows this kind of job."""
+    """No worker knew this kind of job for a day."""
 
     code = "jobs.unknown_kind"
+    remedy = "The operator has to run a worker of the version that knows it, then retry the job."
     detail = "No worker knew this kind of job for too long."
 
 
 class JobFailed(AppError):
-    """An unexpected error in a job. Its text stays in the log."""
+    """An unexpected error ended the job. Its text is in the log only."""
 
     code = "jobs.failed"
+    remedy = "Retry the job. If it fails again, give its request id to the operator."
     title = "The job failed"
     detail = "Something went wrong in this job. The request id finds it in the log."

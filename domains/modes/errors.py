@@ -4,14 +4,15 @@ from shared.errors import Unavailable
 
 
 class ReadOnly(Unavailable):
-    """A request that may change something, while the program only reads."""
+    """Operators have switched the service to read-only mode, and the request may change something."""
 
     code = "server.read_only"
+    remedy = "Read, or send the request again later."
     detail = "Nothing can be changed at the moment; reading works. Try again later."
 
 
 class UnderMaintenance(Unavailable):
-    """Any request during maintenance."""
+    """Operators have switched the service to maintenance."""
 
     code = "server.maintenance"
     detail = "This service is under maintenance. Try again later."

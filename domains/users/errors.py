@@ -4,7 +4,7 @@ from shared.errors import NotFound
 
 
 class UserNotFound(NotFound):
-    """No such user, or the account was deleted a moment ago."""
+    """The user does not exist, or was deleted a moment ago."""
 
     code = "users.not_found"
     detail = "There is no such user."

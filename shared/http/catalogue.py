@@ -1,32 +1,43 @@
-"""`GET /errors`: every error that this program answers with, as JSON and as a page."""
+"""`GET /errors`: every error that this program responds with, as JSON and as a page."""
 
+import inspect
+import re
 from html import escape
+from itertools import groupby
 from typing import Annotated
 
 from fastapi import Path
-from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared.errors import CATALOGUE, AppError, NotFound
+from shared.http.html_pages import html_page
 from shared.http.routing import Router, problems
 
 router = Router(tags=["errors"])
-
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><h1>{title}</h1>{body}</html>"""
+_INTRODUCTION = (
+    "Every response from 400 to 599 is a problem document (RFC 9457). Its <code>code</code> is one of these and stays"
+    " the same in all versions."
+)
 
 
 class ErrorEntry(BaseModel):
     """One error of the catalogue."""
 
-    code: str = Field(description="Stable name of the error.", examples=["users.email_taken"])
-    status: int = Field(description="Status of the answer.", examples=[409])
+    code: str = Field(description="Stable name of the error.", examples=["files.in_trash"])
+    status: int = Field(description="Status of the response.", examples=[409])
     title: str = Field(
         description="What errors of this kind have in common.", examples=["The present state forbids this"]
     )
-    detail: str = Field(description="What it means.", examples=["This address has an account already."])
+    detail: str = Field(
+        description="What it means.", examples=["This file is in the trash. Restore it first."]
+    )
+    cause: str = Field(
+        description="What leads to this error.",
+        examples=["The file is in the trash, where it can only be read and restored."],
+    )
+    remedy: str = Field(description="What to do about it.", examples=["Restore the file first."])
 
 
 ErrorCode = Annotated[
@@ -52,12 +63,9 @@ async def list_errors(request: Request) -> Response:
     entries = [_entry(error) for _, error in sorted(CATALOGUE.items())]
     if not _wants_page(request):
         return JSONResponse([entry.model_dump() for entry in entries])
-    rows = "".join(
-        f'<li><a href="/errors/{escape(entry.code)}"><code>{escape(entry.code)}</code></a> '
-        f"({entry.status}) {escape(entry.detail)}</li>"
-        for entry in entries
-    )
-    return HTMLResponse(_PAGE.format(title="Errors", body=f"<ul>{rows}</ul>"))
+    groups = groupby(sorted(entries, key=_subject), key=_subject)
+    content = "".join(f"<h2>{escape(name)}</h2>{_table(list(group))}" for name, group in groups)
+    return html_page("Errors", f"<p>{_INTRODUCTION}</p>{content}", is_wide=True)
 
 
 @router.get(
@@ -74,12 +82,46 @@ async def read_error(request: Request, code: ErrorCode) -> Response:
     entry = _entry(error)
     if not _wants_page(request):
         return JSONResponse(entry.model_dump())
-    body = f"<p>{escape(entry.detail)}</p><p>Status {entry.status}: {escape(entry.title)}.</p>"
-    return HTMLResponse(_PAGE.format(title=escape(entry.code), body=body))
+    return html_page(entry.code, _explanation(entry))
 
 
 def _entry(error: type[AppError]) -> ErrorEntry:
-    return ErrorEntry(code=error.code, status=error.status, title=error.title, detail=error.detail)
+    cause = " ".join((inspect.getdoc(error) or error.detail).split())
+    return ErrorEntry(
+        code=error.code,
+        status=error.status,
+        title=error.title,
+        detail=error.detail,
+        cause=cause,
+        remedy=error.remedy,
+    )
+
+
+def _subject(entry: ErrorEntry) -> str:
+    return entry.code.partition(".")[0] if "." in entry.code else "all operations"
+
+
+def _table(entries: list[ErrorEntry]) -> str:
+    rows = "".join(
+        f'<tr><td><a href="/errors/{escape(entry.code)}"><code>{escape(entry.code)}</code></a></td>'
+        f"<td>{entry.status}</td><td>{_text(entry.detail)}</td></tr>"
+        for entry in entries
+    )
+    return f"<table>{rows}</table>"
+
+
+def _explanation(entry: ErrorEntry) -> str:
+    parts = {"Message": entry.detail, "Cause": entry.cause, "What to do": entry.remedy}
+    explained = "".join(f"<dt>{name}</dt><dd>{_text(text)}</dd>" for name, text in parts.items())
+    return (
+        f'<p class="kind">Status {entry.status}: {escape(entry.title)}</p><dl>{explained}</dl>'
+        '<a href="/errors">All errors</a>'
+    )
+
+
+def _text(text: str) -> str:
+    """Return text as HTML, with code for what stands between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _wants_page(request: Request) -> bool:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
+from html import escape
 from typing import Annotated
 
 import httpx
@@ -303,8 +305,22 @@ async def test_the_catalogue_explains_every_code(small: httpx.AsyncClient) -> No
     assert entry.json()["status"] == 422
     page = await small.get("/errors/request.invalid_input", headers={"Accept": "text/html"})
     assert page.headers["content-type"].startswith("text/html")
+    assert "style-src 'sha256-" in page.headers["content-security-policy"]
+    for name in ("detail", "cause", "remedy"):
+        assert re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(entry.json()[name])) in page.text
     missing = await small.get("/errors/nothing")
     assert (missing.status_code, missing.json()["code"]) == (404, "errors.unknown")
+
+
+async def test_each_error_has_a_sentence_for_its_cause_and_its_remedy(small: httpx.AsyncClient) -> None:
+    entries = (await small.get("/errors")).json()
+    lacking = [
+        entry["code"]
+        for entry in entries
+        for name in ("cause", "remedy")
+        if not entry[name].endswith((".", ")."))
+    ]
+    assert lacking == []
 
 
 def with_edge_middleware(app) -> EdgeMiddleware:
