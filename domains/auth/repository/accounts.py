@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnClause, Uuid, any_, delete, exists, func, literal_column, select, update
+from sqlalchemy import ARRAY, Uuid, any_, delete, exists, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 from sqlmodel import select as select_model
@@ -26,7 +26,7 @@ from shared.db.query import param, query
 from shared.db.repository import Repository, unlocked
 from shared.db.transaction import current_session, lock_account_first, require_locked_account
 
-_ADMINISTRATORS_LOCK_KEY: ColumnClause[int] = literal_column("7483922")
+_ADMINISTRATORS_LOCK_KEY = 7_483_922
 """Key of the advisory lock that serializes administrators who stop being one."""
 _SIGN_IN = columns(Account, SignInRow)
 _REGISTRATION = select(*columns(Registration, RegistrationRow))
@@ -65,7 +65,7 @@ class AccountRepository(Repository):
         await self._lock_administrators()
         return await self._find_other_administrator(user_id)
 
-    @query(select(func.pg_advisory_xact_lock(_ADMINISTRATORS_LOCK_KEY)), changes=True)
+    @query(select(func.pg_advisory_xact_lock(literal_column(str(_ADMINISTRATORS_LOCK_KEY)))), changes=True)
     async def _lock_administrators(self) -> None: ...
 
     @query(
