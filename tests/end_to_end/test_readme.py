@@ -1,7 +1,10 @@
 """The README and the pages in docs/ are up to date: what they name exists, and links lead to something."""
 
+import ast
+import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer import Typer
@@ -11,11 +14,16 @@ from bootstrap.cli.main import app
 from bootstrap.settings.environment import OF_COMMANDS, variables_of
 from bootstrap.settings.model import Settings
 from bootstrap.settings.secret_files import file_variables
+from domains.emails.public import OutgoingMail
+from shared.db.query import query
+from shared.jobs import JobOptions, JobType
 
 PROJECT = Path(__file__).parents[2]
 PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md"), PROJECT / "docs" / "llms.txt"])
 IMAGES = sorted((PROJECT / "docs" / "images").iterdir())
 MOST_BYTES_OF_IMAGES = 150_000
+CALLED: dict[str, Any] = {each.__name__: each for each in (JobOptions, JobType, OutgoingMail, query)}
+"""What examples call by name: its parameters are compared."""
 LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
@@ -107,3 +115,13 @@ def test_the_readme_is_short_and_its_images_are_small() -> None:
     assert sum(image.stat().st_size for image in IMAGES) < MOST_BYTES_OF_IMAGES
     shown = "".join(page.read_text() for page in PAGES)
     assert [image.name for image in IMAGES if image.name not in shown] == []
+
+
+@every_page
+def test_python_of_a_page_is_valid_and_calls_what_is_there(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        tree = compile(block, page.name, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in CALLED:
+                known = inspect.signature(CALLED[call.func.id]).parameters
+                assert {keyword.arg for keyword in call.keywords} <= set(known), ast.unparse(call)
