@@ -84,8 +84,8 @@ class AccountLock(Protocol):
 class NotAuthenticated(AppError):
     """The request has no access token."""
 
-    remedy = "Sign in with `POST /v1/auth/token`, then send `Authorization: Bearer <access token>`."
     code = "auth.not_authenticated"
+    remedy = "Sign in with `POST /v1/auth/token`, then send `Authorization: Bearer <access token>`."
     status = 401
     title = "Not authenticated"
     detail = "Send a valid access token as `Authorization: Bearer <token>`."
@@ -110,24 +110,24 @@ class _RefusedAccessToken(NotAuthenticated):
 class InvalidAccessToken(_RefusedAccessToken):
     """The access token is malformed, forged, or was issued for another service."""
 
-    remedy = "Sign in again."
     code = "auth.invalid_access_token"
+    remedy = "Sign in again."
     detail = "This is not an access token of this server. Sign in again."
 
 
 class ExpiredAccessToken(_RefusedAccessToken):
     """The access token has expired."""
 
-    remedy = "Get new tokens with the refresh token: `POST /v1/auth/token` with `grant_type=refresh_token`."
     code = "auth.expired_access_token"
+    remedy = "Get new tokens with the refresh token: `POST /v1/auth/token` with `grant_type=refresh_token`."
     detail = "The access token has expired. Get a new one with the refresh token."
 
 
 class SessionEnded(_RefusedAccessToken):
     """The session of the access token has ended: a logout, a revocation, a new password or a disabled account."""
 
-    remedy = "Sign in again."
     code = "auth.session_ended"
+    remedy = "Sign in again."
     detail = "The session of this access token has ended. Sign in again."
 
 

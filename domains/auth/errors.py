@@ -22,24 +22,24 @@ class TooManyAttempts(TooManyRequests):
 class PasswordRefused(Unprocessable):
     """The password is easily guessed: it is on the list of common passwords, or equals the address."""
 
-    remedy = "Choose another password."
     code = "auth.password_refused"
+    remedy = "Choose another password."
     detail = "This password is easily guessed. Choose another one."
 
 
 class InvalidToken(BadRequest):
     """The one-time token is unknown, used or expired, or a newer one replaced it."""
 
-    remedy = "Request a new link."
     code = "auth.invalid_token"
+    remedy = "Request a new link."
     detail = "This link or token is not valid any more. Ask for a new one."
 
 
 class WrongPassword(Forbidden):
     """The password that confirms the operation is wrong."""
 
-    remedy = "Send your current password."
     code = "auth.wrong_password"
+    remedy = "Send your current password."
     detail = "The current password is wrong. Nothing was changed."
 
 
@@ -60,32 +60,32 @@ class AccountNotFound(NotFound):
 class OwnAccount(Conflict):
     """Administrators can't disable, erase or demote themselves."""
 
-    remedy = "Ask another administrator."
     code = "auth.own_account"
+    remedy = "Ask another administrator."
     detail = "You can't do this to your own account. Another administrator can."
 
 
 class LastAdministrator(Conflict):
     """The operation would leave no administrator who can sign in."""
 
-    remedy = "Make another user an administrator first."
     code = "auth.last_administrator"
+    remedy = "Make another user an administrator first."
     detail = "This is the last administrator who can sign in. Make somebody else an administrator first."
 
 
 class UnverifiedAccount(Conflict):
     """The account's address is not verified, so it may belong to a stranger."""
 
-    remedy = "Let the user verify the address first."
     code = "auth.unverified_account"
+    remedy = "Let the user verify the address first."
     detail = "The address of this account is not verified, so it can't be an administrator's."
 
 
 class InactiveAccount(Conflict):
     """The account is disabled, so nobody can sign in with it."""
 
-    remedy = "Enable the account first."
     code = "auth.inactive_account"
+    remedy = "Enable the account first."
     detail = "This account is disabled. Enable it first."
 
 
@@ -95,16 +95,16 @@ class AddressTaken(Conflict):
     Only commands on the server report this; the API does not reveal which addresses are known.
     """
 
-    remedy = "Choose another address, or use the existing account."
     code = "auth.address_taken"
+    remedy = "Choose another address, or use the existing account."
     detail = "Another account uses this address."
 
 
 class AddressRefused(Unprocessable):
     """A command on the server got text that is not a mail address."""
 
-    remedy = "Correct the address."
     code = "auth.address_refused"
+    remedy = "Correct the address."
     detail = "This is not a mail address."
 
 
@@ -132,8 +132,8 @@ class InvalidTokenRequest(BadRequest):
 class InvalidRevocation(BadRequest):
     """The form of a revocation lacks the token (RFC 7009, section 2.1)."""
 
-    remedy = "Send the token to revoke as the field `token` of a form."
     code = "auth.invalid_revocation"
+    remedy = "Send the token to revoke as the field `token` of a form."
     detail = "Send the token to revoke as the field `token` of a form, without a query."
 
 
@@ -150,8 +150,8 @@ class InvalidClient(AppError):
     The only client is public and has no secret (RFC 6749, section 5.2).
     """
 
-    remedy = "Leave out `client_id` and `client_secret`, or send only the `client_id` of this installation."
     code = "auth.invalid_client"
+    remedy = "Leave out `client_id` and `client_secret`, or send only the `client_id` of this installation."
     status, title = 401, "Not authenticated"
     detail = "Leave out client_id and client_secret, or send the client_id of this installation alone."
 
@@ -174,24 +174,24 @@ class InvalidCredentials(BadRequest):
     The response does not reveal which.
     """
 
-    remedy = "Check address and password, or reset the password with `POST /v1/auth/password/forgot`."
     code = "auth.invalid_credentials"
+    remedy = "Check address and password, or reset the password with `POST /v1/auth/password/forgot`."
     detail = "Address or password is wrong."
 
 
 class AddressNotVerified(BadRequest):
     """The password is correct, but this installation requires a verified address."""
 
-    remedy = "Follow the link in the verification mail. `POST /v1/auth/email/verify/resend` sends it again."
     code = "auth.address_not_verified"
+    remedy = "Follow the link in the verification mail. `POST /v1/auth/email/verify/resend` sends it again."
     detail = "Verify your address first: follow the link in the mail that you were sent."
 
 
 class InvalidRefreshToken(BadRequest):
     """The refresh token was not issued by this server, or its session has ended."""
 
-    remedy = "Sign in again."
     code = "auth.invalid_refresh_token"
+    remedy = "Sign in again."
     detail = "This refresh token is not valid any more. Sign in again."
 
 
@@ -201,6 +201,6 @@ class RefreshReused(BadRequest):
     The session ends for every holder of its tokens (RFC 9700, section 4.14.2).
     """
 
-    remedy = "Sign in again. If you did not send the token twice, change your password."
     code = "auth.refresh_reused"
+    remedy = "Sign in again. If you did not send the token twice, change your password."
     detail = "This refresh token was used before, so its session was ended. Sign in again."

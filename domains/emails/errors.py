@@ -13,16 +13,16 @@ class EmailNotFound(NotFound):
 class EmailNotOnHold(Conflict):
     """The mail's delivery is not uncertain, or a job is still sending it."""
 
-    remedy = "Read the mail again. Resolve it only while its status is `uncertain` and no job works on it."
     code = "emails.not_on_hold"
+    remedy = "Read the mail again. Resolve it only while its status is `uncertain` and no job works on it."
     detail = "Only an uncertain mail that is not going to be sent again by itself can be resolved."
 
 
 class EmailTooOld(Conflict):
     """The mail is older than `TULOU_EMAILS_GIVE_UP_HOURS`: its job would give it up instead of sending it."""
 
-    remedy = "Resolve it as sent or as failed."
     code = "emails.too_old"
+    remedy = "Resolve it as sent or as failed."
     detail = "This mail is too old to be sent again. Resolve it as sent or as failed."
 
 
@@ -43,32 +43,32 @@ class HeaderRefused(Unprocessable):
 class MailRefused(Unprocessable):
     """The mail server replied 5xx: it will never accept this mail."""
 
-    remedy = "Check the address. The mail's `reply` has the reason."
     code = "emails.refused"
+    remedy = "Check the address. The mail's `reply` has the reason."
     detail = "The mail server refused this mail for good."
 
 
 class MailDeferredTooLong(Unprocessable):
     """The mail server replied 4xx to each attempt."""
 
-    remedy = "Look for the cause in the log of the mail server. Request a new mail, if it is still needed."
     code = "emails.put_off_too_long"
+    remedy = "Look for the cause in the log of the mail server. Request a new mail, if it is still needed."
     detail = "The mail server put this mail off each time, until we gave up."
 
 
 class MailExpired(Unprocessable):
     """The mail was too old to be sent: it waited longer than `TULOU_EMAILS_GIVE_UP_HOURS`."""
 
-    remedy = "Nothing. Request a new mail, if it is still needed."
     code = "emails.expired"
+    remedy = "Nothing. Request a new mail, if it is still needed."
     detail = "This mail could not be sent while it was still of use."
 
 
 class MailGivenUp(Unprocessable):
     """An administrator or operator decided that an uncertain mail counts as not sent."""
 
-    remedy = "Nothing. Request a new mail, if it is still needed."
     code = "emails.given_up"
+    remedy = "Nothing. Request a new mail, if it is still needed."
     detail = "The mail server never confirmed this mail, and an administrator gave it up."
 
 
@@ -78,8 +78,8 @@ class MailStopped(Unprocessable):
     The content is kept for a while.
     """
 
-    remedy = "Retry the mail's job."
     code = "emails.stopped"
+    remedy = "Retry the mail's job."
     detail = "The job that sends this mail was cancelled or failed. Starting the job again sends the mail."
 
 
@@ -89,16 +89,16 @@ class MailUnreadable(Unavailable):
     It is tried again, because the key may come back.
     """
 
-    remedy = "Add the key to `TULOU_MAIL_KEYS`."
     code = "emails.unreadable"
+    remedy = "Add the key to `TULOU_MAIL_KEYS`."
     detail = "The key that this mail was encrypted with is not in the settings."
 
 
 class MailDeferred(Unavailable):
     """The mail server replied 4xx, or not in SMTP."""
 
-    remedy = "Nothing. The mail is tried again automatically."
     code = "emails.deferred"
+    remedy = "Nothing. The mail is tried again automatically."
     detail = "The mail server can't take this mail at the moment. It will be tried again."
 
 
@@ -108,8 +108,8 @@ class MailUncertain(Unavailable):
     The same bytes are sent again.
     """
 
-    remedy = "Nothing. The mail is tried again automatically."
     code = "emails.uncertain"
+    remedy = "Nothing. The mail is tried again automatically."
     detail = (
         "The connection broke before the mail server confirmed this mail. The same mail will be sent again."
     )

@@ -13,24 +13,24 @@ class FileNotFound(NotFound):
 class SearchTooLong(Unprocessable):
     """The search has more words and phrases than allowed."""
 
-    remedy = "Search for fewer words."
     code = "files.search_too_long"
+    remedy = "Search for fewer words."
     detail = "The search has too many words and phrases; `limit` says how many it may have."
 
 
 class FileInTrash(Conflict):
     """The file is in the trash, where it can only be read and restored."""
 
-    remedy = "Restore the file first."
     code = "files.in_trash"
+    remedy = "Restore the file first."
     detail = "This file is in the trash. Restore it first."
 
 
 class FileNotComplete(Conflict):
     """The bytes of the file are still arriving."""
 
-    remedy = "Wait until the upload has ended."
     code = "files.not_complete"
+    remedy = "Wait until the upload has ended."
     detail = "The bytes of this file have not all arrived."
 
 
@@ -44,16 +44,16 @@ class FileTooLarge(TooLarge):
 class QuotaExceeded(TooLarge):
     """The file does not fit into the quota of its owner."""
 
-    remedy = "Delete files, and wait until they are purged from the trash, or ask an administrator for a higher quota."
     code = "files.quota_exceeded"
+    remedy = "Delete files, and wait until they are purged from the trash, or ask an administrator for a higher quota."
     detail = "Your quota has no room for this file. Nothing was kept; files in the trash count until they are purged."
 
 
 class TypeRefused(AppError):
     """The detected type of the file is not accepted."""
 
-    remedy = "Upload a file of another type, or ask the operator to allow this one."
     code = "files.type_refused"
+    remedy = "Upload a file of another type, or ask the operator to allow this one."
     status, title = 415, "Unsupported type"
     detail = "Files of this type are not accepted. Nothing was kept."
 
@@ -61,8 +61,8 @@ class TypeRefused(AppError):
 class DigestMismatch(BadRequest):
     """The received bytes differ from the digest that the client sent."""
 
-    remedy = "Compute the digest again and upload the file again."
     code = "files.digest_mismatch"
+    remedy = "Compute the digest again and upload the file again."
     detail = "The bytes that arrived do not have the digest that Repr-Digest names. Nothing was kept."
 
 
@@ -83,8 +83,8 @@ class MalformedMultipart(BadRequest):
 class NothingSent(BadRequest):
     """The request has no body and no headers that announce one. This is more likely a mistake than an empty file."""
 
-    remedy = "Send the file. For an empty file, send a `Content-Type`."
     code = "files.nothing_sent"
+    remedy = "Send the file. For an empty file, send a `Content-Type`."
     detail = (
         "Send a form with the part `file`, or the bytes with their Content-Type, also when there are none."
     )
@@ -93,16 +93,16 @@ class NothingSent(BadRequest):
 class NothingChosen(Unprocessable):
     """The form was sent without choosing a file (HTML standard, section 4.10.22.4)."""
 
-    remedy = "Choose a file and send the form again."
     code = "files.nothing_chosen"
+    remedy = "Choose a file and send the form again."
     detail = "No file was chosen: the part `file` of the form has neither a name nor bytes. Choose a file and send it."
 
 
 class NoFileInBody(AppError):
     """The body has a type that clients use for parameters. A file of this type needs a name."""
 
-    remedy = "Send a form with the part `file`, or add a `Content-Disposition` with the file's name."
     code = "files.no_file_in_body"
+    remedy = "Send a form with the part `file`, or add a `Content-Disposition` with the file's name."
     status, title = 415, "Unsupported type"
     detail = (
         "The body holds parameters and no file. Send a form (multipart/form-data) with the file in the part `file`, or"
@@ -120,8 +120,8 @@ class MalformedDisposition(BadRequest):
 class UploadInterrupted(BadRequest):
     """The client disconnected before the end of the upload."""
 
-    remedy = "Upload the file again."
     code = "files.upload_torn"
+    remedy = "Upload the file again."
     detail = "The upload ended before all bytes had arrived. Nothing was kept."
 
 
@@ -135,8 +135,8 @@ class DetailsRefused(Unprocessable):
 class PreconditionFailed(AppError):
     """`If-Match` or `If-Unmodified-Since` does not match the file (RFC 9110, section 13)."""
 
-    remedy = "Read the file again."
     code = "files.precondition_failed"
+    remedy = "Read the file again."
     status, title = 412, "A precondition failed"
     detail = "The file is not the one that the precondition names."
 
@@ -144,8 +144,8 @@ class PreconditionFailed(AppError):
 class RangeNotSatisfiable(AppError):
     """`Range` is outside of the file, or has too many ranges (RFC 9110, section 14)."""
 
-    remedy = "Read the size in `Content-Range` and request fewer bytes or ranges."
     code = "files.range_not_satisfiable"
+    remedy = "Read the size in `Content-Range` and request fewer bytes or ranges."
     status, title = 416, "Range not satisfiable"
     detail = "The file does not have the bytes that Range asks for, or Range asks for too many pieces."
 
@@ -163,16 +163,16 @@ class RangeNotSatisfiable(AppError):
 class RenditionNotFound(NotFound):
     """Renditions of this name are not made of files of this type."""
 
-    remedy = "List the file's renditions."
     code = "files.rendition_not_found"
+    remedy = "List the file's renditions."
     detail = "There is no rendition of this name for this file."
 
 
 class RenditionFailed(Conflict):
     """The rendition could not be made; `problem` says why."""
 
-    remedy = "If the cause is gone, retry the file's job. The file itself can be downloaded."
     code = "files.rendition_failed"
+    remedy = "If the cause is gone, retry the file's job. The file itself can be downloaded."
     detail = "This rendition could not be made. The file itself can be downloaded."
 
 
@@ -182,64 +182,64 @@ class ImageTooLarge(Unprocessable):
     Its header tells so.
     """
 
-    remedy = "Upload a smaller image, or ask the operator for a higher limit. The stored file can still be downloaded."
     code = "files.image_too_large"
+    remedy = "Upload a smaller image, or ask the operator for a higher limit. The stored file can still be downloaded."
     detail = "The image is larger than this server opens."
 
 
 class UnsupportedCodec(Unprocessable):
     """The file's format is known, but the server has no decoder for its codec."""
 
-    remedy = "Convert the file and upload it again. The stored file can still be downloaded."
     code = "files.unsupported_codec"
+    remedy = "Convert the file and upload it again. The stored file can still be downloaded."
     detail = "This server has no decoder for how its content is coded. The file itself can be downloaded."
 
 
 class BrokenDocument(Unprocessable):
     """A parser can't read the file: it is damaged, or not of its detected type."""
 
-    remedy = "Upload an undamaged file. The stored file can still be downloaded."
     code = "files.broken_document"
+    remedy = "Upload an undamaged file. The stored file can still be downloaded."
     detail = "Its content is damaged or isn't what its type says."
 
 
 class NoPages(Unprocessable):
     """The document can be read but has no pages."""
 
-    remedy = "Nothing. The stored file can be downloaded."
     code = "files.no_pages"
+    remedy = "Nothing. The stored file can be downloaded."
     detail = "The document has no pages."
 
 
 class PasswordRequired(Unprocessable):
     """The document is encrypted."""
 
-    remedy = "Upload the document without a password. The stored file can still be downloaded."
     code = "files.password_required"
+    remedy = "Upload the document without a password. The stored file can still be downloaded."
     detail = "It can only be read with a password."
 
 
 class ParserLimit(Unprocessable):
     """The parser exceeded its limit of time, memory or output."""
 
-    remedy = "Nothing. The stored file can be downloaded."
     code = "files.parser_limit"
+    remedy = "Nothing. The stored file can be downloaded."
     detail = "Reading it takes more time or memory than this server allows."
 
 
 class WorkCancelled(Conflict):
     """The file's job was cancelled before all renditions were made."""
 
-    remedy = "Retry the job."
     code = "files.work_cancelled"
+    remedy = "Retry the job."
     detail = "The work on this file was cancelled. Retry its job to have it made."
 
 
 class WorkNotFinished(AppError):
     """The file's job ended without a result."""
 
-    remedy = "Retry the job."
     code = "files.work_not_finished"
+    remedy = "Retry the job."
     title = "Not finished"
     detail = "The work on this file ended without a result. Retry its job to have it made."
 
@@ -266,7 +266,7 @@ class StoreUnavailable(Unavailable):
 class StoreFull(AppError):
     """The store has no space left (RFC 4918, section 11.5)."""
 
-    remedy = "Try again later. The operator has to add space."
     code = "files.store_full"
+    remedy = "Try again later. The operator has to add space."
     status, title = 507, "Insufficient storage"
     detail = "The file store has no space left. Nothing was kept."

@@ -13,24 +13,24 @@ class JobNotFound(NotFound):
 class JobIsOver(Conflict):
     """The job has ended, so it can't be cancelled."""
 
-    remedy = "Nothing."
     code = "jobs.is_over"
+    remedy = "Nothing."
     detail = "This job has ended already; it can't be cancelled any more."
 
 
 class JobNotRetryable(Conflict):
     """Only failed and cancelled jobs can be retried."""
 
-    remedy = "Read the job again."
     code = "jobs.not_retryable"
+    remedy = "Read the job again."
     detail = "Only a failed or cancelled job can be started again."
 
 
 class TooManyJobs(TooManyRequests):
     """The owner has as many waiting jobs as allowed."""
 
-    remedy = "Wait until some of your jobs have ended."
     code = "jobs.too_many"
+    remedy = "Wait until some of your jobs have ended."
     detail = "You have too many jobs waiting; try again when some of them are done."
 
 
@@ -44,39 +44,39 @@ class PayloadTooLarge(TooLarge):
 class BadPayload(Unprocessable):
     """The stored payload does not fit the job's declaration."""
 
-    remedy = "Nothing. The operator has to look for the cause."
     code = "jobs.bad_payload"
+    remedy = "Nothing. The operator has to look for the cause."
     detail = "The stored input doesn't fit this job."
 
 
 class JobTimedOut(Unavailable):
     """An attempt took longer than the job's timeout."""
 
-    remedy = "Retry the job, if it has failed."
     code = "jobs.timed_out"
+    remedy = "Retry the job, if it has failed."
     detail = "An attempt took longer than this job may take."
 
 
 class WorkerDied(Unavailable):
     """The worker process died during the job, as often as it may."""
 
-    remedy = "Retry the job. If it fails again, the operator has to look for the cause."
     code = "jobs.worker_died"
+    remedy = "Retry the job. If it fails again, the operator has to look for the cause."
     detail = "The worker died while it ran this job, too many times to try again."
 
 
 class UnknownKind(Unavailable):
     """No worker knew this kind of job for a day."""
 
-    remedy = "The operator has to run a worker of the version that knows it, then retry the job."
     code = "jobs.unknown_kind"
+    remedy = "The operator has to run a worker of the version that knows it, then retry the job."
     detail = "No worker knew this kind of job for too long."
 
 
 class JobFailed(AppError):
     """An unexpected error ended the job. Its text is in the log only."""
 
-    remedy = "Retry the job. If it fails again, give its request id to the operator."
     code = "jobs.failed"
+    remedy = "Retry the job. If it fails again, give its request id to the operator."
     title = "The job failed"
     detail = "Something went wrong in this job. The request id finds it in the log."

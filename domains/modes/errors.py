@@ -6,8 +6,8 @@ from shared.errors import Unavailable
 class ReadOnly(Unavailable):
     """Operators have switched the service to read-only mode, and the request may change something."""
 
-    remedy = "Read, or send the request again later."
     code = "server.read_only"
+    remedy = "Read, or send the request again later."
     detail = "Nothing can be changed at the moment; reading works. Try again later."
 
 
