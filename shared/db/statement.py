@@ -43,6 +43,11 @@ def param(name: str, type_: Any = None) -> BindParameter[Any]:
     return bindparam(f"{_MARK}{name}", type_=type_)
 
 
+def _name_of(bind: BindParameter[Any]) -> str:
+    """Return the name of a value. A constant, as in `values(kind=None)`, is not a parameter of that name."""
+    return bind.key.removeprefix(_MARK) if bind.required else f"={bind.key}"
+
+
 @dataclass(frozen=True, slots=True)
 class Execution(Generic[ResultT]):
     """SQL, which method of the driver runs it, and what its answer means (the flag: JSON was decoded already)."""
@@ -74,15 +79,13 @@ class Compiled:
         self.changes = changes or not isinstance(clause, Select | CompoundSelect)
         self.may_be_stale = may_be_stale
         self.columns = {column.key: column.type for column in getattr(clause, "exported_columns", ())}
-        binds = {name: compiled.binds[name] for name in compiled.positiontup or ()}
-        self.names = tuple(name.removeprefix(_MARK) for name in binds)
+        binds = [compiled.binds[name] for name in compiled.positiontup or ()]
+        self.names = tuple(map(_name_of, binds))
         """In the order of `$1, $2, ...`."""
 
-        self.required = frozenset(name.removeprefix(_MARK) for name, bind in binds.items() if bind.required)
-        self.defaults = {name.removeprefix(_MARK): value for name, value in compiled.params.items()}
-        self.converters = _converters(
-            ((name.removeprefix(_MARK), bind.type) for name, bind in binds.items()), "bind_processor"
-        )
+        self.required = frozenset(_name_of(bind) for bind in binds if bind.required)
+        self.defaults = {_name_of(bind): bind.effective_value for bind in binds if not bind.required}
+        self.converters = _converters(((_name_of(bind), bind.type) for bind in binds), "bind_processor")
         self._results = _converters(self.columns.items(), "result_processor")
 
     def execution(

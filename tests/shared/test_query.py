@@ -84,6 +84,10 @@ class Jobs(Repository):
     async def clear(self, job_id: UUID) -> str | None:
         """Return a column of what was changed."""
 
+    @query(update(Job).where(col(Job.kind) == param("kind")).values(kind="other").returning(col(Job.kind)))
+    async def rename(self, kind: str) -> str | None:
+        """Take a parameter with the name of a column that is given a constant."""
+
     @query(
         update(Job).where(BY_ID).values(unique_key=param("key")),
         conflicts={"uq_jobs_unique_key": JobNotRetryable},
@@ -142,6 +146,10 @@ async def test_changes_say_how_many_whether_or_nothing(jobs: Jobs, some: list[Jo
     assert await jobs.result(some[0].id) is None
     assert await jobs.drop(some[0].kind) == 3
     assert await jobs.drop(some[0].kind) == 0
+
+
+async def test_a_constant_is_not_taken_for_a_parameter_of_the_same_name(jobs: Jobs, some: list[Job]) -> None:
+    assert await jobs.rename(some[0].kind) == "other"
 
 
 async def test_arguments_are_those_of_the_method(jobs: Jobs, some: list[Job]) -> None:
