@@ -9,11 +9,10 @@ from starlette.responses import Response
 
 from shared.db.preconditions import Precondition, PreconditionFailed, WeakCondition
 from shared.errors import BadRequest
+from shared.http.entity_tags import EntityTag, are_weak, read_tags
 from shared.http.middleware.compression import GZIP, tag_without
 
 _SAFE = frozenset({"GET", "HEAD"})
-_TAG = re.compile(r'[ \t]*(?:,[ \t]*)*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?=,|$)')
-_REST = re.compile(r"[ \t,]*")
 _OURS = re.compile(rf"(\d{{1,18}})-[0-9a-f]{{16}}(?:-{GZIP})?")
 _KEPT_BY_304 = frozenset(
     {b"cache-control", b"etag", b"expires", b"link", b"location", b"retry-after", b"vary"}
@@ -86,9 +85,7 @@ def _unchanged(response: Response, tag: str) -> Response:
 
 
 def _is_weak(match: str | None) -> bool:
-    """Return whether all ETags of a list are weak, so that none can match (RFC 9110, section 13.1.1)."""
-    weak = [] if match in (None, _ANY) else [is_weak for is_weak, _ in _tags(match)]
-    return bool(weak) and all(weak)
+    return match not in (None, _ANY) and are_weak(_tags(match))
 
 
 def _condition(request: Request, name: str) -> str | None:
@@ -98,19 +95,16 @@ def _condition(request: Request, name: str) -> str | None:
         return None
     value = ",".join(lines).strip(" \t")
     if value != _ANY:
-        list(_tags(value))
+        _tags(value)
     return value
 
 
-def _tags(value: str | None) -> Iterator[tuple[bool, str]]:
-    """Yield whether it is weak, and the text with its quotes, of each tag; commas may stand inside of quotes."""
-    position = 0
-    while value and not _REST.fullmatch(value, position):
-        found = _TAG.match(value, position)
-        if found is None:
-            raise MalformedCondition
-        yield found[1] is not None, f'"{found[2]}"'
-        position = found.end()
+def _tags(value: str | None) -> list[EntityTag]:
+    """Return the tags of a list. Raises MalformedCondition."""
+    tags = read_tags(value or "")
+    if tags is None:
+        raise MalformedCondition
+    return tags
 
 
 def _revisions(value: str | None, *, weak: bool) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Which bytes a download asks for, and whether it wants them at all (RFC 9110, sections 13 and 14)."""
+"""Conditions and ranges of downloads (RFC 9110, sections 13 and 14)."""
 
 import re
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from email.utils import format_datetime
 from domains.files.errors import PreconditionFailed, RangeNotSatisfiable
 from shared.db.preconditions import WeakCondition
 from shared.http.dates import read_date
+from shared.http.entity_tags import are_weak, read_tags
 
 _RANGE = re.compile(r"(\d{0,18})-(\d{0,18})")
-_ETAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ByteRange:
 
     @property
     def length(self) -> int:
-        """How many bytes."""
+        """The number of bytes."""
         return self.end - self.start
 
     def content_range(self, size: int) -> str:
@@ -33,7 +33,7 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What tells one state of a representation from another: a strong ETag, with its quotes, and a time."""
+    """The validators of a representation: a strong ETag, with its quotes, and the time of its last change."""
 
     etag: str
     modified_at: datetime
@@ -48,7 +48,7 @@ class Validators:
         return self.modified_at.astimezone(UTC).replace(microsecond=0)
 
     def is_not_modified(self, headers: Mapping[str, str]) -> bool:
-        """Tell whether the client has it already (304).
+        """Return whether the client has the representation (304).
 
         Raises:
             PreconditionFailed, WeakCondition: If-Match or If-Unmodified-Since don't hold (412).
@@ -60,7 +60,7 @@ class Validators:
         return since is not None and self._second <= since
 
     def continues(self, headers: Mapping[str, str]) -> bool:
-        """Tell whether If-Range lets Range count: the client's beginning is of this same representation."""
+        """Return whether Range applies: If-Range, if sent, names this representation."""
         condition = headers.get("if-range")
         if condition is None:
             return True
@@ -70,33 +70,27 @@ class Validators:
         if_match = headers.get("if-match")
         if if_match is not None:
             if not self._is_among(if_match, weakly=False):
-                raise WeakCondition if _are_weak(if_match) else PreconditionFailed
+                raise WeakCondition if are_weak(read_tags(if_match) or []) else PreconditionFailed
             return
         since = read_date(headers.get("if-unmodified-since"))
         if since is not None and self._second > since:
             raise PreconditionFailed
 
     def _is_among(self, header: str, *, weakly: bool) -> bool:
+        """Return whether a list has this tag. A malformed list has none, so a download is never refused for it."""
         if header.strip() == "*":
             return True
-        return any(
-            f'"{found[2]}"' == self.etag and (weakly or not found[1]) for found in _ETAG.finditer(header)
-        )
-
-
-def _are_weak(header: str) -> bool:
-    tags = _ETAG.findall(header)
-    return bool(tags) and all(weak for weak, *_ in tags)
+        return any(tag.text == self.etag and (weakly or not tag.is_weak) for tag in read_tags(header) or [])
 
 
 def ranges_of(header: str | None, size: int, *, at_most: int) -> list[ByteRange]:
-    """Return the ranges asked for in a representation of `size` bytes, overlapping ones merged; none: all of it.
+    """Return the requested ranges of a representation of `size` bytes, overlapping ones merged; [] means all of it.
 
-    A malformed header or an unknown unit is ignored, as the RFC wants. So is a suffix of what is empty: it is
-    satisfied by all of it (section 14.1.2), of which no Content-Range can tell.
+    A malformed header and an unknown unit are ignored, as the RFC demands. So is a suffix of an empty representation:
+    all of it satisfies the suffix (section 14.1.2), but no Content-Range can express that.
 
     Raises:
-        RangeNotSatisfiable: more than `at_most` ranges, or none that the representation has.
+        RangeNotSatisfiable: more than `at_most` ranges, or none inside the representation.
     """
     unit, equals, listed = (header or "").partition("=")
     if unit.strip().lower() != "bytes" or not equals:
@@ -119,7 +113,7 @@ def _is_backwards(found: re.Match[str]) -> bool:
 
 
 def _within(found: re.Match[str], size: int) -> ByteRange | None:
-    """Return what of `first-last`, `first-` or `-suffix` exists."""
+    """Return the existing part of `first-last`, `first-` or `-suffix`."""
     if not found[1]:
         start, end = max(0, size - int(found[2])), size
     else:
@@ -128,7 +122,7 @@ def _within(found: re.Match[str], size: int) -> ByteRange | None:
 
 
 def _merged(ranges: list[ByteRange]) -> list[ByteRange]:
-    """Join ranges that overlap or touch, else the client's order stays: no byte is sent twice."""
+    """Merge ranges that overlap or touch, so that no byte is sent twice; without any, keep the client's order."""
     ordered = sorted(ranges, key=lambda each: each.start)
     merged = [ordered[0]]
     for each in ordered[1:]:
