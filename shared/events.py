@@ -28,3 +28,9 @@ class Event(BaseModel):
     def resource(self) -> Resource | None:
         """What the event is about; jobs that it causes are listed with it."""
         return Resource(type=self.about, id=getattr(self, f"{self.about}_id")) if self.about else None
+
+
+class OwnedEvent(Event):
+    """Base of an event about something that always has an owner."""
+
+    owner_id: UUID

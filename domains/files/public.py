@@ -1,4 +1,4 @@
-"""What other domains may know of files."""
+"""Public API: whether a file exists, the event that one was stored, and what this domain needs from higher ones."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from shared.events import Event
+from shared.events import OwnedEvent
 
 RESOURCE_TYPE = "file"
 ERASE_LOCK_KEY = 7_483_921
-"""Key of the advisory lock by which a backup keeps objects from being deleted while it copies them."""
+"""Key of the advisory lock that a backup holds, so that no object is deleted while it copies them."""
 
 
-class FileStored(Event):
-    """A file's bytes arrived whole and are kept."""
+class FileStored(OwnedEvent):
+    """A file was uploaded completely."""
 
     about = RESOURCE_TYPE
     file_id: UUID
@@ -22,17 +22,17 @@ class FileStored(Event):
 
 @dataclass(frozen=True, slots=True)
 class PersonalQuota:
-    """How much one person may keep; None: as much as the settings say."""
+    """How much one person may store; None: the limit of the settings."""
 
     max_bytes: int | None
     max_files: int | None
 
 
 class Files(Protocol):
-    """What other domains may ask for."""
+    """Lookup of files."""
 
     async def exists(self, file_id: UUID, owner_id: UUID) -> bool:
-        """Tell whether this owner has such a file, whole and not in the trash."""
+        """Return whether this owner has such a file, complete and not in the trash."""
         ...
 
 
@@ -40,21 +40,21 @@ class Quotas(Protocol):
     """How much people may store; implemented by the domain that has their limits."""
 
     async def quota_of(self, owner_id: UUID) -> PersonalQuota:
-        """Return a person's quota. Called before each upload, so it mostly comes from memory."""
+        """Return a person's quota. Called before each upload, so it should be cached."""
         ...
 
 
 class ErasureRecords(Protocol):
-    """Which accounts were erased, recorded outside the database: a restored backup may be older than an erasure."""
+    """Records of erased accounts, kept outside the database: a restored backup may be older than an erasure."""
 
     async def record(self, user_id: UUID) -> None:
         """Record an erasure, before the account's rows are deleted. Safe to call again.
 
         Raises:
-            AppError: the store can't be written to; the erasure has to be tried again later.
+            AppError: the store can't be written to; retry the erasure later.
         """
         ...
 
     def since(self, moment: datetime) -> AsyncIterator[UUID]:
-        """Yield the accounts that were erased after a moment; some may come twice, or were erased before it."""
+        """Yield the accounts that were erased after a moment; some may be repeated, or were erased before it."""
         ...

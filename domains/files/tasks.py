@@ -6,7 +6,7 @@ from domains.files.service.cleaning import CleaningService
 from domains.files.service.indexing import IndexingService
 from domains.files.service.processing import ProcessingService
 from domains.jobs.public import JobAbandoned
-from shared.jobs import JobContext, NoPayload, PermanentError
+from shared.jobs import JobContext, NoPayload
 
 _CLEANING = "files.cleaning"
 
@@ -14,9 +14,6 @@ _CLEANING = "files.cleaning"
 @PROCESS.handler
 async def process(payload: FileStored, context: JobContext) -> None:
     """Make the renditions of a stored file."""
-    if payload.owner_id is None:
-        message = "a file always has an owner"
-        raise PermanentError(message)
     service = context.provide("files.processing", ProcessingService)
     await service.process(payload.file_id, payload.owner_id, context)
 
