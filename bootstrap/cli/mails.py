@@ -9,7 +9,7 @@ from bootstrap.cli.options import Ambiguous, AsJson, Limit, Yes, person_of, run_
 
 if TYPE_CHECKING:
     from bootstrap.container import TulouContainer
-    from domains.emails.schemas import EmailRead
+    from domains.emails.schemas import EmailBody
     from shared.audit import Actor
 
 mails = typer.Typer(no_args_is_help=True, help="List mails, and resolve those whose delivery is uncertain.")
@@ -32,19 +32,17 @@ def list_mails(
     """List mails, the latest first. Their contents are never shown."""
     from bootstrap.cli.reports import print_mails
     from domains.emails.public import EmailStatus
+    from domains.emails.schemas import EmailFilter
     from domains.emails.service.emails import EmailService
     from shared.db.pagination import PageRequest
     from shared.wiring import provided_by
 
-    async def listed(container: "TulouContainer", _actor: "Actor") -> "list[EmailRead]":
+    async def listed(container: "TulouContainer", _actor: "Actor") -> "list[EmailBody]":
         owner_id = (await person_of(container, person)).id if person else None
-        found = await provided_by(container, "emails.service", EmailService).find(
-            PageRequest(limit=limit),
-            status=EmailStatus(status) if status else None,
-            recipient=recipient,
-            owner_id=owner_id,
-        )
-        return found.data
+        chosen = EmailStatus(status) if status else None
+        filters = EmailFilter(status=chosen, recipient=recipient, owner_id=owner_id)
+        emails = provided_by(container, "emails.service", EmailService)
+        return (await emails.page(PageRequest(limit=limit), filters)).data
 
     print_mails(run_command(listed), as_json=as_json)
 
@@ -65,7 +63,7 @@ def resolve(
     from domains.emails.service.resolving import ResolutionService
     from shared.wiring import provided_by
 
-    async def resolved(container: "TulouContainer", actor: "Actor") -> "EmailRead":
+    async def resolved(container: "TulouContainer", actor: "Actor") -> "EmailBody":
         chosen = await _mail_of(container, mail)
         resolutions = provided_by(container, "emails.resolution", ResolutionService)
         return await resolutions.resolve(chosen.id, resolution, actor)
@@ -78,10 +76,11 @@ def resolve(
     print_act(f"Mail {now.id} to {now.recipient} is {now.status.value}.", now, as_json=as_json)
 
 
-async def _mail_of(container: "TulouContainer", text: str) -> "EmailRead":
+async def _mail_of(container: "TulouContainer", text: str) -> "EmailBody":
     """Return the mail with this id, or the only uncertain one to this address. Raises EmailNotFound, Ambiguous."""
     from domains.emails.errors import EmailNotFound
     from domains.emails.public import EmailStatus
+    from domains.emails.schemas import EmailFilter
     from domains.emails.service.emails import EmailService
     from shared.db.pagination import PageRequest
     from shared.wiring import provided_by
@@ -92,7 +91,8 @@ async def _mail_of(container: "TulouContainer", text: str) -> "EmailRead":
             return await service.read(UUID(text))
         except (ValueError, EmailNotFound):
             raise EmailNotFound(f"There is no mail with the id {text}.") from None
-    found = await service.find(PageRequest(limit=5), status=EmailStatus.UNCERTAIN, recipient=text)
+    filters = EmailFilter(status=EmailStatus.UNCERTAIN, recipient=text)
+    found = await service.page(PageRequest(limit=5), filters)
     if not found.data:
         raise EmailNotFound(f"There is no uncertain mail to {text}.")
     if len(found.data) > 1:

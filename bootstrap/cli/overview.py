@@ -7,6 +7,7 @@ from domains.auth.errors import AccountNotFound
 from domains.auth.schemas.limits import LimitOverrides
 from domains.auth.service.allowances import AllowanceService
 from domains.auth.service.sign_in import SessionService
+from domains.emails.schemas import EmailFilter
 from domains.emails.service.emails import EmailService
 from domains.files.service.file_service import FileService
 from domains.users.schemas import AdministeredUser
@@ -18,7 +19,8 @@ async def facts_of(container: TulouContainer, person: AdministeredUser) -> dict[
     """Return the person, and how many sessions, files and mails they have; None of a limit: the setting's."""
     counting = PageRequest(limit=1, include_total=True)
     sessions = await provided_by(container, "auth.sign_in", SessionService).page_of(person.id, counting)
-    mails = await provided_by(container, "emails.service", EmailService).find(counting, owner_id=person.id)
+    emails = provided_by(container, "emails.service", EmailService)
+    mails = await emails.page(counting, EmailFilter(owner_id=person.id))
     usage = await provided_by(container, "files.service", FileService).usage(person.id)
     try:
         limits: LimitOverrides = await provided_by(container, "auth.allowances", AllowanceService).find(

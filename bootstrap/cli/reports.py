@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from rich.table import Column
 
 from bootstrap.cli.output import format_time, print_json, print_table
-from domains.emails.schemas import EmailRead
+from domains.emails.schemas import EmailBody
 from domains.users.schemas import AdministeredUser
 
 
@@ -61,7 +61,7 @@ def print_act(sentence: str, now: BaseModel, *, as_json: bool) -> None:
         sys.stdout.write(f"{sentence}\n")
 
 
-def print_mails(mails: Sequence[EmailRead], *, as_json: bool) -> None:
+def print_mails(mails: Sequence[EmailBody], *, as_json: bool) -> None:
     """Print one line for each mail."""
     if as_json:
         print_json([mail.model_dump(mode="json") for mail in mails])

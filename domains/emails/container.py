@@ -10,14 +10,13 @@ from domains.emails.gateway.null import NullTransport
 from domains.emails.gateway.transport import SmtpTransport
 from domains.emails.repository import EmailRepository
 from domains.emails.service.delivery import DeliveryService
-from domains.emails.service.emails import EmailEraser, EmailService
+from domains.emails.service.emails import EmailService
 from domains.emails.service.encryption import MailEncryption
 from domains.emails.service.mailer import MailerService
 from domains.emails.service.measuring import EmailMeasures
-from domains.emails.service.mime import mail_host
+from domains.emails.service.mime import mail_host, sender_of
 from domains.emails.service.rendering import Renderer
 from domains.emails.service.resolving import ResolutionService
-from domains.emails.service.retention import RetentionService
 from domains.emails.settings import EmailsSettings, parse_smtp_url
 from domains.jobs.public import Jobs
 
@@ -30,14 +29,14 @@ def _renderer(folders: dict[str, Path], settings: EmailsSettings, public_url: st
     )
 
 
-def _transport(settings: EmailsSettings, public_url: str) -> SmtpTransport:
+def _transport(settings: EmailsSettings, host: str) -> SmtpTransport:
     if settings.emails_smtp_url is None:
         return NullTransport()
-    # Of the processes only those that deliver mails speak SMTP.
+    # Imported here, because only workers of the queue `mail` need the library.
     from domains.emails.gateway.smtp import SmtpGateway  # noqa: PLC0415  # as above
 
     server = parse_smtp_url(settings.emails_smtp_url.get_secret_value())
-    return SmtpGateway(server, settings=settings, local_hostname=mail_host(public_url))
+    return SmtpGateway(server, settings=settings, local_hostname=host)
 
 
 class EmailsContainer(containers.DeclarativeContainer):
@@ -52,22 +51,23 @@ class EmailsContainer(containers.DeclarativeContainer):
     renderer = providers.ThreadSafeSingleton(
         _renderer, template_folders, core.settings, core.settings.provided.public_url
     )
-    transport = providers.ThreadSafeSingleton(_transport, core.settings, core.settings.provided.public_url)
+    host = providers.ThreadSafeSingleton(mail_host, core.settings.provided.public_url)
+    transport = providers.ThreadSafeSingleton(_transport, core.settings, host)
 
     mailer = providers.ThreadSafeSingleton(
         MailerService,
-        emails=repository,
+        repository,
         transaction=core.transaction,
         outbox=core.outbox,
         clock=core.clock,
         renderer=renderer,
         encryption=encryption,
-        settings=core.settings,
-        public_url=core.settings.provided.public_url,
+        sender=providers.ThreadSafeSingleton(sender_of, core.settings, host),
+        host=host,
     )
     delivery = providers.ThreadSafeSingleton(
         DeliveryService,
-        emails=repository,
+        repository,
         transaction=core.transaction,
         outbox=core.outbox,
         jobs=jobs,
@@ -76,10 +76,16 @@ class EmailsContainer(containers.DeclarativeContainer):
         encryption=encryption,
         settings=core.settings,
     )
-    service = providers.ThreadSafeSingleton(EmailService, emails=repository)
+    service = providers.ThreadSafeSingleton(
+        EmailService,
+        repository,
+        transaction=core.transaction,
+        clock=core.clock,
+        settings=core.settings,
+    )
     resolution = providers.ThreadSafeSingleton(
         ResolutionService,
-        emails=repository,
+        repository,
         jobs=jobs,
         transaction=core.transaction,
         outbox=core.outbox,
@@ -87,19 +93,9 @@ class EmailsContainer(containers.DeclarativeContainer):
         settings=core.settings,
         audit=core.audit_log,
     )
-    retention = providers.ThreadSafeSingleton(
-        RetentionService,
-        emails=repository,
-        transaction=core.transaction,
-        clock=core.clock,
-        settings=core.settings,
-    )
-    personal_data = providers.ThreadSafeSingleton(
-        EmailEraser, emails=repository, transaction=core.transaction, clock=core.clock
-    )
-
     measures = providers.ThreadSafeSingleton(EmailMeasures, repository)
 
+    personal_data = service
     routers = providers.Object([router_module.router])
     stoppables = providers.List(transport)
     tasks = providers.Object(tasks_module)

@@ -1,4 +1,4 @@
-"""Facts about mails that stop a request or a job."""
+"""Errors about mails, of requests and of jobs."""
 
 from shared.errors import Conflict, NotFound, Unavailable, Unprocessable
 
@@ -15,7 +15,7 @@ class EmailNotOnHold(Conflict):
 
     code = "emails.not_on_hold"
     remedy = "Read the mail again. Resolve it only while its status is `uncertain` and no job works on it."
-    detail = "Only an uncertain mail that is not going to be sent again by itself can be resolved."
+    detail = "This mail can't be resolved: its delivery is not uncertain, or it is still being retried."
 
 
 class EmailTooOld(Conflict):
@@ -45,7 +45,7 @@ class MailRefused(Unprocessable):
 
     code = "emails.refused"
     remedy = "Check the address. The mail's `reply` has the reason."
-    detail = "The mail server refused this mail for good."
+    detail = "The mail server refused this mail permanently."
 
 
 class MailDeferredTooLong(Unprocessable):
@@ -53,7 +53,7 @@ class MailDeferredTooLong(Unprocessable):
 
     code = "emails.put_off_too_long"
     remedy = "Look for the cause in the log of the mail server. Request a new mail, if it is still needed."
-    detail = "The mail server put this mail off each time, until we gave up."
+    detail = "The mail server deferred this mail at every attempt, so it was given up."
 
 
 class MailExpired(Unprocessable):
@@ -61,7 +61,7 @@ class MailExpired(Unprocessable):
 
     code = "emails.expired"
     remedy = "Nothing. Request a new mail, if it is still needed."
-    detail = "This mail could not be sent while it was still of use."
+    detail = "This mail could not be sent in time."
 
 
 class MailGivenUp(Unprocessable):
@@ -80,7 +80,7 @@ class MailStopped(Unprocessable):
 
     code = "emails.stopped"
     remedy = "Retry the mail's job."
-    detail = "The job that sends this mail was cancelled or failed. Starting the job again sends the mail."
+    detail = "The job that sends this mail was cancelled or failed. Retry the job to send the mail."
 
 
 class MailUnreadable(Unavailable):

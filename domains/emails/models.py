@@ -1,4 +1,4 @@
-"""Tables of mails and of the sessions with the mail server about them."""
+"""Tables of mails and of the attempts to deliver them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,11 +14,11 @@ from shared.db.models import Table, choice, jsonb, timestamp
 from shared.ids import new_id
 
 WAITING = (EmailStatus.SCHEDULED, EmailStatus.QUEUED, EmailStatus.SENDING, EmailStatus.DEFERRED)
-"""States in which a worker still has to do something about a mail."""
+"""States in which a mail still has to be delivered."""
 
 
 class Phase(StrEnum):
-    """How far the present session with the mail server has come. Each is committed before it begins."""
+    """Progress of the current SMTP session. Each phase is committed before it begins."""
 
     IDLE = "idle"
     CONNECT = "connect"
@@ -27,18 +27,18 @@ class Phase(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a session ended."""
+    """How an SMTP session ended."""
 
     SENT = "sent"
     DEFERRED = "deferred"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
-    GARBLED = "garbled"
+    PROTOCOL_ERROR = "garbled"
     UNCERTAIN = "uncertain"
 
 
 class Step(StrEnum):
-    """What is to be done next about a mail."""
+    """What a delivery job does next with a mail."""
 
     SEND = "send"
     HOLD = "hold"
@@ -47,7 +47,7 @@ class Step(StrEnum):
 
 
 class Email(Table, table=True):
-    """A mail and its fate. `frozen` is encrypted, and erased when nobody can need it any more."""
+    """A mail. `frozen` is its MIME message, encrypted, and erased when it can't be sent again."""
 
     __tablename__ = "emails"
     __table_args__ = (
@@ -83,16 +83,16 @@ class Email(Table, table=True):
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether a session ended after the first byte of the content had left, and nobody knows how."""
+        """Whether a session ended during DATA without a reply, so that the mail may have been accepted."""
         return self.phase == Phase.DATA and self.status in (EmailStatus.SENDING, EmailStatus.UNCERTAIN)
 
     @property
     def was_stopped(self) -> bool:
-        """Whether its job ended before its content had left: it is sent if the job is started again."""
+        """Whether its job ended before DATA: the mail is sent if the job is retried."""
         return self.status in (EmailStatus.FAILED, EmailStatus.CANCELLED) and self.frozen is not None
 
     def next_step(self, *, oldest: datetime, is_last_attempt: bool) -> Step:
-        """Decide what to do; a mail from before `oldest` is of no use to anybody."""
+        """Decide what to do. A mail from before `oldest` is not sent any more."""
         too_late = self.created_at < oldest
         if self.was_interrupted:
             may_resend = self.when_uncertain == WhenUncertain.RESEND and not (too_late or is_last_attempt)
@@ -102,44 +102,44 @@ class Email(Table, table=True):
         return Step.EXPIRE if too_late else Step.SEND
 
     def begin(self, now: datetime) -> None:
-        """Enter a new session."""
+        """Begin an attempt."""
         self.attempts += 1
         self.error = None
         self._set_state(EmailStatus.SENDING, Phase.CONNECT, now)
 
     def wait(self, status: EmailStatus, reply: str, now: datetime) -> None:
-        """Leave a session that came to nothing: `queued` or `deferred`."""
+        """End an attempt that will be repeated: `queued` or `deferred`."""
         self.last_reply = reply
         self._set_state(status, Phase.IDLE, now)
 
     def mark_uncertain(self, now: datetime) -> None:
-        """Say that nobody knows. The phase stays, and so do the bytes: a later decision may need them."""
+        """Mark it uncertain. The phase and the content stay for a later decision."""
         self._set_state(EmailStatus.UNCERTAIN, Phase.DATA, now)
 
     def mark_sent(self, reply: str, now: datetime) -> None:
-        """The mail server has taken it. Somebody who was erased in the meantime stays erased."""
+        """Mark it sent. The reply may quote the address, so it is not kept if the owner was erased meanwhile."""
         self.last_reply = None if self.status == EmailStatus.CANCELLED else reply
         self.sent_at = now
         self.frozen = None
         self._set_state(EmailStatus.SENT, Phase.IDLE, now)
 
     def confirm_sent(self, now: datetime) -> None:
-        """Believe whoever looked: it was taken when the session broke off."""
+        """Mark it sent by an administrator's decision, at the time at which the session broke off."""
         self.sent_at = self.updated_at
         self.frozen = None
         self._set_state(EmailStatus.SENT, Phase.IDLE, now)
 
     def queue_again(self, now: datetime) -> None:
-        """Let a worker send the same bytes once more."""
+        """Queue it to send the same bytes again."""
         self._set_state(EmailStatus.QUEUED, Phase.IDLE, now)
 
     def stop(self, status: EmailStatus, problem: Mapping[str, Any], now: datetime) -> None:
-        """Note that no job works on it any more: `failed` or `cancelled`. The bytes stay, should the job be retried."""
+        """End it because its job ended: `failed` or `cancelled`. The content stays, so that the job can be retried."""
         self.error = dict(problem)
         self._set_state(status, Phase.IDLE, now)
 
     def fail(self, problem: Mapping[str, Any], now: datetime) -> None:
-        """Give it up."""
+        """Give it up and erase its content."""
         self.error = dict(problem)
         self.frozen = None
         self._set_state(EmailStatus.FAILED, Phase.IDLE, now)
@@ -152,7 +152,7 @@ class Email(Table, table=True):
 
 
 class Attempt(Table, table=True):
-    """One session with the mail server about a mail, and how it ended."""
+    """One SMTP session to deliver a mail, and how it ended."""
 
     __tablename__ = "attempts"
     __table_args__ = ({"schema": "emails"},)

@@ -1,4 +1,4 @@
-"""What other domains may see of mail: how to send one, and what became of it."""
+"""Public API: how to send a mail, and the events about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from shared.events import Event
 
 
 class EmailStatus(StrEnum):
-    """Where a mail is on its way."""
+    """The state of a mail."""
 
     SCHEDULED = "scheduled"
     QUEUED = "queued"
@@ -27,34 +27,34 @@ class EmailStatus(StrEnum):
 
 
 class WhenUncertain(StrEnum):
-    """What to do when the connection broke after the last byte, so that nobody knows whether the mail was taken.
+    """What to do if the connection broke after the last byte, so that the server may have accepted the mail.
 
-    SMTP can't tell (RFC 1047): either somebody may get it twice, or somebody may not get it.
+    SMTP can't tell (RFC 1047): to send it again may deliver it twice, not to send it may lose it.
     """
 
     RESEND = "resend"
     """Send the same bytes with the same Message-ID again: for mails that must arrive and may arrive twice."""
 
     HOLD = "hold"
-    """Stop and let an administrator decide."""
+    """Wait for an administrator's decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
-    """A mail to be written from a template of the calling domain.
+    """A mail to be rendered from a template of the calling domain.
 
     Args:
         template: folder and name, `auth/verify_email`: the domain's templates folder has `verify_email.html` (it
-            extends `emails/layout.html`) and `verify_email.txt` (with the blocks `subject` and `body`), and for a
-            language of their own `verify_email.de.html` and `verify_email.de.txt`.
+            extends `emails/layout.html`) and `verify_email.txt` (with the blocks `subject` and `body`), and for another
+            language `verify_email.de.html` and `verify_email.de.txt`.
         to: exactly one address, without a display name.
         to_name: the display name.
-        variables: what the templates name; one that is missing is an error, never an empty place.
-        locale: a language tag, `de` or `de-AT`; where there is no such template the one without a language is taken.
-        owner_id: whose personal data the mail is; it is erased with that person's account.
+        variables: the variables of the templates; a missing one is an error.
+        locale: a language tag, `de` or `de-AT`; without such a template the one without a language is used.
+        owner_id: the person whose personal data the mail is; it is erased with their account.
         when_uncertain: see `WhenUncertain`.
-        category: what the mail is about, for lists and statistics, e.g. `security`.
-        sensitive: the mail holds a one-time secret: its content is never shown again.
+        category: for lists and statistics, e.g. `security`.
+        sensitive: the mail holds a one-time secret; its content is never shown.
     """
 
     template: str
@@ -72,7 +72,7 @@ class OutgoingMail:
 class PreparedMail:
     """A rendered mail as a MIME message: every attempt sends exactly these bytes.
 
-    `simplified`: it has no display name, because a header could not be written as it was.
+    `simplified`: it has no display name, because no header can hold that name.
     """
 
     id: UUID
@@ -91,36 +91,33 @@ class PreparedMail:
 
 
 class Mailer(Protocol):
-    """Accepts mails. An accepted mail is sent by a worker, however long the mail server is away."""
+    """Accepts mails. A worker sends each, however long the mail server is unreachable."""
 
     def prepare(self, mail: OutgoingMail) -> PreparedMail:
-        """Render and build a mail: pure computing of a few milliseconds, to be done before a transaction opens.
+        """Render and build a mail. Takes a few milliseconds of CPU: call it before a transaction opens.
 
         Raises:
-            AddressRefused: 422, the recipient isn't exactly one address. A display name or a subject that can't be
-                written is no error: the mail goes without it, and an operator is told.
+            AddressRefused: 422, the recipient is not exactly one address. A display name or a subject that no header
+                can hold is no error: the mail is sent without it, and an error is logged.
             LookupError: there is no such template.
-            jinja2.UndefinedError: the template names a variable that was not given.
+            jinja2.UndefinedError: a variable of the template is missing.
         """
         ...
 
     async def send(self, prepared: PreparedMail) -> UUID:
-        """Accept the mail in the open transaction (or in one of its own) and return its id.
-
-        It is sent after the commit, and never if the transaction rolls back.
-        """
+        """Accept the mail in the open transaction, or in its own, and return its id. It is sent after the commit."""
         ...
 
 
 class EmailSent(Event):
-    """The mail server has taken over responsibility for a mail."""
+    """The mail server accepted a mail."""
 
     about = "email"
     email_id: UUID
 
 
 class EmailFailed(Event):
-    """A mail was given up: the mail server refused it for good, or put it off for too long."""
+    """A mail was given up: the mail server refused it, or deferred it for too long."""
 
     about = "email"
     email_id: UUID

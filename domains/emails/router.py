@@ -1,15 +1,12 @@
-"""What administrators see of mails over HTTP."""
+"""HTTP of mails, for administrators."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import Depends, Query, Request, Response
 
 from domains.emails.errors import EmailNotFound, EmailNotOnHold, EmailTooOld
-from domains.emails.public import EmailStatus
-from domains.emails.schemas import EmailRead, ResolveEmail
+from domains.emails.schemas import EmailBody, EmailFilter, ResolveEmail
 from domains.emails.service.emails import EmailService
 from domains.emails.service.resolving import ResolutionService
 from shared.audit import ActingAdmin
@@ -20,6 +17,8 @@ from shared.identity import Admin
 from shared.wiring import accessor
 
 Emails = Annotated[EmailService, Depends(accessor("emails.service", EmailService))]
+Filters = Annotated[EmailFilter, Query()]
+Paging = Annotated[PageRequest, page_request("created_at")]
 Resolutions = Annotated[ResolutionService, Depends(accessor("emails.resolution", ResolutionService))]
 
 router = Router(prefix="/v1/emails", tags=["emails"])
@@ -28,32 +27,15 @@ RETRY_AFTER = "1"
 
 @router.get("", summary="List mails")
 async def list_emails(
-    _admin: Admin,
-    emails: Emails,
-    page: Annotated[PageRequest, page_request("created_at")],
-    *,
-    request: Request,
-    response: Response,
-    status: Annotated[EmailStatus | None, Query(description="Only mails in this state.")] = None,
-    recipient: Annotated[
-        str | None,
-        Query(
-            max_length=320,
-            description="Only mails to this address, in upper or lower case.",
-            examples=["ada@example.com"],
-        ),
-    ] = None,
-    owner_id: Annotated[UUID | None, Query(description="Only mails of the person with this id.")] = None,
-) -> Page[EmailRead]:
-    """Return what became of the mails that this installation sent, the newest first. For administrators."""
-    found = await emails.find(page, status=status, recipient=recipient, owner_id=owner_id)
-    link_next(request, response, found)
-    return found
+    request: Request, response: Response, _admin: Admin, emails: Emails, paging: Paging, filters: Filters
+) -> Page[EmailBody]:
+    """Return a page of all mails and what became of them, the newest first. For administrators."""
+    return link_next(request, response, await emails.page(paging, filters))
 
 
 @router.get("/{email_id}", summary="Read a mail", responses=problems(EmailNotFound))
-async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailRead:
-    """Return one mail's fate. Its content is not shown: it may hold one-time secrets. For administrators."""
+async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailBody:
+    """Return a mail without its content, which may hold one-time secrets. For administrators."""
     return await emails.read(email_id)
 
 
@@ -62,17 +44,17 @@ async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailRead
     summary="Decide about an uncertain mail",
     responses={
         202: {
-            "model": EmailRead,
-            "description": "It will be sent again; `Location` tells what becomes of it.",
+            "model": EmailBody,
+            "description": "It will be sent again; follow it at `Location`.",
             "headers": sends("Location", "Retry-After"),
         },
         **problems(EmailNotFound, EmailNotOnHold, EmailTooOld),
     },
 )
 async def resolve_email(
-    admin: ActingAdmin, resolutions: Resolutions, email_id: UUID, decision: ResolveEmail, response: Response
-) -> EmailRead:
-    """Resolve a mail on hold: the connection broke after its last byte, so nobody knows whether the server took it.
+    response: Response, admin: ActingAdmin, resolutions: Resolutions, email_id: UUID, decision: ResolveEmail
+) -> EmailBody:
+    """Resolve an uncertain mail: the connection broke after its last byte, before the server confirmed it.
 
     Look into the mail server's log for its `message_id`. `sent` and `failed` end the mail and erase its content;
     `resend` sends the same bytes with the same Message-ID again. For administrators.

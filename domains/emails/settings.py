@@ -1,5 +1,6 @@
-"""What can be set about mail."""
+"""Settings of mail."""
 
+from datetime import timedelta
 from email import policy
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -17,7 +18,7 @@ StartTls = Literal["auto", "required", "off"]
 
 
 class SmtpServer(BaseModel):
-    """What an SMTP URL says. `starttls` has no meaning when `tls` (TLS from the first byte) is set."""
+    """The parts of an SMTP URL. `starttls` has no meaning if `tls` (TLS from the first byte) is set."""
 
     host: str
     port: int
@@ -29,12 +30,12 @@ class SmtpServer(BaseModel):
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """Read `smtp://user:password@host:port?starttls=auto|required|off&verify=on|off`, `smtps://` or `smtp+starttls://`.
+    """Parse `smtp://user:password@host:port?starttls=auto|required|off&verify=on|off`, `smtps://` or `smtp+starttls://`.
 
     With a user name `auto` means `required`, so that a password never travels in the clear unless `off` asks for it.
 
     Raises:
-        ValueError: a sentence that says what is wrong, without the URL: it holds a password.
+        ValueError: the URL is invalid. The message does not quote it: it holds a password.
     """
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORTS:
@@ -89,10 +90,10 @@ def _is_smtp_url(url: SecretStr | None) -> SecretStr | None:
 
 
 def parse_sender(sender: str) -> Address:
-    """Read `Name <local@domain>` or `local@domain`.
+    """Parse `Name <local@domain>` or `local@domain`.
 
     Raises:
-        ValueError: it isn't exactly one address.
+        ValueError: it is not exactly one address.
     """
     addresses = _addresses_in(sender) if fits_line(sender) else ()
     if len(addresses) != 1 or not _is_mailbox(addresses[0]):
@@ -122,7 +123,12 @@ def _is_sender(sender: str | None) -> str | None:
 
 
 class EmailsSettings(BaseModel):
-    """The mail server, the sender and how patient we are."""
+    """The mail server, the sender, timeouts and retention."""
+
+    @property
+    def give_up_after(self) -> timedelta:
+        """Age at which an unsent mail is given up."""
+        return timedelta(hours=self.emails_give_up_hours)
 
     emails_smtp_url: Annotated[SecretStr | None, AfterValidator(_is_smtp_url)] = Field(
         None,

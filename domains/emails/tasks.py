@@ -2,7 +2,7 @@
 
 from domains.emails.job_types import DELIVER, EXPIRE, PRUNE, RECONCILE, DeliverEmail
 from domains.emails.service.delivery import DeliveryService
-from domains.emails.service.retention import RetentionService
+from domains.emails.service.emails import EmailService
 from domains.jobs.public import JobAbandoned
 from shared.jobs import JobContext, NoPayload
 
@@ -32,4 +32,4 @@ async def expire(_payload: NoPayload, context: JobContext) -> None:
 @PRUNE.handler
 async def prune(_payload: NoPayload, context: JobContext) -> None:
     """Delete mails that ended long ago."""
-    await context.provide("emails.retention", RetentionService).prune()
+    await context.provide("emails.service", EmailService).prune()

@@ -1,4 +1,4 @@
-"""A breaker: a mail server that is away is left alone for a while, longer each time."""
+"""A circuit breaker: after a failed connection no other is tried for a while, twice as long each time."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +8,10 @@ _FIRST_PAUSE = 2.0
 
 
 class CircuitBreaker:
-    """Knows how long to wait for a server; `longest` is in seconds, and so is what `now` returns.
+    """Counts failed connections. `longest` is the longest pause in seconds, `now` a clock in seconds.
 
-    A pause ends when the clock shows a multiple of it, in every process: so all mails are due at the same moment, and
-    the oldest goes first.
+    A pause ends when the clock shows a multiple of it, in every process, so that all mails are due at the same time and
+    the oldest is sent first.
     """
 
     def __init__(self, *, longest: float, now: Callable[[], float] = time.time) -> None:
@@ -21,11 +21,11 @@ class CircuitBreaker:
         self._until = 0.0
 
     def pause(self) -> timedelta:
-        """Return how long to wait from now on; zero when there is no outage, or when it's time to try again."""
+        """Return how long to wait; zero if there is no outage, or if it is time to try again."""
         return timedelta(seconds=min(self._longest, max(0.0, self._until - self._now())))
 
     def record_failure(self) -> None:
-        """Note that the server could not be reached. Mails that were under way when that was known say nothing new."""
+        """Record a failed connection. Failures during a pause began before it and don't count."""
         if self.pause():
             return
         pause = min(self._longest, _FIRST_PAUSE * 2 ** min(self._failures, 16))
@@ -33,6 +33,6 @@ class CircuitBreaker:
         self._until = (self._now() // pause + 1) * pause
 
     def record_success(self) -> None:
-        """Note that the server let us in."""
+        """Record a connection: the outage is over."""
         self._failures = 0
         self._until = 0.0

@@ -1,4 +1,4 @@
-"""Connections to a mail server that are used again: as many as mails are under way, or as the server lets in."""
+"""A pool of SMTP connections: one for each mail in delivery, or as many as the server allows."""
 
 import asyncio
 import math
@@ -18,7 +18,7 @@ _REMEMBERED_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _IdleConnection:
-    """A connection that waits for the next mail; it belongs to the event loop that made it."""
+    """An idle connection. Only the event loop that made it can use it."""
 
     client: aiosmtplib.SMTP
     loop: asyncio.AbstractEventLoop
@@ -26,10 +26,10 @@ class _IdleConnection:
 
 
 class SmtpConnectionPool:
-    """The one that was used last is used next; what isn't used for `idle` seconds is closed.
+    """Reuses the most recently used connection, and closes those that were idle for `idle` seconds.
 
-    A server that lets nobody in while it lets others of ours talk has enough of us: for a minute there are no more
-    than those, and who has none waits for one, `timeout` seconds at most.
+    A server that refuses a connection while others are open has reached its limit. For a minute the pool then opens no
+    more than are open, and `acquire` waits for a release, `timeout` seconds at most.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class SmtpConnectionPool:
         self.in_use = 0
 
     async def acquire(self) -> aiosmtplib.SMTP:
-        """Return a connection that the server answers on. Raises ServerUnreachable."""
+        """Return a working connection. Raises ServerUnreachable."""
         until = time.monotonic() + self._timeout
         while True:
             changed = self._changed
@@ -64,10 +64,10 @@ class SmtpConnectionPool:
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
                     await changed.wait()
             except TimeoutError:
-                self._most = math.inf  # nobody is done: ask the server once more
+                self._most = math.inf  # none was released: try to connect once more
 
     def release(self, client: aiosmtplib.SMTP, *, usable: bool) -> None:
-        """Keep it for the next mail, or close it."""
+        """Return a connection to the pool, or close it if it is not `usable`."""
         if usable and client.is_connected:
             self._idle_connections.append(
                 _IdleConnection(client, asyncio.get_running_loop(), time.monotonic())
@@ -77,7 +77,7 @@ class SmtpConnectionPool:
         self._count_released()
 
     async def stop(self) -> None:
-        """Say QUIT, where there is still somebody to say it to."""
+        """Send QUIT on idle connections and close them."""
         kept, self._idle_connections = self._idle_connections, []
         for one in kept:
             if one.loop is asyncio.get_running_loop():
@@ -99,7 +99,7 @@ class SmtpConnectionPool:
             raise
 
     async def _reuse(self) -> aiosmtplib.SMTP | None:
-        """Return a kept connection that the server still answers on. RSET also ends a mail that came to nothing."""
+        """Return an idle connection on which the server answers. RSET also ends a mail that was refused."""
         self._close_idle()
         while self._idle_connections:
             client = self._idle_connections.pop().client

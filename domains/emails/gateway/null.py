@@ -1,4 +1,4 @@
-"""No mail server: mails are logged, without what they say, and count as sent."""
+"""The transport without a mail server: mails are logged without their content, and count as sent."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,29 +11,29 @@ logger = get_logger(__name__)
 
 
 class NullSession:
-    """Takes everything."""
+    """Accepts every mail."""
 
     tls: str | None = None
 
     async def send_envelope(self, envelope: Envelope) -> None:
-        """Log that a mail would leave now."""
+        """Log that a mail is not sent."""
         logger.warning("mail_not_sent", reason="no mail server is configured", size=envelope.size)
 
     async def deliver(self, content: bytes) -> Reply:  # noqa: ARG002  # the contract's
-        """Forget the mail."""
+        """Drop the content."""
         return Reply(250, "Not sent: no mail server is configured.")
 
 
 class NullTransport:
-    """Stands in where no mail server is configured; production refuses to."""
+    """Used if no mail server is configured, which production refuses."""
 
     def pause(self) -> timedelta:
-        """Never wait."""
+        """Return zero."""
         return timedelta(0)
 
     @asynccontextmanager
     async def open_session(self) -> AsyncIterator[SmtpSession]:
-        """Begin a session with nobody."""
+        """Open a session that accepts every mail."""
         yield NullSession()
 
     async def stop(self) -> None:

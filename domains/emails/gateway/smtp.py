@@ -1,4 +1,4 @@
-"""SMTP by aiosmtplib (RFC 5321): connections that are kept for the next mail, and each failure told from the others."""
+"""SMTP with aiosmtplib (RFC 5321): pooled connections, and errors by what they mean for the mail."""
 
 import asyncio
 import ssl
@@ -25,12 +25,12 @@ from domains.emails.gateway.transport import (
 from domains.emails.settings import EmailsSettings, SmtpServer
 from shared.trace import Attribute, span
 
-# 421: the server is closing (RFC 5321, section 3.8); the others want a login or TLS (RFC 4954, section 6).
-_ABOUT_US = frozenset({421, 530, 534, 535, 538})
+# 421: the server is shutting down (RFC 5321, section 3.8); the others ask for a login or TLS (RFC 4954, section 6).
+_NOT_ABOUT_THE_MAIL = frozenset({421, 530, 534, 535, 538})
 
 
 class AiosmtplibSession:
-    """One mail's turn on a connection."""
+    """An SMTP session for one mail, on a pooled connection."""
 
     def __init__(self, client: aiosmtplib.SMTP, *, data_timeout: float) -> None:
         self._client = client
@@ -38,7 +38,7 @@ class AiosmtplibSession:
         self.tls: str | None = _tls_version(client)
 
     async def send_envelope(self, envelope: Envelope) -> None:
-        """Name sender and recipient."""
+        """Send MAIL and RCPT."""
         international = not (envelope.sender + envelope.recipient).isascii()
         with _before_the_content():
             await self._greet()
@@ -50,7 +50,7 @@ class AiosmtplibSession:
             await self._client.rcpt(envelope.recipient, encoding="utf-8" if international else "ascii")
 
     async def deliver(self, content: bytes) -> Reply:
-        """Send the content; aiosmtplib doubles leading dots and makes every line end CRLF."""
+        """Send DATA; aiosmtplib escapes leading dots and ends every line with CRLF."""
         try:
             code, text = await self._client.data(content, timeout=self._data_timeout)
         except aiosmtplib.SMTPResponseException as error:
@@ -60,7 +60,7 @@ class AiosmtplibSession:
         return Reply(code, text)
 
     async def _greet(self) -> None:
-        """Learn what the server can do, where connecting didn't need to know."""
+        """Send EHLO, unless connecting already did."""
         if self._client.is_ehlo_or_helo_needed:
             try:
                 await self._client.ehlo()
@@ -79,7 +79,7 @@ class AiosmtplibSession:
 
 
 class SmtpGateway:
-    """The mail server of the settings, on a connection for each mail that is under way at a time."""
+    """The mail server of the settings, with a connection for each mail in delivery."""
 
     def __init__(self, server: SmtpServer, *, settings: EmailsSettings, local_hostname: str) -> None:
         self._server = server
@@ -92,40 +92,34 @@ class SmtpGateway:
         self._context: ssl.SSLContext | None = None
 
     def pause(self) -> timedelta:
-        """How long to leave the server alone."""
+        """Return how long not to connect."""
         return self._breaker.pause()
 
     @asynccontextmanager
     async def open_session(self) -> AsyncIterator[SmtpSession]:
-        """Connect, or go on with the kept connection; it is kept again if it ends well or with a clear answer."""
-        about: dict[str, Attribute] = {
-            "server.address": self._server.host,
-            "server.port": self._server.port,
-        }
+        """Acquire a connection; it is reusable if the session succeeds or the server refuses the mail."""
+        about: dict[str, Attribute] = {"server.address": self._server.host, "server.port": self._server.port}
         with span("smtp session", "client", about=about):
-            async with self._open_session() as session:
-                yield session
+            client, usable = await self._acquire(), False
+            try:
+                yield AiosmtplibSession(client, data_timeout=self._settings.emails_data_timeout_seconds)
+                usable = True
+            except ServerUnreachable:
+                self._breaker.record_failure()
+                raise
+            except (TemporaryFailure, Refused):
+                usable = True
+                raise
+            finally:
+                self._pool.release(client, usable=usable)
 
-    @asynccontextmanager
-    async def _open_session(self) -> AsyncIterator[SmtpSession]:
+    async def _acquire(self) -> aiosmtplib.SMTP:
         try:
-            client = await self._pool.acquire()
+            return await self._pool.acquire()
         except ServerUnreachable as unreachable:
             if not (unreachable.answered and self._pool.in_use):
                 self._breaker.record_failure()
             raise
-        usable = False
-        try:
-            yield AiosmtplibSession(client, data_timeout=self._settings.emails_data_timeout_seconds)
-            usable = True
-        except ServerUnreachable:
-            self._breaker.record_failure()
-            raise
-        except (TemporaryFailure, Refused):
-            usable = True
-            raise
-        finally:
-            self._pool.release(client, usable=usable)
 
     async def stop(self) -> None:
         """Close all connections."""
@@ -149,7 +143,7 @@ class SmtpGateway:
         return client
 
     async def _tls_context(self) -> ssl.SSLContext:
-        """Reading the system's certificates takes tens of milliseconds, so it is done once, off the loop."""
+        """Return the TLS context, made once and in a thread: reading certificates takes tens of milliseconds."""
         if self._context is None:
             self._context = await asyncio.to_thread(
                 _make_context, verify=self._server.verify, authorities=self._settings.emails_smtp_ca_file
@@ -178,7 +172,7 @@ def _make_context(*, verify: bool, authorities: Path | None) -> ssl.SSLContext:
 
 @contextmanager
 def _while_connecting() -> Iterator[None]:
-    """Whatever goes wrong up to the login says nothing about the mail."""
+    """Translate errors up to the login: none of them is about the mail."""
     try:
         yield
     except aiosmtplib.SMTPResponseException as error:
@@ -194,6 +188,7 @@ def _while_connecting() -> Iterator[None]:
 
 @contextmanager
 def _before_the_content() -> Iterator[None]:
+    """Translate errors up to DATA: the server has not accepted the mail."""
     try:
         yield
     except aiosmtplib.SMTPResponseException as error:
@@ -203,9 +198,9 @@ def _before_the_content() -> Iterator[None]:
 
 
 def _verdict(error: aiosmtplib.SMTPResponseException, *, otherwise: type[DeliveryError]) -> DeliveryError:
-    """Tell what an answer means for the mail (RFC 5321, section 4.2.1)."""
+    """Return what a reply means for the mail (RFC 5321, section 4.2.1)."""
     reply = _reply(error)
-    if reply.code in _ABOUT_US:
+    if reply.code in _NOT_ABOUT_THE_MAIL:
         return ServerUnreachable(reply, answered=True)
     if 400 <= reply.code < 500:  # noqa: PLR2004  # transient negative
         return TemporaryFailure(reply)
@@ -223,5 +218,5 @@ def _no_reply(error: BaseException) -> Reply:
 
 
 def _listens(error: aiosmtplib.SMTPException) -> bool:
-    """A connection that stood, and then said nothing or broke, was answered by somebody."""
+    """Return whether a TCP connection was established before it timed out or broke."""
     return isinstance(error.__cause__, aiosmtplib.SMTPTimeoutError | aiosmtplib.SMTPServerDisconnected)

@@ -1,4 +1,4 @@
-"""The contract with the mail server: what a session can do, and every way in which it can end."""
+"""The interface to the mail server: sessions, and the errors that end them."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _MAX_REPLY = 500
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who a mail is from and for (RFC 5321, section 3.3); one recipient, always. `size` is in bytes."""
+    """Sender and the only recipient of a mail (RFC 5321, section 3.3). `size` is in bytes."""
 
     sender: str
     recipient: str
@@ -21,20 +21,20 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of the mail server (RFC 5321, section 4.2): its code, or 0 when it wasn't one, and its text."""
+    """A reply of the mail server (RFC 5321, section 4.2). `code` is 0 if it was not SMTP, or there was none."""
 
     code: int
     text: str
 
     def __str__(self) -> str:
-        """One line that is safe to store and to show."""
+        """Return one line without control characters, safe to store and to show."""
         text = self.text[:_MAX_REPLY].encode("utf-8", "replace").decode("utf-8")
         shown = as_line(text, instead=" ")
         return f"{self.code} {shown}".strip() if self.code else shown.strip()
 
 
 class DeliveryError(Exception):
-    """Base of the ways in which a session ends without the mail being taken."""
+    """Base of errors that end a session before the mail was accepted."""
 
     def __init__(self, reply: Reply) -> None:
         super().__init__(str(reply))
@@ -42,7 +42,7 @@ class DeliveryError(Exception):
 
 
 class ServerUnreachable(DeliveryError):
-    """Nothing to do with this mail: the server is away, or doesn't let us in. `answered`: something listens there."""
+    """The server can't be reached or refuses the connection. `answered`: something listens there."""
 
     def __init__(self, reply: Reply, *, answered: bool) -> None:
         super().__init__(reply)
@@ -50,23 +50,23 @@ class ServerUnreachable(DeliveryError):
 
 
 class TemporaryFailure(DeliveryError):
-    """4xx: not now."""
+    """4xx: the server may accept the mail later."""
 
 
 class Refused(DeliveryError):
-    """5xx: never."""
+    """5xx: the server will never accept the mail."""
 
 
 class ProtocolError(DeliveryError):
-    """What came isn't SMTP. The content had not been sent."""
+    """The reply is not SMTP. The content was not sent."""
 
 
 class OutcomeUnknown(DeliveryError):
-    """The connection broke after the content had begun to leave (RFC 1047)."""
+    """The connection broke during DATA: the server may have accepted the mail (RFC 1047)."""
 
 
 class SmtpSession(Protocol):
-    """One mail's turn on a connection."""
+    """An SMTP session for one mail."""
 
     @property
     def tls(self) -> str | None:
@@ -74,26 +74,26 @@ class SmtpSession(Protocol):
         ...
 
     async def send_envelope(self, envelope: Envelope) -> None:
-        """Name sender and recipient. Raises TemporaryFailure, Refused, ProtocolError, ServerUnreachable."""
+        """Send MAIL and RCPT. Raises TemporaryFailure, Refused, ProtocolError, ServerUnreachable."""
         ...
 
     async def deliver(self, content: bytes) -> Reply:
-        """Send the content, which the server thereby takes responsibility for.
+        """Send the content and return the reply by which the server accepts responsibility for the mail.
 
-        Raises TemporaryFailure, Refused or ServerUnreachable when it says so, OutcomeUnknown in every other case.
+        Raises TemporaryFailure, Refused or ServerUnreachable for such a reply, OutcomeUnknown for any other failure.
         """
         ...
 
 
 class SmtpTransport(Protocol):
-    """The way to the mail server."""
+    """Opens sessions with the mail server."""
 
     def pause(self) -> timedelta:
-        """How long to leave the server alone after it could not be reached; zero when there is no reason to wait."""
+        """Return how long not to connect after the server could not be reached; zero if there is no reason to wait."""
         ...
 
     def open_session(self) -> AbstractAsyncContextManager[SmtpSession]:
-        """Connect, or go on with a connection that is still good. Raises ServerUnreachable, ProtocolError."""
+        """Connect, or reuse a connection. Raises ServerUnreachable, ProtocolError."""
         ...
 
     async def stop(self) -> None:

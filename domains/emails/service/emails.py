@@ -1,55 +1,58 @@
-"""Looking at mails, and erasing a person's."""
+"""Reading, deleting and erasing mails."""
 
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from domains.emails.errors import EmailNotFound
-from domains.emails.public import EmailStatus
 from domains.emails.repository import EmailRepository
-from domains.emails.schemas import EmailRead
+from domains.emails.schemas import EmailBody, EmailFilter
+from domains.emails.settings import EmailsSettings
 from shared.clock import Clock
 from shared.db.database import TransactionFactory
 from shared.db.pagination import Page, PageRequest
+from shared.logging import get_logger
+
+logger = get_logger(__name__)
+PRUNED_AT_ONCE = 1000
+"""Mails that one transaction deletes."""
 
 
+@dataclass(eq=False)
 class EmailService:
-    """What administrators see of mails."""
+    """What administrators see of mails. Implements `PersonalDataEraser`."""
 
-    def __init__(self, *, emails: EmailRepository) -> None:
-        self._emails = emails
+    repository: EmailRepository
+    transaction: TransactionFactory
+    clock: Clock
+    settings: EmailsSettings
 
-    async def find(
-        self,
-        request: PageRequest,
-        *,
-        status: EmailStatus | None = None,
-        recipient: str | None = None,
-        owner_id: UUID | None = None,
-    ) -> Page[EmailRead]:
-        """Return one page of mails, of everybody or of one person (`owner_id`)."""
-        filters = {"status": status, "recipient": recipient, "owner_id": owner_id}
-        return await self._emails.find(request, filters)
+    async def page(self, request: PageRequest, filters: EmailFilter) -> Page[EmailBody]:
+        """Return a page of all mails."""
+        return await self.repository.page(request, filters)
 
-    async def read(self, email_id: UUID) -> EmailRead:
-        """Return one mail.
-
-        Raises:
-            EmailNotFound: there is none with this id.
-        """
-        email = await self._emails.read(email_id)
+    async def read(self, email_id: UUID) -> EmailBody:
+        """Return a mail. Raises EmailNotFound."""
+        email = await self.repository.find(email_id)
         if email is None:
             raise EmailNotFound
         return email
 
-
-class EmailEraser:
-    """The `PersonalDataEraser` of this domain."""
-
-    def __init__(self, *, emails: EmailRepository, transaction: TransactionFactory, clock: Clock) -> None:
-        self._emails = emails
-        self._transaction = transaction
-        self._clock = clock
-
     async def purge(self, owner_id: UUID) -> None:
-        """Erase addresses, subjects, contents and replies; mails that were not sent yet never will be."""
-        async with self._transaction():
-            await self._emails.erase(owner_id, now=self._clock.now())
+        """Erase addresses, subjects, contents and replies of a person's mails. Unsent mails are cancelled."""
+        async with self.transaction():
+            await self.repository.purge(owner_id, self.clock.now())
+
+    async def prune(self) -> None:
+        """Delete mails, with their attempts, that were accepted and ended `emails_keep_days` ago.
+
+        Uncertain mails stay until an administrator resolves them.
+        """
+        before = self.clock.now() - timedelta(days=self.settings.emails_keep_days)
+        deleted, last = 0, PRUNED_AT_ONCE
+        while last == PRUNED_AT_ONCE:
+            async with self.transaction():
+                last = await self.repository.prune(before, PRUNED_AT_ONCE)
+            deleted += last
+        if deleted:
+            logger.info("mails_pruned", number=deleted)

@@ -1,4 +1,4 @@
-"""Encryption of mails at rest: whoever reads the database, or a dump of it, can't read a reset link in it."""
+"""Encryption of mails at rest, so that the database and its dumps disclose no reset links."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from domains.emails.errors import MailUnreadable
 
 
 class MailEncryption:
-    """Encrypts with the first key, decrypts with any of them, so that keys can be changed.
+    """Encrypts with the first key and decrypts with any, so that keys can be rotated.
 
     A key is 32 bytes in base64url, with or without padding.
     """
@@ -17,15 +17,11 @@ class MailEncryption:
         self._fernet = MultiFernet([Fernet(key.rstrip("=") + "=") for key in keys])
 
     def encrypt(self, content: bytes) -> bytes:
-        """Encrypt."""
+        """Encrypt a message."""
         return self._fernet.encrypt(content)
 
     def decrypt(self, encrypted_content: bytes) -> bytes:
-        """Decrypt.
-
-        Raises:
-            MailUnreadable: none of the keys fits.
-        """
+        """Decrypt a message. Raises MailUnreadable if no key fits."""
         try:
             return self._fernet.decrypt(encrypted_content)
         except InvalidToken as error:

@@ -1,65 +1,11 @@
-"""How mails stand, for monitoring."""
+"""Metrics of mails."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 from domains.emails.public import EmailStatus
-from domains.emails.schemas import StatusCount
+from domains.emails.repository import EmailRepository
 from shared.measures import Measure
-
-
-class EmailCounts(Protocol):
-    """What this needs of the repository."""
-
-    async def counts(self) -> list[StatusCount]:
-        """Count the mails that somebody still has to do something about, and the last hour's others."""
-        ...
-
-    async def simplified(self) -> int:
-        """Count the last hour's mails that go without their display name."""
-
-
-class EmailMeasures:
-    """Implements `shared.measures.Measures`."""
-
-    fresh_for = 15.0
-
-    def __init__(self, emails: EmailCounts) -> None:
-        self._emails = emails
-
-    async def measure(self) -> Sequence[Measure]:
-        """Return how many mails there are by state."""
-        counts = await self._emails.counts()
-        found = {count.status: count.number for count in counts}
-        oldest = {count.status: count.oldest for count in counts}
-        open_ones = {EmailStatus(count.status) for count in counts if count.is_open} | _ALWAYS_SHOWN
-        return [
-            Measure(
-                "tulou_mails",
-                "Mails that wait, are being sent, or that somebody has to decide about.",
-                [((status,), found.get(status, 0)) for status in sorted(open_ones)],
-                ("state",),
-            ),
-            Measure(
-                "tulou_mails_oldest_seconds",
-                "Age of the oldest mail in a state that is not its last; 0 if there is none.",
-                [((status,), oldest.get(status, 0)) for status in sorted(open_ones)],
-                ("state",),
-            ),
-            Measure(
-                "tulou_mails_last_hour",
-                "Mails that were accepted within the last hour and are over, by how they ended.",
-                [((count.status,), count.number) for count in counts if not count.is_open],
-                ("state",),
-            ),
-            Measure(
-                "tulou_mails_simplified_last_hour",
-                "Mails accepted within the last hour that go without the display name that no header can hold.",
-                [((), await self._emails.simplified())],
-                (),
-            ),
-        ]
-
 
 _ALWAYS_SHOWN = {
     EmailStatus.SCHEDULED,
@@ -68,3 +14,44 @@ _ALWAYS_SHOWN = {
     EmailStatus.DEFERRED,
     EmailStatus.UNCERTAIN,
 }
+
+
+@dataclass(eq=False)
+class EmailMeasures:
+    """Implements `Measures`."""
+
+    repository: EmailRepository
+    fresh_for: float = 15.0
+
+    async def measure(self) -> Sequence[Measure]:
+        """Return the number of mails by state."""
+        counts = await self.repository.counts()
+        found = {count.status: count.number for count in counts}
+        oldest = {count.status: count.oldest for count in counts}
+        open_ones = {EmailStatus(count.status) for count in counts if count.is_open} | _ALWAYS_SHOWN
+        return [
+            Measure(
+                "tulou_mails",
+                "Mails that wait, are being sent, or need an administrator's decision.",
+                [((status,), found.get(status, 0)) for status in sorted(open_ones)],
+                ("state",),
+            ),
+            Measure(
+                "tulou_mails_oldest_seconds",
+                "Age of the oldest mail in each state that is not final; 0 if there is none.",
+                [((status,), oldest.get(status, 0)) for status in sorted(open_ones)],
+                ("state",),
+            ),
+            Measure(
+                "tulou_mails_last_hour",
+                "Mails accepted within the last hour that are in a final state, by state.",
+                [((count.status,), count.number) for count in counts if not count.is_open],
+                ("state",),
+            ),
+            Measure(
+                "tulou_mails_simplified_last_hour",
+                "Mails accepted within the last hour that lack their display name, because no header can hold it.",
+                [((), await self.repository.simplified())],
+                (),
+            ),
+        ]

@@ -1,4 +1,4 @@
-"""From what a mail says to the bytes that every attempt sends: RFC 5322, 7 bits wherever the address allows it."""
+"""Building of MIME messages (RFC 5322), in 7 bits wherever the address allows it."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from uuid import UUID
 from domains.emails.errors import AddressRefused, HeaderRefused
 from domains.emails.service.headers import address_field, check_fields, field, text_field
 from domains.emails.service.rendering import Rendered
+from domains.emails.settings import EmailsSettings, parse_sender
 from shared.mail_addresses import read_address
 from shared.text import as_line, fits_line
 
@@ -25,7 +26,7 @@ _MAX_HEADER = 500
 
 @dataclass(frozen=True, slots=True)
 class BuiltMime:
-    """A message as it is sent."""
+    """A MIME message."""
 
     recipient: Address
     message_id: str
@@ -33,7 +34,7 @@ class BuiltMime:
 
 
 def mail_host(public_url: str) -> str:
-    """Return our name for mail servers and Message-IDs: a domain, or an address literal (RFC 5321, section 4.1.3)."""
+    """Return the host name for EHLO and Message-IDs: a domain, or an address literal (RFC 5321, section 4.1.3)."""
     host = urlsplit(public_url).hostname or "localhost"
     try:
         address = ipaddress.ip_address(host)
@@ -42,18 +43,19 @@ def mail_host(public_url: str) -> str:
     return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"  # noqa: PLR2004  # the protocol's name
 
 
-def default_sender(product: str, host: str) -> Address:
-    """Return the sender where none is set; a mail address needs a domain, which a bare IP address isn't."""
-    return Address(
-        display_name=product, username="no-reply", domain="localhost" if host.startswith("[") else host
-    )
+def sender_of(settings: EmailsSettings, host: str) -> Address:
+    """Return the sender of all mails, by default `no-reply` at `host`, or at localhost if that is an IP address."""
+    if settings.emails_sender:
+        return parse_sender(settings.emails_sender)
+    domain = "localhost" if host.startswith("[") else host
+    return Address(display_name=settings.emails_product_name, username="no-reply", domain=domain)
 
 
 def parse_recipient(address: str, name: str | None) -> Address:
     """Return exactly one recipient. A domain outside ASCII is written in its ASCII form (IDNA).
 
     Raises:
-        AddressRefused: it isn't exactly one address.
+        AddressRefused: it is not exactly one address.
         HeaderRefused: the name holds control characters.
     """
     try:
@@ -65,10 +67,10 @@ def parse_recipient(address: str, name: str | None) -> Address:
 
 
 def one_line(value: str) -> str:
-    """Return a header's value as it is.
+    """Return a header's value unchanged.
 
     Raises:
-        HeaderRefused: it holds a line break or another character that can't stand in a line, or is too long.
+        HeaderRefused: it holds a line break or another control character, or is too long.
     """
     if not fits_line(value) or len(value) > _MAX_HEADER:
         raise HeaderRefused
@@ -76,7 +78,7 @@ def one_line(value: str) -> str:
 
 
 def as_header(value: str) -> str:
-    """Return what `one_line` takes: other characters become spaces, and the rest is cut off."""
+    """Return a value that `one_line` accepts: control characters become spaces, and the end is cut off."""
     return as_line(value, instead=" ")[:_MAX_HEADER]
 
 
@@ -90,7 +92,7 @@ def build_mime(
     now: datetime,
     locale: str | None,
 ) -> BuiltMime:
-    """Write the whole message, its lines ending in CRLF.
+    """Build the whole message, its lines ending in CRLF.
 
     Raises:
         HeaderRefused: a header can't be written safely.
@@ -110,7 +112,7 @@ def build_mime(
         "Subject": text_field("Subject", one_line(rendered.subject)),
         "Date": field("Date", format_datetime(now)),
         "Message-ID": field("Message-ID", message_id),
-        "Auto-Submitted": field("Auto-Submitted", "auto-generated"),  # RFC 3834: keeps holiday replies away
+        "Auto-Submitted": field("Auto-Submitted", "auto-generated"),  # RFC 3834: prevents automatic replies
     }
     if locale is not None:
         head["Content-Language"] = text_field("Content-Language", one_line(locale))
@@ -121,11 +123,11 @@ def build_mime(
 
 
 def _unix_lines(text: str) -> str:
-    """A bare CR or LF on the wire is how one mail is made to look like two; so there is only one kind of line end."""
+    """Return text with LF line ends only: bare CR or LF on the wire allow SMTP smuggling."""
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
 
 
 def _encoding_of(text: str) -> str:
-    """Text that can travel as it is stays readable in every tool."""
+    """Return 7bit where possible, which stays readable in every tool."""
     plain = text.isascii() and all(len(line) <= _MAX_LINE for line in text.splitlines())
     return "7bit" if plain else "quoted-printable"

@@ -1,4 +1,4 @@
-"""Mails from templates: HTML with its styles inlined, and text. Templates come from disk only, never from input."""
+"""Rendering of templates: HTML with its styles inlined, and text. Templates come from disk only, never from input."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _MONTHS = (
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a mail says."""
+    """The content of a mail."""
 
     subject: str
     text: str
@@ -33,8 +33,8 @@ class Rendered:
 class Renderer:
     """Renders `<folder>/<name>.html` and `.txt`; `folders` maps each domain's name to its templates folder.
 
-    Every template can name `product`, `public_url`, `locale` and, but for its subject, `subject` besides its variables,
-    and has the filters `in_words`, `money` and `host`.
+    Every template also has the variables `product`, `public_url`, `locale` and, outside its subject, `subject`, and the
+    filters `in_words`, `money` and `host`.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Renderer:
             "in_words": in_words,
             "money": money,
         }
-        # Of the processes only those that have written a mail need it.
+        # Imported here, because only processes that write mails need it.
         from css_inline import CSSInliner  # noqa: PLC0415  # as above
 
-        # Styles that can't be inlined (dark mode) stay in the head; nothing is ever fetched.
+        # Styles that can't be inlined (dark mode) stay in the head; nothing is fetched.
         self._inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 
     def render(self, name: str, variables: Mapping[str, Any], *, locale: str | None = None) -> Rendered:
-        """Render a mail in this language, or in the template's own where it doesn't know it.
+        """Render a mail in this language, or in the template's default language.
 
         Raises:
             LookupError: there is no such template, or its text has no subject or body.
@@ -87,7 +87,7 @@ class Renderer:
 
 
 def in_words(value: Any) -> str:
-    """Return a value as people write it, in English: `1 July 2026, 10:00 UTC`, `73.5`, `yes`."""
+    """Return a value in English: `1 July 2026, 10:00 UTC`, `73.5`, `yes`."""
     match value:
         case None:
             text = "\N{EN DASH}"
@@ -112,7 +112,7 @@ def in_words(value: Any) -> str:
 
 
 def money(amount: Decimal | None, currency: str | None) -> str | None:
-    """Return an amount with its currency, `12.50 EUR`; None where there is none."""
+    """Return an amount with its currency, `12.50 EUR`; None without an amount."""
     return None if amount is None else f"{amount} {currency}"
 
 
@@ -124,7 +124,7 @@ def _block(template: Template, block: str, variables: Mapping[str, Any]) -> str:
 
 
 def _languages(locale: str | None) -> Iterator[str]:
-    """Give what may stand between a template's name and its kind, best first. Only letters get into a path.
+    """Yield what may stand between a template's name and its extension, best first; only letters and digits.
 
     Extensions (`-u-nu-latn`) and private use choose no template.
     """

@@ -6,6 +6,7 @@ import pytest
 
 from domains.emails.container import TEMPLATES
 from domains.emails.service.mailer import MailerService
+from domains.emails.service.mime import sender_of
 from domains.emails.service.rendering import Renderer
 from domains.emails.settings import EmailsSettings
 
@@ -27,7 +28,7 @@ def mailer(app, composition, tmp_path) -> MailerService:
     )
     emails = composition.emails
     return MailerService(
-        emails=emails.repository(),
+        emails.repository(),
         transaction=composition.database().transaction,
         outbox=composition.jobs.outbox(),
         clock=composition.clock(),
@@ -35,6 +36,6 @@ def mailer(app, composition, tmp_path) -> MailerService:
             {"test": tmp_path}, own_folder=TEMPLATES, product="Tulou", public_url="http://localhost"
         ),
         encryption=emails.encryption(),
-        settings=EmailsSettings(),
-        public_url="http://localhost",
+        sender=sender_of(EmailsSettings(), "localhost"),
+        host="localhost",
     )

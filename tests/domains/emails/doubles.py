@@ -68,14 +68,14 @@ class Emails:
         for name, value in email.model_dump().items():
             setattr(self.rows[email.id], name, value)
 
-    async def enter(self, email_id: UUID, phase: Phase, *, now: datetime) -> bool:
+    async def enter(self, email_id: UUID, phase: Phase, now: datetime) -> bool:
         email = self.rows[email_id]
         if email.status != EmailStatus.SENDING:
             return False
         email.phase = phase
         return True
 
-    async def stalled(self, *, untouched_since: datetime) -> list[UUID]:
+    async def stalled(self, untouched_since: datetime) -> list[UUID]:
         return [
             email.id
             for email in self.rows.values()
@@ -207,7 +207,7 @@ class Bench:
         self.outbox = Outbox()
         self.jobs = Jobs()
         self.service = DeliveryService(
-            emails=self.emails,
+            self.emails,
             transaction=self.transactions,
             outbox=self.outbox,
             jobs=self.jobs,

@@ -122,7 +122,7 @@ async def test_garbage_is_tried_again():
     with pytest.raises(MailDeferred):
         await bench.deliver()
     assert bench.email.status == EmailStatus.DEFERRED
-    assert bench.emails.attempts[0].outcome == Outcome.GARBLED
+    assert bench.emails.attempts[0].outcome == Outcome.PROTOCOL_ERROR
 
 
 async def test_a_line_broken_after_the_last_byte_holds_the_mail():

@@ -8,7 +8,7 @@ import pytest
 from domains.emails.job_types import PRUNE
 from domains.emails.models import Phase
 from domains.emails.public import EmailStatus
-from domains.emails.service import retention
+from domains.emails.service import emails
 from shared.audit import Actor
 from tests.domains.emails.test_stored_mails import accept, change
 
@@ -37,7 +37,7 @@ async def test_a_mail_that_was_sent_is_deleted_after_a_year(composition, mailer,
     assert await kept(old) == (True, 1)
     await change(composition, old, created_at=days_ago(366), updated_at=days_ago(366))
     await change(composition, younger, created_at=days_ago(364), updated_at=days_ago(364))
-    await composition.emails.retention().prune()
+    await composition.emails.service().prune()
     assert await kept(old) == (False, 0)
     assert await kept(younger) == (True, 1)
 
@@ -63,7 +63,7 @@ async def test_only_what_has_ended_is_deleted(composition, mailer, address, kept
         created_at=days_ago(400),
         updated_at=days_ago(400),
     )
-    await composition.emails.retention().prune()
+    await composition.emails.service().prune()
     assert (await kept(email_id))[0] is is_kept
     await change(composition, email_id, status=EmailStatus.CANCELLED, phase=Phase.IDLE) if is_kept else None
 
@@ -71,12 +71,12 @@ async def test_only_what_has_ended_is_deleted(composition, mailer, address, kept
 async def test_a_mail_that_was_resolved_lately_stays(composition, mailer, address, kept):
     email_id = await accept(mailer, address)
     await change(composition, email_id, status=EmailStatus.FAILED, created_at=days_ago(400))
-    await composition.emails.retention().prune()
+    await composition.emails.service().prune()
     assert (await kept(email_id))[0]
 
 
 async def test_many_are_deleted_in_several_transactions(composition, mailer, address, kept, monkeypatch):
-    monkeypatch.setattr(retention, "AT_ONCE", 2)
+    monkeypatch.setattr(emails, "PRUNED_AT_ONCE", 2)
     ids = [await accept(mailer, address) for _ in range(5)]
     for email_id in ids:
         await change(
@@ -86,7 +86,7 @@ async def test_many_are_deleted_in_several_transactions(composition, mailer, add
             created_at=days_ago(400),
             updated_at=days_ago(400),
         )
-    await composition.emails.retention().prune()
+    await composition.emails.service().prune()
     assert [await kept(email_id) for email_id in ids] == [(False, 0)] * 5
 
 

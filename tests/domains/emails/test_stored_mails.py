@@ -33,7 +33,7 @@ def delivery(composition, port: int) -> DeliveryService:
     settings = EmailsSettings(emails_timeout_seconds=2, emails_data_timeout_seconds=2)
     emails = composition.emails
     return DeliveryService(
-        emails=emails.repository(),
+        emails.repository(),
         transaction=composition.database().transaction,
         outbox=composition.jobs.outbox(),
         jobs=composition.jobs.service(),
@@ -115,7 +115,7 @@ async def test_a_mail_vanishes_with_the_transaction_that_caused_it(composition, 
 
     with pytest.raises(ZeroDivisionError):
         await fail_after_sending()
-    assert await composition.emails.repository().read(prepared.id) is None
+    assert await composition.emails.repository().find(prepared.id) is None
 
 
 async def test_a_prepared_mail_is_accepted_once(composition, mailer, address):

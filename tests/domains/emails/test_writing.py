@@ -22,7 +22,7 @@ from domains.emails.public import OutgoingMail, WhenUncertain
 from domains.emails.service import mime
 from domains.emails.service.encryption import MailEncryption
 from domains.emails.service.mailer import MailerService
-from domains.emails.service.mime import build_mime, default_sender, mail_host, parse_recipient
+from domains.emails.service.mime import build_mime, mail_host, parse_recipient, sender_of
 from domains.emails.service.rendering import Rendered, Renderer, in_words
 from domains.emails.settings import EmailsSettings
 from shared.trace import Trace, tracing
@@ -260,8 +260,9 @@ def test_we_have_a_name_for_mail_servers(url, host):
 
 
 def test_the_sender_needs_a_domain():
-    assert default_sender("Tulou", "[127.0.0.1]").addr_spec == "no-reply@localhost"
-    assert str(default_sender("Tulou", "example.com")) == "Tulou <no-reply@example.com>"
+    settings = EmailsSettings(emails_product_name="Tulou")
+    assert sender_of(settings, "[127.0.0.1]").addr_spec == "no-reply@localhost"
+    assert str(sender_of(settings, "example.com")) == "Tulou <no-reply@example.com>"
 
 
 def test_keys_can_be_changed():
@@ -284,15 +285,16 @@ def emails() -> Emails:
 
 
 def mailer(renderer, emails, outbox, **given) -> MailerService:
+    host = mail_host("https://app.example.com")
     return MailerService(
-        emails=emails,
+        emails,
         transaction=Transactions([]),
         outbox=outbox,
         clock=Clock(),
         renderer=renderer,
         encryption=ENCRYPTION,
-        settings=EmailsSettings(**given),
-        public_url="https://app.example.com",
+        sender=sender_of(EmailsSettings(**given), host),
+        host=host,
     )
 
 
