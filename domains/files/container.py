@@ -5,13 +5,11 @@ from dependency_injector import containers, providers
 from domains.files import tasks
 from domains.files.gateway.erasures import ErasureRecords
 from domains.files.gateway.sandbox import Sandbox
-from domains.files.gateway.sniffing import sniff
 from domains.files.gateway.store import ObjectFiles
 from domains.files.public import RESOURCE_TYPE, Quotas
 from domains.files.repository.files import FileRepository
 from domains.files.repository.objects import ObjectRepository
 from domains.files.repository.quota import QuotaRepository
-from domains.files.repository.totals import TotalsRepository
 from domains.files.router import admin_routes, routes
 from domains.files.service.cleaning import CleaningService
 from domains.files.service.file_service import FileService
@@ -56,7 +54,6 @@ class FilesContainer(containers.DeclarativeContainer):
         quota=quota,
         store=store,
         outbox=core.outbox,
-        sniff=providers.Object(sniff),
         file_service=service,
         accounts=core.account_lock,
         quota_limits=quota_limits,
@@ -90,9 +87,7 @@ class FilesContainer(containers.DeclarativeContainer):
         LossService, transaction=core.transaction, objects=objects, cleaning=cleaning, outbox=core.outbox
     )
 
-    measures = providers.ThreadSafeSingleton(
-        FileMeasures, providers.ThreadSafeSingleton(TotalsRepository, core.database)
-    )
+    measures = providers.ThreadSafeSingleton(FileMeasures, quota)
 
     routers = providers.Object([routes.router, admin_routes.router])
     tasks = providers.Object(tasks)

@@ -1,4 +1,4 @@
-"""The tables of files: what a person has, the bytes beneath, what was made of them, and who uses how much."""
+"""Tables of files, their bytes, renditions and texts, and of usage."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from shared.ids import new_id
 
 
 class FileStatus(StrEnum):
-    """Where a file is in its life. `deleted` is shown to clients, not stored: it has a `deleted_at`."""
+    """The state of a file. The API also shows `deleted`, for a file with `deleted_at`."""
 
     UPLOADING = "uploading"
     PROCESSING = "processing"
@@ -24,7 +24,7 @@ class FileStatus(StrEnum):
 
 
 class RenditionStatus(StrEnum):
-    """Where one rendition is in its life."""
+    """The state of a rendition."""
 
     PENDING = "pending"
     READY = "ready"
@@ -37,7 +37,7 @@ def _big(default: int = 0) -> Any:
 
 
 class Blob(Table, table=True):
-    """Bytes that are stored once, however many files have them. The row lock orders uploads and deletions."""
+    """Bytes that are stored once, however many files have them. Uploads and deletions lock its row."""
 
     __tablename__ = "blobs"
     __table_args__ = (CheckConstraint("copies >= 0", name="copies_not_negative"), {"schema": "files"})
@@ -50,7 +50,7 @@ class Blob(Table, table=True):
 
 
 class File(Table, table=True):
-    """One file of one person. `upload_key` and `reserved` only mean something while its bytes arrive."""
+    """A file of one person. `upload_key` and `reserved` are used during the upload only."""
 
     __tablename__ = "files"
     __table_args__ = (
@@ -87,7 +87,7 @@ class File(Table, table=True):
 
 
 class Rendition(Table, table=True):
-    """Something made of a file, with a state of its own."""
+    """A rendition of a file, with its own state."""
 
     __tablename__ = "renditions"
     __table_args__ = ({"schema": "files"},)
@@ -105,10 +105,10 @@ class Rendition(Table, table=True):
 
 
 class FileText(Table, table=True):
-    """A piece of what a search looks through: the file's name (`part` 0) or a part of its text.
+    """A piece of the text that a search looks through: the file's name (`part` 0) or a part of its content.
 
-    In pieces, because PostgreSQL's search vectors have ends (`shared/db/fulltext.py` makes `terms`). Where `terms`
-    is null the version before has written it: it looks through `search`, and `files.index` makes its pieces anew.
+    In pieces, because PostgreSQL limits the size of a search vector (`shared/db/fulltext.py` makes `terms`). If `terms`
+    is null, an older version wrote the piece: a search uses `search`, until the job `files.index` replaces the piece.
     """
 
     __tablename__ = "texts"
@@ -135,7 +135,7 @@ class FileText(Table, table=True):
 
 
 class Usage(Table, table=True):
-    """What one person keeps. `reserved`: held by uploads under way; `count`: files, those under way included."""
+    """What one person stores. `reserved`: bytes of unfinished uploads; `count`: files, unfinished uploads included."""
 
     __tablename__ = "usage"
     __table_args__ = (

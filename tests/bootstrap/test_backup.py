@@ -116,7 +116,7 @@ async def test_objects_stay_as_long_as_a_backup_copies_them(source, tmp_path) ->
             await save(source, str(tmp_path / "backup"), with_files=True)
         await holder.close()
         await first.container.files.service().trash(file["id"], person.id)
-        await cleaning.remove(file["id"])
+        await cleaning.delete(file["id"])
         await first.work_off()
         assert not (source.data_dir / "files" / key).exists()
 

@@ -75,7 +75,7 @@ async def deployment(settings, servers, tmp_path) -> Deployment:
         second = await installation.people.register()
         await upload(installation, second, "second.txt", LATER, "text/plain")
         await installation.client.delete(f"/v1/files/{file['id']}", headers=first.headers)
-        await installation.container.files.cleaning().remove(file["id"])
+        await installation.container.files.cleaning().delete(file["id"])
         await installation.work_off()
     return Deployment(own, tmp_path / "backup", first, second)
 

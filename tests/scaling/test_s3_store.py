@@ -143,7 +143,7 @@ async def test_renditions_are_made_and_everything_is_erased_with_the_file(instal
     assert thumb.status_code == 200
     assert len(bucket.keys()) > 1
     await installed.container.files.service().trash(file_id, person.id)
-    await installed.container.files.cleaning().remove(file_id)
+    await installed.container.files.cleaning().delete(file_id)
     await installed.work_off()
     assert bucket.keys() == []
 

@@ -37,6 +37,12 @@ def _printable(text: str) -> str:
     return text
 
 
+def _known_refusal(name: str) -> str:
+    if name not in REFUSALS:
+        raise ValueError("not a refusal")
+    return name
+
+
 Sentence = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
 
 
@@ -67,14 +73,7 @@ class Refused(_Strict):
     """The input can't be used."""
 
     id: str
-    refused: Literal[
-        "image_too_large",
-        "broken_document",
-        "password_required",
-        "parser_limit",
-        "unsupported_codec",
-        "no_pages",
-    ]
+    refused: Annotated[str, AfterValidator(_known_refusal)]
     detail: Sentence
 
 

@@ -1,11 +1,11 @@
-"""Where the bytes are: a folder, S3, Google or Azure through one library. Nothing is ever read or written whole."""
+"""The object store: a folder, S3, Google or Azure through one library. Objects are streamed, never held whole."""
 
 import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -20,19 +20,19 @@ from domains.files.errors import StoreFull, StoreUnavailable
 from domains.files.settings import FilesSettings
 from shared.errors import AppError
 from shared.streams import Chunk
-from shared.trace import span
+from shared.trace import Attribute, span
 
 SMALLEST_PIECE, LARGEST_PIECE = 1 << 17, 1 << 22
-"""Bytes that are read at once: few for who takes them slowly, since there may be many of those at a time. Of a download
-two pieces are in memory, one that is being sent and one that is next."""
+"""Bytes that are read at once: few for slow clients, of which there may be many. A download holds two pieces in memory,
+the one that is being sent and the next."""
 
 LARGE_PIECES_BUDGET = 32 << 20
-"""Bytes that all downloads of a process together may hold beyond two of the smallest pieces each. A client that takes
-nothing looks quick until the buffers between are full, so its pieces grow too; this is all that such clients get."""
+"""Bytes that all downloads of a process together may hold beyond two of the smallest pieces each. A client that reads
+nothing looks fast until the socket buffers are full, so its pieces grow too; this bounds what such clients get."""
 _FAST_SECONDS = 0.05
-"""Seconds: who has taken a piece by then gets a larger one. Of a store in the network it is read meanwhile."""
+"""A client that takes a piece within these seconds gets a larger one, which a remote store is asked for ahead."""
 
-# Together what one upload may hold in memory. S3 wants parts of at least 5 MiB; a folder is written to as bytes come.
+# Together the memory of one upload. S3 requires parts of at least 5 MiB; a folder is written as bytes arrive.
 _PART, _LOCAL_PART = 5 << 20, 1 << 19
 _PARTS_AT_ONCE = 2
 _CONNECT = timedelta(seconds=5)
@@ -40,12 +40,12 @@ _TRANSFER = timedelta(seconds=60)
 """For one request: a part of an upload, or a piece of a download."""
 _RETRIES = 5
 _STAGED = range(1, 5)
-"""Numbers that the local store appends to names while it writes (`key#1`); it takes the next one if one is taken."""
+"""Numbers that the local store appends to names while it writes (`key#1`), the first that is free."""
 _NO_SPACE = ("no space left", "storagefull", "os error 28", "os error 122", "quotaexceeded")
 
 
 def folder_of(url: str | None, default: Path) -> Path | None:
-    """Return the folder of the store at a URL, `default` without one; None for a store in the network."""
+    """Return the folder of the store at a URL, `default` without a URL; None for a remote store."""
     if url is None:
         return default
     parts = urlsplit(url)
@@ -63,9 +63,9 @@ class ObjectFiles:
         make_folder: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Use the store that the settings name, else the folder `files` inside `data_folder`.
+        """Use the store of the settings, else the folder `files` inside `data_folder`.
 
-        Without `make_folder` a folder that does not exist is a StoreUnavailable. `clock` is in seconds.
+        Without `make_folder` a missing folder is a StoreUnavailable. `clock` is in seconds.
         """
         self._make_folder = make_folder
         self._url = settings.files_store_url
@@ -76,7 +76,7 @@ class ObjectFiles:
         self._clock = clock
 
     async def put(self, key: str, chunks: AsyncIterator[Chunk]) -> None:
-        """Store a stream. What `chunks` raises comes through, and nothing is kept then.
+        """Store a stream. An error of `chunks` is raised unchanged, and nothing is kept.
 
         Raises:
             StoreFull: no space left.
@@ -98,7 +98,7 @@ class ObjectFiles:
             raise _store_error(error) from error
 
     async def read(self, key: str, start: int, end: int) -> AsyncGenerator[Chunk]:
-        """Yield the bytes from `start` up to, not including, `end`, in pieces that whoever takes them keeps up with."""
+        """Yield the bytes from `start` up to, not including, `end`, in pieces as large as the client is fast."""
         size, prefetched = SMALLEST_PIECE, None
         try:
             while start < end:
@@ -117,7 +117,7 @@ class ObjectFiles:
                 prefetched.cancel()
 
     def _next_size(self, size: int, *, is_fast: bool) -> int:
-        """Return the size of the next piece: larger if there is room for it, smaller for who is slow."""
+        """Return the size of the next piece: larger for a fast client within the budget, smaller for a slow one."""
         self._budget += self._extra_bytes(size)
         next_size = min(2 * size, LARGEST_PIECE) if is_fast else max(size // 4, SMALLEST_PIECE)
         if self._extra_bytes(next_size) > self._budget:
@@ -126,7 +126,7 @@ class ObjectFiles:
         return next_size
 
     def _extra_bytes(self, size: int) -> int:
-        """Return what a download with pieces of this size holds beyond one with the smallest."""
+        """Return the memory of a download with pieces of this size beyond that of one with the smallest."""
         return (size - SMALLEST_PIECE) * (3 if self._is_remote else 2)
 
     @property
@@ -134,11 +134,8 @@ class ObjectFiles:
         return not isinstance(self._store, LocalStore)
 
     async def _piece(self, key: str, start: int, end: int) -> memoryview:
-        try:
-            with span("store get", "client", about={"tulou.store.key": key}):
-                return memoryview(await obstore.get_range_async(self._store, key, start=start, end=end))
-        except (BaseError, OSError) as error:
-            raise _store_error(error) from error
+        with _errors_translated(), span("store get", "client", about={"tulou.store.key": key}):
+            return memoryview(await obstore.get_range_async(self._store, key, start=start, end=end))
 
     async def fetch(self, key: str, size: int, target: Path) -> None:
         """Copy an object into a local file."""
@@ -147,68 +144,55 @@ class ObjectFiles:
                 await asyncio.to_thread(file.write, piece)
 
     async def delete(self, key: str) -> None:
-        """Delete an object, and what a killed upload of it may have left. One that is gone is no error."""
-        try:
-            with suppress(FileNotFoundError), span("store delete", "client", about={"tulou.store.key": key}):
-                await obstore.delete_async(self._store, key)
-        except (BaseError, OSError) as error:
-            raise _store_error(error) from error
+        """Delete an object, and what a killed upload of it may have left. A missing one is no error."""
+        about: dict[str, Attribute] = {"tulou.store.key": key}
+        with _errors_translated(), suppress(FileNotFoundError), span("store delete", "client", about=about):
+            await obstore.delete_async(self._store, key)
         if isinstance(self._opened, LocalStore):
             await asyncio.to_thread(self._delete_staged, key)
 
     async def size(self, key: str) -> int | None:
-        """Return the size of an object in bytes; None when there is none."""
-        try:
+        """Return the size of an object in bytes; None if it does not exist."""
+        with _errors_translated(), suppress(FileNotFoundError):
             return int((await obstore.head_async(self._store, key))["size"])
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise _store_error(error) from error
+        return None
 
     async def is_empty(self) -> bool:
-        """Tell whether there is no object at all."""
-        try:
+        """Return whether the store has no object."""
+        with _errors_translated():
             async for found in obstore.list(self._store, chunk_size=1):
                 return not found
-        except (BaseError, OSError) as error:
-            raise _store_error(error) from error
         return True
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
         """Yield the keys that begin with `prefix` and a slash."""
-        try:
+        with _errors_translated():
             async for found in obstore.list(self._store, prefix=prefix):
                 for each in found:
                     yield str(each["path"])
-        except (BaseError, OSError) as error:
-            raise _store_error(error) from error
 
     async def folders(self, prefix: str | None = None) -> list[str]:
-        """Return what the keys begin with, up to their first slash: of all keys, or of those inside `prefix`."""
-        try:
+        """Return the beginnings of keys up to their first slash: of all keys, or of those inside `prefix`."""
+        with _errors_translated():
             found = await obstore.list_with_delimiter_async(self._store, prefix)
-        except (BaseError, OSError) as error:
-            raise _store_error(error) from error
         return [str(prefix) for prefix in found["common_prefixes"]]
 
     async def delete_folder(self, name: str) -> None:
         """Delete every object whose key begins with `name` and a slash."""
-        try:
+        with _errors_translated():
             async for found in obstore.list(self._store, prefix=name):
                 await obstore.delete_async(self._store, [each["path"] for each in found])
-        except (BaseError, OSError) as error:
-            raise _store_error(error) from error
         if isinstance(self._opened, LocalStore):
             folder = Path(self._opened.prefix or "/") / name
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     @property
     def folder(self) -> Path | None:
-        """The folder on this machine's disk; None for a store in the network. Nothing is opened or made."""
+        """The folder on this machine's disk; None for a remote store. Does not open the store."""
         return folder_of(self._url, self._folder)
 
     async def check(self) -> None:
-        """Raise StoreUnavailable when the store can't be reached, or its folder is gone."""
+        """Raise StoreUnavailable if the store can't be reached, or its folder is missing."""
         try:
             with suppress(FileNotFoundError):
                 await obstore.head_async(self._store, "health")
@@ -221,7 +205,7 @@ class ObjectFiles:
 
     @property
     def _store(self) -> ObjectStore:
-        """Open the store on first use: a child process opens its own after the fork."""
+        """The store, opened on first use: a child process opens its own after the fork."""
         if self._opened is None:
             self._opened = self._open()
         return self._opened
@@ -234,21 +218,19 @@ class ObjectFiles:
         return cast("ObjectStore", cast("Any", from_url)(self._url, **self._network))
 
     def _open_folder(self, url: str) -> LocalStore:
-        try:
+        with _errors_translated():
             return LocalStore.from_url(url, mkdir=self._make_folder)
-        except (BaseError, OSError) as error:
-            raise _store_error(error) from error
 
     def _delete_staged(self, key: str) -> None:
         """Remove `<key>#1`: the local store writes there until a file is whole."""
         prefix = cast("LocalStore", self._opened).prefix
         path = Path(prefix or "/") / key
-        for number in _STAGED:  # to look for all of them would read a folder of millions
+        for number in _STAGED:  # listing the folder would read millions of names
             path.with_name(f"{path.name}#{number}").unlink(missing_ok=True)
 
 
 class _StreamErrors:
-    """Remembers what the stream itself raised, which the store would dress up as its own failure."""
+    """Remembers an error of the stream itself, which the store wraps into its own."""
 
     def __init__(self, chunks: AsyncIterator[Chunk]) -> None:
         self._chunks = chunks
@@ -265,13 +247,21 @@ class _StreamErrors:
             raise
 
 
+@contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise _store_error(error) from error
+
+
 def _store_error(error: Exception) -> AppError:
     text = str(error).lower()
     return StoreFull() if any(sign in text for sign in _NO_SPACE) else StoreUnavailable(retry_after=5)
 
 
 def _network_options(settings: FilesSettings) -> dict[str, Any]:
-    """Return what a store in the network is opened with: timeout, and for S3 what the settings name."""
+    """Return the options of a remote store: timeouts, and for S3 those of the settings."""
     given = {
         "endpoint": settings.files_store_endpoint,
         "region": settings.files_store_region,

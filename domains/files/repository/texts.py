@@ -1,4 +1,4 @@
-"""The SQL about what files are found by: their names, and the text of documents in pieces."""
+"""SQL of the full text search: names of files, and text of documents in pieces."""
 
 import json
 from collections.abc import Sequence
@@ -11,10 +11,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
 from domains.files.models import FileText
-from domains.files.schemas import OldTextRow, TextOwnerRow
+from domains.files.schemas.rows import OldTextRow, TextOwnerRow
 from shared.db.fulltext import Piece, Search, vector_of
+from shared.db.models import columns
+from shared.db.query import param, query
 from shared.db.repository import Repository
-from shared.db.statement import Nothing, Statement
 from shared.db.transaction import current_session
 
 _FOUND = text(
@@ -27,18 +28,18 @@ _FOUND = text(
       ), hits AS (
         SELECT found.file_id, alternative, needed, number, is_excluded
           FROM terms CROSS JOIN LATERAL (
-            SELECT file_id FROM files.texts WHERE owner_id = :owner AND texts.terms @@ query OFFSET 0
+            SELECT file_id FROM files.texts WHERE owner_id = :owner_id AND texts.terms @@ query OFFSET 0
           ) AS found
         UNION ALL
         SELECT found.file_id, alternative, needed, number, is_excluded
           FROM terms CROSS JOIN LATERAL (
             SELECT file_id FROM files.texts
-              WHERE owner_id = :owner AND texts.terms IS NULL AND search @@ phraseto_tsquery('simple', plain)
+              WHERE owner_id = :owner_id AND texts.terms IS NULL AND search @@ phraseto_tsquery('simple', plain)
             OFFSET 0
           ) AS found
         UNION ALL
         SELECT every.id, alternative, needed, number, is_excluded
-          FROM terms JOIN files.files AS every ON every.owner_id = :owner
+          FROM terms JOIN files.files AS every ON every.owner_id = :owner_id
           WHERE query IS NULL
       )
       SELECT file_id FROM hits GROUP BY file_id, alternative, needed
@@ -49,49 +50,22 @@ _FOUND = text(
 FOUND = cast(
     "ColumnElement[bool]", _FOUND
 )  # SQLAlchemy takes text for a condition, but doesn't type it as one
-"""A file is found when of one alternative every term is in one of its pieces, and no excluded one is in any.
+"""Matches files that fulfil one alternative of a search: each term is in a piece, and no excluded term in any.
 
-`q` is what `query_json` returns. The second part is for pieces of the version before, until `files.index` has run;
-the third for alternatives that only exclude. `OFFSET 0` keeps PostgreSQL from reading all pieces of an owner: the index
-is asked for each term.
+`q` is what `query_json` returns. The second part is for pieces that an older version wrote, until `files.index` has
+run; the third for alternatives with excluded terms only. `OFFSET 0` makes PostgreSQL ask the index for each term rather
+than read all pieces of an owner.
 """
-_OF_FILE = col(FileText.file_id) == bindparam("file")
-_DELETE_TEXT = Statement(delete(FileText).where(_OF_FILE), Nothing)
-_RENAME_TEXTS = Statement(
-    update(FileText)
-    .where(_OF_FILE)
-    .values(
-        name=bindparam("new_name"),
-        terms=case(
-            (
-                (col(FileText.part) == 0) & col(FileText.terms).is_not(None),
-                bindparam("new_terms", type_=TSVECTOR),
-            ),
-            else_=col(FileText.terms),
-        ),
-    ),
-    Nothing,
-)
-_NOT_INDEXED = Statement(
-    select(col(FileText.file_id), col(FileText.owner_id))
-    .where(col(FileText.terms).is_(None), col(FileText.part) == 0)
-    .limit(bindparam("most")),
-    TextOwnerRow,
-)
-_OLD_TEXTS = Statement(
-    select(col(FileText.body), col(FileText.terms).is_not(None).label("is_indexed"))
-    .where(_OF_FILE)
-    .order_by(col(FileText.part)),
-    OldTextRow,
-)
+_OF_FILE = col(FileText.file_id) == param("file_id")
+_IS_NAME = (col(FileText.part) == 0) & col(FileText.terms).is_not(None)
 
 
-class FileTexts(Repository):
-    """Keeps what files are found by. Piece 0 is the name, the others are the text."""
+class TextRepository(Repository):
+    """Reads and writes what a search looks through. Piece 0 is the file's name, the others are its text."""
 
     async def set_text(self, file_id: UUID, owner_id: UUID, name: str, pieces: Sequence[Piece]) -> None:
-        """Replace what a search finds this file by."""
-        await self.database.execute(_DELETE_TEXT, file=file_id)
+        """Replace the pieces of a file."""
+        await self._delete_text(file_id)
         row = {"file_id": file_id, "owner_id": owner_id, "name": searchable(name)}
         connection = await (await current_session()).connection()
         await connection.execute(
@@ -102,19 +76,44 @@ class FileTexts(Repository):
             ],
         )
 
-    async def rename_text(self, file_id: UUID, name: str) -> None:
-        """Let a search find this file by another name."""
-        await self.database.execute(
-            _RENAME_TEXTS, file=file_id, new_name=searchable(name), new_terms=vector_of(name)
-        )
+    @query(delete(FileText).where(_OF_FILE))
+    async def _delete_text(self, file_id: UUID) -> None:
+        """Delete all pieces of a file."""
 
+    async def rename_text(self, file_id: UUID, name: str) -> None:
+        """Replace the name of a file."""
+        await self._rename_text(file_id, searchable(name), vector_of(name))
+
+    @query(
+        update(FileText)
+        .where(_OF_FILE)
+        .values(
+            name=param("name"),
+            terms=case((_IS_NAME, param("terms", TSVECTOR)), else_=col(FileText.terms)),
+        )
+    )
+    async def _rename_text(self, file_id: UUID, name: str, terms: str) -> None:
+        """Write the name into all pieces, and its terms into piece 0."""
+
+    @query(
+        select(*columns(FileText, TextOwnerRow))
+        .where(col(FileText.terms).is_(None), col(FileText.part) == 0)
+        .limit(param("most"))
+    )
     async def not_indexed(self, most: int) -> list[TextOwnerRow]:
-        """Return files whose text was kept by the version before."""
-        return await self.database.fetch_all(_NOT_INDEXED, most=most)
+        """Return files whose pieces an older version wrote."""
+
+    @query(
+        select(col(FileText.body), col(FileText.terms).is_not(None).label("is_indexed"))
+        .where(_OF_FILE)
+        .order_by(col(FileText.part))
+    )
+    async def _pieces(self, file_id: UUID) -> list[OldTextRow]:
+        """Return the pieces of a file."""
 
     async def old_text(self, file_id: UUID) -> str | None:
-        """Return the text that the version before kept; None: it is indexed, or gone."""
-        rows = await self.database.fetch_all(_OLD_TEXTS, file=file_id)
+        """Return the text that an older version wrote; None if it is indexed or deleted."""
+        rows = await self._pieces(file_id)
         is_old = bool(rows) and not any(row.is_indexed for row in rows)
         return "".join(row.body for row in rows) if is_old else None
 
@@ -141,5 +140,5 @@ def query_json(search: Search) -> str:
 
 
 def searchable(name: str) -> str:
-    """Return a name with its words apart, for the version before: PostgreSQL would take `holiday-2026.jpg` for one."""
+    """Return a name with its words separated, for an older version: to PostgreSQL `holiday-2026.jpg` is one word."""
     return name + " " + "".join(character if character.isalnum() else " " for character in name)

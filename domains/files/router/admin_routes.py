@@ -1,11 +1,11 @@
-"""Files of others, for administrators: details and sizes, never bytes."""
+"""HTTP of other people's files, for administrators: details and sizes, never bytes."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
-from domains.files.schemas import FileBody, UsageBody
+from domains.files.schemas.bodies import FileBody, FileFilter, UsageBody
 from domains.files.service.file_service import FileService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.http.routing import Router
@@ -23,13 +23,13 @@ async def list_user_files(
     user_id: UUID,
     _admin: Admin,
     file_service: Files,
-    page: Annotated[PageRequest, page_request("created_at", "name", "size")],
+    paging: Annotated[PageRequest, page_request("created_at", "name", "size")],
     *,
     deleted: Annotated[bool, Query(description="List the trash instead.")] = False,
 ) -> Page[FileBody]:
     """Return the details of a person's files, the newest first; none for an unknown id. For administrators."""
-    found = await file_service.listed(user_id, page, {}, trashed=deleted)
-    return link_next(request, response, found)
+    filters = FileFilter(deleted=deleted)
+    return link_next(request, response, await file_service.page(user_id, paging, filters))
 
 
 @router.get("/{user_id}/usage", summary="Read the usage of a person")

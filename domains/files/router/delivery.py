@@ -1,4 +1,4 @@
-"""Sending stored bytes: whole, in ranges or not at all, and never as something a browser would run."""
+"""Responses with stored bytes: whole, in ranges or 304, with headers that keep a browser from running them."""
 
 import base64
 import secrets
@@ -19,7 +19,7 @@ from shared.http.streaming import ClosingStreamingResponse, prefetched
 from shared.streams import Chunk
 
 SMALL = 1 << 17
-"""Bytes: what is no longer than this is no download that is worth counting, whoever reads it."""
+"""Bytes: shorter responses don't count as a download in progress."""
 
 _HARMLESS = {
     "X-Content-Type-Options": "nosniff",
@@ -32,8 +32,7 @@ _HARMLESS = {
 class Representation:
     """Stored bytes that a client may download. `size` in bytes, `sha256` hexadecimal.
 
-    `encoded_here` is for what this server made: only that may be shown inside a page. The bytes that were uploaded
-    never are, whatever their type.
+    `encoded_here`: this server encoded them. Only those may be shown inline, never uploaded bytes.
     """
 
     storage_key: str
@@ -46,11 +45,11 @@ class Representation:
 
     @property
     def validators(self) -> Validators:
-        """What conditional requests are compared with."""
+        """The validators for conditional requests."""
         return Validators(f'"{self.sha256}"', self.modified_at)
 
     def headers(self, disposition: Disposition) -> dict[str, str]:
-        """Return the headers of every answer about it."""
+        """Return the headers of every response about it."""
         shown = self.encoded_here and self.content_type in INLINE_TYPES
         kind: Disposition = disposition if shown else "attachment"
         return {
@@ -72,13 +71,12 @@ async def deliver(
     *,
     slot: RequestSlot,
     disposition: Disposition,
-    max_ranges: int,
 ) -> Response:
-    """Return 200, 206, 304, or the headers alone for HEAD. A long one counts as in progress until it has ended.
+    """Return 200, 206, 304, or the headers alone for HEAD. A long response occupies `slot` until it has ended.
 
     Raises:
-        PreconditionFailed, RangeNotSatisfiable: it isn't what is asked for.
-        TooManyInProgress, Busy: no more downloads may be in progress.
+        PreconditionFailed, WeakCondition, RangeNotSatisfiable: see `Validators` and `ranges_of`.
+        TooManyInProgress, Busy: too many downloads are in progress.
     """
     headers = representation.headers(disposition)
     if representation.validators.is_not_modified(request.headers):
@@ -87,7 +85,8 @@ async def deliver(
         return Response(headers=headers | {"Content-Length": str(representation.size)})
     ranges = []
     if representation.validators.continues(request.headers):
-        ranges = ranges_of(request.headers.get("range"), representation.size, at_most=max_ranges)
+        most = file_service.settings.files_max_ranges
+        ranges = ranges_of(request.headers.get("range"), representation.size, at_most=most)
     if sum(part.length for part in ranges) > SMALL or (not ranges and representation.size > SMALL):
         slot.enter()
     if len(ranges) > 1:
@@ -105,7 +104,7 @@ async def _single_response(
     extra = {"Content-Length": str(part.length)}
     if ranges:
         extra["Content-Range"] = part.content_range(representation.size)
-    body = await prefetched(file_service.read(representation.storage_key, part.start, part.end))
+    body = await prefetched(file_service.read_bytes(representation.storage_key, part.start, part.end))
     return ClosingStreamingResponse(body, status_code=206 if ranges else 200, headers={**headers, **extra})
 
 
@@ -115,7 +114,7 @@ async def _multipart_response(
     ranges: list[ByteRange],
     headers: Mapping[str, str],
 ) -> Response:
-    """Answer multipart/byteranges (RFC 9110, section 14.6)."""
+    """Return multipart/byteranges (RFC 9110, section 14.6)."""
     boundary = secrets.token_hex(16)
     heads = [
         f"\r\n--{boundary}\r\nContent-Type: {representation.content_type}\r\n"
@@ -128,9 +127,8 @@ async def _multipart_response(
     async def body() -> AsyncGenerator[Chunk]:
         for head, part in zip(heads, ranges, strict=True):
             yield head
-            async with aclosing(
-                file_service.read(representation.storage_key, part.start, part.end)
-            ) as pieces:
+            pieces = file_service.read_bytes(representation.storage_key, part.start, part.end)
+            async with aclosing(pieces):
                 async for piece in pieces:
                     yield piece
         yield end

@@ -1,4 +1,4 @@
-"""Content-Disposition, read and written (RFC 6266, with RFC 8187 for names beyond ASCII)."""
+"""Content-Disposition and other fields with parameters (RFC 6266; RFC 8187 for names beyond ASCII)."""
 
 import re
 from typing import Literal
@@ -18,7 +18,7 @@ def parse_parameters(header: str) -> dict[str, str]:
     """Return a header's parameters by lower-case name, its first value under "". A quoted value is unquoted.
 
     Raises:
-        ValueError: malformed, longer than `MAX_HEADER`, or a parameter twice: two readers could choose differently.
+        ValueError: malformed, longer than `MAX_HEADER`, or a parameter is repeated, which parsers resolve differently.
     """
     if len(header) > MAX_HEADER:
         raise ValueError("too long")
@@ -34,7 +34,7 @@ def parse_parameters(header: str) -> dict[str, str]:
 
 
 def file_name_of(parameters: dict[str, str]) -> str | None:
-    """Return the name of a Content-Disposition header's file: `filename*` goes before `filename`.
+    """Return the file name of a Content-Disposition header: `filename*`, else `filename`.
 
     Raises:
         ValueError: `filename*` is malformed.
@@ -49,7 +49,7 @@ def file_name_of(parameters: dict[str, str]) -> str | None:
 
 
 def content_disposition(kind: Disposition, name: str) -> str:
-    """Return the header's value, one line of ASCII whatever the name is."""
+    """Return the header's value, in ASCII whatever the name is."""
     plain = _NOT_ASCII_TOKEN.sub("_", name)
     header = f'{kind}; filename="{plain}"'
     return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,4 +1,4 @@
-"""A multipart/form-data body as it arrives (RFC 7578): small fields, and one file as a stream."""
+"""A multipart/form-data body as a stream (RFC 7578): small fields, and one file."""
 
 import logging
 import re
@@ -20,15 +20,15 @@ _CHARSETS = frozenset({"utf-8", "us-ascii"})
 _ENCODED = re.compile("%(22|0D|0A)")
 _LONGEST_SHOWN = 50
 
-# It logs each malformed body as a warning; the client is told instead.
+# It logs each malformed body as a warning; the client gets an error instead.
 logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 class MultipartUpload:
-    """One upload. `open()` reads up to the file; `chunks()` gives its bytes; afterwards `fields` is complete."""
+    """One upload. `open()` reads up to the file, `chunks()` yields its bytes; afterwards `fields` is complete."""
 
     def __init__(self, stream: AsyncIterator[bytes], content_type: str, settings: FilesSettings) -> None:
-        """Read nothing yet. Raises MalformedMultipart when the header has no sane boundary."""
+        """Prepare to read. Raises MalformedMultipart if the header has no valid boundary."""
         self.file_name: str | None = None
         self.content_type: str | None = None
         self.fields: dict[str, list[str]] = {}
@@ -48,14 +48,14 @@ class MultipartUpload:
         self._parser = self._new_parser(boundary)
 
     async def open(self) -> None:
-        """Read until the file begins. Raises MalformedMultipart when there is none."""
+        """Read until the file begins. Raises MalformedMultipart if there is none."""
         while not self._has_file:
             if not await self._feed():
                 self._check_end()
                 raise MalformedMultipart(f"The form has no part named `{FILE_FIELD}`.")
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the file's bytes, then read the body to its end. Raises MalformedMultipart when that is missing."""
+        """Yield the file's bytes, then read the body to its end. Raises MalformedMultipart if the end is missing."""
         while True:
             if self._arrived:
                 arrived, self._arrived = b"".join(self._arrived), []
@@ -128,7 +128,7 @@ class MultipartUpload:
         if self._has_file:
             raise MalformedMultipart("The body has more than one file.")
         self._has_file = True
-        # RFC 7578, section 4.2 forbids `filename*` here: two readers could see two names.
+        # RFC 7578, section 4.2 forbids `filename*` here.
         self.file_name = _form_name(parameters.get("filename"))
         self.content_type = self._headers.get("content-type")
 
@@ -140,7 +140,7 @@ class MultipartUpload:
         self._field_name, self._field_value = name, bytearray()
 
     def _check_encoding(self) -> None:
-        """Take bytes as they are: what is encoded once more would be kept so (RFC 7578, sections 4.5 and 4.7)."""
+        """Refuse transfer encodings: the encoded bytes would be stored (RFC 7578, sections 4.5 and 4.7)."""
         if self._headers.get("content-transfer-encoding", "").strip().lower() not in _PLAIN_ENCODINGS:
             raise MalformedMultipart("A part has a Content-Transfer-Encoding; send its bytes as they are.")
 
@@ -188,7 +188,7 @@ def _boundary_of(content_type: str) -> bytes:
 
 
 def _form_name(name: str | None) -> str | None:
-    """Decode what browsers encode in names (HTML, "multipart form data"): quotes and line ends, and nothing else."""
+    """Decode what browsers encode in names: quotes and line breaks only (HTML standard, "multipart form data")."""
     return None if name is None else _ENCODED.sub(lambda found: chr(int(found[1], 16)), name)
 
 

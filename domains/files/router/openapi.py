@@ -1,4 +1,4 @@
-"""What the OpenAPI document says about uploads and downloads, whose bodies FastAPI doesn't see."""
+"""OpenAPI of uploads and downloads, whose bodies FastAPI does not know."""
 
 from typing import Any
 
@@ -6,7 +6,13 @@ from shared.http.middleware.response_headers import sends
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 DOWNLOAD_HEADERS = sends("Accept-Ranges", "Cache-Control", "Content-Disposition", "ETag", "Last-Modified")
-_TEXT = {"type": "string"}
+_ETAG = '"9f86d081884c7d65"'
+
+
+def _header(name: str, description: str, example: str) -> dict[str, Any]:
+    schema = {"type": "string"}
+    return {"name": name, "in": "header", "schema": schema, "description": description, "example": example}
+
 
 UPLOAD_OPENAPI: dict[str, Any] = {
     "requestBody": {
@@ -16,7 +22,7 @@ UPLOAD_OPENAPI: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "title": "FileUpload",
-                    "description": "A file, and what you say about it.",
+                    "description": "A file with its tags and metadata.",
                     "required": ["file"],
                     "properties": {
                         "file": {
@@ -28,7 +34,7 @@ UPLOAD_OPENAPI: dict[str, Any] = {
                         "tags": {
                             "type": "array",
                             "items": {"type": "string", "maxLength": 64},
-                            "description": "What to find it by; an empty one is left out.",
+                            "description": "The tags; empty ones are ignored.",
                             "examples": [["holiday"]],
                         },
                         "metadata": {
@@ -44,53 +50,24 @@ UPLOAD_OPENAPI: dict[str, Any] = {
         },
     },
     "parameters": [
-        {
-            "name": "Repr-Digest",
-            "in": "header",
-            "schema": _TEXT,
-            "description": "`sha-256=:<base64>:` of the file (RFC 9530); other bytes than these are refused.",
-            "example": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
-        },
-        {
-            "name": "Content-Disposition",
-            "in": "header",
-            "schema": _TEXT,
-            "description": "For a raw body: `attachment; filename*=UTF-8''name.ext`.",
-            "example": "attachment; filename*=UTF-8''holiday.jpg",
-        },
+        _header(
+            "Repr-Digest",
+            "`sha-256=:<base64>:` of the file (RFC 9530); other bytes are refused.",
+            "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+        ),
+        _header(
+            "Content-Disposition",
+            "For a raw body: `attachment; filename*=UTF-8''name.ext`.",
+            "attachment; filename*=UTF-8''holiday.jpg",
+        ),
     ],
 }
-
 DOWNLOAD_PARAMETERS: dict[str, Any] = {
     "parameters": [
-        {
-            "name": "Range",
-            "in": "header",
-            "schema": _TEXT,
-            "description": "Which bytes (RFC 9110, section 14.2).",
-            "example": "bytes=1000-1999",
-        },
-        {
-            "name": "If-Range",
-            "in": "header",
-            "schema": _TEXT,
-            "description": "An ETag or a date: answers the whole if it isn't the present one.",
-            "example": '"9f86d081884c7d65"',
-        },
-        {
-            "name": "If-None-Match",
-            "in": "header",
-            "schema": _TEXT,
-            "description": "Answers 304 if one of these ETags is the present one.",
-            "example": '"9f86d081884c7d65"',
-        },
-        {
-            "name": "If-Match",
-            "in": "header",
-            "schema": _TEXT,
-            "description": "Answers 412 unless one of these ETags is the present one.",
-            "example": "*",
-        },
+        _header("Range", "Which bytes (RFC 9110, section 14.2).", "bytes=1000-1999"),
+        _header("If-Range", "An ETag or a date: returns all bytes unless it is the present one.", _ETAG),
+        _header("If-None-Match", "Returns 304 if one of these ETags is the present one.", _ETAG),
+        _header("If-Match", "Returns 412 unless one of these ETags is the present one.", "*"),
     ],
 }
 
@@ -101,9 +78,9 @@ DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {"application/octet-stream": _BINARY, "*/*": _BINARY},
     },
     206: {
-        "description": "The ranges asked for.",
+        "description": "The requested ranges.",
         "headers": DOWNLOAD_HEADERS | sends("Content-Range"),
         "content": {"application/octet-stream": _BINARY, "*/*": _BINARY},
     },
-    304: {"description": "You have it already.", "headers": sends("ETag", "Cache-Control")},
+    304: {"description": "The client has the present bytes.", "headers": sends("ETag", "Cache-Control")},
 }

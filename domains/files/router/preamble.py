@@ -1,16 +1,16 @@
-"""What stands before the first boundary of a multipart body (RFC 2046, section 5.1.1)."""
+"""The preamble of a multipart body: what precedes its first boundary (RFC 2046, section 5.1.1)."""
 
 import re
 
 from domains.files.errors import MalformedMultipart
 
 MAX_STRAY_BYTES = 1024
-"""Bytes before the first or behind the last boundary."""
+"""Bytes allowed before the first and after the last boundary."""
 _MAX_PADDING = 64
 
 
 class Preamble:
-    """Leaves out a preamble, and the padding of the first boundary, which the parser doesn't know."""
+    """Removes the preamble, and the padding of the first boundary, which the parser does not support."""
 
     def __init__(self, boundary: bytes) -> None:
         delimiter = rb"(?:\A|\r\n)--" + re.escape(boundary)
@@ -22,10 +22,10 @@ class Preamble:
         self._is_over = False
 
     def strip(self, chunk: bytes) -> bytes:
-        """Return what of a chunk is for the parser: nothing as long as the first boundary hasn't come.
+        """Return the part of a chunk that is for the parser: nothing before the first boundary.
 
         Raises:
-            MalformedMultipart: it doesn't come, or its line ends without CR.
+            MalformedMultipart: there is no boundary, or its line ends without CR.
         """
         if self._is_over:
             return chunk

@@ -1,11 +1,10 @@
-"""Files over HTTP."""
+"""HTTP of files."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Path, Query
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from fastapi import Depends, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from domains.files.errors import (
     DetailsRefused,
@@ -40,7 +39,14 @@ from domains.files.router.openapi import (
     UPLOAD_OPENAPI,
 )
 from domains.files.router.upload_request import parse_upload
-from domains.files.schemas import FileBody, FileChanges, RenditionBody, RenditionList, UsageBody
+from domains.files.schemas.bodies import (
+    FileBody,
+    FileFilter,
+    FileUpdate,
+    RenditionBody,
+    RenditionList,
+    UsageBody,
+)
 from domains.files.service.file_service import FileService
 from domains.files.service.uploads import UploadService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
@@ -49,7 +55,6 @@ from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooM
 from shared.http.middleware.response_headers import sends
 from shared.http.routing import Router, problems, streams_body
 from shared.identity import Caller
-from shared.text import composed
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/files", tags=["files"])
@@ -61,20 +66,13 @@ DownloadSlot = Annotated[RequestSlot, Depends(request_slot(Activity.DOWNLOAD, at
 DispositionParameter = Annotated[
     Disposition,
     Query(
-        description="`inline` only counts for renditions that are pictures; everything else is an attachment.",
+        description="`inline` applies to renditions that are pictures; all else is an attachment.",
         examples=["inline"],
     ),
 ]
-MediaType = Annotated[
-    str | None,
-    Query(
-        pattern=r"^[A-Za-z0-9.+-]{1,127}(/(\*|[A-Za-z0-9.+-]{1,127}))?$",
-        description="A content type, or a kind of them.",
-        examples=["image", "application/pdf"],
-    ),
-]
-
-RenditionName = Annotated[str, Path(description="Which of the renditions.", examples=["thumb"])]
+Filters = Annotated[FileFilter, Query()]
+Paging = Annotated[PageRequest, page_request("created_at", "name", "size")]
+RenditionName = Annotated[str, Path(description="The name of the rendition.", examples=["thumb"])]
 _UPLOAD_PROBLEMS = (
     NothingSent,
     NothingChosen,
@@ -121,9 +119,9 @@ async def upload_file(
     uploads: Uploads,
     slot: UploadSlot,  # noqa: ARG001  # held until the upload has ended
 ) -> FileBody:
-    """Store a file: as the part `file` of a form, or as the raw body.
+    """Store a file, sent as the part `file` of a form or as the raw body.
 
-    The type is told from the bytes. Renditions are made in the background: follow the `jobs` in the answer.
+    The type is detected from the bytes. Renditions are made in the background: follow the `jobs` of the response.
     """
     incoming = await parse_upload(request, caller, uploads.settings)
     file = await uploads.receive(incoming)
@@ -132,43 +130,17 @@ async def upload_file(
 
 
 @router.get("", summary="List your files", responses=problems(SearchTooLong))
-async def list_files(  # FastAPI names them
-    request: Request,
-    response: Response,
-    caller: Caller,
-    file_service: Files,
-    page: Annotated[PageRequest, page_request("created_at", "name", "size")],
-    type: MediaType = None,  # noqa: A002  # the parameter's public name
-    tag: Annotated[
-        str | None, Query(max_length=64, description="A tag that the files have.", examples=["family"])
-    ] = None,
-    q: Annotated[
-        str | None,
-        Query(
-            min_length=1,
-            max_length=200,
-            description='Words that name or text contain; `"exact phrase"`, `or` and `-without` are understood.',
-            examples=["holiday -winter"],
-        ),
-    ] = None,
-    deleted: Annotated[bool, Query(description="List the trash instead.")] = False,  # noqa: FBT002
+async def list_files(
+    request: Request, response: Response, caller: Caller, files: Files, paging: Paging, filters: Filters
 ) -> Page[FileBody]:
-    """List your files, newest first."""
-    kind, _, subtype = (type or "").partition("/")
-    filters = {
-        "content_type": type if subtype not in {"", "*"} else None,
-        "kind": kind if kind and subtype in {"", "*"} else None,
-        "tag": tag and composed(tag),
-    }
-    found = await file_service.listed(caller.user_id, page, filters, query=q, trashed=deleted)
-    link_next(request, response, found)
-    return found
+    """Return a page of your files, the newest first."""
+    return link_next(request, response, await files.page(caller.user_id, paging, filters))
 
 
-@router.get("/usage", summary="See how much you keep")
-async def read_usage(caller: Caller, file_service: Files) -> UsageBody:
-    """Tell how much you keep and may keep."""
-    return await file_service.usage(caller.user_id)
+@router.get("/usage", summary="Read your usage")
+async def read_usage(caller: Caller, files: Files) -> UsageBody:
+    """Return how much you store and may store."""
+    return await files.usage(caller.user_id)
 
 
 @router.get(
@@ -176,9 +148,9 @@ async def read_usage(caller: Caller, file_service: Files) -> UsageBody:
     summary="Read a file's details",
     responses=problems(FileNotFound),
 )
-async def read_file(file_id: UUID, caller: Caller, file_service: Files) -> FileBody:
-    """Return one file, its renditions and the work under way."""
-    return await file_service.get(file_id, caller.user_id)
+async def read_file(file_id: UUID, caller: Caller, files: Files) -> FileBody:
+    """Return a file with its renditions and unfinished jobs."""
+    return await files.read(file_id, caller.user_id)
 
 
 @router.patch(
@@ -186,30 +158,30 @@ async def read_file(file_id: UUID, caller: Caller, file_service: Files) -> FileB
     summary="Change a file's details",
     responses=problems(FileNotFound, FileInTrash, DetailsRefused),
 )
-async def change_file(file_id: UUID, changes: FileChanges, caller: Caller, file_service: Files) -> FileBody:
-    """Change a file's name, tags or metadata."""
-    return await file_service.change(file_id, caller.user_id, changes)
+async def change_file(file_id: UUID, caller: Caller, files: Files, change: FileUpdate) -> FileBody:
+    """Change the fields that you send: name, tags or metadata."""
+    return await files.change(file_id, caller.user_id, change)
 
 
 @router.delete(
     "/{file_id}",
-    summary="Put a file into the trash",
+    summary="Move a file to the trash",
     status_code=204,
     responses=problems(FileNotFound),
 )
-async def delete_file(file_id: UUID, caller: Caller, file_service: Files) -> None:
-    """Put a file into the trash. It can be restored until it is purged there."""
-    await file_service.trash(file_id, caller.user_id)
+async def delete_file(file_id: UUID, caller: Caller, files: Files) -> None:
+    """Move a file to the trash. It can be restored until it is deleted there."""
+    await files.trash(file_id, caller.user_id)
 
 
 @router.post(
     "/{file_id}/restore",
-    summary="Take a file out of the trash",
+    summary="Restore a file",
     responses=problems(FileNotFound),
 )
-async def restore_file(file_id: UUID, caller: Caller, file_service: Files) -> FileBody:
-    """Take a file out of the trash."""
-    return await file_service.restore(file_id, caller.user_id)
+async def restore_file(file_id: UUID, caller: Caller, files: Files) -> FileBody:
+    """Move a file out of the trash."""
+    return await files.restore(file_id, caller.user_id)
 
 
 @router.get(
@@ -223,12 +195,12 @@ async def download_file(
     request: Request,
     file_id: UUID,
     caller: Caller,
-    file_service: Files,
+    files: Files,
     slot: DownloadSlot,
     disposition: DispositionParameter = "attachment",
 ) -> Response:
     """Download a file's bytes: all, or the ranges that `Range` asks for."""
-    content = await file_service.content(file_id, caller.user_id)
+    content = await files.content(file_id, caller.user_id)
     representation = Representation(
         content.storage_key,
         content.size,
@@ -237,19 +209,12 @@ async def download_file(
         content.name,
         content.created_at,
     )
-    return await deliver(
-        request,
-        file_service,
-        representation,
-        slot=slot,
-        disposition=disposition,
-        max_ranges=file_service.settings.files_max_ranges,
-    )
+    return await deliver(request, files, representation, slot=slot, disposition=disposition)
 
 
 @router.head(
     "/{file_id}/content",
-    summary="Ask about a download",
+    summary="Read the headers of a download",
     response_class=Response,
     openapi_extra=DOWNLOAD_PARAMETERS,
     responses={
@@ -262,22 +227,22 @@ async def head_file_content(
     request: Request,
     file_id: UUID,
     caller: Caller,
-    file_service: Files,
+    files: Files,
     slot: DownloadSlot,
     disposition: DispositionParameter = "attachment",
 ) -> Response:
-    """Return the headers that a download would have."""
-    return await download_file(request, file_id, caller, file_service, slot, disposition)
+    """Return the headers of a download."""
+    return await download_file(request, file_id, caller, files, slot, disposition)
 
 
 @router.get(
     "/{file_id}/renditions",
-    summary="List what was made of a file",
+    summary="List the renditions of a file",
     responses=problems(FileNotFound),
 )
-async def list_renditions(file_id: UUID, caller: Caller, file_service: Files) -> RenditionList:
-    """List what was, is being or could not be made of a file."""
-    return RenditionList(data=list(await file_service.renditions(file_id, caller.user_id)))
+async def list_renditions(file_id: UUID, caller: Caller, files: Files) -> RenditionList:
+    """Return all renditions of a file: ready, pending and failed."""
+    return RenditionList(data=list(await files.renditions(file_id, caller.user_id)))
 
 
 @router.get(
@@ -288,24 +253,24 @@ async def list_renditions(file_id: UUID, caller: Caller, file_service: Files) ->
     responses={
         **DOWNLOAD_RESPONSES,
         202: {
-            "description": "It is being made; ask again after `Retry-After` seconds.",
+            "description": "It is not ready yet; ask again after `Retry-After` seconds.",
             "headers": sends("Retry-After"),
             "model": RenditionBody,
         },
         **problems(*_DOWNLOAD_PROBLEMS, RenditionNotFound, RenditionFailed),
     },
 )
-async def download_rendition(  # FastAPI names them
+async def download_rendition(
     request: Request,
     file_id: UUID,
     name: RenditionName,
     caller: Caller,
-    file_service: Files,
+    files: Files,
     slot: DownloadSlot,
     disposition: DispositionParameter = "attachment",
 ) -> Response:
     """Download a rendition: `thumb`, `small` and `large` of images, `preview` and `text` of PDFs."""
-    row = await file_service.rendition(file_id, caller.user_id, name)
+    row = await files.rendition(file_id, caller.user_id, name)
     if row.size is None or row.sha256 is None:
         body = RenditionBody.of(row).model_dump(mode="json")
         return JSONResponse(body, status_code=202, headers={"Retry-After": "1", "Cache-Control": "no-store"})
@@ -319,11 +284,4 @@ async def download_rendition(  # FastAPI names them
         row.updated_at,
         encoded_here=True,
     )
-    return await deliver(
-        request,
-        file_service,
-        representation,
-        slot=slot,
-        disposition=disposition,
-        max_ranges=file_service.settings.files_max_ranges,
-    )
+    return await deliver(request, files, representation, slot=slot, disposition=disposition)

@@ -1,4 +1,4 @@
-"""Reading an upload's request: multipart or raw, names, digests and details."""
+"""Parsing of upload requests: multipart or raw, names, digests, tags and metadata."""
 
 import base64
 import binascii
@@ -20,7 +20,8 @@ from domains.files.errors import (
 )
 from domains.files.router.disposition import file_name_of, parse_parameters
 from domains.files.router.multipart import MultipartUpload
-from domains.files.schemas import Details, clean_name
+from domains.files.schemas.bodies import FileCreate
+from domains.files.schemas.fields import clean_name
 from domains.files.service.details import check_details
 from domains.files.service.uploads import IncomingUpload
 from domains.files.settings import FilesSettings
@@ -32,16 +33,16 @@ _DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=([^,]*)", re.IGNORECASE)
 _DIGEST_BYTES = 32
 _MAX_TYPE = 255
 _PARAMETERS = frozenset({"application/json", "application/x-www-form-urlencoded"})
-"""Types of bodies that clients send to other operations."""
+"""Types of bodies that clients send to other operations by mistake."""
 
 
 async def parse_upload(request: Request, caller: Principal, settings: FilesSettings) -> IncomingUpload:
-    """Return the upload that a request carries; its bytes are still to come.
+    """Return the upload of a request, before its bytes are read.
 
     Raises:
-        MalformedMultipart, MalformedDisposition, MalformedDigest: it can't be read.
+        MalformedMultipart, MalformedDisposition, MalformedDigest: the request can't be parsed.
         NothingSent, NothingChosen, NoFileInBody: there is no file.
-        UploadInterrupted: the client went away.
+        UploadInterrupted: the client disconnected.
     """
     content_type = request.headers.get("content-type", "")
     if not content_type and not _content_length(request) and "transfer-encoding" not in request.headers:
@@ -79,7 +80,7 @@ def _raw_upload(request: Request, caller: Principal, digest: bytes | None) -> In
         at_most=length,
         digest=digest,
         chunks=_body_chunks(request),
-        details=Details,
+        details=FileCreate,
     )
 
 
@@ -101,7 +102,7 @@ async def _body_chunks(request: Request) -> AsyncIterator[bytes]:
 
 def _content_length(request: Request) -> int | None:
     header = request.headers.get("content-length", "")
-    # More digits than 20 are too many anyway; Python refuses to read thousands.
+    # Twenty digits exceed any limit; Python refuses to convert thousands.
     return int(header[:20]) if header.isascii() and header.isdecimal() else None
 
 
@@ -116,7 +117,7 @@ def _raw_name(request: Request) -> str:
 
 
 def _declared_type(header: str | None) -> str | None:
-    """Keep what the client said as a remark: one line, bounded, never used."""
+    """Return the client's Content-Type, which is only shown: one line, cut off if it is long."""
     return None if header is None else as_line(header)[:_MAX_TYPE]
 
 
@@ -135,17 +136,17 @@ def _digest_of(request: Request) -> bytes | None:
     return digest
 
 
-def _details(fields: dict[str, list[str]], settings: FilesSettings) -> Details:
+def _details(fields: dict[str, list[str]], settings: FilesSettings) -> FileCreate:
     unknown = fields.keys() - {"tags", "metadata"}
     if unknown:
         raise DetailsRefused("The form has a field that is neither `file`, `tags` nor `metadata`.")
     if len(fields.get("metadata", [])) > 1:
         raise DetailsRefused("The form has the field `metadata` more than once.")
-    # A form that is left empty sends an empty field.
+    # An empty form field is sent as an empty string.
     tags = [tag for tag in dict.fromkeys(fields.get("tags", [])) if tag]
     metadata = fields.get("metadata", [""])[-1] or "{}"
     try:
-        details = Details(tags=tags, metadata=parse(metadata.encode()))
+        details = FileCreate(tags=tags, metadata=parse(metadata.encode()))
     except MalformedJson as error:
         raise DetailsRefused(f"The field `metadata` must be a JSON object: {_reason(error)}") from error
     except ValidationError as error:
@@ -158,7 +159,7 @@ def _details(fields: dict[str, list[str]], settings: FilesSettings) -> Details:
 
 
 def _reason(error: MalformedJson) -> str:
-    """Return what is wrong with the JSON of a field, which is not the body."""
+    """Return what is wrong with the JSON of a form field."""
     if error.detail != MalformedJson.detail:
         return error.detail
     cause = error.__cause__

@@ -1,6 +1,7 @@
-"""What a person can do with the files they have."""
+"""What people can do with their files."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from domains.files.errors import (
@@ -11,21 +12,20 @@ from domains.files.errors import (
     RenditionNotFound,
     SearchTooLong,
 )
+from domains.files.gateway.store import ObjectFiles
 from domains.files.models import FileStatus, RenditionStatus
 from domains.files.repository.files import FileRepository
 from domains.files.repository.quota import QuotaRepository
-from domains.files.schemas import (
-    ContentRow,
+from domains.files.schemas.bodies import (
     FileBody,
-    FileChanges,
+    FileFilter,
     FileJob,
-    FileRow,
+    FileUpdate,
     RenditionBody,
-    RenditionRow,
     UsageBody,
 )
+from domains.files.schemas.rows import ContentRow, FileRow, RenditionRow
 from domains.files.service.details import check_details
-from domains.files.service.ports import Store
 from domains.files.service.quota_limits import QuotaLimits
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs, JobSummary
@@ -38,80 +38,59 @@ from shared.streams import Chunk
 _file_body = validator_of(FileBody)
 
 
+@dataclass(eq=False)
 class FileService:
-    """Lists, reads, changes, trashes and restores files; every question is asked in an owner's name."""
+    """Files of one owner. Implements `Files`."""
 
-    def __init__(
-        self,
-        *,
-        settings: FilesSettings,
-        transaction: TransactionFactory,
-        files: FileRepository,
-        quota: QuotaRepository,
-        store: Store,
-        jobs: Jobs,
-        quota_limits: QuotaLimits,
-    ) -> None:
-        self.settings = settings
-        self.transaction = transaction
-        self.files = files
-        self.quota = quota
-        self.store = store
-        self.jobs = jobs
-        self.quota_limits = quota_limits
+    settings: FilesSettings
+    transaction: TransactionFactory
+    files: FileRepository
+    quota: QuotaRepository
+    store: ObjectFiles
+    jobs: Jobs
+    quota_limits: QuotaLimits
 
-    async def listed(
-        self,
-        owner_id: UUID,
-        request: PageRequest,
-        filters: dict[str, str | None],
-        *,
-        query: str | None = None,
-        trashed: bool = False,
-    ) -> Page[FileBody]:
-        """Return a page of files; filters: content_type, kind, tag. `query`: see `search_of`.
-
-        Raises SearchTooLong.
-        """
-        search = None if query is None else search_of(query)
+    async def page(self, owner_id: UUID, request: PageRequest, filters: FileFilter) -> Page[FileBody]:
+        """Return a page of an owner's files. Raises SearchTooLong."""
+        search = None if filters.q is None else search_of(filters.q)
         if search is not None and search.terms > self.settings.files_search_terms:
             raise SearchTooLong(limit=self.settings.files_search_terms)
-        page = await self.files.listed(owner_id, request, filters, search=search, trashed=trashed)
-        return Page(data=await self._described(page.data), next_cursor=page.next_cursor, total=page.total)
+        page = await self.files.page(owner_id, request, filters, search)
+        ids = [file.id for file in page.data]
+        renditions = await self.files.renditions(ids) if ids else {}
+        jobs = await self.jobs.of_resources(ids) if ids else {}
+        return page.map(lambda file: _body(file, renditions[file.id], jobs.get(file.id, [])))
 
-    async def get(self, file_id: UUID, owner_id: UUID, *, ordered: Sequence[UUID] = ()) -> FileBody:
-        """Return a file, in the trash or not, with the jobs under way or, whatever their state, those `ordered`.
+    async def read(self, file_id: UUID, owner_id: UUID, *, job_ids: Sequence[UUID] = ()) -> FileBody:
+        """Return a file, in the trash or not, with its unfinished jobs, or with `job_ids` whatever their state.
 
         Raises FileNotFound.
         """
-        file = await self.files.find(file_id, owner_id)
-        if file is None:
-            raise FileNotFound
-        if ordered:
-            renditions, jobs = await self.files.renditions([file_id]), await self.jobs.summaries([*ordered])
-            return _described(file, renditions[file_id], jobs)
-        (described,) = await self._described([file])
-        return described
+        file = await self._find(file_id, owner_id)
+        renditions = (await self.files.renditions([file_id]))[file_id]
+        if job_ids:
+            return _body(file, renditions, await self.jobs.summaries([*job_ids]))
+        return _body(file, renditions, (await self.jobs.of_resources([file_id])).get(file_id, []))
 
     async def exists(self, file_id: UUID, owner_id: UUID) -> bool:
-        """Tell whether this owner has such a file, whole and not in the trash (`domains.files.public.Files`)."""
+        """Return whether this owner has such a file, complete and not in the trash."""
         content = await self.files.content(file_id, owner_id)
         return content is not None and content.deleted_at is None
 
-    async def change(self, file_id: UUID, owner_id: UUID, changes: FileChanges) -> FileBody:
-        """Change name, tags or metadata. Raises FileNotFound, FileInTrash, DetailsRefused."""
-        check_details(self.settings, tags=changes.tags, metadata=changes.metadata)
+    async def change(self, file_id: UUID, owner_id: UUID, change: FileUpdate) -> FileBody:
+        """Change the fields that were sent. Raises FileNotFound, FileInTrash, DetailsRefused."""
+        check_details(self.settings, tags=change.tags, metadata=change.metadata)
         async with self.transaction():
             file = await self.files.lock(file_id, owner_id)
             if file is None:
                 raise FileNotFound
             if file.deleted_at is not None:
                 raise FileInTrash
-            await self.files.change(file, changes)
-        return await self.get(file_id, owner_id)
+            await self.files.change(file, change)
+        return await self.read(file_id, owner_id)
 
     async def trash(self, file_id: UUID, owner_id: UUID) -> None:
-        """Put a file into the trash. Again is fine. Raises FileNotFound."""
+        """Move a file to the trash, if it is not there. Raises FileNotFound."""
         async with self.transaction():
             file = await self.files.lock(file_id, owner_id)
             if file is None or file.status == FileStatus.UPLOADING:
@@ -119,15 +98,15 @@ class FileService:
             await self.files.trash(file_id)
 
     async def restore(self, file_id: UUID, owner_id: UUID) -> FileBody:
-        """Take a file out of the trash. Again is fine. Raises FileNotFound."""
+        """Move a file out of the trash, if it is there. Raises FileNotFound."""
         async with self.transaction():
             if await self.files.lock(file_id, owner_id) is None:
                 raise FileNotFound
             await self.files.restore(file_id)
-        return await self.get(file_id, owner_id)
+        return await self.read(file_id, owner_id)
 
     async def usage(self, owner_id: UUID) -> UsageBody:
-        """Return what a person keeps and may keep."""
+        """Return what a person stores and may store."""
         usage, quota = await self.quota.usage(owner_id), await self.quota_limits.of(owner_id)
         return UsageBody(
             bytes=usage.bytes,
@@ -141,8 +120,7 @@ class FileService:
         """Return what a download needs. Raises FileNotFound, FileInTrash, FileNotComplete."""
         content = await self.files.content(file_id, owner_id)
         if content is None:
-            if await self.files.find(file_id, owner_id) is None:
-                raise FileNotFound
+            await self._find(file_id, owner_id)
             raise FileNotComplete
         if content.deleted_at is not None:
             raise FileInTrash
@@ -150,7 +128,8 @@ class FileService:
 
     async def renditions(self, file_id: UUID, owner_id: UUID) -> Sequence[RenditionBody]:
         """Return all renditions of a file. Raises FileNotFound."""
-        return (await self.get(file_id, owner_id)).renditions
+        await self._find(file_id, owner_id)
+        return [RenditionBody.of(row) for row in (await self.files.renditions([file_id]))[file_id]]
 
     async def rendition(self, file_id: UUID, owner_id: UUID, name: str) -> RenditionRow:
         """Return a rendition that is ready or pending. Raises RenditionNotFound, RenditionFailed and as `content`."""
@@ -163,19 +142,18 @@ class FileService:
             raise RenditionFailed(problem=row.problem)
         return row
 
-    def read(self, storage_key: str, start: int, end: int) -> AsyncGenerator[Chunk]:
-        """Yield stored bytes from `start` up to, not including, `end`; no connection is held."""
+    def read_bytes(self, storage_key: str, start: int, end: int) -> AsyncGenerator[Chunk]:
+        """Yield stored bytes from `start` up to, not including, `end`; no database connection is held."""
         return self.store.read(storage_key, start, end)
 
-    async def _described(self, files: Sequence[FileRow]) -> list[FileBody]:
-        if not files:
-            return []
-        ids = [file.id for file in files]
-        renditions, jobs = await self.files.renditions(ids), await self.jobs.of_resources(ids)
-        return [_described(file, renditions[file.id], jobs.get(file.id, [])) for file in files]
+    async def _find(self, file_id: UUID, owner_id: UUID) -> FileRow:
+        file = await self.files.find(file_id, owner_id)
+        if file is None:
+            raise FileNotFound
+        return file
 
 
-def _described(file: FileRow, renditions: Sequence[RenditionRow], jobs: Sequence[JobSummary]) -> FileBody:
+def _body(file: FileRow, renditions: Sequence[RenditionRow], jobs: Sequence[JobSummary]) -> FileBody:
     return _file_body(
         {
             **file.__dict__,

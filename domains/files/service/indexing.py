@@ -1,6 +1,7 @@
-"""Making texts searchable that a version before has kept."""
+"""Indexing of texts that an older version stored."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,19 +13,19 @@ from shared.jobs import JobContext
 
 _AT_ONCE = 50
 _LONGEST = timedelta(minutes=4)
-"""For one run: the next goes on where it stopped."""
+"""For one run: the next continues where it stopped."""
 
 
+@dataclass(eq=False)
 class IndexingService:
-    """Converts file by file, each in a transaction of its own, so that nobody waits for more than one file's lock."""
+    """Converts one file per transaction, so that a lock on a file is held briefly."""
 
-    def __init__(self, *, transaction: TransactionFactory, files: FileRepository, clock: Clock) -> None:
-        self.transaction = transaction
-        self.files = files
-        self.clock = clock
+    transaction: TransactionFactory
+    files: FileRepository
+    clock: Clock
 
     async def run(self, context: JobContext) -> None:
-        """Convert what there is, for some minutes at most."""
+        """Convert all texts, for some minutes at most."""
         until, done = self.clock.now() + _LONGEST, -1
         while done and not context.cancelled and self.clock.now() < until:
             waiting = await self.files.not_indexed(_AT_ONCE)
@@ -37,7 +38,7 @@ class IndexingService:
         pieces = await indexed(text)
         async with self.transaction():
             file = await self.files.lock(file_id, owner_id)
-            # It may have been done meanwhile, with a text that is newer.
+            # A newer text may have been stored meanwhile.
             if file is None or await self.files.old_text(file_id) != text:
                 return False
             await self.files.set_text(file_id, owner_id, file.name, pieces)

@@ -1,31 +1,22 @@
-"""How much is stored, for monitoring."""
+"""Metrics of files."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
-from domains.files.schemas import TotalsRow
+from domains.files.repository.quota import QuotaRepository
 from shared.measures import Measure
 
 
-class Totals(Protocol):
-    """What this needs of the repository."""
-
-    async def totals(self) -> TotalsRow:
-        """Return what everybody keeps together."""
-        ...
-
-
+@dataclass(eq=False)
 class FileMeasures:
-    """Implements `shared.measures.Measures`."""
+    """Implements `Measures`."""
 
-    fresh_for = 60.0
-
-    def __init__(self, rows: Totals) -> None:
-        self._rows = rows
+    quota: QuotaRepository
+    fresh_for: float = 60.0
 
     async def measure(self) -> Sequence[Measure]:
         """Return bytes and numbers of files."""
-        totals = await self._rows.totals()
+        totals = await self.quota.totals()
         return [
             Measure(
                 "tulou_files_bytes",
@@ -34,13 +25,13 @@ class FileMeasures:
             ),
             Measure(
                 "tulou_files_reserved_bytes",
-                "Bytes promised to uploads that are under way.",
+                "Bytes reserved for unfinished uploads.",
                 [((), totals.reserved)],
             ),
-            Measure("tulou_files", "Files, and uploads under way.", [((), totals.count)]),
+            Measure("tulou_files", "Files, unfinished uploads included.", [((), totals.count)]),
             Measure(
                 "tulou_files_unsettled",
-                "Files whose bytes arrive, or whose jobs aren't over.",
+                "Files that are uploading or processing.",
                 [(("uploading",), totals.uploading), (("processing",), totals.processing)],
                 ("state",),
             ),

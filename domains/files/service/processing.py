@@ -1,18 +1,22 @@
-"""Making the renditions of a file in the confined process."""
+"""Making of renditions in the sandbox."""
 
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from domains.files.errors import WorkCancelled
+from domains.files.gateway.sandbox import Sandbox
+from domains.files.gateway.store import ObjectFiles
+from domains.files.job_types import PROCESS
 from domains.files.models import FileStatus, RenditionStatus
+from domains.files.public import RESOURCE_TYPE, FileStored
 from domains.files.repository.files import FileRepository
-from domains.files.schemas import ContentRow
+from domains.files.schemas.rows import ContentRow
 from domains.files.service.indexing import indexed
-from domains.files.service.ports import Renderer, Store
 from domains.files.service.rendition_specs import (
     BATCH_OPERATIONS,
     RenditionSpec,
@@ -22,37 +26,36 @@ from domains.files.service.rendition_specs import (
 from domains.files.settings import FilesSettings
 from shared.db.database import TransactionFactory
 from shared.errors import AppError, problem_of
-from shared.jobs import JobContext
+from shared.events import Resource
+from shared.jobs import JobContext, JobOptions, Outbox
 
 
+async def enqueue_processing(outbox: Outbox, file_id: UUID, owner_id: UUID) -> UUID:
+    """Enqueue the job that makes the renditions of a file; return the job's id."""
+    options = JobOptions(owner_id=owner_id, resource=Resource(type=RESOURCE_TYPE, id=file_id))
+    return await outbox.enqueue(PROCESS, FileStored(owner_id=owner_id, file_id=file_id), options)
+
+
+@dataclass(eq=False)
 class ProcessingService:
-    """Works on one file at a time. Run again it only makes what is missing."""
+    """Makes the renditions of one file at a time. A retry makes only the missing ones."""
 
-    def __init__(
-        self,
-        *,
-        settings: FilesSettings,
-        transaction: TransactionFactory,
-        files: FileRepository,
-        store: Store,
-        renderer: Renderer,
-    ) -> None:
-        self.settings = settings
-        self.transaction = transaction
-        self.files = files
-        self.store = store
-        self.renderer = renderer
+    settings: FilesSettings
+    transaction: TransactionFactory
+    files: FileRepository
+    store: ObjectFiles
+    renderer: Sandbox
 
     async def process(self, file_id: UUID, owner_id: UUID, context: JobContext) -> None:
-        """Make every rendition of a file and, at the end, mark it ready.
+        """Make all renditions of a file, then mark it ready.
 
         Raises:
-            ImageTooLarge, UnsupportedCodec, BrokenDocument, NoPages, PasswordRequired, ParserLimit: final; the
-                renditions that are missing carry the problem, and the file itself stays ready to be downloaded.
+            ImageTooLarge, UnsupportedCodec, BrokenDocument, NoPages, PasswordRequired, ParserLimit: final; the missing
+                renditions carry the problem, and the file is ready to be downloaded.
         """
         content = await self._begin(file_id)
         if content is None:
-            return  # purged meanwhile
+            return  # deleted meanwhile
         try:
             facts = await self._make_all(content, owner_id, context)
             if facts is None:
@@ -68,7 +71,7 @@ class ProcessingService:
 
     async def _begin(self, file_id: UUID) -> ContentRow | None:
         async with self.transaction():
-            content = await self.files.content(file_id)
+            content = await self.files.content_of_any_owner(file_id)
             if content is not None:
                 await self.files.set_status(file_id, FileStatus.PROCESSING)
                 await self.files.reset_failed_renditions(file_id)
@@ -82,7 +85,7 @@ class ProcessingService:
     async def _make_all(
         self, content: ContentRow, owner_id: UUID, context: JobContext
     ) -> dict[str, Any] | None:
-        """Return the file's facts; None when somebody asked to stop."""
+        """Return the file's facts; None if the job was cancelled."""
         rows = (await self.files.renditions([content.id]))[content.id]
         done = {row.name for row in rows if row.status == RenditionStatus.READY}
         steps = steps_for(content.content_type, without=done)
@@ -101,7 +104,7 @@ class ProcessingService:
         return facts
 
     async def _measure(self, content: ContentRow, source: Path) -> dict[str, Any]:
-        """Keep the file's facts and return them: they stay also if nothing can be made of it."""
+        """Store the file's facts and return them. They stay even if no rendition can be made."""
         operation = measure_operation(content.content_type)
         facts = await self.renderer.perform(operation, source=source, **self._bounds(content))
         async with self.transaction():
@@ -111,7 +114,7 @@ class ProcessingService:
     async def _make(
         self, step: Sequence[RenditionSpec], content: ContentRow, source: Path, owner_id: UUID
     ) -> None:
-        """Have one request to the confined process make all of a step, and keep each."""
+        """Make all renditions of a step with one request to the sandbox, and store each."""
         facts, made = await self.renderer.make(
             step[0].operation, source=source, **_sizes(step), **self._bounds(content)
         )
@@ -129,7 +132,7 @@ class ProcessingService:
             file = await self.files.lock(file_id, owner_id)
             kept = await self.files.mark_rendition_ready(file_id, spec.name, len(made), digest, facts)
             if file is not None and kept and pieces is not None:
-                # With the present name: it may have changed meanwhile.
+                # With the name from the locked row: it may have changed meanwhile.
                 await self.files.set_text(file_id, owner_id, file.name, pieces)
         if not kept:
             await self.store.delete(key)
@@ -146,7 +149,7 @@ class ProcessingService:
 
 
 def _sizes(step: Sequence[RenditionSpec]) -> dict[str, Any]:
-    """Return the argument of a request that makes one picture, or several of one decoding."""
+    """Return the size argument of a request that makes one picture, or several from one decoding."""
     sizes = [spec.size for spec in step]
     return {"sizes": sizes} if step[0].operation in BATCH_OPERATIONS else {"size": sizes[0]}
 
@@ -154,7 +157,7 @@ def _sizes(step: Sequence[RenditionSpec]) -> dict[str, Any]:
 def _pieces_of(
     step: Sequence[RenditionSpec], made: bytes, facts: dict[str, Any]
 ) -> Iterator[tuple[RenditionSpec, bytes, dict[str, Any]]]:
-    """Part what one request made: the pictures lie behind each other, each with facts of its own."""
+    """Split what one request made: concatenated pictures, each with its own facts."""
     note = {"damaged": True} if facts.get("damaged") else {}
     if step[0].operation not in BATCH_OPERATIONS:
         yield step[0], made, {name: fact for name, fact in facts.items() if name != "damaged"} | note

@@ -1,4 +1,4 @@
-"""How much a person may store: the settings, or a limit of their own."""
+"""How much a person may store: by the settings, or by a quota of their own."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -15,17 +15,17 @@ class Quota:
     max_files: int
 
 
+@dataclass(eq=False)
 class QuotaLimits:
-    """The quotas of all people."""
+    """Reads the quotas of people."""
 
-    def __init__(self, settings: FilesSettings, quotas: Quotas) -> None:
-        self._settings = settings
-        self._quotas = quotas
+    settings: FilesSettings
+    quotas: Quotas
 
     async def of(self, owner_id: UUID) -> Quota:
         """Return a person's quota."""
-        personal = await self._quotas.quota_of(owner_id)
+        personal = await self.quotas.quota_of(owner_id)
         return Quota(
-            self._settings.files_quota_bytes if personal.max_bytes is None else personal.max_bytes,
-            self._settings.files_max_count if personal.max_files is None else personal.max_files,
+            self.settings.files_quota_bytes if personal.max_bytes is None else personal.max_bytes,
+            self.settings.files_max_count if personal.max_files is None else personal.max_files,
         )

@@ -1,4 +1,4 @@
-"""What is made of which type of file."""
+"""Which renditions are made of which type of file."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ DOCUMENTS = frozenset({"application/pdf"})
 WEBP = "image/webp"
 TEXT = "text/plain; charset=utf-8"
 INLINE_TYPES = frozenset({WEBP})
-"""What is encoded here and may be shown inside a page."""
+"""Types that this server encodes itself, so that a browser may show them inline."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenditionSpec:
-    """How one rendition is made: the renderer's operation, and the longest side in pixels of a picture."""
+    """How one rendition is made: the sandbox's operation, and the longest side of a picture in pixels."""
 
     name: str
     operation: str
@@ -25,12 +25,12 @@ class RenditionSpec:
     size: int = 0
 
     def storage_key(self, file_id: UUID) -> str:
-        """Return where it is stored: made again it takes the same place."""
+        """Return its key in the store; the same when it is made again."""
         return f"renditions/{file_id}/{self.name}"
 
 
 BATCH_OPERATIONS = frozenset({"render_image"})
-"""Operations that make all sizes of one decoding."""
+"""Operations that make all sizes from one decoding."""
 _IMAGE_SPECS = (
     RenditionSpec("thumb", "render_image", WEBP, 256),
     RenditionSpec("small", "render_image", WEBP, 1024),
@@ -43,14 +43,14 @@ _DOCUMENT_SPECS = (
 
 
 def rendition_specs_for(content_type: str | None) -> tuple[RenditionSpec, ...]:
-    """Return what is made of a file of this type; nothing of most."""
+    """Return the renditions of a type; most types have none."""
     if content_type in IMAGES:
         return _IMAGE_SPECS
     return _DOCUMENT_SPECS if content_type in DOCUMENTS else ()
 
 
 def steps_for(content_type: str, *, without: Container[str]) -> tuple[tuple[RenditionSpec, ...], ...]:
-    """Return the specs whose names are not in `without`, those together that one request makes."""
+    """Return the specs whose names are not in `without`, grouped by the request that makes them."""
     missing = [spec for spec in rendition_specs_for(content_type) if spec.name not in without]
     groups = (
         tuple(group)
@@ -63,5 +63,5 @@ def steps_for(content_type: str, *, without: Container[str]) -> tuple[tuple[Rend
 
 
 def measure_operation(content_type: str) -> str:
-    """Return the renderer's operation that tells the facts of a file, and refuses what can't be opened."""
+    """Return the sandbox's operation that returns the facts of a file, or refuses it."""
     return "measure_image" if content_type in IMAGES else "measure_document"

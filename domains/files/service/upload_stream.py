@@ -1,4 +1,4 @@
-"""The bytes of one upload on their way into the store: counted, hashed, looked at and refused in passing."""
+"""The byte stream of an upload, counted, hashed and checked on its way into the store."""
 
 import asyncio
 import codecs
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from fnmatch import fnmatchcase
 
 from domains.files.errors import DigestMismatch, FileTooLarge, TypeRefused
-from domains.files.service.ports import Sniffer
+from domains.files.gateway.sniffing import sniff
 from domains.files.settings import FilesSettings
 
 _PIECE = 1 << 20
@@ -16,11 +16,10 @@ _NEVER = frozenset({"text/html", "application/xhtml+xml", "image/svg+xml"})
 
 
 class UploadStream:
-    """Passes an upload through; afterwards `size`, `sha256`, `content_type` and `charset` are known.
+    """Yields the bytes of an upload; afterwards `size`, `sha256`, `content_type` and `charset` are known.
 
-    `charset` is the encoding of text if all of it is Unicode: what isn't can't be told.
-
-    `reserve(size)` is called before bytes beyond the reservation are passed on.
+    `charset` is the encoding of text if all of it is Unicode; other encodings can't be told apart. `reserve(size)` is
+    awaited before the bytes up to `size` are yielded.
     """
 
     def __init__(
@@ -28,7 +27,6 @@ class UploadStream:
         chunks: AsyncIterator[bytes],
         *,
         settings: FilesSettings,
-        sniff: Sniffer,
         reserve: Callable[[int], Awaitable[None]],
         expected_digest: bytes | None,
     ) -> None:
@@ -37,7 +35,6 @@ class UploadStream:
         self.charset: str | None = None
         self._chunks = chunks
         self._settings = settings
-        self._sniff = sniff
         self._reserve = reserve
         self._expected = expected_digest
         self._digest = hashlib.sha256()
@@ -45,16 +42,16 @@ class UploadStream:
 
     @property
     def sha256(self) -> str:
-        """The digest of what passed, hexadecimal."""
+        """The digest of the bytes yielded so far, hexadecimal."""
         return self._digest.hexdigest()
 
     async def checked_chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes in pieces of about 1 MiB.
 
-        The first piece is only let through when its type is accepted, so a refused file never touches the store.
+        The type is checked before the first piece is yielded, so a refused file never reaches the store.
 
         Raises:
-            FileTooLarge, QuotaExceeded, TypeRefused, DigestMismatch: nothing must be kept.
+            FileTooLarge, QuotaExceeded, TypeRefused, DigestMismatch: the bytes must not be kept.
         """
         hashing: asyncio.Future[None] | None = None
         pieces = _gathered(self._chunks)
@@ -64,7 +61,7 @@ class UploadStream:
             await self._count(len(piece))
             if hashing is not None:
                 await hashing
-            # In a thread, while the piece before is being stored and the next arrives.
+            # In a thread, while this piece is stored and the next arrives.
             hashing = asyncio.ensure_future(asyncio.to_thread(self._inspect, piece))
             yield piece
             piece = await anext(pieces, b"")
@@ -75,7 +72,7 @@ class UploadStream:
             raise DigestMismatch
 
     def _inspect(self, piece: bytes, *, final: bool = False) -> None:
-        """Hash the next piece. Only the first was looked at before the text was taken for UTF-8: look at all."""
+        """Hash a piece. The type was told from the beginning alone, so check that all of the text is UTF-8."""
         self._digest.update(piece)
         if self.charset == "utf-8":
             try:
@@ -90,7 +87,7 @@ class UploadStream:
         await self._reserve(self.size)
 
     def _accept_type(self, first_piece: bytes) -> None:
-        self.content_type, self.charset = self._sniff(first_piece[:_HEAD], complete=len(first_piece) <= _HEAD)
+        self.content_type, self.charset = sniff(first_piece[:_HEAD], complete=len(first_piece) <= _HEAD)
         allowed = self._settings.files_allowed_types
         if self.content_type in _NEVER or not any(
             fnmatchcase(self.content_type, pattern) for pattern in allowed
@@ -99,7 +96,7 @@ class UploadStream:
 
 
 async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield larger pieces: a thread hop and a write for each network packet would cost more than the work."""
+    """Yield larger pieces: a thread and a write per network packet would cost more than the work itself."""
     waiting, length = [], 0
     async for chunk in chunks:
         waiting.append(chunk)

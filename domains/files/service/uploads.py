@@ -1,4 +1,4 @@
-"""Receive an upload: reserve, stream, commit; or nothing of it."""
+"""Uploads: quota is reserved, bytes are streamed, the file is committed; or nothing is kept."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,25 +8,24 @@ from functools import partial
 from uuid import UUID
 
 from domains.files.errors import FileTooLarge, QuotaExceeded, StoreUnavailable, UploadInterrupted
-from domains.files.job_types import PROCESS
+from domains.files.gateway.store import ObjectFiles
 from domains.files.models import File, FileStatus, Rendition
-from domains.files.public import RESOURCE_TYPE, FileStored
+from domains.files.public import FileStored
 from domains.files.repository.files import FileRepository
 from domains.files.repository.quota import QuotaRepository
-from domains.files.schemas import Details, FileBody
+from domains.files.schemas.bodies import FileBody, FileCreate
 from domains.files.service.cleaning import enqueue_erase
 from domains.files.service.file_service import FileService
-from domains.files.service.ports import Sniffer, Store
+from domains.files.service.processing import enqueue_processing
 from domains.files.service.quota_limits import Quota, QuotaLimits
 from domains.files.service.rendition_specs import rendition_specs_for
 from domains.files.service.upload_stream import UploadStream
 from domains.files.settings import FilesSettings
 from shared.db.database import TransactionFactory
 from shared.db.transaction import after_rollback
-from shared.events import Resource
 from shared.identity import AccountLock, Principal
 from shared.ids import new_id
-from shared.jobs import JobOptions, Outbox
+from shared.jobs import Outbox
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
@@ -38,85 +37,70 @@ _FORM_OVERHEAD = 2 << 20
 
 @dataclass(frozen=True, slots=True)
 class IncomingUpload:
-    """An upload as it arrives. `details` is asked when all chunks were read: fields may follow the file."""
+    """An upload in progress. `details` is called after all chunks were read: form fields may follow the file."""
 
     caller: Principal
     name: str
     declared_content_type: str | None
     length: int | None
-    """How many bytes there will be, if the client says so exactly."""
+    """The exact number of bytes, if known."""
     at_most: int | None
-    """How many bytes there will be at most, if the client says so."""
+    """The largest possible number of bytes, if known."""
     digest: bytes | None
-    """The SHA-256 that the client says they have."""
+    """The SHA-256 that the client sent."""
     chunks: AsyncIterator[bytes]
-    details: Callable[[], Details]
+    details: Callable[[], FileCreate]
 
 
+@dataclass(eq=False)
 class UploadService:
     """Receives files."""
 
-    def __init__(
-        self,
-        *,
-        settings: FilesSettings,
-        transaction: TransactionFactory,
-        files: FileRepository,
-        quota: QuotaRepository,
-        store: Store,
-        outbox: Outbox,
-        sniff: Sniffer,
-        file_service: FileService,
-        accounts: AccountLock,
-        quota_limits: QuotaLimits,
-    ) -> None:
-        self.settings = settings
-        self.transaction = transaction
-        self.files = files
-        self.quota = quota
-        self.store = store
-        self.outbox = outbox
-        self.sniff = sniff
-        self.file_service = file_service
-        self.accounts = accounts
-        self.quota_limits = quota_limits
+    settings: FilesSettings
+    transaction: TransactionFactory
+    files: FileRepository
+    quota: QuotaRepository
+    store: ObjectFiles
+    outbox: Outbox
+    file_service: FileService
+    accounts: AccountLock
+    quota_limits: QuotaLimits
 
     async def receive(self, incoming: IncomingUpload) -> FileBody:
-        """Stream an upload into the store and keep it. No connection is held while the bytes arrive.
+        """Stream an upload into the store and create the file. No connection is held while the bytes arrive.
 
         Raises:
-            SessionEnded: meanwhile the caller's session has ended, or the account may not act any more.
-            FileTooLarge, QuotaExceeded: past a limit.
-            TypeRefused: the bytes are of a type that isn't accepted.
-            DigestMismatch: they are not those that the client meant to send.
-            StoreFull, StoreUnavailable: they can't be stored.
+            SessionEnded: meanwhile the caller's session has ended, or the account was disabled or deleted.
+            FileTooLarge, QuotaExceeded: the file exceeds a limit.
+            TypeRefused: the bytes are of a type that is not accepted.
+            DigestMismatch: the bytes don't have the client's digest.
+            StoreFull, StoreUnavailable: the bytes can't be stored.
         """
         upload = await self._begin(incoming)
         async with self._abandon_on_failure(upload):
             upload_stream = UploadStream(
                 incoming.chunks,
                 settings=self.settings,
-                sniff=self.sniff,
-                reserve=_Reservation(self, upload).extend_to,
+                reserve=partial(self._extend_reservation, upload),
                 expected_digest=incoming.digest,
             )
             await self._store(upload, upload_stream)
-            ordered = await self._keep(upload, upload_stream, incoming.details())
+            job_ids = await self._keep(upload, upload_stream, incoming.details())
             after_rollback(partial(self._abandon, upload))
-        return await self.file_service.get(upload.file_id, incoming.caller.user_id, ordered=ordered)
+        return await self.file_service.read(upload.file_id, upload.owner_id, job_ids=job_ids)
 
     async def _store(self, upload: "_Upload", upload_stream: UploadStream) -> None:
         try:
             await self.store.put(upload.key, upload_stream.checked_chunks())
         except StoreUnavailable:
-            # The bytes of an owner who is erased vanish while they arrive: then the store is not to blame.
+            # An erasure of the owner deletes the bytes while they arrive: then SessionEnded is the right error.
             async with self.transaction(separate=True):
                 await self.accounts.lock_caller(upload.caller)
             raise
         upload.stored = True
 
     async def _begin(self, incoming: IncomingUpload) -> "_Upload":
-        """Commit the row and the reservation before the first byte, so that a sweep finds what a crash leaves."""
+        """Commit the row and the reservation before the first byte, so that the sweep finds it after a crash."""
         self._refuse_too_long(incoming)
         quota = await self.quota_limits.of(incoming.caller.user_id)
         upload = _Upload(new_id(), incoming.caller, f"blobs/{new_id()}", incoming.name)
@@ -137,13 +121,13 @@ class UploadService:
         return upload
 
     def _refuse_too_long(self, incoming: IncomingUpload) -> None:
-        """Refuse by what the client says, before a byte is read; what it doesn't say is counted later."""
+        """Refuse by the announced length, before a byte is read; the bytes are counted later."""
         limit = self.settings.files_max_bytes
         if (incoming.length or 0) > limit or (incoming.at_most or 0) > limit + _FORM_OVERHEAD:
             raise FileTooLarge(limit=limit)
 
     async def _reserve_first(self, incoming: IncomingUpload, quota: Quota) -> int:
-        """Reserve all at once where the length is known; else a guess, or nothing yet when that doesn't fit."""
+        """Reserve the length if it is known; else a guess, or nothing if the guess exceeds the quota."""
         if incoming.length is not None:
             await self._reserve(incoming.caller.user_id, incoming.length, quota, files=1)
             return incoming.length
@@ -161,8 +145,20 @@ class UploadService:
         ):
             raise QuotaExceeded(quota_bytes=quota.max_bytes, max_count=quota.max_files)
 
-    async def reserve_more(self, upload: "_Upload", amount: int) -> None:
-        """Reserve more bytes for an upload under way."""
+    async def _extend_reservation(self, upload: "_Upload", size: int) -> None:
+        """Reserve more bytes, in steps, until `size` bytes are reserved. Raises QuotaExceeded."""
+        missing = size - upload.reserved
+        if missing <= 0:
+            return
+        try:
+            await self._reserve_more(upload, max(missing, _STEP))
+        except QuotaExceeded:
+            # Near the end of the quota a step may not fit while the bytes themselves do.
+            if missing >= _STEP:
+                raise
+            await self._reserve_more(upload, missing)
+
+    async def _reserve_more(self, upload: "_Upload", amount: int) -> None:
         quota = await self.quota_limits.of(upload.owner_id)
         async with self.transaction(separate=True):
             await self.accounts.lock_caller(upload.caller)
@@ -171,10 +167,10 @@ class UploadService:
                 raise UploadInterrupted
         upload.reserved += amount
 
-    async def _keep(self, upload: "_Upload", upload_stream: UploadStream, details: Details) -> list[UUID]:
-        """Make the upload a file: bytes counted once, quota adjusted, jobs enqueued, all in one transaction.
+    async def _keep(self, upload: "_Upload", upload_stream: UploadStream, details: FileCreate) -> list[UUID]:
+        """Turn the upload into a file: equal bytes are stored once, quota is adjusted, jobs are enqueued.
 
-        Returns the ids of the jobs that were ordered.
+        Returns the ids of the enqueued jobs.
         """
         specs = rendition_specs_for(upload_stream.content_type)
         async with self.transaction():
@@ -187,7 +183,7 @@ class UploadService:
                 upload.file_id,
                 name=upload.name,
                 size=upload_stream.size,
-                type=upload_stream.content_type,
+                content_type=upload_stream.content_type,
                 facts={"charset": upload_stream.charset} if upload_stream.charset else {},
                 sha256=upload_stream.sha256,
                 metadata=details.metadata,
@@ -211,17 +207,14 @@ class UploadService:
             return await self._announce(upload, has_work=bool(specs))
 
     async def _announce(self, upload: "_Upload", *, has_work: bool) -> list[UUID]:
-        event = FileStored(owner_id=upload.owner_id, file_id=upload.file_id)
-        await self.outbox.publish(event)
+        await self.outbox.publish(FileStored(owner_id=upload.owner_id, file_id=upload.file_id))
         if not has_work:
             return []
-        resource = Resource(type=RESOURCE_TYPE, id=upload.file_id)
-        options = JobOptions(owner_id=upload.owner_id, resource=resource)
-        return [await self.outbox.enqueue(PROCESS, event, options)]
+        return [await enqueue_processing(self.outbox, upload.file_id, upload.owner_id)]
 
     @asynccontextmanager
     async def _abandon_on_failure(self, upload: "_Upload") -> AsyncIterator[None]:
-        """Leave no row, no reservation and no object of an upload that fails, whoever or whatever ends it."""
+        """Remove row, reservation and object of an upload that fails or is cancelled."""
         try:
             yield
         except BaseException:
@@ -235,11 +228,11 @@ class UploadService:
                 gone = await self.quota.abandon(upload.file_id)
                 if gone is not None:
                     await self.quota.adjust_usage(gone.owner_id, released=gone.reserved, removed=1)
-                # No row: it was kept after all, or erased with its owner, perhaps before its bytes were stored.
+                # Without a row it was kept after all, or erased with its owner, perhaps before its bytes were stored.
                 if upload.stored and not await self.quota.is_referenced(upload.file_id, upload.key):
                     await enqueue_erase(self.outbox, [upload.key])
         except Exception:
-            # The sweep finds the row: the first failure is the one that the client must see.
+            # The sweep finds the row; the client must see the first failure.
             logger.exception("upload_not_abandoned", file_id=str(upload.file_id))
 
 
@@ -255,26 +248,4 @@ class _Upload:
 
     @property
     def owner_id(self) -> UUID:
-        """Whose it is."""
         return self.caller.user_id
-
-
-class _Reservation:
-    """Reserves more bytes, in steps, as an upload grows past its reservation."""
-
-    def __init__(self, service: UploadService, upload: _Upload) -> None:
-        self._service = service
-        self._upload = upload
-
-    async def extend_to(self, size: int) -> None:
-        """Make sure that `size` bytes are reserved. Raises QuotaExceeded."""
-        missing = size - self._upload.reserved
-        if missing <= 0:
-            return
-        try:
-            await self._service.reserve_more(self._upload, max(missing, _STEP))
-        except QuotaExceeded:
-            # Near the end of the quota a step may not fit while the bytes themselves do.
-            if missing >= _STEP:
-                raise
-            await self._service.reserve_more(self._upload, missing)

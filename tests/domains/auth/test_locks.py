@@ -132,7 +132,7 @@ async def test_many_operations_at_once_end_without_deadlock_and_leave_a_consiste
         operations = [operation for account in crowd for operation in account.operations()]
         random.Random(seed).shuffle(operations)
         assert len(operations) >= 50 * accounts
-        removals = [cleaning.remove(account.file) for account in crowd]
+        removals = [cleaning.delete(account.file) for account in crowd]
         answers = await asyncio.gather(*operations, work_off(), cleaning.sweep(), *removals)
         statuses = {answer.status_code: answer for answer in answers[: len(operations)]}
         assert not [answer.text for status, answer in statuses.items() if status >= 500]

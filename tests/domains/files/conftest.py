@@ -22,7 +22,7 @@ def limits(composition: TulouContainer, monkeypatch):
             composition.files.cleaning(),
         ):
             monkeypatch.setattr(service, "settings", changed)
-        monkeypatch.setattr(composition.files.quota_limits(), "_settings", changed)
+        monkeypatch.setattr(composition.files.quota_limits(), "settings", changed)
 
     return change
 

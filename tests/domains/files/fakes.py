@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from uuid import UUID
 
 from domains.files.public import PersonalQuota
-from domains.files.schemas import ContentRow, PurgedRow, RenditionRow
+from domains.files.schemas.rows import ContentRow, PurgedRow, RenditionRow
 from domains.files.service.rendition_specs import rendition_specs_for
 from shared.clock import Clock
 from shared.db.fulltext import Piece
@@ -117,7 +117,7 @@ class FakeFiles:
     async def set_text(self, file_id: UUID, owner_id: UUID, name: str, pieces: Sequence[Piece]) -> None:
         self.texts[file_id] = "".join(piece.body for piece in pieces)
 
-    async def content(self, file_id: UUID) -> ContentRow | None:
+    async def content_of_any_owner(self, file_id: UUID) -> ContentRow | None:
         return self.contents.get(file_id)
 
     async def lock(self, file_id: UUID, owner_id: UUID):
@@ -182,7 +182,7 @@ class FakeAccounts:
 
 
 class FakeFileService:
-    async def get(self, file_id: UUID, owner_id: UUID, *, ordered=()):
+    async def read(self, file_id: UUID, owner_id: UUID, *, job_ids=()):
         return SimpleNamespace(id=file_id)
 
 

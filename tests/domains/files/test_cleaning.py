@@ -17,11 +17,11 @@ async def test_equal_bytes_are_kept_until_the_last_file_is_gone(
     mine, theirs = await upload(user, data), await upload(other, data)
     await work_off()
     assert len(stored() - before) == 1
-    await composition.files.cleaning().remove(mine["id"])
+    await composition.files.cleaning().delete(mine["id"])
     await work_off()
     assert await usage_of(client, user) == (0, 0, 0)
     assert (await get(client, other, f"/v1/files/{theirs['id']}/content")).content == data
-    await composition.files.cleaning().remove(theirs["id"])
+    await composition.files.cleaning().delete(theirs["id"])
     await work_off()
     assert stored() == before
 
@@ -132,7 +132,7 @@ async def test_parallel_uploads_share_bytes_and_parallel_removals_leave_none(
     assert len(stored() - before) == 1
     assert await usage_of(client, user) == (4 * len(data), 0, 4)
     cleaning = composition.files.cleaning()
-    await asyncio.gather(*(cleaning.remove(file["id"]) for file in files), upload(user, data))
+    await asyncio.gather(*(cleaning.delete(file["id"]) for file in files), upload(user, data))
     await work_off()
     assert len(stored() - before) == 1
     assert await usage_of(client, user) == (len(data), 0, 1)

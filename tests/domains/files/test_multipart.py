@@ -5,7 +5,7 @@ import pytest
 
 from domains.files.errors import MalformedMultipart
 from domains.files.router.multipart import MultipartUpload
-from domains.files.schemas import clean_name
+from domains.files.schemas.fields import clean_name
 from domains.files.settings import FilesSettings
 
 SETTINGS = FilesSettings()

@@ -2,7 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from domains.files.router.disposition import content_disposition, file_name_of, parse_parameters
-from domains.files.schemas import FileChanges, clean_name
+from domains.files.schemas.bodies import FileUpdate
+from domains.files.schemas.fields import clean_name
 
 
 @pytest.mark.parametrize(
@@ -55,11 +56,11 @@ def test_a_name_is_kept_without_what_could_mislead(given, kept):
 def test_a_cleaned_name_is_clean(name):
     cleaned = clean_name(name)
     assert len(cleaned) <= 255
-    assert clean_name(cleaned) == cleaned == FileChanges(name=cleaned).name
+    assert clean_name(cleaned) == cleaned == FileUpdate(name=cleaned).name
 
 
 def test_names_and_tags_of_another_form_are_composed():
-    changes = FileChanges(name="Zoe\u0308.txt", tags=["cafe\u0301", "caf\u00e9", "x"])
+    changes = FileUpdate(name="Zoe\u0308.txt", tags=["cafe\u0301", "caf\u00e9", "x"])
     assert (changes.name, changes.tags) == ("Zoë.txt", ["caf\u00e9", "x"])
 
 
@@ -72,21 +73,21 @@ def test_an_endless_name_keeps_its_ending():
 @pytest.mark.parametrize("name", ["a/b", "a\nb", "", "x" * 256, "a\u202eb", "..", " a", "a.", "a ", "\u200d"])
 def test_a_misleading_new_name_is_refused(name):
     with pytest.raises(ValidationError):
-        FileChanges(name=name)
+        FileUpdate(name=name)
 
 
 @pytest.mark.parametrize("tag", ["", " a", "x" * 65, "a\x00"])
 def test_a_misleading_tag_is_refused(tag):
     with pytest.raises(ValidationError):
-        FileChanges(tags=[tag])
+        FileUpdate(tags=[tag])
 
 
 def test_metadata_has_no_nul():
     with pytest.raises(ValidationError):
-        FileChanges(metadata={"a": ["\x00"]})
+        FileUpdate(metadata={"a": ["\x00"]})
     with pytest.raises(ValidationError):
-        FileChanges(metadata={"\x00": 1})
-    assert FileChanges(metadata={"six characters": "\\u0000"}).metadata == {"six characters": "\\u0000"}
+        FileUpdate(metadata={"\x00": 1})
+    assert FileUpdate(metadata={"six characters": "\\u0000"}).metadata == {"six characters": "\\u0000"}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from domains.files.errors import BrokenDocument, SandboxUnavailable, UnsupportedCodec
-from domains.files.schemas import ContentRow, RenditionRow
+from domains.files.schemas.rows import ContentRow, RenditionRow
 from domains.files.service.processing import ProcessingService
 from domains.files.service.rendition_specs import rendition_specs_for
 from domains.files.settings import FilesSettings

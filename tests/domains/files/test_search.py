@@ -307,7 +307,7 @@ async def test_the_index_answers_among_many_files(servers, settings):
             " SELECT id, 0, owner_id, name, '', terms::tsvector FROM made"
         )
         await connection.execute("VACUUM ANALYZE files.texts, files.files")
-        query = str(FOUND).replace(":owner", "$1").replace(":q", "$2")
+        query = str(FOUND).replace(":owner_id", "$1").replace(":q", "$2")
         for words, least, most in (
             ("数据库", 20, 20),
             ("word17", 0, 10),

@@ -13,9 +13,8 @@ from domains.files.errors import (
     TypeRefused,
     UploadInterrupted,
 )
-from domains.files.gateway.sniffing import sniff
 from domains.files.job_types import ERASE, PROCESS
-from domains.files.schemas import Details
+from domains.files.schemas.bodies import FileCreate
 from domains.files.service.quota_limits import QuotaLimits
 from domains.files.service.uploads import IncomingUpload, UploadService
 from domains.files.settings import FilesSettings
@@ -50,7 +49,6 @@ class UploadHarness:
             quota=self.quota,
             store=self.store,
             outbox=self.outbox,
-            sniff=sniff,
             file_service=FakeFileService(),
             accounts=FakeAccounts(),
             quota_limits=QuotaLimits(FilesSettings(**settings), FakeQuotas()),
@@ -71,7 +69,7 @@ class UploadHarness:
             "at_most": None,
             "digest": None,
             "chunks": stream(),
-            "details": Details,
+            "details": FileCreate,
         }
         return await self.service.receive(IncomingUpload(**(given | details)))
 
@@ -90,10 +88,12 @@ class UploadHarness:
 
 async def test_a_file_is_kept_counted_and_told_of():
     harness = UploadHarness()
-    file = await harness.receive(b"plain ", b"words", details=lambda: Details(tags=["a"], metadata={"b": 1}))
+    file = await harness.receive(
+        b"plain ", b"words", details=lambda: FileCreate(tags=["a"], metadata={"b": 1})
+    )
     stored = harness.quota.stored[file.id]
     assert stored["sha256"] == hashlib.sha256(b"plain words").hexdigest()
-    assert (stored["type"], stored["size"], stored["tags"]) == ("text/plain", 11, ["a"])
+    assert (stored["content_type"], stored["size"], stored["tags"]) == ("text/plain", 11, ["a"])
     assert stored["status"] == "ready"
     assert (harness.quota.bytes, harness.quota.reserved, harness.quota.count) == (11, 0, 1)
     assert list(harness.store.objects.values()) == [b"plain words"]
