@@ -33,7 +33,7 @@ ENDS_BY_ITSELF = {
     "domains/files/gateway/store.py": "reads the next piece of a file ahead",
     "domains/files/service/upload_stream.py": "hashes one piece of an upload",
     "domains/files/service/uploads.py": "gives up one upload",
-    "domains/jobs/service/runner.py": "runs one job, and the heartbeat of it",
+    "domains/jobs/service/attempt.py": "runs one job, and the heartbeat of it",
     "shared/background.py": "starts the loops",
     "shared/db/transaction.py": "does what follows one commit",
 }

@@ -6,12 +6,13 @@ from functools import partial
 from uuid import UUID
 
 from domains.jobs.errors import JobIsOver, JobNotFound, JobNotRetryable, TooManyJobs
+from domains.jobs.gateway.wake_ups import WakeUps
 from domains.jobs.models import JobState
 from domains.jobs.public import JobSummary
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.schemas import JobBody, JobRow, Retention, body_of
 from domains.jobs.service.abandoning import JobCanceller
-from domains.jobs.service.store import TOO_MANY_PAUSE, WakeUpSender
+from domains.jobs.service.store import TOO_MANY_PAUSE
 from domains.jobs.settings import JobsSettings
 from shared.db.database import TransactionFactory
 from shared.db.pagination import Page, PageRequest
@@ -30,7 +31,7 @@ class JobService:
         *,
         jobs: JobRepository,
         transaction: TransactionFactory,
-        wake_ups: WakeUpSender,
+        wake_ups: WakeUps,
         canceller: JobCanceller,
         settings: JobsSettings,
         resource_urls: Mapping[str, str],

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from domains.jobs.errors import BadPayload, JobIsOver, JobNotFound, JobNotRetryable, UnknownKind
+from domains.jobs.gateway.wake_ups import WakeUps
 from domains.jobs.models import JobState
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.repository.operations import RETRY_BATCH, OperationsRepository
@@ -21,7 +22,6 @@ from domains.jobs.repository.reports import (
 )
 from domains.jobs.schemas import JobRow, JobStatus
 from domains.jobs.service.abandoning import JobCanceller
-from domains.jobs.service.store import WakeUpSender
 from domains.jobs.settings import JobsSettings
 from shared.audit import Actor, AuditLog
 from shared.db.database import TransactionFactory
@@ -82,7 +82,7 @@ class OperationsService:
         *,
         rows: OperationsRepository,
         jobs: JobRepository,
-        wake_ups: WakeUpSender,
+        wake_ups: WakeUps,
         registry: JobRegistry,
         outbox: Outbox,
         canceller: JobCanceller,

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
-from uuid import UUID
+from typing import TypeVar
 
+from domains.jobs.gateway.wake_ups import WakeUps
 from domains.jobs.models import OVER, JobState
 from domains.jobs.repository.relay import RelayRepository
 from domains.jobs.service.abandoning import publish_job_abandoned
@@ -31,18 +31,6 @@ REPEAT_WHEN_EMPTY = timedelta(seconds=1)
 """Age at which a wake-up is sent again when no wake-up waits."""
 
 
-class WakeUpPublisher(Protocol):
-    """Sends wake-ups to workers, blocking; raises what the broker raises."""
-
-    def waiting(self, queue: str) -> int:
-        """Return how many wake-ups no worker has taken yet."""
-        ...
-
-    def send(self, queue: str, job_ids: Sequence[UUID]) -> None:
-        """Send now."""
-        ...
-
-
 class _BrokerFailed(Exception):
     """The broker raised an error, which is the cause of this one."""
 
@@ -56,7 +44,7 @@ class Relay:
         rows: RelayRepository,
         registry: JobRegistry,
         outbox: Outbox,
-        wake_ups: WakeUpPublisher,
+        wake_ups: WakeUps,
         transaction: TransactionFactory,
         settings: JobsSettings,
         clock: Clock,

@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from domains.jobs.models import AttemptOutcome, JobState
-from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressValues, SuccessionRow
+from domains.jobs.repository.leases import LeaseRepository
+from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressValues
 from domains.jobs.service.abandoning import publish_job_abandoned
 from domains.jobs.settings import JobsSettings
 from shared.background import BackgroundLoop, Run
@@ -31,69 +32,6 @@ LOOK_PAUSE = 1.0
 """Seconds between two looks whether somebody wants to cancel."""
 
 
-class Leases(Protocol):
-    """What a running job needs of the repository. False or None always means: the lease is lost."""
-
-    async def beat(
-        self,
-        job_id: UUID,
-        token: UUID,
-        *,
-        lease: timedelta,
-        progress: ProgressValues,
-        moved: bool,
-    ) -> LeaseRow | None:
-        """Renew the lease, write the progress, read the wish to cancel."""
-        ...
-
-    async def look(self, job_id: UUID, token: UUID) -> LeaseRow | None:
-        """Read the wish to cancel, and change nothing."""
-        ...
-
-    async def confirm(self, job_id: UUID, token: UUID) -> bool:
-        """Lock the row in the open transaction."""
-        ...
-
-    async def finish(
-        self,
-        job_id: UUID,
-        token: UUID,
-        outcome: JobState,
-        *,
-        progress: ProgressValues,
-        result: dict[str, Any] | None = None,
-        error: dict[str, Any] | None = None,
-    ) -> bool:
-        """End the job."""
-        ...
-
-    async def finish_and_claim(
-        self,
-        job_id: UUID,
-        token: UUID,
-        *,
-        progress: ProgressValues,
-        next_token: UUID,
-        worker: str,
-        lease: timedelta,
-        queue: str,
-    ) -> SuccessionRow:
-        """End the job with success and take the next one."""
-        ...
-
-    async def postpone(
-        self,
-        job_id: UUID,
-        token: UUID,
-        *,
-        delay: timedelta,
-        outcome: AttemptOutcome,
-        error: dict[str, Any] | None,
-    ) -> JobState | None:
-        """Let the job wait for its next attempt, or end it if somebody cancelled it; return its state now."""
-        ...
-
-
 class RunningJob:
     """Implements `shared.jobs.JobContext`."""
 
@@ -101,7 +39,7 @@ class RunningJob:
         self,
         job: ClaimedJob,
         *,
-        leases: Leases,
+        leases: LeaseRepository,
         transaction: TransactionFactory,
         outbox: Outbox,
         settings: JobsSettings,

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 from uuid import UUID
 
 from domains.jobs.errors import PayloadTooLarge, TooManyJobs
+from domains.jobs.gateway.wake_ups import WakeUps
+from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.settings import JobsSettings
 from shared.db.transaction import after_commit
 from shared.jobs import NewJob
@@ -15,34 +16,14 @@ TOO_MANY_PAUSE = 30.0
 """Seconds after which an owner with too many jobs may try again."""
 
 
-class WakeUpSender(Protocol):
-    """Sends a wake-up without blocking."""
-
-    def send_soon(self, queue: str, job_id: UUID) -> None:
-        """Tell a worker of the queue, sometime soon, maybe never."""
-        ...
-
-
-class JobRows(Protocol):
-    """What the store needs of the repository."""
-
-    async def insert(self, job: NewJob, *, most: int) -> UUID | None:
-        """Write a job; None if a living one has its unique key, or if its owner has `most` waiting already."""
-        ...
-
-    async def living_duplicate(self, kind: str, unique_key: str) -> UUID | None:
-        """Return the living job with this unique key."""
-        ...
-
-
 class RowJobStore:
     """Writes jobs in the open transaction, and sends their wake-ups once it has committed."""
 
     def __init__(
         self,
         *,
-        rows: JobRows,
-        wake_ups: WakeUpSender,
+        rows: JobRepository,
+        wake_ups: WakeUps,
         settings: JobsSettings,
         when_committed: Callable[[Callable[[], None]], None] = after_commit,
     ) -> None:

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator
 from uuid import UUID
 
+from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.schemas import JobRow
 from shared.background import BackgroundLoop
 
@@ -15,18 +15,10 @@ PAUSE = 0.3
 """Seconds between two looks at the watched jobs."""
 
 
-class JobReader(Protocol):
-    """Reads several jobs at once."""
-
-    async def find_many(self, job_ids: Sequence[UUID]) -> list[JobRow]:
-        """Return these jobs, in any order."""
-        ...
-
-
 class JobWatcher:
     """One for each API process. Polls only while somebody watches."""
 
-    def __init__(self, *, jobs: JobReader) -> None:
+    def __init__(self, *, jobs: JobRepository) -> None:
         self._jobs = jobs
         self._watched: Counter[UUID] = Counter()
         self._latest: dict[UUID, JobRow | None] = {}
