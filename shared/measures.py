@@ -10,6 +10,8 @@ class Measure:
     """A number, or one for each combination of `labels`. Names of states and kinds, never of people or things.
 
     `is_counter`: it only grows while the process runs, and its name ends with `_total`.
+    `bounds`: the upper bounds of a histogram's buckets. Then `values` are sums, and `counts` has for each of them the
+    number in each bucket, of which there is one more than bounds.
     """
 
     name: str
@@ -17,6 +19,8 @@ class Measure:
     values: Sequence[tuple[tuple[str, ...], float]]
     labels: tuple[str, ...] = ()
     is_counter: bool = False
+    bounds: tuple[float, ...] = ()
+    counts: Sequence[Sequence[int]] = ()
 
 
 class Measures(Protocol):

@@ -1,9 +1,17 @@
 """From our numbers to Prometheus' families of metrics."""
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Protocol
 
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from shared.measures import Measure
 
 Values = Iterable[tuple[Sequence[str], float]]
 
@@ -39,3 +47,19 @@ def counter(name: str, meaning: str, labels: Sequence[str], values: Values) -> C
     for of, value in values:
         family.add_metric(of, value)
     return family
+
+
+def cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Return a histogram's buckets as Prometheus wants them: each with all that took less."""
+    return list(zip([*map(str, bounds), "+Inf"], accumulate(counts), strict=True))
+
+
+def family_of(measure: Measure) -> Metric:
+    """Return a domain's measure as a family."""
+    if not measure.bounds:
+        family = counter if measure.is_counter else gauge
+        return family(measure.name, measure.meaning, measure.labels, measure.values)
+    histogram = HistogramMetricFamily(measure.name, measure.meaning, labels=measure.labels)
+    for (labels, total), counts in zip(measure.values, measure.counts, strict=True):
+        histogram.add_metric(labels, cumulative(measure.bounds, counts), sum_value=total)
+    return histogram

@@ -13,15 +13,14 @@ from bootstrap.container import TulouContainer, exports
 from bootstrap.observability.dependencies import Dependencies
 from bootstrap.observability.disks import Disks, folders_of
 from bootstrap.observability.exposition import Exposition
-from bootstrap.observability.families import Source, counter, gauge
-from bootstrap.observability.job_metrics import JobMetrics
+from bootstrap.observability.families import Source, family_of
 from bootstrap.observability.postgres_metrics import PostgresMetrics
 from bootstrap.observability.process_metrics import ProcessMetrics
 from bootstrap.settings.model import Settings
 from shared.http.problems import UnknownPath
 from shared.http.routing import Router
 from shared.identity import NotAuthenticated
-from shared.measures import Measure, Measures
+from shared.measures import Measures
 
 router = Router(tags=["metrics"])
 
@@ -35,7 +34,7 @@ class DomainMetrics:
 
     async def read(self) -> Sequence[Metric]:
         """Ask the domain."""
-        return [_family(measure) for measure in await self._measures.measure()]
+        return [family_of(measure) for measure in await self._measures.measure()]
 
 
 def exposition(app: FastAPI) -> Exposition:
@@ -43,7 +42,6 @@ def exposition(app: FastAPI) -> Exposition:
     container: TulouContainer = app.state.container
     sources: dict[str, Source] = {
         "dependencies": Dependencies(app),
-        "jobs": JobMetrics(container.jobs.operations(), container.jobs.durations()),
         "postgres": PostgresMetrics(container.database(), container.clock()),
         "disks": Disks(folders_of(container.settings())),
     }
@@ -52,11 +50,6 @@ def exposition(app: FastAPI) -> Exposition:
     return Exposition(
         ProcessMetrics(request_recorder=app.state.request_recorder, database=container.database()), sources
     )
-
-
-def _family(measure: Measure) -> Metric:
-    family = counter if measure.is_counter else gauge
-    return family(measure.name, measure.meaning, measure.labels, measure.values)
 
 
 async def _may_read(request: Request) -> None:

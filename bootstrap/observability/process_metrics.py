@@ -8,8 +8,7 @@ from prometheus_client import GCCollector, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from bootstrap.observability.families import gauge
-from bootstrap.observability.job_metrics import cumulative
+from bootstrap.observability.families import cumulative, gauge
 from shared.background import LOOPS
 from shared.db.database import Database
 from shared.http.middleware.request_meter import BUCKETS

@@ -13,6 +13,7 @@ from domains.jobs.repository.relay import RelayRepository
 from domains.jobs.repository.worker_registry import WorkerRegistry
 from domains.jobs.service.abandoning import JobCanceller
 from domains.jobs.service.jobs import JobService
+from domains.jobs.service.measuring import JobMeasures
 from domains.jobs.service.operations import OperationsService
 from domains.jobs.service.recovery import JobRecovery
 from domains.jobs.service.relay import Relay
@@ -67,7 +68,9 @@ class JobsContainer(containers.DeclarativeContainer):
         settings=core.settings,
         audit=core.audit_log,
     )
-    durations = providers.ThreadSafeSingleton(DurationRepository, core.database)
+    measures = providers.ThreadSafeSingleton(
+        JobMeasures, operations, providers.ThreadSafeSingleton(DurationRepository, core.database)
+    )
     watcher = providers.ThreadSafeSingleton(JobWatcher, jobs=rows)
     relay = providers.ThreadSafeSingleton(
         Relay,

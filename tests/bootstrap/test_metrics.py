@@ -14,10 +14,11 @@ from pydantic import SecretStr
 
 from bootstrap.api.app import create_api
 from bootstrap.compose import compose
-from bootstrap.observability.job_metrics import JobMetrics
+from bootstrap.observability.metrics import DomainMetrics
 from domains.jobs.models import JobState
-from domains.jobs.repository.durations import Ended
+from domains.jobs.repository.durations import DurationRepository, Ended
 from domains.jobs.repository.reports import CrashCount
+from domains.jobs.service.measuring import JobMeasures
 from domains.jobs.service.operations import Load, QueueStatistics
 
 TOKEN = "a token for prometheus alone"
@@ -69,8 +70,8 @@ class Collected(Collector):
         return self._families
 
 
-async def found_by(metrics: JobMetrics) -> dict[tuple[str, ...], float]:
-    return samples(generate_latest(Collected(await metrics.read())))
+async def found_by(measures: JobMeasures) -> dict[tuple[str, ...], float]:
+    return samples(generate_latest(Collected(await DomainMetrics(measures).read())))
 
 
 @asynccontextmanager
@@ -83,7 +84,7 @@ async def api(settings: Any) -> Any:
 
 
 async def test_every_number_of_jobs_has_its_metric() -> None:
-    assert await found_by(JobMetrics(Operations(), Durations())) == {
+    assert await found_by(JobMeasures(Operations(), Durations())) == {
         ("tulou_jobs", "mail", "scheduled"): 0,
         ("tulou_jobs", "mail", "queued"): 3,
         ("tulou_jobs", "mail", "running"): 0,
@@ -99,9 +100,9 @@ async def test_every_number_of_jobs_has_its_metric() -> None:
 
 async def test_durations_of_jobs_add_up() -> None:
     durations = Durations()
-    metrics = JobMetrics(Operations(), durations)
+    metrics = JobMeasures(Operations(), durations)
     durations.rows = [Ended(kind="mails.send", state=JobState.SUCCEEDED, bucket=1, number=2, seconds=0.14)]
-    await metrics.read()
+    await metrics.measure()
     durations.rows = [Ended(kind="mails.send", state=JobState.SUCCEEDED, bucket=11, number=1, seconds=400)]
     found = await found_by(metrics)
     name = "tulou_job_duration_seconds"
@@ -115,7 +116,7 @@ async def test_durations_of_jobs_add_up() -> None:
 
 async def test_expired_leases_only_ever_grow() -> None:
     operations = Operations()
-    metrics = JobMetrics(operations, Durations())
+    metrics = JobMeasures(operations, Durations())
     seen = []
     for operations.crashed in (5, 2, 0, 1):
         seen.append((await found_by(metrics))["tulou_jobs_leases_expired_total",])
@@ -219,7 +220,7 @@ async def test_metrics_are_only_read(method: str, client) -> None:
 
 
 async def test_ended_jobs_are_counted_with_their_kind(client, user, work_off, composition) -> None:
-    durations = composition.jobs.durations()
+    durations = DurationRepository(composition.database())
     since = await durations.until()
     await client.post("/v1/auth/password/forgot", json={"email": user.email})
     await work_off()
