@@ -41,7 +41,7 @@ async def read_email(_admin: Admin, emails: Emails, email_id: UUID) -> EmailBody
 
 @router.post(
     "/{email_id}/resolve",
-    summary="Decide about an uncertain mail",
+    summary="Resolve an uncertain mail",
     responses={
         202: {
             "model": EmailBody,

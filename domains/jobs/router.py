@@ -143,7 +143,7 @@ async def cancel_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Respons
 @router.post(
     "/{job_id}/retry",
     status_code=202,
-    summary="Start a job again",
+    summary="Retry a job",
     responses=_ACCEPTED | problems(JobNotFound, JobNotRetryable, TooManyJobs),
 )
 async def retry_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Response) -> JobBody:

@@ -41,13 +41,13 @@ async def _filters(
     return UserFilter(email=email, q=q, verified=verified)
 
 
-@router.get("/me", summary="Read yourself", responses=problems(UserNotFound))
+@router.get("/me", summary="Read your profile", responses=problems(UserNotFound))
 async def read_me(caller: Caller, users: Users) -> UserBody:
     """Return the user whose token this is."""
     return UserBody.of(await users.read(caller.user_id))
 
 
-@router.patch("/me", summary="Change yourself", responses=problems(UserNotFound))
+@router.patch("/me", summary="Change your profile", responses=problems(UserNotFound))
 async def change_me(caller: Caller, users: Users, change: UserChange) -> UserBody:
     """Change your name or the language of your mails. A field that you leave out stays as it is; null empties it."""
     return UserBody.of(await users.change(caller.user_id, change))

@@ -17,13 +17,13 @@ router = Router(prefix="/v1/users", tags=["users"])
 Allowances = Annotated[AllowanceService, Depends(accessor("auth.allowances", AllowanceService))]
 
 
-@router.get("/{user_id}/limits", summary="Read the limits of a person", responses=problems(AccountNotFound))
+@router.get("/{user_id}/limits", summary="Read the limits of a user", responses=problems(AccountNotFound))
 async def read_limits(user_id: UUID, _admin: Admin, allowances: Allowances) -> LimitsBody:
     """Return the limits of a person that override the settings. For administrators."""
     return LimitsBody.model_validate(await allowances.find(user_id))
 
 
-@router.put("/{user_id}/limits", summary="Set the limits of a person", responses=problems(AccountNotFound))
+@router.put("/{user_id}/limits", summary="Set the limits of a user", responses=problems(AccountNotFound))
 async def set_limits(
     user_id: UUID, limits: LimitsUpdate, admin: ActingAdmin, allowances: Allowances
 ) -> LimitsBody:
@@ -38,7 +38,7 @@ async def set_limits(
 
 @router.delete(
     "/{user_id}/limits",
-    summary="Reset the limits of a person",
+    summary="Reset the limits of a user",
     status_code=204,
     responses=problems(AccountNotFound),
 )

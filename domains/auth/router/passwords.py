@@ -10,7 +10,7 @@ router = Router(prefix="/v1/auth/password", tags=["auth"])
 
 
 @router.post(
-    "/forgot", summary="Ask for a new password", status_code=202, responses=problems(TooManyAttempts)
+    "/forgot", summary="Request a password reset", status_code=202, responses=problems(TooManyAttempts)
 )
 async def forgot_password(body: AddressRequest, passwords: Passwords, client_info: Client) -> AcceptedBody:
     """Have a link sent that resets the password. The answer is the same for every address."""

@@ -42,7 +42,7 @@ async def verify_email(body: VerificationRequest, registrations: Registrations, 
 
 @router.post(
     "/email/verify/resend",
-    summary="Ask for the verification mail again",
+    summary="Resend the verification mail",
     status_code=202,
     responses=problems(TooManyAttempts),
 )

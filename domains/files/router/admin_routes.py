@@ -16,7 +16,7 @@ router = Router(prefix="/v1/files/owners", tags=["files"])
 Files = Annotated[FileService, Depends(accessor("files.service", FileService))]
 
 
-@router.get("/{user_id}", summary="List the files of a person")
+@router.get("/{user_id}", summary="List the files of a user")
 async def list_user_files(
     request: Request,
     response: Response,
@@ -32,7 +32,7 @@ async def list_user_files(
     return link_next(request, response, await file_service.page(user_id, paging, filters))
 
 
-@router.get("/{user_id}/usage", summary="Read the usage of a person")
+@router.get("/{user_id}/usage", summary="Read the storage usage of a user")
 async def read_user_usage(user_id: UUID, _admin: Admin, file_service: Files) -> UsageBody:
     """Return how much a person stores and may store. For administrators."""
     return await file_service.usage(user_id)
