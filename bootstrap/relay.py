@@ -17,8 +17,8 @@ from shared.background import BackgroundLoop, Run, stalled_loops
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
-ANNOUNCING = BackgroundLoop("relay.announce", round_timeout=15.0)
-LIVENESS = BackgroundLoop("relay.pulse")
+ANNOUNCING = BackgroundLoop("relay.heartbeat", round_timeout=15.0)
+LIVENESS = BackgroundLoop("relay.liveness")
 ANNOUNCE_PAUSE = 10.0
 
 

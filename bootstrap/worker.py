@@ -41,8 +41,8 @@ from shared.logging import configure_logging, get_logger
 from shared.queues import QUEUES
 
 logger = get_logger(__name__)
-ANNOUNCING = BackgroundLoop("worker.announce", round_timeout=20.0)
-WORKER_LOOP = BackgroundLoop("worker.drain")
+ANNOUNCING = BackgroundLoop("worker.heartbeat", round_timeout=20.0)
+WORKER_LOOP = BackgroundLoop("worker.jobs")
 ANNOUNCE_PAUSE = 10.0
 TICK = 1.0
 """Seconds between two looks whether it is time to announce."""

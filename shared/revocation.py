@@ -11,7 +11,7 @@ from shared.background import BackgroundLoop
 from shared.identity import Principal
 
 T = TypeVar("T")
-POLLS = BackgroundLoop("admissions")
+POLLS = BackgroundLoop("sessions")
 POLL_INTERVAL = 1.5
 """Seconds between two looks. An answer goes on for 2 s after its caller was shut out, at the most."""
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from shared.background import BackgroundLoop
 from shared.http.rate_limits import Key, RateLimits
 
-QUESTIONS = BackgroundLoop("personal_rates")
+QUESTIONS = BackgroundLoop("account_rates")
 PAUSE = 1.0
 """Seconds between two questions; most are answered from memory."""
 

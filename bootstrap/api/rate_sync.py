@@ -11,7 +11,7 @@ from shared.logging import get_logger
 from shared.throttled_warnings import ThrottledWarnings
 
 logger = get_logger(__name__)
-RATE_SYNC = BackgroundLoop("rate_exchange", expected_errors=(RedisError,))
+RATE_SYNC = BackgroundLoop("rate_sync", expected_errors=(RedisError,))
 AT_ONCE = 500
 """Callers in one script, which holds up the server for less than a millisecond."""
 

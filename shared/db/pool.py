@@ -165,7 +165,7 @@ class Readers(Generic[ConnectionT]):
                 return await self._connect()
             except BaseException as error:
                 self._open -= 1
-                self._make_room_known()
+                self._notify_waiting()
                 if isinstance(error, asyncpg.PostgresError | DBAPIError) and outage_of(error) is None:
                     raise NotConnected from error  # whatever it says, it lets nobody in
                 raise
@@ -189,11 +189,11 @@ class Readers(Generic[ConnectionT]):
     def _pass_on(self, connection: ConnectionT | None) -> None:
         """Who was handed a connection in the moment of giving up gives it to the next."""
         if connection is None:
-            self._make_room_known()
+            self._notify_waiting()
         else:
             self.give_back(connection)
 
-    def _make_room_known(self) -> None:
+    def _notify_waiting(self) -> None:
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():

@@ -100,19 +100,19 @@ def relay(**methods: Any) -> Relay:
     return made
 
 
-@case("relay.books")
+@case("relay.maintenance")
 async def books(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     async with task(relay(maintain_jobs=work.coroutine).run(asyncio.Event())):
         yield
 
 
-@case("relay.hints")
+@case("relay.wake_ups")
 async def wake_ups_of_the_relay(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     async with task(relay(send_wake_ups=work.coroutine).run(asyncio.Event())):
         yield
 
 
-@case("relay.announce")
+@case("relay.heartbeat")
 async def announcements(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     worker_registry = SimpleNamespace(register=work.coroutine, deregister=nothing)
     container: Any = SimpleNamespace(jobs=SimpleNamespace(worker_registry=lambda: worker_registry))
@@ -120,7 +120,7 @@ async def announcements(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator
         yield
 
 
-@case("relay.pulse")
+@case("relay.liveness")
 async def liveness(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     patch.setattr(bootstrap.relay, "touch", work.sync)
     settings: Any = SimpleNamespace(pulse_file=None)
@@ -135,7 +135,7 @@ def worker(**attributes: Any) -> Any:
     return made
 
 
-@case("worker.announce")
+@case("worker.heartbeat")
 async def announcements_of_a_worker(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     parent = worker(
         _settings=SimpleNamespace(pulse_file=None), _announcements=Run(ANNOUNCING), _announce=work.sync
@@ -144,7 +144,7 @@ async def announcements_of_a_worker(work: Work, _patch: pytest.MonkeyPatch) -> A
         yield
 
 
-@case("worker.drain")
+@case("worker.jobs")
 async def worker_loop(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     parent = worker(
         _shutdown=SimpleNamespace(ends_at=lambda: None, work=lambda _number: None),
@@ -155,7 +155,7 @@ async def worker_loop(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[N
         yield
 
 
-@case("worker.wake")
+@case("worker.wake_ups")
 async def wake_ups(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     transport: Any = object.__new__(WakeUpTransport)
     transport.__dict__.update(_rounds=Run(WAKING), _wake_all=work.sync)
@@ -181,7 +181,7 @@ async def heartbeats(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[Non
     handler.cancel()
 
 
-@case("jobs.hints")
+@case("jobs.wake_ups")
 async def sent_wake_ups(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     sender: Any = RedisWakeUps("redis://127.0.0.1:1")
     sender._send_waiting = work.sync
@@ -202,7 +202,7 @@ async def watching(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[None]
     await watcher.stop()
 
 
-@case("admissions")
+@case("sessions")
 async def admissions(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     patch.setattr(revocation_module, "POLL_INTERVAL", PAUSE)
     work.answer = set()
@@ -214,7 +214,7 @@ async def admissions(work: Work, patch: pytest.MonkeyPatch) -> AsyncIterator[Non
     await made.stop()
 
 
-@case("rate_exchange")
+@case("rate_sync")
 async def rate_sync(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     nobody: Any = None
     made: Any = RateSync(nobody, nobody, interval=PAUSE, callers=1)
@@ -225,8 +225,8 @@ async def rate_sync(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[Non
     await asyncio.wait([running])
 
 
-@case("personal_rates")
-async def personal_rates(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+@case("account_rates")
+async def account_rates(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     limits: Any = SimpleNamespace()
     running = PersonalRates(limits, work.coroutine).start()
     yield
@@ -247,7 +247,7 @@ async def modes(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
         yield
 
 
-@case("journal")
+@case("request_log")
 async def request_recorder(work: Work, _patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     log: Any = SimpleNamespace(write=work.sync)
     async with task(again_and_again(RequestRecorder(log)._flush)):

@@ -17,7 +17,7 @@ import signal
 def stand_still(*_):
     from shared import background
     background.STALL_GRACE = 0.0
-    loop = background.LOOPS["jobs.hints"]
+    loop = background.LOOPS["jobs.wake_ups"]
     loop.round_timeout = 0.0
     loop.begin()
 

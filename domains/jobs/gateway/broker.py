@@ -23,7 +23,7 @@ from shared.throttled_warnings import BackOff, ThrottledWarnings
 
 logger = get_logger(__name__)
 _warnings = ThrottledWarnings(logger)
-WAKING = BackgroundLoop("worker.wake")
+WAKING = BackgroundLoop("worker.wake_ups")
 WAKE_PAUSE = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds without a try after Redis has answered with an error: after the first one, and at most."""

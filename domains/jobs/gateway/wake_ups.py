@@ -26,7 +26,7 @@ from shared.throttled_warnings import BackOff, ThrottledWarnings
 from shared.trace import Attribute, current_trace, span
 
 logger = get_logger(__name__)
-SENDING = BackgroundLoop("jobs.hints")
+SENDING = BackgroundLoop("jobs.wake_ups")
 TASK = "jobs.run"
 KEY_PREFIX = "tulou:"
 """In front of each key in Redis; a queue is a list of its name."""

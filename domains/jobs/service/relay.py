@@ -21,8 +21,8 @@ from shared.trace import Attribute, span
 
 logger = get_logger(__name__)
 T = TypeVar("T")
-MAINTENANCE = BackgroundLoop("relay.books")
-WAKE_UPS = BackgroundLoop("relay.hints")
+MAINTENANCE = BackgroundLoop("relay.maintenance")
+WAKE_UPS = BackgroundLoop("relay.wake_ups")
 ALARM_PAUSE = 10.0
 LONGEST_PAUSE = 5.0
 """Seconds until the next try, after several in a row in which the broker failed."""

@@ -13,7 +13,7 @@ from shared.http.middleware.access_log import AccessLog, RequestScope
 from shared.http.middleware.request_meter import RequestMeter, RouteTimes
 from shared.http.middleware.response_wrapper import Refusal, ResponseWrapper
 
-LINES = BackgroundLoop("journal")
+LINES = BackgroundLoop("request_log")
 PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Paths that machines ask every few seconds: logged at debug, and in no trace."""
 
