@@ -98,19 +98,19 @@ class Cron:
     def _by_interval(self, moment: datetime) -> Iterator[datetime]:
         """Between two changes of the clock the offset is constant, and the wall clock runs like any other."""
         for start, end, offset in _segments(self.timezone, moment):
-            for wall in self._walls_until(_wall(end, offset)):
+            for wall in self._matches_until(_local_time(end, offset)):
                 fire = wall.replace(tzinfo=UTC) - offset
                 if fire < start:
                     break
                 yield fire
 
     def _at_fixed_times(self, moment: datetime) -> Iterator[datetime]:
-        for wall in self._walls_until(_latest_wall(self.timezone, moment)):
+        for wall in self._matches_until(_latest_local_time(self.timezone, moment)):
             fire = _first_occurrence(self.timezone, wall)
             if fire is not None and fire <= moment:
                 yield fire
 
-    def _walls_until(self, wall: datetime) -> Iterator[datetime]:
+    def _matches_until(self, wall: datetime) -> Iterator[datetime]:
         """Yield the matching times up to and including a naive one, the latest first."""
         earliest = wall.year - _SEARCHED_YEARS
         for found in CronSim(self.expression, wall.replace(second=0, microsecond=0) + _MINUTE, reverse=True):
@@ -119,7 +119,7 @@ class Cron:
             yield found
 
 
-def _wall(moment: datetime, offset: timedelta) -> datetime:
+def _local_time(moment: datetime, offset: timedelta) -> datetime:
     return (moment + offset).replace(tzinfo=None)
 
 
@@ -169,18 +169,18 @@ def _segments(zone: str, moment: datetime) -> Iterator[tuple[datetime, datetime,
         end = start - _SECOND
 
 
-def _latest_wall(zone: str, moment: datetime) -> datetime:
+def _latest_local_time(zone: str, moment: datetime) -> datetime:
     """Return the latest naive time that a clock in the zone has shown up to a moment, also before it was put back."""
-    shown = _wall(moment, _offset(zone, moment))
+    shown = _local_time(moment, _offset(zone, moment))
     change = _latest_change(zone, moment)
-    return shown if change is None else max(shown, _wall(change, _offset(zone, change - _SECOND)) - _SECOND)
+    return shown if change is None else max(shown, _local_time(change, _offset(zone, change - _SECOND)) - _SECOND)
 
 
 def _first_occurrence(zone: str, wall: datetime) -> datetime | None:
     """Return when the clock first shows a naive time; if it is skipped, when; None if its whole day is."""
     # fold=0 is the first of two occurrences, and leads behind the change where there is none (PEP 495).
     fire = wall.replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
-    if _wall(fire, _offset(zone, fire)) == wall:
+    if _local_time(fire, _offset(zone, fire)) == wall:
         return fire
     change = _latest_change(zone, fire)
     if change is None or _is_skipped(zone, change, wall.date()):
@@ -191,5 +191,5 @@ def _first_occurrence(zone: str, wall: datetime) -> datetime | None:
 def _is_skipped(zone: str, change: datetime, day: date) -> bool:
     """Tell whether a change of the clock leaves out a whole day."""
     midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001  # what the clock would show
-    until = _wall(change, _offset(zone, change - _SECOND))
-    return until <= midnight and _wall(change, _offset(zone, change)) >= midnight + timedelta(days=1)
+    until = _local_time(change, _offset(zone, change - _SECOND))
+    return until <= midnight and _local_time(change, _offset(zone, change)) >= midnight + timedelta(days=1)

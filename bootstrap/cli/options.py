@@ -51,7 +51,7 @@ async def person_of(container: "TulouContainer", text: str) -> "AdministeredUser
     """Return the one person whom an id or an address names.
 
     Raises:
-        UserNotFound: there is nobody with this id or address, or with such a name.
+        UserNotFound: no person has this id or address, or with such a name.
         Ambiguous: it is only a part of addresses or names; the sentence says of whose.
     """
     from domains.users.errors import UserNotFound
@@ -61,17 +61,17 @@ async def person_of(container: "TulouContainer", text: str) -> "AdministeredUser
     from shared.wiring import provided_by
 
     users = provided_by(container, "users.service", UserService)
-    nobody = UserNotFound(f"There is nobody with the id or address {text}.")
+    unknown = UserNotFound(f"No person has the id or address {text}.")
     user_id = _as_id(text)
     if user_id is not None:
         try:
             return await users.read_administered(user_id)
         except UserNotFound:
-            raise nobody from None
+            raise unknown from None
     filters = UserFilter(email=text) if "@" in text else UserFilter(q=text)
     found = (await users.page(PageRequest(limit=5), filters)).data
     if not found:
-        raise nobody
+        raise unknown
     if filters.email is None:
         known = ", ".join(person.email for person in found)
         raise Ambiguous(f"{text} is neither an id nor an address. It is a part of: {known}.")

@@ -69,7 +69,7 @@ def _unsafe_addresses(settings: "Settings") -> Iterator[tuple[str, str]]:
                 " networks of the proxies, or say none"
             ),
         )
-    elif any(_is_everybody(proxy) for proxy in settings.trusted_proxies):
+    elif any(_is_any_address(proxy) for proxy in settings.trusted_proxies):
         yield "trusted_proxies", "believes everybody's X-Forwarded-For; name the proxies"
 
 
@@ -177,5 +177,5 @@ def _is_below(host: str, name: str) -> bool:
     return f".{host.casefold().rstrip('.')}".endswith(f".{name}")
 
 
-def _is_everybody(proxy: str) -> bool:
+def _is_any_address(proxy: str) -> bool:
     return proxy == "*" or ipaddress.ip_network(proxy, strict=False).prefixlen < NARROWEST_PREFIX

@@ -172,7 +172,7 @@ async def test_erasing_asks_before(client, command, done, people, acts, work_off
     assert (agreed.exit_code, agreed.stdout.splitlines()[-1]) == (0, f"{person.email} is being erased.")
     await work_off()
     gone = await command("users", "erase", str(person.id), "--yes")
-    assert (gone.exit_code, gone.stderr) == (3, f"There is nobody with the id or address {person.id}.\n")
+    assert (gone.exit_code, gone.stderr) == (3, f"No person has the id or address {person.id}.\n")
     assert await acts(person.id) == ["account_disabled", "account_deleted"]
 
 
@@ -229,7 +229,7 @@ async def test_people_are_listed_and_found(done, command, people) -> None:
 async def test_nobody_is_a_sentence_and_a_code(command, act, person: str) -> None:
     result = await command(*act, person)
     assert (result.exit_code, result.stdout) == (3, "")
-    assert result.stderr == f"There is nobody with the id or address {person}.\n"
+    assert result.stderr == f"No person has the id or address {person}.\n"
 
 
 @pytest.mark.parametrize(

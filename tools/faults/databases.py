@@ -36,12 +36,12 @@ async def postgres_crashes(harness: Harness) -> Row:
             await harness.postgres.start()
         await load
         await judge(harness, row, client.accepted)
-        _nobody_died(row, system, family)
+        _no_process_died(row, system, family)
     _polite(row, client)
     return row
 
 
-def _nobody_died(row: Row, system: System, family: set[int]) -> None:
+def _no_process_died(row: Row, system: System, family: set[int]) -> None:
     """Expect that every process is still there. A worker replaces a child now and then: that one has not died."""
     gone = family - _family(system)
     died = sum(child.output.count("exited with") for child in system.children)
@@ -95,7 +95,7 @@ async def postgres_is_away(harness: Harness) -> Row:
         )
         effect_at = time.monotonic() - back_at
         await judge(harness, row, client.accepted)
-        _nobody_died(row, system, family)
+        _no_process_died(row, system, family)
     row.expect(
         (ready, live) == ({503}, {200}), f"ready {ready}, live {live} in {slowest * 1000:.0f} ms at most"
     )

@@ -41,7 +41,7 @@ class AccessLog:
         self._log = logging.getLogger(ACCESS)
         self._render = _as_json if log_format == "json" else _as_text
         self._second = -1
-        self._moment = ""
+        self._timestamp = ""
 
     def write(self, request_scopes: Sequence[RequestScope]) -> None:
         """Write a line for each, in this order: of probes only where lines for debugging are wanted."""
@@ -54,17 +54,17 @@ class AccessLog:
             )
         if wanted and self._log.isEnabledFor(level):
             lines = [
-                self._render(request_scope, self._moment_of(request_scope.ended_at))
+                self._render(request_scope, self._timestamp_of(request_scope.ended_at))
                 for request_scope in wanted
             ]
             self._log.handle(logging.LogRecord(ACCESS, level, "", 0, "\n".join(lines), None, None))
 
-    def _moment_of(self, ended_at: float) -> str:
+    def _timestamp_of(self, ended_at: float) -> str:
         second = int(ended_at)
         if second != self._second:
             self._second = second
-            self._moment = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._moment}.{int((ended_at - second) * 1e6):06d}Z"
+            self._timestamp = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._timestamp}.{int((ended_at - second) * 1e6):06d}Z"
 
 
 def _level(request_scope: RequestScope) -> str:

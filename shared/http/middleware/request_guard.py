@@ -51,7 +51,7 @@ def _one(_scope: Scope) -> int:
     return 1
 
 
-def _nobody(_token: str) -> None:
+def _anonymous(_token: str) -> None:
     return None
 
 
@@ -75,7 +75,7 @@ class Rules:
     streams: Callable[[Scope], bool] = _never
     cost: Callable[[Scope], int] = _one
     has_head: Callable[[Scope], bool] = _never
-    identify: Callable[[str], Key | None] = _nobody
+    identify: Callable[[str], Key | None] = _anonymous
     refuse: Callable[[Scope], None] = _open
 
 
