@@ -20,17 +20,17 @@ class Actor:
 
     @property
     def details(self) -> dict[str, Any]:
-        """What the audit log says of who it was: `by`, the id of an administrator, or `operator`."""
+        """Fields of the audit log that name the actor: `by` (an administrator's id) or `operator`."""
         if self.user_id is not None:
             return {"by": str(self.user_id)}
         return {"operator": self.operator or "unknown"}
 
 
 class AuditLog(Protocol):
-    """Keeps what was done, by whom. Lines are only ever added."""
+    """Records who did what. Lines are only added, never changed."""
 
     async def note(self, act: str, actor: Actor, *, user_id: UUID | None = None, **details: Any) -> None:
-        """Write a line in the open transaction: `act` (`mail_resolved`), and whose account or data it was done to."""
+        """Write a line in the open transaction: `act` (`mail_resolved`), and the account that it affects."""
         ...
 
 
@@ -43,4 +43,4 @@ async def _acting(request: Request, admin: Admin) -> Actor:
 
 
 ActingAdmin = Annotated[Actor, Depends(_acting)]
-"""An administrator, with what the audit log keeps of a request."""
+"""An administrator, with the request data that the audit log keeps."""

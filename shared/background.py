@@ -1,4 +1,4 @@
-"""Loops that run for the life of a process: whatever one round raises, the next round follows."""
+"""Loops that run for the life of a process: no exception in a round ends them."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ FIRST_PAUSE = 0.5
 """Seconds until the next round after one that failed; doubled with each further failure, up to `LONGEST_PAUSE`."""
 
 LONGEST_PAUSE = 3.0
-"""Seconds between two rounds of a loop that fails, at most: it works again within this time of the cause's end."""
+"""Longest pause in seconds of a failing loop, so it recovers within this time after the cause is gone."""
 
 ROUND_TIMEOUT = 30.0
 """Seconds that a round may take. One that takes longer is cancelled, and counts as failed."""
@@ -30,14 +30,14 @@ STALL_GRACE = 15.0
 """Seconds past the time of the next round after which a loop counts as standing still."""
 
 LOOPS: "dict[str, BackgroundLoop]" = {}
-"""Every loop of this program by name. Filled as modules declare theirs."""
+"""Every loop of this program by name, filled when modules are imported."""
 
 _STOPS: "WeakKeyDictionary[asyncio.Task[None], asyncio.Event]" = WeakKeyDictionary()
 _FAILED, _ERROR = "background_failed", "background_error"
 
 
 class BackgroundLoop:
-    """A loop by its name, with what came of its rounds in this process. Declare it once, at the top of a module.
+    """A named loop and the outcome of its rounds in this process. Declare it once, at module level.
 
     `run` and `start` serve loops of coroutines; `begin` serves timers and threads. Failures are logged once a minute:
     `background_failed` with the reason, or `background_error` with a traceback where the exception is none that a
@@ -92,7 +92,7 @@ class BackgroundLoop:
         stop: asyncio.Event | None = None,
         should_continue: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Work every `pause` seconds, `delay` seconds from now on, until `stop` is set or it need not go on."""
+        """Run `work` every `pause` seconds, first after `delay`, until `stop` is set or `should_continue` is false."""
         run, task = self.begin(pause), asyncio.current_task()
 
         def ends() -> bool:
@@ -160,7 +160,7 @@ class BackgroundLoop:
 
 
 class Run:
-    """A loop at work: `with run:` is one round, and swallows what the round raises, but for cancellation."""
+    """A running loop: `with run:` is one round, and suppresses every exception except cancellation."""
 
     def __init__(self, loop: BackgroundLoop, pause: float = 0.0) -> None:
         loop.was_started = True
@@ -227,12 +227,12 @@ async def end(*tasks: "asyncio.Task[None]", seconds: float = 0.25) -> None:
 
 
 def stalled_loops() -> Sequence[str]:
-    """Return the names of this process' loops that end no round any more."""
+    """Return the names of the loops in this process that have stalled."""
     return [loop.name for loop in LOOPS.values() if loop.is_stalled]
 
 
 def is_expected_error(error: BaseException) -> bool:
-    """Whether an error tells of a server, a disk or a limit rather than of a mistake in this program."""
+    """Whether an error is caused by a server, a disk or a limit, not by a bug in this program."""
     return isinstance(error, AppError | OSError) or not is_about_statement(error)
 
 

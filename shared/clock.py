@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 
 class Clock:
-    """Tells the time. Leases and due times use the database's clock instead: workers' clocks disagree."""
+    """The current time. Leases and due times use the database's clock instead, because workers' clocks disagree."""
 
     def now(self) -> datetime:
-        """Return the present moment, aware, in UTC."""
+        """Return the current time in UTC, timezone-aware."""
         return datetime.now(UTC)

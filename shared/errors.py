@@ -8,13 +8,13 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 CATALOGUE: "dict[str, type[AppError]]" = {}
-"""Every error this program can answer with, by code. Filled as the classes are defined."""
+"""Every error that a response can have, by code. Filled when the classes are defined."""
 
 
 class AppError(Exception):
-    """A fact that stops a use case. `detail` is a full sentence that helps the reader of the answer.
+    """A fact that stops a use case. `detail` is a full sentence for the reader of the response.
 
-    An error below 500 is final for a job too: trying again would meet the same fact.
+    A status below 500 is final for a job too, because a retry would meet the same fact.
     """
 
     code: ClassVar[str] = ""
@@ -27,7 +27,7 @@ class AppError(Exception):
     )
 
     def __init_subclass__(cls) -> None:
-        """Enter the class into the catalogue; two errors with one code are a mistake."""
+        """Add the class to the catalogue. Raises TypeError if another class has its code."""
         if "code" not in cls.__dict__:
             return
         known = CATALOGUE.setdefault(cls.code, cls)
@@ -38,7 +38,7 @@ class AppError(Exception):
     def __init__(
         self, detail: str | None = None, *, retry_after: float | None = None, **extensions: object
     ) -> None:
-        """Say more than the class's sentence; `retry_after` is in seconds; `extensions` become members of the body."""
+        """`detail` replaces the class's; `retry_after` is in seconds; `extensions` become members of the body."""
         if detail is not None:
             self.detail = detail
         self.retry_after = retry_after
@@ -64,7 +64,7 @@ class BadRequest(AppError):
 
 
 class Forbidden(AppError):
-    """Base of facts about a caller who may not do this."""
+    """Base of facts about a caller without permission."""
 
     status, title = 403, "You may not do this"
     remedy = "Use an account that has the right to do this."
@@ -126,7 +126,7 @@ class TooManyRequests(AppError):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """When to come back, and which limit it was (draft-ietf-httpapi-ratelimit-headers)."""
+        """When to retry, and which limit was reached (draft-ietf-httpapi-ratelimit-headers)."""
         told = super().headers
         if self.quota is None or "Retry-After" not in told:
             return told
@@ -139,25 +139,25 @@ class TooManyRequests(AppError):
 
 
 class Unavailable(AppError):
-    """Base of facts about something that is down for the moment."""
+    """Base of facts about a temporary failure."""
 
     status, title = 503, "Unavailable for the moment"
     remedy = "Wait as many seconds as `Retry-After` says, then send the request again, with the same `Idempotency-Key`."
 
 
 class InternalError(AppError):
-    """A mistake of this program. Its text stays in the log."""
+    """A bug in this program. Its text is written to the log only."""
 
     code = "internal_error"
     title = "Internal error"
-    detail = "Something went wrong here. The request id finds it in the log."
+    detail = "The server failed. Search its log for the request id."
 
 
 class Outage(StrEnum):
-    """What is out of order when the database can't be used. Clients are told the same of each."""
+    """Why the database can't be used. Clients get the same response for each."""
 
     DOWN = "down"
-    """It doesn't answer, or it shuts down or starts."""
+    """It does not respond, or it is starting or shutting down."""
 
     REFUSED = "refused"
     """It refuses the role or its password."""
@@ -180,10 +180,10 @@ class DatabaseUnavailable(Unavailable):
     """PostgreSQL can't be reached, refuses, or has no connection free."""
 
     code = "database_unavailable"
-    detail = "The database is not available. Nothing was changed; try again in a moment."
+    detail = "The database is unavailable. Nothing was changed. Try again in a moment."
 
     def __init__(self, outage: Outage = Outage.DOWN) -> None:
-        """Ask the client to come back in two seconds. `outage` is for the log and `/health/ready`."""
+        """Ask the client to retry in two seconds. `outage` is for the log and `/health/ready`."""
         super().__init__(retry_after=2)
         self.outage = outage
 
@@ -192,7 +192,7 @@ class DatabaseBusy(DatabaseUnavailable):
     """PostgreSQL ended a transaction that waited for another: a deadlock, or a lock or snapshot that it can't have."""
 
     code = "database_busy"
-    detail = "Another operation on the same data is under way. Nothing was changed; try again in a moment."
+    detail = "Another operation on the same data is in progress. Nothing was changed. Try again in a moment."
 
 
 class FieldProblem(BaseModel):
@@ -204,7 +204,7 @@ class FieldProblem(BaseModel):
     parameter: str | None = Field(
         None, description="Name of the query, path or header parameter.", examples=["limit"]
     )
-    code: str = Field(description="What rule was broken.", examples=["value_error"])
+    code: str = Field(description="Rule that the value breaks.", examples=["value_error"])
     detail: str = Field(description="A sentence about it.", examples=["This is not a mail address."])
 
 

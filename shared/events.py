@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Resource(BaseModel):
-    """The thing that an event or a job is about: its type's name and its id."""
+    """The entity that an event or a job is about: the name of its type and its id."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -20,7 +20,7 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     about: ClassVar[str] = ""
-    """The type of the thing that it is about, `file` for one, whose id is then in the field `file_id`."""
+    """Type of the entity that it is about. With `file`, the id is in the field `file_id`."""
 
     owner_id: UUID | None = None
 

@@ -1,4 +1,4 @@
-"""Types of fields in bodies: each refuses what its column can't hold, and is shown as it was stored."""
+"""Types of fields in bodies: each rejects values that its column can't hold, and returns values as stored."""
 
 import re
 from collections.abc import Callable
@@ -30,7 +30,7 @@ _URL = TypeAdapter(AnyHttpUrl)
 
 
 def plain_number(number: Decimal) -> str:
-    """Return a number without an exponent and without zeros that say nothing."""
+    """Format a number without an exponent and without trailing zeros."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -44,7 +44,7 @@ def _digits_of(places: int) -> str:
 
 
 def _written(pattern: str, kind: type, example: str, more: str = "") -> Callable[[Any], Any]:
-    """Return what lets through texts of this form, and what a row has: pydantic alone takes `"0"` for a day of 1970."""
+    """Return a validator for texts of this form and values of rows: pydantic alone reads `"0"` as a day of 1970."""
     form = re.compile(pattern)
 
     def check(value: Any) -> Any:

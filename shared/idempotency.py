@@ -1,4 +1,4 @@
-"""Doing a request once, however often it is sent: what is asked of whoever keeps the answers."""
+"""Idempotency of requests: the Protocol of the store of responses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,7 @@ class KeyRequired(BadRequest):
     """This operation is only done with a key."""
 
     code = "idempotency.key_required"
-    detail = (
-        "Send an Idempotency-Key, a new one for each thing that you want done, so that a retry does it once."
-    )
+    detail = "Send an Idempotency-Key, a new one for each operation, so that a retry does not repeat it."
 
 
 class KeyReused(Unprocessable):
@@ -49,8 +47,8 @@ class StoredResponseTooLarge(Conflict):
     code = "idempotency.answer_not_kept"
     title = "Done already"
     detail = (
-        "The first request with this Idempotency-Key was done, and it is not done again; its answer was too large"
-        " to be kept. `answered` tells its status, `location` what it made."
+        "The first request with this Idempotency-Key succeeded and is not repeated. Its response was too large to be"
+        " stored. `answered` is its status, `location` the URL of what it created."
     )
 
 
@@ -73,7 +71,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """An answer as it was sent. `body` None: too large to keep; `streamed`: what a streamed body was."""
+    """A response as it was sent. `body` None: too large to store; `streamed`: digest of a streamed request body."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -105,5 +103,5 @@ class StoredResponses(Protocol):
         ...
 
     async def give_up(self, attempt: Attempt) -> None:
-        """Let the next attempt begin at once: nothing was done."""
+        """Release the key, because nothing was done."""
         ...

@@ -1,4 +1,4 @@
-"""Who is calling: known to every domain, decided by whoever implements `Authenticator`."""
+"""Identity of the caller, for every domain. `Authenticator` has the Protocol that determines it."""
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Principal:
 
 
 class Authenticator(Protocol):
-    """Tells who holds a bearer token."""
+    """Authenticates a bearer token."""
 
     async def authenticate(self, token: str) -> Principal:
         """Return the caller, looked up anew each time, so that a logout or a disabled account works at once.
@@ -46,7 +46,7 @@ class Authenticator(Protocol):
         ...
 
     async def still_valid(self, principals: Collection[Principal]) -> set[Principal]:
-        """Return those of these callers whose token and session go on, with one statement for all."""
+        """Return the callers whose token and session are still valid, with one query for all."""
         ...
 
     def is_use_new(self, principal: Principal) -> bool:
@@ -65,7 +65,7 @@ class Authenticator(Protocol):
 
 
 class AccountLock(Protocol):
-    """Keeps an account as it is while something is stored for it.
+    """Locks an account while data is stored for it.
 
     A request is authenticated when it begins. What takes long after that, as an upload does, may end when its caller
     has logged out, or when the account is disabled, deleted or erased. So the transaction that stores what came of it
@@ -98,7 +98,7 @@ class NotAuthenticated(AppError):
 
 
 class _RefusedAccessToken(NotAuthenticated):
-    """Base of what is wrong with a token that was sent."""
+    """Base of the errors of tokens."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -135,7 +135,7 @@ class MissingScope(Forbidden):
     """The caller is authenticated, but lacks the scope that the operation requires."""
 
     code = "auth.missing_scope"
-    detail = "Your account may not do this."
+    detail = "Your account has no permission for this operation."
 
     @property
     def headers(self) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _token_of(request: Request) -> str:
 
 
 class _BearerToken(SecurityBase):
-    """Finds out who holds the request's token, and tells the OpenAPI document about it: one dependency, not two."""
+    """Authenticates the request's token and documents it in OpenAPI, as one dependency."""
 
     scheme_name = "OAuth2PasswordBearer"
     model = OAuth2(

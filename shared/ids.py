@@ -1,4 +1,4 @@
-"""Identifiers of everything that is stored."""
+"""Identifiers of stored rows."""
 
 from uuid import UUID
 

@@ -25,7 +25,7 @@ _processors: list[Any] = []
 
 
 def configure_logging(*, level: str, log_format: LogFormat) -> None:
-    """Send everything, the libraries' lines too, through one formatter to standard error."""
+    """Write all lines, also those of libraries, through one formatter to standard error."""
     shared_processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         add_trace,
@@ -82,12 +82,12 @@ def _renderers(log_format: LogFormat) -> list[Any]:
 
 
 def _in_one_line(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Escape what would begin another line; JSON does so by itself."""
+    """Escape characters that would start another line. JSON escapes them already."""
     return {**event, "event": str(event.get("event", "")).replace("\r", "\\r").replace("\n", "\\n")}
 
 
 def _drop_none(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is not known, so that lines outside a request stay short."""
+    """Omit unset fields, so that lines outside a request stay short."""
     return {key: value for key, value in event.items() if value is not None}
 
 
@@ -99,7 +99,7 @@ class _Ready(logging.Formatter):
 
 
 class _Redacting(structlog.stdlib.ProcessorFormatter):
-    """Hides secrets where others may have written them: in lines of libraries, in exceptions, in what went wrong."""
+    """Hides secrets in text from other sources: lines of libraries, exceptions, error details."""
 
     def format(self, record: logging.LogRecord) -> str:
         is_foreign = not hasattr(record, "_logger")

@@ -1,4 +1,4 @@
-"""What a mail address is, for everybody who takes one: exactly what will be written to, and nothing to be decoded."""
+"""The rules for mail addresses, in one place: an address is used exactly as given, never decoded."""
 
 import re
 
@@ -71,7 +71,7 @@ def _with_domain(address: ValidatedEmail, domain: str) -> ValidatedEmail:
 
 
 def _reason(error: EmailNotValidError) -> str:
-    """Return what the library says, without what it quotes of the address."""
+    """Return the library's message without its quotations of the address."""
     said = str(error)
     if isinstance(error.__cause__, idna.IDNAError):
         said = said.partition(" (")[0]

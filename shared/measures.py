@@ -24,7 +24,7 @@ class Measure:
 
 
 class Measures(Protocol):
-    """What a domain offers as `measures`."""
+    """A domain's export `measures`."""
 
     @property
     def fresh_for(self) -> float:

@@ -1,4 +1,4 @@
-"""Unicode normalisation (UAX #15) in time that grows with the length of the text, whatever the text is.
+"""Unicode normalisation (UAX #15) in time that is linear in the length of any text.
 
 `unicodedata.normalize` sorts each run of combining characters by insertion, so that a run of 50,000 takes seconds.
 Long runs are sorted here first, which changes nothing in the result: their order is the canonical one.

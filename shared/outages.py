@@ -103,7 +103,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def outage_of(error: BaseException) -> Outage | None:
-    """Return what of the database is out of order; None if the error is about the statement."""
+    """Return the outage that an error means; None if the error is about the statement."""
     if isinstance(error, DatabaseUnavailable):
         return error.outage
     state = sqlstate_of(error) or ""
@@ -114,7 +114,7 @@ def outage_of(error: BaseException) -> Outage | None:
 
 
 def is_undefined_object(error: BaseException) -> bool:
-    """Tell whether a statement named what the database doesn't have: perhaps it was not migrated."""
+    """Whether a statement names a missing table or column; perhaps the database was not migrated."""
     return sqlstate_of(error) in _UNDEFINED
 
 

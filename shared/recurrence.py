@@ -173,7 +173,11 @@ def _latest_local_time(zone: str, moment: datetime) -> datetime:
     """Return the latest naive time that a clock in the zone has shown up to a moment, also before it was put back."""
     shown = _local_time(moment, _offset(zone, moment))
     change = _latest_change(zone, moment)
-    return shown if change is None else max(shown, _local_time(change, _offset(zone, change - _SECOND)) - _SECOND)
+    return (
+        shown
+        if change is None
+        else max(shown, _local_time(change, _offset(zone, change - _SECOND)) - _SECOND)
+    )
 
 
 def _first_occurrence(zone: str, wall: datetime) -> datetime | None:

@@ -1,6 +1,6 @@
-"""Takes secrets out of text that others wrote: exceptions, lines of libraries, reports of errors.
+"""Removes secrets from text of other sources: exceptions, lines of libraries, error reports.
 
-What we write ourselves holds none to begin with; this is the net below.
+Text of this program holds no secrets; this is a second line of defence.
 """
 
 import re
@@ -25,7 +25,7 @@ _SECRETS = re.compile(
 
 
 def redacted(text: str) -> str:
-    """Return the text with `[hidden]` in place of whatever looks like a secret."""
+    """Replace everything that looks like a secret by `[hidden]`."""
     return _SECRETS.sub(_hide, text)
 
 

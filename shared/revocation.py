@@ -17,7 +17,7 @@ POLL_INTERVAL = 1.5
 
 
 class PrincipalValidator(Protocol):
-    """Tells whose tokens are still good."""
+    """Checks whether tokens are still valid."""
 
     async def still_valid(self, principals: Collection[Principal]) -> set[Principal]:
         """Return those of these callers whose token and session go on, with one statement for all."""
@@ -34,7 +34,7 @@ class RevocationWatcher:
 
     @contextlib.contextmanager
     def following(self, principal: Principal) -> "Iterator[asyncio.Future[None]]":
-        """Provide what is done once this caller is shut out."""
+        """Provide a future that is done when the caller's token or session ends."""
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open[ended] = principal
         if self._polling is None or self._polling.done():
@@ -55,7 +55,7 @@ class RevocationWatcher:
                 await self._polling
 
     async def _poll(self) -> None:
-        # Who comes while a look is under way is not part of it.
+        # Callers that are added while a check runs belong to the next one.
         asked = dict(self._open)
         admitted = await self._validator.still_valid(set(asked.values()))
         for ended, principal in asked.items():
@@ -64,9 +64,9 @@ class RevocationWatcher:
 
 
 async def until_revoked(request: Request, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
-    """Pass on the items of an answer that takes long, until the caller's token or session ends.
+    """Yield the items of a long response until the caller's token or session ends.
 
-    It ends like an answer that has no more items: a client that asks again is told why.
+    The response then ends normally, and a client that requests again gets the reason.
     """
     watcher: RevocationWatcher = request.app.state.revocation_watcher
     with watcher.following(request.state.principal) as ended:

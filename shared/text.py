@@ -1,4 +1,4 @@
-"""Which characters text may hold: one definition for names, subjects, mail headers, logs and every text field.
+"""The characters that text may hold: one definition for names, subjects, mail headers, logs and all text fields.
 
 The refused characters are fixed ranges, not categories of `unicodedata`: an emoji that is newer than this Python is
 unassigned to it and must be accepted, while Unicode never reassigns what is refused here (its stability policy covers
@@ -36,7 +36,7 @@ _ALSO_UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2800\u3164\ufe00-\ufe0f\uffa0"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0020-\U000e007f\U000e0100-\U000e01ef]"
 )
-"""Accepted, but nothing is seen of them: joiners, selectors, tags, fillers, the empty Braille cell."""
+"""Accepted but invisible: joiners, selectors, tags, fillers, the empty Braille cell."""
 
 
 _MOST_COMPOSED = 4
@@ -54,7 +54,7 @@ def is_longer(text: str, limit: int) -> bool:
 
 
 def fits_line(text: str) -> bool:
-    """Tell whether text can stand in one line: without line ends, controls, and marks that change what is shown."""
+    """Whether text is one line without line ends, control characters and marks that change what is shown."""
     return _NOT_IN_LINES.search(text) is None
 
 
@@ -64,7 +64,7 @@ def as_line(text: str, *, instead: str = "") -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Tell whether nothing is seen of a text: spaces, joiners, or marks without a letter to stand on."""
+    """Whether a text is invisible: only spaces, joiners, or marks without a base letter."""
     return all(unicodedata.category(character)[0] in "ZM" for character in _ALSO_UNSEEN.sub("", text))
 
 
@@ -75,7 +75,7 @@ def check_line(text: str) -> str:
         message = f"must not contain {_named(found[0])}"
         raise ValueError(message)
     if is_blank(text):
-        message = "must contain something that can be seen"
+        message = "must contain a visible character"
         raise ValueError(message)
     return text
 

@@ -1,4 +1,4 @@
-"""Warnings of a loop: one line at once, then at most one a minute, however often the same thing fails."""
+"""Throttled warnings: the first at once, then at most one a minute for each event."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ class ThrottledWarnings:
         log(event, times=times, **fields)
 
     def resolve(self, event: str, *, then: str, **fields: Any) -> None:
-        """Log that what was warned of is over, and after how many seconds, if a line had told of it."""
+        """If `event` was logged, log `then` with the seconds that it lasted."""
         state = self._states.get(event)
         if state is not None and not state.is_over:
             state.is_over = True

@@ -1,4 +1,4 @@
-"""Which request is being worked on, and what took how long: travels from the API into jobs, mails and log lines."""
+"""Trace context: ids of request and trace, and spans; passed from the API to jobs, mails and log lines."""
 
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
@@ -25,11 +25,11 @@ class Span(Protocol):
     """A piece of work that is being measured."""
 
     def note(self, name: str, value: Attribute) -> None:
-        """Say something about it, by a name of OpenTelemetry's semantic conventions."""
+        """Set an attribute, named by OpenTelemetry's semantic conventions."""
         ...
 
     def rename(self, name: str) -> None:
-        """Call it by what it turned out to be."""
+        """Rename the span."""
         ...
 
     def fail(self, error: str) -> None:
@@ -56,7 +56,7 @@ class Spans(Protocol):
 
 
 class _NoSpan:
-    """Stands in where nobody measures. One for all: it keeps nothing."""
+    """A span that records nothing, for processes without traces. One instance is enough."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""How routers and jobs reach what the container offers: one typed accessor, no patched modules, no thread hop."""
+"""Access to the container for routers and jobs: one typed accessor, no patched modules, no thread switch."""
 
 from collections.abc import Awaitable, Callable
 from functools import reduce
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def provided_by(container: object, path: str, type_: type[T]) -> T:
-    """Return what the provider at `path` (`files.service`) makes, checked to be a `type_`."""
+    """Return the object of the provider at `path` (`files.service`). Raises TypeError if it is not a `type_`."""
     provider: Any = reduce(getattr, path.split("."), container)
     value = provider()
     if not isinstance(value, type_):

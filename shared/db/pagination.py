@@ -30,7 +30,7 @@ class BadCursor(BadRequest):
     """The cursor was not made here, or for another sort order."""
 
     code = "pagination.bad_cursor"
-    detail = "This cursor was not made by this list in this sort order. Start again without it."
+    detail = "This cursor belongs to another list or sort order. Start again without a cursor."
 
 
 class PageRequest(BaseModel):
@@ -60,11 +60,11 @@ class Page(BaseModel, Generic[T]):
     data: list[T]
     next_cursor: str | None = Field(
         None,
-        description="Give it as `cursor` to read on; null on the last page.",
+        description="Pass it as `cursor` to get the next page; null on the last page.",
         examples=["WyItY3JlYXRlZF9hdCJd"],
     )
     total: int | None = Field(
-        None, description="How many there are; only with `include_total=true`.", examples=[42]
+        None, description="Number of all matching items; only with `include_total=true`.", examples=[42]
     )
 
     def map(self, shown: Callable[[T], OtherT]) -> "Page[OtherT]":
@@ -177,7 +177,7 @@ def page_request(*sorts: str, default: str = "-created_at") -> Any:
 
     async def read(
         limit: Annotated[
-            int, Query(ge=1, le=MAX_LIMIT, description="How many on a page."), DIGITS
+            int, Query(ge=1, le=MAX_LIMIT, description="Items per page."), DIGITS
         ] = DEFAULT_LIMIT,
         cursor: Annotated[
             str | None,
@@ -191,12 +191,12 @@ def page_request(*sorts: str, default: str = "-created_at") -> Any:
             str,
             Query(
                 pattern=f"^-?({'|'.join(sorts)})$",
-                description="Order; `-` in front: the greatest first.",
+                description="Sort order; `-` in front: descending.",
                 json_schema_extra={"enum": choices},
             ),
         ] = default,
         include_total: Annotated[  # noqa: FBT002  # FastAPI gives it by name
-            bool, Query(description="Count all that match too. Costs time on long lists.")
+            bool, Query(description="Also count all matching items, which takes time on long lists.")
         ] = False,
     ) -> PageRequest:
         return PageRequest(limit=limit, cursor=cursor, sort=sort, include_total=include_total)

@@ -14,9 +14,7 @@ class PreconditionFailed(AppError):
 
     code = "request.precondition_failed"
     status, title = 412, "A precondition failed"
-    detail = (
-        "This is not in the state any more that the precondition names. Nothing was changed; read it again."
-    )
+    detail = "The resource was modified since you read it. Nothing was changed; fetch it again."
 
 
 class WeakCondition(AppError):
@@ -25,8 +23,8 @@ class WeakCondition(AppError):
     code = "request.weak_condition"
     status, title = 412, "A precondition failed"
     detail = (
-        "Every tag of If-Match is weak (W/), so none can match. Answers have strong tags here: a proxy on the way"
-        " that compresses answers makes them weak. Switch that off there. Nothing was changed."
+        "Every tag of If-Match is weak (W/), so none can match. This server sends strong tags; a proxy that"
+        " compresses responses makes them weak. Disable that in the proxy. Nothing was changed."
     )
 
 

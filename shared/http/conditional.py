@@ -22,7 +22,7 @@ ETAG = b"etag"
 
 
 class MalformedCondition(BadRequest):
-    """If-Match or If-None-Match is no list of entity tags."""
+    """If-Match or If-None-Match is not a list of entity tags."""
 
     code = "request.malformed_condition"
     detail = 'If-Match and If-None-Match are `*` or a list of entity tags: `"1-0123456789abcdef", W/"other"`.'
@@ -108,7 +108,7 @@ def _tags(value: str | None) -> list[EntityTag]:
 
 
 def _revisions(value: str | None, *, weak: bool) -> Iterator[int]:
-    """Yield the revisions that the tags name; a tag that we never gave names none."""
+    """Yield the revisions in the tags; skip tags that this server did not issue."""
     for is_weak, text in _tags(value):
         found = _OURS.fullmatch(text.strip('"'))
         if found and (weak or not is_weak):

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says about keys, conditions and errors: told once, for every operation that has them."""
+"""Descriptions of keys, conditions and errors in the OpenAPI document, written once for all operations."""
 
 import inspect
 from copy import deepcopy
@@ -36,7 +36,7 @@ def add_problem(operation: dict[str, Any], *errors: type[AppError]) -> None:
 
 
 def operation_metadata(route: APIRoute) -> dict[str, Any]:
-    """Return what `describe_operations` has to know of an operation, as an extension of it."""
+    """Return the extension of an operation that `describe_operations` reads."""
     model = route.response_model if inspect.isclass(route.response_model) else object
     return {
         _METADATA: {
@@ -72,7 +72,7 @@ def _describe_key(operation: dict[str, Any], *, required: bool) -> None:
     _parameter(
         operation,
         "Idempotency-Key",
-        "Sent again with the same key within a day, a request is not done again, and is answered the same.",
+        "A request that is sent again with the same key within a day does not run again and gets the same response.",
         required=required,
         schema={"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
         example="order-4711",
@@ -83,16 +83,16 @@ def _describe_key(operation: dict[str, Any], *, required: bool) -> None:
 
 
 def _describe_reading(operation: dict[str, Any]) -> None:
-    _parameter(operation, "If-None-Match", "Answers 304 if one of these ETags is the present one.", **_TAG)
+    _parameter(operation, "If-None-Match", "Returns 304 if one of these ETags is current.", **_TAG)
     _describe_changing(operation)
     operation["responses"]["304"] = {
-        "description": "You have it already: nothing of it changed.",
+        "description": "Not modified: you already have the current representation.",
         "headers": sends("ETag"),
     }
 
 
 def _describe_changing(operation: dict[str, Any]) -> None:
-    said = "Answers 412 unless one of these ETags is the present one, so that nobody's change is overwritten unseen."
+    said = "Returns 412 unless one of these ETags is current, so that concurrent changes are not overwritten."
     _parameter(operation, "If-Match", said, **_TAG)
     add_problem(operation, PreconditionFailed, WeakCondition, MalformedCondition)
 

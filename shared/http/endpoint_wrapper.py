@@ -1,4 +1,4 @@
-"""What stands around each endpoint: a request with a key is done once, and conditions on its state are kept.
+"""Wraps each endpoint: runs a request with a key once, and enforces preconditions.
 
 A request that asks for neither costs one look at its headers.
 """
@@ -30,7 +30,7 @@ _REFUSALS = 400
 
 @dataclass(slots=True)
 class _RequestScope:
-    """One request: whether it is to be done once, and the revision of what its endpoint returned."""
+    """One request: its idempotency, and the revision of what its endpoint returned."""
 
     once: IdempotentRequest | None = None
     revision: int | None = None
@@ -40,7 +40,7 @@ _current: ContextVar[_RequestScope | None] = ContextVar("request_scope", default
 
 
 class _RolledBack(Exception):  # a request, not a mistake
-    """Rolls back what belongs to an answer that refuses."""
+    """Rolls back the transaction of an error response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class _RolledBack(Exception):  # a request, not a mistake
 
 
 def wrap_endpoint(endpoint: Endpoint) -> Endpoint:
-    """Wrap an endpoint: FastAPI calls it when caller and input are good, and turns what it returns into bytes."""
+    """Wrap an endpoint. FastAPI calls it after it has checked caller and input, and serialises the result."""
     if not iscoroutinefunction(endpoint):
         return endpoint  # a stream of events: nothing of it can be kept or compared
 
@@ -97,7 +97,7 @@ def wrap_handler(handler: Handler, *, route: APIRoute, streams: bool) -> Handler
 
 
 async def _read(handler: Handler, request: Request, request_scope: _RequestScope) -> Response:
-    """Answer a read under conditions: 304 if the client has it already in any content coding."""
+    """Return a read under conditions: 304 if the client has the representation in any content coding."""
     response = _tagged(await handler(request), request_scope.revision)
     compression: Compression = request.app.state.compression
     is_compressible = compression.concerns(request, response)
@@ -113,7 +113,7 @@ async def _read(handler: Handler, request: Request, request_scope: _RequestScope
 async def _handle_in_transaction(
     handler: Handler, request: Request, request_scope: _RequestScope
 ) -> Response:
-    """Do it in one transaction, with the answer kept in it; nothing of it, if the answer is a refusal."""
+    """Run the endpoint and store its response in one transaction; roll back if the response is an error."""
     once, precondition = request_scope.once, precondition_of(request)
     request_transaction: Callable[[], AbstractAsyncContextManager[None]] = (
         request.app.state.request_transaction

@@ -18,21 +18,21 @@ _PLAIN = {
     "uuid_parsing": "Input should be a valid UUID.",
     "union_tag_invalid": "Input is of no kind that is known.",
 }
-"""What is said in place of messages that quote the input."""
+"""Messages that replace those which quote the input."""
 
 
 class InvalidInput(Unprocessable):
     """Fields of the input break their rules."""
 
     code = "request.invalid_input"
-    detail = "Some of the input can't be accepted; `errors` says what."
+    detail = "Some of the input is invalid; see `errors`."
 
 
 class UnknownPath(NotFound):
-    """Nothing lives at this path."""
+    """No route matches the path."""
 
     code = "request.unknown_path"
-    detail = "There is nothing at this path."
+    detail = "No resource has this path."
 
 
 class MethodNotAllowed(AppError):
@@ -41,14 +41,14 @@ class MethodNotAllowed(AppError):
     code = "request.method_not_allowed"
     status = 405
     title = "Method not allowed"
-    detail = "This path doesn't know this method; `Allow` names those that it knows."
+    detail = "This path does not support this method. `Allow` lists the methods that it supports."
 
 
 class UnreadableBody(BadRequest):
     """The body broke off, or isn't what its type says."""
 
     code = "request.unreadable_body"
-    detail = "The body can't be read."
+    detail = "The body can't be parsed."
 
 
 class ProblemResponse(JSONResponse):

@@ -18,14 +18,14 @@ _ADDRESSES_REMEMBERED = 4096
 _LONGEST_ADDRESS = 64
 
 Key = str | int
-"""Who is counted: an address or network, or the id of an account as a number."""
+"""The caller that is counted: an address or network, or the id of an account as a number."""
 
 
 class RateLimited(TooManyRequests):
     """The caller has sent as many requests as one may send in a minute."""
 
     code = "request.rate_limited"
-    detail = "You have sent too many requests; `Retry-After` says when you may go on."
+    detail = "You sent too many requests. Wait `Retry-After` seconds."
 
 
 def costs(requests: int) -> Callable[[EndpointT], EndpointT]:
@@ -45,7 +45,7 @@ def cost_of(endpoint: Callable[..., Any]) -> int:
 
 @lru_cache(_ADDRESSES_REMEMBERED)
 def network_of(address: str) -> str:
-    """Return the address as it is counted: of IPv6 the /64, since who has one address of it has them all."""
+    """Return the address that is counted: of IPv6 the /64, because one client can use all addresses of it."""
     if ":" not in address:
         return address[:_LONGEST_ADDRESS]
     try:

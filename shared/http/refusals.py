@@ -1,4 +1,4 @@
-"""What is refused before a route is looked for, whatever the route."""
+"""Errors of requests that are rejected before routing."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ class Malformed(BadRequest):
     """Bytes that are no HTTP/1.1."""
 
     code = "request.malformed"
-    detail = "This is no HTTP request that can be read."
+    detail = "The server can't parse this HTTP request."
 
 
 class UnknownMethod(AppError):
@@ -18,7 +18,7 @@ class UnknownMethod(AppError):
     code = "request.unknown_method"
     status = 501
     title = "Unknown method"
-    detail = "This server doesn't know this method."
+    detail = "This server does not support this method."
 
 
 class HeadTooLarge(AppError):
@@ -27,7 +27,7 @@ class HeadTooLarge(AppError):
     code = "request.head_too_large"
     status = 431
     title = "Header fields too large"
-    detail = "The address and the header fields are too many or too long."
+    detail = "The URL or the header fields are too long, or there are too many header fields."
 
 
 class Late(AppError):
@@ -36,17 +36,17 @@ class Late(AppError):
     code = "request.timed_out"
     status = 408
     title = "The request took too long"
-    detail = "The request didn't arrive whole in time. Send it again."
+    detail = "The request did not arrive completely in time. Send it again."
 
 
 class Stopping(Unavailable):
     """The process ends, and can't wait for the rest of the body."""
 
     code = "server.stopping"
-    detail = "This server is being replaced. Send the request again."
+    detail = "This server process is stopping. Send the request again."
 
     def __init__(self) -> None:
-        """Ask the client to come back at once: another process is there."""
+        """Ask the client to retry at once, because another process accepts requests."""
         super().__init__(retry_after=1)
 
 
@@ -77,7 +77,7 @@ class UnsupportedEncoding(AppError):
     code = "request.unsupported_encoding"
     status = 415
     title = "Unsupported content coding"
-    detail = "Send the body as it is, without Content-Encoding."
+    detail = "Send the body unencoded, without Content-Encoding."
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -98,4 +98,4 @@ class RepeatedField(BadRequest):
     """A header field that has one value came with several: others on the way may have read another one."""
 
     code = "request.repeated_field"
-    detail = "A header field came twice that has one value."
+    detail = "A single-valued header field was repeated."

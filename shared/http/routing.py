@@ -37,7 +37,7 @@ class UnsupportedMediaType(AppError):
     code = "request.unsupported_media_type"
     status = 415
     title = "Unsupported media type"
-    detail = "This operation reads `application/json`."
+    detail = "This operation accepts only `application/json`."
 
 
 MAX_FORM_FIELDS = 1000
@@ -48,21 +48,21 @@ class UnknownParameters(Unprocessable):
     """The query names what this operation doesn't know: a filter with a typing error would show everything."""
 
     code = "request.unknown_parameters"
-    detail = "The query has parameters that this operation doesn't know; `errors` names them."
+    detail = "The query has unknown parameters; see `errors`."
 
 
 class RepeatedParameters(Unprocessable):
     """The query has several values for what has one: which of them is meant, only the client knows."""
 
     code = "request.repeated_parameters"
-    detail = "The query has parameters twice that have one value; `errors` names them."
+    detail = "A single-valued query parameter was repeated; see `errors`."
 
 
 class RepeatedFields(BadRequest):
     """A form has several values for a field that takes one, and a proxy may have read another of them."""
 
     code = "request.repeated_form_fields"
-    detail = "The form has fields several times that have one value; `errors` names them."
+    detail = "A single-valued form field was repeated; see `errors`."
 
 
 class StrictRequest(Request):

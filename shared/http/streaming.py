@@ -10,7 +10,7 @@ from shared.streams import Chunk
 
 
 class ClosingStreamingResponse(StreamingResponse):
-    """Closes its body on every way out, so that what it holds is free at once."""
+    """Closes its body on every exit path, which releases its resources at once."""
 
     body_iterator: AsyncGenerator[Chunk]
 
@@ -21,7 +21,7 @@ class ClosingStreamingResponse(StreamingResponse):
 
 
 async def prefetched(stream: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
-    """Read the first piece before the answer begins: what is away must still become a 503."""
+    """Read the first piece before the response begins, so that an unavailable store can still become a 503."""
     first = await anext(stream, b"")
 
     async def chunks() -> AsyncGenerator[Chunk]:

@@ -1,4 +1,4 @@
-"""JSON bodies, read strictly: what JSON (RFC 8259) or our database can't hold is refused before anybody sees it."""
+"""Strict JSON parsing: rejects what JSON (RFC 8259) or the database can't hold."""
 
 import json
 import re
@@ -80,7 +80,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse_c
 
 
 def _has_too_many(body: bytes) -> bool:
-    """Count outside of strings, by searches in C alone: this is what makes it safe to parse."""
+    """Whether a body has too many values. Counts with searches in C only, so any body is safe to count."""
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
     if unescaped.count(b'"') > 4 * MAX_VALUES:  # a member has two strings, each of them two quotes
         return True

@@ -1,4 +1,4 @@
-"""One line for each request: what was asked, what came of it, how long it took, and who asked."""
+"""The access log: one line for each request with its route, status, duration and client."""
 
 import json
 import logging
@@ -44,7 +44,7 @@ class AccessLog:
         self._timestamp = ""
 
     def write(self, request_scopes: Sequence[RequestScope]) -> None:
-        """Write a line for each, in this order: of probes only where lines for debugging are wanted."""
+        """Write a line for each, in this order. Health checks are written at level debug only."""
         if self._log.isEnabledFor(logging.DEBUG):
             level, wanted = logging.DEBUG, request_scopes
         else:

@@ -37,17 +37,17 @@ class Activity(StrEnum):
 
 
 class TooManyInProgress(TooManyRequests):
-    """The account or the address has as much in progress as it may have."""
+    """The account or the address has reached its limit of concurrent activities."""
 
     code = "request.too_many_in_progress"
-    detail = "You have too much in progress at once. Let some of it end, then try again."
+    detail = "You have too many requests in progress. Wait until one ends, then try again."
 
 
 class Busy(Unavailable):
-    """The process has as much in progress as it can hold."""
+    """The process has reached its limit of concurrent activities."""
 
     code = "server.busy"
-    detail = "This server has too much in progress at the moment. Try again after `Retry-After` seconds."
+    detail = "This server is busy. Try again after `Retry-After` seconds."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The layer in front of every route: it gives requests their id, lets them in or not, and completes each answer."""
+"""The edge middleware, in front of every route: assigns request ids, checks requests, completes responses."""
 
 import re
 from asyncio import CancelledError
@@ -85,7 +85,7 @@ class EdgeMiddleware:
             self._request_recorder.note(scope, wrapper, started)
 
     async def _traced(self, scope: Scope, fields: Fields, receive: Receive, wrapper: ResponseWrapper) -> None:
-        """Work in a span. It goes on with the client's; neither path nor query are told, which may hold secrets."""
+        """Work in a span that continues the client's. It has neither path nor query, which may hold secrets."""
         parent = fields.get(b"traceparent", b"").decode("latin-1")
         about = {"http.request.method": method_of(scope), "url.scheme": str(scope.get("scheme", "http"))}
         with span(method_of(scope), "server", parent=parent, about=about) as traced:
@@ -96,7 +96,7 @@ class EdgeMiddleware:
                 _describe(traced, scope, wrapper)
 
     async def _handle(self, scope: Scope, fields: Fields, receive: Receive, wrapper: ResponseWrapper) -> None:
-        """Let the request in and have it answered; what nobody foresaw is a 500 that tells nothing, the log has it all.
+        """Check and handle a request. An unexpected error becomes a 500 without details, which are in the log.
 
         Starlette's own handler of errors stands outside of every layer, where the request has no id.
         """
@@ -122,12 +122,12 @@ class EdgeMiddleware:
             if GIVEN_UP not in scope:
                 raise
         except ClientDisconnect:
-            # Nobody is there to be answered, and nothing of ours is wrong.
+            # The client has disconnected, so no response can be sent; this is no error of the server.
             logger.info("client_went_away", route=route_of(scope.get("route")))
         except Exception:
             logger.exception("unexpected_error", method=method_of(scope), route=route_of(scope.get("route")))
             if wrapper.status:
-                raise  # half an answer can only be cut off
+                raise  # a response that has begun can only be cut off
             await self._problems.response(InternalError(), scope["path"])(scope, receive, wrapper.send)
 
     async def _handle_options(

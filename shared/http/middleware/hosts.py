@@ -1,4 +1,4 @@
-"""The names under which this server may be asked (RFC 9110, section 7.2)."""
+"""The host names that this server accepts (RFC 9110, section 7.2)."""
 
 import re
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ ABSOLUTE = "tulou.absolute_target"
 
 
 class UnknownHost(BadRequest):
-    """The request is meant for another server, or its Host is no host at all."""
+    """The request is for another server, or its Host header is malformed."""
 
     code = "request.unknown_host"
-    detail = "Send exactly one Host header, with a name that this server answers to."
+    detail = "Send exactly one Host header with a host name of this server."
 
 
 class Hosts:

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same request is done once, and answered the same each time it is sent."""
+"""`Idempotency-Key`: a request that is sent again runs once and gets the same response."""
 
 import hashlib
 import re
@@ -31,7 +31,7 @@ REPLAYED = "Idempotency-Replayed"
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _KEPT_HEADERS = frozenset({"cache-control", "content-type", "etag", "link", "location", "retry-after"})
 _DESCRIBING = ("content-disposition", "repr-digest")
-"""Headers by which a streamed body is told from another before it was read."""
+"""Headers that distinguish streamed bodies before they are read."""
 _LENGTH_BYTES = 8
 _HANDLES_TOKENS = "__handles_tokens__"
 _REQUIRES_KEY = "__requires_idempotency_key__"
@@ -44,7 +44,7 @@ def handles_tokens(endpoint: EndpointT) -> EndpointT:
 
 
 def requires_idempotency_key(endpoint: EndpointT) -> EndpointT:
-    """Mark an endpoint that refuses requests without a key: what it does can't be taken back."""
+    """Mark an endpoint that rejects requests without a key, because its effect can't be undone."""
     setattr(endpoint, _REQUIRES_KEY, True)
     return endpoint
 
@@ -60,7 +60,7 @@ def needs_key(endpoint: Callable[..., Any]) -> bool:
 
 
 class IdempotentRequest:
-    """One request with a key. The endpoint's caller asks `begin`; whoever holds its transaction calls the others."""
+    """One request with a key. The endpoint wrapper calls `begin`, the owner of the transaction the other methods."""
 
     def __init__(self, request: Request, *, route: str, streams: bool) -> None:
         self.digested_body = DigestedBody(request) if streams else None
@@ -72,11 +72,13 @@ class IdempotentRequest:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is this attempt that does the work."""
+        """Whether this attempt does the work."""
         return self._attempt is not None
 
     async def begin(self) -> Response | None:
-        """Return the answer of an earlier attempt, or None: then do it. Called when caller and input are good.
+        """Return the response of an earlier attempt; None: run the endpoint.
+
+        Called after caller and input were checked.
 
         Raises:
             KeyReused, InProgress, StoredResponseTooLarge: there is nothing to do, and nothing to answer.
@@ -91,7 +93,7 @@ class IdempotentRequest:
         return _replayed(begun)
 
     async def keep(self, response: Response) -> None:
-        """Keep the answer with the effect.
+        """Store the response in the transaction of the effect.
 
         Raises:
             InProgress: another attempt has taken over.
@@ -109,7 +111,10 @@ class IdempotentRequest:
         await self._store.finish(self._attempt, answer)
 
     async def give_up(self) -> None:
-        """Nothing was done: let a retry begin at once. If that can't be said now, the lease runs out."""
+        """Release the key because nothing was done, so that a retry can start at once.
+
+        If this fails, the lease expires.
+        """
         if self._attempt is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""What every request has to pass before a route sees it: the host, the limits, the bytes of address and body."""
+"""The checks before routing: host name, limits, size and encoding of URL and body."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from shared.http.refusals import (
 Fields = Mapping[bytes, bytes]
 """Header fields by name; of one that is repeated the last."""
 
-# Authorization and Idempotency-Key too, but whoever reads them has a better answer.
+# Authorization and Idempotency-Key are single-valued too, but the code that reads them has a better error.
 _HAVE_ONE_VALUE = (
     b"content-disposition",
     b"content-encoding",
@@ -63,9 +63,9 @@ def _open(_scope: Scope) -> None:
 class Rules:
     """Configuration of the request guard.
 
-    `max_body` in bytes; routes for which `streams` is true read their body by themselves. `identify` tells whose a
-    bearer token is, as far as that costs no look into the database. `has_head` tells the routes that answer HEAD by
-    themselves; elsewhere it is GET without the body. `refuse` raises for requests that are not taken for the moment.
+    `max_body` in bytes; routes for which `streams` is true read their body by themselves. `identify` returns the
+    account of a bearer token without a query. `has_head` names routes that implement HEAD; elsewhere HEAD is GET
+    without the body. `refuse` raises for requests that the current mode forbids.
     """
 
     max_body: int
@@ -80,17 +80,17 @@ class Rules:
 
 
 class RequestGuard:
-    """Refuses what may not come in, with the error that says why."""
+    """Rejects requests, with an error that says why."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self.has_head = rules.has_head
 
     def admit(self, scope: Scope, fields: Fields, wrapper: ResponseWrapper) -> None:
-        """Let a request in; its answer tells the caller about the limits.
+        """Check a request. Its response has the state of the caller's limits.
 
         Raises:
-            AppError: it may not come in.
+            AppError: the request is rejected.
         """
         rules, is_probe = self._rules, scope["path"] in PROBES
         if len(fields) != len(scope["headers"]):
@@ -100,7 +100,7 @@ class RequestGuard:
             rules.hosts.check(host, any_name=is_probe, is_absolute=ABSOLUTE in scope)
         elif not is_probe or scope.get("http_version") != "1.0":
             raise UnknownHost
-        # Orchestrators call probes, often and by address: no limit and no name are theirs.
+        # Orchestrators call health checks often and by IP address, so limits and host names do not apply.
         if rules.limits is not None and not is_probe:
             wrapper.extra_headers += rules.limits.take(self._caller(scope, fields), rules.cost(scope))
         if not is_probe:
@@ -108,10 +108,10 @@ class RequestGuard:
         _check_address(scope)
 
     async def body(self, scope: Scope, fields: Fields, receive: Receive) -> Receive:
-        """Read a body, whole, unless its route does, and return what hands it on.
+        """Read the whole body unless the route streams it; return the ASGI `receive` that provides it.
 
         Raises:
-            AppError: it may not come in.
+            AppError: the request is rejected.
         """
         _check_body(fields)
         return receive if self._rules.streams(scope) else await self._read(scope, fields, receive)

@@ -1,4 +1,4 @@
-"""Counts requests and how long they took, by route: what Prometheus calls rate, errors and duration."""
+"""Counts requests and their durations by route, for Prometheus' rate, errors and duration."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class RequestMeter:
         self._cells: dict[tuple[str, str, int], _Cell] = {}
 
     def note(self, request_scope: RequestScope) -> None:
-        """Count a request that has been answered."""
+        """Count a request whose response has ended."""
         key = (request_scope.method, request_scope.route or "", request_scope.status // 100)
         cell = self._cells.get(key)
         if cell is None:

@@ -1,4 +1,4 @@
-"""What was asked and what came of it: counted for the metrics and written to the log, many requests at a time."""
+"""Records finished requests in metrics and the access log, many at a time."""
 
 import asyncio
 import time
@@ -18,17 +18,17 @@ PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Paths that machines ask every few seconds: logged at debug, and in no trace."""
 
 FLUSH_INTERVAL = 0.1
-"""Seconds for which a line may wait to be written. Who is killed loses these, and no others."""
+"""Longest time in seconds until a line is written. A killed process loses at most these lines."""
 
 MAX_PENDING = 256
-"""Lines that wait at most."""
+"""Largest number of waiting lines."""
 
 CLIENT_GONE = 499
 REFUSED = "tulou.refused"
 """Where the scope of a request has the `Refusal` that was sent in place of the application's answer."""
 
 GIVEN_UP = "tulou.given_up"
-"""What the scope of a request has when nobody waits for its answer any more, because the process ends."""
+"""Key in the scope of a request whose response is no longer awaited, because the process ends."""
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _Note = tuple[str, str, Any, Any, Any, int, float, float, float, int, str, str | None]
@@ -50,7 +50,7 @@ class RequestRecorder:
         self._rounds = Run(LINES)
 
     def note(self, scope: Scope, wrapper: ResponseWrapper | Refusal, started: float) -> None:
-        """Note a request that was answered, or whose client has gone."""
+        """Record a request whose response has ended or whose client has disconnected."""
         trace_id = wrapper.trace_id
         wrapper = scope.get(REFUSED) or wrapper
         state = scope.get("state")
@@ -81,7 +81,7 @@ class RequestRecorder:
         return self._meter.times()
 
     def flush(self) -> None:
-        """Count and write what waits."""
+        """Count and write the waiting requests."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -10,12 +10,12 @@ RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "enum": ["bytes"]},
     },
     "Cache-Control": {
-        "description": "How long this may be kept.",
+        "description": "How long the response may be cached.",
         "schema": {"type": "string"},
         "example": "public, max-age=300",
     },
     "Content-Disposition": {
-        "description": "Under which name to keep it (RFC 6266).",
+        "description": "File name for saving the response (RFC 6266).",
         "schema": {"type": "string"},
         "example": "attachment; filename*=UTF-8''holiday.jpg",
     },
@@ -44,7 +44,7 @@ RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
         "example": '</v1/files?cursor=WyItY3JlYXRlZF9hdCJd>; rel="next"',
     },
     "Location": {
-        "description": "Where the thing is that this request made or began.",
+        "description": "URL of the resource or job that this request created.",
         "schema": {"type": "string", "format": "uri-reference"},
         "example": "/v1/jobs/0199c3f0-7a6e-7bd4-8f2e-3d1c5a9b7e42",
     },
@@ -59,7 +59,7 @@ RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
         "example": '"default";q=600;w=60',
     },
     "Retry-After": {
-        "description": "Seconds to wait before you ask again.",
+        "description": "Seconds to wait before the next request.",
         "schema": _WHEN,
         "example": 2,
     },
