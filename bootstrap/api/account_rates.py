@@ -1,4 +1,4 @@
-"""Gives the limit of requests the limits of single accounts. No request waits for it."""
+"""Loads the request limits of single accounts in the background. No request waits for it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,18 +8,18 @@ from shared.http.rate_limits import Key, RateLimits
 
 QUESTIONS = BackgroundLoop("account_rates")
 PAUSE = 1.0
-"""Seconds between two questions; most are answered from memory."""
+"""Seconds between two polls; most need no query."""
 
 
 class PersonalRates:
-    """Reads the limits of single people periodically. While that fails, those read last apply."""
+    """Reads the limits of single accounts periodically. While that fails, the last ones apply."""
 
     def __init__(self, limits: RateLimits, known: Callable[[], Awaitable[Mapping[Key, int]]]) -> None:
         self._limits = limits
         self._known = known
 
     def start(self) -> "asyncio.Task[None]":
-        """Ask in a task, until it is cancelled."""
+        """Poll in a task until it is cancelled."""
         return QUESTIONS.start(self._ask, pause=PAUSE)
 
     async def _ask(self) -> None:

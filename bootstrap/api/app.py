@@ -44,16 +44,16 @@ logger = get_logger(__name__)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """RFC 9110, section 9.2.1. TRACE is not served."""
 _CLOSING = 2.0
-"""Seconds that a process has, at its end, to close its connections."""
+"""Time limit in seconds for closing connections when the process ends."""
 
 TAGS = [
-    {"name": "health", "description": "Is it alive, can it serve?"},
+    {"name": "health", "description": "Liveness and readiness."},
     {"name": "errors", "description": "What each error code means."},
 ]
 
 
 def create_api(settings: Settings, container: TulouContainer | None = None) -> FastAPI:
-    """Return the application. Its pools open when it starts and close when it stops."""
+    """Return the application. Its connection pools open when it starts and close when it stops."""
     check_observation(settings)
     container = container or compose(settings, "api")
     app = FastAPI(
@@ -104,7 +104,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
 
 
 def _tags(container: TulouContainer) -> list[dict[str, str]]:
-    """Return the tags of what is served, spelled as in paths; a domain is described by its container's first line."""
+    """Return the OpenAPI tags, spelled as in paths. A domain's container describes it in its first line."""
     parts = domains_of(container)
     with_routes = [name for name in served_domains(container) if "routers" in parts[name].providers]
     tags = [{"name": name.replace("_", "-"), "description": purpose_of(parts[name])} for name in with_routes]
@@ -112,14 +112,14 @@ def _tags(container: TulouContainer) -> list[dict[str, str]]:
 
 
 def routers_of(container: TulouContainer) -> list[APIRouter]:
-    """Return the routers of every domain that this process serves, and those that belong to none."""
+    """Return the routers of the domains that this process serves, and the routers outside domains."""
     served, exported_by = served_domains(container), exports(container, "routers")
     exported = [router for name in served for router in exported_by.get(name, [])]
     return [health.router, metrics.router, catalogue.router, *exported]
 
 
 def routes_of(container: TulouContainer) -> list[APIRoute]:
-    """Return every route. The application doesn't list them: it takes in a router when it is first asked for."""
+    """Return every route. `app.routes` does not list them, because FastAPI includes a router at its first request."""
     routes = [route for router in routers_of(container) for route in router.routes]
     return [route for route in routes if isinstance(route, APIRoute)]
 
@@ -141,19 +141,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         app.state.request_recorder.flush()
         await app.state.revocation_watcher.stop()
-        # At the same time: each may have to wait for a server that doesn't answer.
+        # Concurrently, because each may have to wait for a server that does not respond.
         await asyncio.gather(_close(app), _end(observation))
 
 
 async def _end(observation: ExitStack) -> None:
-    """Send the last spans and reports, or leave them. They are sent by a thread that holds up no process."""
+    """Send the last spans and reports, or drop them. A daemon thread sends them, so the process can end."""
     sending = threading.Thread(target=observation.close, daemon=True)
     sending.start()
     await asyncio.to_thread(sending.join, _CLOSING)
 
 
 async def _close(app: FastAPI) -> None:
-    """Close the connections to servers, or leave it to the end of the process."""
+    """Close the connections to servers. What is still open after the time limit is closed with the process."""
     try:
         async with asyncio.timeout(_CLOSING):
             await stop(app.state.container)
@@ -164,7 +164,7 @@ async def _close(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _sync_rates(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
-    """Exchange counts of requests with other processes meanwhile, and read the limits of single people."""
+    """Meanwhile exchange request counts with other processes, and read the limits of single accounts."""
     if app.state.rate_limits is None:
         yield
         return
@@ -219,7 +219,7 @@ def _rules(
 
 
 def _refusing(modes: ModeService) -> Callable[[Scope], None]:
-    """Return what refuses the requests that the mode does not take."""
+    """Return a function that raises for requests that the mode forbids."""
 
     def refuse(scope: Scope) -> None:
         if not modes.is_normal:
@@ -229,7 +229,7 @@ def _refusing(modes: ModeService) -> Callable[[Scope], None]:
 
 
 def _names(settings: Settings) -> tuple[str, ...]:
-    """Return the names that the API answers to; none means any."""
+    """Return the accepted host names; empty means any."""
     if settings.trusted_hosts or settings.env != "production":
         return settings.trusted_hosts
     return (_public_name(settings),)
@@ -251,7 +251,7 @@ def _leads_to(routes: list[APIRoute]) -> Callable[[Scope], bool]:
 
 
 def _costs(routes: list[APIRoute]) -> Callable[[Scope], int]:
-    """Return what tells how many requests one request counts as."""
+    """Return a function that returns the weight of a request in the rate limit."""
     known = [(_leads_to([route]), cost_of(route.endpoint)) for route in routes]
 
     def cost(scope: Scope) -> int:
@@ -261,7 +261,7 @@ def _costs(routes: list[APIRoute]) -> Callable[[Scope], int]:
 
 
 def _account_of(container: TulouContainer) -> Callable[[str], Key | None]:
-    """Return what tells whose an access token is by its signature, which is checked once and then remembered."""
+    """Return a function that returns the account of an access token. Checked signatures are cached."""
     tokens = container.auth.access_tokens()
 
     def account(token: str) -> int | None:

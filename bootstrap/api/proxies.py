@@ -1,4 +1,4 @@
-"""Whom a request comes from, where a trusted proxy says it."""
+"""The client address, where a trusted proxy forwards it."""
 
 import ipaddress
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _PEER = "tulou.peer"
 
 
 def believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
-    """Let a request come from where its proxy says, if that is an address: some pass on what clients make up."""
+    """Take the client address from the proxy if it is valid: some proxies forward invented values."""
 
     async def validated(scope: Scope, receive: Receive, send: Send) -> None:
         client, peer = scope.get("client"), scope.get(_PEER)
@@ -29,7 +29,7 @@ def believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
 
 
 def proxies_of(trusted: tuple[str, ...]) -> Callable[[str], bool]:
-    """Return what tells whether a peer is a trusted proxy, which brings the connections of many clients."""
+    """Return a function that tells whether a peer is a trusted proxy, which carries connections of many clients."""
     hosts = _TrustedHosts(list(trusted))
     return lambda address: address in hosts
 

@@ -1,4 +1,4 @@
-"""Counts of requests, exchanged among the API's processes through Redis. No request waits for it."""
+"""Exchange of request counts among API processes through Redis. No request waits for it."""
 
 import asyncio
 
@@ -31,9 +31,9 @@ return totals
 
 
 class RateSync:
-    """Tells what was counted here, and learns what was counted everywhere: one hash in Redis for each window.
+    """Adds local counts to one hash in Redis for each window, and reads the totals.
 
-    `callers` bounds the hash. A Redis that is away or slow leaves each process with the whole limit for itself.
+    `callers` bounds the hash. While Redis is down or slow, each process applies the whole limit alone.
     """
 
     def __init__(self, limits: RateLimits, redis: Redis, *, interval: float, callers: int) -> None:

@@ -41,7 +41,7 @@ from shared.trace import Trace, tracing
 FREED_MEMORY = BackgroundLoop("freed_memory")
 SLOW_READERS = BackgroundLoop("slow_readers")
 _HALF_SENT = 0.75
-"""Share of the time of requests, at a stop, after which a body that is still half-sent is given up."""
+"""Share of the grace period after which requests with incomplete bodies are ended."""
 
 _TICK = 0.1
 """Seconds between two ticks of uvicorn."""
@@ -51,14 +51,14 @@ _TICKS = 50
 
 _BACKLOG = 2048
 _UNSENT = 1 << 17
-"""Bytes that the kernel takes in of an answer beyond what is on its way: what a client doesn't read stays bounded."""
+"""Bytes of unsent responses that the kernel buffers for a connection, so slow clients use bounded memory."""
 
 _OVERTIME = 4.0
-"""Seconds past the time of a stop after which the process ends whatever holds it up, and tells what did."""
+"""Seconds after the grace period until the process exits in any case, and logs the stacks that blocked it."""
 
 
 class _Server(uvicorn.Server):
-    """Stops in time, and ends by itself when its event loop is frozen."""
+    """Stops within the grace period, and exits when its event loop is frozen."""
 
     def __init__(self, config: uvicorn.Config, *, settings: Settings, readiness: Readiness) -> None:
         super().__init__(config)
@@ -80,7 +80,7 @@ class _Server(uvicorn.Server):
         self._watchdog.follow(asyncio.get_running_loop(), works=lambda: not stalled_loops())
 
     async def on_tick(self, counter: int) -> bool:
-        """Look after what has to be done now and then; return whether to end."""
+        """Do periodic work; return whether to stop."""
         if counter % _TICKS == 0 and self._freed is not None:
             with self._trims:
                 await self._freed.trim_if_idle()
@@ -93,7 +93,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop, after a time in which proxies can notice. Asked again, at once."""
+        """Begin to stop after `TULOU_SHUTDOWN_DELAY`, in which proxies notice; a second call stops at once."""
         delay = 0.0 if self._readiness.is_stopping or not self.started else self._delay
         self._readiness.is_stopping = True
         # From now on the watchdog does not ask the event loop.
@@ -105,7 +105,7 @@ class _Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let requests end, for as long as they may, then give up those that haven't."""
+        """Wait for requests within the grace period, then end the others."""
         giving_up = asyncio.get_running_loop().call_later(_time_of_requests(self._grace), self._give_up)
         await super().shutdown(sockets)
         giving_up.cancel()
@@ -165,7 +165,7 @@ def serve_api(settings: Settings) -> None:
         backlog=min(_BACKLOG, most // 2),  # as many may be accepted before the first of them is counted
         proxy_headers=False,  # create_api believes the proxies that the settings name
         timeout_keep_alive=settings.keep_alive_timeout,
-        # For what goes on although it was given up.
+        # For requests that go on although they were ended.
         timeout_graceful_shutdown=ceil(_time_of_requests(settings.shutdown_grace)) + 1,
     )
     server = _Server(config, settings=settings, readiness=api.state.readiness)
@@ -173,12 +173,12 @@ def serve_api(settings: Settings) -> None:
 
 
 def _time_of_requests(grace: float) -> float:
-    """Return how long requests have at a stop; the rest is for their refusals."""
+    """Return the part of the grace period for requests; the rest is for sending 503 to the others."""
     return max(grace - 1, grace / 2)
 
 
 def _is_endless(scope: Scope) -> bool:
-    """Tell whether a request is answered with events: its client comes back by itself, to another process."""
+    """Whether the response is an event stream, whose client reconnects to another process by itself."""
     return getattr(scope.get("route"), "response_class", None) is EventSourceResponse
 
 
@@ -196,7 +196,7 @@ def _client_limits(settings: Settings) -> ClientLimits:
 
 
 def _refusals(settings: Settings, request_recorder: RequestRecorder) -> Callable[[Refused], bytes]:
-    """Return what writes the answers that the application doesn't give, and notes them.
+    """Return a function that writes and records responses which the application does not send.
 
     Where the application was asked, it notes the request itself, with the answer that was given in its place.
     """

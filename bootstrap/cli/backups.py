@@ -1,8 +1,7 @@
-"""What `tulou backup` and `tulou restore` do and say.
+"""The commands `tulou backup` and `tulou restore`.
 
-Exit codes: 0 all of it was done, 1 nothing was changed (a sentence says why), 3 it was done but for what is listed,
-4 nobody knows whether a restore was done;
-128 and the signal's number after an interruption.
+Exit codes: 0 complete, 1 nothing was changed (a sentence says why), 3 incomplete: the missing parts are listed, 4 it is
+unknown whether a restore was committed; 128 and the signal's number after an interruption.
 """
 
 import asyncio
@@ -32,10 +31,10 @@ from bootstrap.diagnosis.database_failures import FAILURES, failure_of_owner
 from bootstrap.settings.model import Settings
 
 INCOMPLETE = 3
-"""Exit code of what was done, but not with everything."""
+"""Exit code of an incomplete backup or restore."""
 
 UNCERTAIN = 4
-"""Exit code of a restore that was cut off while it committed."""
+"""Exit code of a restore whose connection was lost during COMMIT."""
 
 _LISTED = 20
 _SIGNALLED = 128
@@ -62,19 +61,21 @@ class RestoreOptions:
 
 def back_up(settings: Settings, place: str | None, *, with_files: bool) -> int:
     """Take a backup and say what is in it; return the exit code."""
-    os.umask(0o077)  # it holds the hashes of passwords and everybody's files
+    os.umask(0o077)  # it has password hashes and all users' files
     retention = retention_of(settings, owner_url(settings)) if place is None else None
     place = place or _new_place(settings)
     work = save(settings, place, with_files=with_files, retention=retention, say=_say)
     manifest = _done(settings, work, interrupted="Interrupted. No backup was taken.")
     _say(f"Backed up to {place}: {_summary_of(manifest)}.")
     absent = manifest.files.absent if manifest.files else []
-    _list(absent, "Not in the backup: the store has lost {}, or it has other bytes than were stored.")
+    _list(absent, "Not in the backup: {} is missing in the store or damaged.")
     if absent:
         return INCOMPLETE
     _record(settings, manifest)
     if retention is not None and retention.keep is not None:
-        for name in _done(settings, retention.delete_old(), interrupted="Interrupted. The backup is whole."):
+        for name in _done(
+            settings, retention.delete_old(), interrupted="Interrupted. The backup is complete."
+        ):
             _say(f"Deleted {name}: {retention.keep} newer ones are kept.")
     return 0
 
@@ -82,7 +83,7 @@ def back_up(settings: Settings, place: str | None, *, with_files: bool) -> int:
 def check(settings: Settings, place: str) -> None:
     """Read a backup from end to end and say what is in it."""
     verified = _done(
-        settings, verify(settings, place), interrupted="Interrupted. Nothing is known of the backup."
+        settings, verify(settings, place), interrupted="Interrupted. The backup was not checked completely."
     )
     _say(f"Whole: {_summary_of(verified.manifest)}.")
 
@@ -100,7 +101,7 @@ def restore_backup(settings: Settings, place: str, options: RestoreOptions) -> i
 
 
 def _tell_lost(lost: Lost) -> int:
-    """Say what a backup could not give; return the exit code."""
+    """Print what could not be restored; return the exit code."""
     for table in lost.tables:
         sys.stderr.write(
             f"Not restored: {table} are damaged, or refer to damaged rows. The table is empty.\n"
@@ -138,7 +139,7 @@ def _record(settings: Settings, manifest: Manifest) -> None:
         run(record(settings, manifest.taken_at))
     except (asyncpg.PostgresError, OSError) as error:
         sys.stderr.write(
-            f"The database could not record this backup, so its age is wrong in the metrics: {error}\n"
+            f"The backup is complete, but the database could not record it, so metrics show a wrong age: {error}\n"
         )
 
 

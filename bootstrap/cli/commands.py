@@ -1,4 +1,4 @@
-"""What the commands do that talk to a composed program."""
+"""Commands that need a composed container."""
 
 import os
 import sys
@@ -42,16 +42,14 @@ def create_admin(settings: Settings, *, email: str, password: str) -> str:
 
 
 def run_doctor(*, as_json: bool, bundle: Path | None = None, force: bool = False) -> int:
-    """Print how everything is that the program depends on, the settings first; return the exit code.
+    """Print the state of all dependencies, the settings first; return the exit code.
 
-    With `bundle` that becomes a file for support too, which with `force` may stand in place of another.
+    `bundle` is the path of an archive for support; `force` allows replacing an existing file.
     """
     if bundle is not None and bundle.exists() and not force:
-        end(f"There is a file {bundle} already. Name another one, or use --force.")
+        end(f"The file {bundle} exists. Name another one, or use --force.")
     try:
-        settings = command_settings(
-            required_settings("relay")
-        )  # it looks at what is there, in each container
+        settings = command_settings(required_settings("relay"))  # it checks what exists, in each container
     except UnusableSettings as error:
         findings = settings_findings(error)
         files = without_container(findings, os.environ)

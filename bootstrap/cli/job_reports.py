@@ -1,4 +1,4 @@
-"""What operators are shown of jobs: tables for people, JSON for scripts."""
+"""Output of the commands for jobs: tables for people, JSON for scripts."""
 
 import json
 import sys
@@ -59,7 +59,7 @@ def print_report(report: JobReport, *, as_json: bool) -> None:
 
 
 def print_results(answers: Sequence[JobCommandResult], *, as_json: bool) -> int:
-    """Print what became of each order; return the exit code."""
+    """Print the result for each job; return the exit code."""
     if as_json:
         print_json([answer.model_dump(mode="json") for answer in answers])
     else:

@@ -1,6 +1,6 @@
 """`tulou jobs` and `tulou workers`: list, show, run, retry and cancel jobs of all owners.
 
-Exit codes: 0 it was done, 1 something could not be done (a sentence says what), 2 the command was mistyped.
+Exit codes: 0 success, 1 something could not be done (a sentence says what), 2 wrong arguments.
 """
 
 import json
@@ -36,7 +36,7 @@ def parse_duration(text: str) -> timedelta:
     """Read `90s`, `30m`, `2h` or `7d`."""
     match = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if match is None:
-        message = f"{text!r} is no length of time. Write 90s, 30m, 2h or 7d."
+        message = f"{text!r} is not a duration. Write 90s, 30m, 2h or 7d."
         raise typer.BadParameter(message)
     return timedelta(seconds=int(match[1]) * UNITS[match[2]])
 
@@ -48,7 +48,7 @@ def parse_payload(text: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        message = 'This is no JSON object. Write it in single quotes, as in \'{"file_id": "..."}\'.'
+        message = 'This is not a JSON object. Write it in single quotes, as in \'{"file_id": "..."}\'.'
         raise typer.BadParameter(message)
     return found
 
@@ -117,7 +117,7 @@ def retry(
         ),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Don't ask before many are started again.")
+        bool, typer.Option("--yes", "-y", help="Do not ask before many jobs are retried.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -164,7 +164,7 @@ def _retry_many(kind: str | None, within: timedelta | None, *, yes: bool, as_jso
 
     counted: MatchCount = _run_command(lambda operations: operations.count_failed(kind, within=within))
     if counted.number and not yes:
-        typer.confirm(f"{counted.number} failed jobs match. Start them again?", abort=True, err=True)
+        typer.confirm(f"{counted.number} failed jobs match. Retry them?", abort=True, err=True)
     begun = _run_command(
         lambda operations: operations.retry_failed(
             kind, current_operator(), within=within, until=counted.until

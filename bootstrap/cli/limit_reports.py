@@ -1,4 +1,4 @@
-"""What `tulou limits` prints."""
+"""Output of `tulou limits`."""
 
 import sys
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from domains.users.schemas import AdministeredUser
 
 
 def print_limits(rows: Sequence[AllowanceRow], *, as_json: bool) -> None:
-    """Print one line for each person who has limits of their own."""
+    """Print one line for each person with limits of their own."""
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])
         return
     headings: list[str | Column] = [Column("id", no_wrap=True), "bytes", "files", "requests a minute"]
     print_table(
-        headings, [[row.user_id, *_own(row)] for row in rows], nothing="Nobody has limits of their own."
+        headings, [[row.user_id, *_own(row)] for row in rows], nothing="No person has limits of their own."
     )
 
 
@@ -32,7 +32,7 @@ def print_limits_of(
     if not own.is_empty:
         print_table(["bytes", "files", "requests a minute"], [_own(own)])
     else:
-        sys.stdout.write(f"{user.email} has the settings' limits.\n")
+        sys.stdout.write(f"{user.email} has no limits of their own; the settings apply.\n")
     rows = [
         [row.kind, row.network or "-", f"{row.count} of {row.most}", format_time(row.until)]
         for row in counters

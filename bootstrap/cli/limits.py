@@ -22,13 +22,13 @@ def list_limits(
     person: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PERSON]", show_default=False, help="An id or a mail address; by default everybody."
+            metavar="[PERSON]", show_default=False, help="An id or a mail address; by default all people."
         ),
     ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List everybody with limits of their own, or one person's limits and what is counted at present."""
+    """List all people with limits of their own, or one person's limits and current counts."""
     from bootstrap.cli.limit_reports import print_limits, print_limits_of
     from domains.auth.service.allowances import AllowanceService
     from domains.auth.service.lockouts import LockoutService
@@ -71,13 +71,13 @@ def set_limits(
     person: Person,
     *,
     max_bytes: Annotated[
-        int | None, typer.Option("--bytes", min=0, max=2**53 - 1, help="Bytes that they may keep.")
+        int | None, typer.Option("--bytes", min=0, max=2**53 - 1, help="Bytes that they may store.")
     ] = None,
     max_files: Annotated[
-        int | None, typer.Option("--files", min=0, max=1 << 40, help="Files that they may keep.")
+        int | None, typer.Option("--files", min=0, max=1 << 40, help="Files that they may store.")
     ] = None,
     max_requests: Annotated[
-        int | None, typer.Option("--requests", min=1, max=1_000_000, help="Requests in a minute.")
+        int | None, typer.Option("--requests", min=1, max=1_000_000, help="Requests per minute.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -53,7 +53,11 @@ def resolve(
     *,
     resolution: Annotated[
         Literal["sent", "resend", "failed"],
-        typer.Option("--as", show_default=False, help="It arrived; send it again; give it up."),
+        typer.Option(
+            "--as",
+            show_default=False,
+            help="`sent`: it arrived; `resend`: send it again; `failed`: give it up.",
+        ),
     ],
     yes: Yes = False,
     as_json: AsJson = False,
@@ -94,8 +98,8 @@ async def _mail_of(container: "TulouContainer", text: str) -> "EmailBody":
     filters = EmailFilter(status=EmailStatus.UNCERTAIN, recipient=text)
     found = await service.page(PageRequest(limit=5), filters)
     if not found.data:
-        raise EmailNotFound(f"There is no uncertain mail to {text}.")
+        raise EmailNotFound(f"No uncertain mail went to {text}.")
     if len(found.data) > 1:
         known = ", ".join(str(mail.id) for mail in found.data)
-        raise Ambiguous(f"There are several uncertain mails to {text}: {known}.")
+        raise Ambiguous(f"Several uncertain mails went to {text}: {known}.")
     return found.data[0]

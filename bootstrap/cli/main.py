@@ -19,15 +19,20 @@ from bootstrap.settings.required import required_settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Queues = Annotated[
     list[str] | None,
-    typer.Option("--queue", "--queues", "-q", help="Queues to work on: again, or with commas, for more."),
+    typer.Option(
+        "--queue",
+        "--queues",
+        "-q",
+        help="Queues to work on. Repeat the option, or separate queues by commas.",
+    ),
 ]
 Domains = Annotated[
-    str | None, typer.Option("--domains", help="Only these domains, with commas between; by default all.")
+    str | None, typer.Option("--domains", help="Only these domains, separated by commas; by default all.")
 ]
 
 
 def main() -> None:
-    """Run a command; print a foreseeable error as one sentence, without a traceback."""
+    """Run a command; print an expected error as one sentence, without a traceback."""
     try:
         app()
     except SettingsError as error:
@@ -54,7 +59,7 @@ def options(
 @app.command()
 def serve(domains: Domains = None) -> None:
     """Serve the API, or the routes of some domains of it."""
-    settings = command_settings()  # what is wrong there is said before much is loaded
+    settings = command_settings()  # settings are checked before modules that take long to import
     with loading():
         from bootstrap.api.server import serve_api
         from bootstrap.domain_selection import with_domains
@@ -119,11 +124,11 @@ def backup(
             " by default a new folder in TULOU_BACKUP_PLACE, named by the time."
         ),
     ] = None,
-    files: Annotated[bool, typer.Option(help="Copy the store's objects too.")] = True,  # noqa: FBT002  # typer's way
+    files: Annotated[bool, typer.Option(help="Copy the objects of the file store too.")] = True,  # noqa: FBT002  # typer's way
 ) -> None:
     """Back up the database and the files that it names, while everything runs.
 
-    Exit codes: 0 everything is in it, 1 there is no backup, 3 there is one without files that the store has lost.
+    Exit codes: 0 the backup is complete, 1 there is no backup, 3 the backup lacks files that the store has lost.
     """
     from bootstrap.cli.backups import back_up
 
@@ -134,23 +139,25 @@ def backup(
 def restore(
     place: Annotated[str, typer.Argument(help="Where the backup is.")],
     *,
-    replace: Annotated[bool, typer.Option("--replace", help="Delete what the database has.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete the database's contents first.")] = False,
     confirm: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="For --replace: the database's name, which is asked for otherwise."
+            metavar="NAME", help="For --replace: the name of the database. Without it, the command asks."
         ),
     ] = None,
     skip_damaged: Annotated[
         bool,
-        typer.Option("--skip-damaged", help="Restore what is sound of a damaged backup, and list the rest."),
+        typer.Option(
+            "--skip-damaged", help="Restore the intact parts of a damaged backup, and list the rest."
+        ),
     ] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only read it, and check every byte.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check every byte of the backup.")] = False,
 ) -> None:
     """Restore a backup into an empty database, or replace its contents. Nothing else may run meanwhile.
 
-    Exit codes: 0 all of it is restored, 1 nothing was changed, 3 what is sound is restored, 4 all or nothing: the
-    connection was lost while it committed.
+    Exit codes: 0 everything is restored, 1 nothing was changed, 3 the intact parts are restored, 4 unknown: the
+    connection was lost during COMMIT, so everything or nothing is restored.
     """
     from bootstrap.cli import backups as commands
 
@@ -172,7 +179,7 @@ def create_admin(
             hide_input=True,
             confirmation_prompt=True,
             envvar="TULOU_ADMIN_PASSWORD",
-            help="Better typed at the prompt or given in the environment than on the command line.",
+            help="Type it at the prompt or set the variable: other users can read the command line.",
         ),
     ],
 ) -> None:
@@ -201,7 +208,7 @@ def settings(
 def init_env(
     folder: Annotated[str, typer.Argument(help="Where docker-compose.yml is.")] = ".",
 ) -> None:
-    """Write fresh secrets and settings for docker-compose.yml: secrets/, .env, tulou.env. Never over older ones."""
+    """Write new secrets and settings for docker-compose.yml: secrets/, .env, tulou.env. Existing ones stay."""
     from bootstrap.settings.env_files import FilesAreThere, write_environment_files
 
     try:
@@ -219,15 +226,15 @@ def doctor(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write an archive (.tar.gz) for support too: versions, settings, findings, numbers; nothing secret or"
+            help="Also write an archive (.tar.gz) for support: versions, settings, findings, counts; nothing secret or"
             " personal.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Check everything that Tulou depends on, and print how to mend what is wrong.
+    """Check everything that Tulou depends on, and print how to fix each problem.
 
-    Exit codes: 0 all is well, 1 something is wrong, 3 there are only warnings.
+    Exit codes: 0 no finding, 1 at least one error, 3 only warnings.
     """
     from bootstrap.cli.commands import run_doctor
 

@@ -1,6 +1,6 @@
 """`tulou mode`: show the mode of the program and change it for all processes, without a restart.
 
-Exit codes: 0 it was done, 1 it could not be done (a sentence says why), 2 the command was mistyped.
+Exit codes: 0 success, 1 failure (a sentence says why), 2 wrong arguments.
 """
 
 import json
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 mode = typer.Typer(
     no_args_is_help=True,
-    help="Make the program read-only, put it under maintenance, or end either; without a restart.",
+    help="Switch to read-only or maintenance mode and back, without a restart.",
 )
 LONGEST_MESSAGE = 300
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def parse_message(text: str) -> str:
 
 @mode.command()
 def show(*, as_json: AsJson = False) -> None:
-    """Show the mode that is set for all processes, and the one of these settings; the stricter applies."""
+    """Show the mode of all processes and the mode in these settings; the stricter one applies."""
     settings = command_settings(required_settings("relay"))
     _print(settings, _run_command(settings, lambda modes: modes.stored()), as_json=as_json)
 

@@ -1,7 +1,7 @@
 """Common parts of `tulou users`, `limits` and `mails`: the operator, the person meant, exit codes.
 
-Exit codes: 0 it was done, 1 it failed, 2 the command was mistyped, 3 there is no such person or mail, 4 more than one
-is meant, 5 a rule forbids it. Each but 0 says a sentence on stderr.
+Exit codes: 0 success, 1 failure, 2 wrong arguments, 3 no such person or mail, 4 ambiguous, 5 a rule forbids it. Each
+but 0 prints a sentence to stderr.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,12 +24,12 @@ MOST = 10_000
 T = TypeVar("T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
-Limit = Annotated[int, typer.Option(min=1, max=MOST, help="How many at the most.")]
+Limit = Annotated[int, typer.Option(min=1, max=MOST, help="Largest number of rows.")]
 Person = Annotated[str, typer.Argument(metavar="PERSON", show_default=False, help="An id or a mail address.")]
 
 
 class Ambiguous(AppError):
-    """A text that may mean several things, none of them exactly."""
+    """A text that matches several people or mails, or only part of an address."""
 
     status = 409
 
@@ -48,11 +48,11 @@ def run_command(question: "Callable[[TulouContainer, Actor], Awaitable[T]]") -> 
 
 
 async def person_of(container: "TulouContainer", text: str) -> "AdministeredUser":
-    """Return the one person whom an id or an address names.
+    """Return the one person with this id or address.
 
     Raises:
         UserNotFound: no person has this id or address, or with such a name.
-        Ambiguous: it is only a part of addresses or names; the sentence says of whose.
+        Ambiguous: it is only a part of addresses or names; the message lists the addresses.
     """
     from domains.users.errors import UserNotFound
     from domains.users.schemas import UserFilter

@@ -1,4 +1,4 @@
-"""How commands print what they found: tables for people, JSON for scripts."""
+"""Output of commands: tables for people, JSON for scripts."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 WIDTH_OF_PIPES = 200
-"""Columns of a table that goes into a file or to another program: nothing is cut off there."""
+"""Width of a table that is not printed to a terminal, so that nothing is cut off."""
 
 
 def print_json(value: Any) -> None:
@@ -36,5 +36,5 @@ def print_table(
 
 
 def format_time(time: datetime | None) -> str:
-    """Return a moment as text, in UTC and to the second; `-` for None."""
+    """Format a time in UTC to the second; `-` for None."""
     return "-" if time is None else f"{time:%Y-%m-%d %H:%M:%S}Z"

@@ -1,4 +1,4 @@
-"""What the commands about people, limits and mails print."""
+"""Output of the commands about people, limits and mails."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def print_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def print_act(sentence: str, now: BaseModel, *, as_json: bool) -> None:
-    """Print what was done, or as JSON what it was done to, as it is now."""
+    """Print what was done, or as JSON the new state."""
     if as_json:
         print_json(now.model_dump(mode="json"))
     else:

@@ -1,4 +1,4 @@
-"""What commands have in common: where their settings come from, and how they say that something can't be done."""
+"""Common parts of commands: settings and error messages."""
 
 import os
 import sys
@@ -41,10 +41,9 @@ def command_settings(required: Sequence[str] = EVERYTHING) -> Settings:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, and let the store's threads say their last word to the event loop.
+    """Run a coroutine, then wait for the threads of the file store.
 
-    The word has arrived then, but its thread may not have left the interpreter. One that is in it when it ends has
-    the whole process aborted, after everything was done: exit code -6.
+    A thread that still runs Python code at exit aborts the process (exit code -6), although all work was done.
     """
     import asyncio
 
@@ -58,12 +57,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _foreign_threads() -> set[int]:
-    """Return the threads that run Python and that Python has not begun."""
+    """Return the threads that run Python code but were not started by Python."""
     return set(sys._current_frames()) - {thread.ident for thread in threading.enumerate() if thread.ident}  # noqa: SLF001  # documented
 
 
 def exit_on_error(action: Callable[[], T]) -> T:
-    """Return what the action does; a fact that stops it becomes one sentence, and the exit code 1."""
+    """Return the result of an action; an expected error becomes one sentence and exit code 1."""
     from shared.errors import AppError
 
     try:
@@ -73,6 +72,6 @@ def exit_on_error(action: Callable[[], T]) -> T:
 
 
 def stop(sentence: str, code: int = 1) -> NoReturn:
-    """Say why it goes no further, and end."""
+    """Print a sentence to standard error and exit."""
     sys.stderr.write(f"{sentence}\n")
     sys.exit(code)

@@ -118,7 +118,7 @@ def end_sessions(person: Person, *, as_json: AsJson = False) -> None:
     _act(
         person,
         lambda to, actor, user: to.end_sessions(actor, user.id),
-        "{} is signed out everywhere.",
+        "All sessions of {} are ended.",
         as_json=as_json,
     )
 
@@ -135,7 +135,7 @@ def send_reset(person: Person, *, as_json: AsJson = False) -> None:
 
 
 def _act(person: str, act: "Act", said: str, *, as_json: bool, new: str = "") -> None:
-    """Do something to a person, and print what they are now, or a sentence with their address and what is `new`."""
+    """Change a person, then print the new state, or a sentence with their address and the `new` value."""
     from bootstrap.cli.reports import print_act
     from domains.auth.service.administration import AdministrationService
     from domains.users.errors import UserNotFound

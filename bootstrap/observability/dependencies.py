@@ -11,7 +11,7 @@ from bootstrap.observability import health
 from bootstrap.observability.families import gauge
 
 PATIENCE = 1.5
-"""Seconds that one of them has to answer: fewer than all metrics together have."""
+"""Time limit of a check in seconds; below the one for all metrics."""
 
 
 class Dependencies:
@@ -45,5 +45,5 @@ async def _in_time(answer: Awaitable[health.State]) -> bool:
     try:
         async with asyncio.timeout(PATIENCE):
             return await answer is health.State.OK
-    except Exception:  # noqa: BLE001  # whatever it says instead of an answer, it can't be used
+    except Exception:  # noqa: BLE001  # any error means that it can't be used
         return False

@@ -1,4 +1,4 @@
-"""Reports of what nobody foresaw, to Sentry: each error that the log tells of, once, with its request or job.
+"""Error reports to Sentry: each logged error once, with its request or job.
 
 Sentry's own integrations stay off: they would read requests, local variables and SQL, which hold secrets.
 """
@@ -19,10 +19,10 @@ from bootstrap.settings.model import Settings
 from shared.redaction import redacted
 
 TAGS = ("request_id", "trace_id", "job_id", "kind", "problem", "route", "attempt", "queue")
-"""What of a log line becomes a tag, to search by."""
+"""Fields of a log line that become tags."""
 
 _PATIENCE = 2.0
-"""Seconds that reports have to leave when the process ends."""
+"""Time limit in seconds for sending reports when the process ends."""
 
 _MARK = "__reported__"
 
@@ -61,7 +61,7 @@ class ErrorReports(logging.Handler):
         self._role = role
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Report a line, unless its exception has been reported: several layers may tell of the same one."""
+        """Report a line unless its exception was reported already: several layers may log the same one."""
         if record.name.startswith("sentry_sdk"):
             return
         fields: Mapping[str, Any] = record.msg if isinstance(record.msg, dict) else {}
@@ -84,7 +84,7 @@ class ErrorReports(logging.Handler):
 
 
 def _exception(fields: Any) -> BaseException | None:
-    """Return the exception of a line, in whichever of logging's ways it is told."""
+    """Return the exception of a line, in any form that logging allows."""
     if isinstance(fields, BaseException):
         return fields
     if isinstance(fields, tuple):
@@ -102,7 +102,7 @@ def _about(error: BaseException | None, options: Mapping[str, Any]) -> tuple[Any
 
 
 def _scrubbed(event: Any, _hint: dict[str, Any]) -> Any:
-    """Hide secrets wherever they may stand."""
+    """Hide secrets in all values."""
     if isinstance(event, str):
         return redacted(event)
     if isinstance(event, dict):

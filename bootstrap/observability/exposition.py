@@ -1,4 +1,4 @@
-"""All metrics of a process in Prometheus' text format. What has to be fetched is fetched seldom, and all at once."""
+"""All metrics of a process in Prometheus' text format. Sources are cached and read concurrently."""
 
 import asyncio
 import time
@@ -13,14 +13,14 @@ from shared.logging import get_logger
 
 logger = get_logger(__name__)
 PATIENCE = 2.0
-"""Seconds that all sources together have to answer."""
+"""Time limit in seconds for all sources together."""
 
 AGAIN = 5.0
-"""Seconds after which a source that did not answer is asked again, if not sooner."""
+"""Seconds after which a source that failed is read again, if not sooner."""
 
 
 class Exposition(Collector):
-    """All metrics of a process, and what it can find out about the whole installation."""
+    """All metrics of a process, and those of the whole installation that it can read."""
 
     def __init__(self, own: Collector, sources: Mapping[str, Source]) -> None:
         self._process_metrics = own
@@ -52,7 +52,7 @@ class Exposition(Collector):
 
 
 class _CachedSource:
-    """What a source has said, and until when it is good."""
+    """The last values of a source, and how long they are fresh."""
 
     def __init__(self, name: str, source: Source) -> None:
         self.name = name
@@ -83,7 +83,7 @@ class _CachedSource:
         if error is None:
             self.families, self.is_up, good_for = task.result(), True, self._source.fresh_for
         else:
-            # No numbers are better than old ones: whoever looks would believe them.
+            # No numbers are better than old ones, which a reader would take for current.
             logger.warning("metrics_unread", source=self.name, error=type(error).__name__)
             self.families, self.is_up, good_for = (), False, min(self._source.fresh_for, AGAIN)
         self._fresh_until = time.monotonic() + good_for
@@ -99,6 +99,6 @@ def _error_of(task: asyncio.Task[Sequence[Metric]]) -> BaseException | None:
 
 
 def _retrieve(task: asyncio.Task[Sequence[Metric]]) -> None:
-    """Look at the error of a reading that nobody waits for any more: asyncio would complain that nobody did."""
+    """Retrieve the exception of an abandoned task, because asyncio logs exceptions that are never retrieved."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""From our numbers to Prometheus' families of metrics."""
+"""Conversion of numbers to Prometheus' metric families."""
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate

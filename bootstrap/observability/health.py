@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it can serve."""
+"""Liveness and readiness of this process."""
 
 import asyncio
 import time
@@ -23,10 +23,10 @@ logger = get_logger(__name__)
 _warnings = ThrottledWarnings(logger)
 router = Router(prefix="/health", tags=["health"])
 PATIENCE = 2.0
-"""Seconds that a dependency has to answer."""
+"""Time limit of a check in seconds."""
 
 FRESH = 1.0
-"""Seconds for which an answer is given again: any number of probes costs the dependencies one question."""
+"""Seconds for which a result is cached, so that any number of probes costs one check."""
 
 
 RETRY_AFTER = 2
@@ -34,7 +34,7 @@ RETRY_AFTER = 2
 
 
 class State(StrEnum):
-    """The state of a dependency: `ok`, or what is wrong with it."""
+    """The state of a dependency: `ok` or the fault."""
 
     OK = "ok"
     DOWN = Outage.DOWN
@@ -51,11 +51,13 @@ class State(StrEnum):
 class Live(BaseModel):
     """The process runs."""
 
-    status: Literal["ok"] = Field("ok", description="Always `ok`: a process that doesn't run doesn't answer.")
+    status: Literal["ok"] = Field(
+        "ok", description="Always `ok`: a process that is not alive sends no response."
+    )
 
 
 class Ready(BaseModel):
-    """What the process depends on. `degraded`: the API works on, background work waits."""
+    """State of the process and its dependencies. `degraded`: requests work, background work waits."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(description="The state of the whole.")
     checks: dict[str, State] = Field(
@@ -67,9 +69,9 @@ class Ready(BaseModel):
     )
 
 
-@router.get("/live", summary="Is the process alive?")
+@router.get("/live", summary="Liveness")
 async def live() -> Live:
-    """Answer as long as the process runs, whatever its dependencies do."""
+    """Returns 200 while the process runs, whatever the state of its dependencies."""
     return Live()
 
 
@@ -102,7 +104,7 @@ async def _store(request: Request) -> State:
 
 
 async def _mail_server(request: Request) -> State:
-    """Tell whether something listens: a whole conversation for each look would be rude."""
+    """Whether the server accepts connections. A whole SMTP session for each check would load the server."""
     url = request.app.state.container.settings().emails_smtp_url
     if url is None:
         return State.OK
@@ -117,17 +119,17 @@ async def _mail_server(request: Request) -> State:
 
 
 class Readiness:
-    """What the dependencies of a process said last."""
+    """The last results of the checks of a process."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._fresh_until = 0.0
         self._checks: dict[str, State] = {}
         self.is_stopping = False
-        """Whether the process stops soon: it serves, but should be sent nothing new."""
+        """Whether the process stops soon: it still serves, but proxies should send no new requests."""
 
     async def checks(self, request: Request) -> dict[str, State]:
-        """Return how each dependency is, or was a moment ago."""
+        """Return the state of each dependency, at most `CACHED_FOR` old."""
         async with self._lock:
             if time.monotonic() >= self._fresh_until:
                 asked = VITAL | USEFUL
@@ -144,7 +146,7 @@ class Readiness:
 
 
 async def _state(name: str, answer: Awaitable[State]) -> State:
-    """Return how a dependency is. Whatever it says instead of an answer, it can't be used."""
+    """Return the state of a dependency. Any error means that it can't be used."""
     try:
         return await answer
     except Exception as error:  # noqa: BLE001  # as above

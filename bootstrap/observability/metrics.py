@@ -1,4 +1,4 @@
-"""`GET /metrics`: Prometheus' text format. What has to be fetched is fetched seldom, whoever asks how often."""
+"""`GET /metrics`: Prometheus' text format. Values from servers are cached, however often it is scraped."""
 
 import secrets
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ router = Router(tags=["metrics"])
 
 
 class DomainMetrics:
-    """What a domain offers as `measures`."""
+    """A domain's export `measures`."""
 
     def __init__(self, measures: Measures) -> None:
         self._measures = measures
@@ -53,7 +53,7 @@ def exposition(app: FastAPI) -> Exposition:
 
 
 async def _may_read(request: Request) -> None:
-    """Let in who has the token; without one nobody in production, everybody elsewhere."""
+    """Check the metrics token. If none is set, refuse all requests in production and allow all elsewhere."""
     settings: Settings = request.app.state.container.settings()
     if settings.metrics_token is None:
         if settings.env == "production":
@@ -67,6 +67,6 @@ async def _may_read(request: Request) -> None:
 
 @router.get("/metrics", include_in_schema=False)
 async def read_metrics(request: Request, _allowed: Annotated[None, Depends(_may_read)]) -> Response:
-    """Answer in Prometheus' text format."""
+    """Return all metrics in Prometheus' text format."""
     found: Exposition = request.app.state.metrics
     return Response(await found.text(), media_type=CONTENT_TYPE_LATEST)

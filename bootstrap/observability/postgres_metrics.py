@@ -63,7 +63,7 @@ class PostgresMetrics:
         )
         yield gauge(
             "tulou_backup_age_seconds",
-            "Seconds since the last whole backup by `tulou backup` was begun; no number if there is none.",
+            "Seconds since the start of the last complete backup by `tulou backup`; absent if there is none.",
             [],
             [([], max(0.0, (self._clock.now() - backup).total_seconds()))] if backup else [],
         )

@@ -1,4 +1,4 @@
-"""What a process knows of itself without asking anybody: its requests, its connections, its memory, its version."""
+"""Metrics of the process itself: requests, connections, memory, version."""
 
 import platform
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from shared.http.middleware.request_recorder import RequestRecorder
 
 
 class ProcessMetrics(Collector):
-    """Of this process alone: sum them over all."""
+    """Of this process only: sum over all processes."""
 
     def __init__(self, *, request_recorder: RequestRecorder, database: Database) -> None:
         self._request_recorder = request_recorder
         self._database = database
-        # A registry that nobody asks: both would enter themselves into the one of all libraries.
+        # A registry of its own: by default both collectors register in the global one of prometheus_client.
         own = CollectorRegistry()
         self._system = (ProcessCollector(registry=own), GCCollector(registry=own))
 
@@ -38,11 +38,11 @@ class ProcessMetrics(Collector):
     def _of_requests(self) -> Iterator[Metric]:
         took = HistogramMetricFamily(
             "tulou_http_request_duration_seconds",
-            "How long requests took, from their first byte to the last of the answer.",
+            "Duration of requests, from their first byte to the last byte of the response.",
             labels=["method", "route", "status"],
         )
         sent = CounterMetricFamily(
-            "tulou_http_response_bytes", "Bytes of answers' bodies.", labels=["method", "route", "status"]
+            "tulou_http_response_bytes", "Bytes of response bodies.", labels=["method", "route", "status"]
         )
         for times in self._request_recorder.times():
             of = [times.method, times.route, times.status]
@@ -52,7 +52,7 @@ class ProcessMetrics(Collector):
         yield sent
         yield gauge(
             "tulou_http_requests_in_flight",
-            "Requests that are being answered.",
+            "Requests in progress.",
             [],
             [([], self._request_recorder.in_flight)],
         )
@@ -67,7 +67,7 @@ class ProcessMetrics(Collector):
         yield failures
         yield gauge(
             "tulou_background_last_success_timestamp_seconds",
-            "When a background loop last ended a round without an error.",
+            "Time of the last round of a background loop that ended without an error.",
             ["loop"],
             [([loop.name], loop.last_success) for loop in begun if loop.last_success is not None],
         )

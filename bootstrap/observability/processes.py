@@ -1,4 +1,4 @@
-"""Starts what looks on from outside, in each process: traces and reports of errors. Unset, nothing is imported."""
+"""Starts traces and error reports in a process. While the settings are unset, nothing is imported."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +9,7 @@ from bootstrap.settings.model import Settings, SettingsError
 
 
 def check_observation(settings: Settings) -> None:
-    """Check that what is set is installed too.
+    """Check that the extras for the settings are installed.
 
     Raises:
         SettingsError: it names the extra that is missing.
@@ -22,7 +22,7 @@ def check_observation(settings: Settings) -> None:
 
 @contextmanager
 def observed(settings: Settings, role: Role) -> Iterator[None]:
-    """Trace and report while the block runs. To be entered after a fork: both have threads of their own.
+    """Trace and report while the block runs. Enter it after a fork, because both start threads.
 
     Raises:
         SettingsError: an extra is missing.

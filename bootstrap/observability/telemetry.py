@@ -1,5 +1,6 @@
-"""Traces by OpenTelemetry: the only place that knows it. Spans are opened with `shared.trace.span`, SQL's by asyncpg's.
+"""Traces by OpenTelemetry, in the only module that imports it.
 
+Spans are opened with `shared.trace.span`, those of SQL by the instrumentation of asyncpg.
 No span tells a path, a query, a parameter of a statement or the text of an exception: any of them may hold a secret.
 """
 
@@ -26,7 +27,7 @@ from shared import trace as facade
 from shared.trace import Attribute
 
 PATIENCE = 3.0
-"""Seconds that the collector has to take some spans; also how much longer a process may take to end without one."""
+"""Time limit in seconds for sending spans, which also delays the end of a process without a collector."""
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _KINDS: Mapping[facade.SpanKind, SpanKind] = {
@@ -102,7 +103,7 @@ class Selection(Sampler):
         return self._by_id.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
-        """Return a name for it."""
+        """Return the sampler's name."""
         return f"Selection({self._by_id.get_description()})"
 
 
@@ -136,14 +137,14 @@ class OpenTelemetrySpans:
                 raise
 
     def traceparent(self) -> str | None:
-        """Name the present span (W3C trace context, level 1)."""
+        """Return the `traceparent` of the current span (W3C trace context, level 1)."""
         present = trace.get_current_span().get_span_context()
         if not present.is_valid:
             return None
         return f"00-{present.trace_id:032x}-{present.span_id:016x}-{present.trace_flags:02x}"
 
     def fail(self, error: str) -> None:
-        """Say that the present span's work failed."""
+        """Mark the current span as failed."""
         _OpenSpan(trace.get_current_span()).fail(error)
 
 

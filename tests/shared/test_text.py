@@ -54,7 +54,7 @@ def test_what_steers_or_hides_can_not(character: str) -> None:
 )
 def test_what_is_not_seen_is_blank(text: str) -> None:
     assert is_blank(text)
-    with pytest.raises(ValueError, match="seen"):
+    with pytest.raises(ValueError, match="visible"):
         check_line(text)
 
 

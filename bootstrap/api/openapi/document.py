@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, completed with what holds for every operation, so that no domain repeats it."""
+"""The OpenAPI document: FastAPI's, with additions that apply to all operations."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -34,7 +34,7 @@ DESCRIPTION = """Accounts, files, mail and background jobs.
 
 
 def document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
-    """Return the public document of an application; `public_url` is where clients find it."""
+    """Return the public document of an application; `public_url` is the base URL for clients."""
     document = internal_document_of(app, public_url=public_url)
     for operation in _operations(document):
         for remark in [name for name in operation if name.startswith("x-")]:
@@ -49,7 +49,7 @@ def internal_document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
         title=app.title,
         version=app.version,
         description=DESCRIPTION,
-        contact={"name": "Who runs this installation", "url": url},
+        contact={"name": "Operator of this installation", "url": url},
         license_info={"name": "MIT", "identifier": "MIT"},
         servers=[{"url": url, "description": "This installation."}],
         routes=app.routes,
@@ -60,7 +60,9 @@ def internal_document_of(app: FastAPI, *, public_url: str) -> dict[str, Any]:
     describe_parameters(document)
     complete_responses(document, public_url=url)
     for operation in _operations(document):
-        operation.setdefault("security", [])  # said of what is open to all too: absent could mean forgotten
+        operation.setdefault(
+            "security", []
+        )  # also for public operations, because a missing entry could be an oversight
     add_examples(document)
     add_links(document)
     named = {name for response in responses_of(document) for name in response["headers"]}

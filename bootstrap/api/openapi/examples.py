@@ -1,4 +1,4 @@
-"""Examples of bodies and parameters, put together from those of the fields: each operation shows real ones."""
+"""Examples of bodies and parameters, assembled from the examples of their fields."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _COMPOSED = ("application/json", "application/x-www-form-urlencoded")
 
 
 def add_examples(document: dict[str, Any]) -> None:
-    """Give an example to every field, parameter and body that has none, where one can be told."""
+    """Add an example to every field, parameter and body without one, where one can be derived."""
     schemas: Schemas = document["components"]["schemas"]
     for schema in schemas.values():
         for field in schema.get("properties", {}).values():
@@ -41,10 +41,10 @@ def _complete(operation: dict[str, Any], schemas: Schemas) -> None:
 
 
 def _show_without_filling_in(parameter: dict[str, Any], schemas: Schemas) -> None:
-    """Tell the example of an optional parameter in its schema and its description.
+    """Put the example of an optional parameter into its schema and description.
 
-    Pages that send requests, like Swagger UI, fill in a parameter's `example`: a condition, a cursor or a key that was
-    made up would be sent by everybody who only wants to try the operation.
+    Swagger UI sends a parameter's `example` by default, so an invented precondition, cursor or key would break a first
+    try.
     """
     schema = parameter["schema"]
     example = parameter.pop("example", None)
@@ -58,7 +58,7 @@ def _show_without_filling_in(parameter: dict[str, Any], schemas: Schemas) -> Non
 
 
 def is_telling(schema: dict[str, Any], schemas: Schemas) -> bool:
-    """Tell whether a schema says enough for an example that means something."""
+    """Whether a schema has enough information for a meaningful example."""
     if {"examples", "example", "enum", "const"} & schema.keys() or schema.get("default") is not None:
         return True
     if "$ref" in schema:

@@ -1,4 +1,4 @@
-"""Links of the OpenAPI document: what can be done next with the resource that an answer shows."""
+"""Links of the OpenAPI document: from a response with a resource to operations on this resource."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ _LAST_ID = re.compile(r"(?P<collection>.*)/\{(?P<name>\w+_id)\}(?P<rest>/.*)?")
 
 
 def add_links(document: dict[str, Any]) -> None:
-    """Lead from every answer that shows a resource with an id to what is done with that id."""
+    """Link every response that has a resource with an id to the operations that take this id."""
     takers = _takers(document)
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -45,6 +45,6 @@ def _links_from(response: dict[str, Any], takers: dict[str, dict[str, str]]) -> 
 
 
 def _schema_of(response: dict[str, Any]) -> str | None:
-    """Return the name of what a response shows as JSON."""
+    """Return the schema name of a response's JSON."""
     schema = response.get("content", {}).get("application/json", {}).get("schema", {})
     return schema["$ref"].rpartition("/")[2] if "$ref" in schema else None

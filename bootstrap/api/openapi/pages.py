@@ -1,4 +1,4 @@
-"""`/docs` and where the OpenAPI document is. Swagger UI comes from our own address, so that a strict CSP can stand."""
+"""`/docs` and the OpenAPI document. Swagger UI is served from the same origin, which allows a strict CSP."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _POLICY = (
 
 
 def install_documentation(app: FastAPI, *, public_url: str, is_served: bool) -> None:
-    """Make the OpenAPI document complete, when it is first asked for, and serve it and `/docs` where that is wanted."""
+    """Complete the OpenAPI document at its first request; serve it and `/docs` where the settings say so."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

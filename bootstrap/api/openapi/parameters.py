@@ -1,4 +1,4 @@
-"""The parameters of the OpenAPI document: words for those whose name says all there is to say."""
+"""Parameters of the OpenAPI document: default descriptions for self-explanatory ones."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ def describe_parameters(document: dict[str, Any]) -> None:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return what may be sent: a parameter that is left out is absent, there is no way to write null."""
+    """Return a parameter's schema without null: an omitted parameter is absent, and null can't be sent."""
     branches = [branch for branch in schema.get("anyOf", []) if branch.get("type") != "null"]
     if len(branches) != 1:
         return schema

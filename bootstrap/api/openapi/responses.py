@@ -1,4 +1,4 @@
-"""The responses of the OpenAPI document: every error with its codes, and the headers that every answer has."""
+"""Responses of the OpenAPI document: all errors with their codes, and the headers of every response."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,9 +31,9 @@ _SAFE = frozenset({"get", "head", "options"})
 _PROBLEM = "application/problem+json"
 _DONE = {
     "200": "Here it is.",
-    "201": "It is made; `Location` says where it is.",
-    "202": "Accepted: it is done in the background.",
-    "204": "Done. There is nothing to add.",
+    "201": "Created. `Location` has its URL.",
+    "202": "Accepted. A background job does the work.",
+    "204": "Done. The response has no body.",
 }
 _BY_STATUS = {
     "401": ("WWW-Authenticate",),
@@ -43,7 +43,7 @@ _BY_STATUS = {
     "503": ("Retry-After",),
 }
 _INVALID = [{"pointer": "#/email", "code": "value_error", "detail": "This is not a mail address."}]
-_UNKNOWN = [{"parameter": "statsu", "code": "extra_forbidden", "detail": "There is no such parameter."}]
+_UNKNOWN = [{"parameter": "statsu", "code": "extra_forbidden", "detail": "Unknown parameter."}]
 _REPEATED = [{"parameter": "limit", "code": "repeated", "detail": "It has one value."}]
 _REPEATED_FIELDS = [{"pointer": "#/username", "code": "repeated", "detail": "It has one value."}]
 _EXTENSIONS: dict[type[AppError], dict[str, Any]] = {
@@ -80,7 +80,7 @@ def responses_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _errors_of_any(path: str, method: str, operation: dict[str, Any]) -> Iterator[type[AppError]]:
-    """Yield what an operation may answer because of what it is, whatever it does."""
+    """Yield the errors that an operation can have because of its kind."""
     yield from (BadQuery, UnknownParameters, InternalError)
     if not path.startswith(PROBES):
         yield from (RateLimited, UnderMaintenance, *(() if method in _SAFE else (ReadOnly,)))

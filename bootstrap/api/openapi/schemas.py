@@ -1,4 +1,4 @@
-"""The schemas of the OpenAPI document: names that make good types, and words for fields that all things have."""
+"""Schemas of the OpenAPI document: type names for generated clients, and descriptions of common fields."""
 
 import json
 import re
@@ -15,14 +15,14 @@ _EVENTS = "text/event-stream"
 _PAGE_FIELDS = {"data", "next_cursor"}
 _KNOWN_FIELDS = {
     "id": "Its id.",
-    "created_at": "When it was made.",
-    "updated_at": "When it last changed.",
-    "data": "What is on this page.",
+    "created_at": "Time of creation.",
+    "updated_at": "Time of the last change.",
+    "data": "Items of this page.",
 }
 
 
 def complete_schemas(document: dict[str, Any]) -> None:
-    """Name pages after what is on them, describe what has one meaning everywhere, leave out what only repeats names."""
+    """Name page schemas after their items, describe common fields, remove titles that repeat names."""
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _OF_FASTAPI:
         schemas.pop(name, None)
@@ -50,7 +50,7 @@ def complete_schemas(document: dict[str, Any]) -> None:
 
 
 def _name_bodies(document: dict[str, Any]) -> None:
-    """Put what a route says by hand of its body among the components, under its title."""
+    """Move handwritten request bodies to the components, under their title."""
     for operations in document["paths"].values():
         for operation in operations.values():
             for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -61,7 +61,7 @@ def _name_bodies(document: dict[str, Any]) -> None:
 
 
 def _say_at_the_field(details: dict[str, Any]) -> None:
-    """Move what is said about a value that may be null to the field itself, where everybody looks."""
+    """Move descriptions and examples of nullable values to the field, where tools show them."""
     for branch in details.get("anyOf", []):
         for word in ("description", "examples"):
             if word in branch:
@@ -69,7 +69,7 @@ def _say_at_the_field(details: dict[str, Any]) -> None:
 
 
 def _rename(document: dict[str, Any], names: dict[str, str]) -> None:
-    """Give schemas other names, and lead to them whatever refers to them."""
+    """Rename schemas and update all references to them."""
     schemas: dict[str, Any] = document["components"]["schemas"]
     document["components"]["schemas"] = dict(
         sorted((names.get(old, old), schema) for old, schema in schemas.items())
