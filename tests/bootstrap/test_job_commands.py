@@ -182,7 +182,7 @@ async def test_many_are_started_again_after_a_question(composition, command, wor
     chosen = ("jobs", "retry", "--kind", word, "--failed-since", "2h")
     unanswered = await command(*chosen)
     assert unanswered.exit_code == 1
-    assert "3 failed jobs match. Start them again?" in unanswered.stderr
+    assert "3 failed jobs match. Retry them?" in unanswered.stderr
     assert {(await look(composition, job_id)).status for job_id in job_ids} == {"failed"}
     agreed = await command(*chosen, "--yes")
     assert (agreed.exit_code, agreed.stdout) == (0, "3 of 3 failed jobs are queued again.\n")

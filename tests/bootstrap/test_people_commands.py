@@ -291,9 +291,9 @@ async def test_an_uncertain_mail_is_resolved(command, done, composition, held) -
     again = await command("mails", "resolve", str(email_id), "--as", "sent", "--yes")
     assert (again.exit_code, "Only an uncertain mail" in again.stderr) == (5, True)
     none = await command("mails", "resolve", address, "--as", "sent", "--yes")
-    assert (none.exit_code, none.stderr) == (3, f"There is no uncertain mail to {address}.\n")
+    assert (none.exit_code, none.stderr) == (3, f"No uncertain mail went to {address}.\n")
     unknown = await command("mails", "resolve", "12", "--as", "sent", "--yes")
-    assert (unknown.exit_code, unknown.stderr) == (3, "There is no mail with the id 12.\n")
+    assert (unknown.exit_code, unknown.stderr) == (3, "No mail has the id 12.\n")
 
 
 async def test_one_of_several_uncertain_mails_has_to_be_named(command, held) -> None:
