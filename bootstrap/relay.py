@@ -1,4 +1,4 @@
-"""The relay as a process of its own."""
+"""The relay process."""
 
 import asyncio
 import os
@@ -23,7 +23,10 @@ ANNOUNCE_PAUSE = 10.0
 
 
 async def run_relay(settings: Settings) -> None:
-    """Relay until SIGTERM or SIGINT. A loop that ends before that ends the others, and this with an error."""
+    """Run the relay until SIGTERM or SIGINT.
+
+    If one loop ends earlier, the others are stopped and an error is raised.
+    """
     container = compose(settings, "relay")
     await start(container)
     stopping = asyncio.Event()
@@ -46,7 +49,7 @@ async def run_relay(settings: Settings) -> None:
 
 
 async def _touch_liveness_file(settings: Settings, stopping: asyncio.Event) -> None:
-    """Leave signs of life until the end, as long as no loop of this process stands still."""
+    """Touch the liveness file until the end, while no loop of this process has stalled."""
 
     async def touch_unless_stalled() -> None:
         if still := stalled_loops():
@@ -58,7 +61,7 @@ async def _touch_liveness_file(settings: Settings, stopping: asyncio.Event) -> N
 
 
 async def _announce(container: TulouContainer, stopping: asyncio.Event) -> None:
-    """Be among the workers, as one that serves no queue, until the end."""
+    """Send heartbeats until the end, as a worker that serves no queue."""
     worker_registry, info = container.jobs.worker_registry(), _worker_info()
     await ANNOUNCING.run(lambda: worker_registry.register(info), pause=ANNOUNCE_PAUSE, stop=stopping)
     with Run(ANNOUNCING):

@@ -1,4 +1,4 @@
-"""Why a command can't use the database, in one sentence for its operator: host, port, reason and cure."""
+"""Explains why a command can't use the database, in one sentence: host, port, reason and remedy."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from shared.errors import Outage
 from shared.outages import outage_of
 
 FAILURES = (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError)
-"""What the driver and SQLAlchemy raise."""
+"""Exceptions of the driver and of SQLAlchemy."""
 
 
 def failure_of_owner(settings: Settings, error: Exception) -> str:

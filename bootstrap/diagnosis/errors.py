@@ -1,8 +1,8 @@
-"""What a check raises."""
+"""Errors that a check raises."""
 
 
 class CheckFailed(Exception):
-    """Something is wrong; `cure` is the command or the setting that mends it."""
+    """A failed check; `cure` is the command or the setting that fixes it."""
 
     def __init__(self, sentence: str, cure: str) -> None:
         super().__init__(sentence)

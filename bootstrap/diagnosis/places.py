@@ -1,4 +1,4 @@
-"""Where servers listen, and why one can't be reached: told by errno, never by an error's text."""
+"""Addresses of servers, and why one can't be reached: by errno, because texts of errors differ between systems."""
 
 import asyncio
 import errno
@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from bootstrap.diagnosis.errors import CheckFailed
 
 CONNECT_PATIENCE = 3.0
-"""Seconds that each address of a server has to accept a connection."""
+"""Time limit in seconds for a connection to each address of a server."""
 
 _NO_ROUTE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL})
 _DEFAULT_PORTS = {"postgresql": 5432, "redis": 6379, "rediss": 6379, "http": 80, "https": 443}
@@ -19,7 +19,7 @@ _DEFAULT_PORTS = {"postgresql": 5432, "redis": 6379, "rediss": 6379, "http": 80,
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server listens, and the setting that says so. A host that begins with `/` is a Unix socket."""
+    """Address of a server, and the setting that has it. A host that begins with `/` is a Unix socket."""
 
     server: str
     setting: str

@@ -1,4 +1,4 @@
-"""Why PostgreSQL refuses: each SQLSTATE with its cause and its cure."""
+"""Explanations of PostgreSQL's errors: each SQLSTATE with its cause and its remedy."""
 
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -77,7 +77,7 @@ def database_in(url: str) -> str:
 
 
 async def refused(place: Place, url: str, error: Exception) -> CheckFailed:
-    """Return why PostgreSQL gave no answer: its own error, else whether anything listens there."""
+    """Return why PostgreSQL can't be used: its own error, else whether the port accepts connections."""
     state = sqlstate_of(error)
     if state is not None:
         return _refusal(place, url, state)
@@ -86,13 +86,13 @@ async def refused(place: Place, url: str, error: Exception) -> CheckFailed:
         return failure
     if any(
         type(each) is ConnectionError for each in causes(error)
-    ):  # asyncpg's word for an SSL request denied
+    ):  # asyncpg's message when the server rejects TLS
         return CheckFailed(
             f"{place} offers no TLS, which sslmode in {place.setting} asks for.",
             f"Set ssl = on in postgresql.conf, or take sslmode out of {place.setting}.",
         )
     return CheckFailed(
-        f"{place} accepts connections and does not answer ({type(error).__name__}).",
+        f"{place} accepts connections but does not respond ({type(error).__name__}).",
         "Look at PostgreSQL's log and at the load of its machine; restart it if it hangs.",
     )
 

@@ -1,4 +1,4 @@
-"""`tulou doctor --bundle FILE`: an archive for support, with nothing secret or personal in it."""
+"""`tulou doctor --bundle FILE`: an archive for support without secrets and personal data."""
 
 import asyncio
 import io
@@ -41,7 +41,7 @@ class BundleRefused(Exception):
 async def collect(
     container: TulouContainer, findings: Sequence[Finding], environment: Mapping[str, str]
 ) -> dict[str, bytes]:
-    """Return the files of a bundle by name. A part that fails, or takes too long, says so and leaves the others."""
+    """Return the files of a bundle by name. A part that fails or times out has the reason in its place."""
     settings = container.settings()
     scrubber = Scrubber(settings, environment)
     asked = {name: _asked(ask(container), settings.doctor_patience) for name, ask in PARTS.items()}
@@ -50,7 +50,7 @@ async def collect(
 
 
 def without_container(findings: Sequence[Finding], environment: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the files of a bundle where the settings can't be used."""
+    """Return the files of a bundle when the settings are invalid."""
     return _files(Scrubber(None, environment), findings, {})
 
 
@@ -58,7 +58,7 @@ def write(path: Path, files: Mapping[str, bytes], *, force: bool) -> None:
     """Write an archive that only its owner may read.
 
     Raises:
-        BundleRefused: there is a file already and it may not be replaced, or it can't be written.
+        BundleRefused: the file exists and may not be replaced, or it can't be written.
     """
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
@@ -93,7 +93,7 @@ async def _asked(answer: Awaitable[Any], patience: float) -> Any:
             return await answer
     except TimeoutError:
         return {"unknown": f"no answer within {patience:g} s"}
-    except Exception as error:  # noqa: BLE001  # the other parts are worth having; doctor.json has the reason
+    except Exception as error:  # noqa: BLE001  # one failed part must not lose the others; doctor.json has the reason
         return {"unknown": type(error).__name__}
 
 
@@ -102,9 +102,7 @@ def _create(path: Path, content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=".bundle-"
-    )  # readable for its owner alone
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".bundle-")  # only its owner may read it
     _fill(descriptor, Path(temporary), content)
     try:
         Path(temporary).replace(path)
@@ -114,7 +112,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _fill(descriptor: int, path: Path, content: bytes) -> None:
-    """Write a file that was just made; one that can't be written whole is deleted."""
+    """Write a new file; delete it if it can't be written completely."""
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

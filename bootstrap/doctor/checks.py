@@ -16,7 +16,7 @@ from bootstrap.settings.model import Settings
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """One question. `ask` returns what is well, or raises a CheckFailed; `where` is the server that it asks."""
+    """One check. `ask` returns a description of the good state, or raises CheckFailed; `where` is the server."""
 
     name: str
     ask: Callable[[TulouContainer], Awaitable[str]]
@@ -24,7 +24,7 @@ class HealthCheck:
 
     @property
     def needs_database(self) -> bool:
-        """Whether it can't be asked without PostgreSQL."""
+        """Whether the check needs PostgreSQL."""
         return self.where is database_place
 
 

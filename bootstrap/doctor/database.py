@@ -16,7 +16,7 @@ from bootstrap.settings.model import Settings
 OLDEST_POSTGRES = 160000
 DRIFT = timedelta(seconds=5)
 CONNECT_PATIENCE = 5.0
-"""Seconds that PostgreSQL has to let the doctor in."""
+"""Time limit in seconds for a connection to PostgreSQL."""
 
 
 _SERVER = """
@@ -41,12 +41,12 @@ _INVALID_INDEXES = """
 
 
 def database_place(settings: Settings) -> Place:
-    """Return where the settings look for PostgreSQL."""
+    """Return the address of PostgreSQL in the settings."""
     return place_of("PostgreSQL", "TULOU_DATABASE_URL", _url_of(settings))
 
 
 async def try_to_connect(settings: Settings) -> None:
-    """Connect once, outside of the pools, whose errors hide what PostgreSQL said.
+    """Connect once, outside the pools, whose errors hide PostgreSQL's own message.
 
     Raises:
         CheckFailed: PostgreSQL can't be reached or does not let the application's role in.
@@ -65,7 +65,7 @@ async def explained(settings: Settings, error: Exception) -> CheckFailed:
 
 
 async def version_and_role(container: TulouContainer) -> str:
-    """Check PostgreSQL's version, and that it takes writes."""
+    """Check PostgreSQL's version, and that it accepts writes."""
     settings = container.settings()
     place, server = database_place(settings), await _asked(container)
     if server["version"] < OLDEST_POSTGRES:
@@ -88,7 +88,7 @@ async def version_and_role(container: TulouContainer) -> str:
 
 
 async def role(container: TulouContainer) -> str:
-    """Check that the application's role is not a powerful one."""
+    """Check that the application's role has no administrative rights."""
     settings, server = container.settings(), await _asked(container)
     if settings.env != "production":
         return "the owner (fine outside production)" if server["may_create"] else "data only"
@@ -114,7 +114,7 @@ async def rights(container: TulouContainer) -> str:
         raise CheckFailed(f"Role {name} may not read and write {missing}.", cure)
     is_owner = (await _asked(container))["may_create"]
     if not is_owner and (changeable := ", ".join(table for table in has if withheld[table] & has[table])):
-        raise CheckFailed(f"Role {name} may change what is only to be added to: {changeable}.", cure)
+        raise CheckFailed(f"Role {name} may change append-only tables: {changeable}.", cure)
     return "reads and writes every table"
 
 
@@ -159,7 +159,7 @@ async def indexes(container: TulouContainer) -> str:
 
 
 async def clock(container: TulouContainer) -> str:
-    """Check that this machine and the database agree about the time."""
+    """Check that the clocks of this machine and of the database agree."""
     asked = container.clock().now()
     server = await _asked(container)
     took = container.clock().now() - asked

@@ -18,7 +18,7 @@ _NAMED_BY_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 
 
 async def sandbox(container: TulouContainer) -> str:
-    """Check that the process which opens files can be confined here."""
+    """Check that the process that opens untrusted files can be confined on this machine."""
     if container.settings().files_sandbox == "off":
         return "off: files are opened without confinement (fine outside production)"
     renderer = container.files.renderer()
@@ -33,12 +33,12 @@ async def sandbox(container: TulouContainer) -> str:
 
 
 async def proxies(container: TulouContainer) -> str:
-    """Check whose X-Forwarded-For is believed."""
+    """Check which proxies are trusted to send X-Forwarded-For."""
     settings = container.settings()
     wide = [proxy for proxy in settings.trusted_proxies or () if _is_wide(proxy)]
     if wide:
         raise CheckFailed(
-            f"TULOU_TRUSTED_PROXIES has {', '.join(wide)}: anybody can choose the address that limits count by.",
+            f"TULOU_TRUSTED_PROXIES has {', '.join(wide)}: any client can choose the address that limits count by.",
             "Set TULOU_TRUSTED_PROXIES to the addresses or networks of your proxies alone.",
         )
     if not settings.trusted_proxies and settings.public_url.startswith("https://"):
@@ -64,13 +64,13 @@ async def metrics_token(container: TulouContainer) -> str:
 
 
 async def backups(container: TulouContainer) -> str:
-    """Check how old the latest whole backup is: the one that the database has a record of, else one in its place."""
+    """Check the age of the latest complete backup, by the record in the database, else by TULOU_BACKUP_PLACE."""
     settings = container.settings()
     if recorded := taken_at(await container.database().fetch_one(LAST_BACKUP)):
         return _is_recent(container, recorded, "recorded in the database")
     if settings.backup_place is None:
         if settings.env != "production":
-            return "none, and no place for them is set (fine outside production)"
+            return "none, and TULOU_BACKUP_PLACE is not set (fine outside production)"
         raise CheckWarning(
             "The database has no record of a backup, and TULOU_BACKUP_PLACE is not set.",
             "Set TULOU_BACKUP_PLACE to a folder or bucket, and run `tulou backup` each night.",

@@ -16,13 +16,13 @@ _WANTS_TLS = frozenset({530, 538})
 
 
 def mail_place(settings: Settings) -> Place | None:
-    """Return where the settings look for the mail server."""
+    """Return the address of the mail server in the settings."""
     server = _server(settings)
     return None if server is None else Place("The mail server", "SMTP_URL", server.host, server.port)
 
 
 async def mail_server(container: TulouContainer) -> str:
-    """Connect, agree about TLS and sign in; send nothing."""
+    """Connect, negotiate TLS and log in, without sending anything."""
     settings = container.settings()
     server, place = _server(settings), mail_place(settings)
     if server is None or place is None:
@@ -56,9 +56,7 @@ async def _refused(place: Place, server: SmtpServer, ended: DeliveryError) -> Ch
         )
     if any(isinstance(each, aiosmtplib.SMTPAuthenticationError) for each in found):
         return _not_let_in(place, server, ended)
-    if any(
-        type(each) is aiosmtplib.SMTPException for each in found
-    ):  # it lacks an extension that was asked for
+    if any(type(each) is aiosmtplib.SMTPException for each in found):  # the server lacks a required extension
         return _lacks_extension(place, server)
     if any(isinstance(each, aiosmtplib.SMTPResponseException) for each in found):
         return CheckFailed(

@@ -1,4 +1,4 @@
-"""The parts of a bundle for support: numbers, versions and settings; no row of a table and no line of a log."""
+"""The parts of a bundle for support: counts, versions and settings; no table rows and no log lines."""
 
 import json
 import os
@@ -68,7 +68,7 @@ Part = Callable[[TulouContainer], Awaitable[Any]]
 
 
 def of_machine() -> dict[str, Any]:
-    """Return what runs here, and the limits of the container and of the process."""
+    """Return the system, and the limits of the container and of the process."""
     limits = {name.lower(): resource.getrlimit(getattr(resource, f"RLIMIT_{name}")) for name in _RESOURCES}
     files = {name: _CGROUP / name for name in _CGROUP_FILES.split()}
     return {
@@ -162,7 +162,7 @@ PARTS: dict[str, Part] = {
     "postgres": _postgres,
     "redis": _redis,
 }
-"""What has to be asked for, by the name of its file."""
+"""The parts that need servers, by file name."""
 
 
 def _operations(container: TulouContainer) -> OperationsService:

@@ -1,4 +1,4 @@
-"""Checks of Redis: whether it answers, keeps hints, takes them, and what the program's user may do."""
+"""Checks of Redis: connection, eviction policy, writing wake-ups, rights of the program's user."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,18 +23,18 @@ from domains.jobs.gateway.wake_ups import KEY_PREFIX, is_of_wrong_type, reason_o
 from shared.ids import new_id
 
 PATIENCE = 2.0
-"""Seconds that Redis has for each answer."""
+"""Time limit in seconds for each reply of Redis."""
 
 _USER = "Give TULOU_REDIS_URL a user of its own: docs/many-machines.md has its line."
 
 
 def redis_place(settings: Settings) -> Place:
-    """Return where the settings look for Redis."""
+    """Return the address of Redis in the settings."""
     return place_of("Redis", "TULOU_REDIS_URL", _url_of(settings))
 
 
 async def server_configuration(container: TulouContainer) -> str:
-    """Check that Redis answers, evicts nothing, and asks for a password."""
+    """Check that Redis responds, evicts no keys, and requires a password."""
     settings = container.settings()
     place = redis_place(settings)
     async with connect(settings) as redis:
@@ -42,19 +42,19 @@ async def server_configuration(container: TulouContainer) -> str:
         policy = (await redis.info("memory")).get("maxmemory_policy")
     if policy != "noeviction":
         raise CheckFailed(
-            f"{place} may drop hints: its maxmemory-policy is {policy}.",
+            f"{place} may drop wake-ups: its maxmemory-policy is {policy}.",
             "Set it in redis.conf and at once: CONFIG SET maxmemory-policy noeviction.",
         )
     if settings.env == "production" and await _allows_anonymous(_url_of(settings)):
         raise CheckFailed(
-            f"{place} lets anybody in without a password.",
+            f"{place} accepts connections without a password.",
             "Set requirepass in redis.conf, or ACLs without a default user, and put the password into TULOU_REDIS_URL.",
         )
     return f"{place}, noeviction"
 
 
 async def accepts_wake_ups(container: TulouContainer) -> str:
-    """Write, count and delete a wake-up as the program does; look at the list of each queue."""
+    """Write, count and delete a wake-up like the program, and check the list of each queue."""
     settings = container.settings()
     place, probe = redis_place(settings), f"{KEY_PREFIX}doctor:{new_id()}"
     async with connect(settings) as redis:
@@ -136,7 +136,7 @@ async def _refused(place: Place, url: str, error: Exception) -> CheckFailed:
         return CheckFailed(f"{place} refuses ({reason_of(error)}).", "Look at Redis' log for that word.")
     failure = await unreachable(place)
     return failure or CheckFailed(
-        f"{place} accepts connections and gives no answer of Redis ({type(error).__name__}).",
+        f"{place} accepts connections but does not reply like Redis ({type(error).__name__}).",
         "Check that Redis and no other program listens there, and that rediss:// in TULOU_REDIS_URL is used exactly"
         " where Redis asks for TLS; restart Redis if it hangs.",
     )

@@ -23,7 +23,7 @@ from bootstrap.settings.model import Settings
 from shared.errors import AppError, DatabaseUnavailable
 
 EXIT_CODES = {"well": 0, "warning": 3, "ill": 1}
-"""By the worst state that was found."""
+"""Exit codes by the worst state."""
 
 _COLOURS = {"well": "green", "warning": "yellow", "ill": "red"}
 
@@ -32,7 +32,7 @@ State = Literal["well", "warning", "ill"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check came to. `cure` is empty when all is well."""
+    """The result of one check. `cure` is empty if it passed."""
 
     name: str
     state: State
@@ -56,7 +56,7 @@ def settings_findings(error: UnusableSettings) -> list[Finding]:
 
 
 def worst_of(findings: Sequence[Finding]) -> State:
-    """Return `ill` if anything is, else `warning` if there is one."""
+    """Return `ill` if any finding is, else `warning` if any is."""
     states = {finding.state for finding in findings}
     return "ill" if "ill" in states else "warning" if "warning" in states else "well"
 
@@ -68,7 +68,7 @@ def print_findings(findings: list[Finding], *, as_json: bool) -> int:
         checks = [asdict(finding) for finding in findings]
         sys.stdout.write(json.dumps({"well": worst == "well", "checks": checks}, indent=2) + "\n")
         return EXIT_CODES[worst]
-    table = Table("what", "state", "how to mend it", title="Doctor")
+    table = Table("what", "state", "how to fix it", title="Doctor")
     for finding in findings:
         table.add_row(finding.name, Text(finding.finding, style=_COLOURS[finding.state]), Text(finding.cure))
     Console().print(table)
@@ -99,7 +99,7 @@ async def _run_check(
         return Finding(
             check.name,
             "ill",
-            f"{place} gave no answer within {patience:g} s (TULOU_DOCTOR_PATIENCE).",
+            f"{place} did not respond within {patience:g} s (TULOU_DOCTOR_PATIENCE).",
             "Look at its log and at the load of its machine, restart it if it hangs; a check that is only slow needs a"
             " larger TULOU_DOCTOR_PATIENCE.",
         )
@@ -107,7 +107,7 @@ async def _run_check(
         return Finding(check.name, "warning", str(risk), risk.cure)
     except CheckFailed as failure:
         return Finding(check.name, "ill", str(failure), failure.cure)
-    except Exception as error:  # noqa: BLE001  # however a check breaks, the others are asked
+    except Exception as error:  # noqa: BLE001  # one broken check must not stop the others
         sentence = error.detail if isinstance(error, AppError) else f"{type(error).__name__}."
         return Finding(
             check.name,
@@ -118,7 +118,7 @@ async def _run_check(
 
 
 async def _asked(check: HealthCheck, container: TulouContainer) -> str:
-    """Ask; what PostgreSQL refuses in a statement is explained by its SQLSTATE."""
+    """Run the check; explain an error of a statement by its SQLSTATE."""
     try:
         return await check.ask(container)
     except (DatabaseUnavailable, asyncpg.PostgresError, DBAPIError) as error:

@@ -1,4 +1,4 @@
-"""Takes secrets and personal data out of what leaves the installation."""
+"""Removes secrets and personal data from the bundle for support."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,16 +12,16 @@ from bootstrap.settings.model import Settings
 from shared.redaction import HIDDEN, redacted
 
 SHORTEST = 4
-"""Characters of a secret that is looked for in texts: shorter ones are found in any text by chance."""
+"""Shortest secret in characters that is searched for: shorter ones occur in any text by chance."""
 
 _ADDRESS = re.compile(r"[^\s@<>\"'():;,=/]+@[^\s@<>\"'():;,=/]+\.[^\s@<>\"'():;,=/]+")
-"""A mail address: anything like it, since it is only hidden."""
+"""Anything like a mail address; a false match is only hidden."""
 
 _SECRET_NAMES = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
 
 
 class Scrubber:
-    """Knows the secrets of the settings and of the environment, and hides them wherever they stand."""
+    """Hides the secrets of the settings and of the environment in any text."""
 
     def __init__(self, settings: Settings | None, environment: Mapping[str, str]) -> None:
         found = set(_secrets_in(settings)) if settings is not None else set()
@@ -55,7 +55,7 @@ class Scrubber:
         return self.text(str(value))
 
     def setting(self, value: Any) -> Any:
-        """Return the value of a setting: one that names a person is hidden whole, with their name."""
+        """Return the value of a setting; one that names a person is hidden completely."""
         if isinstance(value, tuple):
             return [self.setting(each) for each in value]
         if isinstance(value, str) and _ADDRESS.search(value):
@@ -72,7 +72,7 @@ def _secrets_in(settings: Settings) -> Iterator[str]:
 
 
 def _parts_of(secret: str) -> Iterator[str]:
-    """Yield a secret and, of an URL, what stands in it for a login: its address alone is no secret."""
+    """Yield a secret; of a URL only user and password, because its address is no secret."""
     if "://" in secret:
         yield from _logins_in(secret)
     else:
@@ -80,7 +80,7 @@ def _parts_of(secret: str) -> Iterator[str]:
 
 
 def _logins_in(text: str) -> Iterator[str]:
-    """Yield the passwords of an URL, and its user where that is a mail address or stands alone."""
+    """Yield the passwords of a URL, and the user if it is a mail address or has no password."""
     parts = _split(text)
     if parts is None or "@" not in parts.netloc:
         return

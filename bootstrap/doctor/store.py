@@ -23,7 +23,7 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def store_name(settings: Settings) -> str:
-    """Return where the store is, without credentials."""
+    """Return the address of the store without credentials."""
     url = settings.files_store_url
     if url is None:
         return f"The store {settings.data_dir / 'files'}"
@@ -35,7 +35,7 @@ def store_name(settings: Settings) -> str:
 
 
 def store_place(settings: Settings) -> Place | None:
-    """Return where a store in the network listens, if the settings say it."""
+    """Return host and port of a store in the network, if the settings have them."""
     if settings.files_store_url is None or settings.files_store_endpoint is None:
         return None
     return place_of("The file store", "TULOU_FILES_STORE_ENDPOINT", settings.files_store_endpoint)
@@ -59,7 +59,7 @@ async def file_store(container: TulouContainer) -> str:
         raise await _refused(settings, error) from error
     if read != content:
         raise CheckFailed(
-            f"{store_name(settings)} gave other bytes than it was given.",
+            f"{store_name(settings)} returned other bytes than were written.",
             "Check the disk or the bucket for faults, and restore files from a backup.",
         )
     return f"{store_name(settings)}: writes, reads, deletes"
@@ -89,13 +89,13 @@ async def _refused(settings: Settings, error: AppError) -> CheckFailed:
     place = store_place(settings)
     failure = await unreachable(place) if place else None
     return failure or CheckFailed(
-        f"{name} gave no usable answer within {settings.files_store_patience:g} s (TULOU_FILES_STORE_PATIENCE).",
+        f"{name} sent no valid response within {settings.files_store_patience:g} s (TULOU_FILES_STORE_PATIENCE).",
         "Check TULOU_FILES_STORE_ENDPOINT, TULOU_FILES_STORE_REGION and the log of the store.",
     )
 
 
 async def data_folder(container: TulouContainer) -> str:
-    """Check that the data folder is there, takes files and has space left."""
+    """Check that the data folder exists, is writable and has free space."""
     settings = container.settings()
     folder = settings.data_dir
     if failure := cannot_write(folder, "TULOU_DATA_DIR"):
@@ -126,10 +126,10 @@ def _unwritable(folder: Path, setting: str, error: OSError) -> CheckFailed:
     name = name_of(error)
     if error.errno == errno.ENOENT:
         return CheckFailed(
-            f"There is no folder {folder} ({name}).", f"Run `mkdir -p {folder}`, or set {setting}."
+            f"The folder {folder} does not exist ({name}).", f"Run `mkdir -p {folder}`, or set {setting}."
         )
     if error.errno == errno.ENOTDIR:
-        return CheckFailed(f"{folder} is no folder ({name}).", f"Set {setting} to a folder.")
+        return CheckFailed(f"{folder} is not a folder ({name}).", f"Set {setting} to a folder.")
     if error.errno in _NO_ROOM:
         return CheckFailed(
             f"The disk of {folder} is full ({name}).",

@@ -11,11 +11,11 @@ from domains.jobs.service.operations import OperationsService
 from shared.wiring import provided_by
 
 LONGEST_LAG = 10.0
-"""Seconds that a relay may leave something undone."""
+"""Seconds by which a relay may be behind."""
 
 
 async def living_workers(container: TulouContainer) -> list[WorkerRow]:
-    """Return the workers and relays that were heard of lately; a relay serves no queue."""
+    """Return the workers and relays with a recent heartbeat; a relay serves no queue."""
     rows = await _operations(container).workers()
     return [row for row in rows if row.silence < SILENT_AFTER.total_seconds()]
 
@@ -66,7 +66,7 @@ async def failed_jobs(container: TulouContainer) -> str:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(failed.items()))
         raise CheckWarning(
             f"Jobs failed for good within 24 hours: {kinds}.",
-            "`tulou jobs list --status failed` shows them and `tulou jobs show ID` why; when the cause is mended:"
+            "`tulou jobs list --status failed` shows them and `tulou jobs show ID` why; when the cause is fixed:"
             " `tulou jobs retry --failed-since 1d`.",
         )
     return "none within 24 hours"

@@ -1,4 +1,4 @@
-"""Which operator runs a command."""
+"""The operator who runs a command."""
 
 import os
 import pwd
@@ -14,9 +14,9 @@ _LONGEST = 100
 
 
 def current_operator() -> "Actor":
-    """Return who acts, for the audit log: the operating system's user of this process, and the host.
+    """Return user and host of the operating system, for the audit log.
 
-    In a container these are the container's, so whoever types a command there can give a name in TULOU_OPERATOR.
+    In a container these are the container's, so TULOU_OPERATOR can add a name.
     """
     from shared.audit import Actor  # noqa: PLC0415  # only what a command needs is loaded
     from shared.text import as_line  # noqa: PLC0415  # as above

@@ -1,4 +1,4 @@
-"""Memory that was freed after a load, given back to the system."""
+"""Returns freed memory to the system after a load."""
 
 import asyncio
 import ctypes
@@ -13,14 +13,14 @@ STEADY = 1 << 20
 """Bytes that the process may grow between two looks and still count as idle."""
 
 LONGEST_PAUSE = 64
-"""Looks without a trim after many trims that gave nothing back; then the memory counts as needed."""
+"""Most checks without a trim, after trims that released nothing."""
 
 _STATUS = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class FreedMemory:
-    """Makes the C library return what is freed in the middle of its heaps, which it would keep for good.
+    """Makes the C library return free memory inside its heaps, which it would keep otherwise.
 
     Trims only a process that has grown since the last trim and no longer grows, because a trim takes the locks of the
     allocator. After a trim that gives nothing back, the pause before the next one doubles; after the longest pause the
@@ -28,7 +28,7 @@ class FreedMemory:
     """
 
     def __init__(self, resident: Callable[[], int] | None = None) -> None:
-        """Take the present size for what the process needs. `resident` returns its size in bytes."""
+        """The current size counts as needed. `resident` returns the size of the process in bytes."""
         self._trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
         self._resident = resident or resident_memory
         self._needed = self._last = self._resident()
@@ -36,7 +36,7 @@ class FreedMemory:
         self._left = 0
 
     async def trim_if_idle(self) -> None:
-        """Look at the size, and trim if that may help; on a thread, so that the event loop is not held up."""
+        """Check the size, and trim if that may help, on a thread, because it would block the event loop."""
         size = self._resident()
         grown, self._last = size - self._last, size
         if grown > GROWTH:
@@ -59,7 +59,7 @@ class FreedMemory:
 
 
 def resident_memory() -> int:
-    """Return the resident memory of this process in bytes; 0: the system doesn't tell."""
+    """Return the resident memory of this process in bytes; 0 if unknown."""
     try:
         return int(_STATUS.read_text().split()[1]) * _PAGE
     except OSError:

@@ -3,16 +3,16 @@
 import gc
 
 YOUNG = 10_000
-"""Objects that may be made before the young ones are looked through: some twenty requests' worth, not two."""
+"""Allocations between collections of the youngest generation: about twenty requests instead of two."""
 
 _MIDDLE, _OLD = 20, 50
 
 
 def tune_gc() -> None:
-    """Never look again through what is there now: call it once a process has started.
+    """Exclude all current objects from collection. Call it once, after start-up.
 
-    Modules, routes and schemas are 200,000 objects that live as long as the process. Each full search through them
-    stops it for a tenth of a second, which is then the slowest percent of all requests.
+    Modules, routes and schemas are 200,000 objects that live as long as the process. A full collection of them stops it
+    for a tenth of a second, which makes the slowest percent of all requests.
     """
     gc.collect()
     gc.freeze()

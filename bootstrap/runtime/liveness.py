@@ -1,4 +1,4 @@
-"""Is the process in this container alive? `tulou-alive` tells it in a few milliseconds, without loading the program.
+"""`tulou-alive`: checks in a few milliseconds whether the process in this container is alive.
 
 Workers and relays touch the file TULOU_PULSE_FILE every ten seconds; the API answers `/health/live`.
 """
@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 LONGEST_PAUSE = 60.0
-"""Seconds. A worker whose database is away takes up to 20 s for one announcement."""
+"""Seconds. A worker whose database is down takes up to 20 s for one heartbeat."""
 
 _PATIENCE = 3
 _SERVER_ERROR = 500
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where to ask, not where to listen
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # an address to connect to, not to listen on
 
 
 def touch(file: Path | None) -> None:
-    """Leave a sign of life. A disk that is full doesn't stop anybody's work."""
+    """Touch the liveness file. An error, such as a full disk, is only logged."""
     if file is None:
         return
     try:
@@ -28,7 +28,7 @@ def touch(file: Path | None) -> None:
 
 
 def main() -> None:
-    """End with 0 if this container's process is alive, else with 1 and a sentence."""
+    """Exit with 0 if this container's process is alive, else with 1 and a sentence."""
     complaint = liveness_problem(os.environ)
     if complaint:
         sys.stderr.write(f"{complaint}\n")

@@ -1,4 +1,4 @@
-"""Which version of Tulou this is, and which commit it was built from."""
+"""Version of Tulou, and the commit that it was built from."""
 
 import os
 from importlib.metadata import version

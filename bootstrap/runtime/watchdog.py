@@ -1,4 +1,4 @@
-"""Ends a process that is frozen, so that what restarts ended processes (Docker, systemd, Kubernetes) restarts it."""
+"""Ends a frozen process, so that Docker, systemd or Kubernetes restarts it."""
 
 import faulthandler
 import time
@@ -26,7 +26,7 @@ class Watchdog:
         self._is_ending = False
 
     def beat(self) -> None:
-        """Begin a new term. Does so once a second at most, so that every turn of a loop may call it."""
+        """Restart the timer, at most once a second, so that every iteration of a loop may call it."""
         now = time.monotonic()
         if self._seconds and not self._is_ending and now >= self._next:
             self._next = now + self._pause
@@ -40,12 +40,12 @@ class Watchdog:
             loop.call_later(self._pause, partial(self.follow, loop, works=works))
 
     def end_within(self, seconds: float) -> None:
-        """End the process after this time, even if it beats: it is stopping."""
+        """End the process after this time in any case, because it is stopping."""
         self._is_ending = True
         self._arm(seconds)
 
     def disarm(self) -> None:
-        """End nothing from now on."""
+        """Disarm the watchdog."""
         self._is_ending = True
         faulthandler.cancel_dump_traceback_later()
 

@@ -1,4 +1,4 @@
-"""The consumer of a Celery worker, whose event loop beats for the watchdog of the parent process."""
+"""The consumer of a Celery worker; its event loop resets the watchdog of the parent process."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,13 +22,13 @@ class WatchedConsumer(Consumer):  # type: ignore[misc]  # Celery has no types
         self._on_retry = on_retry
 
     def on_ready(self) -> None:
-        """Begin to beat. Called again after each new connection."""
+        """Start the heartbeat. Called again after each new connection."""
         self._watchdog.beat()
         self.hub.on_tick.add(self._watchdog.beat)
         super().on_ready()
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Connect, however long it takes."""
+        """Connect, and retry without a limit."""
         ensure = conn.ensure_connection
 
         def watched(errback: Any, max_retries: int | None, callback: Callable[[], None]) -> Any:

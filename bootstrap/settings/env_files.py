@@ -39,7 +39,7 @@ TULOU_PUBLIC_URL=http://127.0.0.1:8000
 
 
 class FilesAreThere(Exception):
-    """Secrets are never written over: with the old keys gone, stored mails can't be read any more."""
+    """Existing secrets are never overwritten: stored mails can't be decrypted without their keys."""
 
 
 def write_environment_files(folder: Path) -> list[Path]:
@@ -53,7 +53,7 @@ def write_environment_files(folder: Path) -> list[Path]:
     """
     place = folder / FOLDER
     if place.exists():
-        raise FilesAreThere(f"{place} will not be written over. Delete it to begin anew.")
+        raise FilesAreThere(f"{place} exists and is not overwritten. Delete it to start over.")
     choices = {folder / ".env": _OF_SERVERS, folder / "tulou.env": _OF_TULOU}
     values = _fresh() | _taken_over([path for path in choices if path.exists()])
     values |= {
@@ -74,7 +74,7 @@ def _fresh() -> dict[str, str]:
 
 
 def _taken_over(files: list[Path]) -> dict[str, str]:
-    """Return the secrets that files of a version without the folder have."""
+    """Return the secrets in the files of a version without the folder."""
     found = {name: value for path in files for name, value in read_environment_file(path).items() if value}
     names = {f"TULOU_{name.upper()}": name for name in (*KEYS, "metrics_token")}
     names |= {name.upper(): name for name in (*PASSWORDS, "smtp_url")} | {"TULOU_TOKEN_KEY": "token_keys"}

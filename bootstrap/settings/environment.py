@@ -1,4 +1,4 @@
-"""Variables of the environment: which setting each belongs to, and which are a mistake."""
+"""Environment variables: the setting of each, and the misspelt ones."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,14 +21,14 @@ def variables_of(name: str, field: FieldInfo) -> tuple[str, ...]:
 
 
 def known_variables(fields: Mapping[str, FieldInfo]) -> frozenset[str]:
-    """Return every variable that means something to a program of ours."""
+    """Return every variable that the program reads."""
     return OF_COMMANDS.union(*(variables_of(name, field) for name, field in fields.items()))
 
 
 def unknown_variables(environment: Iterable[str], known: frozenset[str]) -> Iterator[str]:
-    """Yield a sentence about each variable that looks like a setting and is none."""
+    """Yield a sentence about each variable that begins with TULOU_ but is not a setting."""
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), sorted(known), n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else "; `tulou settings` prints those there are"
-            yield f"{name} is no setting{hint}"
+            yield f"{name} is not a setting{hint}"

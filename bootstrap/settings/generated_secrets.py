@@ -1,4 +1,4 @@
-"""The secrets of a development machine: made once, kept in the data folder, never in the repository."""
+"""Secrets of a development machine: generated once, stored in the data folder, never in the repository."""
 
 import base64
 import os

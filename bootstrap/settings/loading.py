@@ -1,4 +1,4 @@
-"""Reads the settings from the environment, and refuses those that can't be used or that production may not have."""
+"""Reads the settings from the environment, and rejects invalid ones and those that are unsafe in production."""
 
 import os
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from bootstrap.settings.secret_files import file_variables, read_secret_files
 
 
 class UnusableSettings(SettingsError):
-    """Settings that can't be used, or that production refuses. `problems` has a sentence for each of them."""
+    """Invalid settings, or unsafe ones in production. `problems` has a sentence for each of them."""
 
     def __init__(self, unusable: Sequence[str], unsafe: Sequence[str]) -> None:
-        sections = {"These settings can't be used:": unusable, "Production refuses:": unsafe}
+        sections = {"These settings are invalid:": unusable, "Missing or unsafe in production:": unsafe}
         super().__init__(
             "\n".join("\n  ".join([title, *lines]) for title, lines in sections.items() if lines)
         )
@@ -48,7 +48,7 @@ def load_settings(required: Sequence[str] = EVERYTHING, **given: Any) -> Setting
 
 
 def _read(given: dict[str, Any]) -> tuple[Settings | None, dict[str, str]]:
-    """Return the settings, with defaults where a value is wrong, and what is wrong by name."""
+    """Return the settings, with defaults in place of invalid values, and the errors by name."""
     try:
         return Settings(**given), {}
     except ValidationError as error:
@@ -61,7 +61,7 @@ def _read(given: dict[str, Any]) -> tuple[Settings | None, dict[str, str]]:
 
 
 def _complaint(problem: ErrorDetails) -> tuple[str, str]:
-    """Return the setting that a problem is about, and a sentence that names the variable it came from."""
+    """Return the setting of a problem, and a sentence that names the variable."""
     sentence = problem["msg"].removeprefix("Value error, ")
     said = str(problem["loc"][0]) if problem["loc"] else ""
     for name, field in Settings.model_fields.items():

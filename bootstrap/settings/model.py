@@ -93,7 +93,9 @@ def _are_proxies(value: object) -> object:
     proxies = [] if given == ["none"] else given
     for proxy in proxies:
         if proxy != "*" and not _is_network(proxy):
-            raise ValueError(f"{proxy} is no address or network: write 10.0.0.0/8, 192.0.2.7, or none alone")
+            raise ValueError(
+                f"{proxy} is not an address or network: write 10.0.0.0/8, 192.0.2.7, or only the word none"
+            )
     return tuple(proxies)
 
 
@@ -120,7 +122,7 @@ class Settings(
     UsersSettings,
     BaseSettings,
 ):
-    """What an operator can decide. Read once at the start; nothing reads the environment later."""
+    """All settings. The environment is read once, at the start."""
 
     model_config = SettingsConfigDict(
         env_prefix="TULOU_",
@@ -131,38 +133,43 @@ class Settings(
         env_ignore_empty=True,
     )
 
-    env: Literal["dev", "test", "production"] = Field("dev", description="Production refuses unsafe values.")
+    env: Literal["dev", "test", "production"] = Field(
+        "dev", description="With `production` the start fails while a setting is missing or unsafe."
+    )
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on.")
-    public_url: str = Field("http://127.0.0.1:8000", description="Address under which clients reach the API.")
+    public_url: str = Field("http://127.0.0.1:8000", description="URL by which clients reach the API.")
     frontend_url: str | None = Field(
-        None, description="Where links in mails lead; by default to the small pages of the API itself."
+        None, description="Base URL of links in mails; by default the pages of the API itself."
     )
-    data_dir: Path = Field(Path(".tulou"), description="Folder of everything that is kept on disk.")
+    data_dir: Path = Field(Path(".tulou"), description="Folder for all data on disk.")
     backup_place: str | None = Field(
         None,
         min_length=1,
-        description="Where `tulou backup` puts a folder for each backup when it is told no place: a folder, or a URL"
+        description="Place for the folders that `tulou backup` writes when no other is given: a folder, or a URL"
         " such as s3://bucket/backups.",
     )
     backup_keep: int | None = Field(
         None,
         ge=1,
         le=10_000,
-        description="Backups that are kept in TULOU_BACKUP_PLACE: `tulou backup` deletes older ones when a new one is"
-        " whole; by default all.",
+        description="Number of backups in TULOU_BACKUP_PLACE: `tulou backup` deletes older ones when a new one is"
+        " complete; by default all are kept.",
     )
     domains: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         (),
-        description="Domains whose routes the API serves, whose jobs a worker runs, comma-separated; by default all.",
+        description="Domains whose routes the API serves and whose jobs a worker runs, comma-separated; by default"
+        " all.",
     )
     database_url: Annotated[SecretStr, AfterValidator(_is_postgres)] | None = Field(
         None,
         validation_alias=AliasChoices("TULOU_DATABASE_URL", "DATABASE_URL"),
-        description="PostgreSQL as the application's role: postgresql://user:password@host:port/name.",
+        description="PostgreSQL with the application's role: postgresql://user:password@host:port/name.",
     )
     database_owner_url: Annotated[SecretStr, AfterValidator(_is_postgres)] | None = Field(
-        None, description="PostgreSQL as the role that migrates; by default the application's."
+        None,
+        description="PostgreSQL with the role that owns the tables, for migrations and backups; by default the"
+        " application's.",
     )
     database_pool: int = Field(16, ge=1, le=200, description="Connections of each of the API's two pools.")
     database_worker_pool: int = Field(
@@ -173,29 +180,33 @@ class Settings(
     )
     database_prepared: Literal["on", "off"] = Field(
         "on",
-        description="Whether PostgreSQL keeps statements prepared; `off` behind a PgBouncer in transaction mode"
+        description="Whether statements stay prepared on their connections; `off` behind a PgBouncer in transaction"
+        " mode"
         " that is older than 1.21 or has no max_prepared_statements.",
     )
     database_replica_urls: PostgresUrls = Field(
         (),
-        description="Replicas that the API reads lists and reports from which may be a little old, comma-separated.",
+        description="Read replicas for lists and reports that may be slightly out of date, comma-separated.",
     )
     database_replica_lag: float = Field(
-        2, gt=0, le=60, description="Seconds that a replica may be behind before it is left alone."
+        2, gt=0, le=60, description="Seconds that a replica may be behind; reads skip a slower one."
     )
     database_volume: Path | None = Field(
         None,
-        description="Folder on PostgreSQL's disk, if the API can see one: /metrics then shows the free space there.",
+        description="Folder on PostgreSQL's disk, if the API can see it; /metrics then has the free space there.",
     )
     migration_lock_wait: float = Field(
-        5, gt=0, le=60, description="Seconds that a migration holds up others while it waits for a lock."
+        5,
+        gt=0,
+        le=60,
+        description="Seconds for which a migration that waits for a lock may block other sessions.",
     )
     migration_patience: float = Field(
         120,
         ge=0,
         le=3600,
-        description="Seconds that migrations wait for others: for locks, by trying again; for another runner; for the"
-        " older transactions that a new index waits for, such as a backup.",
+        description="Seconds that migrations wait in total: for locks, with retries; for another `tulou migrate`;"
+        " for older transactions, such as a backup, before an index is built.",
     )
     redis_url: Annotated[SecretStr, AfterValidator(_is_redis)] | None = Field(
         None,
@@ -220,16 +231,18 @@ class Settings(
     )
     trusted_proxies: Proxies = Field(
         None,
-        description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated, or `none`;"
-        " production has to say.",
+        description="Addresses or networks of trusted proxies, whose X-Forwarded-For is used, comma-separated, or"
+        " `none`; required in production.",
     )
     docs: Literal["on", "off"] | None = Field(
         None,
-        description="Whether `/docs` and `/openapi.json` are served; by default everywhere but in production.",
+        description="Whether `/docs` and `/openapi.json` are served; by default everywhere except in production.",
     )
-    max_body_bytes: int = Field(1 << 20, ge=1024, le=1 << 30, description="Largest body that isn't a file.")
+    max_body_bytes: int = Field(
+        1 << 20, ge=1024, le=1 << 30, description="Largest body except uploaded files."
+    )
     shutdown_grace: float = Field(
-        15, ge=0, le=600, description="Seconds that requests have to end at a stop."
+        15, ge=0, le=600, description="Seconds for requests to end when the API stops."
     )
     shutdown_delay: float = Field(
         0,
@@ -239,29 +252,29 @@ class Settings(
         " send requests elsewhere.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe line shown."
+        "info", description="Lowest level that is logged."
     )
     log_format: Literal["json", "console"] | None = Field(
-        None, description="By default JSON in production, readable lines elsewhere."
+        None, description="By default JSON in production, plain text elsewhere."
     )
     worker_soft_shutdown: float = Field(
-        25, ge=0, le=600, description="Seconds that running jobs have to end when a worker stops."
+        25, ge=0, le=600, description="Seconds for running jobs to end when a worker stops."
     )
     worker_concurrency: int = Field(2, ge=1, le=64, description="Child processes of a worker.")
     worker_mails: int = Field(
-        4, ge=1, le=64, description="Mails that a child process of a worker has under way at a time."
+        4, ge=1, le=64, description="Mails that a child process of a worker sends concurrently."
     )
     doctor_free_bytes: int = Field(
         1 << 30,
         ge=0,
         le=1 << 60,
-        description="Free space of TULOU_DATA_DIR below which the doctor complains.",
+        description="Free space in TULOU_DATA_DIR below which the doctor reports an error.",
     )
     doctor_patience: float = Field(
         10, gt=0, le=120, description="Seconds that each check of the doctor may take."
     )
     doctor_api_processes: int = Field(
-        1, ge=1, le=1000, description="API processes that the doctor counts connections for."
+        1, ge=1, le=1000, description="Number of API processes for which the doctor counts connections."
     )
     doctor_backup_hours: int = Field(
         26, ge=1, le=8760, description="Age of the latest backup in hours above which the doctor warns."
@@ -270,8 +283,8 @@ class Settings(
         60,
         ge=0,
         le=3600,
-        description="Seconds after which a frozen API, worker or relay writes its stacks and ends with exit code 1, to"
-        " be restarted; 0: never.",
+        description="Seconds after which a frozen API, worker or relay logs the stacks of its threads and exits with"
+        " code 1, to be restarted; 0: never.",
     )
     pulse_file: Path | None = Field(
         None, description="File that a worker or relay touches every 10 s; `tulou-alive` looks at its age."
@@ -284,7 +297,7 @@ class Settings(
 
     @property
     def links_url(self) -> str:
-        """Where links in mails lead."""
+        """Base URL of links in mails."""
         return (self.frontend_url or self.public_url).rstrip("/")
 
     @property
@@ -319,7 +332,7 @@ class Settings(
 
     @property
     def logs_as(self) -> Literal["json", "console"]:
-        """The log format in force."""
+        """The effective log format."""
         return self.log_format or ("json" if self.env == "production" else "console")
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What can be set about who may look on, and where what is seen goes."""
+"""Settings of metrics, traces and error reports."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -33,14 +33,14 @@ class ObservationSettings(BaseModel):
 
     metrics_token: Annotated[SecretStr, AfterValidator(_is_long)] | None = Field(
         None,
-        description="Bearer token that /metrics asks for. Without one /metrics is open, in production closed.",
+        description="Bearer token for /metrics. While unset, /metrics is open, in production closed.",
     )
     telemetry_url: Annotated[str, AfterValidator(_is_http)] | None = Field(
         None,
-        description="OpenTelemetry collector that traces go to, by OTLP over HTTP: http://127.0.0.1:4318."
+        description="OpenTelemetry collector for traces, by OTLP over HTTP: http://127.0.0.1:4318."
         " Needs the extra `telemetry`.",
     )
-    telemetry_sample: float = Field(1.0, ge=0, le=1, description="Share of traces that is kept.")
+    telemetry_sample: float = Field(1.0, ge=0, le=1, description="Share of traces that are recorded.")
     sentry_dsn: Annotated[SecretStr, AfterValidator(_is_dsn)] | None = Field(
-        None, description="Sentry's address that unexpected errors are reported to. Needs the extra `sentry`."
+        None, description="Sentry DSN for reports of unexpected errors. Needs the extra `sentry`."
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` to `path` with mode 0600, whole or not at all; an older file is replaced."""
+    """Write `text` to `path` atomically with mode 0600; an existing file is replaced."""
     temporary = _temporary_beside(path, text)
     temporary.replace(path)
 

@@ -1,4 +1,4 @@
-"""What production refuses: values that are fine on a development machine and a hole on the internet."""
+"""Settings that are unsafe in production."""
 
 import base64
 import ipaddress
@@ -27,11 +27,11 @@ _SUPERUSERS = frozenset({"postgres", "root", "admin"})
 _SAMPLES = ("tulou", "change", "secret", "sample", "example", "password", "default")
 _LOGINS_ELSEWHERE = frozenset({"password", "passfile", "sslcert", "service"})
 _NOBODYS = ("example.com", "example.net", "example.org", "example", "test", "invalid")
-"""Names that are kept for samples (RFC 2606): they lead nowhere, and nobody can read what is sent there."""
+"""Names reserved for examples (RFC 2606): they lead nowhere, and nothing sent there arrives."""
 
 
 def unsafe_values(settings: "Settings", required: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the name of each setting that production can't run with, and what is wrong with it."""
+    """Yield the name of each setting that is unsafe in production, and the reason."""
     for name in required:
         if not getattr(settings, name):
             yield name, "is not set"
@@ -43,9 +43,12 @@ def unsafe_values(settings: "Settings", required: Sequence[str]) -> Iterator[tup
     yield from _unsafe_keys(settings)
     yield from _unsafe_limits(settings)
     if settings.files_sandbox == "off":
-        yield "files_sandbox", "is off: what opens strangers' files would have the network and every secret"
+        yield (
+            "files_sandbox",
+            "is off: the process that opens untrusted files could use the network and read every secret",
+        )
     if settings.log_level == "debug":
-        yield "log_level", "is debug, which writes down more than anybody should read"
+        yield "log_level", "is debug, which may log personal data"
 
 
 def _unsafe_addresses(settings: "Settings") -> Iterator[tuple[str, str]]:
@@ -58,19 +61,19 @@ def _unsafe_addresses(settings: "Settings") -> Iterator[tuple[str, str]]:
         elif _is_local(urlsplit(value).hostname):
             yield name, "leads to this machine itself"
         elif _is_sample(urlsplit(value).hostname):
-            yield name, "is a sample; name where it really is"
+            yield name, "is a sample value; set the real address"
     if any(origin.startswith("http://") for origin in settings.cors_origins):
-        yield "cors_origins", "trusts pages that anybody on the way can change; name no http:// origin"
+        yield "cors_origins", "trusts pages that can be changed in transit; name no http:// origin"
     if settings.trusted_proxies is None:
         yield (
             "trusted_proxies",
             (
                 "is not set: behind a proxy all clients would share the limits of its address. Name the addresses or"
-                " networks of the proxies, or say none"
+                " networks of the proxies, or set none"
             ),
         )
     elif any(_is_any_address(proxy) for proxy in settings.trusted_proxies):
-        yield "trusted_proxies", "believes everybody's X-Forwarded-For; name the proxies"
+        yield "trusted_proxies", "trusts X-Forwarded-For of any client; name the proxies"
 
 
 def _unsafe_database(settings: "Settings") -> Iterator[tuple[str, str]]:
@@ -80,7 +83,7 @@ def _unsafe_database(settings: "Settings") -> Iterator[tuple[str, str]]:
         if url is None:
             continue
         if url.username in _SUPERUSERS:
-            yield name, f"connects as {url.username}, a superuser; it required a role of its own"
+            yield name, f"connects as {url.username}, a superuser; use a role of its own"
         has_login = url.password or _LOGINS_ELSEWHERE & dict(parse_qsl(url.query)).keys()
         if url.hostname and not has_login:
             yield name, "has no password"
@@ -104,7 +107,7 @@ def _unsafe_sender(settings: "Settings") -> Iterator[tuple[str, str]]:
         return
     domain = parse_sender(settings.emails_sender).domain
     if _is_local(domain) or _is_sample(domain):
-        yield "emails_sender", "is a sample; name an address of yours"
+        yield "emails_sender", "is a sample value; set an address of yours"
 
 
 def _unsafe_mail_server(settings: "Settings") -> Iterator[tuple[str, str]]:
@@ -131,16 +134,16 @@ def _unsafe_keys(settings: "Settings") -> Iterator[tuple[str, str]]:
     }
     for name, values in keys.items():
         if any(len(set(base64.urlsafe_b64decode(value + "=="))) < FEWEST_BYTES for value in values):
-            yield name, "is no random key"
+            yield name, "is not a random key"
         if any(value in others for other, others in keys.items() if other != name for value in values):
-            yield name, "is used for another purpose too"
+            yield name, "is used for another setting too"
 
 
 def _unsafe_limits(settings: "Settings") -> Iterator[tuple[str, str]]:
     if settings.rate_limit == 0:
-        yield "rate_limit", "is 0: one caller may take everything"
+        yield "rate_limit", "is 0: one caller may use all capacity"
     if settings.max_body_bytes > LARGEST_BODY:
-        yield "max_body_bytes", f"is over {LARGEST_BODY}: each request may hold that much memory"
+        yield "max_body_bytes", f"is over {LARGEST_BODY}: each request may use that much memory"
     if settings.auth_login_limit > MOST_WRONG_PASSWORDS:
         yield "auth_login_limit", f"is over {MOST_WRONG_PASSWORDS}: passwords can be guessed"
     if settings.auth_hash_memory_kib < LEAST_MEMORY_KIB:
@@ -153,7 +156,7 @@ def _weak_password(name: str, url: SplitResult) -> Iterator[tuple[str, str]]:
     password = unquote(url.password or "")
     is_sample = any(sample in password.casefold() for sample in _SAMPLES)
     if password and (len(password) < SHORTEST_PASSWORD or is_sample or is_common(password)):
-        yield name, f"has a weak password; take {SHORTEST_PASSWORD} random characters or more"
+        yield name, f"has a weak password; use {SHORTEST_PASSWORD} random characters or more"
 
 
 def _split(url: SecretStr | None) -> SplitResult | None:

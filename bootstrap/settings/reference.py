@@ -1,4 +1,4 @@
-"""docs/settings.md: every setting, with its default and its bounds, written from the classes themselves."""
+"""Writes docs/settings.md: every setting with its default and its bounds, from the settings classes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +13,9 @@ from bootstrap.settings.secret_files import SUFFIX, is_secret
 
 HEAD = """# Settings
 
-Written by `make format` from the code; a test fails when it is out of date. All come from the environment and are
-read once, at the start. A wrong value, or a variable beginning with `TULOU_` that is none of these, stops the start
-with a sentence that names it. Seconds and bytes are meant where no unit is named.
+Written by `make format` from the code; a test fails when it is out of date. All are environment variables, read once at
+the start. An invalid value, or a variable that begins with `TULOU_` but is not listed here, stops the start with a
+message that names it. Seconds and bytes are meant where no unit is named.
 
 A secret can be kept in a file instead: a variable's name with `_FILE` behind it (`TULOU_TOKEN_KEY_FILE`,
 `DATABASE_URL_FILE`) names the file. Its content is the value, without one newline at its end. Setting both stops the

@@ -1,4 +1,4 @@
-"""Which settings each role can't do without, so that no process has to be given the secrets of others."""
+"""The settings that each kind of process requires, so that no process needs the secrets of others."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -13,7 +13,7 @@ SUFFIX = "_FILE"
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Tell whether a setting is, or consists of, secrets."""
+    """Whether a setting is a secret or a list of secrets."""
     return _has_secret(field.annotation)
 
 
@@ -49,7 +49,7 @@ def read_secret_files(
         except OSError as error:
             wrong[name] = f"{variable}: can't read {present[variable]}: {error.strerror}"
         except UnicodeDecodeError:
-            wrong[name] = f"{variable}: {present[variable]} is no UTF-8 text"
+            wrong[name] = f"{variable}: {present[variable]} is not UTF-8 text"
         else:
             values[name] = text.removesuffix("\n").removesuffix("\r")
     return {name: value for name, value in values.items() if name not in wrong}, wrong

@@ -42,7 +42,7 @@ def complaints() -> list[str]:
     with pytest.raises(SettingsError) as refused:
         load_settings()
     head, *lines = str(refused.value).splitlines()
-    assert head == "These settings can't be used:"
+    assert head == "These settings are invalid:"
     return [line.strip() for line in lines]
 
 
@@ -105,7 +105,7 @@ def test_what_can_not_be_read_is_one_sentence_each(tmp_path: Path, in_a_file, mo
         [
             f"TULOU_TOKEN_KEYS_FILE: can't read {missing}: No such file or directory",
             f"REDIS_URL_FILE: can't read {folder}: Is a directory",
-            f"TULOU_SENTRY_DSN_FILE: {binary} is no UTF-8 text",
+            f"TULOU_SENTRY_DSN_FILE: {binary} is not UTF-8 text",
             "TULOU_MAIL_KEYS: must be 32 bytes in base64url",
         ]
     )
@@ -114,7 +114,7 @@ def test_what_can_not_be_read_is_one_sentence_each(tmp_path: Path, in_a_file, mo
 def test_only_secrets_may_be_in_files(monkeypatch) -> None:
     monkeypatch.setenv("TULOU_PORT_FILE", "/run/port")
     (complaint,) = complaints()
-    assert complaint.startswith("TULOU_PORT_FILE is no setting")
+    assert complaint.startswith("TULOU_PORT_FILE is not a setting")
 
 
 def test_every_secret_may_be_in_a_file_and_the_page_says_so() -> None:

@@ -103,7 +103,7 @@ def test_production_refuses_what_is_unsafe(change, named: str, production, monke
     with pytest.raises(SettingsError) as refused:
         load_settings()
     complaints = str(refused.value).splitlines()
-    assert complaints[0] == "Production refuses:"
+    assert complaints[0] == "Missing or unsafe in production:"
     assert {line.split()[0] for line in complaints[1:]} == {named}
 
 
@@ -122,7 +122,7 @@ def test_the_token_keys_are_a_list_under_either_name(production, monkeypatch) ->
 
 def test_one_key_for_two_purposes_is_refused(production, monkeypatch) -> None:
     monkeypatch.setenv("TULOU_MAIL_KEYS", production["TULOU_TOKEN_KEYS"])
-    with pytest.raises(SettingsError, match="TULOU_TOKEN_KEYS is used for another purpose too"):
+    with pytest.raises(SettingsError, match="TULOU_TOKEN_KEYS is used for another setting too"):
         load_settings()
 
 
@@ -185,7 +185,7 @@ def test_everything_that_is_wrong_is_said_at_once(production, monkeypatch) -> No
         load_settings()
     text = str(refused.value)
     for said in (
-        "TULOU_EMAIL_SENDER is no setting; did you mean TULOU_EMAILS_SENDER?",
+        "TULOU_EMAIL_SENDER is not a setting; did you mean TULOU_EMAILS_SENDER?",
         "TULOU_PORT: ",
         "TULOU_SIGNING_KEYS: must be 32 bytes in base64url",
         "TULOU_LOG_LEVEL is debug",
@@ -209,7 +209,7 @@ def test_a_customary_name_is_complained_about_as_it_was_given(production, monkey
 def test_an_unknown_variable_is_refused_everywhere(name: str, production, monkeypatch) -> None:
     monkeypatch.setenv("TULOU_ENV", "dev")
     monkeypatch.setenv(name, "8000")
-    with pytest.raises(SettingsError, match=rf"{name} is no setting; did you mean TULOU_"):
+    with pytest.raises(SettingsError, match=rf"{name} is not a setting; did you mean TULOU_"):
         load_settings()
 
 

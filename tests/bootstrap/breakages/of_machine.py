@@ -14,7 +14,7 @@ from tests.bootstrap.breakages.lab import Broken, Lab, breakage
 QUEUES = "default,files,mail"
 
 
-@breakage("disk", says=("There is no folder", "ENOENT"), cures=("mkdir -p", "TULOU_DATA_DIR"))
+@breakage("disk", says=("does not exist", "ENOENT"), cures=("mkdir -p", "TULOU_DATA_DIR"))
 async def missing_data_folder(lab: Lab) -> AsyncIterator[Broken]:
     yield Broken({"data_dir": lab.folder / "none", "files_store_url": f"file://{lab.folder}/store"})
 

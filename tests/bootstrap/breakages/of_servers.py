@@ -113,7 +113,7 @@ async def user_that_may_administer_redis(lab: Lab) -> AsyncIterator[Broken]:
     yield redis_at(lab.valkey.url, env="production")
 
 
-@breakage("redis", says=("127.0.0.1:", "lets anybody in"), cures=("requirepass", "TULOU_REDIS_URL"))
+@breakage("redis", says=("127.0.0.1:", "without a password"), cures=("requirepass", "TULOU_REDIS_URL"))
 async def redis_without_a_password(lab: Lab) -> AsyncIterator[Broken]:
     password = lab.valkey.url.partition("://:")[2].partition("@")[0]
     async with Redis.from_url(lab.valkey.url) as redis:
