@@ -45,7 +45,7 @@ async def valkey_is_away(harness: Harness) -> Row:
         await judge(harness, row, client.accepted)
         drained = time.monotonic() - back_at
         await _no_errors(row, client)
-        row.expect(all(child.code is None for child in system.children), "every process stayed up")
+        row.expect(all(child.code is None for child in system.children), "no process ended")
     _same_wait(harness, row, usual, during)
     row.expect(drained < 30, f"drained {drained:.1f} s after its return")
     return row
@@ -64,7 +64,7 @@ async def valkey_hangs(harness: Harness) -> Row:
         harness.valkey.thaw()
         await judge(harness, row, client.accepted)
         await _no_errors(row, client)
-        row.expect(all(child.code is None for child in system.children), "every process stayed up")
+        row.expect(all(child.code is None for child in system.children), "no process ended")
     _same_wait(harness, row, usual, during)
     return row
 
@@ -91,5 +91,5 @@ async def _no_errors(row: Row, client: Client) -> None:
     answers = dict(client.answers)
     row.expect(
         set(answers) == {202} and not client.interrupted,
-        f"answers {answers}, interrupted {client.interrupted}",
+        f"responses {answers}, interrupted {client.interrupted}",
     )

@@ -61,7 +61,7 @@ async def a_day_passes(harness: Harness) -> Row:
         known = await harness.until_value(
             "SELECT count(*) FROM jobs.schedules WHERE kind = 'faults.tick'", 1, seconds=20
         )
-        row.expect(known, "a schedule that is new waits for its next time")
+        row.expect(known, "a new schedule waits for its next time")
         wrong = await _let_minutes_pass(harness, clock_file, fires)
         await asyncio.sleep(1)
         await judge(harness, row, [record["id"] for record in await harness.fetch(_TICKS)])

@@ -19,7 +19,7 @@ from tools.faults.register import fault
 @fault(
     9,
     "PostgreSQL stopped immediately and started, 3 times",
-    expected="accepted rows all there; errors are 503 + Retry-After; no process died",
+    expected="all accepted rows exist; errors are 503 with Retry-After; no process ended",
 )
 async def postgres_crashes(harness: Harness) -> Row:
     row, crashes = Row(), 3
@@ -48,7 +48,7 @@ def _no_process_died(row: Row, system: System, family: set[int]) -> None:
     ended = sum(child.code is not None for child in system.children)
     row.expect(
         not died and not ended,
-        f"{len(family)} processes, {died + ended} died, {len(gone) - ended} had done their share",
+        f"{len(family)} processes, {died + ended} died, {len(gone) - ended} had served their limit of jobs",
     )
 
 
@@ -62,13 +62,13 @@ def _polite(row: Row, client: Client) -> None:
     answers = dict(client.answers)
     row.expect(
         not client.faulty and not client.interrupted,
-        f"answers {answers}, interrupted {client.interrupted} {client.faulty[:2]}",
+        f"responses {answers}, interrupted {client.interrupted} {client.faulty[:2]}",
     )
     row.note(f"p99 of POST {percentile(client.waits, 99) * 1000:.0f} ms")
 
 
 @fault(
-    10, "PostgreSQL down for 60 s", expected="ready 503, live 200, well again within 5 s without a restart"
+    10, "PostgreSQL down for 60 s", expected="ready 503, live 200, working again within 5 s without a restart"
 )
 async def postgres_is_away(harness: Harness) -> Row:
     row = Row()

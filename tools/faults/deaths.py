@@ -110,7 +110,7 @@ def pid_of(worker_id: str, *, parent: bool = False) -> int:
 @fault(
     3,
     "SIGSTOP of a worker for three leases, then SIGCONT",
-    expected="another finishes; the sleeper changes no row",
+    expected="another worker finishes the jobs; the stopped worker changes no row",
 )
 async def a_worker_sleeps(harness: Harness) -> Row:
     row = Row()
@@ -135,8 +135,8 @@ async def a_worker_sleeps(harness: Harness) -> Row:
             list(pids),
             caught,
         )
-    row.expect(caught, f"{len(caught)} jobs were in the sleeper's hands")
-    row.expect(not late, f"the sleeper left {len(late)} effects")
+    row.expect(caught, f"{len(caught)} jobs were held by the stopped worker")
+    row.expect(not late, f"the stopped worker left {len(late)} effects")
     return row
 
 

@@ -104,5 +104,5 @@ async def judge(
     row.longest_wait = max([row.longest_wait, *(outcome.wait or 0 for outcome in found.values())])
     untrue = [o for o in found.values() if (o.effects > 0) != (o.state == "succeeded")]
     row.expect(not untrue, f"{len(untrue)} jobs whose state and effects disagree")
-    row.note(f"at rest {drained:.1f} s after the load")
+    row.note(f"idle {drained:.1f} s after the load")
     return list(found.values())

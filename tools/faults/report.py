@@ -16,11 +16,11 @@ from tools.faults.register import Fault
 
 PROJECT = Path(__file__).parents[2]
 PREFACE = (
-    "Written by `make faults`, never by hand. Each fault happens to real processes: API, relay, workers, PostgreSQL,",
-    "Valkey, a mail server. Accepted is what a client was told with 2xx, done what is counted where effects are.",
-    "[Testing](testing.md) tells how to run it, [Jobs](jobs.md) what is promised. A lease is 4 s here, 60 by default.",
+    "Written by `make faults`; do not edit. Each fault is injected into real processes: API, relay, workers, PostgreSQL,",
+    "Valkey, a mail server. `accepted`: requests with a 2xx response. `done`: effects that were counted afterwards.",
+    "[Testing](testing.md) has the commands, [Jobs](jobs.md) the guarantees. A lease is 4 s here, 60 s by default.",
 )
-SEEN = "## What was seen of the faults"
+SEEN = "## Observations for each fault"
 FIGURES = ("accepted", "done", "lost", "doubled", "uncertain", "longest wait", "seconds")
 
 
@@ -79,7 +79,7 @@ def write_page(
         f"| {result.fault.number} | {result.fault.title} | {' | '.join(result.figures)} | {result.verdict} |"
         for result in results
     ]
-    lines += ["", "`longest wait`: seconds from acceptance to effect, the fault's own duration included.", ""]
+    lines += ["", "`longest wait`: seconds from acceptance to effect, including the duration of the fault.", ""]
     lines += page_lines(outcomes)
     lines += [SEEN, ""]
     for result in results:

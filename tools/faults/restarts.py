@@ -39,10 +39,10 @@ async def the_api_dies(harness: Harness) -> Row:
         rows = await harness.value("SELECT count(*) FROM jobs.jobs WHERE kind = 'faults.effect'")
         await system.add_worker()
         await judge(harness, row, accepted)
-    row.expect(rows == len(accepted) == count, f"{count} keys, {len(accepted)} ids told, {rows} rows")
+    row.expect(rows == len(accepted) == count, f"{count} keys, {len(accepted)} ids returned, {rows} rows")
     row.note(
-        f"{kills} kills; {client.interrupted} POSTs interrupted or not let in; answers {dict(client.answers)},"
-        f" {client.replayed} of them given again"
+        f"{kills} kills; {client.interrupted} POSTs interrupted or refused; responses {dict(client.answers)},"
+        f" {client.replayed} of them replayed"
     )
     return row
 
@@ -81,14 +81,14 @@ async def the_relay_dies(harness: Harness) -> Row:
         relay.kill()
         system.new_relay(FAULTS_RELAY_DIES="")
         await judge(harness, row, client.accepted)
-    row.expect(deaths, f"the relay died {deaths} times")
+    row.expect(deaths, f"the relay was killed {deaths} times")
     return row
 
 
 @fault(
     16,
     "A deployment (SIGTERM of API, relay and workers) under load, 10 times",
-    expected="lost 0, each stop within 40 s, no attempt burnt",
+    expected="lost 0, each stop within 40 s, no attempt counted",
 )
 async def a_deployment(harness: Harness) -> Row:
     row, stops = Row(), []
@@ -102,14 +102,14 @@ async def a_deployment(harness: Harness) -> Row:
         going_on.set()
         await load
         await judge(harness, row, client.accepted)
-        burnt = await harness.fetch(
+        counted = await harness.fetch(
             "SELECT outcome, count(*) FROM jobs.attempts WHERE outcome IN ('failed', 'crashed') GROUP BY outcome"
         )
         given_back = await harness.value("SELECT count(*) FROM jobs.attempts WHERE outcome = 'given_back'")
         tried_again = await harness.value("SELECT count(*) FROM jobs.jobs WHERE attempt > 1 OR crashes > 0")
     row.expect(max(stops) < STOP_LIMIT, f"{len(stops)} stops, {max(stops):.1f} s at most")
-    row.expect(not burnt and not tried_again, f"burnt attempts {burnt}, jobs past their first {tried_again}")
-    row.note(f"{given_back} jobs given back")
+    row.expect(not counted and not tried_again, f"counted attempts {counted}, jobs past their first {tried_again}")
+    row.note(f"{given_back} jobs released")
     return row
 
 

@@ -36,9 +36,9 @@ async def soak(harness: Harness) -> Row:
         await judge(harness, row, client.accepted, drain_seconds=120)
         after = _memory(system)
         up = all(child.code is None for child in system.children)
-    row.expect(up, f"{troubles} troubles; every process is up in the end")
+    row.expect(up, f"{troubles} faults; every process runs at the end")
     row.expect(after < before * 1.2 + 20, f"memory {before:.0f} MiB before, {after:.0f} after")
-    row.note(f"answers {dict(client.answers)}, {client.interrupted} POSTs interrupted or not let in")
+    row.note(f"responses {dict(client.answers)}, {client.interrupted} POSTs interrupted or refused")
     return row
 
 

@@ -26,7 +26,7 @@ DISK = 24 * MEGABYTE
 @fault(
     19,
     "Image bombs, circling and endless PDFs, crowded and inflating archives",
-    expected="each failed with a typed error within its limit, archives never unpacked; `default` unhurt",
+    expected="each failed with a typed error within its limit, archives never unpacked; `default` unaffected",
 )
 async def bombs_are_uploaded(harness: Harness) -> Row:
     row = Row()
@@ -56,10 +56,10 @@ async def bombs_are_uploaded(harness: Harness) -> Row:
             "SELECT extract(epoch FROM max(finished_at - begun_at))::float FROM jobs.jobs WHERE kind = 'files.process'"
         )
         after = worker.memory()
-        row.expect(worker.code is None, "the worker lives")
+        row.expect(worker.code is None, "the worker still runs")
     fates = Counter(f"{record['state']} {record['code']}" for record in codes)
     typed = {"files.image_too_large", "files.broken_document", "files.parser_limit"}
-    row.expect(len(ended) == opened, f"{opened} were opened, {dict(answers)}")
+    row.expect(len(ended) == opened, f"{opened} were processed, {dict(answers)}")
     row.expect(all(r["state"] == "failed" and r["code"] in typed for r in codes), f"ends {dict(fates)}")
     row.expect(
         longest < CPU_SECONDS + 10,
@@ -100,7 +100,7 @@ async def the_disk_is_full(harness: Harness) -> Row:
         await _compare(row, client, person, digests)
         kept = sorted(path.stat().st_size for path in (seen / "files").rglob("*") if path.is_file())
     row.expect(
-        kept == [MEGABYTE] * len(digests), f"{len(kept)} whole files on the disk, {len(digests)} accepted"
+        kept == [MEGABYTE] * len(digests), f"{len(kept)} complete files on the disk, {len(digests)} accepted"
     )
     return row
 

@@ -15,7 +15,7 @@ from tools.faults.register import fault
 
 
 @fault(
-    17, "Two versions at once: new kinds and payloads, an old worker", expected="the old worker kills nothing"
+    17, "Two versions at once: new kinds and payloads, an old worker", expected="the old worker fails no job"
 )
 async def versions_meet(harness: Harness) -> Row:
     row = Row()
@@ -31,7 +31,7 @@ async def versions_meet(harness: Harness) -> Row:
         new.signal(18)
         await judge(harness, row, client.accepted)
         attempts = await harness.fetch("SELECT outcome, count(*) FROM jobs.attempts GROUP BY outcome")
-        row.expect(old.code is None and len(old.family()) > 0, "the old worker lives")
+        row.expect(old.code is None and len(old.family()) > 0, "the old worker still runs")
     outcomes = {attempt["outcome"]: attempt["count"] for attempt in attempts}
     row.expect(set(outcomes) == {"snoozed"}, f"attempts that ended early: {outcomes}")
     return row
@@ -47,20 +47,20 @@ async def people_change_their_minds(harness: Harness) -> Row:
         found = await judge(harness, row, client.accepted, may_fail=True, drain_seconds=120)
     states = {job.id: job.state for job in found}
     row.expect(
-        set(states.values()) <= {"cancelled", "succeeded"}, f"in the end {dict(Counter(states.values()))}"
+        set(states.values()) <= {"cancelled", "succeeded"}, f"at the end {dict(Counter(states.values()))}"
     )
     row.expect(
         set(states.values()) >= {"cancelled", "succeeded"},
-        f"answers {dict(Counter(a for a, _ in answers.values()))}",
+        f"responses {dict(Counter(a for a, _ in answers.values()))}",
     )
     untrue = [
         job_id
         for job_id, (status, said) in answers.items()
         if said == "cancelled" and states[job_id] != "cancelled"
     ]
-    row.expect(not untrue, f"{len(untrue)} jobs said to be cancelled ended otherwise")
+    row.expect(not untrue, f"{len(untrue)} jobs reported as cancelled ended otherwise")
     unfounded = [job_id for job_id, (status, _) in answers.items() if status not in {200, 202, 409}]
-    row.expect(not unfounded, f"{len(unfounded)} cancels answered in another way")
+    row.expect(not unfounded, f"{len(unfounded)} cancel requests with another response")
     return row
 
 

@@ -23,7 +23,7 @@ async def requests_are_pipelined(harness: Harness) -> Finding:
 @attack(
     "sockets",
     "300 idle connections to a process that may open 256 descriptors",
-    expected="idle ones make room, others are let in at once",
+    expected="idle ones are closed, others connect at once",
 )
 async def sockets_are_held(harness: Harness) -> Finding:
     few = ["sh", "-c", 'ulimit -n 256; exec "$0" "$@"']

@@ -58,8 +58,8 @@ class Scene:
         after = self.memory()
         peak = max(peak, await self._round(name, seconds, arguments))
         self.finding.memory = Memory(before=before, peak=peak, after=after, after_again=self.memory())
-        self.finding.note(f"answers to the attacker {dict(sorted(self.answers.items()))}")
-        self.finding.note(f"others before the attack: {max(quiet) * 1000:.0f} ms at most")
+        self.finding.note(f"responses to the attacker {dict(sorted(self.answers.items()))}")
+        self.finding.note(f"longest wait of others before the attack: {max(quiet) * 1000:.0f} ms at most")
         self.finding.judge()
         return self.finding
 
@@ -75,7 +75,7 @@ class Scene:
         )
         peak, (output, _) = await self._watched(process.communicate())
         self.answers = json.loads(output)
-        self.finding.expect(self.answers, "the attacker was answered, or let go")
+        self.finding.expect(self.answers, "the attacker got a response or was disconnected")
         await asyncio.sleep(_CALM)
         return peak
 

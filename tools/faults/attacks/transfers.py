@@ -20,7 +20,7 @@ _DOT = bytes.fromhex(
 @attack(
     "downloads",
     "300 downloads of 64 MiB that are never read",
-    expected="those past the limits are 429, each of the others takes two small pieces of memory",
+    expected="those over the limits get 429, each of the others uses two small buffers",
 )
 async def downloads_are_not_read(harness: Harness) -> Finding:
     async with under_attack(harness) as scene:
@@ -32,7 +32,7 @@ async def downloads_are_not_read(harness: Harness) -> Finding:
 @attack(
     "lists",
     "300 lists of 0.5 MB that are never read",
-    expected="past 16 MiB of answers of an address, the connections that have waited longest are closed",
+    expected="over 16 MiB of unread responses of an address, the connections that have waited longest are closed",
 )
 async def lists_are_not_read(harness: Harness) -> Finding:
     async with under_attack(harness, TULOU_RATE_LIMIT="100000") as scene:
@@ -51,7 +51,7 @@ async def lists_are_not_read(harness: Harness) -> Finding:
 @attack(
     "uploads",
     "300 uploads of 50 MB that stall after 4.9 MiB",
-    expected="those past the limits are 429, the others write as bytes come, and nothing is left of any",
+    expected="those over the limits get 429, the others are written as bytes arrive, and nothing of them remains",
 )
 async def uploads_are_held(harness: Harness) -> Finding:
     async with under_attack(harness) as scene:
@@ -75,7 +75,7 @@ async def uploads_are_held(harness: Harness) -> Finding:
 @attack(
     "streams",
     "2,000 event streams of one account",
-    expected="as many as an account may have, the others are 429",
+    expected="as many as an account may have, the others get 429",
 )
 async def streams_are_held(harness: Harness) -> Finding:
     async with under_attack(harness) as scene:
@@ -86,7 +86,7 @@ async def streams_are_held(harness: Harness) -> Finding:
         )
         finding.expect(scene.answers.get("200", 0) <= 64, f"{scene.answers.get('200', 0)} streams at once")
         finding.expect(
-            scene.answers.get("429"), f"{scene.answers.get('429', 0)} were told that it is too many"
+            scene.answers.get("429"), f"{scene.answers.get('429', 0)} were refused as too many"
         )
         return finding
 
@@ -106,7 +106,7 @@ async def forms_are_full_of_their_boundary(harness: Harness) -> Finding:
 @attack(
     "bodies",
     "300 JSON bodies of 1 MiB that stall before their last byte",
-    expected="those past the limits are 429",
+    expected="those over the limits get 429",
 )
 async def bodies_are_held(harness: Harness) -> Finding:
     async with under_attack(harness) as scene:
