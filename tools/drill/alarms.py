@@ -11,8 +11,8 @@ from tools.faults.harness import Harness
 
 @rehearsal(
     "alerts",
-    "Each alert is made to fire by its cause, and the cause is removed",
-    expected="it fires, it is quiet afterwards, and no other one is left firing",
+    "Each alert fires by its cause, and stops when the cause is removed",
+    expected="it fires, it stops afterwards, and no other alert is left firing",
 )
 async def each_alert_fires(_harness: Harness) -> Finding:
     finding = Finding()
@@ -29,7 +29,7 @@ async def each_alert_fires(_harness: Harness) -> Finding:
             if silence is not None:
                 finding.expect(False, f"{name}: {silence}")  # it has failed
                 continue
-            finding.note(f"{name} fired after {fired:.0f} s, quiet after {time.monotonic() - begun:.0f} s")
+            finding.note(f"{name} fired after {fired:.0f} s, stopped after {time.monotonic() - begun:.0f} s")
         left = sorted(running.prometheus.firing)
     finding.expect(not left, f"{len(rules())} alerts, left firing: {left}")
     return finding

@@ -18,8 +18,9 @@ _USERS = "SELECT count(*) FROM users.users"
 
 @rehearsal(
     "restore",
-    "A backup is made under load, one person leaves, data and files are lost, the backup is restored",
-    expected="no request is refused meanwhile, a damaged backup changes nothing, who has left stays gone",
+    "A backup under load, an erased account, lost data and files, a restore",
+    expected="no request is refused during the backup, a damaged backup changes nothing, the erased account stays"
+    " erased",
 )
 async def a_backup_is_restored(harness: Harness) -> Finding:
     finding, backup = Finding(), harness.folder / "backup"
@@ -36,7 +37,7 @@ async def a_backup_is_restored(harness: Harness) -> Finding:
         finding.expect_no_refusal()
         body = {"password": PASSWORD}
         gone = await client.request("DELETE", "/v1/users/me", json=body, headers=leaves.headers)
-        finding.expect(gone.is_success, f"one person leaves: {gone.status_code}")
+        finding.expect(gone.is_success, f"an account is closed: {gone.status_code}")
         erased = f"SELECT count(*) FROM users.users WHERE id = '{leaves.id}'"
         finding.expect(await harness.until_value(erased, 0, seconds=60), "and is erased")
         await scene.judge(finding)
@@ -58,7 +59,7 @@ async def _refuse_a_damaged_one(harness: Harness, finding: Finding, backup: Path
     before = await harness.value(_USERS)
     code, said = await tulou(harness, "restore", str(damaged), "--replace", "--confirm", "tulou")
     finding.expect(
-        code != 0, f"one byte of the backup is another: restore ended with {code}: {last_line(said)}"
+        code != 0, f"with one changed byte in the backup: restore ended with {code}: {last_line(said)}"
     )
     after = await harness.value(_USERS)
     finding.expect(after == before, f"{before} accounts before that, {after} after it")
@@ -76,7 +77,7 @@ async def _look(harness: Harness, finding: Finding, stays: Person, leaves: Perso
     ):
         person = await People(client, None).sign_in(stays.email)
         content = (await client.get(path, headers=person.headers)).content
-        finding.expect(content == _CONTENT, f"the file of who stays has {len(content)} bytes")
+        finding.expect(content == _CONTENT, f"the file of a remaining account has {len(content)} bytes")
         form = {"grant_type": "password", "username": leaves.email, "password": PASSWORD}
         answer = await client.post("/v1/auth/token", data=form)
-        finding.expect(not answer.is_success, f"who has left signs in: {answer.status_code}")
+        finding.expect(not answer.is_success, f"the erased account signs in: {answer.status_code}")

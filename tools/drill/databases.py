@@ -13,8 +13,8 @@ _CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE use
 
 @rehearsal(
     "read-only",
-    "The database only reads for a minute, as after a failover",
-    expected="only 503 with `Retry-After`, answered again within 5 s, no restart, no job lost",
+    "The database is read-only for a minute, as after a failover",
+    expected="only 503 with `Retry-After`, requests succeed again within 5 s, no restart, no job lost",
 )
 async def the_database_only_reads(harness: Harness) -> Finding:
     async def begin() -> None:
@@ -30,8 +30,8 @@ async def the_database_only_reads(harness: Harness) -> Finding:
 
 @rehearsal(
     "password",
-    "The password of the database is another one, and is put back",
-    expected="only 503 with `Retry-After`, answered again within 5 s, no restart, no job lost",
+    "The password of the database is changed, and changed back",
+    expected="only 503 with `Retry-After`, requests succeed again within 5 s, no restart, no job lost",
 )
 async def the_password_is_another(harness: Harness) -> Finding:
     password = harness.postgres.server.url.rpartition("@")[0].rpartition(":")[2]
@@ -48,8 +48,8 @@ async def the_password_is_another(harness: Harness) -> Finding:
 
 @rehearsal(
     "restart",
-    "The database is stopped at once and started again",
-    expected="only 503 with `Retry-After`, answered again within 5 s, no restart, no job lost",
+    "The database is stopped without a checkpoint, and started again",
+    expected="only 503 with `Retry-After`, requests succeed again within 5 s, no restart, no job lost",
 )
 async def the_database_restarts(harness: Harness) -> Finding:
     return await _disturbed(harness, harness.postgres.stop_immediately, harness.postgres.start, seconds=10)
@@ -78,9 +78,9 @@ async def _disturbed(
         await scene.judge(finding)
         await _alive(harness, scene, finding, ended_at)
         finding.expect(
-            scene.pids() == before, f"{len(before & scene.pids())} of {len(before)} processes run on"
+            scene.pids() == before, f"{len(before & scene.pids())} of {len(before)} processes still run"
         )
-    finding.expect(finding.clients.refused, f"{finding.clients.refused} requests were refused meanwhile")
+    finding.expect(finding.clients.refused, f"{finding.clients.refused} requests were refused during it")
     finding.expect_only_refusals(recovered_after=recovered)
     return finding
 
@@ -91,4 +91,4 @@ async def _alive(harness: Harness, scene: Stage, finding: Finding, since: float)
     age = time.monotonic() - since
     seen = f"SELECT count(*) FROM jobs.workers WHERE heartbeat_at > now() - interval '{age:.0f} seconds'"
     announced = await harness.until_value(seen, number, seconds=25)
-    finding.expect(announced, f"{number} relays and workers have announced themselves again")
+    finding.expect(announced, f"{number} relays and workers have sent heartbeats again")

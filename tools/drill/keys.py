@@ -16,8 +16,8 @@ _ENDINGS = ("_KEY", "_KEYS", "_KEYS_ES256")
 
 @rehearsal(
     "keys",
-    "All keys are replaced: the new one is added, comes first, and the old one is left out",
-    expected="no request is refused; who signed in before is signed in while the old key is there",
+    "All keys are replaced: the new one is added, put first, and the old one removed",
+    expected="no request is refused; sessions from before stay valid while the old key is set",
 )
 async def keys_are_replaced(harness: Harness) -> Finding:
     finding = Finding()
@@ -31,7 +31,7 @@ async def keys_are_replaced(harness: Harness) -> Finding:
             await _start_with(scene, {name: f"{old[name]},{new[name]}" for name in old})
             await _start_with(scene, {name: f"{new[name]},{old[name]}" for name in old})
             refreshed = await _refreshed(client, before)
-            finding.expect(refreshed == httpx.codes.OK, f"a session of before is refreshed: {refreshed}")
+            finding.expect(refreshed == httpx.codes.OK, f"a session from before is refreshed: {refreshed}")
             between = await people.register()
             await asyncio.sleep(harness.seconds(5))
         await _start_with(scene, new)

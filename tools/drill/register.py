@@ -36,7 +36,8 @@ class Finding:
         """Expect that nothing but 503 with `Retry-After` was answered meanwhile, and recovery in time."""
         self.expect(not self.clients.failures, f"failures {self.clients.failures[:3]}")
         self.expect(
-            recovered_after < RECOVERY, f"answered again {recovered_after:.1f} s after the cause's end"
+            recovered_after < RECOVERY,
+            f"requests succeed again {recovered_after:.1f} s after the cause's end",
         )
 
     def expect_no_refusal(self) -> None:

@@ -41,7 +41,7 @@ def next_release(folder: Path, head: str) -> Path:
 
 @rehearsal(
     "release",
-    "A release with a migration goes out, and goes back",
+    "A release with a migration, and the way back",
     expected="no request is refused, the older `migrate` ends with 0, no job is lost",
 )
 async def a_release_goes_out_and_back(harness: Harness) -> Finding:

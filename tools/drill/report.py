@@ -13,10 +13,10 @@ from tools.drill.register import Finding, Rehearsal
 from tools.faults.report import machine, version
 
 PREFACE = (
-    "Written by `make drill`, never by hand. Each rehearsal happens to real processes under load: two APIs behind a",
+    "Written by `make drill`; do not edit. Each rehearsal runs real processes under load: two APIs behind a",
     "proxy, a relay, workers, PostgreSQL, Valkey and a mail server. Clients send 100 requests a second: most read,",
-    "some hand in jobs, some upload files and read them again. Refused is 503 with `Retry-After`; a failure is any",
-    "other answer that is not what was asked for. [Operating](operating.md) says what to do in each case.",
+    "some queue jobs, some upload files and download them. `refused`: 503 with `Retry-After`. `failures`: all",
+    "other unexpected responses. [Operating](operating.md) says what to do in each case.",
 )
 FIGURES = ("requests", "refused", "failures", "longest wait", "seconds")
 

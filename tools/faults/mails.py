@@ -85,7 +85,9 @@ async def the_mail_server_is_away(harness: Harness) -> Row:
         attempts = await counted(harness)
         snoozes = await harness.value("SELECT count(*) FROM jobs.attempts WHERE outcome = 'snoozed'")
     count_up(row, len(client.accepted), found, {"sent"})
-    row.expect(sent and attempts == 0, f"attempts counted {attempts}, {dict(Counter(m.status for m in found))}")
+    row.expect(
+        sent and attempts == 0, f"attempts counted {attempts}, {dict(Counter(m.status for m in found))}"
+    )
     order = _in_order([mail.message_id for mail in found], harness.mail.accepted())
     row.expect(order > 0.9, f"{order:.0%} of all pairs arrived in the order of their acceptance")
     row.note(f"{snoozes / max(1, count):.1f} snoozes a mail")

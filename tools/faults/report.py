@@ -16,9 +16,10 @@ from tools.faults.register import Fault
 
 PROJECT = Path(__file__).parents[2]
 PREFACE = (
-    "Written by `make faults`; do not edit. Each fault is injected into real processes: API, relay, workers, PostgreSQL,",
-    "Valkey, a mail server. `accepted`: requests with a 2xx response. `done`: effects that were counted afterwards.",
-    "[Testing](testing.md) has the commands, [Jobs](jobs.md) the guarantees. A lease is 4 s here, 60 s by default.",
+    "Written by `make faults`; do not edit. Each fault is injected into real processes: API, relay, workers,",
+    "PostgreSQL, Valkey, a mail server. `accepted`: requests with a 2xx response. `done`: effects that were counted",
+    "afterwards. [Testing](testing.md) has the commands, [Jobs](jobs.md) the guarantees. A lease is 4 s here, 60 s by",
+    "default.",
 )
 SEEN = "## Observations for each fault"
 FIGURES = ("accepted", "done", "lost", "doubled", "uncertain", "longest wait", "seconds")
@@ -79,7 +80,11 @@ def write_page(
         f"| {result.fault.number} | {result.fault.title} | {' | '.join(result.figures)} | {result.verdict} |"
         for result in results
     ]
-    lines += ["", "`longest wait`: seconds from acceptance to effect, including the duration of the fault.", ""]
+    lines += [
+        "",
+        "`longest wait`: seconds from acceptance to effect, including the duration of the fault.",
+        "",
+    ]
     lines += page_lines(outcomes)
     lines += [SEEN, ""]
     for result in results:

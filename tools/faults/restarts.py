@@ -108,7 +108,9 @@ async def a_deployment(harness: Harness) -> Row:
         given_back = await harness.value("SELECT count(*) FROM jobs.attempts WHERE outcome = 'given_back'")
         tried_again = await harness.value("SELECT count(*) FROM jobs.jobs WHERE attempt > 1 OR crashes > 0")
     row.expect(max(stops) < STOP_LIMIT, f"{len(stops)} stops, {max(stops):.1f} s at most")
-    row.expect(not counted and not tried_again, f"counted attempts {counted}, jobs past their first {tried_again}")
+    row.expect(
+        not counted and not tried_again, f"counted attempts {counted}, jobs past their first {tried_again}"
+    )
     row.note(f"{given_back} jobs released")
     return row
 

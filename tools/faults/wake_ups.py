@@ -55,7 +55,8 @@ async def rubbish_arrives(harness: Harness) -> Row:
             slowest = max(slowest, time.monotonic() - began)
         await judge(harness, row, client.accepted)
     row.expect(
-        slowest < LIMIT, f"{len(kinds)} kinds of invalid messages; a job after each done within {slowest:.2f} s at most"
+        slowest < LIMIT,
+        f"{len(kinds)} kinds of invalid messages; a job after each done within {slowest:.2f} s at most",
     )
     row.expect(not marker.exists(), "no pickle was loaded")
     row.expect(not exits, f"the worker ended {exits} times")

@@ -45,9 +45,7 @@ async def files_run_into_their_limits(harness: Harness) -> Finding:
             finding.note(f"{await _start_again(client, attacker)} failed jobs were retried")
         jobs = await _jobs(client, attacker)
     run = sum(job["started_at"] is not None for job in jobs)
-    finding.expect(
-        max(waits) < LONGEST_PICK_UP, f"started after {max(waits):.1f} s at most of {len(waits)}"
-    )
+    finding.expect(max(waits) < LONGEST_PICK_UP, f"started after {max(waits):.1f} s at most of {len(waits)}")
     finding.expect(run < len(jobs), f"{run} of the attacker's {len(jobs)} had started by then")
     finding.note(f"{len(bombs[0])} bytes each")
     return finding

@@ -85,9 +85,7 @@ async def streams_are_held(harness: Harness) -> Finding:
             "holding", seconds=harness.seconds(15), connections=harness.count(2000), path=path
         )
         finding.expect(scene.answers.get("200", 0) <= 64, f"{scene.answers.get('200', 0)} streams at once")
-        finding.expect(
-            scene.answers.get("429"), f"{scene.answers.get('429', 0)} were refused as too many"
-        )
+        finding.expect(scene.answers.get("429"), f"{scene.answers.get('429', 0)} were refused as too many")
         return finding
 
 
