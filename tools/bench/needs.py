@@ -66,7 +66,7 @@ def needs(measured: Measured) -> Iterator[Need]:
 def _first_limit(api: float, processes: int, cores: float) -> tuple[str, str]:
     if cores > LARGEST_PRIMARY:
         installations = math.ceil(cores / LARGEST_PRIMARY)
-        remedy = "people divided among them before the API; nothing here does that for you"
+        remedy = "with the people divided among them before the API, which Tulou does not do"
         return f"one primary: {cores:.0f} cores", f"{installations} installations, {remedy}"
     if processes * POOL > CONNECTIONS:
         return (

@@ -58,7 +58,7 @@ def _lines(measured: Measured, needs: Sequence[Need], mix: Mapping[str, float]) 
     yield from _table(_NEED_HEADS, rows)
     yield ""
     yield "Divide the processes by your machines' cores for the number of machines. Measured on loopback:"
-    yield "a network adds waiting, not work. The largest rates are arithmetic, not experience: nobody has run them."
+    yield "a network adds waiting, not work. The largest rates are computed, not measured."
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
