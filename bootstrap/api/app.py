@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI
@@ -58,7 +59,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     container = container or compose(settings, "api")
     app = FastAPI(
         title="Tulou",
-        version="0.1.0",
+        version=version("tulou"),
         openapi_tags=_tags(container),
         openapi_url=None,
         docs_url=None,

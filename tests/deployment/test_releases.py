@@ -1,5 +1,6 @@
 """What a build says about itself: its version, its labels, its bill of materials, its changes."""
 
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from fastapi import FastAPI
 from typer.testing import CliRunner
 
 from bootstrap.cli.main import app as tulou
@@ -93,6 +95,30 @@ def test_the_version_is_told_with_the_commit_where_it_is_known(monkeypatch) -> N
     assert CliRunner().invoke(tulou, ["--version"]).output == f"tulou {OURS['version']}\n"
     monkeypatch.setenv("TULOU_BUILD", "8f3c2d1")
     assert CliRunner().invoke(tulou, ["--version"]).output == f"tulou {OURS['version']} (8f3c2d1)\n"
+
+
+def test_every_place_has_the_version_of_pyproject(app: FastAPI) -> None:
+    example = (PROJECT / "deploy" / "kubernetes" / "overlays" / "example" / "kustomization.yaml").read_text()
+    changes = (PROJECT / "CHANGELOG.md").read_text()
+    named = {
+        "the installed package": importlib.metadata.version("tulou"),
+        "OpenAPI": app.openapi()["info"]["version"],
+        "the label of the image": subprocess.run(
+            ["make", "--silent", "--dry-run", "image"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        .stdout.partition("VERSION=")[2]
+        .split()[0],
+        "the example for Kubernetes": re.findall(r'newTag: "(.+)"', example)[0],
+        "the latest release, or the first to come": re.findall(
+            r"^## \[(\d.*?)\]|The first version will be (\d\S*)\.$", changes, re.MULTILINE
+        )[0],
+    }
+    named = {place: "".join(version) for place, version in named.items()}
+    assert set(named.values()) == {OURS["version"]}, named
 
 
 def test_the_version_is_told_whatever_is_wrong_with_the_settings(monkeypatch) -> None:
