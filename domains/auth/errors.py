@@ -47,14 +47,14 @@ class SessionNotFound(NotFound):
     """The session does not exist, has ended, or belongs to another user."""
 
     code = "auth.session_not_found"
-    detail = "You have no such session."
+    detail = "You have no session with this id."
 
 
 class AccountNotFound(NotFound):
     """No account has this id, or the account was deleted."""
 
     code = "auth.account_not_found"
-    detail = "There is no account with this id."
+    detail = "No account has this id."
 
 
 class OwnAccount(Conflict):
@@ -112,7 +112,7 @@ class HashingBusy(Unavailable):
     """More passwords wait to be hashed than the server can hash in reasonable time."""
 
     code = "auth.busy"
-    detail = "Too many people sign in at this moment. Try again in a few seconds."
+    detail = "Too many sign-ins are in progress. Try again in a few seconds."
 
     def __init__(self) -> None:
         """Ask the client to come back in three seconds."""
@@ -153,7 +153,7 @@ class InvalidClient(AppError):
     code = "auth.invalid_client"
     remedy = "Leave out `client_id` and `client_secret`, or send only the `client_id` of this installation."
     status, title = 401, "Not authenticated"
-    detail = "Leave out client_id and client_secret, or send the client_id of this installation alone."
+    detail = "Omit client_id and client_secret, or send only the client_id of this installation."
 
     @property
     def headers(self) -> dict[str, str]:

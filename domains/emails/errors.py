@@ -7,7 +7,7 @@ class EmailNotFound(NotFound):
     """No mail has this id."""
 
     code = "emails.not_found"
-    detail = "There is no such mail."
+    detail = "No mail has this id."
 
 
 class EmailNotOnHold(Conflict):
@@ -30,7 +30,7 @@ class AddressRefused(Unprocessable):
     """The recipient is not exactly one address (RFC 5321, section 4.1.2)."""
 
     code = "emails.address_refused"
-    detail = "The recipient must be exactly one mail address, without a name."
+    detail = "The recipient must be one mail address without a name."
 
 
 class HeaderRefused(Unprocessable):

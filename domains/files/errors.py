@@ -7,7 +7,7 @@ class FileNotFound(NotFound):
     """The file does not exist, or belongs to another user."""
 
     code = "files.not_found"
-    detail = "There is no such file."
+    detail = "No file has this id."
 
 
 class SearchTooLong(Unprocessable):
@@ -38,7 +38,7 @@ class FileTooLarge(TooLarge):
     """The file is larger than the limit."""
 
     code = "files.too_large"
-    detail = "The file is larger than this server accepts. Nothing was kept."
+    detail = "The file is larger than this server accepts. Nothing was stored."
 
 
 class QuotaExceeded(TooLarge):
@@ -55,7 +55,7 @@ class TypeRefused(AppError):
     code = "files.type_refused"
     remedy = "Upload a file of another type, or ask the operator to allow this one."
     status, title = 415, "Unsupported type"
-    detail = "Files of this type are not accepted. Nothing was kept."
+    detail = "Files of this type are not accepted. Nothing was stored."
 
 
 class DigestMismatch(BadRequest):
@@ -77,7 +77,7 @@ class MalformedMultipart(BadRequest):
     """The multipart body can't be parsed (RFC 7578)."""
 
     code = "files.malformed_multipart"
-    detail = "The multipart body can't be read. Nothing was kept."
+    detail = "The multipart body can't be parsed. Nothing was stored."
 
 
 class NothingSent(BadRequest):
@@ -129,7 +129,7 @@ class DetailsRefused(Unprocessable):
     """A name, tag or metadata value breaks a rule or a limit."""
 
     code = "files.details_refused"
-    detail = "The name, the tags or the metadata of this file can't be accepted."
+    detail = "The name, the tags or the metadata of this file are invalid."
 
 
 class PreconditionFailed(AppError):
@@ -138,7 +138,7 @@ class PreconditionFailed(AppError):
     code = "files.precondition_failed"
     remedy = "Read the file again."
     status, title = 412, "A precondition failed"
-    detail = "The file is not the one that the precondition names."
+    detail = "The file was modified since you read it. Nothing was changed; fetch it again."
 
 
 class RangeNotSatisfiable(AppError):
@@ -147,7 +147,7 @@ class RangeNotSatisfiable(AppError):
     code = "files.range_not_satisfiable"
     remedy = "Read the size in `Content-Range` and request fewer bytes or ranges."
     status, title = 416, "Range not satisfiable"
-    detail = "The file does not have the bytes that Range asks for, or Range asks for too many pieces."
+    detail = "The file does not have the bytes in Range, or Range has too many parts."
 
     def __init__(self, *, size: int) -> None:
         """Tell the size of the whole in bytes."""
@@ -241,14 +241,14 @@ class WorkNotFinished(AppError):
     code = "files.work_not_finished"
     remedy = "Retry the job."
     title = "Not finished"
-    detail = "The work on this file ended without a result. Retry its job to have it made."
+    detail = "The processing of this file ended without a result. Retry its job."
 
 
 class SandboxUnavailable(Unavailable):
     """The confined process can't be started here. `reason` is a sentence for operators; clients don't see it."""
 
     code = "files.sandbox_unavailable"
-    detail = "Images and documents can't be opened safely on this machine at the moment."
+    detail = "The server can't open images and documents safely at the moment."
 
     def __init__(self, *, reason: str = "") -> None:
         """Keep the reason."""
@@ -260,7 +260,7 @@ class StoreUnavailable(Unavailable):
     """The object store can't be reached."""
 
     code = "files.store_unavailable"
-    detail = "The file store can't be reached. Nothing was changed; try again in a moment."
+    detail = "The file store can't be reached. Nothing was changed. Try again in a moment."
 
 
 class StoreFull(AppError):
@@ -269,4 +269,4 @@ class StoreFull(AppError):
     code = "files.store_full"
     remedy = "Try again later. The operator has to add space."
     status, title = 507, "Insufficient storage"
-    detail = "The file store has no space left. Nothing was kept."
+    detail = "The file store has no space left. Nothing was stored."

@@ -38,7 +38,7 @@ class PayloadTooLarge(TooLarge):
     """The job's payload is larger than the limit."""
 
     code = "jobs.payload_too_large"
-    detail = "The input of this job is too large; store it as a file and pass its id."
+    detail = "The payload of this job is too large. Store it as a file and pass the file's id."
 
 
 class BadPayload(Unprocessable):
@@ -79,4 +79,4 @@ class JobFailed(AppError):
     code = "jobs.failed"
     remedy = "Retry the job. If it fails again, give its request id to the operator."
     title = "The job failed"
-    detail = "Something went wrong in this job. The request id finds it in the log."
+    detail = "The job failed unexpectedly. Search the server's log for the request id."

@@ -186,7 +186,7 @@ class JobBody(RevisedBody):
             {
                 "title": "The input can't be accepted",
                 "status": 422,
-                "detail": "Its content is damaged or isn't what its type says.",
+                "detail": "The content is damaged or does not match its type.",
                 "code": "files.broken_document",
             }
         ],

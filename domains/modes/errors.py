@@ -15,4 +15,4 @@ class UnderMaintenance(Unavailable):
     """Operators have switched the service to maintenance."""
 
     code = "server.maintenance"
-    detail = "This service is under maintenance. Try again later."
+    detail = "The service is under maintenance. Try again later."

@@ -7,4 +7,4 @@ class UserNotFound(NotFound):
     """The user does not exist, or was deleted a moment ago."""
 
     code = "users.not_found"
-    detail = "There is no such user."
+    detail = "No user has this id."

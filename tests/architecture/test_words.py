@@ -97,7 +97,7 @@ def names() -> list[Name]:
             # Migrations keep their names: databases remember which of them they have had.
             if "/migrations/versions/" not in where and "/templates/" not in where:
                 found += names_in(where, ast.parse(path.read_text()))
-    for path in sorted((PROJECT / "docs").glob("[!ac]*.md")):
+    for path in sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]):
         found += headings_in(path.relative_to(PROJECT).as_posix(), path.read_text())
     return found
 

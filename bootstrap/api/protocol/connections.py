@@ -32,7 +32,7 @@ _SEARCHED_ADDRESSES = 8
 
 
 class TooManyConnections(TooManyRequests):
-    """The address has as many connections as it may have, and none of them is idle."""
+    """The address has reached its limit of connections, and none of them is idle."""
 
     code = "request.too_many_connections"
     detail = (
@@ -41,10 +41,10 @@ class TooManyConnections(TooManyRequests):
 
 
 class NoConnectionFree(Unavailable):
-    """The process holds as many connections as it can, and none of them is idle."""
+    """The process has reached its limit of connections, and none of them is idle."""
 
     code = "server.no_connection_free"
-    detail = "This server holds as many connections as it can. Try again after `Retry-After` seconds."
+    detail = "This server has too many connections. Try again after `Retry-After` seconds."
 
 
 class Connection(Protocol):

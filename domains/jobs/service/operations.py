@@ -236,7 +236,7 @@ class OperationsService:
             raise JobNotRetryable(message) from error
         if queued is None:
             job = await self._found(job_id)
-            message = f"Job {job_id} is {job.status}. Only a failed or cancelled job can be started again."
+            message = f"Job {job_id} is {job.status}. Only a failed or cancelled job can be retried."
             raise JobNotRetryable(message)
         self._wake_ups.send_soon(queued.queue, queued.id)
         return queued

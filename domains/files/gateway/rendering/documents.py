@@ -20,8 +20,8 @@ trailer<</Root 1 0 R>>
 _BROKEN = ("broken_document", DETAILS["broken_document"])
 # By FPDF_ERR_*.
 _REFUSALS = {
-    4: ("password_required", "It can only be read with a password."),
-    5: ("unsupported_codec", "This server can't read how it is encrypted."),
+    4: ("password_required", "The document is protected by a password."),
+    5: ("unsupported_codec", "This server can't read the encryption of the document."),
 }
 
 

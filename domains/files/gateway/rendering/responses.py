@@ -21,9 +21,9 @@ _CODEC_SIGNS = (
     "unsupported jpeg process",
 )
 DETAILS = {
-    "parser_limit": "Reading it takes more memory than allowed.",
-    "unsupported_codec": "This server has no decoder for how its content is coded.",
-    "broken_document": "Its content is damaged or isn't what its type says.",
+    "parser_limit": "Reading the file takes more memory than this server allows.",
+    "unsupported_codec": "This server has no decoder for the encoding of this file.",
+    "broken_document": "The content is damaged or does not match its type.",
 }
 
 
