@@ -1,4 +1,4 @@
-"""From settings to a program: the API, the workers, the relay, the commands and the tests all start here."""
+"""Composes the program from settings. API, workers, relay, commands and tests start here."""
 
 import asyncio
 import os
@@ -25,13 +25,13 @@ def compose(settings: Settings, role: Role = "command") -> TulouContainer:
     Raises:
         SettingsError: something without which nothing can run is not set, or a job's timeout is too long.
     """
-    # A worker has checked what its queues need.
+    # A worker has already checked the settings that its queues need.
     require(settings, required_settings("relay" if role == "worker" else role))
     container = TulouContainer(
         settings=settings,
         database_url=settings.database_url.get_secret_value() if settings.database_url else "",
         pool_size=_pool_size(settings, role),
-        # Work that changes things must not begin from what is old; and only the API waits for replicas all the time.
+        # Only the API uses replicas: a job must not change data based on stale reads.
         replica_urls=settings.plain_replica_urls if role == "api" else (),
         worker_id=_name(role),
     )
@@ -50,7 +50,7 @@ def _enter_jobs(container: TulouContainer) -> None:
 
 
 def require(settings: Settings, names: Sequence[str]) -> None:
-    """Check that everything is set without which a process can't run; only production needs a mail server.
+    """Check the settings that every process requires; only production requires a mail server.
 
     Raises:
         SettingsError: it names what is missing.
@@ -82,18 +82,18 @@ def _pool_size(settings: Settings, role: Role) -> int:
 
 
 def _name(role: Role) -> str:
-    """Return what this process signs its jobs with. A worker's children name their parent, which is announced."""
+    """Return the name by which this process claims jobs. Children of a worker name it too."""
     host, process = socket.gethostname(), os.getpid()
     return f"{host}:{os.getppid()}/{process}" if role == "worker" else f"{host}:{process}"
 
 
 async def start(container: TulouContainer) -> None:
-    """Open the pools. Connects lazily: a database that is away for now does not stop the program."""
+    """Open the pools. They connect lazily, so an unavailable database does not stop the start."""
     await container.database().start()
 
 
 async def stop(container: TulouContainer) -> None:
-    """Stop what the domains keep running, then close the pools."""
+    """Stop background work of the domains, then close the pools."""
     parts = [part for found in exports(container, "stoppables").values() for part in found]
     await asyncio.gather(*(part.stop() for part in parts))
     await container.database().stop()

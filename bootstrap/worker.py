@@ -45,7 +45,7 @@ ANNOUNCING = BackgroundLoop("worker.heartbeat", round_timeout=20.0)
 WORKER_LOOP = BackgroundLoop("worker.jobs")
 ANNOUNCE_PAUSE = 10.0
 TICK = 1.0
-"""Seconds between two looks whether it is time to announce."""
+"""Seconds between two checks whether a heartbeat is due."""
 
 GONE_AFTER = timedelta(days=1)
 RELEASE_TIME = 2.0
@@ -57,14 +57,14 @@ Compose = Callable[[Settings], TulouContainer]
 
 
 class Shutdown:
-    """When a worker must have ended, and how many of its children are busy: known to all of its processes."""
+    """Shutdown state of a worker, shared by its processes: the deadline, and the number of busy children."""
 
     def __init__(self) -> None:
         self._ends_at = multiprocessing.Value("d", 0.0)
         self._busy = multiprocessing.Value("i", 0)
 
     def begin(self, seconds: float) -> None:
-        """Let everything end within this time."""
+        """Set the deadline."""
         self._ends_at.value = time.monotonic() + seconds
 
     def ends_at(self) -> float | None:
@@ -84,7 +84,7 @@ class Shutdown:
 
 
 class WorkerChild:
-    """What a child process of a worker keeps from its first job to its last. Made after the fork."""
+    """State of a child process of a worker, created after the fork."""
 
     def __init__(self, container: TulouContainer, shutdown: Shutdown) -> None:
         self._container = container
@@ -106,12 +106,12 @@ class WorkerChild:
         return self._loop.run(self._run_due(queue))
 
     async def _run_due(self, queue: str) -> int:
-        """Run due jobs, and look at the mode before and meanwhile: no job begins unless it is normal."""
+        """Run due jobs. The mode is checked before each one: jobs start only in mode normal."""
         async with self._modes.refreshing():
             return await self.runner.run_worker_loop(queue)
 
     def stop(self) -> None:
-        """Close what the child holds."""
+        """Close the child's resources."""
         self._loop.run(stop(self._container))
         self._loop.close()
         self._observation.close()
@@ -134,7 +134,7 @@ class Worker:
         self._compose = composed
         self._child: WorkerChild | None = None
         self._shutdown = Shutdown()
-        # An announcement holds up the event loop.
+        # A heartbeat blocks the event loop.
         self._watchdog = Watchdog(settings.watchdog and settings.watchdog + ANNOUNCING.round_timeout)
         self._announcements, self._loop_runs = Run(ANNOUNCING, ANNOUNCE_PAUSE), Run(WORKER_LOOP)
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
@@ -151,7 +151,7 @@ class Worker:
             WatchedConsumer, watchdog=self._watchdog, on_retry=lambda: touch(settings.pulse_file)
         )
         self._declare_task()
-        # Without weak=False the bound methods would be forgotten at once.
+        # Celery keeps weak references by default, and the bound methods would be collected at once.
         worker_process_init.connect(self._on_child_start, weak=False)
         worker_process_shutdown.connect(self._on_child_stop, weak=False)
         worker_ready.connect(self._on_ready, weak=False)
@@ -173,7 +173,7 @@ class Worker:
         # A worker may run as root where everything does (a container, a development machine): its messages hold ids
         # in JSON, which can run no code.
         warnings.simplefilter("ignore", SecurityWarning)
-        # It speaks of tasks that are acknowledged late; ours are acknowledged early.
+        # The warning is about tasks that are acknowledged late; these are acknowledged early.
         warnings.simplefilter("ignore", CPendingDeprecationWarning)
         try:
             self.celery.worker_main(arguments)
@@ -196,9 +196,9 @@ class Worker:
             self._handle_wake_up(task.request.delivery_info.get("routing_key") or self._queues[0])
 
     def _handle_wake_up(self, queue: str) -> None:
-        """Handle one wake-up: the job that it names is taken in its turn, like every other.
+        """Handle one wake-up: run due jobs in fair order.
 
-        Nothing that goes wrong here loses a job: its row is found again.
+        An error here loses no job, because its row stays due.
         """
         if self._shutdown.ends_at() is not None:
             return
@@ -223,39 +223,42 @@ class Worker:
         if self._child is not None:
             self._child.stop()
         if self._shutdown.ends_at() is not None:
-            # billiard would tell of its death and stay a second for that to be read. Nobody reads any more: the parent
-            # waits for this process, and whoever waits for the parent has only so much patience.
+            # billiard would report its end and wait a second for a reader. The parent no longer reads: it
+            # waits for this process, within the time limit of the stop.
             os._exit(exitcode)
 
     def _on_ready(self, sender: Any, **_: object) -> None:
-        """Put our ending before Celery's, and announce this worker from now on. Runs in the parent process."""
+        """Install the shutdown before Celery's, and start heartbeats. Runs in the parent process."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, self._end)
         sender.timer.call_repeatedly(TICK, self._tick)
         self._tick()
 
     def _tick(self) -> None:
-        """Leave a sign of life, and announce this worker when it is time to. Called on Celery's event loop."""
+        """Touch the liveness file, and send a heartbeat when it is due. Called on Celery's event loop."""
         touch(self._settings.pulse_file)
         if self._announcements.is_due:
             with self._announcements:
                 self._announce()
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
-        """Let running jobs end, or be released, before Celery ends the children. Stands in for its handlers."""
+        """Wait until running jobs have ended or were released, before Celery ends the children.
+
+        Replaces its handlers.
+        """
         if self._shutdown.ends_at() is not None:
-            self._shutdown.begin(0)  # asked twice: what runs is released now
+            self._shutdown.begin(0)  # second signal: release running jobs now
             return
         self._watchdog.disarm()
         logger.info("worker_draining")
         grace = self._settings.worker_soft_shutdown
         self._shutdown.begin(max(0.0, grace - RELEASE_TIME))
-        # On a thread: this signal may have come in the middle of an announcement.
+        # On a thread, because this signal may have interrupted a heartbeat.
         announcement = threading.Thread(target=self._announce_shutdown, daemon=True)
         announcement.start()
         self._shutdown.wait(grace)
         announcement.join(RELEASE_TIME)
-        # What Celery's own handler of a cold shutdown comes to, without its words about Ctrl+C.
+        # The same as Celery's cold shutdown, without its message about Ctrl+C.
         state.should_terminate = EX_OK
         raise WorkerTerminate(EX_OK)
 
@@ -264,7 +267,7 @@ class Worker:
             self._announce()
 
     def _announce(self) -> None:
-        """Write the heartbeat. A connection of its own each time: an open one would be shared with every child."""
+        """Write the heartbeat on a new connection each time, because an open one would be inherited by children."""
         info = WorkerInfo(
             id=f"{socket.gethostname()}:{os.getpid()}",
             host=socket.gethostname(),

@@ -1,4 +1,4 @@
-"""Where a backup is: a folder, or a place in an object store. Streams in and out, each with its digest."""
+"""The location of a backup: a folder or an object store. Reads and writes streams with their digests."""
 
 import asyncio
 import hashlib
@@ -17,10 +17,10 @@ from domains.files.gateway.store import ObjectFiles
 from shared.streams import Chunk
 
 UNFINISHED = "unfinished.json"
-"""What a backup has until its manifest is written."""
+"""Marker of an unfinished backup, until its manifest is written."""
 
 _GZIP = 31
-"""zlib's number for a gzip stream."""
+"""zlib's `wbits` for a gzip stream."""
 _LEVEL = 3
 _OUT_AT_ONCE = 1 << 20
 
@@ -40,11 +40,11 @@ class Archive:
         self.place = place
         self.objects = objects_at(settings, place, make_folder=make_folder)
         self.needed = 0
-        """Bytes that the whole backup has, about."""
+        """Approximate size of the backup in bytes."""
         self._is_new = self.objects.folder is not None and not self.objects.folder.exists()
 
     async def refuse_unless_empty(self) -> None:
-        """Refuse to mix two backups, or to take a half-written one for the beginning of this one."""
+        """Refuse a place that is not empty, so that two backups are never mixed."""
         if self._is_new:
             return
         with self._named():
@@ -55,7 +55,7 @@ class Archive:
             )
 
     async def begin(self, mark: AsyncIterator[bytes]) -> None:
-        """Write whose backup this is going to be."""
+        """Write which database this unfinished backup belongs to."""
         await self.put(UNFINISHED, mark)
 
     async def discard(self) -> None:
@@ -75,7 +75,7 @@ class Archive:
                     path.unlink(missing_ok=True)
 
     async def put(self, key: str, pieces: AsyncIterator[Chunk]) -> None:
-        """Store a stream. What the stream raises must be no AppError: it would be taken for one of this place."""
+        """Store a stream. The stream must not raise AppError, which would count as an error of this place."""
         with self._named():
             await self.objects.put(key, pieces)
 
@@ -94,7 +94,7 @@ class Archive:
         return Part(bytes=size, sha256=digest.hexdigest())
 
     async def unpack(self, key: str, part: Part) -> AsyncIterator[bytes]:
-        """Yield what was packed. Call `verify` first.
+        """Yield the unpacked data. Call `verify` first.
 
         Raises:
             BackupRefused: it is not one whole gzip stream.
@@ -113,7 +113,7 @@ class Archive:
             raise _not_gzip(key)
 
     async def verify(self, key: str, part: Part, *, lines: int | None = None) -> int:
-        """Read a packed stream from end to end; return how many bytes are in it.
+        """Read a packed stream completely; return its unpacked size in bytes.
 
         Raises:
             BackupRefused: it isn't what was stored, or has not so many lines.
@@ -149,7 +149,7 @@ class Archive:
                 yield piece
 
     async def finish(self, manifest: Manifest) -> None:
-        """Write the manifest: from now on it is a backup."""
+        """Write the manifest, which completes the backup."""
 
         async def text() -> AsyncIterator[bytes]:
             yield manifest.model_dump_json(indent=1).encode()
@@ -160,7 +160,7 @@ class Archive:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Tell a place that can't be written to from the store of files, which says the same of itself."""
+        """Turn an error of the store into one about the backup's place: both use the same store classes."""
         try:
             yield
         except (StoreUnavailable, StoreFull) as error:
@@ -168,13 +168,13 @@ class Archive:
 
     def _complaint(self, *, is_full: bool) -> str:
         if not is_full:
-            return f"{self.place} can't be reached, or not written to."
+            return f"{self.place} can't be reached or written to."
         about = f": about {format_size(self.needed)} are needed" if self.needed else ""
-        return f"The disk of {self.place} has no space left{about}. Nothing is kept of this backup."
+        return f"The disk of {self.place} has no space left{about}. Nothing of this backup was kept."
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """Name the place that can't be read: the store of files says the same of itself."""
+        """Turn an error of the store into one about the backup's place, as above."""
         try:
             yield
         except (StoreUnavailable, ValueError) as error:
@@ -186,9 +186,11 @@ class Archive:
         """Read the manifest."""
         size = await self.size(NAME)
         if size is None:
-            raise BackupRefused(f"No backup is in {self.place}, or it was never finished: it has no {NAME}.")
+            raise BackupRefused(
+                f"No backup is in {self.place}, or the backup was never completed: it has no {NAME}."
+            )
         if size > LARGEST:
-            raise BackupRefused(f"{NAME} in {self.place} has {size} bytes: it is no manifest of a backup.")
+            raise BackupRefused(f"{NAME} in {self.place} has {size} bytes, so it is not a manifest.")
         text = b"".join([bytes(piece) async for piece in self.read(NAME, size)])
         try:
             return read_manifest(text)
@@ -199,7 +201,9 @@ class Archive:
 
 
 def _not_gzip(key: str) -> BackupRefused:
-    return BackupRefused(f"The backup is damaged: {key} is not one whole gzip stream. Nothing was changed.")
+    return BackupRefused(
+        f"The backup is damaged: {key} is not one complete gzip stream. Nothing was changed."
+    )
 
 
 async def _compressed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""A backup of a newer schema, restored by a version that its schema still fits: what this version knows of it."""
+"""Restores of a newer schema's backup by an older version that still works with this schema."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -16,7 +16,7 @@ class SchemaCompatibility:
     """How the tables of a backup become those of this version. `revision` is the migration to load them at.
 
     Raises:
-        BackupRefused: this version has not the backup's migration, and does not work with its schema.
+        BackupRefused: this version lacks the backup's migration and does not work with its schema.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -33,13 +33,13 @@ class SchemaCompatibility:
             )
         self.revision = (history.head if self.is_newer else None) or manifest.revision
         self.left_out: list[str] = []
-        """Tables and columns of newer migrations, for which there is no place."""
+        """Tables and columns of newer migrations, which this version does not have."""
 
     def parts(self, tables: Sequence[SqlTable]) -> dict[str, TablePart]:
         """Return the part of each table; note what is left out.
 
         Raises:
-            BackupRefused: it has not the tables and columns of its migration.
+            BackupRefused: it lacks tables or columns of its migration.
         """
         parts = {part.full_name: part for part in self._manifest.tables}
         columns = {table.full_name: table.columns for table in tables}
@@ -67,9 +67,7 @@ class SchemaCompatibility:
             return []
         names = ", ".join(self.left_out)
         revision = self._manifest.revision
-        return [
-            f"The backup is of a newer migration, {revision}. This version has no place for {names}: left out."
-        ]
+        return [f"The backup has a newer migration, {revision}. This version has no {names}: left out."]
 
 
 def rows_of(part: TablePart, table: SqlTable, rows: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""How much space a backup or a restore needs, and whether the disks that this machine can see have it."""
+"""Checks that the disks of this machine have enough space for a backup or a restore."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _LOCAL = {None, "", "localhost", "127.0.0.1", "::1"}
 
 @dataclass(frozen=True)
 class SpaceRequirement:
-    """Bytes that something needs on the disk of a folder."""
+    """Bytes that are needed on the disk of a folder."""
 
     what: str
     folder: Path

@@ -1,16 +1,16 @@
-"""Why a backup can't be taken, or can't be restored."""
+"""Errors of backups and restores."""
 
 
 class BackupRefused(Exception):
-    """It can't be done, and nothing was changed, unless the sentence says so."""
+    """A refused backup or restore. Nothing was changed, unless the sentence says otherwise."""
 
 
 class Uncertain(Exception):
-    """The connection was lost while a restore committed."""
+    """The connection was lost during the COMMIT of a restore."""
 
     def __str__(self) -> str:
-        """Say what may be there."""
+        """Describe both possible states."""
         return (
-            "The connection to PostgreSQL was lost while the restore committed: the database has either all that it"
-            " had or all of the backup, and `tulou restore` can be run again."
+            "The connection to PostgreSQL was lost during COMMIT. The database has either its old contents or the"
+            " complete backup. Run `tulou restore` again."
         )

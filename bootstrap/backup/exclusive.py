@@ -1,4 +1,4 @@
-"""Keeping others away from a database while a backup is restored into it, and what is checked before."""
+"""Exclusive access to a database during a restore, and the checks before it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,9 +12,9 @@ from bootstrap.migrations.runner import ONE_AT_A_TIME
 from bootstrap.settings.model import Settings
 
 NAME = "tulou-restore"
-"""What PostgreSQL calls the connections of a restore."""
+"""`application_name` of the connections of a restore."""
 RESTORING = 7_483_923
-"""Key of the advisory lock that keeps two restores apart."""
+"""Key of the advisory lock that allows one restore at a time."""
 
 _RUNNING = f"""
     SELECT count(*) FROM pg_stat_activity
@@ -37,7 +37,7 @@ def database_name(settings: Settings) -> str:
 
 @asynccontextmanager
 async def exclusive_access(settings: Settings) -> AsyncIterator[Any]:
-    """Keep other restores and migrations away; yields the connection that does.
+    """Lock out other restores and migrations; yield the connection that holds the locks.
 
     Raises:
         BackupRefused: one of them is under way.
@@ -46,11 +46,11 @@ async def exclusive_access(settings: Settings) -> AsyncIterator[Any]:
     try:
         if not await holder.fetchval(f"SELECT pg_try_advisory_lock({RESTORING})"):
             raise BackupRefused(
-                "Another restore is under way on this database: let it end first. Nothing was changed."
+                "Another restore is running on this database. Wait until it ends. Nothing was changed."
             )
         if not await holder.fetchval(f"SELECT pg_try_advisory_lock({ONE_AT_A_TIME})"):
             raise BackupRefused(
-                "A migration is under way on this database: let it end first. Nothing was changed."
+                "A migration is running on this database. Wait until it ends. Nothing was changed."
             )
         yield holder
     finally:
@@ -58,16 +58,16 @@ async def exclusive_access(settings: Settings) -> AsyncIterator[Any]:
 
 
 async def refuse_if_running(connection: Any) -> None:
-    """Refuse to restore under a program that is connected."""
+    """Refuse to restore while processes of the program are connected."""
     if running := await connection.fetchval(_RUNNING):
         raise BackupRefused(
-            f"The program runs on this database ({running} connections): stop it everywhere first."
+            f"Processes of the program use this database ({running} connections). Stop all of them first."
             " Nothing was changed."
         )
 
 
 async def check_target(connection: Any, settings: Settings, manifest: Manifest, *, replace: bool) -> None:
-    """Find out at once what would stop the restore after everything was read.
+    """Check early everything that would stop the restore after the backup was read.
 
     Raises:
         BackupRefused: the program runs, the database has rows, or the role lacks a right.
@@ -81,16 +81,16 @@ async def check_target(connection: Any, settings: Settings, manifest: Manifest, 
     rights = await connection.fetchrow(_RIGHTS, application)
     if rights["read_only"]:
         raise BackupRefused(
-            "The database is read-only: restore into the one that takes writes. Nothing was changed."
+            "The database is read-only. Restore into the one that accepts writes. Nothing was changed."
         )
     if not (rights["may_create"] and rights["is_owner"]):
         raise BackupRefused(
-            "The role of TULOU_DATABASE_OWNER_URL may not replace this database's schemas: name the role that"
-            " migrates, which has CREATE on the database. Nothing was changed."
+            "The role of TULOU_DATABASE_OWNER_URL may not replace the schemas of this database. Name the role that"
+            " runs migrations, which has CREATE on the database. Nothing was changed."
         )
     if not rights["has_application"]:
         raise BackupRefused(
-            f"PostgreSQL has no role {application}, which TULOU_DATABASE_URL names: create it first."
+            f"PostgreSQL has no role {application}, which TULOU_DATABASE_URL names. Create it first."
             " Nothing was changed."
         )
     ours = await schemas_of(connection)
@@ -114,6 +114,6 @@ async def _has_rows(connection: Any) -> bool:
 
 
 def require_lock(holder: Any) -> None:
-    """Refuse to go on when the connection that keeps others away was lost."""
+    """Stop when the connection that holds the locks was lost."""
     if holder.is_closed():
         raise BackupRefused("The connection to PostgreSQL was lost. Nothing was changed.")

@@ -1,4 +1,4 @@
-"""When the last whole backup was taken, as a running system reads it.
+"""The time of the last complete backup, as a running system reads it.
 
 The record is a comment on a column that every version of the schema has: the schema of an older version can be
 recorded too, every role may read it, and a restored database has none.

@@ -1,7 +1,7 @@
-"""Objects that a restore adds to the store before its rows are there, and what an interrupted one leaves of them.
+"""Objects that a restore adds to the store before its rows are committed.
 
-Their keys are written into the store first. Whoever restores next into the same database deletes those that no row of
-it names.
+Their keys are written into the store first. After an interrupted restore, the next one into the same database deletes
+the objects that no row names.
 """
 
 import json
@@ -29,7 +29,7 @@ async def note_of(connection: Any) -> str:
 
 
 async def note(connection: Any, store: ObjectFiles, keys: AsyncIterator[str]) -> None:
-    """Write down which objects are about to be added."""
+    """Record the objects that are about to be added."""
 
     async def lines() -> AsyncIterator[bytes]:
         async for key in keys:
@@ -39,12 +39,12 @@ async def note(connection: Any, store: ObjectFiles, keys: AsyncIterator[str]) ->
 
 
 async def forget(connection: Any, store: ObjectFiles) -> None:
-    """Keep all that was added: the rows that name it are committed."""
+    """Keep all added objects, because the rows that name them are committed."""
     await store.delete(await note_of(connection))
 
 
 async def clear(connection: Any, store: ObjectFiles) -> int:
-    """Delete what an interrupted restore has added and no row of the database names; return how many objects.
+    """Delete objects of an interrupted restore that no row names; return their number.
 
     Only while nothing else runs: an upload may be about to name an object.
     """
@@ -57,7 +57,7 @@ async def clear(connection: Any, store: ObjectFiles) -> int:
         for key in sorted(set(keys) - await _named(connection, keys)):
             if await store.size(key) is not None:
                 deleted += 1
-            await store.delete(key)  # also what a killed process has written half
+            await store.delete(key)  # including an entry that a killed process wrote incompletely
     await store.delete(place)
     return deleted
 

@@ -38,7 +38,7 @@ from shared.outages import reason_of
 
 Say = Callable[[str], None]
 RESTORED = "database_restored"
-"""What the audit log calls a restore."""
+"""Kind of a restore in the audit log."""
 
 _SESSION = f"""
     SELECT set_config('application_name', '{NAME}', false), set_config('statement_timeout', '0', true),
@@ -49,7 +49,7 @@ _SESSION = f"""
 
 @dataclass
 class Lost:
-    """What of the backup could not be restored."""
+    """Parts of the backup that could not be restored."""
 
     tables: list[str] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
@@ -79,7 +79,8 @@ class Loading:
             BackupRefused: it can't be restored, and nothing was changed but that objects were added.
             Uncertain: the connection was lost while it committed.
         """
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # a step that may be undone is no news
+        # A step that may still roll back is not reported.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         container = compose(_as_owner(self.settings))
         await start(container)
         is_loaded = False
@@ -185,7 +186,7 @@ class Loading:
                 yield listed.storage_key
 
     async def _objects(self, driver: Any) -> AsyncIterator[ListedObject]:
-        """Yield what the backup lists; what its rows name, if the list is damaged."""
+        """Yield the objects in the backup's list; if the list is damaged, the objects that its rows name."""
         files = self.verified.manifest.files
         if files is None:
             return
@@ -199,13 +200,13 @@ class Loading:
 
 @contextmanager
 def _store_named(store: ObjectFiles) -> Iterator[None]:
-    """Say of the store which it is, and why it could not be written to."""
+    """Describe the store and why it could not be written to."""
     try:
         yield
     except (StoreFull, StoreUnavailable) as error:
         where = store.folder or "TULOU_FILES_STORE_URL"
         reason = "has no space left" if isinstance(error, StoreFull) else "can't be read or written to"
-        raise BackupRefused(f"The store of files ({where}) {reason}. Nothing was changed.") from error
+        raise BackupRefused(f"The file store ({where}) {reason}. Nothing was changed.") from error
 
 
 def _why(error: DatabaseUnavailable) -> str:
@@ -214,10 +215,7 @@ def _why(error: DatabaseUnavailable) -> str:
     if error.outage is Outage.DOWN:
         return "The connection to PostgreSQL was lost."
     if error.outage is Outage.DISK_FULL:
-        return (
-            f"PostgreSQL's disk is full: {reason_of(error)}. It holds what is replaced and what is restored until"
-            " the end."
-        )
+        return f"PostgreSQL's disk is full: {reason_of(error)}. It holds the old and the restored data until the end."
     return f"PostgreSQL refused: {reason_of(error)}."
 
 
@@ -236,5 +234,5 @@ async def _rename_schemas(driver: Any) -> list[str]:
 
 
 def _as_owner(settings: Settings) -> Settings:
-    """Return settings of a program that uses the owner's role: the application's has no rights yet."""
+    """Return settings with the owner's role, because the application's role has no rights yet."""
     return settings.model_copy(update={"database_url": settings.database_owner_url or settings.database_url})

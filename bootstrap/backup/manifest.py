@@ -1,4 +1,4 @@
-"""What a backup says about itself. It is written last: without it a folder is no backup.
+"""The manifest of a backup. It is written last: a folder without it is not a complete backup.
 
 These files are untrusted: anyone with write access to the backup's location can forge them. Table names must be plain
 identifiers, keys must stay inside the backup, and numbers must be in the range of PostgreSQL and the store.
@@ -16,7 +16,7 @@ from bootstrap.settings.model import Settings
 
 NAME = "manifest.json"
 LARGEST = 64 << 20
-"""Bytes of a manifest: what is lost of a store is listed in it."""
+"""Largest size of a manifest in bytes; it lists the objects that the store has lost."""
 
 _BIGGEST = (1 << 63) - 1
 _KEY = r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*"
@@ -96,7 +96,7 @@ def _are_different(tables: list[TablePart]) -> list[TablePart]:
 
 
 class Manifest(_Strict):
-    """Everything that a restore needs to know before it changes anything."""
+    """Everything that a restore checks before it changes anything."""
 
     format: Literal[1] = 1
     program: str = Field(pattern=r"^[0-9A-Za-z.+!_-]{1,64}$")
@@ -130,7 +130,7 @@ def _once_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def fingerprints(settings: Settings) -> dict[str, str]:
-    """Return what tells whether secrets are the same ones; they are random, so a hash gives nothing away."""
+    """Return fingerprints that show whether secrets are equal. Secrets are random, so a hash reveals nothing."""
     secrets = {
         "TULOU_SIGNING_KEYS": ",".join(settings.plain_signing_keys),
         "TULOU_SIGNING_KEYS_ES256": ",".join(settings.plain_signing_keys_es256),

@@ -1,4 +1,4 @@
-"""The objects of the store in a backup: which they are, and their bytes, each compared with its digest."""
+"""Objects of the file store in a backup: their list and their bytes, each compared with its digest."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ _LONGEST_LINE = 4096
 
 
 class OtherBytes(Exception):
-    """An object has other bytes than were stored under its key."""
+    """An object does not match the digest in its key."""
 
 
 async def objects_in(archive: Archive, listing: Part) -> AsyncIterator[ListedObject]:
@@ -60,9 +60,9 @@ async def named_objects(connection: Any) -> AsyncIterator[ListedObject]:
 
 
 async def checked(pieces: AsyncIterator[Chunk], sha256: str | None) -> AsyncIterator[Chunk]:
-    """Pass an object through; refuse its end when these are not the bytes that were once stored.
+    """Pass an object through.
 
-    Raises OtherBytes.
+    Raises OtherBytes at its end if its digest is wrong.
     """
     digest = hashlib.sha256()
     async for piece in pieces:
@@ -94,7 +94,7 @@ async def at_once(
 
 
 class BackedUpObjects:
-    """Reads a backup's objects: into a store, or only to see that they are whole."""
+    """Reads a backup's objects, to restore or only to verify them."""
 
     def __init__(self, archive: Archive, files: FilesPart | None) -> None:
         self._archive = archive
@@ -134,7 +134,7 @@ class BackedUpObjects:
         self._bytes += listed.size
         if await self._archive.size(listed.key) != listed.size:
             raise BackupRefused(
-                f"The backup is damaged: {listed.key} is missing or torn. Nothing was changed."
+                f"The backup is damaged: {listed.key} is missing or incomplete. Nothing was changed."
             )
         try:
             async for _ in self._pieces(listed):

@@ -1,4 +1,4 @@
-"""Recording that a whole backup was taken."""
+"""Records a complete backup in the database."""
 
 from datetime import datetime
 
@@ -8,10 +8,10 @@ from bootstrap.settings.model import Settings
 
 
 async def record(settings: Settings, moment: datetime) -> None:
-    """Write down that a whole backup was taken at this moment.
+    """Record that a complete backup was taken at this time.
 
     Raises:
-        PostgresError, OSError: it can't be written down.
+        PostgresError, OSError: it can't be recorded.
     """
     connection = await connect(owner_url(settings), name="tulou-backup")
     try:

@@ -1,4 +1,4 @@
-"""Restoring a backup: everything is verified first, loaded beside what is there, and put in its place in one step."""
+"""Restores a backup: verifies everything, loads it beside the current data, and replaces that in one transaction."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ _RENAMED = {"TULOU_TOKEN_KEY": "TULOU_TOKEN_KEYS"}
 
 @dataclass
 class Restored:
-    """What was restored, what of the backup was not, and what the operator should know."""
+    """What was restored, what was not, and warnings for the operator."""
 
     manifest: Manifest
     lost: Lost = field(default_factory=Lost)
@@ -67,7 +67,7 @@ async def restore(
         try:
             await loading.run()
         except Uncertain:
-            raise  # the note stays: whoever restores next sees what rows name
+            raise  # the list stays: the next restore checks it against the rows
         except BaseException as error:
             if not loading.is_committed:
                 await _undo(holder, store)
@@ -90,7 +90,7 @@ async def restore(
 
 
 async def _check_store(store: ObjectFiles, manifest: Manifest) -> None:
-    """Find out at once whether objects can be added."""
+    """Check early whether objects can be added."""
     if manifest.files is None:
         return
 
@@ -108,7 +108,7 @@ async def _check_store(store: ObjectFiles, manifest: Manifest) -> None:
 
 
 def _go_on_after(error: BaseException) -> None:
-    """Go on: all is restored, though it was not cleaned up after. Who interrupts that is told of the restore."""
+    """Ignore errors of the cleanup, because the restore is committed. An interruption still reports the restore."""
     task = asyncio.current_task()
     if isinstance(error, asyncio.CancelledError):
         if task is not None:
@@ -118,7 +118,7 @@ def _go_on_after(error: BaseException) -> None:
 
 
 async def _undo(holder: Any, store: ObjectFiles) -> None:
-    """Delete the objects that were added, as far as that goes; the next restore deletes the rest."""
+    """Delete the added objects if possible; the next restore deletes the rest."""
     try:
         await asyncio.shield(asyncio.ensure_future(clear(holder, store)))
     except (AppError, BackupRefused, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
@@ -128,7 +128,7 @@ async def _undo(holder: Any, store: ObjectFiles) -> None:
 def _changed_secrets(settings: Settings, manifest: Manifest) -> list[str]:
     here = fingerprints(settings)
     return [
-        f"{name} is not what it was when the backup was taken. docs/backups.md says what that means."
+        f"{name} differs from its value when the backup was taken. docs/backups.md explains the consequences."
         for name, value in manifest.secrets.items()
         if here.get(_RENAMED.get(name, name)) != value
     ]

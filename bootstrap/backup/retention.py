@@ -20,7 +20,7 @@ NAMES = "%Y-%m-%dT%H%M%SZ"
 _NAMED_BY_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z")
 _PARTS = ("database/", "files/", LISTING, UNFINISHED)
 _OLD = timedelta(days=1)
-"""Age of an unfinished backup that doesn't say whose it is, from which on nobody writes to it any more."""
+"""Age from which an unfinished backup without an owner counts as abandoned."""
 _LARGEST_MARK = 4096
 
 
@@ -33,7 +33,7 @@ class Retention:
     identity: str
 
     async def complete_backups(self) -> list[str]:
-        """Return the names of the backups that are whole, the oldest first."""
+        """Return the names of the complete backups, the oldest first."""
         return [name for name in await self._names() if await self.objects.size(f"{name}/{NAME}") is not None]
 
     async def delete_interrupted(self) -> list[str]:
@@ -49,7 +49,7 @@ class Retention:
     async def free_space(self, needed: int) -> list[str]:
         """Delete, if the disk has too little room, what would be deleted after the backup; return the names.
 
-        The newest whole backup always stays.
+        The newest complete backup always stays.
         """
         folder, deleted = self.objects.folder, list[str]()
         if folder is None or self.keep is None:
@@ -112,5 +112,5 @@ def identity_of(url: str) -> str:
 
 
 async def mark_of(identity: str) -> AsyncIterator[bytes]:
-    """Yield what an unfinished backup says of itself."""
+    """Yield the contents of the marker of an unfinished backup."""
     yield json.dumps({"database": identity, "begun_at": datetime.now(UTC).isoformat()}).encode()

@@ -46,7 +46,7 @@ _OBJECT_BYTES = """
     FROM (SELECT size FROM files.blobs UNION ALL SELECT size FROM files.renditions WHERE status = 'ready') AS named
 """
 _NO_PART = Part(bytes=0, sha256="0" * 64)
-"""What stands for a part until it is written."""
+"""Placeholder of a part until it is written."""
 
 Say = Callable[[str], None]
 
@@ -63,7 +63,7 @@ async def save(
     retention: Retention | None = None,
     say: Say = _silent,
 ) -> Manifest:
-    """Take a backup into `place`, which must be empty. What was written of one that fails is deleted.
+    """Take a backup into `place`, which must be empty. A failed backup is deleted.
 
     With `retention`, interrupted backups are deleted first, and old ones past it if space is short.
     `say` is told of each.
@@ -83,7 +83,7 @@ async def save(
             for name in await retention.delete_interrupted():
                 say(f"Deleted {name}: it was interrupted.")
             for name in await retention.free_space(needed):
-                say(f"Deleted {name}: the new backup needs the room.")
+                say(f"Deleted {name}: the new backup needs the space.")
         _require_disk_space(archive, needed)
         try:
             await archive.begin(mark_of(identity_of(url)))
@@ -96,7 +96,7 @@ async def save(
 
 
 async def _bytes_needed(connection: Any, store: ObjectFiles, *, with_files: bool) -> int:
-    """Return how many bytes the backup will have, about.
+    """Return the approximate size of the backup in bytes.
 
     Raises:
         BackupRefused: the store's folder is gone, or the database was never migrated.
@@ -110,7 +110,8 @@ async def _bytes_needed(connection: Any, store: ObjectFiles, *, with_files: bool
         return needed
     if count and store.folder is not None and not store.folder.is_dir():
         raise BackupRefused(
-            f"The store of files is gone: {store.folder} does not exist, and the database names {count} objects."
+            f"The folder of the file store is missing: {store.folder} does not exist, and the database names {count}"
+            f" objects."
             " Mount it, or set TULOU_DATA_DIR or TULOU_FILES_STORE_URL; --no-files takes a backup without them."
         )
     return needed + int(size)
@@ -139,7 +140,7 @@ async def _hold_erasures(connection: Any) -> None:
     try:
         await connection.execute(f"SELECT pg_advisory_lock({ERASE_LOCK_KEY})")
     except asyncpg.LockNotAvailableError as error:
-        raise BackupRefused("Another backup is under way.") from error
+        raise BackupRefused("Another backup is running.") from error
 
 
 async def _save(settings: Settings, archive: Archive, store: ObjectFiles, *, with_files: bool) -> Manifest:
@@ -210,7 +211,7 @@ class _Copy:
         self._done = FilesPart(count=0, bytes=0, absent=[], listing=_NO_PART)
 
     async def all(self, listing: Part) -> FilesPart:
-        """Copy what the backup lists."""
+        """Copy the objects in the list."""
         await at_once(objects_in(self._archive, listing), self._one)
         return self._done.model_copy(update={"listing": listing})
 
@@ -236,8 +237,8 @@ class _Copy:
 
 @contextmanager
 def _store_named() -> Iterator[None]:
-    """Tell a store that can't be read from a backup that can't be written."""
+    """Distinguish a store that can't be read from a backup that can't be written."""
     try:
         yield
     except AppError as error:
-        raise BackupRefused("The store of files can't be read. Nothing is kept of this backup.") from error
+        raise BackupRefused("The file store can't be read. Nothing is kept of this backup.") from error

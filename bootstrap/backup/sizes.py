@@ -1,4 +1,4 @@
-"""Sizes as people write them, and the space that is free on a disk."""
+"""Human-readable sizes, and free space on disks."""
 
 import shutil
 import sys
@@ -19,11 +19,11 @@ def existing(folder: Path) -> Path:
 def free_of(folder: Path) -> int:
     """Return the bytes that are free on the disk of a folder, which need not exist yet."""
     usage = shutil.disk_usage(existing(folder))
-    return usage.free if usage.total else sys.maxsize  # what is no disk has no end
+    return usage.free if usage.total else sys.maxsize  # a file system without blocks has no limit
 
 
 def format_size(size: int) -> str:
-    """Return a number of bytes as people write it."""
+    """Format a number of bytes for people."""
     for number, unit in enumerate(_UNITS):
         if size < _UNIT ** (number + 1):
             return f"{size / _UNIT**number:.{min(number, 1)}f} {unit}"

@@ -1,4 +1,4 @@
-"""Tables as PostgreSQL's catalogue tells of them, and their rows by COPY: no client program, any server version."""
+"""Tables from PostgreSQL's catalogue and their rows by COPY, which needs no client program of the server's version."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -57,12 +57,12 @@ class SqlTable:
 
     @property
     def quoted(self) -> str:
-        """The name as SQL wants it."""
+        """The quoted name for SQL."""
         return f"{quoted(self.schema)}.{quoted(self.name)}"
 
 
 def quoted(name: str) -> str:
-    """Return a name as SQL wants it."""
+    """Quote a name for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -104,7 +104,7 @@ async def sequences_of(connection: Any) -> dict[str, int]:
 
 
 class Rows:
-    """The rows of a table on their way out; afterwards `count` is known."""
+    """The rows of a table as a stream; `count` is set at its end."""
 
     def __init__(self, connection: Any, table: SqlTable) -> None:
         self.count = 0
@@ -151,7 +151,7 @@ async def connect(url: str, *, name: str) -> Any:
 
 
 def owner_url(settings: Settings) -> str:
-    """Return where the database is, as the role that may read and replace everything."""
+    """Return the database URL of the role that may read and replace everything."""
     url = settings.database_owner_url or settings.database_url
     if url is None:
         raise BackupRefused("TULOU_DATABASE_URL is not set: there is no database.")

@@ -1,4 +1,4 @@
-"""Verifying a backup: everything that can be known of it is, before a restore changes anything."""
+"""Verifies a backup completely, before a restore changes anything."""
 
 from dataclasses import dataclass, field
 

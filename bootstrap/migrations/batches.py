@@ -1,4 +1,4 @@
-"""Changing many rows in a migration without locking all of them at once."""
+"""Updates of many rows in a migration, in batches, so that few are locked at a time."""
 
 from alembic import op
 

@@ -38,7 +38,9 @@ def write_comment(connection: Connection, history: History) -> None:
 
 
 def after_each_step(history: History) -> Callable[..., None]:
-    """Return what Alembic calls after each migration, in its transaction: comment and revision change together."""
+    """Return a hook that Alembic calls after each migration in its transaction, so comment and revision change
+    together.
+    """
 
     def write(*, ctx: MigrationContext, heads: Collection[Any], **_: object) -> None:
         if heads and ctx.connection is not None:

@@ -51,7 +51,7 @@ def _with_schema(context: Any, _revision: object, directives: list[Any]) -> None
 
 
 def _wait_for_other_runners(connection: Connection) -> None:
-    """Take the lock that keeps runners apart. Between two looks there is no transaction.
+    """Take the lock that allows one runner at a time. Between two looks there is no transaction.
 
     To wait in `pg_advisory_lock` would be a transaction that a concurrent index of the runner before waits for.
     """
@@ -86,7 +86,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _migrate_inside(connection: Connection) -> None:
-    """Run migrations in the transaction of the caller, who keeps other runners away."""
+    """Run migrations in the transaction of the caller, who holds the lock against other runners."""
     _configure(connection, single_transaction=True)
     # What asks for statements of their own gets statements of this transaction.
     context.get_context().autocommit_block = nullcontext  # type: ignore[assignment,method-assign]

@@ -1,4 +1,4 @@
-"""What the application's role may do: read and write rows, in every domain's schema, but not change the audit log."""
+"""Rights of the application's role: read and write rows of all domains, but not change the audit log."""
 
 from sqlalchemy import Connection, text
 
@@ -8,8 +8,9 @@ WITHHELD: dict[str, tuple[str, ...]] = {
     "emails.attempts": ("UPDATE", "DELETE"),
     "emails.emails": ("DELETE",),
 }
-"""Rights that the application's role lacks: what happened stays as it was written down. (Who deletes a mail deletes its
-attempts.) Pruning and erasure have functions of the owner's, which can do nothing else."""
+"""Rights that the application's role lacks, so that records of events can't be changed. (Deleting a mail deletes its
+attempts.) Pruning and erasure use functions of the owner, which do nothing else.
+"""
 
 _SCHEMAS = text(
     "SELECT nspname FROM pg_namespace WHERE nspowner = current_user::regrole"

@@ -1,4 +1,4 @@
-"""Indexes of tables in use, which no migration makes or drops in another way.
+"""Builds and drops indexes of tables in use; migrations change indexes only by these functions.
 
 PostgreSQL builds them without stopping writers, but not in a transaction: an attempt that ended early leaves an index
 that is invalid (it costs writes and no query uses it), and everything that the migration did before it stays.
@@ -43,13 +43,13 @@ def create_index_concurrently(
         )
         if _is_valid(schema, name) is False:
             raise SettingsError(
-                f"The index {schema}.{name} is not valid, because something else is building it. When that has ended,"
-                " run `tulou migrate` again."
+                f"The index {schema}.{name} is not valid, because another session is building it. When that has"
+                f" ended, run `tulou migrate` again."
             )
 
 
 def drop_index_concurrently(name: str, table: str, *, schema: str) -> None:
-    """Drop an index if it is there, without stopping those who use its table."""
+    """Drop an index if it exists, without blocking users of its table."""
     with _waiting_for_transactions():
         _drop(name, table, schema)
 

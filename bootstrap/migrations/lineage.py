@@ -1,4 +1,4 @@
-"""Which versions of the program fit a database.
+"""Compatibility of versions of the program with a database's schema.
 
 Migrations only add, so that a program goes on working on the schema of a newer one. The database says so itself:
 `tulou migrate` writes a `Lineage` as JSON into the comment of the table `alembic_version`. An older program, which
@@ -23,7 +23,7 @@ REVISION = "SELECT version_num, obj_description('alembic_version'::regclass, 'pg
 
 
 class Lineage(BaseModel):
-    """What a database says of its schema. Later versions may add members."""
+    """The record in the database about its schema. Later versions may add members."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -44,11 +44,11 @@ class Lineage(BaseModel):
 
 
 class SchemaStatus(StrEnum):
-    """How a database's schema stands to this program."""
+    """State of a database's schema, seen from this program."""
 
     CURRENT = "current"
     NOT_MIGRATED = "not_migrated"
-    """It lacks migrations, or all of them."""
+    """It lacks some or all migrations."""
 
     NEWER = "newer"
     """A newer version migrated it, and this one still works with it."""
@@ -136,13 +136,14 @@ def sentence_about(status: SchemaStatus, revision: str | None, comment: str | No
     if lineage := lineage_in(comment, revision):
         return (
             f"A newer version has migrated this database, up to {revision}. This version (migration {head}) no longer"
-            f" works with it: only versions since migration {lineage.fits_since} do. Start such a version, or restore a"
-            " backup of this one."
+            f" works with it: only versions since migration {lineage.fits_since} do. Start such a version, or restore"
+            f" a backup of this version."
         )
     return (
-        f"This database was migrated up to {revision}, which this version (migration {head}) doesn't have, and it says"
-        " nothing of which versions fit it. Start the version that migrated it; a development database can be thrown"
-        " away with its data folder."
+        f"This database was migrated up to {revision}, which this version (migration {head}) doesn't have, and it has"
+        f" no"
+        " record of compatible versions. Start the version that migrated it; a development database can be deleted with"
+        " its data folder."
     )
 
 

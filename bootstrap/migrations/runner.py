@@ -20,14 +20,14 @@ from shared.outages import outage_of, sqlstate_of
 
 FOLDER = Path(__file__).parent
 FILE_NAMES = "%%(year)d_%%(month).2d_%%(day).2d_%%(slug)s_%%(rev)s"
-"""How Alembic names new migrations. With their revision: it writes over another one of the same name."""
+"""File names of new migrations. They include the revision, because Alembic overwrites a file of the same name."""
 ONE_AT_A_TIME = 7_483_920
 """Key of the advisory lock that keeps two runners apart."""
 
 HELD_UP = {"55P03", "40P01"}
-"""SQLSTATEs of a migration that others held up: it got no lock in time, or it was the one to give way in a deadlock."""
+"""SQLSTATEs of a migration that was blocked: no lock in time, or chosen as the victim of a deadlock."""
 PAUSE = 1.0
-"""Seconds that a migration which got no lock leaves to those who waited behind it."""
+"""Pause in seconds after a failed lock, for the sessions that waited behind it."""
 LOOK_AGAIN = 0.2
 """Seconds between two looks whether another runner has ended."""
 
@@ -36,9 +36,7 @@ class AnotherRunner(SettingsError):
     """Another `tulou migrate` has been running on this database for longer than TULOU_MIGRATION_PATIENCE."""
 
     def __init__(self) -> None:
-        super().__init__(
-            f"{type(self).__doc__} When it has ended, ask `tulou migrate --check` what is missing."
-        )
+        super().__init__(f"{type(self).__doc__} When it has ended, run `tulou migrate --check`.")
 
 
 class MigratedByNewer(Exception):
@@ -77,8 +75,8 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
         while not _upgraded(config, revision):
             if time.monotonic() > config.attributes["until"]:
                 raise SettingsError(
-                    "The database can't be migrated now: other transactions, which pg_stat_activity lists, held it up"
-                    f" for {settings.migration_patience:g} s (TULOU_MIGRATION_PATIENCE). A backup holds up indexes."
+                    "The database can't be migrated now: other transactions, which pg_stat_activity lists, blocked"
+                    " it for {settings.migration_patience:g} s (TULOU_MIGRATION_PATIENCE). A backup blocks indexes."
                     " What was applied stays; run `tulou migrate` again when they have ended."
                 )
             time.sleep(PAUSE)
@@ -111,7 +109,7 @@ def migrate_inside(
 
 
 def look(settings: Settings) -> Schema:
-    """Return how the database's schema stands to this version.
+    """Return the state of the database's schema.
 
     Raises:
         SettingsError: the database can't be asked.
@@ -121,7 +119,7 @@ def look(settings: Settings) -> Schema:
     try:
         command.current(config)
     except CommandError as error:
-        raise SettingsError(f"The database can't be asked: {error}.") from error
+        raise SettingsError(f"The database can't be read: {error}.") from error
     except FAILURES as error:
         raise SettingsError(failure_of_owner(settings, error)) from error
     return _schema(config, *found[0])
@@ -135,7 +133,7 @@ def _why_it_failed(settings: Settings, error: Exception) -> str:
         return failure_of_owner(settings, error)
     said = error.orig if isinstance(error, DBAPIError) else error
     return (
-        f"Migrating failed: {said}. The migrations before it stay. When the cause is mended, run `tulou"
+        f"Migrating failed: {said}. The migrations before it stay. When the cause is fixed, run `tulou"
         " migrate` again: it begins with the one that failed, whose finished parts may stay or be done again."
     )
 
@@ -152,7 +150,7 @@ def _missing(config: Config, revision: str | None) -> list[str]:
 
 
 def _upgraded(config: Config, revision: str) -> bool:
-    """Tell whether it went through, or had to step back because others held it up."""
+    """Run it; return whether it succeeded. False: it was blocked and has to be retried."""
     try:
         command.upgrade(config, revision)
     except DBAPIError as error:
@@ -163,7 +161,7 @@ def _upgraded(config: Config, revision: str) -> bool:
 
 
 def _is_about_a_step(record: logging.LogRecord) -> bool:
-    """Whether a line tells of a migration, and not which dialect it is, which Alembic says at each look."""
+    """Whether a log line is about a migration, not about the dialect, which Alembic logs each time."""
     return str(record.msg).startswith("Running")
 
 
@@ -173,7 +171,7 @@ def alembic_config(settings: Settings) -> Config:
     if application is None:
         raise SettingsError(
             "TULOU_DATABASE_URL is not set, so there is no database. `tulou dev` (make run) brings one and migrates it"
-            " when it starts, `tulou dev --servers` leaves that to you; otherwise name yours."
+            " when it starts, `tulou dev --servers` leaves that to you; otherwise set TULOU_DATABASE_URL."
         )
     owner = settings.database_owner_url or application
     logging.getLogger("alembic.runtime.migration").addFilter(_is_about_a_step)

@@ -1,4 +1,4 @@
-"""Whether the program can work with the database as it is: its schema, its rights, and whether it can be written to."""
+"""Checks that the program can work with the database: schema, rights, writes."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ _CONDITION = """
 
 
 async def condition(database: Database) -> Outage | None:
-    """Return why the database can't be worked with; None if it can.
+    """Return why the program can't work with the database; None if it can.
 
-    Where it is read-only all connections are replaced: it may be a standby by now, and the primary elsewhere.
+    On a read-only database all connections are replaced, because it may have become a standby.
     """
     tables, privileges = zip(*_needed(), strict=True)
     try:

@@ -112,7 +112,7 @@ async def test_objects_stay_as_long_as_a_backup_copies_them(source, tmp_path) ->
         with pytest.raises(Snooze):
             await cleaning.erase([key], None)
         assert await content_of(first, person, file["id"]) == b"gone soon"
-        with pytest.raises(BackupRefused, match="Another backup is under way"):
+        with pytest.raises(BackupRefused, match="Another backup is running"):
             await save(source, str(tmp_path / "backup"), with_files=True)
         await holder.close()
         await first.container.files.service().trash(file["id"], person.id)
@@ -149,7 +149,7 @@ async def test_a_full_database_is_only_replaced_when_asked(source, backup) -> No
 async def test_nothing_is_restored_under_a_running_program(source, backup) -> None:
     async with running(source) as first:
         await first.client.get("/health/ready")  # the pools connect when they are first used
-        with pytest.raises(BackupRefused, match="stop it everywhere"):
+        with pytest.raises(BackupRefused, match="Stop all of them first"):
             await restore(source, str(backup), replace=True)
 
 
@@ -311,4 +311,4 @@ async def test_a_backup_that_lacks_a_file_takes_no_older_ones_place(source, tmp_
 async def test_a_place_that_nobody_may_write_to_is_one_clear_sentence(source) -> None:
     result = await asyncio.to_thread(run_tulou, source, "backup", "/proc/backups")
     assert result.returncode == 1
-    assert result.stderr.strip() == "/proc/backups can't be reached, or not written to."
+    assert result.stderr.strip() == "/proc/backups can't be reached or written to."

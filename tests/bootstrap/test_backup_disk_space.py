@@ -132,9 +132,7 @@ async def test_a_disk_that_fills_up_during_a_backup_is_named_and_emptied(own, tm
 
 
 @needs_a_disk
-@pytest.mark.parametrize(
-    ("size", "sentence"), [("20k", "Too little space for"), ("1m", "The store of files")]
-)
+@pytest.mark.parametrize(("size", "sentence"), [("20k", "Too little space for"), ("1m", "The file store")])
 async def test_a_store_that_has_no_room_is_named_and_nothing_is_changed(
     own, settings, servers, tmp_path, size: str, sentence: str
 ) -> None:
@@ -190,7 +188,9 @@ async def test_a_store_that_is_gone_is_no_backup(own, tmp_path) -> None:
     shutil.rmtree(own.data_dir / "files")
     done = await asyncio.to_thread(run_tulou, own, "backup", str(tmp_path / "today"))
     assert done.returncode == 1
-    assert done.stderr.startswith(f"The store of files is gone: {own.data_dir}/files does not exist")
+    assert done.stderr.startswith(
+        f"The folder of the file store is missing: {own.data_dir}/files does not exist"
+    )
     assert not (tmp_path / "today").exists()
     assert not (own.data_dir / "files").exists()
 

@@ -278,7 +278,7 @@ async def test_the_second_of_two_who_restore_gets_one_sentence(deployment) -> No
     assert result.returncode == 1
     assert (
         result.stderr
-        == "Another restore is under way on this database: let it end first. Nothing was changed.\n"
+        == "Another restore is running on this database. Wait until it ends. Nothing was changed.\n"
     )
     await holder.close()
     assert await deployment.fingerprint() == before
@@ -457,7 +457,7 @@ async def test_a_role_without_rights_is_refused_at_once(deployment) -> None:
     before = await deployment.fingerprint()
     application = deployment.settings.database_url
     helpless = deployment.settings.model_copy(update={"database_owner_url": application})
-    with pytest.raises(BackupRefused, match="may not replace this database's schemas"):
+    with pytest.raises(BackupRefused, match="may not replace the schemas of this database"):
         await restore(helpless, str(deployment.backup), replace=True)
     url = urlsplit(application.get_secret_value())
     unknown = url._replace(netloc=url.netloc.replace(url.username or "", "nobody_known", 1)).geturl()
