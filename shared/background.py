@@ -124,6 +124,7 @@ class BackgroundLoop:
         stop = asyncio.Event()
         running = self.run(work, pause=pause, delay=delay, stop=stop, should_continue=should_continue)
         task = asyncio.create_task(running, name=f"background {self.name}", context=Context())
+        # Weak keys: a task that has ended needs no `end`.
         _STOPS[task] = stop
         task.add_done_callback(self._check_end)
         return task
@@ -148,6 +149,7 @@ class BackgroundLoop:
             async with limit:
                 await work()
         except TimeoutError as error:
+            # Distinguishes this time limit from a TimeoutError that the work raised.
             if limit.expired():
                 raise TimeoutError(f"the round took longer than {self.round_timeout:g} s") from error
             raise
@@ -156,6 +158,7 @@ class BackgroundLoop:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             logger.critical("background_loop_ended", loop=self.name, exc_info=error)
+            # A process without one of its loops would look healthy; its supervisor restarts it.
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -204,6 +207,7 @@ class Run:
             self.wait = self._pause
             self._loop.succeed()
             return False
+        # CancelledError and KeyboardInterrupt end the loop.
         if not isinstance(error, Exception):
             return False
         self.failed = True

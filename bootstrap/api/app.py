@@ -69,6 +69,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         telemetry={"tracing": False, "metrics": False, "logs": False},
         swagger_ui_oauth2_redirect_url=None,
     )
+    # Built once: endpoints and middleware read these from the application for each request.
     app.state.container = container
     app.state.domains = served_domains(container)
     app.state.authenticator = container.auth.authenticator()
@@ -85,6 +86,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     for router in routers_of(container):
         app.include_router(router)
     install_documentation(app, public_url=settings.public_url, is_served=settings.serves_docs)
+    # First, so that one lookup finds the route of most requests; FastAPI's own routes handle the rest.
     app.router.routes.insert(0, RouteTable(routes_of(container)))
     app.state.rate_limits = (
         RateLimits(settings.rate_limit, callers=settings.rate_limit_callers) if settings.rate_limit else None
@@ -100,6 +102,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         cross_origin=CrossOrigin(settings.cors_origins, settings.cors_headers),
     )
     if settings.trusted_proxies:
+        # Added last, so it runs first: limits and logs see the client's address, not the proxy's.
         app.add_middleware(believe_proxies, trusted=settings.trusted_proxies)
     return app
 
@@ -131,7 +134,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = container.settings()
     redis_url = settings.redis_url
     app.state.redis = Redis.from_url(
-        redis_url.get_secret_value() if redis_url else "", socket_timeout=1, socket_connect_timeout=1
+        # Short, because nothing that a client waits for needs Redis.
+        redis_url.get_secret_value() if redis_url else "",
+        socket_timeout=1,
+        socket_connect_timeout=1,
     )
     await start(container)
     observation = ExitStack()
@@ -149,6 +155,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _end(observation: ExitStack) -> None:
     """Send the last spans and reports, or drop them. A daemon thread sends them, so the process can end."""
     sending = threading.Thread(target=observation.close, daemon=True)
+    # The exporters have no time limit of their own that covers a collector which accepts connections and then
+    # hangs.
     sending.start()
     await asyncio.to_thread(sending.join, _CLOSING)
 
@@ -197,6 +205,7 @@ def _methods_at(container: TulouContainer) -> Callable[[str], set[str]]:
         found = plain.get(path) or {
             method for pattern, methods in known if pattern.match(path) for method in methods
         }
+        # The edge middleware answers HEAD for every GET.
         return found | {"HEAD"} if "GET" in found else found
 
     return methods_at
@@ -231,6 +240,7 @@ def _refusing(modes: ModeService) -> Callable[[Scope], None]:
 
 def _names(settings: Settings) -> tuple[str, ...]:
     """Return the accepted host names; empty means any."""
+    # A development machine is reached by many names: localhost, its address, a tunnel.
     if settings.trusted_hosts or settings.env != "production":
         return settings.trusted_hosts
     return (_public_name(settings),)
@@ -238,6 +248,7 @@ def _names(settings: Settings) -> tuple[str, ...]:
 
 def _public_name(settings: Settings) -> str:
     name = urlsplit(settings.public_url).hostname or ""
+    # `hostname` drops the brackets of an IPv6 address, a Host header has them.
     return f"[{name}]" if ":" in name else name
 
 

@@ -75,6 +75,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
         await super().startup(sockets)
+        # After start-up, when the objects that live as long as the process exist.
         tune_gc()
         self._freed = FreedMemory()
         self._watchdog.follow(asyncio.get_running_loop(), works=lambda: not stalled_loops())
@@ -94,6 +95,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop after `TULOU_SHUTDOWN_DELAY`, in which proxies notice; a second call stops at once."""
+        # A second signal, or one before the start has ended: no proxy sends requests yet.
         delay = 0.0 if self._readiness.is_stopping or not self.started else self._delay
         self._readiness.is_stopping = True
         # From now on the watchdog does not ask the event loop.
@@ -106,6 +108,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Wait for requests within the grace period, then end the others."""
+        # uvicorn waits for requests without a limit that leaves time to respond to the rest.
         giving_up = asyncio.get_running_loop().call_later(_time_of_requests(self._grace), self._give_up)
         await super().shutdown(sockets)
         giving_up.cancel()
@@ -118,6 +121,7 @@ class _Server(uvicorn.Server):
     def _give_up(self) -> None:
         for connection in self._held():
             connection.give_up()
+        # The protocol has responded in their place, so the application's tasks have no reader.
         for task in self.server_state.tasks:
             task.cancel()
 
@@ -137,6 +141,7 @@ def serve_api(settings: Settings) -> None:
         DeadlineProtocol,
         connections=Connections(
             most=most,
+            # No address may hold more than half of the connections, also where descriptors are few.
             per_address=min(settings.max_connections_per_address, most // 2),
             is_proxy=is_proxy,
         ),
@@ -207,6 +212,7 @@ def _refusals(settings: Settings, request_recorder: RequestRecorder) -> Callable
     def refusal(refused: Refused) -> bytes:
         error = refused.error
         request_id = str(new_id())
+        # The problem document has the id of the request that is being handled.
         with tracing(Trace(request_id, None)):
             response = writer.response(error, "")
         granted = cross_origin.headers(dict(refused.headers).get(b"origin", b""))
@@ -229,8 +235,10 @@ def _refusals(settings: Settings, request_recorder: RequestRecorder) -> Callable
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    # Bound here, not by uvicorn, to set socket options and to report a used port in one sentence.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
+    # Connections of the process before must not block the port for a minute.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # what is accepted inherits it
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)

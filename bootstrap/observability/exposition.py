@@ -29,6 +29,7 @@ class Exposition(Collector):
 
     async def text(self) -> bytes:
         """Return the metrics. Where a source can't be read its metrics are missing, and `tulou_metrics_up` says so."""
+        # Concurrent scrapes share one reading of each source.
         async with self._lock:
             stale = [cached for cached in self._cached if cached.is_stale]
             if stale:
@@ -93,6 +94,7 @@ class _CachedSource:
 
 
 def _error_of(task: asyncio.Task[Sequence[Metric]]) -> BaseException | None:
+    # Cancelled by `store_result` at the time limit.
     if not task.done() or task.cancelled():
         return TimeoutError()
     return task.exception()

@@ -76,7 +76,7 @@ async def live() -> Live:
 
 
 async def _database(request: Request) -> State:
-    """Look also whether the schema is one for this version, and whether it can be read and written."""
+    """Also check the schema's version, rights and writes."""
     try:
         async with asyncio.timeout(PATIENCE):
             outage = await condition(request.app.state.container.database())
@@ -114,6 +114,7 @@ async def _mail_server(request: Request) -> State:
             _, writer = await asyncio.open_connection(server.host, server.port)
     except (OSError, TimeoutError):
         return State.DOWN
+    # Without waiting for its end, which says nothing about the server.
     writer.close()
     return State.OK
 
@@ -129,7 +130,7 @@ class Readiness:
         """Whether the process stops soon: it still serves, but proxies should send no new requests."""
 
     async def checks(self, request: Request) -> dict[str, State]:
-        """Return the state of each dependency, at most `CACHED_FOR` old."""
+        """Return the state of each dependency, at most `FRESH` seconds old."""
         async with self._lock:
             if time.monotonic() >= self._fresh_until:
                 asked = VITAL | USEFUL
@@ -139,6 +140,7 @@ class Readiness:
             return self._checks
 
     def _update(self, checks: dict[str, State]) -> None:
+        # A first result without faults is no change, so a start logs nothing.
         if checks != self._checks and (self._checks or wrong_with(checks)):
             log = logger.warning if wrong_with(checks) else logger.info
             log("readiness_changed", **{name: state.value for name, state in checks.items()})
@@ -154,6 +156,7 @@ async def _state(name: str, answer: Awaitable[State]) -> State:
         return State.DOWN
 
 
+# Requests need these; without the others only background work waits.
 VITAL = {"database": _database, "store": _store}
 USEFUL = {"redis": _redis, "mail": _mail_server}
 
@@ -165,16 +168,16 @@ def wrong_with(checks: dict[str, State]) -> set[str]:
 
 @router.get(
     "/ready",
-    summary="Can it serve?",
+    summary="Readiness",
     responses={503: {"model": Ready, "description": "PostgreSQL or the file store can't be used."}},
 )
 async def ready(request: Request, response: Response) -> Ready:
-    """Check each dependency. 503 when PostgreSQL or the file store can't be used, or the process is about to stop.
+    """Checks each dependency. 503 if PostgreSQL or the file store can't be used, or if the process is about to stop.
 
-    PostgreSQL is ready when it has a schema that this version works with (`not_migrated` or `too_new` otherwise), takes
+    PostgreSQL is ready if it has a schema that this version works with (`not_migrated` or `too_new` otherwise), accepts
     writes (`read_only`), and gives this process its rights (`no_rights`) and a connection (`refused`, `no_database`,
-    `exhausted`, `down`). `degraded`, with 200, when Redis or the mail server is away: the API works on, and what it
-    accepts is done later.
+    `exhausted`, `down`). `degraded`, with 200, if Redis or the mail server is down: requests work, and background work
+    is done later.
     """
     served: list[str] = request.app.state.domains
     readiness: Readiness = request.app.state.readiness

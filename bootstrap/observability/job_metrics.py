@@ -64,6 +64,7 @@ class JobMetrics:
 
     async def _count_ended(self) -> None:
         until = await self._durations.until()
+        # Counting starts with the first scrape: Prometheus' counters need no history.
         since, self._ended_until = self._ended_until or until, until
         for row in await self._durations.ended(since=since, until=until, bounds=BOUNDS):
             self._ended.setdefault((row.kind, row.state.value), _Ended()).add(row)

@@ -69,6 +69,7 @@ def recorded(
     try:
         yield
     finally:
+        # Before the provider ends, so that no span begins in between.
         facade.record_spans(None)
         statements.uninstrument()
         provider.shutdown()
@@ -95,9 +96,11 @@ class Selection(Sampler):
     ) -> SamplingResult:
         """Decide about a span that is about to begin."""
         parent = trace.get_current_span(parent_context).get_span_context()
+        # The trace was decided in this process: all of its spans follow the first one.
         if parent.is_valid and not parent.is_remote:
             kept = parent.trace_flags.sampled
             return SamplingResult(Decision.RECORD_AND_SAMPLE if kept else Decision.DROP, attributes)
+        # Work without a request or a job, such as the relay's polling.
         if not parent.is_valid and kind not in _BEGIN_TRACES:
             return SamplingResult(Decision.DROP)
         return self._by_id.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
@@ -119,6 +122,7 @@ class OpenTelemetrySpans:
     ) -> Iterator[facade.Span]:
         """Open a span, and name the type of what is raised in it."""
         context = None
+        # A span of this process takes precedence over the stored parent of a job.
         if parent is not None and not trace.get_current_span().get_span_context().is_valid:
             context = _PROPAGATOR.extract({"traceparent": parent})
         with self._tracer.start_as_current_span(
@@ -126,6 +130,7 @@ class OpenTelemetrySpans:
             context,
             _KINDS[kind],
             attributes=about,
+            # Texts of exceptions may hold secrets; `fail` sets the type.
             record_exception=False,
             set_status_on_exception=False,
         ) as span:

@@ -75,6 +75,7 @@ def wrap_handler(handler: Handler, *, route: APIRoute, streams: bool) -> Handler
         begun = _RequestScope()
         token = _current.set(begun)
         try:
+            # The fast path: most requests have none of these headers.
             if not required and not any(name in _ASKING for name, _ in request.scope["headers"]):
                 response = _tagged(await handler(request), begun.revision)
                 compression: Compression = request.app.state.compression
@@ -138,9 +139,12 @@ async def _finish(
     response: Response, once: IdempotentRequest | None, precondition: Precondition | None
 ) -> None:
     if response.status_code >= _REFUSALS:
+        # An endpoint may return an error response instead of raising; its changes must not be committed.
         raise _RolledBack(response)
+    # A replayed response has no effect in this transaction that a precondition could protect.
     if once is not None and not once.is_ours:
         return
+    # No row with a revision was read, so nothing shows that the client's precondition holds.
     if precondition is not None and precondition.is_unchecked:
         raise precondition.failure
     if once is not None:

@@ -86,6 +86,7 @@ class RateLimits:
             RateLimited: the quota is used up; what is refused isn't counted.
         """
         now = self._now()
+        # The second condition holds after the clock was set back.
         if now >= self._ends or now < self._ends - WINDOW:
             self._begin(now)
         used = self._used.get(key, 0) + cost

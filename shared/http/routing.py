@@ -107,6 +107,7 @@ class StrictRoute(APIRoute):
 
     def _wrapped_handler(self, dependant: Dependant) -> Handler:
         """Return FastAPI's handler, finding out what `dependant` says, with what stands around each endpoint."""
+        # FastAPI's `get_route_handler` reads the attribute, so it is replaced while the handler is built.
         own, self.dependant = self.dependant, dependant
         try:
             handler = super().get_route_handler()
@@ -128,6 +129,7 @@ class StrictRoute(APIRoute):
         async def knowing(request: Request) -> Response:
             given = request.query_params
             if not given:
+                # Most requests have no query: this handler skips all query parameters.
                 return await unasked(request)
             unknown = given.keys() - known().keys()
             if unknown:

@@ -42,6 +42,7 @@ def parse(body: bytes) -> Any:
             a duplicate key, a lone surrogate, NUL, or more than `MAX_VALUES` values.
     """
     openings = body.count(b"[") + body.count(b"{")
+    # An upper bound first, which is cheap because it counts characters inside strings too.
     if openings + body.count(b",") > MAX_VALUES and _has_too_many(body):
         raise MalformedJson(f"More than {MAX_VALUES} members and elements.")
     try:
@@ -52,6 +53,7 @@ def parse(body: bytes) -> Any:
         raise MalformedJson from error
     if openings > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise MalformedJson(f"Nested deeper than {MAX_DEPTH}.")
+    # The search in the bytes is cheap and fails for most bodies, so few values are walked through.
     if _SUSPICIOUS.search(body) and any(_SURROGATES.search(text) for text in texts_in(value)):
         raise MalformedJson("Text must not contain NUL or half of a surrogate pair.")
     return value

@@ -155,7 +155,7 @@ async def test_nothing_is_restored_under_a_running_program(source, backup) -> No
 
 async def test_a_backup_without_a_manifest_is_none(target, backup) -> None:
     (backup / "manifest.json").unlink()
-    with pytest.raises(BackupRefused, match="never finished"):
+    with pytest.raises(BackupRefused, match="never completed"):
         await restore(target, str(backup), replace=False)
     with pytest.raises(BackupRefused, match="a place of its own"):
         await save(target, str(backup), with_files=True)

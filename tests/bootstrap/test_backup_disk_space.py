@@ -172,7 +172,7 @@ async def test_old_backups_make_room_for_the_new_one_first(own, tmp_path) -> Non
         on_a_small_disk, own, disk, "7m", "backup", TULOU_BACKUP_KEEP="2", **kept
     )
     assert enough.returncode == 0, enough.stderr
-    assert "Deleted 2026-01-01T031700Z: the new backup needs the room." in enough.stdout
+    assert "Deleted 2026-01-01T031700Z: the new backup needs the space." in enough.stdout
     assert f"{disk}/2026-01-02T031700Z:" in enough.stdout
     too_little = await asyncio.to_thread(
         on_a_small_disk, own, disk, "5m", "backup", TULOU_BACKUP_KEEP="1", **kept

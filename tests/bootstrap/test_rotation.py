@@ -124,4 +124,4 @@ def test_a_backup_that_knows_the_token_key_by_its_old_name_is_compared(settings)
     assert _changed_secrets(settings, manifest) == []
     manifest.secrets["TULOU_TOKEN_KEY"] = "another"
     (warning,) = _changed_secrets(settings, manifest)
-    assert warning.startswith("TULOU_TOKEN_KEY is not what it was")
+    assert warning.startswith("TULOU_TOKEN_KEY differs from its value")

@@ -157,7 +157,7 @@ def test_elsewhere_the_same_is_taken(change, named: str, production, monkeypatch
 @pytest.mark.parametrize("value", ["proxy.internal", "10.0.0.0/8, none", "10.0.0.0/33", "yes"])
 def test_a_proxy_is_an_address_or_a_network(value: str, production, monkeypatch) -> None:
     monkeypatch.setenv("TULOU_TRUSTED_PROXIES", value)
-    with pytest.raises(SettingsError, match=r"TULOU_TRUSTED_PROXIES: .* is no address or network"):
+    with pytest.raises(SettingsError, match=r"TULOU_TRUSTED_PROXIES: .* is not an address or network"):
         load_settings()
 
 

@@ -16,6 +16,7 @@ _LEVEL = 1
 """Takes a third of the time of level 6 and makes bodies a tenth larger."""
 
 _GZIP_FORMAT = 31
+# The client chooses this field, so the time to parse it and the cache of results are bounded.
 _LONGEST_READ = 1024
 _JSON = "application/json"
 _CODING = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*q=([01](?:\.\d{0,3})?)[ \t]*)?")
@@ -41,6 +42,8 @@ class Compression:
             and "content-encoding" not in response.headers
         )
         if depends:
+            # Also on uncompressed responses: a shared cache must not serve them to clients that accept
+            # gzip, nor the other way round.
             response.headers.add_vary_header("Accept-Encoding")
         return depends
 

@@ -28,6 +28,7 @@ from shared.logging import get_logger
 from shared.trace import Span, Trace, current_trace, is_recording, span, trace_id_of, tracing
 
 logger = get_logger(__name__)
+# Ids are written to logs and headers, so only characters that can't forge a line are accepted.
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _SERVER_ERROR = 500
@@ -68,19 +69,23 @@ class EdgeMiddleware:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
+        # Of a repeated field the last one stays; the guard rejects repeated single-valued fields.
         fields: dict[bytes, bytes] = dict(scope["headers"])
         granted = self._cross_origin.headers(fields.get(b"origin", b""))
         wrapper = ResponseWrapper(send, _request_id(fields), self._default_headers, granted)
         traceparent = _traceparent(fields)
+        # Also without traces, so that log lines can be joined with the client's trace.
         wrapper.trace_id = trace_id_of(traceparent)
         self._request_recorder.in_flight += 1
         try:
             with tracing(Trace(wrapper.request_id, traceparent)):
+                # Health checks run every few seconds and would dominate the traces.
                 if is_recording() and scope["path"] not in PROBES:
                     await self._traced(scope, fields, receive, wrapper)
                 else:
                     await self._handle(scope, fields, receive, wrapper)
         finally:
+            # Also after an exception: the access log has a line for every request.
             self._request_recorder.in_flight -= 1
             self._request_recorder.note(scope, wrapper, started)
 
@@ -111,6 +116,8 @@ class EdgeMiddleware:
             except AppError as error:
                 response = self._problems.response(error, scope["path"])
                 if has_body(fields):
+                    # The body is unread: on a kept connection its bytes would be parsed as the
+                    # next request.
                     response.headers["Connection"] = "close"
                 await response(scope, receive, wrapper.send)
                 return
@@ -119,6 +126,7 @@ class EdgeMiddleware:
             else:
                 await self._app(scope, receive, wrapper.send)
         except CancelledError:
+            # The server cancels requests at the end of the grace period and responds to them itself.
             if GIVEN_UP not in scope:
                 raise
         except ClientDisconnect:
@@ -155,10 +163,12 @@ class EdgeMiddleware:
                 ended = True
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+        # A copy, because the access log needs the original method.
         asked = {**scope, "method": "GET"}
         try:
             await self._app(asked, receive, send_head)
         finally:
+            # The router has written the route into the copy; the access log reads it from the original.
             scope.update(
                 {name: asked[name] for name in ("route", "endpoint", "path_params") if name in asked}
             )

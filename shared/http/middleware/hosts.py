@@ -32,6 +32,7 @@ class Hosts:
     def __init__(self, names: Iterable[str] = (), *, own: Iterable[str] = ()) -> None:
         self._names = frozenset(name.lower().encode() for name in names)
         self._own = self._names or frozenset(name.lower().encode() for name in own)
+        # Clients send the same few names, so the regular expression runs rarely.
         self._verdict = lru_cache(_REMEMBERED)(self._look)
 
     def check(self, host: bytes, *, any_name: bool, is_absolute: bool = False) -> None:

@@ -93,11 +93,13 @@ class RequestGuard:
             AppError: the request is rejected.
         """
         rules, is_probe = self._rules, scope["path"] in PROBES
+        # Comparing lengths is cheaper than searching for repeated names, which are rare.
         if len(fields) != len(scope["headers"]):
             _check_repeated(scope)
         host = fields.get(b"host")
         if host is not None:
             rules.hosts.check(host, any_name=is_probe, is_absolute=ABSOLUTE in scope)
+        # HTTP/1.0 has no Host header, and some health checkers still use it.
         elif not is_probe or scope.get("http_version") != "1.0":
             raise UnknownHost
         # Orchestrators call health checks often and by IP address, so limits and host names do not apply.
@@ -119,6 +121,8 @@ class RequestGuard:
     def _caller(self, scope: Scope, fields: Fields) -> Key:
         authorization = fields.get(b"authorization", b"")
         if authorization[:7].lower() == b"bearer ":
+            # By account, so that people behind one address don't share a limit. A request with an invalid
+            # token counts for its address, so invented tokens give no new limits.
             known = self._rules.identify(authorization[7:].strip(b" ").decode("latin-1"))
             if known is not None:
                 return known
@@ -134,6 +138,7 @@ class RequestGuard:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
+                    # The application meets the disconnect where it expects the body.
                     return _replay([message], receive)
                 body += message.get("body", b"")
                 if len(body) > limit:
@@ -141,6 +146,7 @@ class RequestGuard:
                 if not message.get("more_body", False):
                     whole = {"type": "http.request", "body": bytes(body), "more_body": False}
                     return _replay([whole], receive)
+                # A chunked body declares no size, so it is counted once it has grown large.
                 if slot is None and len(body) > LARGE_BODY:
                     slot = self._large(scope)
         finally:

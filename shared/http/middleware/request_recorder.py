@@ -86,6 +86,7 @@ class RequestRecorder:
             self._timer.cancel()
             self._timer = None
         notes, self._notes = self._notes, []
+        # Durations need the monotonic clock, log lines the wall clock: one offset converts all notes.
         zero = time.time() - perf_counter()
         request_scopes = [_request_scope(note, zero) for note in notes]
         for request_scope in request_scopes:

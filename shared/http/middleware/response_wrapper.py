@@ -21,6 +21,7 @@ class DefaultHeaders:
     def missing_from(self, own: Sequence[Header]) -> Sequence[Header]:
         """Return those that are missing."""
         names = {name for name, _ in own}
+        # The usual case, which needs no copy.
         if self._names.isdisjoint(names):
             return self.headers
         return [header for header in self.headers if header[0] not in names]
@@ -96,6 +97,7 @@ class ResponseWrapper:
             return
         await self._send(message)
         if kind == "http.response.body":
+            # After sending: bytes that could not be sent do not count.
             self.sent_bytes += len(message.get("body", b""))
             if not message.get("more_body", False):
                 self.ended = perf_counter()

@@ -49,7 +49,7 @@ async def no_password_for_redis(lab: Lab) -> AsyncIterator[Broken]:
     yield redis_at(f"redis://{lab.valkey.url.rpartition('@')[2]}")
 
 
-@breakage("redis", says=("127.0.0.1:", "no answer of Redis"), cures=("TULOU_REDIS_URL",))
+@breakage("redis", says=("127.0.0.1:", "does not reply like Redis"), cures=("TULOU_REDIS_URL",))
 async def another_program_than_redis(lab: Lab) -> AsyncIterator[Broken]:
     yield redis_at(lab.servers.catcher.url.replace("smtp://", "redis://"))
 
