@@ -24,7 +24,7 @@ class PasswordRefused(Unprocessable):
 
     code = "auth.password_refused"
     remedy = "Choose another password."
-    detail = "This password is easily guessed. Choose another one."
+    detail = "This password is easy to guess. Choose another one."
 
 
 class InvalidToken(BadRequest):
@@ -32,7 +32,7 @@ class InvalidToken(BadRequest):
 
     code = "auth.invalid_token"
     remedy = "Request a new link."
-    detail = "This link or token is not valid any more. Ask for a new one."
+    detail = "This link or token is no longer valid. Request a new one."
 
 
 class WrongPassword(Forbidden):
@@ -70,7 +70,7 @@ class LastAdministrator(Conflict):
 
     code = "auth.last_administrator"
     remedy = "Make another user an administrator first."
-    detail = "This is the last administrator who can sign in. Make somebody else an administrator first."
+    detail = "This is the last administrator who can sign in. Make another person an administrator first."
 
 
 class UnverifiedAccount(Conflict):
@@ -78,7 +78,7 @@ class UnverifiedAccount(Conflict):
 
     code = "auth.unverified_account"
     remedy = "Let the user verify the address first."
-    detail = "The address of this account is not verified, so it can't be an administrator's."
+    detail = "An administrator needs a verified address, and the address of this account is not verified."
 
 
 class InactiveAccount(Conflict):
@@ -176,7 +176,7 @@ class InvalidCredentials(BadRequest):
 
     code = "auth.invalid_credentials"
     remedy = "Check address and password, or reset the password with `POST /v1/auth/password/forgot`."
-    detail = "Address or password is wrong."
+    detail = "The address or the password is wrong."
 
 
 class AddressNotVerified(BadRequest):
@@ -184,7 +184,7 @@ class AddressNotVerified(BadRequest):
 
     code = "auth.address_not_verified"
     remedy = "Follow the link in the verification mail. `POST /v1/auth/email/verify/resend` sends it again."
-    detail = "Verify your address first: follow the link in the mail that you were sent."
+    detail = "Verify your address first: follow the link in the mail that was sent to you."
 
 
 class InvalidRefreshToken(BadRequest):
@@ -192,7 +192,7 @@ class InvalidRefreshToken(BadRequest):
 
     code = "auth.invalid_refresh_token"
     remedy = "Sign in again."
-    detail = "This refresh token is not valid any more. Sign in again."
+    detail = "This refresh token is no longer valid. Sign in again."
 
 
 class RefreshReused(BadRequest):
@@ -203,4 +203,4 @@ class RefreshReused(BadRequest):
 
     code = "auth.refresh_reused"
     remedy = "Sign in again. If you did not send the token twice, change your password."
-    detail = "This refresh token was used before, so its session was ended. Sign in again."
+    detail = "This refresh token was already used, so its session has ended. Sign in again."

@@ -23,7 +23,7 @@ class EmailTooOld(Conflict):
 
     code = "emails.too_old"
     remedy = "Resolve it as sent or as failed."
-    detail = "This mail is too old to be sent again. Resolve it as sent or as failed."
+    detail = "This mail is too old to be sent again. Resolve it as sent or failed."
 
 
 class AddressRefused(Unprocessable):
@@ -69,7 +69,7 @@ class MailGivenUp(Unprocessable):
 
     code = "emails.given_up"
     remedy = "Nothing. Request a new mail, if it is still needed."
-    detail = "The mail server never confirmed this mail, and an administrator gave it up."
+    detail = "The mail server never confirmed this mail, and an administrator resolved it as failed."
 
 
 class MailStopped(Unprocessable):
@@ -91,7 +91,7 @@ class MailUnreadable(Unavailable):
 
     code = "emails.unreadable"
     remedy = "Add the key to `TULOU_MAIL_KEYS`."
-    detail = "The key that this mail was encrypted with is not in the settings."
+    detail = "The settings lack the key that encrypts this mail."
 
 
 class MailDeferred(Unavailable):
@@ -99,7 +99,7 @@ class MailDeferred(Unavailable):
 
     code = "emails.deferred"
     remedy = "Nothing. The mail is tried again automatically."
-    detail = "The mail server can't take this mail at the moment. It will be tried again."
+    detail = "The mail server can't accept this mail at the moment. It will be retried."
 
 
 class MailUncertain(Unavailable):

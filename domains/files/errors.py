@@ -15,7 +15,7 @@ class SearchTooLong(Unprocessable):
 
     code = "files.search_too_long"
     remedy = "Search for fewer words."
-    detail = "The search has too many words and phrases; `limit` says how many it may have."
+    detail = "The search has too many words and phrases; `limit` is the largest number."
 
 
 class FileInTrash(Conflict):
@@ -31,7 +31,7 @@ class FileNotComplete(Conflict):
 
     code = "files.not_complete"
     remedy = "Wait until the upload has ended."
-    detail = "The bytes of this file have not all arrived."
+    detail = "The upload of this file is not complete."
 
 
 class FileTooLarge(TooLarge):
@@ -46,7 +46,10 @@ class QuotaExceeded(TooLarge):
 
     code = "files.quota_exceeded"
     remedy = "Delete files, and wait until they are purged from the trash, or ask an administrator for a higher quota."
-    detail = "Your quota has no room for this file. Nothing was kept; files in the trash count until they are purged."
+    detail = (
+        "Your quota is too small for this file. Nothing was stored. Files in the trash count until they are"
+    )
+    " purged."
 
 
 class TypeRefused(AppError):
@@ -63,7 +66,7 @@ class DigestMismatch(BadRequest):
 
     code = "files.digest_mismatch"
     remedy = "Compute the digest again and upload the file again."
-    detail = "The bytes that arrived do not have the digest that Repr-Digest names. Nothing was kept."
+    detail = "The received bytes do not match the digest in Repr-Digest. Nothing was stored."
 
 
 class MalformedDigest(BadRequest):
@@ -122,7 +125,7 @@ class UploadInterrupted(BadRequest):
 
     code = "files.upload_torn"
     remedy = "Upload the file again."
-    detail = "The upload ended before all bytes had arrived. Nothing was kept."
+    detail = "The upload ended before all bytes had arrived. Nothing was stored."
 
 
 class DetailsRefused(Unprocessable):
@@ -165,7 +168,7 @@ class RenditionNotFound(NotFound):
 
     code = "files.rendition_not_found"
     remedy = "List the file's renditions."
-    detail = "There is no rendition of this name for this file."
+    detail = "This file has no rendition of this name."
 
 
 class RenditionFailed(Conflict):
@@ -173,7 +176,7 @@ class RenditionFailed(Conflict):
 
     code = "files.rendition_failed"
     remedy = "If the cause is gone, retry the file's job. The file itself can be downloaded."
-    detail = "This rendition could not be made. The file itself can be downloaded."
+    detail = "The server could not make this rendition. The original file can be downloaded."
 
 
 class ImageTooLarge(Unprocessable):
@@ -192,7 +195,7 @@ class UnsupportedCodec(Unprocessable):
 
     code = "files.unsupported_codec"
     remedy = "Convert the file and upload it again. The stored file can still be downloaded."
-    detail = "This server has no decoder for how its content is coded. The file itself can be downloaded."
+    detail = "This server has no decoder for the encoding of this file. The original file can be downloaded."
 
 
 class BrokenDocument(Unprocessable):
@@ -200,7 +203,7 @@ class BrokenDocument(Unprocessable):
 
     code = "files.broken_document"
     remedy = "Upload an undamaged file. The stored file can still be downloaded."
-    detail = "Its content is damaged or isn't what its type says."
+    detail = "The content is damaged or does not match its type."
 
 
 class NoPages(Unprocessable):
@@ -216,7 +219,7 @@ class PasswordRequired(Unprocessable):
 
     code = "files.password_required"
     remedy = "Upload the document without a password. The stored file can still be downloaded."
-    detail = "It can only be read with a password."
+    detail = "The document is protected by a password."
 
 
 class ParserLimit(Unprocessable):
@@ -224,7 +227,7 @@ class ParserLimit(Unprocessable):
 
     code = "files.parser_limit"
     remedy = "Nothing. The stored file can be downloaded."
-    detail = "Reading it takes more time or memory than this server allows."
+    detail = "Reading the file takes more time or memory than this server allows."
 
 
 class WorkCancelled(Conflict):
@@ -232,7 +235,7 @@ class WorkCancelled(Conflict):
 
     code = "files.work_cancelled"
     remedy = "Retry the job."
-    detail = "The work on this file was cancelled. Retry its job to have it made."
+    detail = "The processing of this file was cancelled. Retry its job."
 
 
 class WorkNotFinished(AppError):

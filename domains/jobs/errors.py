@@ -15,7 +15,7 @@ class JobIsOver(Conflict):
 
     code = "jobs.is_over"
     remedy = "Nothing."
-    detail = "This job has ended already; it can't be cancelled any more."
+    detail = "This job has already ended, so it can't be cancelled."
 
 
 class JobNotRetryable(Conflict):
@@ -23,7 +23,7 @@ class JobNotRetryable(Conflict):
 
     code = "jobs.not_retryable"
     remedy = "Read the job again."
-    detail = "Only a failed or cancelled job can be started again."
+    detail = "Only a failed or cancelled job can be retried."
 
 
 class TooManyJobs(TooManyRequests):
@@ -31,7 +31,7 @@ class TooManyJobs(TooManyRequests):
 
     code = "jobs.too_many"
     remedy = "Wait until some of your jobs have ended."
-    detail = "You have too many jobs waiting; try again when some of them are done."
+    detail = "You have too many waiting jobs. Try again when some of them have ended."
 
 
 class PayloadTooLarge(TooLarge):
@@ -46,7 +46,7 @@ class BadPayload(Unprocessable):
 
     code = "jobs.bad_payload"
     remedy = "Nothing. The operator has to look for the cause."
-    detail = "The stored input doesn't fit this job."
+    detail = "The stored payload is not valid for this kind of job."
 
 
 class JobTimedOut(Unavailable):
@@ -54,7 +54,7 @@ class JobTimedOut(Unavailable):
 
     code = "jobs.timed_out"
     remedy = "Retry the job, if it has failed."
-    detail = "An attempt took longer than this job may take."
+    detail = "An attempt exceeded the time limit of this job."
 
 
 class WorkerDied(Unavailable):
@@ -62,7 +62,7 @@ class WorkerDied(Unavailable):
 
     code = "jobs.worker_died"
     remedy = "Retry the job. If it fails again, the operator has to look for the cause."
-    detail = "The worker died while it ran this job, too many times to try again."
+    detail = "Workers ended unexpectedly too often while they ran this job."
 
 
 class UnknownKind(Unavailable):
@@ -70,7 +70,7 @@ class UnknownKind(Unavailable):
 
     code = "jobs.unknown_kind"
     remedy = "The operator has to run a worker of the version that knows it, then retry the job."
-    detail = "No worker knew this kind of job for too long."
+    detail = "No worker had this kind of job for too long."
 
 
 class JobFailed(AppError):

@@ -8,7 +8,7 @@ class ReadOnly(Unavailable):
 
     code = "server.read_only"
     remedy = "Read, or send the request again later."
-    detail = "Nothing can be changed at the moment; reading works. Try again later."
+    detail = "The service is read-only at the moment. Try again later."
 
 
 class UnderMaintenance(Unavailable):
