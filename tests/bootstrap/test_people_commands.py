@@ -289,7 +289,7 @@ async def test_an_uncertain_mail_is_resolved(command, done, composition, held) -
     done_now = await command("mails", "resolve", address, "--as", "failed", "--yes")
     assert (done_now.exit_code, done_now.stdout) == (0, f"Mail {email_id} to {address} is failed.\n")
     again = await command("mails", "resolve", str(email_id), "--as", "sent", "--yes")
-    assert (again.exit_code, "Only an uncertain mail" in again.stderr) == (5, True)
+    assert (again.exit_code, "This mail can't be resolved" in again.stderr) == (5, True)
     none = await command("mails", "resolve", address, "--as", "sent", "--yes")
     assert (none.exit_code, none.stderr) == (3, f"No uncertain mail went to {address}.\n")
     unknown = await command("mails", "resolve", "12", "--as", "sent", "--yes")
