@@ -94,7 +94,7 @@ async def _mail_of(container: "TulouContainer", text: str) -> "EmailBody":
         try:
             return await service.read(UUID(text))
         except (ValueError, EmailNotFound):
-            raise EmailNotFound(f"There is no mail with the id {text}.") from None
+            raise EmailNotFound(f"No mail has the id {text}.") from None
     filters = EmailFilter(status=EmailStatus.UNCERTAIN, recipient=text)
     found = await service.page(PageRequest(limit=5), filters)
     if not found.data:
