@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from rich.table import Column
 
-from bootstrap.cli.output import format_time, print_json, print_table
 from domains.auth.schemas.limits import AllowanceRow, AttemptCounter, LimitOverrides
 from domains.users.schemas import AdministeredUser
+from shared.cli.output import format_time, print_json, print_table
 
 
 def print_limits(rows: Sequence[AllowanceRow], *, as_json: bool) -> None:

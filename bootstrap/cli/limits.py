@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli.options import AsJson, Person, person_of, run_command
+from bootstrap.cli.options import Person, person_of, run_command
+from shared.cli.options import AsJson
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import typer
 
-from bootstrap.cli.options import Ambiguous, AsJson, Limit, Yes, person_of, run_command
+from bootstrap.cli.options import Ambiguous, person_of, run_command
+from shared.cli.options import AsJson, Limit, Yes
 
 if TYPE_CHECKING:
     from bootstrap.container import TulouContainer

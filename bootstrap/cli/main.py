@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from bootstrap.cli import jobs as job_commands
 from bootstrap.cli import limits, mails, users
 from bootstrap.cli.modes import mode
+from bootstrap.cli.program import CommandProgram
 from bootstrap.cli.terminal import command_settings, exit_on_error, stop
 from bootstrap.runtime.loading import loading
 from bootstrap.runtime.release import release
 from bootstrap.settings.model import SettingsError
 from bootstrap.settings.required import required_settings
+from domains.jobs.commands.app import jobs, workers
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 Queues = Annotated[
@@ -47,13 +48,15 @@ def _print_version(asked: bool) -> None:  # noqa: FBT001  # typer's way
 
 @app.callback()
 def options(
+    context: typer.Context,
     *,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  # its callback prints it
         bool,
         typer.Option("--version", help="Print version and commit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Read the options before a command."""
+    context.obj = CommandProgram()
 
 
 @app.command()
@@ -241,12 +244,12 @@ def doctor(
     raise typer.Exit(run_doctor(as_json=as_json, bundle=bundle, force=force))
 
 
-app.add_typer(job_commands.jobs, name="jobs")
+app.add_typer(jobs, name="jobs")
 app.add_typer(limits.limits, name="limits")
 app.add_typer(mails.mails, name="mails")
 app.add_typer(mode, name="mode")
 app.add_typer(users.users, name="users")
-app.command("workers")(job_commands.workers)
+app.command("workers")(workers)
 
 if (Path(__file__).parents[2] / "tools" / "commands.py").is_file():
     # A checkout. The wheel has no tools, and nothing in it needs them.

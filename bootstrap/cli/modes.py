@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from bootstrap.cli.jobs import parse_duration
-from bootstrap.cli.options import AsJson
 from bootstrap.cli.terminal import command_settings, exit_on_error
 from bootstrap.settings.required import required_settings
+from shared.cli.options import AsJson, parse_duration
 from shared.text import fits_line
 
 if TYPE_CHECKING:

@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from shared.audit import Actor
 
 UNKNOWN, AMBIGUOUS, REFUSED = 3, 4, 5
-MOST = 10_000
 T = TypeVar("T")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
-Limit = Annotated[int, typer.Option(min=1, max=MOST, help="Largest number of rows.")]
 Person = Annotated[str, typer.Argument(metavar="PERSON", show_default=False, help="An id or a mail address.")]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 from rich.table import Column
 
-from bootstrap.cli.output import format_time, print_json, print_table
 from domains.emails.schemas import EmailBody
 from domains.users.schemas import AdministeredUser
+from shared.cli.output import format_time, print_json, print_table
 
 
 def print_people(people: Sequence[AdministeredUser], *, as_json: bool) -> None:

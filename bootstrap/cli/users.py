@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bootstrap.cli.options import AsJson, Limit, Person, Yes, person_of, run_command
+from bootstrap.cli.options import Person, person_of, run_command
+from shared.cli.options import AsJson, Limit, Yes
 
 if TYPE_CHECKING:
     from bootstrap.container import TulouContainer

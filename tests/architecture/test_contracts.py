@@ -52,6 +52,8 @@ REMEDY = {
         ("Inside a domain", "domains/jobs/models.py", "import domains.jobs.schemas"),
         ("Inside a domain", "domains/jobs/gateway/wake_ups.py", "import domains.jobs.repository.jobs"),
         ("Inside a domain", "domains/jobs/service/store.py", "import domains.jobs.router"),
+        ("Inside a domain", "domains/jobs/job_types.py", "import domains.jobs.repository.jobs"),
+        ("Inside a domain", "domains/jobs/service/store.py", "import domains.jobs.commands.app"),
         ("Inside a domain", "domains/jobs/helpers.py", ""),
         ("A domain sees of another only", "domains/files/public.py", "import domains.jobs.service.jobs"),
         ("A domain sees of another only", "domains/files/public.py", "import domains.jobs.models"),

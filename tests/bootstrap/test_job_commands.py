@@ -14,10 +14,12 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from bootstrap.cli import jobs as job_commands
+from bootstrap.cli import program
 from bootstrap.cli.main import app as tulou
 from domains.emails.service.mailer import delivery_of
+from domains.jobs.commands.app import Status
 from domains.jobs.schemas import JobStatus
+from shared.cli.options import parse_duration
 from tests.bootstrap.test_commands import run
 from tests.domains.jobs.seeing import look
 from tests.domains.jobs.test_operations import FAILED, put
@@ -51,7 +53,7 @@ def typed(servers, app) -> Callable[..., Any]:
 @pytest.fixture
 def command(settings, app, monkeypatch) -> Callable[..., Awaitable[Result]]:
     """Run a command in this process, which is quicker."""
-    monkeypatch.setattr(job_commands, "command_settings", lambda *_: settings)
+    monkeypatch.setattr(program, "command_settings", lambda *_: settings)
     monkeypatch.setenv("COLUMNS", "200")
 
     async def run_it(*arguments: str) -> Result:
@@ -283,9 +285,9 @@ def test_without_a_database_the_commands_say_so(servers, settings) -> None:
 
 
 def test_the_states_on_offer_are_those_that_there_are() -> None:
-    assert get_args(job_commands.Status) == get_args(JobStatus)
+    assert get_args(Status) == get_args(JobStatus)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("7d", 604_800)])
 def test_lengths_of_time_are_read(text: str, seconds: int) -> None:
-    assert job_commands.parse_duration(text).total_seconds() == seconds
+    assert parse_duration(text).total_seconds() == seconds

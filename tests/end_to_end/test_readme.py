@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from typer import Typer
 
-from bootstrap.cli.jobs import jobs
 from bootstrap.cli.main import app
 from bootstrap.settings.environment import OF_COMMANDS, variables_of
 from bootstrap.settings.model import Settings
 from bootstrap.settings.secret_files import file_variables
 from domains.emails.public import OutgoingMail
+from domains.jobs.commands.app import jobs
 from shared.db.query import query
 from shared.jobs import JobOptions, JobType
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.table import Column
 
-from bootstrap.cli.output import format_time, print_json, print_table
 from domains.jobs.repository.operations import SILENT_AFTER
 from domains.jobs.repository.reports import AttemptRow, JobReport, WorkerRow
 from domains.jobs.schemas import JobRow
 from domains.jobs.service.operations import JobCommandResult, QueueStatistics, Statistics
+from shared.cli.output import format_time, print_json, print_table
 
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"))
 
