@@ -147,6 +147,7 @@ def add_mail(domain: str, name: str, *, root: Path = PROJECT) -> list[Path]:
 _JOB_TYPE = "from shared.jobs import JobType"
 _NO_PAYLOAD = "from shared.jobs import NoPayload"
 _IMPORTS_OF_MAIL = [
+    "from dataclasses import dataclass",
     "from uuid import UUID",
     "from domains.emails.public import Mailer, OutgoingMail",
     "from domains.users.public import UserDirectory",

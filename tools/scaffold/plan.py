@@ -165,7 +165,7 @@ def plan_domain(
         "change_parameter": f", {by}: UUID" if owned or references else "",
         "change_argument": ", caller.user_id" if owned or references else "",
         "changer": "caller" if owned or references else "_admin",
-        "create_docstring": _docstring(f"Create {named.a} and tell all who react to it.", write_errors),
+        "create_docstring": _docstring(f"Create {named.a} and publish {named.cls}Created.", write_errors),
         "write_errors": write_errors,
         "write_problems": ", ".join(write_errors),
         "remarks": _remarks(references, unique),
