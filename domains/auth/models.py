@@ -13,7 +13,7 @@ from shared.ids import new_id
 
 
 class AccountStatus(StrEnum):
-    """Whether an account lets anybody in."""
+    """Whether an account can be signed in to."""
 
     ACTIVE = "active"
     DISABLED = "disabled"
@@ -21,14 +21,14 @@ class AccountStatus(StrEnum):
 
 
 class Role(StrEnum):
-    """What an account may do besides its own things."""
+    """What an account may do."""
 
     USER = "user"
     ADMIN = "admin"
 
 
 class TokenPurpose(StrEnum):
-    """What a one-time token lets its holder do."""
+    """What a one-time token is for."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105  # a purpose
@@ -60,7 +60,7 @@ class AttemptKind(StrEnum):
 
 
 class SecurityEventKind(StrEnum):
-    """What the audit log tells."""
+    """Kinds of security events."""
 
     REGISTRATION_REQUESTED = "registration_requested"
     PASSWORD_RESET_REQUESTED = "password_reset_requested"  # noqa: S105  # a kind
@@ -85,7 +85,7 @@ class SecurityEventKind(StrEnum):
 
 
 class RefreshTokenState(StrEnum):
-    """What a refresh token that was presented turns out to be."""
+    """State of a refresh token: the current one, its direct predecessor, an older one, or of an ended session."""
 
     CURRENT = "current"
     PARENT = "parent"
@@ -94,9 +94,9 @@ class RefreshTokenState(StrEnum):
 
 
 class Account(Table, table=True):
-    """Whether and how a user may come in. `registration_id`: the registration that its password came from.
+    """Whether and how a user may sign in. `registration_id`: the registration that its password came from.
 
-    `last_sign_in_at` is null for whoever has not signed in since the upgrade to the version that keeps it.
+    `last_sign_in_at` is null until the first sign-in after the upgrade to the version that stores it.
     """
 
     __tablename__ = "accounts"
@@ -114,19 +114,22 @@ class Account(Table, table=True):
     updated_at: datetime = timestamp()
 
     def set_password(self, password_hash: str, now: datetime) -> None:
-        """Replace the password; sign-ins that are under way with the old one fail."""
+        """Replace the password; sign-ins in progress with the old one fail."""
         self.password_hash = password_hash
         self.credentials_version += 1
         self.updated_at = now
 
     def set_status(self, status: AccountStatus, now: datetime) -> None:
-        """Let people in, or no more."""
+        """Set the status."""
         self.status = status
         self.updated_at = now
 
 
 class Registration(Table, table=True):
-    """One wish to register: who follows the link of its mail gets its password, and no other's."""
+    """A registration that waits for address verification.
+
+    Following its link activates the password chosen in this registration, never that of a competing one.
+    """
 
     __tablename__ = "registrations"
     __table_args__ = (Index("ix_registrations_user_id", "user_id", "created_at"), {"schema": "auth"})
@@ -168,7 +171,7 @@ class Session(Table, table=True):
     def refresh_token_state(self, counter: int, *, now: datetime, grace: timedelta) -> RefreshTokenState:
         """Tell what a refresh token with this counter is.
 
-        The parent of the current one is let through for `grace`: its holder may not have received the answer.
+        The predecessor of the current one is accepted for `grace`: its holder may not have received the response.
         """
         if self.ended_at is not None or now >= self.idle_expires_at or now >= self.absolute_expires_at:
             return RefreshTokenState.OVER
@@ -220,7 +223,7 @@ class OneTimeToken(Table, table=True):
 class Attempts(Table, table=True):
     """A counter of attempts in the current window. `key_hash` is a keyed hash of the address or network.
 
-    `under_way` is not used any more; the version before reads it.
+    `under_way` is unused; the previous version reads it.
     """
 
     __tablename__ = "attempts"
@@ -251,7 +254,7 @@ class Allowance(Table, table=True):
 
 
 class SecurityEvent(Table, table=True):
-    """One line of the audit log. It outlives the account that it tells about."""
+    """An event of the audit log. It outlives the account that it is about."""
 
     __tablename__ = "security_events"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What other domains may see of accounts: the facts that others may react to."""
+"""What other domains may use of accounts: events."""
 
 from uuid import UUID
 
@@ -15,7 +15,7 @@ class AccountVerified(Event):
 class PasswordChanged(Event):
     """A password was changed or reset; the person is told by mail.
 
-    It has no `owner_id`: whoever has taken over an account must not find, and cancel, the job that warns its owner.
+    It has no `owner_id`, so that an attacker who has taken over an account can't cancel the job that warns its owner.
     """
 
     user_id: UUID

@@ -1,4 +1,4 @@
-"""The table of keys: which requests are being done, and how those that were done were answered."""
+"""The table of keys: requests in progress, and the responses of those that were answered."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ def _bytes(*, nullable: bool = False, primary_key: bool = False) -> bytes:
 
 
 class Key(Table, table=True):
-    """One key of one caller. While `status` is NULL it is being worked on, by whoever has the `token`.
+    """One key of one caller. While `status` is NULL, the attempt with this `token` works on the request.
 
     `identity` and `content` are keyed hashes: a request may hold a password. `streamed` is the digest of a file.
     """

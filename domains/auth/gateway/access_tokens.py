@@ -18,7 +18,7 @@ from shared.ids import new_id
 TYPE = "at+jwt"
 MAX_LENGTH = 2048
 _LEEWAY = timedelta(seconds=5)
-"""By how much the clocks of two processes that issue and check tokens may differ."""
+"""Tolerated difference between the clocks of the processes that issue and check tokens."""
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # Without `client_id`, which RFC 9068 requires: the version before did not issue it, and its tokens must be accepted
@@ -28,7 +28,7 @@ _REQUIRED = ["iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp"]
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What a genuine access token says."""
+    """Claims of a valid access token."""
 
     user_id: UUID
     session_id: UUID
@@ -39,7 +39,7 @@ class AccessClaims:
 class AccessTokens:
     """Issues and reads access tokens. The first key signs, all verify: that is how keys rotate.
 
-    `cache_size`: of how many tokens the verified claims are kept, since checking a signature costs 190 microseconds.
+    `cache_size`: number of tokens whose verified claims are cached. Checking a signature costs 190 microseconds.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class AccessTokens:
         return jwt.encode(claims, self._signer.private, algorithm=self._signer.algorithm, headers=headers)
 
     def read(self, token: str) -> AccessClaims:
-        """Return what a token says.
+        """Return the claims of a token.
 
         Raises:
             InvalidAccessToken: malformed, not signed with our keys, issued for another audience, or not valid yet.

@@ -1,4 +1,4 @@
-"""Hashing of passwords: on a few threads of its own, never on the event loop, whose other requests it would stall."""
+"""Password hashing, on a few threads of its own: on the event loop it would stall all other requests."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether a password is right; `new_hash`: what to keep instead, if the old hash was made with weaker settings."""
+    """Whether a password matches; `new_hash`: replaces a hash that was made with weaker settings."""
 
     matches: bool
     new_hash: str | None = None
@@ -63,7 +63,7 @@ class PasswordHasher:
         return self._dummy_hash
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Do the work on a thread. A client that goes away gives its place up only when the thread is free."""
+        """Do the work on a thread. The slot of a cancelled request is released when its thread has finished."""
         if not self._slots.acquire(blocking=False):
             raise HashingBusy
         future = self._threads.submit(work)

@@ -1,4 +1,4 @@
-"""Secrets that are handed out, and what is kept of them: one-time tokens, refresh tokens, keys of counters."""
+"""One-time tokens, refresh tokens and the keyed hashes of counters."""
 
 import base64
 import binascii
@@ -21,13 +21,13 @@ def new_one_time_token() -> str:
 
 
 def hash_of_token(token: str) -> bytes:
-    """Return the SHA-256 of a one-time token: it is random, so that nothing slower is needed."""
+    """Return the SHA-256 of a one-time token. The token is random, so no slower hash is needed."""
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshClaim:
-    """What a genuine refresh token says: its session, and the how-manieth of it it is."""
+    """Claims of a valid refresh token: session id and sequence number."""
 
     session_id: UUID
     counter: int
@@ -46,12 +46,12 @@ class TokenKeys:
             raise ValueError(message)
 
     def refresh_token(self, claim: RefreshClaim) -> str:
-        """Return the refresh token of a session at a count: nothing of it has to be stored."""
+        """Return the refresh token of a session with a sequence number. Nothing of it has to be stored."""
         body = claim.session_id.bytes + claim.counter.to_bytes(_COUNTER_BYTES, "big")
         return _as_text(body + _mac(self._keys[0], "refresh", body))
 
     def read_refresh_token(self, token: str) -> RefreshClaim:
-        """Return what a refresh token says.
+        """Return the claims of a refresh token.
 
         Raises:
             InvalidRefreshToken: made with none of the keys, or altered.
@@ -69,7 +69,7 @@ class TokenKeys:
         return RefreshClaim(UUID(bytes=body[:16]), int.from_bytes(body[16:], "big"))
 
     def keyed_hash(self, purpose: str, text: str) -> bytes:
-        """Return a hash under the first key: equal for equal text, and of no use to who reads the database."""
+        """Return a keyed hash, equal for equal text. Without the key, readers of the database can't guess the text."""
         return _mac(self._keys[0], purpose, text.encode("utf-8", "replace"))
 
 

@@ -1,4 +1,4 @@
-"""HTTP of the limits that single people have."""
+"""HTTP routes of limits of single people."""
 
 from typing import Annotated
 from uuid import UUID

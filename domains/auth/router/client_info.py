@@ -1,4 +1,4 @@
-"""What every operation of this domain reads from the connection, and the services that it calls."""
+"""Dependencies that the routes of this domain share: client info and services."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from shared.wiring import accessor
 
 
 async def _client_info(request: Request) -> ClientInfo:
-    """Read who calls. The address is the peer's, or what a trusted proxy in front says about it."""
+    """Read address and program. The address is the peer's, or the one that a trusted proxy forwards."""
     return ClientInfo.of(request.client.host if request.client else None, request.headers.get("user-agent"))
 
 

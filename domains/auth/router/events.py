@@ -1,4 +1,4 @@
-"""HTTP of the audit log."""
+"""HTTP routes of the audit log."""
 
 from typing import Annotated
 from uuid import UUID

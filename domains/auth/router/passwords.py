@@ -1,4 +1,4 @@
-"""HTTP of passwords."""
+"""HTTP routes of passwords."""
 
 from domains.auth.errors import HashingBusy, InvalidToken, PasswordRefused, TooManyAttempts, WrongPassword
 from domains.auth.router.client_info import Client, Passwords

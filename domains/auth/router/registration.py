@@ -1,4 +1,4 @@
-"""HTTP of registering and of verifying an address."""
+"""HTTP routes of registration and address verification."""
 
 from domains.auth.errors import HashingBusy, InvalidToken, PasswordRefused, TooManyAttempts
 from domains.auth.router.client_info import Client, Registrations

@@ -47,7 +47,7 @@ OneTimeTokenText = Annotated[
 
 
 class RegistrationCreate(RequestBody):
-    """Somebody who wants an account."""
+    """A registration."""
 
     email: EmailText
     password: NewPassword
@@ -56,7 +56,7 @@ class RegistrationCreate(RequestBody):
 
 
 class AddressRequest(RequestBody):
-    """The address that a mail is asked for."""
+    """The address to send a mail to."""
 
     email: EmailText
 
@@ -68,21 +68,21 @@ class VerificationRequest(RequestBody):
 
 
 class PasswordReset(RequestBody):
-    """A token from a mail and the password to have from now on."""
+    """A token from a mail and the new password."""
 
     token: OneTimeTokenText
     password: NewPassword
 
 
 class PasswordUpdate(RequestBody):
-    """The present password and the next."""
+    """The current and the new password."""
 
     current_password: GivenPassword
     new_password: NewPassword = Field(examples=["a new horse battery staple"])
 
 
 class AccountDelete(RequestBody):
-    """The password, so that a borrowed session can't delete an account."""
+    """The password, so that a stolen session can't delete an account."""
 
     password: GivenPassword
 
@@ -96,7 +96,7 @@ class AccountUpdate(RequestBody):
 
 
 class AcceptedBody(ResponseBody):
-    """The same answer for every address, so that nobody learns who has an account."""
+    """The same response for every address, so that it does not reveal which address has an account."""
 
     message: str = Field(
         "If this address can be written to, a mail is on its way.",

@@ -10,19 +10,19 @@ MAX_AGENT = 300
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
-    """From where and with what somebody calls."""
+    """Network address and program of a caller."""
 
     address: str
     agent: str
 
     @classmethod
     def of(cls, address: str | None, agent: str | None) -> "ClientInfo":
-        """Make one of what a connection says; the agent's text is cut, and cleaned of what could forge a log line."""
+        """Read a connection. The agent's text is cut, and characters that could forge a log line are removed."""
         return cls(address=address or "unknown", agent=as_line(agent or "")[:MAX_AGENT])
 
     @property
     def network(self) -> str:
-        """The /24 or /64 that the address is in: who has one address of it has them all."""
+        """The /24 or /64 that the address is in: one owner usually has all addresses of it."""
         try:
             address = ipaddress.ip_address(self.address)
         except ValueError:

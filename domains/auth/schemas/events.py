@@ -61,5 +61,5 @@ class SecurityEventBody(ResponseBody):
 
     @classmethod
     def of(cls, row: SecurityEventRow) -> "SecurityEventBody":
-        """Show a row."""
+        """Return the body of a row."""
         return cls(kind=row.event, **row.model_dump(exclude={"event"}))

@@ -7,7 +7,7 @@ from shared.schemas import Row, UtcDatetime
 
 
 class SignInRow(Row):
-    """What is read of an account to check a password."""
+    """An account as it is read to check a password."""
 
     user_id: UUID
     password_hash: str
@@ -18,7 +18,7 @@ class SignInRow(Row):
 
     @property
     def usable_hash(self) -> str | None:
-        """The hash to check against, unless nobody may come in."""
+        """The hash to check against; None if the account is not active."""
         return self.password_hash if self.status is AccountStatus.ACTIVE else None
 
 
@@ -29,7 +29,7 @@ class LogInRow(SignInRow):
 
 
 class CallerRow(Row):
-    """What is read of a session and its account to authenticate a request."""
+    """A session with its account, as they are read to authenticate a request."""
 
     id: UUID
     user_id: UUID
@@ -41,7 +41,7 @@ class CallerRow(Row):
 
 
 class AccountInfoRow(Row):
-    """What administrators see of an account."""
+    """Status, role and last sign-in of an account."""
 
     user_id: UUID
     status: AccountStatus
@@ -50,14 +50,14 @@ class AccountInfoRow(Row):
 
 
 class FamiliarityRow(Row):
-    """How many sessions a person began before, and how many of them from the same network with the same agent."""
+    """Number of a person's earlier sessions, and of those with the same network and program."""
 
     earlier: int
     alike: int
 
 
 class TokenRow(Row):
-    """What is read of a one-time token before it is used."""
+    """A one-time token as it is read before it is used."""
 
     user_id: UUID
     registration_id: UUID | None
@@ -66,7 +66,7 @@ class TokenRow(Row):
 
 
 class RegistrationRow(Row):
-    """What is read of a registration."""
+    """A registration as it is read."""
 
     id: UUID
     user_id: UUID

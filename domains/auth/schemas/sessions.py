@@ -8,7 +8,7 @@ from shared.schemas import ResponseBody, Row, UtcDatetime
 
 
 class SessionRow(Row):
-    """What is read of a session."""
+    """A session as it is read."""
 
     id: UUID
     user_id: UUID
@@ -23,7 +23,7 @@ class SessionBody(ResponseBody):
     """A session: one sign-in, on one device."""
 
     id: UUID
-    address: str = Field(description="From where it was begun.", examples=["192.0.2.7"])
+    address: str = Field(description="Network address that began it.", examples=["192.0.2.7"])
     agent: str = Field(description="The program it was begun with.", examples=["curl/8.10"])
     created_at: UtcDatetime
     last_used_at: UtcDatetime = Field(description="When it was last used; exact to about a minute.")
@@ -31,5 +31,5 @@ class SessionBody(ResponseBody):
 
     @classmethod
     def of(cls, row: SessionRow, *, current: UUID | None) -> "SessionBody":
-        """Show a row."""
+        """Return the body of a row; `current`: the session of the request."""
         return cls(**row.model_dump(exclude={"user_id", "network"}), current=row.id == current)

@@ -1,4 +1,4 @@
-"""Tells other domains whether people may come in (`domains.users.public.AccountDirectory`)."""
+"""Implements `domains.users.public.AccountDirectory`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class RowAccountDirectory:
     accounts: AccountRepository
 
     async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, AccountInfo]:
-        """Return the account info of each of these users who has an account, with one statement."""
+        """Return the account of each of these users that has one, with one statement."""
         if not user_ids:
             return {}
         return {

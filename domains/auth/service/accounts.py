@@ -1,4 +1,4 @@
-"""The life of an account: made by an operator, deleted by its owner, erased by a job."""
+"""Accounts are created by operators, deleted by their owners and erased by a job."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,10 @@ _SECOND_PURGE = timedelta(hours=1)
 
 @dataclass(kw_only=True, eq=False)
 class AccountService:
-    """What happens to whole accounts. `erasers` gives every domain's `PersonalDataEraser`, lowest rank first."""
+    """Creates, deletes and erases accounts.
+
+    `erasers` returns the `PersonalDataEraser` of each domain, lowest rank first.
+    """
 
     accounts: AccountRepository
     sessions: SessionRepository
@@ -52,7 +55,7 @@ class AccountService:
     clock: Clock
 
     async def create_admin(self, email: str, password: str, actor: Actor | None = None) -> UUID:
-        """Make an administrator with a verified address. Only reachable from the server's own command line.
+        """Create an administrator with a verified address. Called only by the command line.
 
         Raises:
             AddressRefused: not a mail address.
@@ -100,12 +103,12 @@ class AccountService:
         await self.audit_log.record(SecurityEventKind.ADMIN_CREATED, user_id=user_id, **by)
 
     async def delete(self, principal: Principal, password: str, client_info: ClientInfo) -> None:
-        """Close one's account for good; a job erases what one leaves behind.
+        """Close the caller's account for good; a job erases its data.
 
         Raises:
             WrongPassword: the password is wrong; nothing was changed.
             TooManyAttempts: too many wrong ones.
-            LastAdministrator: nobody else could administer this installation.
+            LastAdministrator: no other account can administer this installation.
         """
         await self.check.confirm(principal.user_id, password, client_info)
         async with self.transaction():
@@ -119,11 +122,11 @@ class AccountService:
             )
 
     async def purge(self, user_id: UUID, context: JobContext) -> None:
-        """Erase a deleted account and all that its owner left, domain by domain; safe to begin again.
+        """Erase a deleted account and its data, domain by domain; safe to repeat.
 
-        It is recorded first, so that no restored backup brings the account back.
+        The erasure is recorded first, so that restoring a backup does not bring the account back.
         The account's own row is deleted last, so that the address can't be registered while data is left. A request
-        that was authenticated just before may store something just after; a second purge finds it an hour later.
+        that was authenticated before may still store something; a second purge erases it an hour later.
         """
         account = await self.accounts.find(user_id)
         if account is not None and not await self._is_to_be_erased(account):

@@ -1,4 +1,4 @@
-"""What administrators and operators do to the accounts of others. Each act is in the audit log, with who did it."""
+"""What administrators and operators do to the accounts of others. The audit log has each act with its actor."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -29,7 +29,7 @@ from shared.jobs import Outbox
 class AdministrationService:
     """Disables, enables, erases and changes accounts. Every method raises AccountNotFound, also for a deleted one.
 
-    Raises also PreconditionFailed if the person isn't what an administrator's `If-Match` says.
+    Raises PreconditionFailed if the user was changed since the administrator read it (`If-Match`).
     """
 
     accounts: AccountRepository
@@ -47,7 +47,7 @@ class AdministrationService:
 
         Raises:
             OwnAccount: administrators can't lock themselves out.
-            LastAdministrator: nobody else could administer this installation.
+            LastAdministrator: no other account can administer this installation.
         """
         _refuse_own_account(actor, user_id)
         async with self.transaction():
@@ -66,11 +66,11 @@ class AdministrationService:
             await self.audit_log.note(SecurityEventKind.ACCOUNT_ENABLED, actor, user_id=user_id)
 
     async def erase(self, actor: Actor, user_id: UUID) -> None:
-        """Close an account for good, disabled or not; a job erases what its owner leaves behind.
+        """Close an account for good, disabled or not; a job erases its data.
 
         Raises:
             OwnAccount: administrators delete their own account with their password.
-            LastAdministrator: nobody else could administer this installation.
+            LastAdministrator: no other account can administer this installation.
         """
         _refuse_own_account(actor, user_id)
         async with self.transaction():
@@ -90,11 +90,11 @@ class AdministrationService:
         return ended
 
     async def set_role(self, actor: Actor, user_id: UUID, role: Role) -> None:
-        """Make a person an administrator, or an ordinary user again, from the next request on.
+        """Make a person an administrator or an ordinary user, from the next request on.
 
         Raises:
             OwnAccount: administrators can't lock themselves out.
-            LastAdministrator: nobody else could administer this installation.
+            LastAdministrator: no other account can administer this installation.
             UnverifiedAccount: a stranger may have registered the address.
         """
         _refuse_own_account(actor, user_id)
@@ -113,7 +113,7 @@ class AdministrationService:
     async def set_email(self, actor: Actor, user_id: UUID, email: str) -> None:
         """Give an account another address, which counts as verified if the one before was.
 
-        Every session ends, links of mails to the address before stop working, and that address is told, if verified.
+        Every session ends, and links in earlier mails stop working. A mail tells the old address, if it was verified.
 
         Raises:
             AddressRefused: not a mail address.
@@ -137,7 +137,7 @@ class AdministrationService:
                 await self.mails.mailer.send(news)
 
     async def send_reset(self, actor: Actor, user_id: UUID) -> None:
-        """Send a person the mail for choosing a new password; no limit counts it.
+        """Send a password reset mail. It does not count towards any limit.
 
         Raises:
             InactiveAccount: the account is disabled.
@@ -162,7 +162,7 @@ class AdministrationService:
             raise UnverifiedAccount
 
     async def _forget_address(self, account: Account) -> None:
-        """Void what was sent to the address before, and what was registered with it."""
+        """Void the tokens that were sent to the old address, and its registrations."""
         now = self.clock.now()
         for purpose in TokenPurpose:
             await self.accounts.void_tokens(account.user_id, purpose, now)

@@ -21,7 +21,7 @@ _NO_QUOTA = PersonalQuota(max_bytes=None, max_files=None)
 
 
 class AllowanceCache:
-    """What this process knows of everybody's limits. It looks for changes when that is `seconds` old.
+    """Caches the limits of all people in this process; looks for changes after `seconds`.
 
     A refresh reads one row, which counts the others; all are read only if something was changed.
     """
@@ -50,7 +50,7 @@ class AllowanceCache:
         return _NO_QUOTA if known is None else PersonalQuota(known.max_bytes, known.max_files)
 
     def forget(self) -> None:
-        """Look again before the next answer: something was changed here."""
+        """Refresh before the next use: this process has changed something."""
         self._refreshed_at = float("-inf")
         self._ended = self._began  # what is being read is older
 
@@ -92,13 +92,13 @@ class AllowanceService:
         return await self.rows.find(user_id)
 
     async def list_all(self) -> list[AllowanceRow]:
-        """Return the limits of all who have some of their own."""
+        """Return the limits of all people that override the settings."""
         return [row for row in await self.rows.all() if not row.is_empty]
 
     async def replace(self, actor: Actor, user_id: UUID, limits: LimitOverrides) -> AllowanceRow:
-        """Give somebody these limits instead of those that they have, and return them.
+        """Replace the limits of a person, and return the new ones.
 
-        This process knows at once, the others within `auth_limits_refresh` seconds.
+        They apply at once in this process, in others within `auth_limits_refresh` seconds.
         """
         async with self.transaction():
             account = await self.accounts.lock(user_id)

@@ -1,4 +1,4 @@
-"""The audit log (`shared.audit.AuditLog`): who did what from where, kept when the account is gone."""
+"""The audit log (`shared.audit.AuditLog`): security events, which outlive the account."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class AuditLog:
     events: EventRepository
     clock: Clock
     recorded: Counter[str] = field(default_factory=Counter, init=False)
-    """How many events of each kind this process has written."""
+    """Number of events of each kind that this process has written."""
 
     async def record(
         self,
@@ -36,7 +36,7 @@ class AuditLog:
         session_id: UUID | None = None,
         **details: Any,
     ) -> None:
-        """Write an event in the open transaction; one that tells of a refusal needs `separate=True` to survive it."""
+        """Write an event in the open transaction. One about a refusal needs a `separate` transaction."""
         await self.events.add(
             SecurityEvent(
                 event=str(event),
@@ -56,7 +56,7 @@ class AuditLog:
         )
 
     async def note(self, act: str, actor: Actor, *, user_id: UUID | None = None, **details: Any) -> None:
-        """Write down what an administrator or an operator did, in the open transaction."""
+        """Record an act of an administrator or an operator, in the open transaction."""
         client_info = ClientInfo.of(actor.address, actor.agent) if actor.address else None
         await self.record(act, user_id=user_id, client_info=client_info, **actor.details, **details)
 

@@ -1,4 +1,4 @@
-"""Who is calling: the access token says which session, the database says whether it lives."""
+"""Authentication: the access token names the session, the database tells whether it is open."""
 
 from collections import OrderedDict
 from collections.abc import Collection
@@ -65,11 +65,11 @@ class TokenAuthenticator:
         }
 
     def is_use_new(self, principal: Principal) -> bool:
-        """Tell whether this process noted no use of the session in a while."""
+        """Tell whether this process has not recorded a use of the session within `stamp_interval`."""
         return principal.session_id is not None and self._is_due(principal.session_id, self.clock.now())
 
     async def note_use(self, principal: Principal) -> None:
-        """Write down that a session is used, at most once in a while: light work after the answer, that may be lost."""
+        """Record that a session is used, at most once per `stamp_interval`. Runs after the response; it may be lost."""
         session_id, now = principal.session_id, self.clock.now()
         if session_id is None or not self._is_due(session_id, now):
             return
@@ -79,7 +79,7 @@ class TokenAuthenticator:
             self._stamped.popitem(last=False)
         try:
             await self.sessions.stamp(session_id, now=now, before=now - self.stamp_interval)
-        except Exception as error:  # noqa: BLE001  # the answer is out, and a read-only database refuses every write
+        except Exception as error:  # noqa: BLE001  # the response was sent, and a read-only database refuses every write
             _warnings.warn("session_use_not_noted", reason=type(error).__name__)
 
     def _is_due(self, session_id: UUID, now: datetime) -> bool:
@@ -89,7 +89,7 @@ class TokenAuthenticator:
     async def note_refusal(
         self, principal: Principal, scope: str, *, address: str | None, agent: str | None
     ) -> None:
-        """Write a line of the audit log, in a transaction of its own."""
+        """Record an event in a separate transaction."""
         async with self.transaction(separate=True):
             await self.audit_log.record(
                 SecurityEventKind.SCOPE_REFUSED,

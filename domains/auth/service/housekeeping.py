@@ -23,7 +23,7 @@ _FIRST = UUID(int=0)
 
 @dataclass(kw_only=True, eq=False)
 class Housekeeping:
-    """Deletes what has expired, after the days that the settings say."""
+    """Deletes expired data, after the days in the settings."""
 
     accounts: AccountRepository
     sessions: SessionRepository

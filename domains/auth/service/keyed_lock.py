@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from domains.auth.errors import TooManyAttempts
 
-_BUSY = "Too many sign-ins of this address are being checked. Try again in a moment."
+_BUSY = "Too many sign-ins with this address are being checked. Try again in a moment."
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Limits on guessing and on mails. Attempts are counted before the secret is checked; a refusal undoes no count."""
+"""Limits on guessing and on mails. An attempt is counted before the secret is checked, and stays counted if refused."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -94,7 +94,7 @@ class Limits:
         """Count a sign-in as failed; `forgive_login` takes that back if the password is right.
 
         If the account has signed in from this network before (`is_known`), only its failures from this network count.
-        So a stranger can neither lock the owner out there, nor lock out the others who sign in from that network.
+        So a stranger can lock out neither the owner nor the other people who sign in from that network.
 
         Raises:
             TooManyAttempts: a limit is exceeded.
@@ -116,7 +116,7 @@ class Limits:
             await self._take_back_network(attempt)
 
     async def forgive_address(self, email: str, client_info: ClientInfo) -> None:
-        """Reset the counters of an address whose owner has proved their identity in another way."""
+        """Reset the counters of an address after its owner has reset the password by mail."""
         async with self.transaction():
             for limit in (self._of_address(email), self._of_pair(email, client_info)):
                 await self.attempts.reset(limit.kind, self._key(limit))
@@ -201,7 +201,7 @@ class Limits:
         self._check(limit, row, now)
 
     async def _refuse_if_exceeded(self, limits: Sequence[_Limit]) -> None:
-        """Refuse what these counters have refused in this window before, without counting it."""
+        """Refuse if one of these counters is already exceeded, without counting the attempt."""
         now = self.clock.now()
         rows = [(limit, await self.attempts.find(limit.kind, self._key(limit), now)) for limit in limits]
         for limit, row in rows:

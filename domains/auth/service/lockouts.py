@@ -1,4 +1,4 @@
-"""Who is kept out by limits that protect secrets, and letting them in again."""
+"""Show and reset the counters that lock a person out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The mails of this domain: workers write them, so that no request's time tells whether one was written."""
+"""The mails of this domain. Workers write them, so that the time of a request does not reveal whether one was sent."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,9 +26,9 @@ FORGOT_PATH = "/forgot-password"
 
 @dataclass(kw_only=True, eq=False)
 class MailService:
-    """Decides who gets which mail, and writes it. A token is made here, and its hash commits with its mail.
+    """Chooses and sends mails. A one-time token is made here; its hash commits with its mail.
 
-    `links_url` is where the links lead: an address from the settings, never one from a request.
+    `links_url`: base of the links in mails, from the settings, never from a request.
     """
 
     accounts: AccountRepository
@@ -45,7 +45,7 @@ class MailService:
         self.links_url = self.links_url.rstrip("/")
 
     async def answer_registration(self, registration_id: UUID, context: JobContext) -> None:
-        """Send the link that verifies, or to who has an account already the news that somebody registered."""
+        """Send the verification link, or a notice if the address has a verified account already."""
         registration = await self.accounts.find_registration(registration_id)
         person = await self._find_active_person(registration.user_id) if registration else None
         if registration is None or person is None:
@@ -63,10 +63,10 @@ class MailService:
             await context.finish()
 
     async def send_verification(self, user_id: UUID | None, context: JobContext) -> None:
-        """Send the link that verifies once more, if it is clear whose password it would let in.
+        """Send the verification link again if exactly one registration is waiting, the one that created the account.
 
-        It isn't where others have registered the address too, or where the registration that founded the account is
-        gone: then whoever reads the mail chooses a password, which verifies the address as well.
+        Otherwise the link could activate the password of another person: send a reset link instead, so that the
+        reader of the mail chooses a password, which verifies the address as well.
         """
         person = await self._find_active_person(user_id)
         if person is None or person.email_verified:
@@ -79,7 +79,7 @@ class MailService:
             await self.send_reset(person.id, context)
 
     async def send_reset(self, user_id: UUID | None, context: JobContext) -> None:
-        """Send the link that resets a password; it makes earlier ones void."""
+        """Send the link that resets a password; earlier links become void."""
         person = await self._find_active_person(user_id)
         if person is None:
             return
@@ -127,7 +127,7 @@ class MailService:
         )
 
     def address_changed(self, person: Person) -> PreparedMail:
-        """Write the mail that tells a person, at the address before, that their account has another one now."""
+        """Prepare the mail that tells the old address that the account has a new one."""
         return self._prepare("address_changed", person)
 
     async def _send_verification(
@@ -166,7 +166,7 @@ class MailService:
         return account is not None and account.status is AccountStatus.ACTIVE
 
     async def _find_active_person(self, user_id: UUID | None) -> Person | None:
-        """Return the user, if there is one whose account lets people in."""
+        """Return the user, if there is one with an active account."""
         if user_id is None:
             return None
         account = await self.accounts.find(user_id)

@@ -1,4 +1,4 @@
-"""Passwords: which are allowed, how one confirms an operation, how they are changed and reset."""
+"""Passwords: rules, confirmation of an operation, change and reset."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -26,7 +26,7 @@ from shared.jobs import Outbox
 
 
 def check_password(password: str, *, email: str) -> None:
-    """Refuse what is guessed first (NIST SP 800-63B, section 5.1.1.2): no rule of composition, no expiry.
+    """Refuse passwords that are guessed first (NIST SP 800-63B, section 5.1.1.2); no composition rules, no expiry.
 
     Raises:
         PasswordRefused: on the list of common ones, or the address or its local part.
@@ -71,7 +71,7 @@ class PasswordCheck:
 
 @dataclass(kw_only=True, eq=False)
 class PasswordService:
-    """Changing a password that one knows, and resetting one that one doesn't."""
+    """Changes a known password, and resets a forgotten one."""
 
     accounts: AccountRepository
     sessions: SessionRepository
@@ -86,10 +86,10 @@ class PasswordService:
     clock: Clock
 
     async def forgot(self, email: str, client_info: ClientInfo) -> None:
-        """Have a reset mail sent, if the address has an account; the same work whether it has one or not.
+        """Send a reset mail if the address has an account. The work is the same if it has none.
 
         Raises:
-            TooManyAttempts: too many mails to this mailbox, or asked for from this network.
+            TooManyAttempts: too many mails to this mailbox, or requested from this network.
         """
         await self.limits.count_mail(email, client_info)
         person = await self.users.find_by_address(email)
@@ -111,10 +111,10 @@ class PasswordService:
     async def reset(self, body: PasswordReset, client_info: ClientInfo) -> None:
         """Set a new password with the token of a reset mail. Every session ends.
 
-        If the address was unverified, it becomes verified and its account is replaced (`AccountLifecycle.replace`).
+        If the address was unverified, it becomes verified and the account is replaced (`AccountLifecycle.replace`).
 
         Raises:
-            InvalidToken: unknown, used, expired, or overtaken by a newer one.
+            InvalidToken: unknown, used, expired, or replaced by a newer one.
             PasswordRefused: the new password is easily guessed.
         """
         person = await self._check_reset(body)
@@ -157,7 +157,7 @@ class PasswordService:
             await self._record_change(account.user_id, SecurityEventKind.PASSWORD_CHANGED, client_info)
 
     async def _check_reset(self, body: PasswordReset) -> Person:
-        """Refuse a bad token or password before any time is spent on hashing; return whose it is."""
+        """Refuse a bad token or password before any time is spent on hashing; return its user."""
         person = await self._find_person(body.token)
         if person is None:
             raise InvalidToken
@@ -165,7 +165,7 @@ class PasswordService:
         return person
 
     async def _find_person(self, secret: str) -> Person | None:
-        """Return the user whose reset token this is, if it can be used."""
+        """Return the user of a reset token, if the token can be used."""
         token = await self.accounts.find_token(hash_of_token(secret), TokenPurpose.RESET_PASSWORD)
         if token is None or token.used_at is not None or token.expires_at <= self.clock.now():
             return None

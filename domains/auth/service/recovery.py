@@ -1,4 +1,4 @@
-"""Accounts, sessions and tokens that come out of a backup."""
+"""Accounts, sessions and tokens after a backup was restored."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from shared.personal_data import PersonalDataEraser
 
 @dataclass(kw_only=True, eq=False)
 class AccountRecovery:
-    """Erases again who was erased since the backup, and lets nobody in by what may have been ended or used since."""
+    """Repeats the erasures since the backup, ends all sessions and voids all one-time tokens."""
 
     accounts: AccountRepository
     sessions: SessionRepository
@@ -26,7 +26,7 @@ class AccountRecovery:
     clock: Clock
 
     async def recover(self, taken_at: datetime) -> str:
-        """Erase accounts that were erased since; end every session; void every secret that was sent by mail."""
+        """Erase accounts that were erased since; end every session; void every one-time token."""
         erased = 0
         async for user_id in self.erasures.since(taken_at):
             erased += await self._erase(user_id)

@@ -1,4 +1,4 @@
-"""Registering, and verifying that an address is one's own."""
+"""Registration and address verification."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,10 +36,10 @@ from shared.jobs import Outbox
 
 @dataclass(kw_only=True, eq=False)
 class RegistrationService:
-    """Registers people without telling anybody who is registered.
+    """Registers people without revealing which addresses are registered.
 
-    Each registration keeps its own password until its own mail is followed: who registers another's address first
-    gains nothing.
+    Each registration has its own password, which counts only after the link in its own mail is followed. So
+    registering the address of another person first gains nothing.
     """
 
     accounts: AccountRepository
@@ -53,7 +53,7 @@ class RegistrationService:
     clock: Clock
 
     async def register(self, body: RegistrationCreate, client_info: ClientInfo) -> None:
-        """Take a registration; a worker writes the mail. The same statements run whether or not the address is known.
+        """Store a registration; a worker sends the mail. The same statements run whether or not the address is known.
 
         Raises:
             PasswordRefused: the password is easily guessed.
@@ -80,10 +80,10 @@ class RegistrationService:
             )
 
     async def resend(self, email: str, client_info: ClientInfo) -> None:
-        """Have the verification mail sent again, if the address waits for one; the same work whether it does or not.
+        """Send the verification mail again if the address is unverified. The work is the same if it is not.
 
         Raises:
-            TooManyAttempts: too many mails to this mailbox, or asked for from this network.
+            TooManyAttempts: too many mails to this mailbox, or requested from this network.
         """
         await self.limits.count_mail(email, client_info)
         person = await self.users.find_by_address(email)

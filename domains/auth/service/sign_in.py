@@ -1,4 +1,4 @@
-"""Signing in and what follows: sessions, their tokens, and their end."""
+"""Sign-in, and the sessions and tokens that it starts."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ _UNKNOWN_USER_ID = UUID(int=0)
 
 
 class LogoutScope(StrEnum):
-    """Which of one's sessions end."""
+    """Which of the caller's sessions end."""
 
     THIS = "this"
     OTHERS = "others"
@@ -56,7 +56,7 @@ class LogoutScope(StrEnum):
 
 @dataclass(kw_only=True, eq=False)
 class SessionService:
-    """Begins, renews, lists and ends sessions."""
+    """Starts, renews, lists and ends sessions."""
 
     accounts: AccountRepository
     sessions: SessionRepository
@@ -133,8 +133,8 @@ class SessionService:
         which is committed before the error is raised.
 
         Raises:
-            InvalidRefreshToken: not genuine, or the session is over.
-            RefreshReused: it was used before; the session is over now.
+            InvalidRefreshToken: not issued here, or the session has ended.
+            RefreshReused: it was used before; the session has ended now.
         """
         claim = self.key.read_refresh_token(token)
         now = self.clock.now()
@@ -174,7 +174,7 @@ class SessionService:
             )
 
     async def page(self, principal: Principal, request: PageRequest) -> Page[SessionRow]:
-        """Return a page of one's living sessions."""
+        """Return a page of the caller's open sessions."""
         return await self.page_of(principal.user_id, request)
 
     async def page_of(self, user_id: UUID, request: PageRequest) -> Page[SessionRow]:
@@ -182,10 +182,10 @@ class SessionService:
         return await self.sessions.page(user_id, request, self.clock.now())
 
     async def revoke(self, principal: Principal, session_id: UUID, client_info: ClientInfo) -> None:
-        """End one of one's sessions.
+        """End one of the caller's sessions.
 
         Raises:
-            SessionNotFound: it isn't one of one's living sessions.
+            SessionNotFound: the caller has no open session with this id.
         """
         now = self.clock.now()
         async with self.transaction():
@@ -260,7 +260,7 @@ class SessionService:
             )
 
     async def _notify_if_unfamiliar(self, session: Session) -> None:
-        """Tell by mail of a sign-in from a network or with a program that is new, unless it is the first ever."""
+        """Announce by mail a sign-in from a new network or with a new program, unless it is the first ever."""
         known = await self.sessions.familiarity(session)
         if known.earlier > 0 and known.alike == 0:
             await self.outbox.enqueue(TELL_NEW_SIGN_IN, NewSignIn(session_id=session.id))
