@@ -19,13 +19,13 @@ from shared.schemas import RequestBody, ResponseBody, UtcDatetime
 
 SCHEMA = """
 CREATE SCHEMA bench;
-CREATE TABLE tools.bench.notes (
+CREATE TABLE bench.notes (
     id uuid PRIMARY KEY, owner_id uuid NOT NULL, title varchar NOT NULL, body varchar, priority integer NOT NULL,
     created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL
 );
-CREATE INDEX ON tools.bench.notes (owner_id, created_at, id);
+CREATE INDEX ON bench.notes (owner_id, created_at, id);
 GRANT USAGE ON SCHEMA bench TO tulou_app;
-GRANT SELECT, INSERT, DELETE ON tools.bench.notes TO tulou_app;
+GRANT SELECT, INSERT, DELETE ON bench.notes TO tulou_app;
 """
 
 

@@ -42,7 +42,7 @@ _JOBS = (
     " ORDER BY created_at, id"
 )
 _ADD = (
-    "INSERT INTO tools.bench.notes (id, owner_id, title, body, priority, created_at, updated_at)"
+    "INSERT INTO bench.notes (id, owner_id, title, body, priority, created_at, updated_at)"
     " VALUES ($1, $2, $3, $4, $5, $6, $6)"
 )
 
