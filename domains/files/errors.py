@@ -248,7 +248,7 @@ class WorkNotFinished(AppError):
 
 
 class SandboxUnavailable(Unavailable):
-    """The confined process can't be started here. `reason` is a sentence for operators; clients don't see it."""
+    """The sandbox process can't be started here. `reason` is a sentence for operators; clients don't see it."""
 
     code = "files.sandbox_unavailable"
     detail = "The server can't open images and documents safely at the moment."

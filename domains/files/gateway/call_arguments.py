@@ -1,7 +1,7 @@
-"""Arguments with which a decoder makes the system calls that could do more than it needs.
+"""Allowed arguments of system calls that could do more than decoders need.
 
-All of this is an allow list, measured with strace(1) while every kind of file was opened, plus what other versions of
-glibc and musl use in place of those calls. A pointer can't be followed by a filter: a path is never checked here.
+The list was measured with strace(1) while files of every type were opened; the calls that other versions of glibc and
+musl use instead were added. A filter can't follow pointers, so paths are not checked here.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def _one_of(argument: int, *values: int) -> Alternatives:
 
 
 def _value(argument: int, value: int, *, free: int = 0) -> Masked:
-    """Require this value of an int, whose bits in `free` may be set or not. The kernel ignores the upper half."""
+    """Require this value of an int, except for the bits in `free`. The kernel ignores the upper half."""
     return Masked(argument, _INT & ~free, value)
 
 
@@ -38,10 +38,10 @@ _DIRECTORY = {"x86_64": 0o200000, "aarch64": 0o40000}
 
 
 def _opening(flags: int, machine: str) -> Alternatives:
-    """Allow to read a file, to list a folder as opendir(3) does, and to write a file that is there.
+    """Allow to read a file, to list a folder as opendir(3) does, and to write an existing file.
 
-    Landlock decides which ones, by the access mode: it asks for no right if the mode is 3, neither reading nor writing,
-    or with O_PATH, and old versions of it don't know O_TRUNC. O_CREAT is what C's and Python's modes of writing set.
+    Landlock decides which ones, by the access mode. It requires no right for mode 3 (neither reading nor writing) or
+    O_PATH, and old versions don't know O_TRUNC. O_CREAT is set by the write modes of C and Python.
     """
     always = _CLOSE_ON_EXEC | _LARGE_FILE[machine]
     return (
@@ -88,9 +88,9 @@ def rules(machine: str) -> dict[str, Alternatives]:
         "prctl": _one_of(0, 15),
         # F_GETFD, F_SETFD, F_GETFL
         "fcntl": _one_of(1, 1, 2, 3),
-        # TCGETS, with which C libraries and Python ask for a terminal
+        # TCGETS, with which C libraries and Python test for a terminal
         "ioctl": _one_of(1, 0x5401),
-        # The clocks of the machine, this process and this thread. Negative ones tell the times of other processes.
+        # The clocks of the machine, this process and this thread. Negative ones are the clocks of other processes.
         "clock_gettime": ((_value(0, 0, free=0x7),),),
         "clock_getres": ((_value(0, 0, free=0x7),),),
         # CLOCK_REALTIME, MONOTONIC

@@ -1,4 +1,4 @@
-"""One confined process: started, verified, asked one thing at a time, ended."""
+"""One sandbox process: it is started, verified, sent one request at a time, and ended."""
 
 import asyncio
 import os
@@ -25,14 +25,14 @@ from domains.files.gateway.verification import find_missing_confinement
 
 _START_SECONDS = 30
 _LOOK_SECONDS = 0.5
-"""How often the processor time of an operation is looked at."""
+"""How often the processor time of an operation is checked."""
 
 
 class Child:
-    """A running process, of the event loop that started it."""
+    """A running process. Only the event loop that started it can use it."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        """Take a process that has just been started."""
+        """Wrap a process that was just started."""
         self._process = process
         self._loop = asyncio.get_running_loop()
         self.operations = 0
@@ -44,7 +44,7 @@ class Child:
 
     @property
     def usable(self) -> bool:
-        """Whether it runs, and can be asked from the running event loop."""
+        """Whether it runs, and the running event loop can use it."""
         return self._process.returncode is None and self._loop is asyncio.get_running_loop()
 
     @classmethod
@@ -75,10 +75,10 @@ class Child:
     async def ask(
         self, request: dict[str, Any], *, seconds: float, cpu_seconds: float
     ) -> Done | Refused | Failed:
-        """Have one operation done.
+        """Perform one operation.
 
-        Raises TimeoutError past one of the limits, ConnectionError when the process is gone, ValueError for a response
-        that makes no sense. The process must be ended then.
+        Raises TimeoutError past one of the limits, ConnectionError if the process ended, ValueError for an invalid
+        response. The process must be ended then.
         """
         self.operations += 1
         number = secrets.token_hex(8)
@@ -100,7 +100,7 @@ class Child:
             await asyncio.shield(self._gone())
 
     async def _gone(self) -> None:
-        """Wait for its end. A pipe that is full and unread would keep asyncio from seeing it."""
+        """Wait for its end. An unread, full pipe would keep asyncio from noticing it."""
         if self._process.stdout is not None:
             while await self._process.stdout.read(LONGEST_LINE):
                 pass
@@ -144,7 +144,7 @@ class Child:
         return line
 
     async def _with_limits(self, round_trip: Any, *, seconds: float, cpu_seconds: float) -> bytes:
-        """Wait for a round trip; look at the processor time from outside, where the process can't change it."""
+        """Wait for a round trip. The processor time is read from outside, where the process can't forge it."""
         waiting = asyncio.ensure_future(round_trip)
         deadline = time.monotonic() + seconds
         allowed = self._cpu_seconds() + cpu_seconds

@@ -1,7 +1,7 @@
-"""What the process that opens untrusted files gives up, in this order, before it reads the first byte.
+"""Confinement of the sandbox process: the rights that it gives up, in this order, before it opens the first file.
 
-Used by the renderer's process alone. Nothing here can be taken back by the process that called it. Until
-`give_up_the_rest` returns, only the installed libraries have run.
+Only the sandbox process uses this module. It can't undo any of it. Until `give_up_the_rest` returns, only installed
+libraries have run.
 """
 
 import os
@@ -26,7 +26,7 @@ _SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cac
 
 @dataclass(frozen=True)
 class Limits:
-    """What the worker allows: `parent` is its process id; `user` a user and group id to take instead of root's."""
+    """Limits set by the worker. `parent` is its process id, `user` the user and group id to use instead of root's."""
 
     parent: int
     user: int
@@ -37,15 +37,15 @@ class Limits:
 
 
 def give_up_files(limits: Limits) -> None:
-    """Leave root, tie this process to its parent's life, and restrict its files: before any library is loaded.
+    """Drop root, end with the parent, and restrict access to files, before any library is loaded.
 
-    The files in its working folder stay open to it. Must run while there is one thread: Landlock and the change of user
-    bind the calling thread and those that it starts. Raises ConfinementUnavailableError.
+    Files in the working folder stay accessible. Must run while there is one thread: Landlock and the change of user
+    apply to the calling thread and those that it starts. Raises ConfinementUnavailableError.
     """
     os.closerange(_FIRST_FREE_DESCRIPTOR, os.sysconf("SC_OPEN_MAX"))
     _require_one_thread()
     _drop_root(limits.user)
-    # After the change of user, which would take it back (prctl(2)).
+    # After the change of user, which resets it (prctl(2)).
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != limits.parent:
         message = "The worker that started this process is gone."
@@ -55,12 +55,12 @@ def give_up_files(limits: Limits) -> None:
 
 
 def give_up_capabilities() -> None:
-    """Give up the capability to read, once the libraries are loaded. Threads that run by then would keep it."""
+    """Drop the capability to read, after the libraries are loaded. Threads that run already would keep it."""
     linux.keep_capabilities(0)
 
 
 def give_up_the_rest(limits: Limits) -> None:
-    """Take the limits and the filter of system calls, once the libraries are warm; see that they hold.
+    """Set the limits and the filter of system calls, after the libraries were used, and test them.
 
     Raises ConfinementUnavailableError.
     """
@@ -70,7 +70,7 @@ def give_up_the_rest(limits: Limits) -> None:
 
 
 def limit_resources(limits: Limits) -> None:
-    """Bound memory, files and threads for good. The worker watches the processor time of an operation."""
+    """Limit memory, files and threads. The worker limits the processor time of an operation."""
     for limit, bound in (
         (resource.RLIMIT_AS, limits.memory_bytes),
         (resource.RLIMIT_FSIZE, limits.output_bytes),
@@ -86,7 +86,7 @@ def limit_resources(limits: Limits) -> None:
 
 
 def readable_paths() -> list[Path]:
-    """Return what the libraries need: Python's and installed packages, shared libraries, fonts, this package."""
+    """Return what the libraries read: Python's and installed packages, shared libraries, fonts, this package."""
     installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     packages = [*installed, *site.getsitepackages()]
     return [*map(Path, (*packages, *_SYSTEM_LIBRARIES, *_FONTS)), Path(__file__).parent]
@@ -100,7 +100,7 @@ def _require_one_thread() -> None:
 
 
 def _drop_root(user: int) -> None:
-    """Become `user` if this is root. Keep no capability but the one to read, until the libraries are loaded.
+    """Become `user` if this is root. Keep only the capability to read, until the libraries are loaded.
 
     An interpreter may lie in a folder that only root may enter. Landlock restricts this capability, too.
     """
@@ -122,7 +122,7 @@ def _drop_root(user: int) -> None:
 
 
 def _require_refusals(threads: int) -> None:
-    """Try what must be impossible on this thread and on another one. Raises ConfinementUnavailableError."""
+    """Attempt forbidden operations on this thread and on another. Raises ConfinementUnavailableError if one works."""
     worked = set(_permitted_attempts())
     other = threading.Thread(target=lambda: worked.update(_permitted_attempts()))
     try:

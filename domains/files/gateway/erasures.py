@@ -1,7 +1,6 @@
-"""Records of erased accounts, kept in the store because a restored database knows nothing of them.
+"""Records of erased accounts, kept in the store because a restored database may be older than an erasure.
 
-One object for each erased account, under the day of its erasure. Its key is all that is read. It holds no personal
-data.
+One object per erased account, under the day of its erasure. Only its key is read. It holds no personal data.
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +12,7 @@ from shared.clock import Clock
 
 FOLDER = "erasures"
 _MARGIN = timedelta(days=1)
-"""Clocks of the machines that erased and of the one that took the backup may differ by this much."""
+"""The clocks of the machines that erased and that took the backup may differ by this much."""
 
 
 class ErasureRecords:

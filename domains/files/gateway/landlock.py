@@ -1,4 +1,4 @@
-"""Landlock: which files, sockets and processes the calling thread may reach.
+"""Landlock: restrictions on files, sockets and processes of the calling thread.
 
 See landlock(7) and Documentation/userspace-api/landlock.rst of the kernel.
 """
@@ -29,7 +29,7 @@ _SCOPES = {6: 1 << 0 | 1 << 1}
 
 
 def version() -> int:
-    """Return the version of the kernel's Landlock ABI, 1 to 7. Raises ConfinementUnavailableError where it has none."""
+    """Return the version of the kernel's Landlock ABI, 1 to 7. Raises ConfinementUnavailableError without one."""
     try:
         found = linux.call(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(_VERSION_FLAG))
     except OSError as error:
@@ -38,10 +38,10 @@ def version() -> int:
 
 
 def restrict_thread(*, writable: Path, readable: Iterable[Path]) -> None:
-    """Deny the calling thread, and all that it starts, every right that this kernel's Landlock knows.
+    """Deny the calling thread, and all that it starts, every right that this kernel's Landlock supports.
 
     Exceptions: it may read, write and truncate the files that exist beneath `writable`, and read files and list folders
-    beneath `readable`. Paths that are not there are left out. Raises ConfinementUnavailableError.
+    beneath `readable`. Missing paths are ignored. Raises ConfinementUnavailableError.
     """
     abi = version()
     files, network, scopes = (_up_to(abi, rights) for rights in (_FILE_RIGHTS, _NETWORK_RIGHTS, _SCOPES))

@@ -1,4 +1,4 @@
-"""Calls of the Linux kernel that Python's standard library does not offer."""
+"""Linux system calls that Python's standard library lacks."""
 
 import ctypes
 import os
@@ -10,12 +10,12 @@ PR_SET_KEEPCAPS = 8
 PR_SET_NO_NEW_PRIVS = 38
 
 CAP_DAC_READ_SEARCH = 1 << 2
-"""The right to read every file and to enter every folder (capabilities(7))."""
+"""Read every file and enter every folder (capabilities(7))."""
 _CAPABILITIES_VERSION = 0x20080522
 
 
 class ConfinementUnavailableError(RuntimeError):
-    """A layer of the confinement is missing. The message says which one, and what to do."""
+    """A layer of the confinement is missing. The message says which, and what to do."""
 
 
 def call(number: int, *arguments: Any) -> int:
@@ -34,12 +34,12 @@ def prctl(option: int, *arguments: int) -> None:
 
 
 def permitted_capabilities() -> int:
-    """Return the capabilities that the calling thread may use, as a bit set."""
+    """Return the permitted capabilities of the calling thread as a bit set."""
     return _capabilities()[1] | _capabilities()[4] << 32
 
 
 def keep_capabilities(kept: int) -> None:
-    """Give up all capabilities of the calling thread but `kept`, a bit set of those below 32."""
+    """Drop all capabilities of the calling thread except `kept`, a bit set of those below 32."""
     data = ctypes.create_string_buffer(struct.pack("=6I", kept, kept, 0, 0, 0, 0))
     if _libc().capset(_capabilities_header(), data) != 0:
         raise _failure(ctypes.get_errno())

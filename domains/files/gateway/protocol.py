@@ -1,4 +1,4 @@
-"""Responses of the confined process. It may be taken over: a response that does not fit is refused."""
+"""Responses of the sandbox process. An attacker may control it, so each response is validated."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ REFUSALS: dict[str, type[AppError]] = {
 }
 _MOST = 1_000_000_000
 _ROUNDING = 1
-"""Pixels by which a page may exceed the size that was asked for."""
+"""Pixels by which a page may exceed the requested size."""
 
 
 def _printable(text: str) -> str:
@@ -51,19 +51,19 @@ class _Strict(BaseModel):
 
 
 class Ready(_Strict):
-    """The process is confined and its libraries are loaded."""
+    """The process is confined and has loaded its libraries."""
 
     ready: Literal[True]
 
 
 class Unavailable(_Strict):
-    """The process can't be confined; the sentence says why."""
+    """The process can't be confined, with the reason."""
 
     unavailable: Sentence
 
 
 class Done(_Strict):
-    """The operation ended well."""
+    """The operation succeeded."""
 
     id: str
     ok: dict[str, Any]
@@ -78,7 +78,7 @@ class Refused(_Strict):
 
 
 class Failed(_Strict):
-    """The machine, not the input, is at fault."""
+    """The operation failed because of the machine, not the input."""
 
     id: str
     failed: Sentence
@@ -122,7 +122,7 @@ OPERATION_RESPONSE: TypeAdapter[Done | Refused | Failed] = TypeAdapter(Done | Re
 
 
 def checked_facts(request: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts of a request if they are of its operation and within its bounds. Raises ValueError."""
+    """Return the facts of a response. Raises ValueError if they don't fit the operation or the request's bounds."""
     found = FACTS[request["operation"]].model_validate(facts).model_dump()
     sizes = request.get("sizes", [request.get("size", _MOST)])
     pictures = found.get("pictures", [found])
@@ -141,7 +141,7 @@ def checked_facts(request: dict[str, Any], facts: dict[str, Any]) -> dict[str, A
 
 
 def check_content(operation: str, content: bytes, facts: dict[str, Any]) -> None:
-    """Raise ValueError if what was made is not of the kind that the operation makes."""
+    """Raise ValueError if the content is not of the kind that the operation makes."""
     check = _CONTENT.get(operation)
     if check is not None and not check(content, facts):
         raise ValueError("content of another kind")

@@ -1,7 +1,7 @@
-"""The program of the process that opens untrusted images and documents.
+"""The program of the sandbox process, which opens untrusted images and documents.
 
-It reads one JSON object a line from standard input and answers one a line on standard output. Of the rest of Tulou it
-imports `shared.normal_forms` alone. It holds no secret, and is confined before the first request: see `confinement`.
+It reads one JSON object per line from standard input and writes one per line to standard output. Of the rest of Tulou
+it imports `shared.normal_forms` only. It holds no secret, and is confined before the first request: see `confinement`.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from domains.files.gateway.rendering.responses import Operation, Request, Respon
 
 
 def main() -> None:
-    """Give up what a parser doesn't need, then serve until standard input ends."""
+    """Confine this process, then serve requests until standard input ends."""
     given = json.loads(sys.stdin.readline())
     confined = given.pop("confined")
     limits = confinement.Limits(**given)
@@ -23,7 +23,7 @@ def main() -> None:
     except linux.ConfinementUnavailableError as error:
         _write_response({"unavailable": str(error)})
         return
-    except Exception as error:  # noqa: BLE001  # whatever stops it is told, so that it can be mended
+    except Exception as error:  # noqa: BLE001  # every reason is reported to the worker
         _write_response(
             {"unavailable": f"The confined process does not start ({type(error).__name__}: {error})."[:500]}
         )
@@ -49,9 +49,9 @@ def _prepare_without_confinement(limits: confinement.Limits) -> None:
 
 
 def _load_libraries() -> None:
-    """Import all that opens files, without using it: no thread may start before `give_up_capabilities`.
+    """Import the parsers without using them: no thread may start before `give_up_capabilities`.
 
-    What is imported later is not found if the interpreter lies in a folder that only root may enter.
+    Later imports fail if the interpreter lies in a folder that only root may enter.
     """
     import pypdfium2  # noqa: F401, PLC0415  # only this process may load it
     import pyvips  # noqa: F401, PLC0415
@@ -60,7 +60,7 @@ def _load_libraries() -> None:
 
 
 def _prepare_libraries() -> None:
-    """Use both libraries once, so that the first request finds them warm."""
+    """Use both libraries once, so that the first request is as fast as the others."""
     pictures.prepare()
     documents.prepare()
 

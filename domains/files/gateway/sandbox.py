@@ -1,4 +1,4 @@
-"""The one process in which images and documents are opened, seen from the side of the worker."""
+"""The worker's side of the sandbox: the only process in which images and documents are opened."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from domains.files.gateway.scratch import Scratch
 from domains.files.settings import FilesSettings
 
 _ROOT = Path(__file__).resolve().parents[3]
-# Isolated from the environment and from the user's own packages; only this program's folder is added.
+# Isolated from the environment and the user's packages; only this program's folder is added.
 _PROGRAM = (
     sys.executable,
     "-I",
@@ -26,14 +26,14 @@ _PROGRAM = (
 
 
 class Sandbox:
-    """Keeps one warm child process for this worker slot and asks it one thing at a time.
+    """Keeps one child process per worker slot and sends it one request at a time.
 
-    The child is replaced for another person's file, after a number of operations, and whenever it took too long, died
-    or answered nonsense; it is ended when the operation's task is cancelled. docs/files.md says what it can't do.
+    The child is replaced for another person's file, after a number of operations, and if it took too long, died or
+    sent an invalid response. It is ended when the operation's task is cancelled. docs/files.md lists its restrictions.
     """
 
     def __init__(self, settings: FilesSettings, *, program: Sequence[str] = _PROGRAM) -> None:
-        """Start nothing yet: the first operation does."""
+        """Start nothing; the first operation does."""
         self.settings = settings
         self.program = program
         self._confined = settings.files_sandbox == "on"
@@ -49,7 +49,7 @@ class Sandbox:
 
     @asynccontextmanager
     async def workspace(self, owner_id: UUID | None = None) -> AsyncIterator[Path]:
-        """Yield an empty folder for a file of this person and what is made of it; it is removed at the end."""
+        """Yield an empty folder for a file of this person and its renditions; it is removed at the end."""
         async with self._scratch.workspace() as folder:
             self._owners[folder] = owner_id
             try:
@@ -60,7 +60,7 @@ class Sandbox:
     async def perform(
         self, operation: str, *, source: Path, **arguments: str | int | list[int]
     ) -> dict[str, Any]:
-        """Have the child do one operation on a file of a workspace, and return the facts that it tells.
+        """Perform one operation on a file of a workspace, and return the facts.
 
         Raises SandboxUnavailable, and the errors of `protocol.REFUSALS`, which are final.
         """
@@ -70,7 +70,7 @@ class Sandbox:
     async def make(
         self, operation: str, *, source: Path, **arguments: str | int | list[int]
     ) -> tuple[dict[str, Any], bytes]:
-        """Have the child make something of a file of a workspace. Return the facts and what was made.
+        """Make something of a file of a workspace. Return the facts and what was made.
 
         Raises the same errors as `perform`.
         """
@@ -87,7 +87,7 @@ class Sandbox:
                 return facts, content
 
     async def check(self) -> int:
-        """Start the child if there is none, and return its process id. Raises SandboxUnavailable."""
+        """Start the child if none runs, and return its process id. Raises SandboxUnavailable."""
         async with self._child_lock:
             return (await self._ready_child(self._child_owner)).pid
 
@@ -143,9 +143,9 @@ class Sandbox:
         return self._child
 
     def _is_reusable(self, child: Child, owner_id: UUID | None) -> bool:
-        """Tell whether a child may open the next file: one that was taken over must not see another person's.
+        """Return whether a child may open the next file: a compromised one must not see another person's.
 
-        A child whose working folder was removed can open nothing in the folder that was made in its place.
+        A child whose working folder was removed can't open files in the folder that replaced it.
         """
         settings = self.settings
         is_same_owner = owner_id == self._child_owner or settings.files_sandbox_shared == "on"

@@ -1,4 +1,4 @@
-"""The folder that a worker shares with its confined process: copies of files to read, and empty files to fill."""
+"""The folder that a worker shares with its sandbox process: copies of files to read, and empty files to write."""
 
 import asyncio
 import fcntl
@@ -20,14 +20,14 @@ _EXISTING_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Scratch:
-    """One folder of this worker alone, with a folder of its own for each piece of work.
+    """One folder of this worker, with a subfolder for each workspace.
 
-    `user` is the user and group id of the confined process, if that is another one than the worker's: it may then enter
-    the folders and own the files to fill, and can create nothing. No third user may enter.
+    `user` is the user and group id of the sandbox process, if it differs from the worker's: that user may enter the
+    folders and owns the files to write, but can create none. No third user may enter.
     """
 
     def __init__(self, base: Path | None, *, user: int | None) -> None:
-        """Make nothing yet: the first use does."""
+        """Create nothing; the first use does."""
         self._base = base
         self._user = user
         self._folder: Path | None = None
@@ -35,7 +35,7 @@ class Scratch:
 
     @property
     def folder(self) -> Path:
-        """The folder, made if it is not there."""
+        """The folder, created if it does not exist."""
         if self._folder is not None and not self._folder.exists():
             self.remove()  # it was removed from outside; its lock is still held
         if self._folder is None:
@@ -54,7 +54,7 @@ class Scratch:
             await asyncio.to_thread(rmtree, workspace, ignore_errors=True)
 
     def grant_read(self, path: Path) -> str:
-        """Let the confined process read a file, not write it. Return its path inside the folder.
+        """Allow the sandbox process to read a file, not to write it. Return its path inside the folder.
 
         Raises FileNotFoundError, and ValueError for a path outside of the folder.
         """
@@ -69,7 +69,7 @@ class Scratch:
 
     @contextmanager
     def output_in(self, workspace: Path) -> Iterator["Output"]:
-        """Make an empty file for the confined process to fill; it is removed at the end."""
+        """Yield an empty file for the sandbox process to write; it is removed at the end."""
         path = workspace / f"made-{new_id()}"
         opened = os.open(path, _NEW_FILE, 0o600)
         try:
@@ -81,7 +81,7 @@ class Scratch:
                 path.unlink()
 
     def remove(self) -> None:
-        """Remove the folder and all that is in it."""
+        """Remove the folder."""
         if self._folder is not None:
             rmtree(self._folder, ignore_errors=True)
             os.close(self._lock)
@@ -107,7 +107,7 @@ class Scratch:
             folder.chmod(0o710)
 
     def _change_owner(self, target: int | Path, *, owner: int | None = None) -> None:
-        """Change the group, and the owner if one is given, to the confined process's, if it has a user of its own."""
+        """Change the group, and the owner if given, to the sandbox process's, if it has another user."""
         if self._user is None:
             return
         try:
@@ -121,9 +121,9 @@ class Scratch:
 
 
 class Output:
-    """A file that the worker made, for another process to fill.
+    """A file that the worker created, for the sandbox process to write.
 
-    It is read through the descriptor that made it: a name could lead elsewhere by then.
+    It is read through the descriptor that created it: the name could be another file by then.
     """
 
     def __init__(self, name: str, descriptor: int) -> None:
@@ -143,7 +143,7 @@ class Output:
 
 
 def _remove_orphans(base: Path) -> None:
-    """Remove the folders of workers that were killed: the kernel has released the lock that a live one holds."""
+    """Remove the folders of killed workers, whose locks the kernel has released."""
     for folder in base.glob("tulou-files-*"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > _YOUNG_SECONDS:
@@ -151,7 +151,7 @@ def _remove_orphans(base: Path) -> None:
 
 
 def _remove_if_unlocked(folder: Path) -> None:
-    # In a shared folder for temporary files, others may have given this name to a link or a FIFO.
+    # In a shared temporary folder another user may have created a link or a FIFO with this name.
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""A seccomp filter that allows the system calls of a decoder and refuses all others.
+"""A seccomp filter that allows the system calls of decoders only.
 
 See seccomp(2) and Documentation/userspace-api/seccomp_filter.rst of the kernel.
 """
@@ -25,9 +25,9 @@ _INT = 0xFFFFFFFF
 
 
 def filter_all_threads() -> None:
-    """Put every thread of this process, and all that they start, under the filter.
+    """Apply the filter to every thread of this process, and to all that they start.
 
-    The process must have given up new privileges before. Raises ConfinementUnavailableError.
+    Requires `no_new_privs`. Raises ConfinementUnavailableError.
     """
     machine = platform.machine()
     if machine not in ARCHITECTURES:

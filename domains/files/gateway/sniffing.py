@@ -1,4 +1,4 @@
-"""What a file is, told from its first bytes. Nothing that the client says about it is believed."""
+"""Detection of content types from the first bytes. The client's Content-Type is ignored."""
 
 import re
 from zipfile import BadZipFile
@@ -9,12 +9,12 @@ from puremagic import main as puremagic
 from domains.files.gateway.text_types import text_type_of
 
 HEAD_BYTES = 65_536
-"""How many of the first bytes are looked at."""
+"""The number of bytes that are examined."""
 
 UNKNOWN = "application/octet-stream"
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
-# Offset and bytes of formats that say what they are. In doubt the longer comes first.
+# Offset and bytes of magic numbers, the longer ones first.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -34,7 +34,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MThd", "audio/midi"),
     (0, b"OggS", "application/ogg"),
 )
-# Too short to be told from text, which may begin with any letters.
+# Too short to be distinguished from text, which may begin with any letters.
 _SHORT_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"RIFF", UNKNOWN),
     (0, b"BZh", "application/x-bzip2"),
@@ -74,8 +74,7 @@ _CONFIDENT = 0.4
 def sniff(head: bytes, *, complete: bool) -> tuple[str, str | None]:
     """Return content type, and encoding if it is Unicode text, of a file that begins with `head`.
 
-    `complete` says that there is no more of it. A file that is two things at once (a GIF that is also a script) is what
-    its first bytes make it.
+    `complete`: `head` is the whole file. The first bytes decide about a file of two types (a GIF that is a script).
     """
     if not head:
         return "text/plain", None
@@ -103,7 +102,7 @@ def _by_short_signature(head: bytes) -> str | None:
 
 
 def _by_brand(head: bytes) -> str | None:
-    """Tell what is in an ISO base media file. A picture's major brand may be one that all pictures have."""
+    """Return the type of an ISO base media file. The major brand of a picture may be one that all pictures share."""
     length = int.from_bytes(head[:4], "big")
     if head[4:8] != b"ftyp" or not 16 <= length <= _LONGEST_FTYP:  # noqa: PLR2004  # a box with a major brand
         return None
@@ -116,9 +115,9 @@ def _by_brand(head: bytes) -> str | None:
 
 
 def _pdf_behind(head: bytes) -> str | None:
-    """Tell a PDF whose header is among the first 1,024 bytes, as its readers do (ISO 32000-1, annex H.3.4.1).
+    """Detect a PDF header in the first 1,024 bytes, as PDF readers do (ISO 32000-1, annex H.3.4.1).
 
-    Text that speaks of PDFs is none, and neither is markup in front of one.
+    Text that mentions PDFs is no PDF, nor is markup before one.
     """
     header = _PDF.search(head, 0, _PDF_WITHIN + 6)
     if header is None:
@@ -129,7 +128,7 @@ def _pdf_behind(head: bytes) -> str | None:
 
 
 def _inside_zip(head: bytes) -> str:
-    """Tell office documents by their first members: names stand in the clear before each of them."""
+    """Detect office documents by their first members, whose names are not compressed."""
     if head[30:38] == b"mimetype":
         return next(
             (kind for name, kind in _ZIP_MIME_TYPES.items() if head.startswith(name, 38)), "application/zip"
@@ -140,7 +139,7 @@ def _inside_zip(head: bytes) -> str:
 
 
 def _by_catalogue(head: bytes) -> str:
-    """Ask a large catalogue of formats; a guess by a few bytes is no answer."""
+    """Look up a large catalogue of formats, ignoring matches of few bytes."""
     try:
         matches = puremagic.magic_string(head)
     except (PureError, BadZipFile, ValueError):

@@ -17,9 +17,9 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "sigaltstack": (131, 132), "restart_syscall": (219, 128), "getuid": (102, 174), "geteuid": (107, 175),
     "getgid": (104, 176), "getegid": (108, 177), "sysinfo": (99, 179), "getrlimit": (97, 163),
 }  # fmt: skip
-"""Calls that a decoder needs once its libraries are loaded, whatever their arguments: these can do no more than that.
+"""Calls that decoders need after their libraries are loaded, harmless with any argument.
 
-`stat` tells of every path: no filter can look at one. glibc before 2.37 needs `sysinfo` to sort.
+`stat` works for every path, because a filter can't read paths. glibc before 2.37 needs `sysinfo` to sort.
 """
 
 ALLOWED_BY_ARGUMENT: dict[str, tuple[int | None, int | None]] = {
@@ -59,4 +59,4 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "msgget": (68, 186), "mq_open": (240, 180), "setuid": (105, 146), "setgid": (106, 144),
     "setresuid": (117, 147), "setresgid": (119, 149), "setgroups": (116, 159), "capset": (126, 91),
 }  # fmt: skip
-"""Calls that are answered with EPERM. All others are answered with ENOSYS, so that a C library falls back."""
+"""Calls that fail with EPERM. All others fail with ENOSYS, so that a C library falls back."""

@@ -1,4 +1,4 @@
-"""Whether a file is text, which kind of text, and in which encoding, told from its first bytes."""
+"""Detection of text, its type and its encoding, from the first bytes."""
 
 import codecs
 import csv
@@ -15,7 +15,7 @@ _HTML = re.compile(
 _SVG = re.compile(rb"<(?:[^\s<>/:]+:)?svg[\s>/]|http://www\.w3\.org/2000/svg", re.IGNORECASE)
 _XHTML = b"http://www.w3.org/1999/xhtml"
 _PROLOGUE = re.compile(rb"<(\?xml|!doctype)", re.IGNORECASE)
-# Bytes that text doesn't have, in whatever 8-bit encoding (WHATWG MIME Sniffing, section 3, "binary data byte").
+# Bytes that no 8-bit text has (WHATWG MIME Sniffing, section 3, "binary data byte").
 _BINARY = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _BEFORE_MARKUP = "\ufeff\u2060\u200b"
 # By byte order mark, the longer first: that of UTF-32 begins like that of UTF-16.
@@ -31,7 +31,7 @@ _CSV_LINES = 50
 def text_type_of(head: bytes, *, complete: bool) -> tuple[str, str | None] | None:
     """Return content type and encoding of text that begins with `head`; None if it isn't text.
 
-    The encoding is known for Unicode alone: 8-bit encodings can't be told from each other by their bytes.
+    The encoding is known for Unicode only: 8-bit encodings can't be distinguished.
     """
     decoded, charset = _decoded(head, complete=complete)
     if decoded is None:
@@ -45,7 +45,7 @@ def text_type_of(head: bytes, *, complete: bool) -> tuple[str, str | None] | Non
 
 
 def _markup_type(decoded: str) -> str | None:
-    """Return the type of what a browser might run, or of XML; None for other text."""
+    """Return the type of markup that a browser might run, or of XML; None for other text."""
     markup = re.sub(rf"^[\s{_BEFORE_MARKUP}]+", "", decoded).encode("utf-8", "replace")
     if not markup.startswith(b"<"):
         return None
@@ -59,7 +59,7 @@ def _markup_type(decoded: str) -> str | None:
 
 
 def _decoded(head: bytes, *, complete: bool) -> tuple[str | None, str | None]:
-    """Return the text and its encoding. What is no Unicode is read as Latin-1: markup is ASCII in all of them."""
+    """Return the text and its encoding. 8-bit text is read as Latin-1, which finds markup, because that is ASCII."""
     marked = next((charset for mark, charset in _MARKS if head.startswith(mark)), None)
     if marked is not None:
         return _without_controls(_try_decode(head, marked, complete=complete)), marked
@@ -92,7 +92,7 @@ def _is_json(text: str, *, complete: bool) -> bool:
 
 
 def _is_csv(text: str, *, complete: bool) -> bool:
-    """Tell a table: at least two rows, all of the same width of two or more."""
+    """Detect a table: at least two rows, all with the same number of cells, two or more."""
     lines = text.splitlines()
     if not complete:
         lines = lines[:-1]

@@ -1,4 +1,4 @@
-"""Whether a process is confined, seen from outside: what the kernel says about each of its threads (proc(5))."""
+"""Verification from outside that a process is confined, by the status of each of its threads (proc(5))."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _NONE = 0
 
 
 def find_missing_confinement(pid: int, *, was_root: bool) -> str | None:
-    """Return what is missing in the confinement of a process, None if nothing is.
+    """Return what the confinement of a process lacks; None if nothing.
 
     All of its threads must be under a seccomp filter, without new privileges, without capabilities and not root's; and
     not of root's group, if the process that started them `was_root`.
@@ -25,7 +25,7 @@ def _of_thread(thread: Path, *, was_root: bool) -> str | None:
     try:
         lines = (thread / "status").read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return None  # it has ended
+        return None  # the thread has ended
     status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
     missing = {
         "has no seccomp filter": status.get("Seccomp") != ["2"],

@@ -1,4 +1,4 @@
-"""What a picture may cost, told from its header before a pixel is decoded."""
+"""Limits of pictures, checked by the header before a pixel is decoded."""
 
 import resource
 from pathlib import Path
@@ -11,7 +11,7 @@ from domains.files.gateway.rendering.tiff import has_more_pages
 _BASE_BYTES = 96 << 20
 """Address space of the process before it opens anything."""
 _MEMORY_PART = 0.75
-"""How much of the process's memory the decoder may be expected to take; the rest is for what is made."""
+"""The part of the process's memory that the decoder may use; the rest is for the renditions."""
 _SAMPLE_BYTES = {"uchar": 1, "char": 1, "ushort": 2, "short": 2, "uint": 4, "int": 4, "float": 4}
 _LARGEST_SAMPLE = 16
 _COEFFICIENT_BYTES = 2
@@ -19,7 +19,7 @@ _MIB = 1 << 20
 
 
 def check_file(request: Request) -> None:
-    """Raise Refused for a file of which even the header would be expensive to read with its library."""
+    """Raise Refused for a file whose header alone would be expensive to read with its library."""
     path, kind = Path(request["input"]), KINDS[request["content_type"]]
     if kind.holds_file:
         _check_memory(path.stat().st_size)
@@ -42,7 +42,7 @@ def check_header(image: Any, request: Request) -> None:  # pyvips has no types
 
 
 def _decoder_bytes(image: Any, request: Request) -> int:
-    """Estimate what the decoder holds at once, in bytes."""
+    """Estimate the memory of the decoder in bytes."""
     kind = KINDS[request["content_type"]]
     sample = _SAMPLE_BYTES.get(image.format, _LARGEST_SAMPLE)
     pixel = kind.pixel_bytes

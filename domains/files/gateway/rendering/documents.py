@@ -1,4 +1,4 @@
-"""Opening untrusted documents with pdfium. Only the renderer's process may call this."""
+"""Opening of untrusted documents with pdfium. Only the sandbox process may call this."""
 
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ _REFUSALS = {
 
 
 def prepare() -> None:
-    """Import and use pdfium once: what it loads later it could not find any more."""
-    import pypdfium2  # noqa: PLC0415  # only the renderer's process may load it
+    """Import and use pdfium once: later it could not load its libraries any more."""
+    import pypdfium2  # noqa: PLC0415  # only the sandbox process may load it
 
     with pypdfium2.PdfDocument(_TINY_DOCUMENT) as document:
         _show_forms(document)
@@ -99,7 +99,7 @@ def _opened(request: Request) -> Any:  # pypdfium2 has few types
 
 
 def _show_forms(document: Any) -> None:
-    """Have what was filled into forms shown. Their scripts and actions never run: there is no platform for them."""
+    """Show the values of form fields. Scripts and actions never run: there is no platform for them."""
     from pypdfium2 import raw  # noqa: PLC0415
 
     document.init_forms(raw.FPDF_FORMFILLINFO(version=2, m_pJsPlatform=None, xfa_disabled=True))
@@ -123,7 +123,7 @@ def _page_text(document: Any, number: int) -> str | None:
 
 
 def _with_fields(document: Any, page: Any, number: int) -> Any:
-    """Return the page with what its fields show made part of its content, in memory, so that it is part of the text."""
+    """Return the page with its form fields flattened into its content, so that they are part of the text."""
     from pypdfium2 import raw  # noqa: PLC0415
 
     if raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY) != raw.FLATTEN_SUCCESS:

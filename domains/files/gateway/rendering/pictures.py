@@ -1,4 +1,4 @@
-"""Opening untrusted pictures with libvips. Only the renderer's process may call this."""
+"""Opening of untrusted pictures with libvips. Only the sandbox process may call this."""
 
 import re
 from pathlib import Path
@@ -22,8 +22,8 @@ _HARMLESS = re.compile(
 
 
 def prepare() -> None:
-    """Import and use libvips once: what it loads later it could not find any more."""
-    import pyvips  # noqa: PLC0415  # only the renderer's process may load it
+    """Import and use libvips once: later it could not load its libraries any more."""
+    import pyvips  # noqa: PLC0415  # only the sandbox process may load it
 
     pyvips.cache_set_max(0)
     pyvips.block_untrusted_set(True)  # noqa: FBT003  # the library's signature
@@ -41,7 +41,7 @@ def save_webp(picture: Any, path: str) -> Response:  # pyvips has no types
 
 
 def _measure_image(request: Request) -> Response:
-    """Return the size in pixels as a person sees it, after the orientation was applied."""
+    """Return the size in pixels after the orientation was applied."""
     image = _open(request, fail_on="none")
     turned = image.get("orientation") >= 5 if image.get_typeof("orientation") else False  # noqa: PLR2004  # EXIF: 5 to 8 lie on their side
     width, height = (image.height, image.width) if turned else (image.width, image.height)
@@ -56,7 +56,7 @@ def _render_image(request: Request) -> Response:
     """
     picture, damaged = _decoded(request, max(request["sizes"]))
     made, facts = [], []
-    encoded: dict[tuple[int, int], bytes] = {}  # what is not enlarged has the same size several times
+    encoded: dict[tuple[int, int], bytes] = {}  # pictures are not enlarged, so several sizes may be equal
     for size in request["sizes"]:
         smaller = picture.thumbnail_image(size, height=size, size="down").copy_memory()
         shape = (smaller.width, smaller.height)
@@ -72,7 +72,7 @@ def _decoded(request: Request, size: int) -> tuple[Any, bool]:
     """Return the picture in memory, at most `size` pixels wide and high, and whether data was damaged."""
     image = _undamaged(request, size)
     if image is None and _may_lack_end_marker(request):
-        # What every browser shows: a JPEG of which only the end marker is missing.
+        # Browsers show a JPEG that lacks only the end marker.
         image = _undamaged(request, size, content=Path(request["input"]).read_bytes() + _END_OF_JPEG)
     return (image, False) if image is not None else (_thumbnail(request, size, fail_on="none"), True)
 
@@ -132,7 +132,7 @@ def _shrink_on_load(kind: Kind, shrink: float) -> dict[str, float]:
 
 
 def _open(request: Request, *, fail_on: str, content: bytes | None = None) -> Any:
-    """Read the header alone, and refuse what would take too much before any pixel is decoded."""
+    """Read the header only, and refuse a picture past the limits before any pixel is decoded."""
     check_file(request)
     image = _load(request, fail_on=fail_on, content=content)
     check_header(image, request)

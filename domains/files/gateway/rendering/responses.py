@@ -1,4 +1,4 @@
-"""What an operation on an untrusted file comes to: its result, a refusal with its reason, or a failure."""
+"""Outcomes of operations on untrusted files: a result, a refusal with its reason, or a failure."""
 
 import errno
 from collections.abc import Callable
@@ -8,9 +8,9 @@ Request = dict[str, Any]
 Response = dict[str, Any]
 Operation = Callable[[Request], Response]
 
-# What the parsers say when they meet the limits of this process.
+# Words in the parsers' errors at the limits of this process.
 _LIMIT_SIGNS = ("memory", "allocat", "file too large")
-# What libheif, libtiff and libjpeg say of a codec that they were built without: it depends on the wheel.
+# Words in errors of libheif, libtiff and libjpeg about a codec that they were built without.
 _CODEC_SIGNS = (
     "has not been built in",
     "no decoding plugin",
@@ -27,7 +27,7 @@ DETAILS = {
 }
 
 
-class Refused(Exception):  # an answer, not a mistake
+class Refused(Exception):  # an outcome, not a programming error
     """The input can't be used; the first argument is the reason's name, the second a sentence."""
 
 
@@ -43,7 +43,7 @@ def run_operation(operation: Operation, request: Request) -> Response:
         if error.errno == errno.EFBIG:
             return {"refused": "parser_limit", "detail": "What is made of it is larger than allowed."}
         return {"failed": f"{type(error).__name__}: {error.strerror}"}
-    except Exception as error:  # noqa: BLE001  # whatever a parser says about broken input is a refusal
+    except Exception as error:  # noqa: BLE001  # any error of a parser is a refusal
         return _refusal(reason_of(error))
 
 
@@ -52,7 +52,7 @@ def _refusal(reason: str) -> Response:
 
 
 def reason_of(error: Exception) -> str:
-    """Return the reason's name for what a parser says: a codec it lacks, a limit it met, or else damage."""
+    """Return the reason for an error of a parser: a missing codec, a limit, or else damage."""
     # Of pyvips, `str` also has the name of the operation, which may hold the word "memory".
     text = str(getattr(error, "detail", None) or error).lower()
     if any(sign in text for sign in _CODEC_SIGNS):

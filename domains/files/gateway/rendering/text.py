@@ -1,4 +1,4 @@
-"""The text of a document as a person would copy it."""
+"""Normalisation of the text of documents."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Counting the pages of a TIFF (TIFF 6.0, section 2; BigTIFF) without libtiff, which reads every one of them."""
+"""Counting of the pages of a TIFF (TIFF 6.0, section 2; BigTIFF) without libtiff, which reads all of them."""
 
 import os
 import struct
