@@ -73,7 +73,7 @@ async def test_an_unexpected_error_arrives_once_with_its_request(client, user, p
 async def test_a_report_and_a_log_line_name_the_route_and_never_the_path(
     client, user, post, monkeypatch
 ) -> None:
-    monkeypatch.setattr(FileService, "get", _surprise)
+    monkeypatch.setattr(FileService, "read", _surprise)
     file_id = "0199e0d6-0000-7000-8000-0123456789ab"
     with capture_logs() as lines:
         answer = await client.get(f"/v1/files/{file_id}?", headers=user.headers)
