@@ -9,30 +9,34 @@ from shared.errors import BadRequest, Conflict, Unprocessable
 
 
 class MalformedKey(BadRequest):
-    """The Idempotency-Key can't be one."""
+    """The `Idempotency-Key` is empty, longer than 255 characters, repeated, or not printable ASCII."""
 
     code = "idempotency.malformed_key"
     detail = "Send one Idempotency-Key of 1 to 255 printable ASCII characters."
 
 
 class KeyRequired(BadRequest):
-    """This operation is only done with a key."""
+    """The operation requires an `Idempotency-Key`, because it can't be undone."""
 
     code = "idempotency.key_required"
+    remedy = "Send a new key with each new operation, and the same key with each repetition."
     detail = "Send an Idempotency-Key, a new one for each operation, so that a retry does not repeat it."
 
 
 class KeyReused(Unprocessable):
-    """The key was used with another request."""
+    """The key was used with another path, query or body."""
 
     code = "idempotency.key_reused"
+    remedy = (
+        "Use a new key for a new request. To repeat a request, send exactly the same path, query and body."
+    )
     detail = (
         "This Idempotency-Key was used with another path, query or body. Use a new key for a new request."
     )
 
 
 class InProgress(Conflict):
-    """The first request with this key is still being worked on."""
+    """The first request with this key is still in progress."""
 
     code = "idempotency.in_progress"
     title = "Still being done"
@@ -42,9 +46,10 @@ class InProgress(Conflict):
 
 
 class StoredResponseTooLarge(Conflict):
-    """The request was done, but its answer was too large to keep."""
+    """The first request with this key succeeded, but its response was too large to be stored."""
 
     code = "idempotency.answer_not_kept"
+    remedy = "Nothing. The operation was executed. Read the resource at `location`."
     title = "Done already"
     detail = (
         "The first request with this Idempotency-Key succeeded and is not repeated. Its response was too large to be"

@@ -27,9 +27,10 @@ OtherT = TypeVar("OtherT")
 
 
 class BadCursor(BadRequest):
-    """The cursor was not made here, or for another sort order."""
+    """The cursor was not issued by this list, or for another sort order."""
 
     code = "pagination.bad_cursor"
+    remedy = "Start again without `cursor`."
     detail = "This cursor belongs to another list or sort order. Start again without a cursor."
 
 

@@ -10,17 +10,19 @@ from shared.errors import AppError
 
 
 class PreconditionFailed(AppError):
-    """If-Match or If-None-Match don't hold."""
+    """The resource was modified since the client read it, so `If-Match` or `If-None-Match` does not match."""
 
     code = "request.precondition_failed"
+    remedy = "Read the resource again, then repeat the change with its new `ETag`."
     status, title = 412, "A precondition failed"
     detail = "The resource was modified since you read it. Nothing was changed; fetch it again."
 
 
 class WeakCondition(AppError):
-    """If-Match names weak tags alone, which match nothing (RFC 9110, section 13.1.1). They don't come from here."""
+    """`If-Match` has weak tags only, which match nothing (RFC 9110, section 13.1.1). The server sends no weak tags."""
 
     code = "request.weak_condition"
+    remedy = "Switch compression off in the proxy, because it makes tags weak. The API compresses responses itself."
     status, title = 412, "A precondition failed"
     detail = (
         "Every tag of If-Match is weak (W/), so none can match. This server sends strong tags; a proxy that"

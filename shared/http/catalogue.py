@@ -49,6 +49,7 @@ class UnknownError(NotFound):
     """No error has this code."""
 
     code = "errors.unknown"
+    remedy = "Look for the code in `GET /errors`."
     detail = "No error has this code; GET /errors lists them all."
 
 

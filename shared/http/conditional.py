@@ -22,9 +22,10 @@ ETAG = b"etag"
 
 
 class MalformedCondition(BadRequest):
-    """If-Match or If-None-Match is not a list of entity tags."""
+    """`If-Match` or `If-None-Match` is not a list of entity tags."""
 
     code = "request.malformed_condition"
+    remedy = "Send the `ETag` of an earlier response, with its quotes, or `*`."
     detail = 'If-Match and If-None-Match are `*` or a list of entity tags: `"1-0123456789abcdef", W/"other"`.'
 
 

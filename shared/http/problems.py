@@ -25,6 +25,7 @@ class InvalidInput(Unprocessable):
     """Fields of the input break their rules."""
 
     code = "request.invalid_input"
+    remedy = "Correct the fields that `errors` lists."
     detail = "Some of the input is invalid; see `errors`."
 
 
@@ -32,6 +33,7 @@ class UnknownPath(NotFound):
     """No route matches the path."""
 
     code = "request.unknown_path"
+    remedy = "Check the path against `/docs` or `/openapi.json`."
     detail = "No resource has this path."
 
 
@@ -39,13 +41,14 @@ class MethodNotAllowed(AppError):
     """The path exists, but not with this method."""
 
     code = "request.method_not_allowed"
+    remedy = "Use one of the methods that `Allow` lists."
     status = 405
     title = "Method not allowed"
     detail = "This path does not support this method. `Allow` lists the methods that it supports."
 
 
 class UnreadableBody(BadRequest):
-    """The body broke off, or isn't what its type says."""
+    """The body ended early, or does not have the format of its type."""
 
     code = "request.unreadable_body"
     detail = "The body can't be parsed."

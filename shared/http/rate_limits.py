@@ -22,7 +22,7 @@ Key = str | int
 
 
 class RateLimited(TooManyRequests):
-    """The caller has sent as many requests as one may send in a minute."""
+    """The account or the address has sent as many requests as allowed in a minute."""
 
     code = "request.rate_limited"
     detail = "You sent too many requests. Wait `Retry-After` seconds."

@@ -32,9 +32,10 @@ _NAMED, _LONGEST_NAME = 20, 100
 
 
 class UnsupportedMediaType(AppError):
-    """The body has a type that this operation doesn't read."""
+    """The operation does not accept bodies of this type."""
 
     code = "request.unsupported_media_type"
+    remedy = "Send the type that the documentation lists, usually `application/json`."
     status = 415
     title = "Unsupported media type"
     detail = "This operation accepts only `application/json`."
@@ -45,23 +46,32 @@ MAX_FORM_FIELDS = 1000
 
 
 class UnknownParameters(Unprocessable):
-    """The query names what this operation doesn't know: a filter with a typing error would show everything."""
+    """The query has parameters that the operation does not have.
+
+    They are refused, because a misspelt filter would show everything.
+    """
 
     code = "request.unknown_parameters"
+    remedy = "Remove or correct the parameters in `errors`."
     detail = "The query has unknown parameters; see `errors`."
 
 
 class RepeatedParameters(Unprocessable):
-    """The query has several values for what has one: which of them is meant, only the client knows."""
+    """A query parameter that takes one value was sent several times."""
 
     code = "request.repeated_parameters"
+    remedy = "Send each of the parameters in `errors` once."
     detail = "A single-valued query parameter was repeated; see `errors`."
 
 
 class RepeatedFields(BadRequest):
-    """A form has several values for a field that takes one, and a proxy may have read another of them."""
+    """A form field that takes one value was sent several times.
+
+    A proxy may have read another value than the server.
+    """
 
     code = "request.repeated_form_fields"
+    remedy = "Send each of the fields in `errors` once."
     detail = "A single-valued form field was repeated; see `errors`."
 
 

@@ -27,7 +27,7 @@ _SURROGATES = re.compile("[\ud800-\udfff\x00]")
 
 
 class MalformedJson(BadRequest):
-    """The body isn't JSON that can be stored and read back."""
+    """The body is not valid JSON, or breaks a limit of size, depth or numbers."""
 
     code = "request.malformed_json"
     detail = "The body is not valid JSON."

@@ -37,14 +37,15 @@ class Activity(StrEnum):
 
 
 class TooManyInProgress(TooManyRequests):
-    """The account or the address has reached its limit of concurrent activities."""
+    """The account or the address has as many uploads, downloads, streams or large bodies in progress as allowed."""
 
     code = "request.too_many_in_progress"
+    remedy = "Wait until one of your requests has ended, then send the request again."
     detail = "You have too many requests in progress. Wait until one ends, then try again."
 
 
 class Busy(Unavailable):
-    """The process has reached its limit of concurrent activities."""
+    """The process has as much in progress as it can hold."""
 
     code = "server.busy"
     detail = "This server is busy. Try again after `Retry-After` seconds."

@@ -28,18 +28,20 @@ _MAX_LOGGED_LENGTH = 200
 
 
 class OriginRefused(Forbidden):
-    """The page has an origin that the settings do not allow."""
+    """The web page has an origin that is not allowed."""
 
     code = "request.origin_refused"
+    remedy = "Ask the operator to add the origin to `TULOU_CORS_ORIGINS`."
     detail = (
         "Pages of this origin may not call this server. Its operator allows origins with TULOU_CORS_ORIGINS."
     )
 
 
 class HeaderRefused(Forbidden):
-    """The page wants to send a header that the settings do not allow."""
+    """A web page of another origin wants to send a header that is not allowed."""
 
     code = "request.header_refused"
+    remedy = "Ask the operator to add the header to `TULOU_CORS_HEADERS`."
     detail = (
         "Pages may not send this header. The operator of this server allows headers with TULOU_CORS_HEADERS."
     )

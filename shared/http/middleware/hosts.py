@@ -16,9 +16,10 @@ ABSOLUTE = "tulou.absolute_target"
 
 
 class UnknownHost(BadRequest):
-    """The request is for another server, or its Host header is malformed."""
+    """The request is meant for another server, or its `Host` is invalid."""
 
     code = "request.unknown_host"
+    remedy = "Use an address of this server. The operator lists its names in `TULOU_TRUSTED_HOSTS`."
     detail = "Send exactly one Host header with a host name of this server."
 
 
