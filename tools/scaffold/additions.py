@@ -8,7 +8,7 @@ from uuid import UUID
 
 from bootstrap.container import TulouContainer, domains_of
 from bootstrap.settings.model import Settings
-from shared.events import Event
+from shared.events import Event, OwnedEvent
 from shared.queues import DEFAULT, QUEUES
 from tools.scaffold.changes import PROJECT, Changes
 from tools.scaffold.container_edits import has_provider, with_class, with_given, with_imports, with_provider
@@ -176,7 +176,8 @@ def _event(domain: str, name: str) -> type[Event]:
     order = list(_domains())
     for other in order[: order.index(domain) + 1]:
         if name in public_api_of(other).events:
-            return next(kind for kind in Event.__subclasses__() if kind.__name__ == name)
+            known = [*Event.__subclasses__(), *OwnedEvent.__subclasses__()]
+            return next(kind for kind in known if kind.__name__ == name)
     offered = [event for other in order[: order.index(domain) + 1] for event in public_api_of(other).events]
     raise NameRefused(f"{domain} can't react to {name}. It sees {', '.join(offered) or 'no events'}.")
 

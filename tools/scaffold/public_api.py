@@ -58,6 +58,9 @@ def _public(domain: str, folder: Path) -> Iterator[ast.stmt]:
             yield from ast.parse(path.read_text()).body
 
 
+_EVENTS = {"Event", "OwnedEvent"}
+
+
 def _bases(node: ast.ClassDef) -> set[str]:
     return {base.id for base in node.bases if isinstance(base, ast.Name)}
 
@@ -71,7 +74,7 @@ def _enter(node: ast.stmt, public_api: PublicApi) -> None:
             ]
             public_api.protocols[node.name] = [part.name for part in functions]
         else:
-            (public_api.events if "Event" in bases else public_api.values).append(node.name)
+            (public_api.events if bases & _EVENTS else public_api.values).append(node.name)
     elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
         public_api.values.append(node.name)
     elif isinstance(node, ast.Assign):
