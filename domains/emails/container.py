@@ -56,7 +56,7 @@ class EmailsContainer(containers.DeclarativeContainer):
 
     mailer = providers.ThreadSafeSingleton(
         MailerService,
-        repository,
+        repository=repository,
         transaction=core.transaction,
         outbox=core.outbox,
         clock=core.clock,
@@ -67,7 +67,7 @@ class EmailsContainer(containers.DeclarativeContainer):
     )
     delivery = providers.ThreadSafeSingleton(
         DeliveryService,
-        repository,
+        repository=repository,
         transaction=core.transaction,
         outbox=core.outbox,
         jobs=jobs,
@@ -78,14 +78,14 @@ class EmailsContainer(containers.DeclarativeContainer):
     )
     service = providers.ThreadSafeSingleton(
         EmailService,
-        repository,
+        repository=repository,
         transaction=core.transaction,
         clock=core.clock,
         settings=core.settings,
     )
     resolution = providers.ThreadSafeSingleton(
         ResolutionService,
-        repository,
+        repository=repository,
         jobs=jobs,
         transaction=core.transaction,
         outbox=core.outbox,
@@ -93,7 +93,7 @@ class EmailsContainer(containers.DeclarativeContainer):
         settings=core.settings,
         audit=core.audit_log,
     )
-    measures = providers.ThreadSafeSingleton(EmailMeasures, repository)
+    measures = providers.ThreadSafeSingleton(EmailMeasures, repository=repository)
 
     personal_data = service
     routers = providers.Object([router_module.router])

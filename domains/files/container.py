@@ -35,7 +35,7 @@ class FilesContainer(containers.DeclarativeContainer):
     store = providers.ThreadSafeSingleton(ObjectFiles, core.settings, core.settings.provided.data_dir)
     erasures = providers.ThreadSafeSingleton(ErasureRecords, store, clock=core.clock)
     renderer = providers.ThreadSafeSingleton(Sandbox, core.settings)
-    quota_limits = providers.ThreadSafeSingleton(QuotaLimits, core.settings, quotas)
+    quota_limits = providers.ThreadSafeSingleton(QuotaLimits, settings=core.settings, quotas=quotas)
     service = providers.ThreadSafeSingleton(
         FileService,
         settings=core.settings,
@@ -87,7 +87,7 @@ class FilesContainer(containers.DeclarativeContainer):
         LossService, transaction=core.transaction, objects=objects, cleaning=cleaning, outbox=core.outbox
     )
 
-    measures = providers.ThreadSafeSingleton(FileMeasures, quota)
+    measures = providers.ThreadSafeSingleton(FileMeasures, quota=quota)
 
     routers = providers.Object([routes.router, admin_routes.router])
     tasks = providers.Object(tasks)

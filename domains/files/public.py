@@ -28,7 +28,7 @@ class PersonalQuota:
     max_files: int | None
 
 
-class Files(Protocol):
+class FileDirectory(Protocol):
     """Lookup of files."""
 
     async def exists(self, file_id: UUID, owner_id: UUID) -> bool:

@@ -65,7 +65,7 @@ class _Task:
         return _is_last(self.context)
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class DeliveryService:
     """Delivers mails to the mail server. No transaction is open during an SMTP session."""
 

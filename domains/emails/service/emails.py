@@ -18,7 +18,7 @@ PRUNED_AT_ONCE = 1000
 """Mails that one transaction deletes."""
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class EmailService:
     """What administrators see of mails. Implements `PersonalDataEraser`."""
 

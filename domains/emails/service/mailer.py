@@ -24,7 +24,7 @@ from shared.trace import current_trace
 logger = get_logger(__name__)
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class MailerService:
     """Implements `Mailer`. `host` is the domain of Message-IDs."""
 

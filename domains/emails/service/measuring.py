@@ -16,7 +16,7 @@ _ALWAYS_SHOWN = {
 }
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class EmailMeasures:
     """Implements `Measures`."""
 

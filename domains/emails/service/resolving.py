@@ -22,7 +22,7 @@ logger = get_logger(__name__)
 RESOLVED = "mail_resolved"
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class ResolutionService:
     """Applies an administrator's decision about an uncertain mail."""
 

@@ -32,7 +32,7 @@ async def enqueue_erase(outbox: Outbox, keys: Sequence[str]) -> None:
         await outbox.enqueue(ERASE, KeysToErase(keys=list(keys[start : start + _KEYS_IN_A_JOB])))
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class CleaningService:
     """Deletes rows at once, and bytes by jobs. Implements `PersonalDataEraser`."""
 

@@ -38,9 +38,9 @@ from shared.streams import Chunk
 _file_body = validator_of(FileBody)
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class FileService:
-    """Files of one owner. Implements `Files`."""
+    """Files of one owner. Implements `FileDirectory`."""
 
     settings: FilesSettings
     transaction: TransactionFactory

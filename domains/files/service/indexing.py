@@ -16,7 +16,7 @@ _LONGEST = timedelta(minutes=4)
 """For one run: the next continues where it stopped."""
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class IndexingService:
     """Converts one file per transaction, so that a lock on a file is held briefly."""
 

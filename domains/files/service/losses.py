@@ -10,7 +10,7 @@ from shared.db.database import TransactionFactory
 from shared.jobs import Outbox
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class LossService:
     """Deletes files that can't be read any more, and makes lost renditions again."""
 

@@ -7,7 +7,7 @@ from domains.files.repository.quota import QuotaRepository
 from shared.measures import Measure
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class FileMeasures:
     """Implements `Measures`."""
 

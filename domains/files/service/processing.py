@@ -36,7 +36,7 @@ async def enqueue_processing(outbox: Outbox, file_id: UUID, owner_id: UUID) -> U
     return await outbox.enqueue(PROCESS, FileStored(owner_id=owner_id, file_id=file_id), options)
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class ProcessingService:
     """Makes the renditions of one file at a time. A retry makes only the missing ones."""
 

@@ -15,7 +15,7 @@ class Quota:
     max_files: int
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class QuotaLimits:
     """Reads the quotas of people."""
 

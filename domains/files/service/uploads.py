@@ -52,7 +52,7 @@ class IncomingUpload:
     details: Callable[[], FileCreate]
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class UploadService:
     """Receives files."""
 

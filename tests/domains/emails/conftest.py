@@ -28,7 +28,7 @@ def mailer(app, composition, tmp_path) -> MailerService:
     )
     emails = composition.emails
     return MailerService(
-        emails.repository(),
+        repository=emails.repository(),
         transaction=composition.database().transaction,
         outbox=composition.jobs.outbox(),
         clock=composition.clock(),

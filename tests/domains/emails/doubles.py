@@ -207,7 +207,7 @@ class Bench:
         self.outbox = Outbox()
         self.jobs = Jobs()
         self.service = DeliveryService(
-            self.emails,
+            repository=self.emails,
             transaction=self.transactions,
             outbox=self.outbox,
             jobs=self.jobs,

@@ -33,7 +33,7 @@ def delivery(composition, port: int) -> DeliveryService:
     settings = EmailsSettings(emails_timeout_seconds=2, emails_data_timeout_seconds=2)
     emails = composition.emails
     return DeliveryService(
-        emails.repository(),
+        repository=emails.repository(),
         transaction=composition.database().transaction,
         outbox=composition.jobs.outbox(),
         jobs=composition.jobs.service(),

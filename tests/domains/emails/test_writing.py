@@ -287,7 +287,7 @@ def emails() -> Emails:
 def mailer(renderer, emails, outbox, **given) -> MailerService:
     host = mail_host("https://app.example.com")
     return MailerService(
-        emails,
+        repository=emails,
         transaction=Transactions([]),
         outbox=outbox,
         clock=Clock(),

@@ -51,7 +51,7 @@ class UploadHarness:
             outbox=self.outbox,
             file_service=FakeFileService(),
             accounts=FakeAccounts(),
-            quota_limits=QuotaLimits(FilesSettings(**settings), FakeQuotas()),
+            quota_limits=QuotaLimits(settings=FilesSettings(**settings), quotas=FakeQuotas()),
         )
 
     async def receive(self, *chunks: bytes, error: BaseException | None = None, **details):
