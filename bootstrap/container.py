@@ -130,5 +130,5 @@ class TulouContainer(containers.DeclarativeContainer):
     emails = providers.Container(EmailsContainer, core=core, jobs=jobs.service, template_folders=templates)
     users = providers.Container(UsersContainer, core=core, accounts=account_directory)
     auth = providers.Container(
-        AuthContainer, core=core, users=users.directory, mailer=emails.mailer, erasures=files.erasures
+        AuthContainer, core=core, users=users.lookup, mailer=emails.mailer, erasures=files.erasures
     )

@@ -5,7 +5,7 @@ from dependency_injector import containers, providers
 from domains.users.public import AccountDirectory
 from domains.users.repository import UserRepository
 from domains.users.router import router
-from domains.users.service import Directory, UserService
+from domains.users.service import UserService
 
 
 class UsersContainer(containers.DeclarativeContainer):
@@ -16,12 +16,14 @@ class UsersContainer(containers.DeclarativeContainer):
 
     repository = providers.ThreadSafeSingleton(UserRepository, core.database)
     service = providers.ThreadSafeSingleton(
-        UserService, repository, transaction=core.transaction, clock=core.clock, account_directory=accounts
+        UserService,
+        repository=repository,
+        accounts=accounts,
+        settings=core.settings,
+        transaction=core.transaction,
+        clock=core.clock,
     )
-    directory = providers.ThreadSafeSingleton(
-        Directory, repository, transaction=core.transaction, clock=core.clock, settings=core.settings
-    )
-    personal_data = directory
-    lookup = directory
+    personal_data = service
+    lookup = service
     routers = providers.Object([router])
     resource_urls = providers.Object({"user": "/v1/users/{id}"})

@@ -1,4 +1,4 @@
-"""Facts about users that stop a request."""
+"""Errors of requests about users."""
 
 from shared.errors import NotFound
 

@@ -1,16 +1,13 @@
-"""The table of users: who a person is. Whether and how they may come in is another domain's business."""
+"""The table of users: who a person is. The domain `auth` knows whether and how they may sign in."""
 
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import Index, text
-from sqlmodel import Field
 
-from shared.db.models import Table, timestamp
-from shared.ids import new_id
+from shared.db.models import RevisedTable, timestamp
 
 
-class User(Table, table=True):
+class User(RevisedTable, table=True):
     """A person. `unverified_since`: the registration, or the upgrade from a version that kept unverified accounts."""
 
     __tablename__ = "users"
@@ -22,27 +19,9 @@ class User(Table, table=True):
         {"schema": "users"},
     )
 
-    id: UUID = Field(default_factory=new_id, primary_key=True)
     email: str
     email_normalised: str
     email_verified_at: datetime | None = timestamp(nullable=True)
     name: str | None = None
     locale: str | None = None
     unverified_since: datetime = timestamp(default_now=True)
-    created_at: datetime = timestamp()
-    updated_at: datetime = timestamp()
-    revision: int = 1
-
-    def set_address(self, email: str, normalised: str, now: datetime) -> None:
-        """Replace the address; one that was verified stays verified."""
-        self.email = email
-        self.email_normalised = normalised
-        self.updated_at = now
-        self.revision += 1
-
-    def rename(self, *, name: str | None, locale: str | None, now: datetime) -> None:
-        """Replace what the person is called and reads."""
-        self.name = name
-        self.locale = locale
-        self.updated_at = now
-        self.revision += 1

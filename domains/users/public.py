@@ -1,4 +1,4 @@
-"""What other domains may see of users: who a person is, how to find one, and what a mail address is here."""
+"""What other domains may use of users: a person, the lookup of users, and the rules of mail addresses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class NewPerson:
-    """Somebody who wants to become a user. `email` is an `EmailText`."""
+    """A user to be added. `email` is an `EmailText`."""
 
     id: UUID
     email: str
@@ -43,7 +43,7 @@ class NewPerson:
 
 @dataclass(frozen=True, slots=True)
 class AccountInfo:
-    """Whether a user may come in, and as what.
+    """Whether a user may sign in, and with which role.
 
     `status`: `active`, `disabled` or `deleting`. `role`: `user` or `admin`. `last_sign_in_at`: None if that was before
     the version that keeps it, or never.
@@ -55,24 +55,24 @@ class AccountInfo:
 
 
 class UserDirectory(Protocol):
-    """Questions and commands about users. Commands join the open transaction."""
+    """Lookup of users, and commands about them. Commands join the open transaction."""
 
     async def find(self, user_id: UUID) -> Person | None:
         """Return a user by id."""
         ...
 
     async def exists(self, user_id: UUID, owner_id: UUID) -> bool:
-        """Tell whether there is such a user; anybody (`owner_id`) may name anybody."""
+        """Tell whether there is such a user; every owner may refer to every user."""
         ...
 
     async def find_by_address(self, text: str) -> Person | None:
-        """Return the user who has this address, in whatever spelling; None too for what is no address."""
+        """Return the user with this address, in any spelling; None also if the text is not an address."""
         ...
 
     async def find_or_add(self, new: NewPerson) -> Person:
-        """Return the user who has the new one's address, or add the new one (the id tells which).
+        """Return the user who has this address, or add the new one; the id tells which.
 
-        Runs the same statements in both cases, so that its time doesn't tell whether the address is known.
+        Runs the same statements in both cases, so that the time does not reveal whether the address is known.
         """
         ...
 
@@ -84,25 +84,24 @@ class UserDirectory(Protocol):
         ...
 
     async def unverified(self, *, before: datetime, after: UUID, most: int) -> list[UUID]:
-        """Return up to `most` users with ids greater than `after` whose address is unverified, in order of their ids.
+        """Return up to `most` users with ids above `after` whose address has been unverified since `before`, by id.
 
-        Only those who registered before a moment. Users who registered with a version that kept unverified accounts
-        count as registered at the upgrade.
+        Users who registered with a version that kept unverified accounts count as registered at the upgrade.
         """
         ...
 
     async def change_address(self, user_id: UUID, email: str) -> bool:
-        """Give a user another address, an `EmailText`; return False if another user has it, or nobody has this id.
+        """Give a user another address, an `EmailText`; return False if another user has it, or no user has this id.
 
-        It counts as verified if the address before was.
+        The new address counts as verified if the old one did.
         """
         ...
 
     async def lock(self, user_id: UUID) -> None:
-        """Let nobody change this person before the open transaction ends: it is about to be decided over them.
+        """Lock a user until the open transaction ends, so that a decision can rely on the user's state.
 
         Raises:
-            PreconditionFailed: they are not what the client believes.
+            PreconditionFailed: the user was changed since the client read it.
         """
         ...
 
@@ -111,7 +110,7 @@ class AccountDirectory(Protocol):
     """Status and role of accounts; implemented by the domain that signs them in."""
 
     async def of_users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, AccountInfo]:
-        """Return the account info of each of these users; who can't come in any more is missing."""
+        """Return the account of each of these users; users whose account was deleted are missing."""
         ...
 
 
@@ -127,7 +126,7 @@ def normalised_address(text: str) -> str:
 
 
 def key_of_address(text: str) -> str:
-    """Return the normalised address, or for what is no address the folded text: something to count attempts by."""
+    """Return the normalised address, or the folded text if it is not an address: a key to count attempts by."""
     try:
         return normalised_address(text)
     except ValueError:

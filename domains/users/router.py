@@ -1,4 +1,4 @@
-"""HTTP of users."""
+"""HTTP routes of users."""
 
 from typing import Annotated
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Query, Request, Response
 
 from domains.users.errors import UserNotFound
-from domains.users.schemas import AdministeredUser, UserBody, UserChange, UserFilter
+from domains.users.schemas import AdministeredUser, UserBody, UserFilter, UserUpdate
 from domains.users.service import UserService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.http.routing import Router, problems
@@ -16,51 +16,25 @@ from shared.wiring import accessor
 router = Router(prefix="/v1/users", tags=["users"])
 
 Users = Annotated[UserService, Depends(accessor("users.service", UserService))]
+Filters = Annotated[UserFilter, Query()]
 Paging = Annotated[PageRequest, page_request("created_at", "email")]
-
-
-async def _filters(
-    email: Annotated[
-        str | None,
-        Query(
-            max_length=254,
-            description="Exactly this address, in any spelling.",
-            examples=["ada@example.com"],
-        ),
-    ] = None,
-    q: Annotated[
-        str | None,
-        Query(
-            min_length=1, max_length=100, description="Part of the address or of the name.", examples=["ada"]
-        ),
-    ] = None,
-    verified: Annotated[
-        bool | None, Query(description="Whether the address is verified.", examples=[True])
-    ] = None,
-) -> UserFilter:
-    return UserFilter(email=email, q=q, verified=verified)
 
 
 @router.get("/me", summary="Read your profile", responses=problems(UserNotFound))
 async def read_me(caller: Caller, users: Users) -> UserBody:
     """Return the user whose token this is."""
-    return UserBody.of(await users.read(caller.user_id))
+    return await users.read(caller.user_id)
 
 
 @router.patch("/me", summary="Change your profile", responses=problems(UserNotFound))
-async def change_me(caller: Caller, users: Users, change: UserChange) -> UserBody:
+async def change_me(caller: Caller, users: Users, change: UserUpdate) -> UserBody:
     """Change your name or the language of your mails. A field that you leave out stays as it is; null empties it."""
-    return UserBody.of(await users.change(caller.user_id, change))
+    return await users.change(caller.user_id, change)
 
 
 @router.get("", summary="List users")
 async def list_users(
-    request: Request,
-    response: Response,
-    _admin: Admin,
-    users: Users,
-    paging: Paging,
-    filters: Annotated[UserFilter, Depends(_filters)],
+    request: Request, response: Response, _admin: Admin, users: Users, paging: Paging, filters: Filters
 ) -> Page[AdministeredUser]:
     """Return a page of all users. For administrators."""
     return link_next(request, response, await users.page(paging, filters))

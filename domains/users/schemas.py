@@ -1,53 +1,40 @@
-"""Bodies of the users' operations, and the rows that are read for them."""
+"""Bodies of the operations on users, which are also what is read of the table."""
 
 from typing import Literal
-from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from domains.users.public import AccountInfo, NameText
 from shared.languages import LanguageTag
-from shared.schemas import RequestBody, RevisedBody, Row, UtcDatetime, validator_of
+from shared.schemas import RequestBody, StoredBody, UtcDatetime, validator_of
 
 
-class UserRow(Row):
-    """What is read of a user."""
+class UserUpdate(RequestBody):
+    """What changes of a user. A field that is absent stays; null empties it."""
 
-    id: UUID
-    email: str
-    email_verified_at: UtcDatetime | None
-    name: str | None
-    locale: str | None
-    created_at: UtcDatetime
-    updated_at: UtcDatetime
-    revision: int
+    name: NameText | None = None
+    locale: LanguageTag | None = None
 
 
-class UserBody(RevisedBody):
+class UserBody(StoredBody):
     """A user."""
 
-    id: UUID
     email: str = Field(description="The mail address.", examples=["ada@example.com"])
-    email_verified: bool = Field(
-        description="Whether the person has shown that mail to the address is theirs.", examples=[True]
-    )
     email_verified_at: UtcDatetime | None = Field(description="When the person showed it.")
     name: str | None = Field(description="What the person is called.", examples=["Ada Lovelace"])
     locale: str | None = Field(description="The language of the person's mails.", examples=["en"])
-    created_at: UtcDatetime
-    updated_at: UtcDatetime
 
-    @staticmethod
-    def of(row: UserRow) -> "UserBody":
-        """Show a row."""
-        return _user_body({**row.__dict__, "email_verified": row.email_verified_at is not None})
-
-
-_user_body = validator_of(UserBody)
+    @computed_field(  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+        description="Whether the person has shown that mail to the address is theirs.", examples=[True]
+    )
+    @property
+    def email_verified(self) -> bool:
+        """Whether the address is verified."""
+        return self.email_verified_at is not None
 
 
 class AdministeredUser(UserBody):
-    """A user as administrators see one."""
+    """A user with the state of the account, as administrators see it."""
 
     status: Literal["active", "disabled", "deleting"] = Field(
         description="`active`, `disabled` (can't sign in) or `deleting` (a job erases the account).",
@@ -61,12 +48,11 @@ class AdministeredUser(UserBody):
     )
 
     @staticmethod
-    def seen(row: UserRow, account: AccountInfo | None) -> "AdministeredUser":
-        """Show a row, and what is known of its account. Without one the user is being erased."""
+    def of(user: UserBody, account: AccountInfo | None) -> "AdministeredUser":
+        """Add the account to a user. Without one the user is being erased."""
         return _administered_user(
             {
-                **row.__dict__,
-                "email_verified": row.email_verified_at is not None,
+                **user.__dict__,
                 "status": account.status if account else "deleting",
                 "role": account.role if account else "user",
                 "last_sign_in_at": account.last_sign_in_at if account else None,
@@ -77,16 +63,20 @@ class AdministeredUser(UserBody):
 _administered_user = validator_of(AdministeredUser)
 
 
-class UserChange(RequestBody):
-    """What a user changes about themself. A field that is absent stays; null empties it."""
-
-    name: NameText | None = None
-    locale: LanguageTag | None = None
-
-
 class UserFilter(BaseModel):
     """Which users a list shows: all conditions together; None is no condition."""
 
-    email: str | None = None
-    q: str | None = None
-    verified: bool | None = None
+    email: str | None = Field(
+        None,
+        max_length=254,
+        description="Exactly this address, in any spelling.",
+        examples=["ada@example.com"],
+    )
+    q: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="Part of the address or of the name.",
+        examples=["ada"],
+    )
+    verified: bool | None = Field(None, description="Whether the address is verified.", examples=[True])

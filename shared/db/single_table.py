@@ -62,6 +62,7 @@ class TableStatements(Generic[TableT, BodyT]):
         readable: which rows of an `OwnedTable` a caller finds and lists (`_owner`: the caller); by default their own.
             It widens or narrows nothing else: what is shared with somebody is not purged with them, and what is
             hidden from an owner is.
+        may_be_stale: lists may be some seconds old, so that a replica can answer.
     """
 
     def __init__(
@@ -74,11 +75,13 @@ class TableStatements(Generic[TableT, BodyT]):
         sorts: Sequence[str],
         filters: Mapping[str, ColumnElement[bool]],
         readable: ColumnElement[bool] | None = None,
+        may_be_stale: bool = False,
     ) -> None:
         self.table, self.body = table, body
         self.missing, self.taken = missing, taken
         self.readable = readable
         self.sorts, self.filters = sorts, filters
+        self.may_be_stale = may_be_stale
 
     @property
     def of_owner(self) -> ColumnElement[bool]:
@@ -97,6 +100,7 @@ class TableStatements(Generic[TableT, BodyT]):
             key=col(self.table.id),
             sorts={name: getattr(self.table, name) for name in self.sorts},
             filters=self.filters,
+            may_be_stale=self.may_be_stale,
         )
 
     @cached_property

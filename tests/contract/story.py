@@ -43,7 +43,7 @@ from tulou_client.models import (
     TokenForm,
     TokenFormGrantType,
     UserBody,
-    UserChange,
+    UserUpdate,
     VerificationRequest,
 )
 from tulou_client.types import UNSET, File
@@ -95,10 +95,10 @@ def look_at_myself(api: AuthenticatedClient, email: str) -> None:
     assert (read.parsed.email, read.parsed.email_verified) == (email, True)
     tag = read.headers["ETag"]
     assert read_me.sync_detailed(client=api, if_none_match=tag).status_code is HTTPStatus.NOT_MODIFIED
-    changed = change_me.sync(client=api, body=UserChange(name="Ada Lovelace"), if_match=tag)
+    changed = change_me.sync(client=api, body=UserUpdate(name="Ada Lovelace"), if_match=tag)
     assert isinstance(changed, UserBody)
     assert changed.name == "Ada Lovelace"
-    stale = change_me.sync(client=api, body=UserChange(name="Somebody"), if_match=tag)
+    stale = change_me.sync(client=api, body=UserUpdate(name="Somebody"), if_match=tag)
     assert isinstance(stale, Problem)
     assert stale.code == "request.precondition_failed"
     sessions = list_sessions.sync(client=api)

@@ -56,7 +56,7 @@ def domain_map() -> list[Summary]:
 
 
 def _dependencies_of(container: Any) -> dict[str, dict[str, list[str]]]:
-    """Return what each domain is given of lower ones: `users=users.directory` and `core.outbox`, by domain."""
+    """Return what each domain is given of lower ones: `users=users.lookup` and `core.outbox`, by domain."""
     found: dict[str, dict[str, list[str]]] = {}
     entries = ast.parse(inspect.getsource(TulouContainer)).body[0]
     given = {

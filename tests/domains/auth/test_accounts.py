@@ -122,7 +122,7 @@ async def test_the_address_of_an_erased_account_is_free_again(client, people, us
 
 
 async def test_erasing_begins_again_where_it_failed(client, user, composition, work_off, rows, monkeypatch):
-    directory, tried = composition.users.directory(), []
+    directory, tried = composition.users.personal_data(), []
     purge = directory.purge
 
     async def stumbling(owner_id):

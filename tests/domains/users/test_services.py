@@ -6,13 +6,13 @@ import pytest
 
 from domains.users.errors import UserNotFound
 from domains.users.public import NewPerson, key_of_address, normalised_address
-from domains.users.schemas import UserChange
+from domains.users.schemas import UserUpdate
 from tools.faults.people import some_email
 
 
 @pytest.fixture
 def directory(composition):
-    return composition.users.directory()
+    return composition.users.lookup()
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ async def test_reading_and_changing_nobody_is_refused(composition):
     with pytest.raises(UserNotFound):
         await service.read(uuid4())
     with pytest.raises(UserNotFound):
-        await service.change(uuid4(), UserChange(name="Ada"))
+        await service.change(uuid4(), UserUpdate(name="Ada"))

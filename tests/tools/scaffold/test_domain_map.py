@@ -53,7 +53,7 @@ def test_all_of_them_fit_into_a_terminal(summaries: list[Summary]) -> None:
     assert "\nusers: Profiles of users: mail address, name and language.\n" in shown
     names = [summary.name for summary in reversed(summaries)]
     assert sorted(names, key=lambda name: shown.index(f"\n{name}: ")) == names
-    for words in ("jobs: outbox; users: directory; emails: mailer", "UserDirectory", "1 table, "):
+    for words in ("jobs: outbox; users: lookup; emails: mailer", "UserDirectory", "1 table, "):
         assert words in shown
 
 
