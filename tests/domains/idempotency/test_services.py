@@ -10,7 +10,7 @@ RESPONSE = StoredResponse(201, [("location", "/v1/files/1")], b"{}")
 
 
 @pytest.fixture
-def stored_responses(composition):
+def stored_responses(app, composition):
     return composition.idempotency.service()
 
 

@@ -11,7 +11,7 @@ from tools.faults.people import some_email
 
 
 @pytest.fixture
-def directory(composition):
+def directory(app, composition):
     return composition.users.lookup()
 
 
@@ -68,7 +68,7 @@ async def test_commands_about_nobody_do_nothing(directory):
     await directory.purge(uuid4())
 
 
-async def test_reading_and_changing_nobody_is_refused(composition):
+async def test_reading_and_changing_nobody_is_refused(app, composition):
     service = composition.users.service()
     with pytest.raises(UserNotFound):
         await service.read(uuid4())

@@ -21,7 +21,7 @@ def test_the_page_is_not_stale(summaries: list[Summary]) -> None:
 
 def test_a_summary_tells_everything_about_its_domain(summaries: list[Summary]) -> None:
     auth = next(summary for summary in summaries if summary.name == "auth")
-    assert auth.dependencies["users"] == ["directory"]
+    assert auth.dependencies["users"] == ["lookup"]
     assert auth.dependencies["emails"] == ["mailer"]
     assert "auth.purge_account on AccountDeleted" in auth.jobs
     assert "POST /v1/auth/register" in auth.routes
