@@ -1,4 +1,4 @@
-"""How a domain declares its jobs, and what a job may do while it runs. The jobs domain implements it."""
+"""Declaration of jobs, and the context of a running job. The jobs domain implements it."""
 
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ PayloadT = TypeVar("PayloadT", bound=BaseModel)
 
 
 class JobContext(Protocol):
-    """What a running job is given besides its payload."""
+    """The context of a running job."""
 
     @property
     def job_id(self) -> UUID:
@@ -39,11 +39,11 @@ class JobContext(Protocol):
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked to stop. Ten seconds later the job is ended."""
+        """Whether the job was asked to stop. It is ended ten seconds later."""
         ...
 
     async def progress(self, current: int, total: int | None = None, message: str | None = None) -> None:
-        """Say how far the job is; shown to clients within half a second."""
+        """Set the progress, which clients see within half a second."""
         ...
 
     async def finish(self, result: Mapping[str, Any] | None = None) -> None:
@@ -55,7 +55,7 @@ class JobContext(Protocol):
         ...
 
     async def confirm(self) -> None:
-        """Check, in the open transaction, that the job is still ours; raises `LeaseLost` like `finish`."""
+        """Check in the open transaction that the lease still holds; raises LeaseLost like `finish`."""
         ...
 
     def provide(self, path: str, type_: type[T]) -> T:
@@ -63,8 +63,8 @@ class JobContext(Protocol):
         ...
 
 
-class LeaseLost(Exception):  # a fact, not a mistake
-    """Another worker has this job now. Whatever the present one did in its transaction must roll back."""
+class LeaseLost(Exception):  # expected, no bug
+    """Another worker has this job now, so the transaction of this one must roll back."""
 
 
 class JobRefused(ValueError):
@@ -72,11 +72,11 @@ class JobRefused(ValueError):
 
 
 class PermanentError(Exception):
-    """Raised by a job that no further attempt can save."""
+    """Raised by a job that no further attempt can complete."""
 
 
 class Snooze(Exception):  # a request, not a mistake
-    """Raised by a job that wants to run later without having burnt an attempt (something outside is down)."""
+    """Raised by a job to run later without counting the attempt, for example while a server is down."""
 
     def __init__(self, delay: timedelta, reason: str) -> None:
         super().__init__(reason)
@@ -265,7 +265,7 @@ class NewJob:
 
 
 class JobStore(Protocol):
-    """Where accepted jobs are kept; the jobs domain implements it."""
+    """Storage of accepted jobs; the jobs domain implements it."""
 
     async def add(self, jobs: Sequence[NewJob]) -> list[UUID]:
         """Write rows in the open transaction; return their ids, or that of the living job with the same unique key."""
@@ -274,7 +274,7 @@ class JobStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """How a job is queued, where it differs from the declaration."""
+    """Options of one job that differ from its declaration."""
 
     run_at: datetime | None = None
     priority: int = 100

@@ -1,4 +1,4 @@
-"""Keeping answers for requests that are sent again (`shared.idempotency.StoredResponses`)."""
+"""Stores responses for requests that are sent again (`shared.idempotency.StoredResponses`)."""
 
 import base64
 import hmac
@@ -15,7 +15,7 @@ from shared.idempotency import Attempt, InProgress, KeyedRequest, KeyReused, Sto
 from shared.ids import new_id
 
 RETRY_AFTER = 1.0
-"""Seconds after which a client may send a request again that is still being worked on."""
+"""Seconds after which a client may repeat a request that is still in progress."""
 _BATCH = 1000
 _TRIES = 3
 
@@ -42,7 +42,7 @@ class StoredResponseService:
 
     @property
     def max_body(self) -> int:
-        """Bytes of the largest body that is stored."""
+        """Largest stored body in bytes."""
         return self.settings.idempotency_max_body_bytes
 
     async def begin(self, request: KeyedRequest) -> Attempt | StoredResponse:
@@ -98,7 +98,7 @@ class StoredResponseService:
             await self.repository.purge_owner(owner_id)
 
     async def _claim(self, attempt: Attempt, content: bytes, owner_id: UUID | None) -> bool:
-        """Commit the key before anything is done, so that others see it."""
+        """Commit the key before the work starts, so that other processes see it."""
         async with self.transaction(separate=True):
             return await self.repository.begin(
                 attempt.identity,

@@ -7,6 +7,6 @@ from shared.jobs import JobContext, NoPayload
 
 @PRUNE.handler
 async def prune(_payload: NoPayload, context: JobContext) -> None:
-    """Delete stored responses that no client can ask for any more."""
+    """Delete expired responses."""
     forgotten = await context.provide("idempotency.service", StoredResponseService).prune()
     await context.finish({"forgotten": forgotten})

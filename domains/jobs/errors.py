@@ -1,4 +1,4 @@
-"""What can be wrong with a job."""
+"""Errors of jobs."""
 
 from shared.errors import AppError, Conflict, NotFound, TooLarge, TooManyRequests, Unavailable, Unprocessable
 
@@ -7,7 +7,7 @@ class JobNotFound(NotFound):
     """The job does not exist, or belongs to another user."""
 
     code = "jobs.not_found"
-    detail = "There is no job with this id, or it isn't yours."
+    detail = "No job of yours has this id."
 
 
 class JobIsOver(Conflict):

@@ -1,4 +1,4 @@
-"""The table that is the truth about all background work."""
+"""The tables of jobs, which hold the state of all background work."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,9 +13,9 @@ from shared.ids import new_id
 
 
 class JobState(StrEnum):
-    """Where a job is in its life.
+    """State of a job.
 
-    `cancelling` is shown to clients, not stored: running with `cancel_requested_at`.
+    `cancelling` is shown to clients but not stored: running with `cancel_requested_at`.
     """
 
     SCHEDULED = "scheduled"
@@ -142,7 +142,7 @@ class Job(Table, table=True):
 
 
 class Attempt(Table, table=True):
-    """An attempt that did not end its job. The one that did is told by the job itself."""
+    """An attempt that did not end its job. The last attempt is part of the job's row."""
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -174,7 +174,7 @@ class Schedule(Table, table=True):
 
 
 class Worker(Table, table=True):
-    """A worker process, as long as it lives and a while longer."""
+    """A worker process with its last heartbeat."""
 
     __tablename__ = "workers"
     __table_args__ = ({"schema": "jobs"},)

@@ -1,4 +1,4 @@
-"""What other domains may know of jobs: which ones work on a resource of theirs, and which never will."""
+"""Public API of jobs: the jobs that work on a resource, and jobs that ended without their handler."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +24,7 @@ class JobAbandoned(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """A job in one line, as resources list the work that is under way for them."""
+    """A short form of a job, for resources that list their unfinished work."""
 
     id: UUID
     kind: str
@@ -33,10 +33,10 @@ class JobSummary:
 
 
 class Jobs(Protocol):
-    """Questions that other domains ask."""
+    """Queries for other domains."""
 
     async def of_resources(self, resource_ids: list[UUID]) -> dict[UUID, list[JobSummary]]:
-        """Return the living jobs of each resource (and none for a resource that has no work under way)."""
+        """Return the unfinished jobs of each resource; resources without any are missing."""
         ...
 
     async def summaries(self, job_ids: list[UUID]) -> list[JobSummary]:

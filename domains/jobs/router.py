@@ -1,4 +1,4 @@
-"""The REST face of jobs."""
+"""HTTP routes for jobs."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ Watcher = Annotated[JobWatcher, Depends(accessor("jobs.watcher", JobWatcher))]
 RETRY_AFTER = "1"
 NOTHING_MORE = 204
 RECONNECT_MILLISECONDS = 2000
-"""Pause of a client before it reconnects: a process that is replaced has stopped listening by then."""
+"""Pause of a client before it reconnects; by then a process that is being replaced has stopped listening."""
 
 _EVENT = (
     "retry: 2000\n\nevent: job\n"
@@ -36,7 +36,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"headers": sends("Location",
 
 
 async def _own_job(caller: Caller, jobs: Jobs, job_id: UUID) -> JobRow:
-    """Check before the stream begins: an error after its first byte could not be told."""
+    """Check before the stream begins, because an error can't be sent after its first byte."""
     return await jobs.read(caller, job_id)
 
 
@@ -55,9 +55,9 @@ async def list_jobs(
     kind: Annotated[
         str | None, Query(max_length=100, description="Only jobs of this kind.", examples=["files.process"])
     ] = None,
-    resource_id: Annotated[UUID | None, Query(description="Only jobs about this thing.")] = None,
+    resource_id: Annotated[UUID | None, Query(description="Only jobs about this resource.")] = None,
 ) -> Page[JobBody]:
-    """Return your background work, the latest first."""
+    """List your jobs, the latest first."""
     found = await jobs.page(caller, page, status=status, kind=kind, resource_id=resource_id)
     link_next(request, response, found)
     return Page(data=[jobs.body(job) for job in found.data], next_cursor=found.next_cursor, total=found.total)
@@ -69,7 +69,7 @@ async def list_jobs(
     responses={200: {"headers": sends("Retry-After")}, **problems(JobNotFound)},
 )
 async def read_job(job: OwnJob, jobs: Jobs, response: Response) -> JobBody:
-    """Return one job. While it isn't over, `Retry-After` says when to look again; `/events` tells without asking."""
+    """Return one job. Until it has ended, `Retry-After` has the interval for polling; `/events` streams changes."""
     if not job.is_over:
         response.headers["Retry-After"] = RETRY_AFTER
     return jobs.body(job)
@@ -80,7 +80,7 @@ async def _seen_revision(
     response: Response,
     last_event_id: Annotated[
         str | None,
-        Header(pattern="^[0-9]{1,18}$", description="`id` of the last event that was seen.", examples=["4"]),
+        Header(pattern="^[0-9]{1,18}$", description="`id` of the last received event.", examples=["4"]),
     ] = None,
 ) -> int:
     """Return up to which revision the client knows the job; 204 if there is nothing more to tell.
@@ -136,7 +136,7 @@ async def follow_job(
     responses=_ACCEPTED | problems(JobNotFound, JobIsOver),
 )
 async def cancel_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Response) -> JobBody:
-    """End a waiting job at once; ask a running one to stop, and end it after ten seconds."""
+    """Cancel a job: a waiting one at once; a running one is asked to stop, and ended after ten seconds."""
     return _accepted(jobs.body(await jobs.cancel(caller, job_id)), response)
 
 
@@ -147,7 +147,7 @@ async def cancel_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Respons
     responses=_ACCEPTED | problems(JobNotFound, JobNotRetryable, TooManyJobs),
 )
 async def retry_job(caller: Caller, jobs: Jobs, job_id: UUID, response: Response) -> JobBody:
-    """Queue a failed or cancelled job anew, with all its attempts. It waits for its turn like a new one."""
+    """Retry a failed or cancelled job with all its attempts. It waits in its queue like a new job."""
     return _accepted(jobs.body(await jobs.retry(caller, job_id)), response)
 
 

@@ -1,4 +1,4 @@
-"""What clients see of jobs, and the rows that the job core works on."""
+"""Bodies of jobs for clients, and rows for the job core."""
 
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -15,7 +15,7 @@ JobStatus = Literal[
 
 
 class JobRow(Row):
-    """What is read of a job to show it."""
+    """The columns of a job that are shown."""
 
     id: UUID
     kind: str
@@ -40,7 +40,7 @@ class JobRow(Row):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the job has ended."""
         return self.finished_at is not None
 
     @property
@@ -52,7 +52,7 @@ class JobRow(Row):
 
 
 class ClaimedJob(Row):
-    """What a worker needs of the job that it has just claimed."""
+    """The columns of a claimed job that a worker needs."""
 
     id: UUID
     kind: str
@@ -76,14 +76,14 @@ class ClaimedJob(Row):
 
 
 class SuccessionRow(Row):
-    """What became of a job that should end, and the one that was taken after it."""
+    """The state of a job after its end, and the job that was claimed with it."""
 
     finished_id: UUID | None
     claimed: ClaimedJob | None
 
 
 class PostponedRow(Row):
-    """What became of a job whose attempt did not end it."""
+    """The state of a job whose attempt did not end it."""
 
     state: JobState
 
@@ -99,13 +99,13 @@ ProgressValues = tuple[int, int | None, str | None]
 
 
 class LeaseRow(Row):
-    """What a heartbeat learns."""
+    """The result of a heartbeat."""
 
     cancel_requested_at: datetime | None
 
 
 class WakeUpRow(Row):
-    """A job that a worker should be told of."""
+    """A due job without a wake-up."""
 
     id: UUID
     queue: str
@@ -113,7 +113,7 @@ class WakeUpRow(Row):
 
 
 class LostRow(Row):
-    """A job whose worker fell silent."""
+    """A job whose lease has expired."""
 
     id: UUID
     kind: str
@@ -125,19 +125,19 @@ class LostRow(Row):
 
 
 class FireRow(Row):
-    """Whether a fire time was taken that causes a job."""
+    """Whether a fire time was taken and a job is due."""
 
     fires: bool
 
 
 class Lateness(Row):
-    """How long something has been due."""
+    """Waiting time of the oldest due job."""
 
     seconds: float
 
 
 class WorkerInfo(Row):
-    """What a worker says of itself."""
+    """A worker's heartbeat."""
 
     id: str
     host: str
@@ -148,16 +148,16 @@ class WorkerInfo(Row):
 
 
 class Progress(ResponseBody):
-    """How far a job is."""
+    """Progress of a job."""
 
     current: int = Field(description="Steps done.", examples=[1])
-    total: int | None = Field(None, description="Steps in all, if known.", examples=[4])
+    total: int | None = Field(None, description="Total number of steps, if known.", examples=[4])
     percent: int | None = Field(None, ge=0, le=100, description="Steps done, in percent.", examples=[25])
-    message: str | None = Field(None, description="What is being done.", examples=["small"])
+    message: str | None = Field(None, description="Current step.", examples=["small"])
 
 
 class JobResource(ResponseBody):
-    """What the job works on."""
+    """The resource that the job works on."""
 
     type: str = Field(description="What it is.", examples=["file"])
     id: UUID
@@ -167,17 +167,17 @@ class JobResource(ResponseBody):
 
 
 class JobBody(RevisedBody):
-    """A piece of background work."""
+    """A job: background work for a user."""
 
     id: UUID
     kind: str = Field(description="What is done.", examples=["files.process"])
     status: JobStatus = Field(description="Where it stands.", examples=["running"])
-    progress: Progress = Field(description="How far it is.")
-    attempt: int = Field(description="Attempts begun so far.", examples=[1])
-    max_attempts: int = Field(description="Attempts that it may have.", examples=[5])
-    resource: JobResource | None = Field(None, description="What it works on.")
+    progress: Progress = Field(description="Progress.")
+    attempt: int = Field(description="Number of started attempts.", examples=[1])
+    max_attempts: int = Field(description="Largest number of attempts.", examples=[5])
+    resource: JobResource | None = Field(None, description="The resource that the job works on.")
     result: dict[str, Any] | None = Field(
-        None, description="What a succeeded job answers.", examples=[{"renditions": 3}]
+        None, description="Result of a succeeded job.", examples=[{"renditions": 3}]
     )
     error: dict[str, Any] | None = Field(
         None,
@@ -192,21 +192,21 @@ class JobBody(RevisedBody):
         ],
     )
     created_at: UtcDatetime
-    run_at: UtcDatetime = Field(description="Not before this moment.")
-    started_at: UtcDatetime | None = Field(None, description="When the first attempt began.")
-    finished_at: UtcDatetime | None = Field(None, description="When it was over.")
-    expires_at: UtcDatetime | None = Field(None, description="When a job that is over is forgotten.")
+    run_at: UtcDatetime = Field(description="Earliest time of the next attempt.")
+    started_at: UtcDatetime | None = Field(None, description="Time of the first attempt.")
+    finished_at: UtcDatetime | None = Field(None, description="Time at which the job ended.")
+    expires_at: UtcDatetime | None = Field(None, description="Time at which the ended job is deleted.")
 
 
 class Retention(Row):
-    """How long jobs that are over are kept."""
+    """How long ended jobs are kept."""
 
     succeeded: timedelta
     cancelled: timedelta
     failed: timedelta
 
     def expiry(self, job: JobRow) -> datetime | None:
-        """Return the moment at which the job is forgotten."""
+        """Return the time at which the job is deleted."""
         kept = {
             JobState.SUCCEEDED: self.succeeded,
             JobState.CANCELLED: self.cancelled,

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Mode(StrEnum):
-    """What the program accepts: everything, reads, or nothing."""
+    """The mode: accept all requests, only reads, or none."""
 
     NORMAL = "normal"
     READ_ONLY = "read-only"
@@ -15,5 +15,5 @@ class Mode(StrEnum):
 
     @property
     def strictness(self) -> int:
-        """Grows with what is refused."""
+        """Order of the modes; a higher one refuses more."""
         return list(Mode).index(self)

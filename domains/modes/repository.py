@@ -26,7 +26,7 @@ class ModeRepository(Repository):
     """The row of `modes.modes`."""
 
     async def find(self) -> ModeRow:
-        """Return what operators have set."""
+        """Return the mode that operators have set."""
         return await self._find() or ModeRow()
 
     @query(select(*columns(StoredMode, ModeRow)))

@@ -7,7 +7,7 @@ from shared.schemas import Row
 
 
 class ModeRow(Row):
-    """A mode, what operators say about it, and when they expect to be done."""
+    """A mode with the operators' message and the expected end."""
 
     mode: Mode = Mode.NORMAL
     message: str | None = None

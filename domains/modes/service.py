@@ -1,4 +1,4 @@
-"""The mode that applies to this process, and setting the one of all processes."""
+"""Reads the mode that applies to this process, and sets the mode of all processes."""
 
 import asyncio
 import time
@@ -23,10 +23,10 @@ from shared.measures import Measure
 logger = get_logger(__name__)
 REFRESH_LOOP = BackgroundLoop("modes")
 REFRESH_TIMEOUT = 2.0
-"""Seconds that one refresh may hold up the start of a process or of a job."""
+"""Time limit in seconds of a refresh before the start of a process or of a job."""
 
 RETRY_AFTER = timedelta(minutes=1)
-"""Retry-After where operators named no end, or one that has passed."""
+"""Retry-After in seconds if operators set no end, or one that has passed."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -57,7 +57,7 @@ class ModeService:
 
     @property
     def is_normal(self) -> bool:
-        """Whether everything is accepted."""
+        """Whether the mode is normal."""
         return self.mode is Mode.NORMAL
 
     async def refresh(self) -> None:
@@ -88,10 +88,10 @@ class ModeService:
             await end(task)
 
     def refuse(self, *, is_safe: bool) -> None:
-        """Refuse a request that the mode does not take.
+        """Raise if the mode forbids the request.
 
         Raises:
-            ReadOnly, UnderMaintenance: with the operators' message, and when to come back.
+            ReadOnly, UnderMaintenance: with the operators' message and Retry-After.
         """
         mode = self.mode
         if mode is Mode.MAINTENANCE:
@@ -129,7 +129,7 @@ class ModeMeasures:
     service: ModeService
 
     async def measure(self) -> Sequence[Measure]:
-        """Return which mode applies to this process."""
+        """Return the mode that applies to this process."""
         present = self.service.mode
         return [
             Measure(

@@ -10,9 +10,10 @@ class ModesSettings(BaseModel):
 
     mode: Literal["normal", "read-only", "maintenance"] = Field(
         "normal",
-        description="What this process takes: everything, only reads, or nothing. `tulou mode set` changes it for all"
+        description="Mode of this process: accept all requests, only reads, or none. `tulou mode set` changes it for"
+        " all"
         " processes without a restart; the stricter of both applies.",
     )
     mode_interval: float = Field(
-        2, gt=0, le=60, description="Seconds between two readings of the mode that `tulou mode set` has set."
+        2, gt=0, le=60, description="Seconds between two queries of the mode that `tulou mode set` has set."
     )

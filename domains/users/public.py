@@ -167,7 +167,7 @@ NameText = Annotated[
     Field(
         min_length=1,
         max_length=MAX_USER_NAME,
-        description="What the person is called.",
+        description="Name of the person.",
         examples=["Ada Lovelace"],
     ),
     composed_within(MAX_USER_NAME),

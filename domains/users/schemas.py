@@ -44,7 +44,7 @@ class AdministeredUser(UserBody):
         description="`admin`: administers this installation.", examples=["user"]
     )
     last_sign_in_at: UtcDatetime | None = Field(
-        description="When the person last signed in; null: never, or before this was recorded."
+        description="Time of the last sign-in; null: never, or before this was recorded."
     )
 
     @staticmethod

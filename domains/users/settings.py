@@ -1,4 +1,4 @@
-"""What can be set about users."""
+"""Settings of users."""
 
 from pydantic import BaseModel, Field
 
@@ -10,5 +10,6 @@ class UsersSettings(BaseModel):
 
     users_default_locale: LanguageTag | None = Field(
         None,
-        description="Language of mails to people who named none, a tag as in BCP 47; by default the templates' own.",
+        description="Language of mails to people without a language, as a BCP 47 tag; by default that of the"
+        " templates.",
     )

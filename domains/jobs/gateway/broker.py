@@ -1,4 +1,4 @@
-"""Celery, by which workers take wake-ups, and how little of what it reads it believes."""
+"""Celery as the receiver of wake-ups. Messages are untrusted: only the queue that they arrive on is used."""
 
 import base64
 import json
@@ -26,11 +26,11 @@ _warnings = ThrottledWarnings(logger)
 WAKING = BackgroundLoop("worker.wake_ups")
 WAKE_PAUSE = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds without a try after Redis has answered with an error: after the first one, and at most."""
+"""First and longest pause in seconds after an error of Redis."""
 
 
 class WakeUpQoS(QoS):
-    """Keeps account of wake-ups in memory alone: they are acknowledged early, and none is ever delivered again.
+    """Tracks wake-ups in memory only: they are acknowledged early and never redelivered.
 
     kombu writes each message that it delivers to two more keys, and looks through them every ten seconds.
     """
@@ -60,7 +60,7 @@ class WakeUpChannel(Channel):
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last answer of Redis was an error."""
+        """Whether the last reply of Redis was an error."""
         return bool(self._failure)
 
     def _queue_bind(self, *_binding: Any) -> None:
@@ -85,7 +85,7 @@ class WakeUpChannel(Channel):
             self._fail(error)
             raise Empty from error
         except Exception as error:
-            # It has left the list already. Celery would end the worker, and lay it on the list again.
+            # It has left the list already. Celery would stop the worker and put the message on the list again.
             _warnings.warn("wake_up_refused", error=type(error).__name__)
             raise Empty from error
         self._recover()
@@ -99,7 +99,7 @@ class WakeUpChannel(Channel):
             self._delete_non_lists()
 
     def _delete_non_lists(self) -> None:
-        """Delete what stands in the place of a list: it can't be read, and holds only wake-ups."""
+        """Delete a key of another type in place of a list: it can't be read, and a list holds only wake-ups."""
         with self.conn_or_acquire() as client:
             for queue in self.active_queues:
                 for priority in self.priority_steps:
@@ -126,7 +126,7 @@ class WakeUpTransport(Transport):
     Channel = WakeUpChannel
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Wake the worker now and then, too, for what no wake-up tells of."""
+        """Also wake the worker periodically, for due jobs without a wake-up."""
         super().register_with_event_loop(connection, loop)  # type: ignore[no-untyped-call]  # kombu has no types
         options = connection.client.transport_options
         interval, number = options["look_interval"], options["looks_at_once"]
@@ -136,7 +136,7 @@ class WakeUpTransport(Transport):
         loop.call_repeatedly(WAKE_PAUSE, self.wake, interval, number)
 
     def wake(self, interval: float, number: int) -> None:
-        """Let idle children look at their queues: every `interval` seconds, every second while reading fails."""
+        """Let idle children check their queues every `interval` seconds, and every second while reading fails."""
         with self._rounds:
             self._wake_all(interval, number)
 
@@ -216,7 +216,8 @@ def create_celery(
         },
     )
     if urlsplit(broker_url).scheme == "rediss":
-        # Without it kombu speaks in the clear to rediss:// with no ssl_ parameters; those that are there come first.
+        # Without it kombu connects unencrypted to rediss:// URLs without ssl_ parameters; given parameters take
+        # precedence.
         app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     # Without a default, a send from a thread goes to an application on amqp://localhost.
     app.set_default()

@@ -32,13 +32,13 @@ KEY_PREFIX = "tulou:"
 """In front of each key in Redis; a queue is a list of its name."""
 
 BROKER_TIMEOUT = 1.0
-"""Seconds that the broker has for each answer."""
+"""Time limit in seconds for each reply of the broker."""
 
 WAKE_UP_BATCH = 16
-"""Wake-ups that are sent without asking how many wait."""
+"""Number of wake-ups that are sent between two checks of the list's length."""
 
 BROKER_PAUSE = 1.0
-"""Seconds without a try after the broker has failed; the relay finds the jobs of this time."""
+"""Pause in seconds after the broker has failed; the relay wakes workers for jobs of this time."""
 
 LONGEST_PAUSE = 8.0
 """The same, after several failures in a row."""
@@ -48,22 +48,22 @@ BUFFER = 10_000
 
 
 class WakeUps(Protocol):
-    """Tells workers that a job is due."""
+    """Sends wake-ups to workers."""
 
     def send_soon(self, queue: str, job_id: UUID) -> None:
         """Send in the background; never blocks, never raises."""
         ...
 
     def send(self, queue: str, job_ids: Sequence[UUID]) -> None:
-        """Send now, blocking; raises what the broker raises."""
+        """Send now. Blocks; raises the broker's errors."""
         ...
 
     def waiting(self, queue: str) -> int:
-        """Return how many wake-ups no worker has taken yet, blocking; raises what the broker raises."""
+        """Return the number of waiting wake-ups. Blocks; raises the broker's errors."""
         ...
 
     async def stop(self) -> None:
-        """Send what waits, for a second at most."""
+        """Send waiting wake-ups, for at most a second."""
         ...
 
 
@@ -90,7 +90,7 @@ def is_of_wrong_type(error: Exception) -> bool:
 
 
 def reason_of(error: ResponseError) -> str:
-    """Return what Redis refused a command for: redis-py's name of the error, or its code where that has none."""
+    """Return the reason for which Redis refused a command: redis-py's class, or the error code."""
     return str(error).partition(" ")[0] if type(error) is ResponseError else type(error).__name__
 
 
@@ -139,7 +139,7 @@ class RedisWakeUps:
         return int(self._call_repairing_list(queue, self._redis.llen))
 
     def _call_repairing_list(self, queue: str, ask: Callable[[str], Any]) -> Any:
-        """Ask about a queue's list. Another type there is deleted: it can't be read, and holds only wake-ups."""
+        """Return the length of a queue's list. A key of another type is deleted, because it can't be read."""
         key = KEY_PREFIX + queue
         try:
             return ask(key)
@@ -189,12 +189,12 @@ class RedisWakeUps:
                         self.send(queue, [job_id])
                     self._pause.succeed()
                     self._warnings.resolve("wake_up_not_sent", then="wake_ups_sent_again")
-            except Exception as error:  # noqa: BLE001  # whatever the broker raises, the relay finds the row
+            except Exception as error:  # noqa: BLE001  # after any error of the broker, the relay finds the row
                 self._warnings.warn("wake_up_not_sent", job_id=str(job_id), error=type(error).__name__)
                 self._pause.fail()
 
     def _take_capacity(self, queue: str) -> bool:
-        """Tell whether one more wake-up is of use. Asks the broker once for several wake-ups."""
+        """Whether one more wake-up is useful. Asks the broker once for several wake-ups."""
         if not self._capacity.get(queue):
             self._capacity[queue] = max(0, min(WAKE_UP_BATCH, self._window - self.waiting(queue)))
         if not self._capacity[queue]:

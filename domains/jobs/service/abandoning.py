@@ -1,4 +1,4 @@
-"""Jobs that end without their handler: the event for domains, and cancelling."""
+"""Jobs that end without their handler: cancelling, and the event for the domains."""
 
 from uuid import UUID
 
@@ -31,7 +31,7 @@ async def publish_job_abandoned(
 
 
 class JobCanceller:
-    """Ends waiting jobs, and asks running ones to stop."""
+    """Cancels waiting jobs, and requests running ones to stop."""
 
     def __init__(self, *, jobs: JobRepository, outbox: Outbox, transaction: TransactionFactory) -> None:
         self._jobs = jobs

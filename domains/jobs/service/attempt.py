@@ -1,4 +1,4 @@
-"""One attempt at a job: runs its handler, and decides what follows from the way in which that ended."""
+"""One attempt at a job: runs the handler and records its outcome."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from shared.trace import Attribute, Trace, fail_span, span, tracing
 
 logger = get_logger(__name__)
 UNKNOWN_PAUSE = timedelta(minutes=1)
-"""Wait of a job that this worker doesn't know; a newer deployment may."""
+"""Pause of a job whose kind this worker does not have, for workers of a newer version."""
 
 
 class Attempt:
@@ -52,7 +52,7 @@ class Attempt:
         self._succeed = succeed
 
     async def run(self) -> ClaimedJob | None:
-        """Run the job to one of its ends; return the job that `succeed` claimed. Raises nothing but cancellation."""
+        """Run the job and record its outcome; return the job that `succeed` claimed. Raises only CancelledError."""
         job = self._job
         about: dict[str, Attribute] = {
             "tulou.job.id": str(job.id),
@@ -68,7 +68,7 @@ class Attempt:
             except LeaseLost:
                 logger.warning("lease_lost")
             except Exception as error:
-                # Most likely the database is away: the lease runs out, and the job is run again.
+                # Most likely the database is down: the lease expires, and the job is run again.
                 is_expected = is_expected_error(error)
                 level = logging.WARNING if is_expected else logging.ERROR
                 trace = None if is_expected else error
@@ -111,7 +111,7 @@ class Attempt:
             await running.postpone(
                 snooze.delay, outcome=AttemptOutcome.SNOOZED, error={"detail": snooze.reason}
             )
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is its job's failure
+        except Exception as error:  # noqa: BLE001  # any exception of a handler is a failure of its job
             await self._failed(error)
         else:
             following = await self._returned()
@@ -162,7 +162,7 @@ class Attempt:
             return
         fail_span(problem["code"])
         if running.is_last_attempt or _is_permanent(error):
-            # An error that is a fact about the input is for the user to read. Any other needs an operator.
+            # A declared error is about the input and is shown to the owner. Any other needs an operator.
             is_fact = isinstance(error, AppError) and error.permanent
             level = logging.INFO if is_fact else logging.ERROR
             logger.log(level, "job_failed", problem=problem["code"], exc_info=_undeclared(error))
@@ -179,7 +179,7 @@ class Attempt:
         await running.postpone(timedelta(seconds=delay), outcome=AttemptOutcome.FAILED, error=problem)
 
     async def _refuse_payload(self, error: ValidationError) -> None:
-        # Without the input, which the traceback would show.
+        # Without the traceback, which would show the payload.
         wrong = [".".join(map(str, line["loc"])) for line in error.errors(include_input=False)]
         logger.error("job_failed", problem=BadPayload.code, errors=wrong)
         await self._running.end(JobState.FAILED, error=problem_of(BadPayload(errors=wrong)), abandoned=True)
@@ -216,10 +216,10 @@ def _is_permanent(error: Exception) -> bool:
 
 
 def _undeclared(error: Exception) -> Exception | None:
-    """Return what deserves a traceback: an error that is declared as a fact doesn't."""
+    """Return the exception to log with a traceback; None for declared errors."""
     return None if isinstance(error, AppError) else error
 
 
 def _level_of(error: Exception) -> int:
-    """Return the log level of a failed attempt: error for mistakes in this program."""
+    """Return the log level of a failed attempt: error for bugs in this program."""
     return logging.WARNING if is_expected_error(error) else logging.ERROR

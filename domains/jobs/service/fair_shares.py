@@ -1,4 +1,4 @@
-"""When a worker looks whose turn it is with regard to what runs, and whom it has served last."""
+"""When a worker claims with regard to running jobs, and which participant it served last."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What owners do with their jobs."""
+"""Operations of owners on their jobs."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -24,7 +24,7 @@ PRUNE_BATCH = 1000
 
 
 class JobService:
-    """Lists, shows, cancels and restarts jobs; answers other domains' questions (`public.Jobs`)."""
+    """Lists, reads, cancels and retries jobs; implements `public.Jobs`."""
 
     def __init__(
         self,
@@ -102,14 +102,14 @@ class JobService:
         return queued
 
     async def _refusal(self, caller: Principal, job_id: UUID) -> AppError:
-        """Return why a job was not started again."""
+        """Return the reason why a job can't be retried."""
         job = await self.read(caller, job_id)
         if job.state in {JobState.FAILED, JobState.CANCELLED}:
             return TooManyJobs(limit=self._most, retry_after=TOO_MANY_PAUSE)
         return JobNotRetryable()
 
     def body(self, job: JobRow) -> JobBody:
-        """Return what clients see of a job."""
+        """Return a job's body for clients."""
         return body_of(job, self._retention, self._resource_urls)
 
     async def of_resources(self, resource_ids: list[UUID]) -> dict[UUID, list[JobSummary]]:
@@ -131,7 +131,7 @@ class JobService:
             await self._jobs.purge_owner(owner_id)
 
     async def prune(self) -> int:
-        """Forget the jobs that ended long enough ago; return how many."""
+        """Delete jobs that ended longer ago than they are kept; return their number."""
         ages = {
             JobState.SUCCEEDED: self._retention.succeeded,
             JobState.CANCELLED: self._retention.cancelled,

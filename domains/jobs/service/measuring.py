@@ -16,7 +16,7 @@ _STATES = ("scheduled", "queued", "running", "retrying")
 class JobMeasures:
     """Implements `shared.measures.Measures`. One for each process.
 
-    It counts ends and expired leases from its first answer on. Each process counts all of the installation.
+    It counts ends and expired leases since its first scrape. Each process counts those of the whole installation.
     """
 
     fresh_for = 5.0
@@ -31,7 +31,7 @@ class JobMeasures:
         self._ended_until: datetime | None = None
 
     async def measure(self) -> Sequence[Measure]:
-        """Return what there is to do, and what was done and went wrong."""
+        """Return metrics of waiting, ended and failed jobs, and of workers."""
         load = await self._operations.load()
         crashes = await self._operations.crashes(self._expired_until)
         self._expired += crashes.number
@@ -40,43 +40,43 @@ class JobMeasures:
         return [
             Measure(
                 "tulou_jobs",
-                "Jobs that are not over.",
+                "Jobs that have not ended.",
                 [((row.queue, state), getattr(row, state)) for row in load.queues for state in _STATES],
                 ("queue", "state"),
             ),
             Measure(
                 "tulou_jobs_oldest_due_seconds",
-                "How long the job has waited that is due longest.",
+                "Waiting time of the oldest due job.",
                 [((row.queue,), row.oldest_due_seconds) for row in load.queues],
                 ("queue",),
             ),
             Measure(
                 "tulou_workers",
-                "Workers with a heartbeat within 35 seconds.",
+                "Workers with a heartbeat in the last 35 seconds.",
                 [((row.queue,), row.workers) for row in load.queues],
                 ("queue",),
             ),
-            Measure("tulou_relays", "Relays with a heartbeat within 35 seconds.", [((), load.relays)]),
+            Measure("tulou_relays", "Relays with a heartbeat in the last 35 seconds.", [((), load.relays)]),
             Measure(
                 "tulou_jobs_failed",
-                "Jobs that failed within the last 24 hours and were not started again.",
+                "Jobs that failed in the last 24 hours and were not retried.",
                 [((kind,), number) for kind, number in load.failed_by_kind.items()],
                 ("kind",),
             ),
             Measure(
                 "tulou_relay_lag_seconds",
-                "How long the relay has left something undone.",
+                "Time by which the relay is behind.",
                 [((), load.relay_lag_seconds)],
             ),
             Measure(
                 "tulou_jobs_leases_expired_total",
-                "Leases of silent workers that were taken back. Every API process counts all of them.",
+                "Expired leases of silent workers. Every API process counts all of them.",
                 [((), self._expired)],
                 is_counter=True,
             ),
             Measure(
                 "tulou_job_duration_seconds",
-                "How long the last attempts of ended jobs took. Every API process counts all of them.",
+                "Duration of the last attempts of ended jobs. Every API process counts all of them.",
                 list(self._seconds.items()),
                 ("kind", "state"),
                 bounds=BOUNDS,

@@ -1,4 +1,4 @@
-"""What operators do with jobs, whoever owns them (the audit log says who did it), and what monitoring asks."""
+"""Operators' commands for jobs of all owners, recorded in the audit log, and numbers for monitoring."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ DAY = timedelta(days=1)
 
 
 class JobCommandResult(Row):
-    """What became of an order about one job. `error` is a sentence; None: it was carried out."""
+    """The result of a command for one job. `error` is a sentence; None: it succeeded."""
 
     id: UUID
     status: JobStatus | None = None
@@ -75,7 +75,7 @@ class Statistics(Load):
 
 
 class OperationsService:
-    """For `tulou jobs`, `tulou workers` and `/metrics`. It asks nobody who they are: whoever has the settings may."""
+    """For `tulou jobs`, `tulou workers` and `/metrics`. No permission is checked: callers have the settings."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class OperationsService:
         return report
 
     async def run(self, kind: str, payload: Mapping[str, Any], actor: Actor) -> JobCommandResult:
-        """Queue a job that nothing caused. What an event is about, and whose it is, is known as if it had happened.
+        """Queue a job by hand. What an event is about, and whose it is, is known as if it had happened.
 
         Raises:
             UnknownKind: no domain declares it.
@@ -126,7 +126,7 @@ class OperationsService:
         handler = self._registry.find(kind)
         if handler is None:
             kinds = sorted(job.kind for job in self._registry.types())
-            raise UnknownKind(f"There is no job {kind}; there are {', '.join(kinds)}.")
+            raise UnknownKind(f"No job is called {kind}; there are {', '.join(kinds)}.")
         try:
             read = handler.type.payload.model_validate(payload, extra="forbid")
         except ValidationError as error:
@@ -141,11 +141,11 @@ class OperationsService:
         return JobCommandResult(id=job_id, status="queued")
 
     async def retry(self, job_ids: Sequence[UUID], actor: Actor) -> list[JobCommandResult]:
-        """Queue failed and cancelled jobs anew; say of each other one why not."""
+        """Retry failed and cancelled jobs; return the reason for each one that can't be retried."""
         return [await self._result_of(job_id, actor, self._retry) for job_id in job_ids]
 
     async def cancel(self, job_ids: Sequence[UUID], actor: Actor) -> list[JobCommandResult]:
-        """End waiting jobs and ask running ones to stop; say of each other one why not."""
+        """Cancel waiting and running jobs; return the reason for each one that can't be cancelled."""
         return [await self._result_of(job_id, actor, self._cancel) for job_id in job_ids]
 
     async def count_failed(self, kind: str | None, *, within: timedelta | None) -> MatchCount:
@@ -164,13 +164,13 @@ class OperationsService:
             try:
                 batch = await self._retry_batch(kind, actor, within=within, until=until)
             except JobNotRetryable:
-                continue  # the duplicate that came in between is seen now
+                continue  # a duplicate that was committed meanwhile is visible now
             begun += batch
             if batch < RETRY_BATCH:
                 return begun
 
     async def load(self) -> Load:
-        """Return what there is to do, and what went wrong."""
+        """Return waiting jobs, failures, workers and relays."""
         queues = {queue: QueueStatistics(queue=queue) for queue in self._registry.queues()}
         loads = await self._rows.load(repeat=self._repeat)
         tallies = await self._rows.tally()
@@ -190,7 +190,7 @@ class OperationsService:
         )
 
     async def statistics(self) -> Statistics:
-        """Return the load, how fast jobs end, and how many leases were taken back."""
+        """Return the load, the throughput and the number of expired leases."""
         load = await self.load()
         queues = {row.queue: row for row in load.queues}
         for row in await self._rows.throughput():
@@ -205,7 +205,7 @@ class OperationsService:
         return await self._rows.crashes(since=since)
 
     async def workers(self) -> list[WorkerRow]:
-        """Return the workers that were heard of within a day."""
+        """Return the workers with a heartbeat within a day."""
         return await self._rows.workers()
 
     async def _result_of(
@@ -282,7 +282,7 @@ def relay_lag(loads: Sequence[QueueLoad], *, window: int) -> float:
 
 
 def _misfit(job: JobType[Any], error: ValidationError) -> str:
-    """Say what is wrong with a payload, in a sentence that doesn't repeat what was given."""
+    """Describe an invalid payload in a sentence that does not quote its values."""
     taken = ", ".join(job.payload.model_fields) or "nothing"
     wrong = "; ".join(
         f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
@@ -301,4 +301,4 @@ def _note(queues: dict[str, QueueStatistics], queue: str, **found: float) -> Non
 
 
 def _unknown(job_id: UUID) -> JobNotFound:
-    return JobNotFound(f"There is no job with the id {job_id}.")
+    return JobNotFound(f"No job has the id {job_id}.")

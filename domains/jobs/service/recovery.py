@@ -1,4 +1,4 @@
-"""Jobs that come out of a backup."""
+"""Jobs after a restore."""
 
 from datetime import datetime
 
@@ -13,8 +13,8 @@ class JobRecovery:
         self.rows = rows
         self.transaction = transaction
 
-    async def recover(self, taken_at: datetime) -> str:  # noqa: ARG002  # whenever it was
-        """Take back what was running; forget workers and wake-ups of the past."""
+    async def recover(self, taken_at: datetime) -> str:  # noqa: ARG002  # the time of the backup does not matter
+        """Queue running jobs again; delete workers and wake-ups."""
         async with self.transaction():
             taken = await self.rows.take_back()
             await self.rows.reset_wake_ups()

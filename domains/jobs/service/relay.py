@@ -1,4 +1,4 @@
-"""The relay: takes back lost jobs, queues what is due, fires schedules, and sends the wake-ups that got lost."""
+"""The relay: requeues lost jobs, queues due jobs, fires schedules, and sends lost wake-ups again."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ MAINTENANCE = BackgroundLoop("relay.maintenance")
 WAKE_UPS = BackgroundLoop("relay.wake_ups")
 ALARM_PAUSE = 10.0
 LONGEST_PAUSE = 5.0
-"""Seconds until the next try, after several in a row in which the broker failed."""
+"""Longest pause in seconds after failures of the broker."""
 
 REPEAT_WHEN_EMPTY = timedelta(seconds=1)
 """Age at which a wake-up is sent again when no wake-up waits."""
@@ -36,7 +36,7 @@ class _BrokerFailed(Exception):
 
 
 class Relay:
-    """Any number may run side by side; none leads."""
+    """Any number may run at the same time, without a leader."""
 
     def __init__(
         self,
@@ -62,21 +62,21 @@ class Relay:
         self._broker_pause = BackOff(settings.jobs_relay_interval, LONGEST_PAUSE)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set. A database or a broker that is away is waited for, and neither for the other."""
+        """Work until `stop` is set. While the database or the broker is down, the other's work goes on."""
         pause = self._settings.jobs_relay_interval
         async with asyncio.TaskGroup() as loops:
             loops.create_task(MAINTENANCE.run(self.maintain_jobs, pause=pause, stop=stop))
             loops.create_task(WAKE_UPS.run(self.send_wake_ups, pause=pause, stop=stop))
 
     async def maintain_jobs(self) -> None:
-        """Take back what is lost, queue what is due, fire schedules, warn of what is late."""
+        """Requeue lost jobs, queue due jobs, fire schedules, and warn of late jobs."""
         await self.recover()
         await self.fire_schedules()
         await self._rows.promote_due()
         await self._warn_when_late()
 
     async def recover(self) -> int:
-        """Take back the jobs of silent workers, and tell of those that end so; return how many."""
+        """Requeue jobs of silent workers, and publish events of those that end; return their number."""
         async with self.transaction():
             lost = await self._rows.recover(max_crashes=self._settings.jobs_max_crashes)
             for job in lost:
@@ -95,7 +95,7 @@ class Relay:
         return len(lost)
 
     async def fire_schedules(self) -> None:
-        """Write one job for each recurring one whose time has come, whatever the number of relays."""
+        """Write one job for each due schedule, for any number of relays."""
         for job in self._registry.types():
             fire_time = job.schedule.latest(self._clock.now()) if job.schedule else None
             if fire_time is None or self._fired.get(job.kind) == fire_time:
@@ -116,7 +116,7 @@ class Relay:
         for queue in self._registry.queues():
             try:
                 sent += await self._send_some(queue)
-            except _BrokerFailed as failed:  # the rows stay, and get a wake-up later
+            except _BrokerFailed as failed:  # the rows stay due and get a wake-up later
                 self._warnings.warn("broker_unreachable", queue=queue, error=type(failed.__cause__).__name__)
                 self._broker_pause.fail()
                 return sent
@@ -127,12 +127,12 @@ class Relay:
     async def _send_some(self, queue: str) -> int:
         waiting = await self._ask_broker(lambda: self._wake_ups.waiting(queue))
         grace = timedelta(seconds=self._settings.jobs_hint_grace)
-        # Where no wake-up waits, those that were sent are used up or lost.
+        # If no wake-up waits in Redis, those that were sent have been used or lost.
         repeat = (
             timedelta(seconds=self._settings.jobs_hint_repeat) if waiting else max(grace, REPEAT_WHEN_EMPTY)
         )
         capacity = self._settings.jobs_hint_window - waiting
-        # One is marked even if there is no capacity: it shows that the relay was here.
+        # One is marked even without capacity, which shows that the relay works.
         taken = await self._rows.mark_wake_ups(queue, limit=max(1, capacity), grace=grace, repeat=repeat)
         marked = taken[: max(0, capacity)]
         job_ids = [wake_up.id for wake_up in marked]
@@ -144,7 +144,7 @@ class Relay:
         for wake_up in marked:
             about: dict[str, Attribute] = {"tulou.job.id": str(wake_up.id)}
             with span(f"wake-up {queue}", "producer", parent=wake_up.traceparent, about=about):
-                pass  # all were sent at once: each trace is told of its own
+                pass  # all were sent in one round trip; each trace gets its own span
         return len(job_ids)
 
     async def _ask_broker(self, ask: Callable[[], T]) -> T:

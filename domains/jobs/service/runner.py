@@ -78,7 +78,7 @@ class JobRunner:
         return claimed or await self._claim(queue, alone=alone, fairly=False)
 
     async def run(self, job: ClaimedJob, *, then_from: str | None = None) -> ClaimedJob | None:
-        """Run a claimed job to one of its ends. Raises nothing but cancellation.
+        """Run a claimed job and record its outcome. Raises nothing but cancellation.
 
         Returns the next job of the queue `then_from`, if the statement that ended this one could claim it. It can't
         where only some kinds are run.

@@ -1,4 +1,4 @@
-"""A job while a worker has it: the handler's `JobContext`, and the heartbeat that keeps the lease."""
+"""A running job: the handler's `JobContext`, and the heartbeat that renews the lease."""
 
 import asyncio
 import time
@@ -26,10 +26,10 @@ PROGRESS_PAUSE = 0.25
 """Seconds between two writes of progress."""
 
 WRITE_RETRY_PAUSE = 0.5
-"""Seconds between two tries to write how a job ended while the database is away."""
+"""Seconds between two attempts to write the outcome while the database is down."""
 
 LOOK_PAUSE = 1.0
-"""Seconds between two looks whether somebody wants to cancel."""
+"""Seconds between two checks for a request to cancel."""
 
 
 class RunningJob:
@@ -60,7 +60,7 @@ class RunningJob:
         self.lost = False
         self.released = False
         self.outcome = ""
-        """How the attempt ended, once it has: a word for the log."""
+        """Outcome of the attempt for the log; None while it runs."""
 
         self._ending = False
 
@@ -90,13 +90,13 @@ class RunningJob:
         return found
 
     async def progress(self, current: int, total: int | None = None, message: str | None = None) -> None:
-        """Note how far the job is; the heartbeat writes it within half a second."""
+        """Set the progress; the heartbeat writes it within half a second."""
         self._progress = (current, total, message)
         self._moved.set()
         await asyncio.sleep(0)
 
     async def confirm(self) -> None:
-        """Check in the open transaction that the job is still ours."""
+        """Check in the open transaction that the lease still holds."""
         if not await self._leases.confirm(self.job_id, self._job.lease_token):
             self.lost = True
             raise LeaseLost
@@ -151,7 +151,7 @@ class RunningJob:
     async def postpone(
         self, delay: timedelta, *, outcome: AttemptOutcome, error: dict[str, Any] | None
     ) -> None:
-        """Let the job wait, or end it if somebody cancelled it meanwhile; raises `LeaseLost`."""
+        """Postpone the job, or end it if it was cancelled meanwhile. Raises LeaseLost."""
 
         async def write() -> JobState | None:
             async with self._transaction(separate=True):
@@ -194,7 +194,7 @@ class RunningJob:
             if beats.failed:
                 continue
             if row is None and self._ending:
-                continue  # by ourselves, a moment ago; should that have been rolled back, the fence holds
+                continue  # ended by this process; if that was rolled back, the lease token still protects the row
             if row is None:
                 self.lost = True
                 work.cancel()
@@ -207,7 +207,7 @@ class RunningJob:
                     return
 
     async def _wait_for_progress(self) -> bool:
-        """Return True when there is progress to write, False when it's time to look at the row."""
+        """Return True if there is progress to write, False if it is time to read the row."""
         await asyncio.sleep(PROGRESS_PAUSE)
         try:
             async with asyncio.timeout(min(LOOK_PAUSE, self._settings.jobs_heartbeat)):

@@ -1,4 +1,4 @@
-"""Where every domain's jobs are written: `shared.jobs.JobStore`."""
+"""Writes the jobs of all domains: implements `shared.jobs.JobStore`."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -58,4 +58,4 @@ class RowJobStore:
                 return duplicate
             if tried:
                 raise TooManyJobs(limit=self._settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
-            tried = True  # the duplicate may have ended in this moment: then ours is written after all
+            tried = True  # the duplicate may have ended meanwhile: then this job is written after all

@@ -1,4 +1,4 @@
-"""Follows jobs for the clients that watch them: one query every so often, whatever the number of streams."""
+"""Follows jobs for event streams, with one periodic query for all streams."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,11 @@ from shared.background import BackgroundLoop
 
 LOOKS = BackgroundLoop("jobs.watch")
 PAUSE = 0.3
-"""Seconds between two looks at the watched jobs."""
+"""Seconds between two queries of the watched jobs."""
 
 
 class JobWatcher:
-    """One for each API process. Polls only while somebody watches."""
+    """One for each API process. Polls only while there are watchers."""
 
     def __init__(self, *, jobs: JobRepository) -> None:
         self._jobs = jobs
@@ -26,7 +26,7 @@ class JobWatcher:
         self._poller: asyncio.Task[None] | None = None
 
     async def follow(self, job: JobRow, *, after_revision: int = 0) -> AsyncGenerator[JobRow]:
-        """Yield the job now if it is newer than `after_revision`, then at each change until it is over or gone."""
+        """Yield the job if it is newer than `after_revision`, then at each change until its end or deletion."""
         seen = after_revision
         self._watched[job.id] += 1
         self._learn(job.id, job)
@@ -81,7 +81,7 @@ class JobWatcher:
         self._latest[job_id] = job
         is_changed = job is None or known is None or job.revision > known.revision
         if is_changed and job_id in self._changes:
-            self._changes.pop(job_id).set()  # only the streams of this job wake up
+            self._changes.pop(job_id).set()  # wakes only the streams of this job
 
     async def stop(self) -> None:
         """End the poller."""
