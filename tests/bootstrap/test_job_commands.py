@@ -216,7 +216,7 @@ async def test_a_job_is_run_by_hand(composition, work_off, typed, command, peopl
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["files.seep"], "There is no job files.seep; there are "),
+        (["files.seep"], "No job is called files.seep; there are "),
         (
             ["emails.deliver"],
             "emails.deliver takes email_id, and the payload doesn't fit: email_id: Field required.",
@@ -245,7 +245,7 @@ async def test_what_cannot_be_done_is_said_in_a_sentence(composition, command, w
     for order in ("show", "retry", "cancel"):
         result = await command("jobs", order, unknown)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr == f"There is no job with the id {unknown}.\n"
+        assert result.stderr == f"No job has the id {unknown}.\n"
     refused = await command("jobs", "retry", queued, "--json")
     assert refused.exit_code == 1
     assert "is queued" in json.loads(refused.stdout)[0]["error"]
