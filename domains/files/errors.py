@@ -48,8 +48,8 @@ class QuotaExceeded(TooLarge):
     remedy = "Delete files, and wait until they are purged from the trash, or ask an administrator for a higher quota."
     detail = (
         "Your quota is too small for this file. Nothing was stored. Files in the trash count until they are"
+        " purged."
     )
-    " purged."
 
 
 class TypeRefused(AppError):
