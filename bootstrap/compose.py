@@ -16,7 +16,7 @@ with loading():
     from shared.jobs import JobRefused, handlers_in
 
 Role = Literal["api", "worker", "relay", "command"]
-RELAY_POOL = 2
+RELAY_POOL = 4
 
 
 def compose(settings: Settings, role: Role = "command") -> TulouContainer:

@@ -58,9 +58,8 @@ def recorded_statements(pools: Any) -> Iterator[list[str]]:
 
 
 def _open_drivers(database: Any) -> Iterator[Any]:
-    for pool in (database._readers, database._writers):
-        for connection in [*pool._used, *(connection for _, connection in pool._resting)]:
-            yield getattr(connection, "driver", connection)
+    pool = database.pool
+    yield from [*pool._in_use, *(connection for _, connection in pool._idle)]
 
 
 def _told(sql: str) -> str:

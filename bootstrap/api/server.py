@@ -134,7 +134,7 @@ def serve_api(settings: Settings) -> None:
     with loading():  # routes load what the modules left
         api = create_api(settings)
     refusal = _refusals(settings, api.state.request_recorder)
-    pooled = 2 * settings.database_pool * (1 + len(settings.database_replica_urls))
+    pooled = settings.database_pool * (1 + len(settings.database_replica_urls))
     most = most_connections(settings.max_connections, pooled=pooled)
     is_proxy = proxies_of(settings.trusted_proxies or ())
     protocol: Any = partial(

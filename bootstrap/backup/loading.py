@@ -27,7 +27,7 @@ from bootstrap.backup.tables import SqlTable, load, quoted, referring_to, schema
 from bootstrap.backup.verifying import Verified
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, exports, sole_export
-from bootstrap.migrations.runner import migrate_inside
+from bootstrap.migrations.runner import migrate_inside, run_in_transaction
 from bootstrap.runtime.current_operator import current_operator
 from bootstrap.settings.model import Settings
 from domains.files.errors import StoreFull, StoreUnavailable
@@ -107,7 +107,7 @@ class Loading:
     async def _replace(self, container: TulouContainer) -> None:
         transaction = require_transaction()
         transaction.alone = True
-        driver = (await transaction.connection()).driver
+        driver = await transaction.connection()
         await driver.execute(_SESSION)
         aside = await _rename_schemas(driver)
         await self._migrate(self.compatibility.revision)
@@ -133,8 +133,7 @@ class Loading:
         def migrated(connection: Connection) -> None:
             migrate_inside(connection, self.settings, revision=revision, grants=grants)
 
-        session = (await require_transaction().connection()).session()
-        await (await session.connection()).run_sync(migrated)
+        await run_in_transaction(await require_transaction().connection(), migrated)
 
     async def _load(self, driver: Any, aside: list[str]) -> None:
         manifest = self.verified.manifest

@@ -6,10 +6,6 @@ from bootstrap.diagnosis.errors import CheckFailed
 from bootstrap.doctor.database import database_place
 from bootstrap.doctor.work import living_workers
 
-POOLS = 2
-"""Of each process: one for reads, one for transactions."""
-
-
 _LIMITS = """
     SELECT LEAST(
         current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
@@ -27,9 +23,9 @@ async def connections(container: TulouContainer) -> str:
     living = await living_workers(container)
     workers = sum(bool(row.queues) for row in living)
     relays = len(living) - workers
-    of_api = POOLS * settings.database_pool
-    of_worker = POOLS * settings.database_worker_pool * settings.worker_concurrency
-    of_relay = POOLS * RELAY_POOL
+    of_api = settings.database_pool
+    of_worker = settings.database_worker_pool * settings.worker_concurrency
+    of_relay = RELAY_POOL
     apis = settings.doctor_api_processes
     required = apis * of_api + workers * of_worker + relays * of_relay
     place = database_place(settings)

@@ -2,8 +2,10 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from alembic import command
@@ -12,6 +14,8 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import StaticPool
 
 from bootstrap.diagnosis.database_failures import FAILURES, failure_of_owner
 from bootstrap.migrations.lineage import SchemaStatus, our_history, sentence_about
@@ -106,6 +110,24 @@ def migrate_inside(
     config.attributes["connection"] = connection
     config.attributes["grants"] = grants
     command.upgrade(config, revision)
+
+
+async def run_in_transaction(connection: Any, function: Callable[[Connection], None]) -> None:
+    """Call `function` with SQLAlchemy's view of an asyncpg connection that has a transaction open.
+
+    SQLAlchemy finds the transaction open, so that its own is a savepoint in it.
+    """
+
+    async def given() -> Any:
+        return connection
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=given, poolclass=StaticPool, pool_reset_on_return=None
+    )
+    async with engine.begin() as seen:
+        await seen.run_sync(function)
+    for name in ("json", "jsonb"):  # SQLAlchemy has set codecs of its own
+        await connection.reset_type_codec(name, schema="pg_catalog")
 
 
 def look(settings: Settings) -> Schema:

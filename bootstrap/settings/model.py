@@ -171,9 +171,9 @@ class Settings(
         description="PostgreSQL with the role that owns the tables, for migrations and backups; by default the"
         " application's.",
     )
-    database_pool: int = Field(16, ge=1, le=200, description="Connections of each of the API's two pools.")
+    database_pool: int = Field(32, ge=1, le=400, description="Connections of an API process at the most.")
     database_worker_pool: int = Field(
-        2, ge=1, le=50, description="Connections of each of a worker's two pools."
+        4, ge=1, le=100, description="Connections of each of a worker's processes at the most."
     )
     database_timeout: float = Field(
         10, gt=0, le=120, description="Seconds to wait for a connection before answering 503."

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Boolean,
     DateTime,
     Uuid,
-    bindparam,
     case,
     func,
     literal_column,
@@ -30,7 +29,6 @@ from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.preconditions import check_precondition
 from shared.db.query import param, query
 from shared.db.repository import Repository, unlocked
-from shared.db.statement import Nothing, Statement
 
 _EMAIL = select(*columns(Email, EmailBody))
 _BY_ID = col(Email.id) == param("email_id")
@@ -45,26 +43,6 @@ _LISTING = Listing(
         "recipient": func.lower(Email.recipient) == func.lower(param("recipient")),
         "owner_id": col(Email.owner_id) == param("owner_id"),
     },
-)
-_LOCK = Statement(
-    select(*columns(Email, Email)).where(col(Email.id) == bindparam("email_id")).with_for_update(), Email
-)
-_MUTABLE = (
-    "status",
-    "phase",
-    "frozen",
-    "attempts",
-    "last_reply",
-    "error",
-    "updated_at",
-    "sent_at",
-    "revision",
-)
-_SAVE = Statement(
-    update(Email)
-    .where(col(Email.id) == bindparam("email_id"))
-    .values({name: bindparam(f"new_{name}", type_=getattr(Email, name).type) for name in _MUTABLE}),
-    Nothing,
 )
 _IS_WAITING = or_(*(col(Email.status) == status for status in WAITING))
 _IS_OPEN = or_(_IS_WAITING, col(Email.status) == EmailStatus.UNCERTAIN)
@@ -100,13 +78,8 @@ class EmailRepository(Repository):
 
     async def lock(self, email_id: UUID) -> Email | None:
         """Return a mail that the open transaction is going to change. Raises PreconditionFailed."""
-        found = await self.database.fetch_one(_LOCK, email_id=email_id)
+        found = await self.lock_row(Email, email_id)
         return None if found is None else check_precondition(found)
-
-    async def save(self, email: Email) -> None:
-        """Write the changes of a locked mail."""
-        values = {f"new_{name}": getattr(email, name) for name in _MUTABLE}
-        await self.database.execute(_SAVE, email_id=email.id, **values)
 
     @query(
         update(Email)

@@ -4,7 +4,6 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Integer, delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from domains.users.errors import UserNotFound
@@ -13,17 +12,10 @@ from domains.users.schemas import UserBody
 from shared.db.models import columns
 from shared.db.query import param, query
 from shared.db.single_table import CommonRepository, TableStatements
-from shared.db.statement import Nothing, Statement
 from shared.errors import DatabaseBusy
 
 # Composed (NFC) like `q`: earlier versions stored names as they were sent.
 _SEARCHED = func.lower(func.normalize(col(User.email) + " " + func.coalesce(col(User.name), "")))
-_ADD = Statement(
-    insert(User)
-    .values({name: param(name) for name in User.model_fields})
-    .on_conflict_do_nothing(index_elements=["email_normalised"]),
-    Nothing,
-)
 
 
 class UserRepository(CommonRepository[User, UserBody]):
@@ -42,10 +34,6 @@ class UserRepository(CommonRepository[User, UserBody]):
         },
         may_be_stale=True,
     )
-
-    async def add_unless_known(self, user: User) -> None:
-        """Insert a user, or nothing if the address is taken."""
-        await self.database.execute(_ADD, **user.model_dump())
 
     @query(select(*columns(User, UserBody)).where(col(User.email_normalised) == param("normalised")))
     async def find_by_address(self, normalised: str) -> UserBody | None:

@@ -54,6 +54,7 @@ class UserService:
         async with self.transaction():
             user = await self.repository.lock(user_id)
             user.change(change.model_dump(exclude_unset=True), self.clock.now())
+            await self.repository.save(user)
         return UserBody.model_validate(user)
 
     async def exists(self, user_id: UUID, owner_id: UUID) -> bool:  # noqa: ARG002  # everybody may refer to a user
@@ -83,7 +84,7 @@ class UserService:
         """Return the user who has this address, or add the new one; the same statements run in both cases."""
         user = _user(new, self.clock.now())
         async with self.transaction():
-            await self.repository.add_unless_known(user)
+            await self.repository.insert_unless(user, "email_normalised")
             found = await self.repository.find_by_address(user.email_normalised)
         if found is None:
             raise DatabaseBusy  # the user was erased between the two statements; a retry adds the user
@@ -110,7 +111,7 @@ class UserService:
             if user is None:
                 return False
             user.change(values, self.clock.now())
-            await self.repository.flush()
+            await self.repository.save(user)
         return True
 
     async def lock(self, user_id: UUID) -> None:

@@ -1,25 +1,18 @@
 """PostgreSQL: transactions that services open, and reads that run a compiled statement in one round trip."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
-
-from shared.db.pool import Readers
+from shared.db.pool import ConnectionPool
 from shared.db.replicas import PRIMARY_IS_AT, Replicas
 from shared.db.statement import Execution, ResultT, RowT, Statement
 from shared.db.transaction import NestedTransaction, OpenTransaction, my_transaction
-from shared.db.writers import Writers
 from shared.errors import Outage
 from shared.outages import is_undefined_object, outage_of, unavailable, unreachable_translated
 
 _NOT_STARTED = "the database was not started"
-_UNNAMED: dict[str, Any] = {"prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
-"""For SQLAlchemy: prepare each statement anew, under no name."""
 
 
 class TransactionFactory(Protocol):
@@ -50,9 +43,9 @@ class PoolUsage:
 
 
 class Database:
-    """Two pools on one PostgreSQL: an engine for transactions, and asyncpg alone for reads.
+    """One pool of connections to a PostgreSQL, for transactions and for single statements outside of them.
 
-    `pool_size` is the number of connections of each; a pool that is empty for `timeout` seconds answers
+    `pool_size` is the greatest number of connections; when all are in use for `timeout` seconds, the answer is
     `DatabaseUnavailable`. `prepared=False` is for a pooler that gives each transaction another connection: nothing of a
     statement is kept on one. Statements that may be stale are read from a replica that is at most `replica_lag`
     seconds behind, if there is one. `schema_mismatch` is called when a statement names an unknown object; it returns
@@ -82,42 +75,31 @@ class Database:
         )
         self._pool_size = pool_size
         self._timeout = timeout
-        self._engine: AsyncEngine | None = None
-        self._writers: Writers | None = None
-        self._readers: Readers[Any] | None = None
+        self._pool: ConnectionPool | None = None
 
     async def start(self) -> None:
-        """Make the pools. Connects lazily, so that a database that is down for now does not stop the program."""
-        self._engine = create_async_engine(
-            self._url.replace("postgresql://", "postgresql+asyncpg://", 1),
-            poolclass=NullPool,
-            connect_args={
-                "timeout": self._timeout,
-                **self._options("tulou"),
-                **({} if self._prepared else _UNNAMED),
-            },
-        )
-        self._writers = Writers(self._engine, size=self._pool_size, timeout=self._timeout)
-        self._readers = Readers(
-            self._url,
-            size=self._pool_size,
-            timeout=self._timeout,
-            **self._options("tulou-reads"),
+        """Make the pool. Connects lazily, so that a database that is down for now does not stop the program."""
+        self._pool = ConnectionPool(
+            self._url, size=self._pool_size, timeout=self._timeout, **self._options("tulou")
         )
         self._replicas.start(self._position)
 
     async def stop(self) -> None:
         """Close every connection."""
         self._replicas.stop()
-        pools = [pool for pool in (self._readers, self._writers) if pool is not None]
-        await asyncio.gather(*(pool.stop() for pool in pools))
-        if self._engine is not None:
-            await self._engine.dispose()
+        if self._pool is not None:
+            await self._pool.stop()
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """The connections to the primary. Raises RuntimeError before `start`."""
+        if self._pool is None:
+            raise RuntimeError(_NOT_STARTED)
+        return self._pool
 
     def pools(self) -> list[PoolUsage]:
         """Return how busy the connections are."""
-        pools = {"reads": self._readers, "transactions": self._writers}
-        return [PoolUsage(name, *pool.usage()) for name, pool in pools.items() if pool is not None]
+        return [] if self._pool is None else [PoolUsage("primary", *self._pool.usage())]
 
     def replicas(self) -> list[tuple[str, bool]]:
         """Return host and port of each replica, and whether reads use it."""
@@ -134,7 +116,9 @@ class Database:
             DatabaseUnavailable: PostgreSQL can't be reached; nothing was changed.
         """
         current = my_transaction()
-        return self._opened(durable=durable) if current is None or separate else NestedTransaction(current)
+        if current is None or separate:
+            return self._opened(durable=durable, is_second=current is not None)
+        return NestedTransaction(current)
 
     def request_transaction(self) -> AbstractAsyncContextManager[None]:
         """Make all transactions of the present task one: begun by the first write, committed at the end of the block.
@@ -144,11 +128,15 @@ class Database:
         """
         return self._opened(request_transaction=True)
 
-    def _opened(self, *, request_transaction: bool = False, durable: bool = True) -> OpenTransaction:
-        if self._writers is None:
-            raise RuntimeError(_NOT_STARTED)
+    def _opened(
+        self, *, request_transaction: bool = False, durable: bool = True, is_second: bool = False
+    ) -> OpenTransaction:
         return OpenTransaction(
-            self._writers, request_transaction=request_transaction, durable=durable, explain=self._explain
+            self.pool,
+            request_transaction=request_transaction,
+            durable=durable,
+            is_second=is_second,
+            explain=self._explain,
         )
 
     async def run(self, execution: Execution[ResultT], arguments: Sequence[Any]) -> ResultT:
@@ -158,9 +146,8 @@ class Database:
             current.refuse_other_tasks()
             current.begun = current.begun or execution.changes
             if current.begun:
-                driver = (await current.connection()).driver
-                return execution.decode(await _run_inside(driver, execution, arguments), True)  # noqa: FBT003
-        return execution.decode(await self._read(execution, arguments), False)  # noqa: FBT003
+                return await current.run(execution, arguments)
+        return execution.decode(await self._read(execution, arguments))
 
     async def fetch_all(self, statement: Statement[RowT], /, **parameters: Any) -> list[RowT]:
         """Return every row."""
@@ -175,24 +162,22 @@ class Database:
         return await self.run(statement.count, statement.arguments(parameters))
 
     async def _read(self, execution: Execution[Any], arguments: Sequence[Any]) -> Any:
-        if self._readers is None:
-            raise RuntimeError(_NOT_STARTED)
+        pool = self.pool
         if execution.may_be_stale:
             was_read, answer = await self._replicas.run(execution.how, execution.sql, arguments)
             if was_read:
                 return answer
         try:
             with unreachable_translated():
-                return await self._readers.run(execution.how, execution.sql, arguments)
+                return await pool.run(execution.how, execution.sql, arguments)
         except Exception as error:
             await self._explain(error)
             raise
 
     def renew(self) -> None:
         """Replace every connection, because one of them leads to a server that is read-only."""
-        for pool in (self._readers, self._writers):
-            if pool is not None:
-                pool.renew()
+        if self._pool is not None:
+            self._pool.renew()
 
     async def _explain(self, error: BaseException) -> None:
         """Act on what an error says of all connections, or of the schema.
@@ -213,26 +198,14 @@ class Database:
         Raises:
             DatabaseUnavailable: it can't be asked.
         """
-        if self._readers is None:
-            raise RuntimeError(_NOT_STARTED)
         with unreachable_translated():
-            return await self._readers.run("fetchrow", sql, arguments)
+            return await self.pool.run("fetchrow", sql, arguments)
 
     async def _position(self) -> int:
-        if self._readers is None:
-            raise RuntimeError(_NOT_STARTED)
-        position: int = await self._readers.run("fetchval", PRIMARY_IS_AT, ())
+        position: int = await self.pool.run("fetchval", PRIMARY_IS_AT, ())
         return position
 
     def _options(self, name: str) -> dict[str, Any]:
         """Return what every connection is opened with."""
         kept = {} if self._prepared else {"statement_cache_size": 0}
         return {"server_settings": {"application_name": name}, **kept}
-
-
-async def _run_inside(driver: Any, execution: Execution[Any], arguments: Sequence[Any]) -> Any:
-    """Run all of a statement: one that locks rows locks each of them, also if only the first is read."""
-    if execution.how != "fetchrow":
-        return await getattr(driver, execution.how)(execution.sql, *arguments)
-    records = await driver.fetch(execution.sql, *arguments)
-    return records[0] if records else None

@@ -120,7 +120,7 @@ def jsonb(*, nullable: bool = False, default: Any = dict) -> Any:
     return Field(default_factory=default, sa_type=JSONB, nullable=False)
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """Whether both are one value. Python takes `true` for `1`, deep inside of documents too; JSON doesn't."""
     if one != other:
         return False
@@ -139,7 +139,7 @@ class RevisedTable(Table):
 
     def differences(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return those of the values that it doesn't have yet."""
-        return {name: value for name, value in values.items() if not _is_same(getattr(self, name), value)}
+        return {name: value for name, value in values.items() if not is_same(getattr(self, name), value)}
 
     def change(self, values: dict[str, Any], now: datetime) -> None:
         """Take over new values, if there are any."""

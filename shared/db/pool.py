@@ -1,70 +1,57 @@
-"""Connections for single statements outside transactions: little more than a stack of them."""
+"""The connections to one PostgreSQL, for single statements and for transactions."""
 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
 
 from shared.errors import Outage
 from shared.outages import NotConnected, outage_of
 
-_FAREWELL_SECONDS = 1.0
-LONGEST_REST = 300.0
-"""Seconds after which a connection that nobody used is replaced: somebody between may have forgotten it."""
+Connection = Any
+"""asyncpg has no types."""
+
+_CLOSING_SECONDS = 1.0
+LONGEST_IDLE = 300.0
+"""Seconds after which an idle connection is replaced: a firewall on the way may have dropped it without a word."""
 
 RENEWAL_PAUSE = 1.0
 """Seconds between two renewals of all connections, so that a server that stays read-only isn't flooded with logins."""
 
 
-class Lendable(Protocol):
-    """What all connections can do."""
+class ConnectionPool:
+    """At most `size` connections, opened when they are needed. Tasks wait in order, `timeout` seconds at most.
 
-    def is_closed(self) -> bool:
-        """Whether nothing can be done on it any more."""
-        ...
-
-    def terminate(self) -> None:
-        """Close it at once."""
-        ...
-
-    async def close(self, *, timeout: float) -> None:  # noqa: ASYNC109  # asyncpg's signature
-        """Take leave, for so many seconds at most, and close it."""
-        ...
-
-
-ConnectionT = TypeVar("ConnectionT", bound=Lendable)
-
-
-class Readers(Generic[ConnectionT]):
-    """At most `size` connections, opened when they are needed. Who waits, waits in line, `timeout` seconds at most.
-
-    asyncpg's own pool costs more than the statement. It resets each connection that comes back, and must find out
-    whether something still runs on it; here nothing sets session state, and a connection whose statement was cut
-    off is closed.
+    One connection is kept for tasks that hold another one already (`is_second`), so that a pool whose connections all
+    wait for a second one still moves on. A connection is not reset on release, so nothing may set session state on it;
+    one whose statement was cancelled is closed.
     """
 
     def __init__(self, url: str, *, size: int, timeout: float, **options: Any) -> None:
         self._url = url
         self._size = size
+        self._limit = max(1, size - 1)
         self._timeout = timeout
         self._options = options
-        self._resting: list[tuple[float, ConnectionT]] = []
-        self._waiting: deque[asyncio.Future[ConnectionT | None]] = deque()
-        self._open = 0
-        self._used: set[ConnectionT] = set()
-        self._outdated: set[ConnectionT] = set()
+        self._idle: list[tuple[float, Connection]] = []
+        self._in_use: set[Connection] = set()
+        self._outdated: set[Connection] = set()
+        self._taken = 0
+        """Connections in use or being opened."""
+
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting_for_second: deque[asyncio.Future[None]] = deque()
         self._renewed_at = float("-inf")
 
     async def run(self, how: str, sql: str, arguments: Sequence[Any]) -> Any:
-        """Run one statement: `fetch` returns its rows, `fetchrow` the first of them, `execute` what was done.
+        """Run one statement with a method of asyncpg: `fetch`, `fetchrow`, `fetchval` or `execute`.
 
         Raises:
             TimeoutError: all connections were in use for too long.
         """
-        connection = await self.take()
+        connection = await self.acquire()
         try:
             return await getattr(connection, how)(sql, *arguments)
         except asyncpg.PostgresError as error:
@@ -75,42 +62,43 @@ class Readers(Generic[ConnectionT]):
             connection.terminate()
             raise
         finally:
-            self.give_back(connection)
+            self.release(connection)
 
-    async def take(self) -> ConnectionT:
-        """Return a connection that is the caller's alone until `give_back`.
+    async def acquire(self, *, is_second: bool = False) -> Connection:
+        """Return a connection that is the caller's alone until `release`.
 
         Raises:
             TimeoutError: all were in use for too long.
         """
-        connection = self._rested() or await self._taken()
-        self._used.add(connection)
+        if self._taken < (self._size if is_second else self._limit):
+            self._taken += 1
+        else:
+            await self._wait(self._waiting_for_second if is_second else self._waiting)
+        try:
+            connection = self._last_used() or await self._connect()
+        except BaseException:
+            self._make_room()
+            raise
+        self._in_use.add(connection)
         return connection
 
-    def give_back(self, connection: ConnectionT) -> None:
-        """Take a connection back, and hand it to who waits longest. A closed one makes room for another."""
-        self._used.discard(connection)
+    def release(self, connection: Connection) -> None:
+        """Take a connection back. A closed one makes room for another."""
+        self._in_use.discard(connection)
         if connection in self._outdated:
             self._outdated.remove(connection)
             connection.terminate()
-        closed = connection.is_closed()
-        if closed:
-            self._open -= 1
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(None if closed else connection)
-                return
-        if not closed:
-            self._resting.append((asyncio.get_running_loop().time(), connection))
+        if not connection.is_closed():
+            self._idle.append((asyncio.get_running_loop().time(), connection))
+        self._make_room()
 
     def usage(self) -> tuple[int, int, int, int]:
         """Return how many connections there may be, are idle and in use, and how many tasks wait for one."""
-        waiting = sum(not waiting.done() for waiting in self._waiting)
-        return self._size, len(self._resting), self._open - len(self._resting), waiting
+        waiting = sum(not each.done() for each in (*self._waiting, *self._waiting_for_second))
+        return self._size, len(self._idle), self._taken, waiting
 
     def renew(self) -> None:
-        """Replace every connection: those that rest now, those in use when they come back.
+        """Replace every connection: idle ones now, those in use when they are released.
 
         After a failover they may lead to a standby, which stays read-only.
         """
@@ -118,84 +106,61 @@ class Readers(Generic[ConnectionT]):
         if now - self._renewed_at < RENEWAL_PAUSE:
             return
         self._renewed_at = now
-        self._outdated |= self._used
-        for _, connection in self._resting:
+        self._outdated |= self._in_use
+        for _, connection in self._idle:
             connection.terminate()
-        self._open -= len(self._resting)
-        self._resting.clear()
+        self._idle.clear()
 
     def terminate(self) -> None:
         """Close every connection at once."""
-        for connection in [*self._used, *(connection for _, connection in self._resting)]:
+        for connection in [*self._in_use, *(connection for _, connection in self._idle)]:
             connection.terminate()
-        self._resting.clear()
+        self._idle.clear()
 
     async def stop(self) -> None:
-        """Take leave on the connections that rest, and close the others at once."""
-        resting = [connection for _, connection in self._resting]
-        self._resting.clear()
+        """Close idle connections in good order, and the others at once."""
+        idle = [connection for _, connection in self._idle]
+        self._idle.clear()
         self.terminate()
         await asyncio.gather(
-            *(connection.close(timeout=_FAREWELL_SECONDS) for connection in resting), return_exceptions=True
+            *(connection.close(timeout=_CLOSING_SECONDS) for connection in idle), return_exceptions=True
         )
 
-    async def _taken(self) -> ConnectionT:
-        while True:
-            connection = await self._opened_or_awaited()
-            if connection is not None and not connection.is_closed():
-                return connection
-            if connection is not None:
-                self._open -= 1
-
-    def _rested(self) -> ConnectionT | None:
-        """Return the connection that was used last: the others may rest until they are too old."""
+    def _last_used(self) -> Connection | None:
+        """Return the idle connection that was used last, so that the others grow old when there is little to do."""
         now = asyncio.get_running_loop().time()
-        while self._resting:
-            since, connection = self._resting.pop()
-            if now - since < LONGEST_REST and not connection.is_closed():
+        while self._idle:
+            since, connection = self._idle.pop()
+            if now - since < LONGEST_IDLE and not connection.is_closed():
                 return connection
             connection.terminate()
-            self._open -= 1
         return None
 
-    async def _opened_or_awaited(self) -> ConnectionT | None:
-        if self._open < self._size:
-            self._open += 1
-            try:
-                return await self._connect()
-            except BaseException as error:
-                self._open -= 1
-                self._notify_waiting()
-                if isinstance(error, asyncpg.PostgresError | DBAPIError) and outage_of(error) is None:
-                    raise NotConnected from error  # whatever it says, it lets nobody in
-                raise
-        return await self._awaited()
-
-    async def _connect(self) -> ConnectionT:
-        connection: ConnectionT = await asyncpg.connect(self._url, timeout=self._timeout, **self._options)
-        return connection
-
-    async def _awaited(self) -> ConnectionT | None:
-        waiting: asyncio.Future[ConnectionT | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
+    async def _connect(self) -> Connection:
         try:
-            async with asyncio.timeout(self._timeout):
-                return await waiting
-        except BaseException:
-            if waiting.done() and not waiting.cancelled():
-                self._pass_on(waiting.result())
+            return await asyncpg.connect(self._url, timeout=self._timeout, **self._options)
+        except asyncpg.PostgresError as error:
+            if outage_of(error) is None:
+                raise NotConnected from error  # whatever it says, it lets nobody in
             raise
 
-    def _pass_on(self, connection: ConnectionT | None) -> None:
-        """Who was handed a connection in the moment of giving up gives it to the next."""
-        if connection is None:
-            self._notify_waiting()
-        else:
-            self.give_back(connection)
+    async def _wait(self, queue: deque[asyncio.Future[None]]) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self._make_room()  # its turn came as it gave up
+            raise
 
-    def _notify_waiting(self) -> None:
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(None)
-                return
+    def _make_room(self) -> None:
+        """Count one connection less, and let the next task have its place."""
+        self._taken -= 1
+        for queue, limit in ((self._waiting_for_second, self._size), (self._waiting, self._limit)):
+            while queue and self._taken < limit:
+                turn = queue.popleft()
+                if not turn.done():
+                    self._taken += 1
+                    turn.set_result(None)

@@ -16,6 +16,7 @@ from sqlalchemy import Enum as EnumType
 
 from shared.db.conflicts import Conflicts, conflicts_translated
 from shared.db.statement import Clause, Compiled, Execution, all_of, first_of, param, rows_changed
+from shared.db.transaction import require_transaction
 from shared.schemas import validator_of
 
 __all__ = ["param", "query"]
@@ -40,6 +41,8 @@ def query(
     - `int` of a statement that returns no rows: how many it changed,
     - `bool` whether a row was found or changed; of a single boolean column its value,
     - `None` nothing.
+
+    A table's rows that are read `with_for_update()` can be changed and given to `save`.
 
     Args:
         clause: the statement, with a `param` for each parameter of the method.
@@ -109,13 +112,13 @@ def _execution(method: Callable[..., Any], statement: Compiled) -> Execution[Any
     """Return how to run the statement so that it returns what the method's annotation says."""
     annotation = inspect.signature(method, eval_str=True).return_annotation
     if annotation in {None, NoneType}:
-        return statement.execution("execute", lambda _answer, _json_is_read: None)
+        return statement.execution("execute", lambda _answer: None)
     if annotation is bool and not _is_flag(statement):
         if statement.columns:
-            return statement.execution("fetchrow", lambda record, _json_is_read: record is not None)
-        return statement.execution("execute", lambda status, _json_is_read: rows_changed(status) > 0)
+            return statement.execution("fetchrow", lambda record: record is not None)
+        return statement.execution("execute", lambda status: rows_changed(status) > 0)
     if annotation is int and not statement.columns:
-        return statement.execution("execute", lambda status, _json_is_read: rows_changed(status))
+        return statement.execution("execute", rows_changed)
     return _fetching(method, statement, annotation)
 
 
@@ -130,12 +133,12 @@ def _fetching(method: Callable[..., Any], statement: Compiled, annotation: Any) 
     return statement.execution("fetchrow", _only(method, _converter(method, statement, annotation)))
 
 
-def _only(method: Callable[..., Any], convert: Callable[..., Any]) -> Callable[[Any, bool], Any]:
-    def decode(record: Any, json_is_read: bool) -> Any:  # noqa: FBT001
+def _only(method: Callable[..., Any], convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decode(record: Any) -> Any:
         if record is None:
             message = f"{method.__qualname__} found no row; annotate it with `| None` if there may be none"
             raise LookupError(message)
-        return convert(record, json_is_read=json_is_read)
+        return convert(record)
 
     return decode
 
@@ -148,8 +151,10 @@ def _converter(method: Callable[..., Any], statement: Compiled, kind: Any) -> Ca
         if not needed <= set(found):
             message = f"{method.__qualname__}: {kind.__name__} needs {sorted(needed)}, the rows have {found}"
             raise TypeError(message)
-        validate = validator_of(kind)
-        return lambda record, *, json_is_read: validate(statement.values(record, json_is_read=json_is_read))
+        validate: Callable[[Any], Any] = validator_of(kind)
+        if hasattr(kind, "__table__") and statement.locks:
+            return lambda record: require_transaction().rows.add(validate(statement.values(record)))
+        return lambda record: validate(statement.values(record))
     plain = get_origin(kind) or kind
     if len(found) != 1 or not (isinstance(plain, type) and issubclass(plain, _PLAIN)):
         message = f"{method.__qualname__} can't return {kind!r} of rows with the columns {found}"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from shared.background import BackgroundLoop
-from shared.db.pool import Readers
+from shared.db.pool import ConnectionPool
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
@@ -56,7 +56,7 @@ class Replicas:
         if self._watching is not None:
             self._watching.cancel()
         for replica in self._replicas:
-            replica.readers.terminate()
+            replica.pool.terminate()
 
     def states(self) -> list[tuple[str, bool]]:
         """Return host and port of each, and whether it was in use when it was last looked at."""
@@ -68,7 +68,7 @@ class Replicas:
         if replica is None:
             return False, None
         try:
-            return True, await replica.readers.run(how, sql, arguments)
+            return True, await replica.pool.run(how, sql, arguments)
         except Exception as error:  # noqa: BLE001  # whatever it is (away, conflict with recovery): the primary knows better
             replica.mark_unusable(type(error).__name__)
             return False, None
@@ -94,7 +94,7 @@ class _Replica:
     """One of them. `as_of` is the time at which the primary was where this one is at least now."""
 
     def __init__(self, url: str, *, size: int, timeout: float, **options: Any) -> None:
-        self.readers: Readers[Any] = Readers(url, size=size, timeout=timeout, **options)
+        self.pool = ConnectionPool(url, size=size, timeout=timeout, **options)
         self.as_of = float("-inf")
         parts = urlsplit(url)
         self._name = parts.hostname
@@ -105,7 +105,7 @@ class _Replica:
         """Ask it how far it is."""
         try:
             async with asyncio.timeout(lag):
-                position = await self.readers.run("fetchval", _REPLICA_IS_AT, ())
+                position = await self.pool.run("fetchval", _REPLICA_IS_AT, ())
         except Exception as error:  # noqa: BLE001  # it is away, whatever it says
             self.mark_unusable(type(error).__name__)
             return

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from operator import eq, ge, le
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -16,13 +16,12 @@ from sqlalchemy import bindparam, delete, select
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
-from shared.db.conflicts import Conflicts, conflicts_translated
+from shared.db.conflicts import Conflicts
 from shared.db.models import OwnedTable, RevisedTable, columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.preconditions import check_precondition
 from shared.db.repository import Repository
 from shared.db.statement import Nothing, Statement
-from shared.db.transaction import current_session
 from shared.errors import NotFound
 from shared.schemas import StoredBody
 
@@ -125,27 +124,16 @@ class _Writing(Repository, Generic[TableT, BodyT]):
 
     statements: TableStatements[TableT, BodyT]
 
-    async def insert(self, row: TableT) -> None:
-        """Add a row in the open transaction. A collision is raised as `taken` has it."""
-        await self.add(row, conflicts=self.statements.taken)
-
-    async def flush(self) -> None:
-        """Write in the open transaction what has changed, so that a collision is met here. Raises as `insert`."""
-        with conflicts_translated(self.statements.taken):
-            await (await current_session()).flush()
-
-    async def delete(self, row: TableT) -> None:
-        """Delete a row in the open transaction."""
-        await (await current_session()).delete(row)
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Have `insert` and `save` raise what `taken` says."""
+        super().__init_subclass__(**options)
+        if "statements" in cls.__dict__:
+            cls.conflicts = cls.statements.taken
 
     def _there(self, found: FoundT | None) -> FoundT:
         if found is None:
             raise self.statements.missing
         return found
-
-    async def _get(self, row_id: UUID) -> TableT | None:
-        session = await current_session()
-        return await session.get(self.statements.table, row_id, with_for_update=True, populate_existing=True)
 
 
 class OwnedRepository(_Writing[OwnedT, BodyT]):
@@ -165,11 +153,11 @@ class OwnedRepository(_Writing[OwnedT, BodyT]):
 
     async def find_locked(self, row_id: UUID, owner_id: UUID) -> OwnedT | None:
         """Return a row of this owner that the open transaction is going to change. Raises PreconditionFailed."""
-        found = await self._get(row_id)
+        found = await self.lock_row(self.statements.table, row_id)
         return check_precondition(found) if found is not None and found.owner_id == owner_id else None
 
     async def lock(self, row_id: UUID, owner_id: UUID) -> OwnedT:
-        """Return a row of this owner that is going to be changed. Raises `missing`, PreconditionFailed."""
+        """Return a row of this owner that is going to be changed and saved. Raises `missing`, PreconditionFailed."""
         return self._there(await self.find_locked(row_id, owner_id))
 
     async def purge(self, owner_id: UUID) -> None:
@@ -193,10 +181,10 @@ class CommonRepository(_Writing[TableT, BodyT]):
         return await self.fetch_page(self.statements.listing, request, wanted.model_dump())
 
     async def find_locked(self, row_id: UUID) -> TableT | None:
-        """Return a row that the open transaction is going to change. Raises PreconditionFailed."""
-        found = await self._get(row_id)
+        """Return a row that the open transaction is going to change and save. Raises PreconditionFailed."""
+        found = await self.lock_row(self.statements.table, row_id)
         return None if found is None else check_precondition(found)
 
     async def lock(self, row_id: UUID) -> TableT:
-        """Return a row that is going to be changed. Raises `missing`, PreconditionFailed."""
+        """Return a row that is going to be changed and saved. Raises `missing`, PreconditionFailed."""
         return self._there(await self.find_locked(row_id))

@@ -50,11 +50,11 @@ def _name_of(bind: BindParameter[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Execution(Generic[ResultT]):
-    """SQL, which method of the driver runs it, and what its answer means (the flag: JSON was decoded already)."""
+    """SQL, which method of asyncpg runs it, and what makes the result of its answer."""
 
     sql: str
     how: Literal["fetch", "fetchrow", "execute"]
-    decode: Callable[[Any, bool], ResultT]
+    decode: Callable[[Any], ResultT]
     changes: bool
     may_be_stale: bool
 
@@ -77,6 +77,7 @@ class Compiled:
             message = f"a compiled statement can't make the Python defaults of {names}; give them values"
             raise TypeError(message)
         self.changes = changes or not isinstance(clause, Select | CompoundSelect)
+        self.locks = isinstance(clause, Select) and " FOR UPDATE" in self.sql
         self.may_be_stale = may_be_stale
         self.columns = {column.key: column.type for column in getattr(clause, "exported_columns", ())}
         binds = [compiled.binds[name] for name in compiled.positiontup or ()]
@@ -89,25 +90,23 @@ class Compiled:
         self._results = _converters(self.columns.items(), "result_processor")
 
     def execution(
-        self, how: Literal["fetch", "fetchrow", "execute"], decode: Callable[[Any, bool], ResultT]
+        self, how: Literal["fetch", "fetchrow", "execute"], decode: Callable[[Any], ResultT]
     ) -> Execution[ResultT]:
         """Return how it is run, for one kind of answer."""
         return Execution(self.sql, how, decode, self.changes, self.may_be_stale)
 
-    def values(self, record: Mapping[str, Any], *, json_is_read: bool = False) -> dict[str, Any]:
-        """Convert one asyncpg record. `json_is_read`: by a codec, which SQLAlchemy sets on its connections."""
+    def values(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Convert one asyncpg record."""
         values = dict(record)
         for name, convert in self._results.items():
-            if convert is not _from_json or not json_is_read:
-                values[name] = convert(values[name])
+            values[name] = convert(values[name])
         return values
 
-    def only_value(self, record: Sequence[Any], *, json_is_read: bool = False) -> Any:
+    def only_value(self, record: Sequence[Any]) -> Any:
         """Convert the only column of a record, which may have no name."""
         (value,) = record
         for convert in self._results.values():
-            if convert is not _from_json or not json_is_read:
-                return convert(value)
+            return convert(value)
         return value
 
 
@@ -128,7 +127,7 @@ class Statement(Compiled, Generic[RowT]):
         self._validate = validator_of(into)
         self.first = self.execution("fetchrow", first_of(self.row))
         self.all = self.execution("fetch", all_of(self.row))
-        self.count = self.execution("execute", lambda status, _json_is_read: rows_changed(status))
+        self.count = self.execution("execute", rows_changed)
 
     def check(self, parameters: Mapping[str, Any]) -> None:
         """Refuse a missing or a misspelt parameter, which would silently become NULL or be ignored."""
@@ -145,31 +144,23 @@ class Statement(Compiled, Generic[RowT]):
             values[name] = convert(values[name])
         return [values[name] for name in self.names]
 
-    def row(self, record: Mapping[str, Any], *, json_is_read: bool = False) -> RowT:
+    def row(self, record: Mapping[str, Any]) -> RowT:
         """Make the model of one asyncpg record."""
-        return self._validate(self.values(record, json_is_read=json_is_read))
+        return self._validate(self.values(record))
 
 
 class Nothing(BaseModel):
     """The row of a statement that returns none."""
 
 
-def first_of(convert: Callable[..., ResultT]) -> Callable[[Any, bool], ResultT | None]:
+def first_of(convert: Callable[[Any], ResultT]) -> Callable[[Any], ResultT | None]:
     """Return what makes a result of the first record, or None of none."""
-
-    def decode(record: Any, json_is_read: bool) -> ResultT | None:  # noqa: FBT001
-        return None if record is None else convert(record, json_is_read=json_is_read)
-
-    return decode
+    return lambda record: None if record is None else convert(record)
 
 
-def all_of(convert: Callable[..., ResultT]) -> Callable[[Any, bool], list[ResultT]]:
+def all_of(convert: Callable[[Any], ResultT]) -> Callable[[Any], list[ResultT]]:
     """Return what makes a list of results of all records."""
-
-    def decode(records: Any, json_is_read: bool) -> list[ResultT]:  # noqa: FBT001
-        return [convert(record, json_is_read=json_is_read) for record in records]
-
-    return decode
+    return lambda records: [convert(record) for record in records]
 
 
 def rows_changed(status: str) -> int:
@@ -204,5 +195,5 @@ def _comes_as_it_is(type_: TypeEngine[Any]) -> bool:
 
 
 def _from_json(value: str | None) -> Any:
-    """SQLAlchemy leaves this to a codec that it sets on its connections; those that only read have none."""
+    """SQLAlchemy leaves this to a codec that it would set on its connections."""
     return None if value is None else from_json(value)

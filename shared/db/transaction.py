@@ -3,42 +3,30 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from shared.db.conflicts import Conflicts, conflicts_translated
-from shared.db.statement import Statement
-from shared.db.writers import Writer, Writers
+from shared.db.pool import Connection, ConnectionPool
+from shared.db.statement import Execution, ResultT
+from shared.db.tracked_rows import TrackedRows
 from shared.errors import Outage
 from shared.logging import get_logger
 from shared.outages import outage_of, raise_outage, unreachable_translated
 
 logger = get_logger(__name__)
+ROLLBACK_SECONDS = 5.0
+"""A database that doesn't roll back in this time is frozen: it does when the connection is gone."""
 
 
 class TransactionMisusedError(RuntimeError):
     """A programming error: a transaction used by another task, or committed after a part of it failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Insertion:
-    """A row to insert, which nobody waits for the answer of, and the errors of its constraints."""
-
-    statement: Statement[Any]
-    parameters: dict[str, Any]
-    conflicts: Conflicts
-
-    async def run(self, driver: Any) -> None:
-        """Insert it."""
-        arguments = self.statement.arguments(self.parameters)
-        with conflicts_translated(self.conflicts):
-            await driver.execute(self.statement.sql, *arguments)
-
+Insertion = Callable[[Connection], Awaitable[object]]
+"""Inserts a row whose result nobody waits for."""
 
 Explain = Callable[[BaseException], Awaitable[None]]
 """Looks whether an error of a statement says something of the whole database; raises `DatabaseUnavailable` if so."""
@@ -52,11 +40,14 @@ class OpenTransaction:
     """
 
     __slots__ = (
+        "_connection",
         "_durable",
         "_explain",
         "_insertion",
+        "_is_second",
+        "_pool",
         "_token",
-        "_writers",
+        "_transaction",
         "after_commit",
         "after_rollback",
         "alone",
@@ -65,31 +56,45 @@ class OpenTransaction:
         "failed",
         "locked_account",
         "request_transaction",
+        "rows",
         "task",
-        "writer",
     )
 
     def __init__(
-        self, writers: Writers, *, request_transaction: bool, durable: bool, explain: Explain
+        self,
+        pool: ConnectionPool,
+        *,
+        request_transaction: bool,
+        durable: bool,
+        is_second: bool,
+        explain: Explain,
     ) -> None:
-        self._writers = writers
+        self._pool = pool
         self._explain = explain
         self._durable = durable
+        self._is_second = is_second
+        self._connection: Connection | None = None
+        self._transaction: Any = None
         self._insertion: Insertion | None = None
         self._token: Token[OpenTransaction | None]
+        self.rows = TrackedRows()
         self.task = asyncio.current_task()
         self.request_transaction = request_transaction
         self.begun = not request_transaction
         """Whether reads belong to it too."""
 
         self.depth = 0
-        self.writer: Writer | None = None
         self.after_commit: list[Callable[[], None]] = []
         self.after_rollback: list[Callable[[], Awaitable[None]]] = []
         self.failed = False
         self.locked_account: UUID | None = None
         self.alone = False
         """Whether nobody else uses the database: then nothing can wait for it, in whatever order it locks."""
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether it has taken a connection."""
+        return self._connection is not None
 
     async def __aenter__(self) -> None:
         self._token = current_transaction.set(self)
@@ -121,8 +126,7 @@ class OpenTransaction:
             raise
         finally:
             current_transaction.reset(self._token)
-            if self.writer is not None:
-                await self.let_go(error)
+            await self.let_go(error)
 
     def _tell(self) -> None:
         for callback in self.after_commit:
@@ -138,70 +142,96 @@ class OpenTransaction:
             except Exception:
                 logger.exception("after_rollback_failed")
 
-    async def connection(self) -> Writer:
-        """Return the connection, on which everything is done that was asked for so far."""
-        writer = self.writer
-        if writer is None:
+    async def connection(self) -> Connection:
+        """Return the driver's connection, on which everything is done that was asked for so far."""
+        connection = self._connection
+        if connection is None:
             with unreachable_translated():
-                writer = await self._begin()
+                connection = await self._begin()
         if self._insertion is not None:
             insertion, self._insertion = self._insertion, None
-            await insertion.run(writer.driver)
-        await writer.flush()
-        return writer
+            await insertion(connection)
+        return connection
+
+    async def run(self, execution: Execution[ResultT], arguments: Any) -> ResultT:
+        """Run all of a statement: one that locks rows locks each of them, also if only the first is read."""
+        connection = await self.connection()
+        if execution.how != "fetchrow":
+            return execution.decode(await getattr(connection, execution.how)(execution.sql, *arguments))
+        records = await connection.fetch(execution.sql, *arguments)
+        return execution.decode(records[0] if records else None)
 
     async def insert(self, insertion: Insertion) -> None:
         """Insert a row, at the latest before the next statement."""
         self.begun = True
-        if self.writer is None and self._insertion is None and self._durable and not self.request_transaction:
+        is_first = self._connection is None and self._insertion is None
+        if is_first and self._durable and not self.request_transaction:
             self._insertion = insertion
         else:
-            await insertion.run((await self.connection()).driver)
+            await insertion(await self.connection())
 
     async def commit(self) -> None:
         """Commit what there is."""
         if self.failed:
             message = "a part of this transaction failed; it can't be committed"
             raise TransactionMisusedError(message)
-        if self.writer is not None:
-            await self.writer.commit()
+        self.rows.refuse_changes()
+        if self._connection is not None:
+            await self._transaction.commit()
         elif self._insertion is not None:
             await self._insert_alone(self._insertion)
 
     async def _insert_alone(self, insertion: Insertion) -> None:
-        self.writer = writer = await self._writers.take()
+        self._connection = connection = await self._pool.acquire(is_second=self._is_second)
         try:
-            await insertion.run(writer.driver)
+            await insertion(connection)
         except Exception as error:
             if not isinstance(error.__cause__ or error, asyncpg.PostgresError):
-                writer.terminate()
+                connection.terminate()
             raise
         except BaseException:
-            writer.terminate()
+            connection.terminate()
             raise
 
-    async def _begin(self) -> Writer:
-        self.writer = writer = await self._writers.take()
+    async def _begin(self) -> Connection:
+        self._connection = connection = await self._pool.acquire(is_second=self._is_second)
         try:
-            await writer.begin(durable=self._durable)
+            self._transaction = connection.transaction()
+            await self._transaction.start()
+            if not self._durable:
+                await connection.execute("SET LOCAL synchronous_commit TO off")
         except BaseException:
-            writer.terminate()
+            connection.terminate()
             await self.let_go()
             raise
-        return writer
+        return connection
 
     async def let_go(self, error: BaseException | None = None) -> None:
         """Roll back what is still open, at once, so that no lock waits for the end of a request."""
-        writer, self.writer, self._insertion = self.writer, None, None
+        connection, self._connection, self._insertion = self._connection, None, None
         self.locked_account = None
-        if writer is None:
+        self.rows = TrackedRows()
+        if connection is None:
             return
-        if error is not None and outage_of(error) is Outage.READ_ONLY:
-            writer.terminate()  # it may lead to a standby, now or for ever
         try:
-            await writer.end()
+            if error is not None and outage_of(error) is Outage.READ_ONLY:
+                connection.terminate()  # it may lead to a standby, now or for ever
+            elif not connection.is_closed() and connection.is_in_transaction():
+                await self._roll_back(connection)
         finally:
-            self._writers.give_back(writer)
+            self._pool.release(connection)
+
+    async def _roll_back(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(ROLLBACK_SECONDS):
+                await self._transaction.rollback()
+        except BaseException as error:
+            connection.terminate()
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            if not connection.is_closed() and connection.is_in_transaction():
+                connection.terminate()
 
     def lock_account_first(self, key: UUID) -> None:
         """Note that an account is about to be locked; see `lock_account_first`."""
@@ -210,7 +240,7 @@ class OpenTransaction:
         if self.alone:
             self.locked_account = key
             return
-        if self.locked_account is not None or self.writer is not None or self._insertion is not None:
+        if self.locked_account is not None or self._connection is not None or self._insertion is not None:
             message = "an account is locked before anything else is read or written in its transaction"
             raise TransactionMisusedError(message)
         self.locked_account = key
@@ -260,15 +290,6 @@ def my_transaction() -> OpenTransaction | None:
     if current is not None and current.request_transaction and current.task is not asyncio.current_task():
         return None
     return current
-
-
-async def current_session() -> AsyncSession:
-    """Return the session of the open transaction. Only repositories use it.
-
-    Raises:
-        TransactionMisusedError: no transaction is open, or another task opened it.
-    """
-    return (await require_transaction().connection()).session()
 
 
 def require_transaction() -> OpenTransaction:

@@ -45,7 +45,7 @@ def is_part(path: str, *parts: str) -> bool:
 def only_services_open_transactions(path: str, tree: ast.Module) -> Iterator[str]:
     if is_part(path, "service") or path in {
         "shared/db/database.py",
-        "shared/db/writers.py",
+        "shared/db/transaction.py",
         "bootstrap/backup/loading.py",  # a restore is one transaction of all domains
     }:
         return
@@ -57,7 +57,7 @@ def only_services_open_transactions(path: str, tree: ast.Module) -> Iterator[str
 
 
 def only_the_database_commits(path: str, tree: ast.Module) -> Iterator[str]:
-    if path in {"shared/db/transaction.py", "shared/db/writers.py", "bootstrap/migrations/env.py"}:
+    if path in {"shared/db/transaction.py", "bootstrap/migrations/env.py"}:
         return
     for name in ("commit", "rollback"):
         yield from (

@@ -20,6 +20,7 @@ from domains.jobs.repository.durations import DurationRepository, Ended
 from domains.jobs.repository.reports import CrashCount
 from domains.jobs.service.measuring import JobMeasures
 from domains.jobs.service.operations import Load, QueueStatistics
+from shared.db.transaction import require_transaction
 
 TOKEN = "a token for prometheus alone"
 
@@ -167,19 +168,17 @@ async def test_the_pools_tell_who_waits(settings, app) -> None:
 
     async def use() -> None:
         async with database.transaction():
-            from shared.db.transaction import current_session
-
-            await (await (await current_session()).connection()).exec_driver_sql("SELECT 1")
+            await (await require_transaction().connection()).execute("SELECT 1")
             await hold.wait()
 
     users = [asyncio.create_task(use()) for _ in range(3)]
-    while {usage.pool: usage for usage in database.pools()}["transactions"].waiting < 2:
+    while database.pools()[0].waiting < 2:
         await asyncio.sleep(0.01)
-    usage = {usage.pool: usage for usage in database.pools()}["transactions"]
+    (usage,) = database.pools()
     assert (usage.size, usage.in_use, usage.waiting) == (1, 1, 2)
     hold.set()
     await asyncio.gather(*users)
-    assert [(usage.in_use, usage.waiting) for usage in database.pools()] == [(0, 0), (0, 0)]
+    assert [(usage.in_use, usage.waiting) for usage in database.pools()] == [(0, 0)]
     await database.stop()
 
 
@@ -196,7 +195,7 @@ async def test_without_a_database_a_process_still_tells_of_itself(settings) -> N
     assert answer.status_code == 200
     assert found["tulou_metrics_up", "jobs"] == found["tulou_metrics_up", "emails"] == 0
     assert ("tulou_jobs", "mail", "queued") not in found
-    assert found["tulou_database_connections_limit", "reads"] == settings.database_pool
+    assert found["tulou_database_connections_limit", "primary"] == settings.database_pool
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,19 @@ import secrets
 from contextvars import Context
 
 import pytest
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, select
 from sqlmodel import col
 
 from domains.users.models import User
-from domains.users.schemas import UserId
 from shared.db.database import Database
-from shared.db.statement import Statement
-from shared.db.transaction import current_session
+from shared.db.statement import Nothing, Statement
+from shared.db.transaction import require_transaction
 from shared.errors import DatabaseBusy
 
 CONDITIONS = ["deadlock_detected", "serialization_failure", "lock_not_available"]
-LOCK = Statement(select(col(User.id)).where(col(User.id) == bindparam("user")).with_for_update(), UserId)
+LOCK = Statement(select(col(User.id)).where(col(User.id) == bindparam("user")).with_for_update(), Nothing)
 NOWAIT = Statement(
-    select(col(User.id)).where(col(User.id) == bindparam("user")).with_for_update(nowait=True), UserId
+    select(col(User.id)).where(col(User.id) == bindparam("user")).with_for_update(nowait=True), Nothing
 )
 
 
@@ -33,8 +32,8 @@ async def test_a_request_that_is_given_up_is_asked_to_come_back(
     condition, keyed, client, user, composition, monkeypatch
 ):
     async def given_up(_user_id):
-        connection = await (await current_session()).connection()
-        await connection.execute(text(f"DO $$ BEGIN RAISE {condition}; END $$"))
+        connection = await require_transaction().connection()
+        await connection.execute(f"DO $$ BEGIN RAISE {condition}; END $$")
 
     key = {"Idempotency-Key": secrets.token_hex(8)} if keyed else {}
     headers = {**user.headers, **key}

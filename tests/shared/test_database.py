@@ -13,8 +13,9 @@ from domains.jobs.models import Job, JobState
 from domains.jobs.schemas import JobRow
 from shared.db.database import Database
 from shared.db.models import columns
+from shared.db.repository import Repository
 from shared.db.statement import Nothing, Statement
-from shared.db.transaction import TransactionMisusedError, after_commit, current_session
+from shared.db.transaction import TransactionMisusedError, after_commit, require_transaction
 from shared.errors import DatabaseUnavailable, Outage
 from shared.ids import new_id
 
@@ -38,7 +39,7 @@ async def is_there(database: Database, job: Job) -> bool:
 async def test_a_transaction_commits_at_its_end(database: Database) -> None:
     job = some_job()
     async with database.transaction():
-        (await current_session()).add(job)
+        await Repository(database).insert(job)
     assert await is_there(database, job)
 
 
@@ -46,8 +47,8 @@ async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> No
     job = some_job()
     with pytest.raises(ZeroDivisionError):
         async with database.transaction():
-            (await current_session()).add(job)
-            await (await current_session()).flush()
+            await Repository(database).insert(job)
+            assert await is_there(database, job)
             raise ZeroDivisionError
     assert not await is_there(database, job)
 
@@ -57,7 +58,7 @@ async def test_an_inner_transaction_joins_the_outer_one(database: Database) -> N
     with pytest.raises(ZeroDivisionError):
         async with database.transaction():
             async with database.transaction():
-                (await current_session()).add(job)
+                await Repository(database).insert(job)
             raise ZeroDivisionError
     assert not await is_there(database, job)
 
@@ -66,9 +67,9 @@ async def test_a_transaction_of_its_own_survives_the_failure_around_it(database:
     kept, lost = some_job(), some_job()
     with pytest.raises(ZeroDivisionError):
         async with database.transaction():
-            (await current_session()).add(lost)
+            await Repository(database).insert(lost)
             async with database.transaction(separate=True):
-                (await current_session()).add(kept)
+                await Repository(database).insert(kept)
             raise ZeroDivisionError
     assert await is_there(database, kept)
     assert not await is_there(database, lost)
@@ -78,7 +79,7 @@ async def test_a_failed_part_cannot_be_committed_with_the_rest(database: Databas
     job = some_job()
     with pytest.raises(TransactionMisusedError):
         async with database.transaction():
-            (await current_session()).add(job)
+            await Repository(database).insert(job)
             try:
                 async with database.transaction():
                     raise ZeroDivisionError
@@ -104,7 +105,7 @@ async def test_another_task_cannot_use_the_transaction(database: Database) -> No
 async def test_a_read_inside_sees_what_was_written_inside(database: Database) -> None:
     job = some_job()
     async with database.transaction():
-        (await current_session()).add(job)
+        await Repository(database).insert(job)
         assert await is_there(database, job)
         assert await database.execute(DROP, job_id=job.id) == 1
         assert not await is_there(database, job)
@@ -113,8 +114,7 @@ async def test_a_read_inside_sees_what_was_written_inside(database: Database) ->
 async def test_both_ways_of_reading_convert_alike(database: Database) -> None:
     job = some_job()
     async with database.transaction():
-        (await current_session()).add(job)
-        await (await current_session()).flush()
+        await Repository(database).insert(job)
         inside = await database.fetch_one(FIND, job_id=job.id)
     outside = await database.fetch_one(FIND, job_id=job.id)
     assert inside == outside
@@ -140,9 +140,12 @@ async def test_callbacks_run_after_the_commit_only(database: Database) -> None:
     assert told == ["first", "last"]
 
 
-async def test_without_a_transaction_there_is_no_session(database: Database) -> None:
-    with pytest.raises(TransactionMisusedError):
-        await current_session()
+async def test_rows_are_written_in_transactions_only(database: Database) -> None:
+    job = some_job()
+    repository = Repository(database)
+    for write in (repository.insert(job), repository.lock_row(Job, job.id), repository.save(job)):
+        with pytest.raises(TransactionMisusedError):
+            await write
     with pytest.raises(TransactionMisusedError):
         after_commit(lambda: None)
 
@@ -186,12 +189,10 @@ async def test_an_empty_pool_is_the_same_error(settings) -> None:
 
 
 async def test_the_applications_role_may_not_change_tables(database: Database) -> None:
-    from sqlalchemy import text
-
     for forbidden in ("CREATE TABLE jobs.more (x int)", "DROP TABLE jobs.jobs", "CREATE SCHEMA more"):
         with pytest.raises(DatabaseUnavailable) as caught:
             async with database.transaction():
-                await (await (await current_session()).connection()).execute(text(forbidden))
+                await (await require_transaction().connection()).execute(forbidden)
         assert caught.value.outage is Outage.NO_RIGHTS
 
 
@@ -217,7 +218,7 @@ def test_rows_of_no_model_are_refused_when_the_statement_is_written() -> None:
 async def test_any_takes_a_list(database: Database) -> None:
     job = some_job()
     async with database.transaction():
-        (await current_session()).add(job)
+        await Repository(database).insert(job)
     many = Statement(
         select(*columns(Job, JobRow)).where(col(Job.id) == any_(bindparam("ids", type_=ARRAY(Uuid())))),
         JobRow,
@@ -262,18 +263,14 @@ async def test_a_restart_of_postgresql_costs_no_transaction_after_it(servers, co
     observer = await asyncpg.connect(servers.superuser_url)
     try:
         async with database.transaction():
-            pid = (
-                await (await (await current_session()).connection()).exec_driver_sql(
-                    "SELECT pg_backend_pid()"
-                )
-            ).scalar()
+            pid = await (await require_transaction().connection()).fetchval("SELECT pg_backend_pid()")
         await observer.execute("SELECT pg_terminate_backend($1, 5000)", pid)
         async with asyncio.timeout(10):
             while database.pools()[-1].idle and not _is_closed(database):
                 await asyncio.sleep(0.01)
         job = some_job()
         async with database.transaction():
-            (await current_session()).add(job)
+            await Repository(database).insert(job)
         assert await is_there(database, job)
     finally:
         await observer.close()
@@ -282,5 +279,6 @@ async def test_a_restart_of_postgresql_costs_no_transaction_after_it(servers, co
 
 def _is_closed(database: Database) -> bool:
     """Whether the driver has heard that its connection was ended."""
-    ((_, writer),) = database._writers._resting
-    return writer.is_closed()
+    ((_, connection),) = database.pool._idle
+    closed: bool = connection.is_closed()
+    return closed

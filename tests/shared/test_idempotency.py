@@ -10,14 +10,14 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI, Response
-from sqlalchemy import func, select
 
 from bootstrap.container import TulouContainer
 from domains.idempotency.job_types import PRUNE
 from domains.idempotency.service import StoredResponseService
 from domains.idempotency.settings import IdempotencySettings
 from domains.jobs.models import Job
-from shared.db.transaction import current_session
+from shared.db.repository import Repository
+from shared.db.transaction import require_transaction
 from shared.errors import CATALOGUE
 from shared.http.middleware.access_log import AccessLog
 from shared.http.middleware.edge import EdgeMiddleware
@@ -281,7 +281,7 @@ class Counter:
     async def add(self) -> None:
         self.done += 1
         async with self.database.transaction():
-            (await current_session()).add(Job(kind="tests.once", queue="nobody"))
+            await Repository(self.database).insert(Job(kind="tests.once", queue="nobody"))
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ async def small(
     async def cut_off() -> str:
         await counter.add()
         async with counter.database.transaction():
-            pid = await (await (await current_session()).connection()).scalar(select(func.pg_backend_pid()))
+            pid = await (await require_transaction().connection()).fetchval("SELECT pg_backend_pid()")
         await rows.execute("SELECT pg_terminate_backend($1)", pid)
         return "done"
 

@@ -107,7 +107,7 @@ async def some(jobs, composition) -> list[Job]:
     made = [Job(kind=kind, queue="nobody", result={"tree": [1, 2]}) for _ in range(3)]
     async with composition.database().transaction():
         for job in made:
-            await jobs.add(job)
+            await jobs.insert(job)
     return sorted(made, key=lambda job: job.id)
 
 

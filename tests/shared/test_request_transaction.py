@@ -10,8 +10,9 @@ from domains.jobs.models import Job
 from domains.jobs.schemas import JobRow
 from shared.db.database import Database
 from shared.db.models import columns
+from shared.db.repository import Repository
 from shared.db.statement import Nothing, Statement
-from shared.db.transaction import TransactionMisusedError, after_commit, current_session, current_transaction
+from shared.db.transaction import TransactionMisusedError, after_commit, current_transaction
 
 FIND = Statement(select(*columns(Job, JobRow)).where(col(Job.id) == bindparam("job_id")), JobRow)
 DROP = Statement(delete(Job).where(col(Job.id) == bindparam("job_id")), Nothing)
@@ -28,7 +29,7 @@ def some_job() -> Job:
 
 async def add(database: Database, job: Job, *, separate: bool = False) -> None:
     async with database.transaction(separate=separate):
-        (await current_session()).add(job)
+        await Repository(database).insert(job)
 
 
 async def is_there(database: Database, job: Job) -> bool:
@@ -46,7 +47,7 @@ async def test_several_transactions_commit_together_at_the_end(database: Databas
     async with database.request_transaction():
         await add(database, one)
         async with database.transaction():
-            (await current_session()).add(two)
+            await Repository(database).insert(two)
             after_commit(lambda: told.append("committed"))
         assert not await is_there(database, one)
         assert await database.fetch_one(FIND, job_id=one.id) is not None
@@ -71,9 +72,9 @@ async def test_reads_need_no_connection_before_the_first_write(database: Databas
         assert await database.fetch_one(FIND, job_id=job.id) is None
         opened = current_transaction.get()
         assert opened is not None
-        assert opened.writer is None
+        assert not opened.has_connection
         await add(database, job)
-        assert opened.writer is not None
+        assert opened.has_connection
 
 
 async def test_a_single_statement_that_writes_is_a_part_of_the_whole(database: Database) -> None:
@@ -97,7 +98,7 @@ async def test_a_part_that_failed_is_rolled_back_at_once_and_spoils_the_whole(da
                     raise ZeroDivisionError
             # The lock is gone: a separate transaction need not wait for it.
             async with asyncio.timeout(5), database.transaction(separate=True):
-                (await current_session()).add(two)
+                await Repository(database).insert(two)
                 assert await database.execute(DROP, job_id=one.id) == 1
     assert not await is_there(database, one)
     assert await is_there(database, two)
@@ -124,9 +125,9 @@ async def test_other_tasks_have_transactions_of_their_own(database: Database) ->
     assert await is_there(database, theirs)
 
 
-async def test_between_its_parts_there_is_no_session(database: Database) -> None:
+async def test_between_its_parts_nothing_is_written(database: Database) -> None:
     async with database.request_transaction():
         with pytest.raises(TransactionMisusedError):
-            await current_session()
+            await Repository(database).insert(some_job())
         with pytest.raises(TransactionMisusedError):
             after_commit(print)

@@ -150,7 +150,9 @@ def test_a_row_tells_what_would_change() -> None:
 
 async def test_what_is_locked_is_changed_or_deleted(pets, pet) -> None:
     async with pets.database.transaction():
-        (await pets.lock(pet.id, pet.owner_id)).change({"name": "Max"}, LATER)
+        locked = await pets.lock(pet.id, pet.owner_id)
+        locked.change({"name": "Max"}, LATER)
+        await pets.save(locked)
     found = await pets.read(pet.id, pet.owner_id)
     assert (found.name, found.created_at, found.updated_at, found.revision) == ("Max", NOW, LATER, 2)
     async with pets.database.transaction():
@@ -173,8 +175,9 @@ async def test_a_collision_is_the_domains_own_error_on_insert_and_on_change(pets
     second = await inserted(pets, Pet(owner_id=pet.owner_id, name="Max", created_at=NOW, updated_at=NOW))
     with pytest.raises(NameTaken):
         async with pets.database.transaction():
-            (await pets.lock(second.id, pet.owner_id)).change({"name": "Rex"}, LATER)
-            await pets.flush()
+            locked = await pets.lock(second.id, pet.owner_id)
+            locked.change({"name": "Rex"}, LATER)
+            await pets.save(locked)
     assert (await pets.read(second.id, pet.owner_id)).name == "Max"
 
 

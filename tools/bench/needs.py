@@ -8,7 +8,7 @@ RATES = (100, 1_000, 10_000, 100_000, 1_000_000)
 LOAD = 0.6
 """How busy a core may be: above it, waits grow faster than work."""
 
-POOL = 2 * 16
+POOL = 32
 """Connections of one API process, as TULOU_DATABASE_POOL is by default."""
 
 CONNECTIONS = 200

@@ -27,7 +27,7 @@ from tools.faults.processes import with_small_disk
 DISK_BYTES = 64 << 20
 SETTINGS = {
     "TULOU_AUTH_HASH_MEMORY_KIB": "8",
-    "TULOU_DATABASE_POOL": "4",
+    "TULOU_DATABASE_POOL": "8",
     "TULOU_RATE_LIMIT": "0",
     "TULOU_EMAILS_OUTAGE_SECONDS": "1",
 }

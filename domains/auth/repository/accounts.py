@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, any_, delete, exists, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
-from sqlmodel import select as select_model
 
 from domains.auth.models import (
     Account,
@@ -24,7 +23,7 @@ from domains.auth.schemas.rows import AccountInfoRow, LogInRow, RegistrationRow,
 from shared.db.models import columns
 from shared.db.query import param, query
 from shared.db.repository import Repository, unlocked
-from shared.db.transaction import current_session, lock_account_first, require_locked_account
+from shared.db.transaction import lock_account_first
 
 _ADMINISTRATORS_LOCK_KEY = 7_483_922
 """Key of the advisory lock that serializes administrators who stop being one."""
@@ -105,9 +104,7 @@ class AccountRepository(Repository):
         Must be the first statement of its transaction: see `lock_account_first`.
         """
         lock_account_first(user_id)
-        return await (await current_session()).get(
-            Account, user_id, with_for_update=True, populate_existing=True
-        )
+        return await self.lock_row(Account, user_id)
 
     async def lock_caller(self, user_id: UUID, session_id: UUID, now: datetime) -> bool:
         """Lock an account and its session for share; return False if the account is not active or the session ended."""
@@ -137,9 +134,11 @@ class AccountRepository(Repository):
     async def pending_registrations(self, user_id: UUID) -> list[RegistrationRow]:
         """Return up to two registrations of a user's address that are not verified yet."""
 
+    @query(
+        select(*columns(Registration, Registration)).where(col(Registration.id) == param("registration_id"))
+    )
     async def load_registration(self, registration_id: UUID) -> Registration | None:
-        """Return a registration with its password, in the open transaction."""
-        return await (await current_session()).get(Registration, registration_id)
+        """Return a registration with its password."""
 
     @requires_locked_account
     @query(delete(Registration).where(col(Registration.user_id) == param("user_id")))
@@ -154,16 +153,16 @@ class AccountRepository(Repository):
     async def find_token(self, token_hash: bytes, purpose: TokenPurpose) -> TokenRow | None:
         """Return a one-time token without locking it."""
 
-    async def lock_token(self, token_hash: bytes, purpose: TokenPurpose) -> OneTimeToken | None:
-        """Return a one-time token that the open transaction is going to use; a second one waits here."""
-        require_locked_account()
-        clause = (
-            select_model(OneTimeToken)
-            .where(col(OneTimeToken.token_hash) == token_hash, col(OneTimeToken.purpose) == purpose)
-            .with_for_update()
-            .execution_options(populate_existing=True)
+    @requires_locked_account
+    @query(
+        select(*columns(OneTimeToken, OneTimeToken))
+        .where(
+            col(OneTimeToken.token_hash) == param("token_hash"), col(OneTimeToken.purpose) == param("purpose")
         )
-        return (await (await current_session()).exec(clause)).one_or_none()
+        .with_for_update()
+    )
+    async def lock_token(self, token_hash: bytes, purpose: TokenPurpose) -> OneTimeToken | None:
+        """Return a one-time token that the open transaction is going to use; another one waits here."""
 
     @requires_locked_account
     @query(

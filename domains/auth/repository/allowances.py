@@ -48,7 +48,7 @@ class AllowanceRepository(Repository):
         )
         .returning(*_COLUMNS)
     )
-    async def save(
+    async def save_limits(
         self,
         user_id: UUID,
         now: datetime,

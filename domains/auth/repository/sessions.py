@@ -6,7 +6,6 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, delete, func, select, update
 from sqlmodel import col
-from sqlmodel import select as select_model
 
 from domains.auth.models import Account, AccountStatus, EndReason, Session
 from domains.auth.repository.account_locks import requires_locked_account
@@ -16,7 +15,7 @@ from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.query import param, query
 from shared.db.repository import Repository, unlocked
-from shared.db.transaction import current_session, lock_account_first
+from shared.db.transaction import lock_account_first
 
 _CALLER = select(
     col(Session.id),
@@ -61,21 +60,19 @@ class SessionRepository(Repository):
     async def find(self, session_id: UUID) -> SessionRow | None:
         """Return a session."""
 
-    async def lock_with_account(self, session_id: UUID) -> tuple[AccountStatus | None, Session | None]:
-        """Lock a session and its account; return the account's status and the session.
-
-        PostgreSQL takes the locks of one statement in the order of its `OF`: the account's, then the session's.
-        """
+    async def lock_with_account(self, session_id: UUID) -> Session | None:
+        """Lock a session and its account; return the session if the account is active."""
         lock_account_first(session_id)
-        clause = (
-            select_model(col(Account.status), Session)
-            .join(Session, col(Session.user_id) == col(Account.user_id))
-            .where(col(Session.id) == session_id)
-            .with_for_update(of=(Account, Session))
-            .execution_options(populate_existing=True)
-        )
-        found = (await (await current_session()).exec(clause)).one_or_none()
-        return (None, None) if found is None else (found[0], found[1])
+        return await self._lock_with_account(session_id)
+
+    # PostgreSQL locks in the order of `of`: the account, then its session.
+    @query(
+        select(*columns(Session, Session))
+        .join(Account, col(Session.user_id) == col(Account.user_id))
+        .where(_is_session, col(Account.status) == AccountStatus.ACTIVE)
+        .with_for_update(of=(Account, Session))
+    )
+    async def _lock_with_account(self, session_id: UUID) -> Session | None: ...
 
     async def familiarity(self, session: Session) -> FamiliarityRow:
         """Count a person's other sessions, and those of them with the network and the program of this one."""

@@ -45,9 +45,10 @@ class AccountLifecycle:
         """
         now, user_id = self.clock.now(), new_id()
         account.set_status(AccountStatus.DELETING, now)
+        await self.accounts.save(account)
         await self.sessions.end_all(account.user_id, EndReason.ADDRESS_VERIFIED, now)
         await self.users.replace(account.user_id, by=user_id, name=new.name, locale=new.locale)
-        await self.accounts.add(
+        await self.accounts.insert(
             Account(
                 user_id=user_id,
                 password_hash=new.password_hash,
@@ -75,6 +76,7 @@ class AccountLifecycle:
         await self.require_other_administrator(account)
         now = self.clock.now()
         account.set_status(AccountStatus.DELETING, now)
+        await self.accounts.save(account)
         await self.sessions.end_all(account.user_id, EndReason.ACCOUNT_DELETED, now)
         await self.outbox.publish(AccountDeleted(user_id=account.user_id))
 

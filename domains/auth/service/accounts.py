@@ -86,7 +86,7 @@ class AccountService:
             person = await self.users.find_or_add(NewPerson(id=user_id, email=email, email_verified=True))
             if person.id != user_id:
                 raise AddressTaken
-            await self.accounts.add(
+            await self.accounts.insert(
                 Account(
                     user_id=user_id,
                     password_hash=password_hash,

@@ -55,6 +55,7 @@ class AdministrationService:
             await self.lifecycle.require_other_administrator(account)
             now = self.clock.now()
             account.set_status(AccountStatus.DISABLED, now)
+            await self.accounts.save(account)
             await self.sessions.end_all(user_id, EndReason.ACCOUNT_DISABLED, now)
             await self.audit_log.note(SecurityEventKind.ACCOUNT_DISABLED, actor, user_id=user_id)
 
@@ -63,6 +64,7 @@ class AdministrationService:
         async with self.transaction():
             account = await self._locked(user_id)
             account.set_status(AccountStatus.ACTIVE, self.clock.now())
+            await self.accounts.save(account)
             await self.audit_log.note(SecurityEventKind.ACCOUNT_ENABLED, actor, user_id=user_id)
 
     async def erase(self, actor: Actor, user_id: UUID) -> None:
@@ -106,6 +108,7 @@ class AdministrationService:
                 await self.lifecycle.require_other_administrator(account)
             before, account.role = account.role, role
             account.updated_at = self.clock.now()
+            await self.accounts.save(account)
             await self.audit_log.note(
                 SecurityEventKind.ROLE_CHANGED, actor, user_id=user_id, role=role.value, before=before.value
             )

@@ -105,7 +105,7 @@ class AllowanceService:
             if account is None or account.status is AccountStatus.DELETING:
                 raise AccountNotFound
             await self.rows.lock(user_id)
-            saved = await self.rows.save(user_id, self.clock.now(), **limits.model_dump())
+            saved = await self.rows.save_limits(user_id, self.clock.now(), **limits.model_dump())
             await self.audit_log.note(
                 SecurityEventKind.LIMITS_CHANGED, actor, user_id=user_id, **limits.model_dump()
             )

@@ -37,7 +37,7 @@ class AuditLog:
         **details: Any,
     ) -> None:
         """Write an event in the open transaction. One about a refusal needs a `separate` transaction."""
-        await self.events.add(
+        await self.events.insert(
             SecurityEvent(
                 event=str(event),
                 user_id=user_id,

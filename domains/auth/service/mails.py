@@ -97,7 +97,7 @@ class MailService:
             if not await self._lock_active(person):
                 return
             await self.accounts.void_tokens(person.id, TokenPurpose.RESET_PASSWORD, token.created_at)
-            await self.accounts.add(token)
+            await self.accounts.insert(token)
             await self.mailer.send(prepared)
             await context.finish()
 
@@ -148,7 +148,7 @@ class MailService:
         async with self.transaction():
             if not await self._lock_active(person):
                 return
-            await self.accounts.add(token)
+            await self.accounts.insert(token)
             await self.mailer.send(prepared)
             await context.finish()
 

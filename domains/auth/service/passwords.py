@@ -150,6 +150,7 @@ class PasswordService:
             if account is None or account.credentials_version != seen.credentials_version:
                 raise WrongPassword
             account.set_password(password_hash, now)
+            await self.accounts.save(account)
             await self.accounts.void_tokens(account.user_id, TokenPurpose.RESET_PASSWORD, now)
             await self.sessions.end_others(
                 account.user_id, principal.session_id, EndReason.PASSWORD_CHANGED, now
@@ -181,12 +182,14 @@ class PasswordService:
         if found is None or not found.is_usable(now):
             raise InvalidToken
         found.used_at = now
+        await self.accounts.save(found)
         return account
 
     async def _set(self, account: Account, password_hash: str) -> UUID:
         """Set the password, end all sessions and void all tokens and registrations; return the user id."""
         now = self.clock.now()
         account.set_password(password_hash, now)
+        await self.accounts.save(account)
         for purpose in TokenPurpose:
             await self.accounts.void_tokens(account.user_id, purpose, now)
         await self.accounts.delete_registrations(account.user_id)

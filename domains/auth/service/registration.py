@@ -71,7 +71,7 @@ class RegistrationService:
             await self.accounts.add_unless_known(
                 person.id, password_hash=password_hash, registration_id=registration.id, now=now
             )
-            await self.accounts.add(registration)
+            await self.accounts.insert(registration)
             await self.audit_log.record(
                 SecurityEventKind.REGISTRATION_REQUESTED, user_id=person.id, client_info=client_info
             )
@@ -115,6 +115,7 @@ class RegistrationService:
         if found is None or not found.is_usable(now) or found.registration_id is None:
             raise InvalidToken
         found.used_at = now
+        await self.accounts.save(found)
         return await self.accounts.load_registration(found.registration_id)
 
 

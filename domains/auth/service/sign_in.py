@@ -139,10 +139,11 @@ class SessionService:
         claim = self.key.read_refresh_token(token)
         now = self.clock.now()
         async with self.transaction(separate=True):
-            status, session = await self.sessions.lock_with_account(claim.session_id)
-            state = self._refresh_token_state(status, session, claim.counter, now)
+            session = await self.sessions.lock_with_account(claim.session_id)
+            state = self._refresh_token_state(session, claim.counter, now)
             if session is not None and state is RefreshTokenState.CURRENT:
                 session.rotate(now=now, idle=timedelta(days=self.settings.auth_refresh_idle_days))
+                await self.sessions.save(session)
             if session is not None and state is RefreshTokenState.OLD:
                 await self._end_reused(session, client_info, now)
         if session is None or state is RefreshTokenState.OVER:
@@ -209,9 +210,10 @@ class SessionService:
             return
         now = self.clock.now()
         async with self.transaction():
-            _, session = await self.sessions.lock_with_account(session_id)
+            session = await self.sessions.lock_with_account(session_id)
             if session is not None and session.ended_at is None:
                 session.end(EndReason.REVOKED, now)
+                await self.sessions.save(session)
                 await self.audit_log.record(
                     SecurityEventKind.SESSION_REVOKED,
                     user_id=session.user_id,
@@ -241,7 +243,8 @@ class SessionService:
             if verification.new_hash is not None:
                 account.password_hash = verification.new_hash
             account.last_sign_in_at = now
-            session = await self.sessions.add(self._session(seen.user_id, client_info, now))
+            await self.accounts.save(account)
+            session = await self.sessions.insert(self._session(seen.user_id, client_info, now))
             await self._notify_if_unfamiliar(session)
             await self.audit_log.record(
                 SecurityEventKind.LOGIN_SUCCEEDED,
@@ -265,10 +268,8 @@ class SessionService:
         if known.earlier > 0 and known.alike == 0:
             await self.outbox.enqueue(TELL_NEW_SIGN_IN, NewSignIn(session_id=session.id))
 
-    def _refresh_token_state(
-        self, status: AccountStatus | None, session: Session | None, counter: int, now: datetime
-    ) -> RefreshTokenState:
-        if session is None or status is not AccountStatus.ACTIVE:
+    def _refresh_token_state(self, session: Session | None, counter: int, now: datetime) -> RefreshTokenState:
+        if session is None:
             return RefreshTokenState.OVER
         return session.refresh_token_state(
             counter, now=now, grace=timedelta(seconds=self.settings.auth_refresh_grace)
@@ -276,6 +277,7 @@ class SessionService:
 
     async def _end_reused(self, session: Session, client_info: ClientInfo, now: datetime) -> None:
         session.end(EndReason.REUSED, now)
+        await self.sessions.save(session)
         await self.audit_log.record(
             SecurityEventKind.REFRESH_REUSED,
             user_id=session.user_id,

@@ -247,11 +247,11 @@ class DeliveryService:
         task.attempt.outcome = outcome
         task.attempt.reply = None if email.status == EmailStatus.CANCELLED else str(reply)
         task.attempt.ended_at = self.clock.now()
-        await self.repository.add(task.attempt)
+        await self.repository.insert(task.attempt)
         return email
 
     async def _note_crash(self, email: Email) -> None:
-        await self.repository.add(
+        await self.repository.insert(
             Attempt(
                 email_id=email.id,
                 number=email.attempts,

@@ -68,7 +68,7 @@ class MailerService:
     async def send(self, prepared: PreparedMail) -> UUID:
         """Accept the mail; see `Mailer.send`."""
         async with self.transaction():
-            await self.repository.add(self._row_of(prepared))
+            await self.repository.insert(self._row_of(prepared))
             await self.outbox.enqueue(*delivery_of(prepared.id))
         return prepared.id
 

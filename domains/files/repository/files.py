@@ -18,7 +18,6 @@ from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
 from shared.db.preconditions import check_precondition
 from shared.db.query import param, query
-from shared.db.transaction import current_session
 from shared.text import composed
 
 _FILE = select(*columns(File, FileRow))
@@ -152,9 +151,7 @@ class FileRepository(TextRepository):
 
     async def add_renditions(self, renditions: Sequence[Rendition]) -> None:
         """Insert renditions that are to be made."""
-        session = await current_session()
-        session.add_all(renditions)
-        await session.flush()
+        await self.insert_all(renditions)
 
     @query(
         update(Rendition)

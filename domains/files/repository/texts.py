@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, case, delete, insert, select, text, update
+from sqlalchemy import Text, bindparam, case, delete, select, text, update
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
@@ -16,7 +16,6 @@ from shared.db.fulltext import Piece, Search, vector_of
 from shared.db.models import columns
 from shared.db.query import param, query
 from shared.db.repository import Repository
-from shared.db.transaction import current_session
 
 _FOUND = text(
     """
@@ -66,14 +65,12 @@ class TextRepository(Repository):
     async def set_text(self, file_id: UUID, owner_id: UUID, name: str, pieces: Sequence[Piece]) -> None:
         """Replace the pieces of a file."""
         await self._delete_text(file_id)
-        row = {"file_id": file_id, "owner_id": owner_id, "name": searchable(name)}
-        connection = await (await current_session()).connection()
-        await connection.execute(
-            insert(FileText),
+        row: dict[str, Any] = {"file_id": file_id, "owner_id": owner_id, "name": searchable(name)}
+        await self.insert_all(
             [
-                {**row, "part": part, "body": piece.body, "terms": piece.vector}
+                FileText(**row, part=part, body=piece.body, terms=piece.vector)
                 for part, piece in enumerate([Piece("", vector_of(name)), *pieces])
-            ],
+            ]
         )
 
     @query(delete(FileText).where(_OF_FILE))

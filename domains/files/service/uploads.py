@@ -108,7 +108,7 @@ class UploadService:
             await self.accounts.lock_caller(incoming.caller)
             await self.quota.create_usage(upload.owner_id)
             upload.reserved = await self._reserve_first(incoming, quota)
-            await self.files.add(
+            await self.files.insert(
                 File(
                     id=upload.file_id,
                     owner_id=upload.owner_id,

@@ -204,7 +204,7 @@ _PRUNE = Statement(
 class JobRepository(Repository):
     """Rows of `jobs.jobs`, written in the transaction that causes them."""
 
-    async def insert(self, job: NewJob, *, most: int) -> UUID | None:
+    async def insert_job(self, job: NewJob, *, most: int) -> UUID | None:
         """Write a job; return its id.
 
         None if a living one has its unique key, or if its owner has `most` jobs waiting already.

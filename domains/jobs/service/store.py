@@ -46,7 +46,7 @@ class RowJobStore:
             raise PayloadTooLarge(limit=self._settings.jobs_payload_bytes)
         tried = False
         while True:
-            job_id = await self._rows.insert(job, most=self._settings.jobs_owner_waiting)
+            job_id = await self._rows.insert_job(job, most=self._settings.jobs_owner_waiting)
             if job_id is not None:
                 if job.run_at is None:
                     self._when_committed(partial(self._wake_ups.send_soon, job.queue, job_id))

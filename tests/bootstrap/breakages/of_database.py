@@ -199,7 +199,7 @@ async def invalid_index(lab: Lab) -> AsyncIterator[Broken]:
 
 @breakage("connections", says=("{server}", "400"), cures=("max_connections", "TULOU_DATABASE_POOL"))
 async def pools_larger_than_max_connections(_lab: Lab) -> AsyncIterator[Broken]:
-    yield Broken({"database_pool": 200})
+    yield Broken({"database_pool": 400})
 
 
 @breakage("connections", says=("{server}", "320", "10 API"), cures=("TULOU_DOCTOR_API_PROCESSES",))

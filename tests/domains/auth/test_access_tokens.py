@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.signing_keys import SigningKey
-from shared.db.pool import Readers
+from shared.db.pool import ConnectionPool
 from shared.identity import NotAuthenticated
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -250,13 +250,13 @@ async def test_a_token_for_anothers_session_is_refused(client, user, other, comp
 
 async def test_authenticating_costs_one_statement(client, user, monkeypatch):
     ran = []
-    original = Readers.run
+    original = ConnectionPool.run
 
     async def recorded(self, how, sql, arguments):
         ran.append(sql)
         return await original(self, how, sql, arguments)
 
-    monkeypatch.setattr(Readers, "run", recorded)
+    monkeypatch.setattr(ConnectionPool, "run", recorded)
     await client.get("/v1/users/me", headers=user.headers)
     assert len(ran) == 2
     assert "auth.sessions" in ran[0]

@@ -53,12 +53,12 @@ class Emails:
         self.attempts: list[Attempt] = []
         self.expiring: list[Email] = []
 
-    async def add(self, model: Any) -> Any:
-        if isinstance(model, Email):
-            self.rows[model.id] = model
+    async def insert(self, row: Any) -> Any:
+        if isinstance(row, Email):
+            self.rows[row.id] = row
         else:
-            self.attempts.append(model)
-        return model
+            self.attempts.append(row)
+        return row
 
     async def lock(self, email_id: UUID) -> Email | None:
         kept = self.rows.get(email_id)

@@ -162,7 +162,7 @@ async def test_released_by_a_worker_that_ends(composition, mail, fate, servers, 
 async def test_its_worker_died_for_the_last_time(composition, mail, fate, retry, phase) -> None:
     email_id, job_id = mail
     await change(composition, email_id, status=EmailStatus.SENDING, phase=phase)
-    await run_sql(composition, LEASE_OVER.text, email_id=email_id)
+    await run_sql(composition, LEASE_OVER, email_id=email_id)
     await composition.jobs.relay().recover()
     assert await job_state(composition, job_id) == "failed"
     assert (await fate()).status == EmailStatus.FAILED

@@ -5,12 +5,11 @@ from email import message_from_bytes, policy
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from domains.emails.models import Phase
 from domains.emails.public import EmailStatus, WhenUncertain
-from shared.db.transaction import current_session
+from shared.db.transaction import require_transaction
 from tests.domains.emails.test_stored_mails import accept, break_after_the_dot, change, stored
 from tests.mails import contents_to
 
@@ -25,10 +24,9 @@ async def on_hold(composition, mailer, address: str) -> UUID:
 
 async def end_job_of(composition, email_id: UUID) -> None:
     """End the mail's job: the delivery above stood in for it."""
-    ending = "UPDATE jobs.jobs SET state = 'succeeded', finished_at = now() WHERE resource_id = :id"
+    ending = "UPDATE jobs.jobs SET state = 'succeeded', finished_at = now() WHERE resource_id = $1"
     async with composition.database().transaction():
-        connection = await (await current_session()).connection()
-        await connection.execute(text(ending), {"id": email_id})
+        await (await require_transaction().connection()).execute(ending, email_id)
 
 
 def resolve(client, admin, email_id: UUID, resolution: str):

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 from sqlmodel import col
 
 from domains.emails.gateway.smtp import SmtpGateway
@@ -16,14 +16,15 @@ from domains.emails.public import EmailStatus, OutgoingMail, WhenUncertain
 from domains.emails.service.delivery import DeliveryService
 from domains.emails.service.mailer import MailerService
 from domains.emails.settings import EmailsSettings, parse_smtp_url
-from shared.db.transaction import current_session
+from shared.db.statement import Nothing, Statement
+from shared.db.transaction import require_transaction
 from shared.jobs import Snooze
 from tests.domains.emails.doubles import Context
 from tests.mails import contents_to
 
-LEASE_OVER = text(
+LEASE_OVER = (
     "UPDATE jobs.jobs SET state = 'running', crashes = 2, attempt = 1, lease_token = gen_random_uuid(),"
-    " lease_expires_at = now() - interval '1 s', begun_at = now(), worker_id = 'x' WHERE resource_id = :email_id"
+    " lease_expires_at = now() - interval '1 s', begun_at = now(), worker_id = 'x' WHERE resource_id = $1"
 )
 """A worker has a mail's job for the last time, and has died."""
 
@@ -59,8 +60,8 @@ async def stored(composition, email_id: UUID) -> Email:
 
 
 async def change(composition, email_id: UUID, **values: object) -> None:
-    async with composition.database().transaction():
-        await (await current_session()).exec(update(Email).where(col(Email.id) == email_id).values(**values))
+    changed = Statement(update(Email).where(col(Email.id) == email_id).values(**values), Nothing)
+    assert await composition.database().execute(changed) == 1
 
 
 async def take_and_hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -258,7 +259,7 @@ async def test_a_mail_whose_worker_died_for_the_last_time_is_uncertain_at_once(
     email_id = await accept(mailer, address, when_uncertain=WhenUncertain.RESEND)
     await change(composition, email_id, status=EmailStatus.SENDING, phase=phase)
     async with composition.database().transaction():
-        await (await current_session()).exec(LEASE_OVER.bindparams(email_id=email_id))
+        await (await require_transaction().connection()).execute(LEASE_OVER, email_id)
     await composition.jobs.relay().recover()
     await work_off()
     email = await stored(composition, email_id)

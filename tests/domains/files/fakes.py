@@ -106,7 +106,7 @@ class FakeFiles:
         self.statuses: list[str] = []
         self.facts: dict = {}
 
-    async def add(self, file) -> None:
+    async def insert(self, file) -> None:
         self.quota.uploads[file.id] = PurgedRow(
             owner_id=file.owner_id, size=0, reserved=file.reserved, sha256=None, upload_key=file.upload_key
         )

@@ -1,13 +1,12 @@
 """What tests of jobs do and look at besides HTTP."""
 
+import re
 from uuid import UUID
-
-from sqlalchemy import text
 
 from bootstrap.container import TulouContainer
 from domains.jobs.schemas import ClaimedJob
 from domains.jobs.service.runner import JobRunner
-from shared.db.transaction import current_session
+from shared.db.transaction import require_transaction
 
 
 async def look(composition: TulouContainer, job_id: UUID):
@@ -17,9 +16,12 @@ async def look(composition: TulouContainer, job_id: UUID):
 
 
 async def run_sql(composition: TulouContainer, statement: str, **values: object) -> None:
+    """Run a statement with parameters as `:id`."""
     async with composition.database().transaction():
-        connection = await (await current_session()).connection()
-        await connection.execute(text(statement), values)
+        connection = await require_transaction().connection()
+        for place, name in enumerate(values, start=1):
+            statement = re.sub(f"(?<!:):{name}\\b", f"${place}", statement)
+        await connection.execute(statement, *values.values())
 
 
 async def set_apart(runner: JobRunner, job_id: UUID) -> str:
@@ -27,10 +29,8 @@ async def set_apart(runner: JobRunner, job_id: UUID) -> str:
     queue = f"only-{job_id}"
     database = runner._leases.database
     async with database.transaction():
-        connection = await (await current_session()).connection()
-        await connection.execute(
-            text("UPDATE jobs.jobs SET queue = :queue WHERE id = :id"), {"queue": queue, "id": job_id}
-        )
+        connection = await require_transaction().connection()
+        await connection.execute("UPDATE jobs.jobs SET queue = $1 WHERE id = $2", queue, job_id)
     return queue
 
 

@@ -39,7 +39,7 @@ async def put(composition, word: str, **values: Any) -> UUID:
     """Write a job of the kind and queue `word`; strings in `values` are SQL."""
     keys = {name: values.pop(name) for name in ("unique_key", "owner_id") if name in values}
     async with composition.database().transaction():
-        job_id = await composition.jobs.rows().insert(
+        job_id = await composition.jobs.rows().insert_job(
             NewJob(kind=word, queue=word, payload={"thing_id": str(new_id())}, **keys), most=100
         )
     if values:

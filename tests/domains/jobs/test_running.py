@@ -5,11 +5,10 @@ import time
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
 
 from domains.jobs.errors import PayloadTooLarge
 from domains.jobs.service.runner import JobRunner
-from shared.db.transaction import current_session
+from shared.db.transaction import require_transaction
 from shared.jobs import LeaseLost
 from tests.domains.jobs.conftest import GATES, HASTY, NEWER, OBEY, Ask, Enqueue, a_runner
 from tests.domains.jobs.seeing import claim, look, run_once, run_sql, set_apart
@@ -280,13 +279,11 @@ async def test_every_attempt_that_did_not_end_its_job_is_kept(enqueue: Enqueue, 
     )
     await composition.jobs.relay().recover()
     async with composition.database().transaction():
-        connection = await (await current_session()).connection()
-        rows = await connection.execute(
-            text(
-                "SELECT attempt, outcome, worker_id, error->>'code' AS code"
-                " FROM jobs.attempts WHERE job_id = :id ORDER BY id"
-            ),
-            {"id": job_id},
+        connection = await require_transaction().connection()
+        rows = await connection.fetch(
+            "SELECT attempt, outcome, worker_id, error->>'code' AS code"
+            " FROM jobs.attempts WHERE job_id = $1 ORDER BY id",
+            job_id,
         )
         assert [tuple(row) for row in rows] == [
             (1, "failed", "a test", "jobs.failed"),
