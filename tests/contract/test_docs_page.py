@@ -85,8 +85,11 @@ class Visitors:
         return str((await self.arrive({"password": person.password}, is_admin=True)).id)
 
 
+@pytest.mark.parametrize(
+    "every", [pytest.param(3, id="every third"), pytest.param(1, id="all", marks=pytest.mark.long)]
+)
 async def test_execute_works_for_every_operation_as_it_is_filled_in(
-    api: str, visitors: Visitors, tmp_path: Path
+    every: int, api: str, visitors: Visitors, tmp_path: Path
 ) -> None:
     document = await visitors.document()
     registering = document["paths"]["/v1/auth/register"]["post"]["requestBody"]
@@ -110,7 +113,7 @@ async def test_execute_works_for_every_operation_as_it_is_filled_in(
             refused.extend(f"{name}: {said}" for said in complaints(answer, operation, path, ids))
 
     async with running_browser(BROWSER) as browser:
-        shares = [share_of(document, number) for number in range(PAGES)]
+        shares = [share_of(document, number * every, step=PAGES * every) for number in range(PAGES)]
         pages = [
             await DocsPage.open(await browser.new_context(viewport=SMALL), api, share) for share in shares
         ]
@@ -119,10 +122,10 @@ async def test_execute_works_for_every_operation_as_it_is_filled_in(
     assert [offence for page in pages for offence in page.offences] == []
 
 
-def share_of(document: dict, number: int) -> dict:
-    """Return the document with the operations of one page, and of their answers the types: drawing takes the time."""
+def share_of(document: dict, first: int, *, step: int) -> dict:
+    """Return the document with the paths of one page, and of their answers the types: drawing takes the time."""
     share = copy.deepcopy(document)
-    share["paths"] = dict(list(share["paths"].items())[number::PAGES])
+    share["paths"] = dict(list(share["paths"].items())[first::step])
     for _, operation in operations(share):
         operation["responses"] = {
             status: {"description": "Done.", "content": {kind: {} for kind in response.get("content", ())}}

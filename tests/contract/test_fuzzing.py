@@ -20,9 +20,9 @@ from tools.faults.people import PASSWORD
 SHORT = """
 [generation]
 deterministic = true
-max-examples = 12
+max-examples = 6
 [phases.stateful]
-generation.max-examples = 80
+generation.max-examples = 40
 """
 """The same each time."""
 
