@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from bootstrap.backup.saving import save
 from bootstrap.backup.verifying import verify
 from bootstrap.migrations.runner import migrate
 from shared.jobs import Snooze
+from tests.forked_commands import run_command
 from tests.installations import Installation, isolated_settings, running
 from tests.mails import mails_to
 
@@ -230,19 +230,8 @@ async def test_an_object_that_the_store_has_lost_is_named(source, tmp_path) -> N
 
 def run_tulou(settings, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     url = settings.database_owner_url.get_secret_value()
-    return subprocess.run(
-        [sys.executable, "-m", "bootstrap.cli.main", *arguments],
-        env={
-            **os.environ,
-            "TULOU_DATA_DIR": str(settings.data_dir),
-            "TULOU_DATABASE_OWNER_URL": url,
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    own = {"TULOU_DATA_DIR": str(settings.data_dir), "TULOU_DATABASE_OWNER_URL": url}
+    return run_command(*arguments, environment={**os.environ, **own, **environment})
 
 
 async def test_a_backup_that_is_told_no_place_gets_a_folder_of_its_own(source, tmp_path) -> None:

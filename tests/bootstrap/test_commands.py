@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.migrations.runner import alembic_config
+from tests.forked_commands import run_command
 from tools.faults.people import some_email
 
 OURS = ("TULOU_", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
@@ -17,9 +18,12 @@ def run(
     servers, *arguments: str, folder: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return subprocess.run(
+    given = {**kept, **(servers.environment if servers else {}), "COLUMNS": "200", **environment}
+    if folder is None:
+        return run_command(*arguments, environment=given)
+    return subprocess.run(  # the version in that folder
         [sys.executable, "-m", "bootstrap.cli.main", *arguments],
-        env={**kept, **(servers.environment if servers else {}), "COLUMNS": "200", **environment},
+        env=given,
         capture_output=True,
         text=True,
         timeout=60,

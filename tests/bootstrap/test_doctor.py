@@ -18,6 +18,7 @@ from bootstrap.settings.model import Settings
 from tests.bootstrap.breakages import of_database, of_machine, of_servers
 from tests.bootstrap.breakages.lab import BREAKAGES, NOWHERE, Breakage, Broken, Lab
 from tests.bootstrap.test_commands import OURS, run
+from tests.forked_commands import run_command
 from tests.installations import isolated_settings
 from tools.dev.valkey import EmbeddedValkey
 
@@ -69,14 +70,14 @@ def typed(lab: Lab, broken: Broken) -> list[dict[str, str]]:
     if broken.launch and not may_mount(broken.launch[:4]):
         pytest.skip("this machine lets no test mount a disk")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    said = subprocess.run(
-        [*broken.launch, sys.executable, "-m", "bootstrap.cli.main", "doctor", "--json"],
-        env={**kept, **lab.servers.environment, **(broken.environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = {**kept, **lab.servers.environment, **(broken.environment or {})}
+    if broken.launch:
+        command = [*broken.launch, sys.executable, "-m", "bootstrap.cli.main", "doctor", "--json"]
+        said = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+    else:
+        said = run_command("doctor", "--json", environment=environment)
     assert said.returncode == 1, said.stdout + said.stderr
     assert "Traceback" not in said.stderr
     checks: list[dict[str, str]] = json.loads(said.stdout)["checks"]
