@@ -169,7 +169,7 @@ class AuthContainer(containers.DeclarativeContainer):
         transaction=core.transaction,
     )
     quotas = providers.ThreadSafeSingleton(
-        AllowanceCache, allowance_repository, seconds=core.settings.provided.auth_limits_refresh
+        AllowanceCache, rows=allowance_repository, seconds=core.settings.provided.auth_limits_refresh
     )
     allowance_cache = quotas
     allowances = providers.ThreadSafeSingleton(

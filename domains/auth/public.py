@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from shared.events import Event
+from shared.events import Event, OwnedEvent
 
 
-class AccountVerified(Event):
+class AccountVerified(OwnedEvent):
     """An address was verified for the first time. `user_id` is the new account."""
 
     about = "user"

@@ -99,7 +99,7 @@ async def list_account_sessions(
     request: Request, response: Response, user_id: UUID, _admin: Admin, sessions: Sessions, paging: Paging
 ) -> Page[SessionBody]:
     """Return the sessions of a person. For administrators."""
-    page = await sessions.page_of(user_id, paging)
+    page = await sessions.page(user_id, paging)
     link_next(request, response, page)
     return page.map(lambda row: SessionBody.of(row, current=_admin.session_id))
 

@@ -1,14 +1,12 @@
 """HTTP routes of the audit log."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Query, Request, Response
 
 from domains.auth.schemas.events import SecurityEventBody, SecurityEventFilter
 from domains.auth.service.events import EventService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
-from shared.field_types import Timestamp
 from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooManyInProgress, request_slot
 from shared.http.routing import Router, problems
 from shared.http.streaming import ClosingStreamingResponse, prefetched
@@ -17,6 +15,8 @@ from shared.wiring import accessor
 
 router = Router(prefix="/v1/security-events", tags=["auth"])
 Events = Annotated[EventService, Depends(accessor("auth.events", EventService))]
+Filters = Annotated[SecurityEventFilter, Query()]
+Paging = Annotated[PageRequest, page_request("created_at")]
 ExportSlot = Annotated[RequestSlot, Depends(request_slot(Activity.DOWNLOAD, at_once=False))]
 NDJSON = "application/x-ndjson"
 _LINE = (
@@ -24,30 +24,6 @@ _LINE = (
     '"address":"192.0.2.7","agent":"curl/8.10","request_id":"0199c3f0","details":{},'
     '"created_at":"2026-03-14T09:26:53Z"}\n'
 )
-
-
-async def _filters(
-    kind: Annotated[
-        str | None,
-        Query(
-            max_length=100, description="Only events of this kind.", examples=["login_failed", "role_changed"]
-        ),
-    ] = None,
-    user_id: Annotated[UUID | None, Query(description="Only events about this user.")] = None,
-    address: Annotated[
-        str | None,
-        Query(max_length=64, description="Only events from this network address.", examples=["192.0.2.7"]),
-    ] = None,
-    since: Annotated[
-        Timestamp | None,
-        Query(description="Only events from this moment on.", examples=["2026-03-14T00:00:00Z"]),
-    ] = None,
-    until: Annotated[
-        Timestamp | None,
-        Query(description="Only events before this moment.", examples=["2026-03-15T00:00:00Z"]),
-    ] = None,
-) -> SecurityEventFilter:
-    return SecurityEventFilter(kind=kind, user_id=user_id, address=address, since=since, until=until)
 
 
 @router.get(
@@ -65,8 +41,8 @@ async def list_security_events(
     _admin: Admin,
     events: Events,
     slot: ExportSlot,
-    paging: Annotated[PageRequest, page_request("created_at")],
-    filters: Annotated[SecurityEventFilter, Depends(_filters)],
+    paging: Paging,
+    filters: Filters,
 ) -> Page[SecurityEventBody] | Response:
     """Return a page of the audit log, the latest first: sign-ins, refusals, what administrators and operators did.
 

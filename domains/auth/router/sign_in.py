@@ -34,7 +34,7 @@ async def list_sessions(
     request: Request, response: Response, caller: Caller, sessions: Sessions, paging: Paging
 ) -> Page[SessionBody]:
     """Return where you are signed in."""
-    page = await sessions.page(caller, paging)
+    page = await sessions.page(caller.user_id, paging)
     link_next(request, response, page)
     return page.map(lambda row: SessionBody.of(row, current=caller.session_id))
 

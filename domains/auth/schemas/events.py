@@ -1,11 +1,11 @@
 """Security events, as they are read, filtered and shown."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from shared.field_types import Timestamp
 from shared.schemas import ResponseBody, Row, UtcDatetime
 
 
@@ -26,11 +26,22 @@ class SecurityEventRow(Row):
 class SecurityEventFilter(BaseModel):
     """Which events are shown: all conditions together; None is no condition. `until` itself is left out."""
 
-    kind: str | None = None
-    user_id: UUID | None = None
-    address: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    kind: str | None = Field(
+        None,
+        max_length=100,
+        description="Only events of this kind.",
+        examples=["login_failed", "role_changed"],
+    )
+    user_id: UUID | None = Field(None, description="Only events about this user.")
+    address: str | None = Field(
+        None, max_length=64, description="Only events from this network address.", examples=["192.0.2.7"]
+    )
+    since: Timestamp | None = Field(
+        None, description="Only events from this moment on.", examples=["2026-03-14T00:00:00Z"]
+    )
+    until: Timestamp | None = Field(
+        None, description="Only events before this moment.", examples=["2026-03-15T00:00:00Z"]
+    )
 
 
 class SecurityEventBody(ResponseBody):

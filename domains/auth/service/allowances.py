@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from domains.auth.errors import AccountNotFound
@@ -20,23 +20,22 @@ from shared.db.transaction import after_commit
 _NO_QUOTA = PersonalQuota(max_bytes=None, max_files=None)
 
 
+@dataclass(kw_only=True, eq=False)
 class AllowanceCache:
     """Caches the limits of all people in this process; looks for changes after `seconds`.
 
     A refresh reads one row, which counts the others; all are read only if something was changed.
     """
 
-    def __init__(
-        self, rows: AllowanceRepository, *, seconds: float, now: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._rows = rows
-        self._seconds = seconds
-        self._now = now
-        self._known: dict[UUID, AllowanceRow] = {}
-        self._requests: dict[str | int, int] = {}
-        self._state: AllowancesState | None = None
-        self._refreshed_at = float("-inf")
-        self._began, self._ended = 0, 0
+    rows: AllowanceRepository
+    seconds: float
+    now: Callable[[], float] = time.monotonic
+    _known: dict[UUID, AllowanceRow] = field(default_factory=dict, init=False)
+    _requests: dict[str | int, int] = field(default_factory=dict, init=False)
+    _state: AllowancesState | None = field(default=None, init=False)
+    _refreshed_at: float = field(default=float("-inf"), init=False)
+    _began: int = field(default=0, init=False)
+    _ended: int = field(default=0, init=False)
 
     async def requests(self) -> Mapping[str | int, int]:
         """Return how many requests in a minute each account may send that has a limit of its own, by its number."""
@@ -55,13 +54,13 @@ class AllowanceCache:
         self._ended = self._began  # what is being read is older
 
     async def _refresh(self) -> None:
-        refreshed_at = self._now()
-        if refreshed_at < self._refreshed_at + self._seconds:
+        refreshed_at = self.now()
+        if refreshed_at < self._refreshed_at + self.seconds:
             return
         self._began += 1
         refresh = self._began
-        state = await self._rows.state()
-        found = await self._rows.all() if state != self._state else None
+        state = await self.rows.state()
+        found = await self.rows.all() if state != self._state else None
         if refresh <= self._ended:  # a later refresh has ended meanwhile, or something was changed here
             await self._refresh()
             return

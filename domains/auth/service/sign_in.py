@@ -174,11 +174,7 @@ class SessionService:
                 scope=scope.value,
             )
 
-    async def page(self, principal: Principal, request: PageRequest) -> Page[SessionRow]:
-        """Return a page of the caller's open sessions."""
-        return await self.page_of(principal.user_id, request)
-
-    async def page_of(self, user_id: UUID, request: PageRequest) -> Page[SessionRow]:
+    async def page(self, user_id: UUID, request: PageRequest) -> Page[SessionRow]:
         """Return a page of a person's open sessions."""
         return await self.sessions.page(user_id, request, self.clock.now())
 

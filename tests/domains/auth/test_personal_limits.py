@@ -135,7 +135,7 @@ class Rows:
 
 async def test_a_change_by_another_process_counts_after_the_documented_delay():
     now, rows, owner = [0.0], Rows(), new_id()
-    cache = AllowanceCache(rows, seconds=10, now=lambda: now[0])
+    cache = AllowanceCache(rows=rows, seconds=10, now=lambda: now[0])
     assert (await cache.quota_of(owner)).max_bytes is None
     rows.found = [AllowanceRow(user_id=owner, max_bytes=5, max_requests=9, revision=1)]
     now[0] = 9.9
@@ -154,7 +154,7 @@ async def test_a_change_by_another_process_counts_after_the_documented_delay():
 
 async def test_a_look_that_a_change_overtakes_does_not_hide_it():
     rows, owner, read, go_on = Rows(), new_id(), asyncio.Event(), asyncio.Event()
-    cache, state = AllowanceCache(rows, seconds=10), rows.state
+    cache, state = AllowanceCache(rows=rows, seconds=10), rows.state
 
     async def slowly():
         found = await state()
