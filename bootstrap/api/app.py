@@ -108,11 +108,14 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
 
 
 def _tags(container: TulouContainer) -> list[dict[str, str]]:
-    """Return the OpenAPI tags, spelled as in paths. A domain's container describes it in its first line."""
+    """Return the OpenAPI tags, spelled as in paths. A domain's container describes it in its first line.
+
+    The highest domain comes first: a client begins with an account.
+    """
     parts = domains_of(container)
     with_routes = [name for name in served_domains(container) if "routers" in parts[name].providers]
-    tags = [{"name": name.replace("_", "-"), "description": purpose_of(parts[name])} for name in with_routes]
-    return [*tags, *TAGS]
+    described = [(name.replace("_", "-"), purpose_of(parts[name])) for name in reversed(with_routes)]
+    return [*({"name": name, "description": purpose} for name, purpose in described), *TAGS]
 
 
 def routers_of(container: TulouContainer) -> list[APIRouter]:

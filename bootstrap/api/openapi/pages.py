@@ -46,7 +46,7 @@ def _serve(app: FastAPI) -> None:
         return response
 
     @app.get("/", include_in_schema=False)
-    async def front_door() -> RedirectResponse:
+    async def redirect_to_docs() -> RedirectResponse:
         return RedirectResponse("/docs")
 
     @app.get("/docs", include_in_schema=False)
