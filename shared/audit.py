@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from shared.identity import Admin
+from shared.http.authentication import Admin
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,10 @@
 """Identity of the caller, for every domain. `Authenticator` has the Protocol that determines it."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, ClassVar, Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
-
-from fastapi import BackgroundTasks, Depends, Security
-from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
-from fastapi.security.base import SecurityBase
-from starlette.requests import Request
 
 from shared.errors import AppError, Forbidden
 
@@ -32,16 +27,33 @@ class Principal:
         return ADMIN_SCOPE in self.scopes
 
 
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """Claims of a valid access token. Its session may have ended since it was issued."""
+
+    user_id: UUID
+    session_id: UUID
+    not_before: datetime
+    expires_at: datetime
+
+
 class Authenticator(Protocol):
     """Authenticates a bearer token."""
 
-    async def authenticate(self, token: str) -> Principal:
-        """Return the caller, looked up anew each time, so that a logout or a disabled account works at once.
+    def read(self, token: str) -> AccessClaims:
+        """Return the claims of a token, without a query.
 
         Raises:
             InvalidAccessToken: the token is malformed or was not issued here.
             ExpiredAccessToken: its time is over.
-            SessionEnded: its session has ended, or its account is disabled.
+        """
+        ...
+
+    async def authenticate(self, claims: AccessClaims) -> Principal:
+        """Return the caller, looked up anew each time, so that a logout or a disabled account works at once.
+
+        Raises:
+            SessionEnded: the session has ended, or the account is disabled.
         """
         ...
 
@@ -144,61 +156,3 @@ class MissingScope(Forbidden):
         return {
             "WWW-Authenticate": f'{NotAuthenticated.challenge}, error="insufficient_scope", scope="{scope}"'
         }
-
-
-def _token_of(request: Request) -> str:
-    given = request.headers.getlist("authorization")
-    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    token = token.strip(" ")  # any number of spaces (RFC 9110, section 11.4)
-    if scheme.lower() != "bearer" or not token:
-        raise NotAuthenticated
-    return token
-
-
-class _BearerToken(SecurityBase):
-    """Authenticates the request's token and documents it in OpenAPI, as one dependency."""
-
-    scheme_name = "OAuth2PasswordBearer"
-    model = OAuth2(
-        flows=OAuthFlows(
-            password=OAuthFlowPassword(
-                tokenUrl="/v1/auth/token",
-                refreshUrl="/v1/auth/token",
-                scopes=SCOPES,
-            )
-        )
-    )
-
-    async def __call__(self, request: Request, background: BackgroundTasks) -> Principal:
-        authenticator: Authenticator = request.app.state.authenticator
-        principal = await authenticator.authenticate(_token_of(request))
-        request.state.principal = principal
-        if authenticator.is_use_new(principal):
-            background.add_task(authenticator.note_use, principal)
-        return principal
-
-
-_caller = _BearerToken()
-
-
-def _with_scope(scope: str) -> Callable[[Request, Principal], Awaitable[Principal]]:
-    async def check(request: Request, principal: Annotated[Principal, Depends(_caller)]) -> Principal:
-        if scope not in principal.scopes:
-            authenticator: Authenticator = request.app.state.authenticator
-            await authenticator.note_refusal(
-                principal,
-                scope,
-                address=request.client.host if request.client else None,
-                agent=request.headers.get("user-agent"),
-            )
-            raise MissingScope(scope=scope)
-        return principal
-
-    return check
-
-
-Caller = Annotated[Principal, Security(_caller)]
-"""Anyone who is logged in."""
-
-Admin = Annotated[Principal, Security(_with_scope(ADMIN_SCOPE), scopes=[ADMIN_SCOPE])]
-"""An administrator."""

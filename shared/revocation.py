@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 from starlette.requests import Request
 
 from shared.background import BackgroundLoop
-from shared.identity import Principal
+from shared.http.request_context import context_of
+from shared.identity import NotAuthenticated, Principal
 
 T = TypeVar("T")
 POLLS = BackgroundLoop("sessions")
@@ -69,7 +70,10 @@ async def until_revoked(request: Request, items: AsyncGenerator[T]) -> AsyncGene
     The response then ends normally, and a client that requests again gets the reason.
     """
     watcher: RevocationWatcher = request.app.state.revocation_watcher
-    with watcher.following(request.state.principal) as ended:
+    principal = context_of(request.scope).principal
+    if principal is None:
+        raise NotAuthenticated
+    with watcher.following(principal) as ended:
         coming = asyncio.ensure_future(anext(items, None))
         try:
             while True:

@@ -25,6 +25,7 @@ from domains.modes.service import ModeService
 from shared.background import end
 from shared.errors import AppError
 from shared.http import catalogue
+from shared.http.authentication import read_access_token
 from shared.http.middleware.access_log import AccessLog
 from shared.http.middleware.compression import Compression
 from shared.http.middleware.concurrency import Concurrency, allowances
@@ -275,15 +276,14 @@ def _costs(routes: list[APIRoute]) -> Callable[[Scope], int]:
     return cost
 
 
-def _account_of(container: TulouContainer) -> Callable[[str], Key | None]:
-    """Return a function that returns the account of an access token. Checked signatures are cached."""
-    tokens = container.auth.access_tokens()
+def _account_of(container: TulouContainer) -> Callable[[Scope], Key | None]:
+    """Return a function that returns the account of a request's access token. Checked signatures are cached."""
+    authenticator = container.auth.authenticator()
 
-    def account(token: str) -> int | None:
+    def account(scope: Scope) -> int | None:
         try:
-            user_id: int = tokens.read(token).user_id.int
+            return read_access_token(scope, authenticator).user_id.int
         except AppError:
             return None
-        return user_id
 
     return account

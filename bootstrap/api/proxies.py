@@ -7,14 +7,14 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware, _TrustedHosts
 
-_PEER = "tulou.peer"
+from shared.http.request_context import context_of
 
 
 def believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
     """Take the client address from the proxy if it is valid: some proxies forward invented values."""
 
     async def validated(scope: Scope, receive: Receive, send: Send) -> None:
-        client, peer = scope.get("client"), scope.get(_PEER)
+        client, peer = scope.get("client"), context_of(scope).peer
         if client and client is not peer and not _is_address(client[0]):
             scope["client"] = peer
         await app(scope, receive, send)
@@ -22,7 +22,7 @@ def believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
     proxies: Any = ProxyHeadersMiddleware(validated, trusted_hosts=list(trusted))  # type: ignore[arg-type]  # same ASGI
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[_PEER] = scope.get("client")
+        context_of(scope).peer = scope.get("client")
         await proxies(scope, receive, send)
 
     return noted

@@ -31,10 +31,10 @@ from bootstrap.runtime.watchdog import Watchdog
 from bootstrap.settings.model import Settings
 from shared.background import BackgroundLoop, Run, stalled_loops
 from shared.http.middleware.cross_origin import CrossOrigin
-from shared.http.middleware.request_recorder import REFUSED, RequestRecorder
-from shared.http.middleware.response_wrapper import Refusal
+from shared.http.middleware.request_recorder import RequestRecorder
 from shared.http.middleware.security_headers import security_headers
 from shared.http.problems import ProblemWriter
+from shared.http.request_context import Refusal, context_of
 from shared.ids import new_id
 from shared.trace import Trace, tracing
 
@@ -228,7 +228,7 @@ def _refusals(settings: Settings, request_recorder: RequestRecorder) -> Callable
             known = {"method": refused.method, "path": "", "client": refused.client}
             request_recorder.note(known, given, refused.started)
         else:
-            refused.asked[REFUSED] = given
+            context_of(refused.asked).refusal = given
         return STATUS_LINE[error.status] + lines + b"\r\n" + body
 
     return refusal

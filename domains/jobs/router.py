@@ -12,10 +12,10 @@ from domains.jobs.schemas import JobBody, JobRow, JobStatus
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.watcher import JobWatcher
 from shared.db.pagination import Page, PageRequest, link_next, page_request
+from shared.http.authentication import Caller
 from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooManyInProgress, request_slot
 from shared.http.middleware.response_headers import sends
 from shared.http.routing import Router, problems
-from shared.identity import Caller
 from shared.revocation import until_revoked
 from shared.wiring import accessor
 

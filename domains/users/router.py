@@ -9,8 +9,8 @@ from domains.users.errors import UserNotFound
 from domains.users.schemas import AdministeredUser, UserBody, UserFilter, UserUpdate
 from domains.users.service import UserService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
+from shared.http.authentication import Admin, Caller
 from shared.http.routing import Router, problems
-from shared.identity import Admin, Caller
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/users", tags=["users"])

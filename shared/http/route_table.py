@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-_FOUND = "tulou.route"
+from shared.http.request_context import context_of
 
 
 class RouteTable(BaseRoute):
@@ -53,7 +53,8 @@ class RouteTable(BaseRoute):
             return Match.NONE, {}
         route, child_scope = self.find(scope)
         if route is not None or scope["path"] in self._plain_paths:
-            return Match.FULL, {**child_scope, _FOUND: route}
+            context_of(scope).route = route
+            return Match.FULL, child_scope
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +63,7 @@ class RouteTable(BaseRoute):
         Raises:
             HTTPException: the path is known, but not with this method.
         """
-        route: APIRoute | None = scope.pop(_FOUND)
+        route = context_of(scope).route
         if route is None:
             raise HTTPException(status_code=405)
         await route.handle(scope, receive, send)

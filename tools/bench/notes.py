@@ -12,8 +12,9 @@ from shared.clock import Clock
 from shared.db.database import Database
 from shared.db.models import Table, timestamp
 from shared.db.repository import Repository
+from shared.http.authentication import Caller
 from shared.http.routing import Router, problems
-from shared.identity import Caller, NotAuthenticated
+from shared.identity import NotAuthenticated
 from shared.ids import new_id
 from shared.schemas import RequestBody, ResponseBody, UtcDatetime
 

@@ -16,8 +16,8 @@ from bootstrap.api.protocol.targets import in_origin_form, is_origin_form
 from bootstrap.api.protocol.unread_responses import UnreadResponses
 from bootstrap.api.protocol.write_timeouts import WriteTimeoutProtocol
 from shared.errors import AppError
-from shared.http.middleware.request_recorder import GIVEN_UP
 from shared.http.refusals import HeadTooLarge, Late, Malformed, Stopping, UnknownMethod
+from shared.http.request_context import context_of
 
 LINGER = 1.0
 """Seconds for which a refused client may go on sending: an immediate close could destroy its answer."""
@@ -194,7 +194,7 @@ class DeadlineProtocol(WriteTimeoutProtocol):
     def give_up(self) -> None:
         """Close at the end of the time for a stop, with a problem document where no answer has begun."""
         if self._is_answering():
-            self._asked[GIVEN_UP] = True
+            context_of(self._asked).is_abandoned = True
         if self._refused:
             return
         if not self._is_answering() or self.cycle.response_started or self.pipeline:

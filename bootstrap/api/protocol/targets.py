@@ -4,8 +4,8 @@ from typing import Any
 
 import httptools
 
-from shared.http.middleware.hosts import ABSOLUTE
 from shared.http.refusals import Malformed
+from shared.http.request_context import context_of
 
 _SERVER_WIDE = b"*"
 _SCHEMES = frozenset({b"http", b"https"})
@@ -28,7 +28,7 @@ def in_origin_form(url: bytes, method: bytes, scope: Any) -> bytes:
     if b"#" in url or parsed.userinfo or (parsed.schema or b"").lower() not in _SCHEMES:
         raise Malformed
     authority = url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
-    scope[ABSOLUTE] = True
+    context_of(scope).has_absolute_target = True
     scope["headers"][:] = [
         (name, authority if name == b"host" else value) for name, value in scope["headers"]
     ]

@@ -3,7 +3,6 @@
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +11,7 @@ import jwt
 
 from domains.auth.gateway.signing_keys import SigningKey, decoded, encoded
 from shared.clock import Clock
-from shared.identity import ExpiredAccessToken, InvalidAccessToken
+from shared.identity import AccessClaims, ExpiredAccessToken, InvalidAccessToken
 from shared.ids import new_id
 
 TYPE = "at+jwt"
@@ -24,16 +23,6 @@ _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # Without `client_id`, which RFC 9068 requires: the version before did not issue it, and its tokens must be accepted
 # while processes are replaced. The release after this one can require it.
 _REQUIRED = ["iss", "aud", "sub", "sid", "jti", "iat", "nbf", "exp"]
-
-
-@dataclass(frozen=True, slots=True)
-class AccessClaims:
-    """Claims of a valid access token."""
-
-    user_id: UUID
-    session_id: UUID
-    not_before: datetime
-    expires_at: datetime
 
 
 class AccessTokens:

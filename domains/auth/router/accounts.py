@@ -20,8 +20,8 @@ from domains.auth.schemas.sessions import SessionBody
 from domains.auth.service.administration import AdministrationService
 from shared.audit import ActingAdmin
 from shared.db.pagination import Page, PageRequest, link_next, page_request
+from shared.http.authentication import Admin, Caller
 from shared.http.routing import Router, problems
-from shared.identity import Admin, Caller
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/users", tags=["users"])

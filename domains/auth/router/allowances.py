@@ -9,8 +9,8 @@ from domains.auth.errors import AccountNotFound
 from domains.auth.schemas.limits import LimitOverrides, LimitsBody, LimitsUpdate
 from domains.auth.service.allowances import AllowanceService
 from shared.audit import ActingAdmin
+from shared.http.authentication import Admin
 from shared.http.routing import Router, problems
-from shared.identity import Admin
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/users", tags=["users"])

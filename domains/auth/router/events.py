@@ -7,10 +7,10 @@ from fastapi import Depends, Query, Request, Response
 from domains.auth.schemas.events import SecurityEventBody, SecurityEventFilter
 from domains.auth.service.events import EventService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
+from shared.http.authentication import Admin
 from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooManyInProgress, request_slot
 from shared.http.routing import Router, problems
 from shared.http.streaming import ClosingStreamingResponse, prefetched
-from shared.identity import Admin
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/security-events", tags=["auth"])

@@ -3,8 +3,8 @@
 from domains.auth.errors import HashingBusy, InvalidToken, PasswordRefused, TooManyAttempts, WrongPassword
 from domains.auth.router.client_info import Client, Passwords
 from domains.auth.schemas.accounts import AcceptedBody, AddressRequest, PasswordReset, PasswordUpdate
+from shared.http.authentication import Caller
 from shared.http.routing import Router, problems
-from shared.identity import Caller
 
 router = Router(prefix="/v1/auth/password", tags=["auth"])
 

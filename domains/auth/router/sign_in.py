@@ -10,8 +10,8 @@ from domains.auth.router.client_info import Client, Sessions
 from domains.auth.schemas.sessions import SessionBody
 from domains.auth.service.sign_in import LogoutScope
 from shared.db.pagination import Page, PageRequest, link_next, page_request
+from shared.http.authentication import Caller
 from shared.http.routing import Router, problems
-from shared.identity import Caller
 
 router = Router(prefix="/v1/auth", tags=["auth"])
 

@@ -14,7 +14,7 @@ from domains.auth.schemas.rows import CallerRow
 from domains.auth.service.audit_log import AuditLog
 from shared.clock import Clock
 from shared.db.database import TransactionFactory
-from shared.identity import ADMIN_SCOPE, Principal, SessionEnded
+from shared.identity import ADMIN_SCOPE, AccessClaims, Principal, SessionEnded
 from shared.logging import get_logger
 from shared.throttled_warnings import ThrottledWarnings
 
@@ -38,14 +38,16 @@ class TokenAuthenticator:
     clock: Clock
     _stamped: OrderedDict[UUID, datetime] = field(default_factory=OrderedDict, init=False)
 
-    async def authenticate(self, token: str) -> Principal:
+    def read(self, token: str) -> AccessClaims:
+        """Return the claims of a token; see `AccessTokens.read` for what it raises."""
+        return self.access_tokens.read(token)
+
+    async def authenticate(self, claims: AccessClaims) -> Principal:
         """Return the caller.
 
         Raises:
-            InvalidAccessToken, ExpiredAccessToken: see `AccessTokens.read`.
             SessionEnded: the session has ended, or the account is disabled.
         """
-        claims = self.access_tokens.read(token)
         row = await self.sessions.find_caller(claims.session_id)
         if row is None or row.user_id != claims.user_id or not _is_active(row, self.clock.now()):
             raise SessionEnded

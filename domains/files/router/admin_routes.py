@@ -8,8 +8,8 @@ from fastapi import Depends, Query, Request, Response
 from domains.files.schemas.bodies import FileBody, FileFilter, UsageBody
 from domains.files.service.file_service import FileService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
+from shared.http.authentication import Admin
 from shared.http.routing import Router
-from shared.identity import Admin
 from shared.wiring import accessor
 
 router = Router(prefix="/v1/files/owners", tags=["files"])

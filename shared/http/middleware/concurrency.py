@@ -14,10 +14,10 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from shared.errors import AppError, TooManyRequests, Unavailable
+from shared.http.authentication import Caller
 from shared.http.fair_share import exceeds_fair_share
 from shared.http.rate_limits import network_of
 from shared.http.settings import HttpSettings
-from shared.identity import Caller
 
 RETRY_AFTER = 5.0
 """Seconds after which to try again. An estimate, because the end of other requests is not known."""

@@ -14,7 +14,6 @@ from shared.http.middleware.cross_origin import CrossOrigin
 from shared.http.middleware.request_guard import RequestGuard, has_body
 from shared.http.middleware.request_recorder import (
     CLIENT_GONE,
-    GIVEN_UP,
     PROBES,
     RequestRecorder,
     method_of,
@@ -23,6 +22,7 @@ from shared.http.middleware.request_recorder import (
 from shared.http.middleware.response_wrapper import DefaultHeaders, ResponseWrapper
 from shared.http.middleware.security_headers import Header
 from shared.http.problems import ProblemWriter
+from shared.http.request_context import context_of
 from shared.ids import new_request_id
 from shared.logging import get_logger
 from shared.trace import Span, Trace, current_trace, is_recording, span, trace_id_of, tracing
@@ -127,7 +127,7 @@ class EdgeMiddleware:
                 await self._app(scope, receive, wrapper.send)
         except CancelledError:
             # The server cancels requests at the end of the grace period and responds to them itself.
-            if GIVEN_UP not in scope:
+            if not context_of(scope).is_abandoned:
                 raise
         except ClientDisconnect:
             # The client has disconnected, so no response can be sent; this is no error of the server.

@@ -11,10 +11,6 @@ _LONGEST = 255
 _REMEMBERED = 256
 
 
-ABSOLUTE = "tulou.absolute_target"
-"""Key in the scope of a request whose target named the host, which has replaced the Host header."""
-
-
 class UnknownHost(BadRequest):
     """The request is meant for another server, or its `Host` is invalid."""
 

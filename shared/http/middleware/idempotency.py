@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from shared.errors import DatabaseUnavailable
+from shared.http.request_context import context_of
 from shared.idempotency import (
     Attempt,
     InProgress,
@@ -140,7 +141,7 @@ class IdempotentRequest:
         )
 
     def _owner(self) -> UUID | None:
-        principal = getattr(self._request.state, "principal", None)
+        principal = context_of(self._request.scope).principal
         return principal.user_id if principal else None
 
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import Message, Receive, Scope
 
 from shared.http.middleware.concurrency import Activity, Concurrency, Slot, address_of
-from shared.http.middleware.hosts import ABSOLUTE, Hosts, UnknownHost
+from shared.http.middleware.hosts import Hosts, UnknownHost
 from shared.http.middleware.request_recorder import PROBES
 from shared.http.middleware.response_wrapper import ResponseWrapper
 from shared.http.rate_limits import Key, RateLimits, network_of
@@ -19,6 +19,7 @@ from shared.http.refusals import (
     UnsupportedEncoding,
     UnsupportedTransferCoding,
 )
+from shared.http.request_context import context_of
 
 Fields = Mapping[bytes, bytes]
 """Header fields by name; of one that is repeated the last."""
@@ -51,7 +52,7 @@ def _one(_scope: Scope) -> int:
     return 1
 
 
-def _anonymous(_token: str) -> None:
+def _anonymous(_scope: Scope) -> None:
     return None
 
 
@@ -64,8 +65,8 @@ class Rules:
     """Configuration of the request guard.
 
     `max_body` in bytes; routes for which `streams` is true read their body by themselves. `identify` returns the
-    account of a bearer token without a query. `has_head` names routes that implement HEAD; elsewhere HEAD is GET
-    without the body. `refuse` raises for requests that the current mode forbids.
+    account of a request's access token without a query. `has_head` names routes that implement HEAD; elsewhere HEAD is
+    GET without the body. `refuse` raises for requests that the current mode forbids.
     """
 
     max_body: int
@@ -75,7 +76,7 @@ class Rules:
     streams: Callable[[Scope], bool] = _never
     cost: Callable[[Scope], int] = _one
     has_head: Callable[[Scope], bool] = _never
-    identify: Callable[[str], Key | None] = _anonymous
+    identify: Callable[[Scope], Key | None] = _anonymous
     refuse: Callable[[Scope], None] = _open
 
 
@@ -98,7 +99,7 @@ class RequestGuard:
             _check_repeated(scope)
         host = fields.get(b"host")
         if host is not None:
-            rules.hosts.check(host, any_name=is_probe, is_absolute=ABSOLUTE in scope)
+            rules.hosts.check(host, any_name=is_probe, is_absolute=context_of(scope).has_absolute_target)
         # HTTP/1.0 has no Host header, and some health checkers still use it.
         elif not is_probe or scope.get("http_version") != "1.0":
             raise UnknownHost
@@ -119,11 +120,10 @@ class RequestGuard:
         return receive if self._rules.streams(scope) else await self._read(scope, fields, receive)
 
     def _caller(self, scope: Scope, fields: Fields) -> Key:
-        authorization = fields.get(b"authorization", b"")
-        if authorization[:7].lower() == b"bearer ":
+        if b"authorization" in fields:
             # By account, so that people behind one address don't share a limit. A request with an invalid
             # token counts for its address, so invented tokens give no new limits.
-            known = self._rules.identify(authorization[7:].strip(b" ").decode("latin-1"))
+            known = self._rules.identify(scope)
             if known is not None:
                 return known
         client = scope.get("client")

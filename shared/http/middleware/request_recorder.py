@@ -11,7 +11,8 @@ from starlette.types import Scope
 from shared.background import BackgroundLoop, Run
 from shared.http.middleware.access_log import AccessLog, RequestScope
 from shared.http.middleware.request_meter import RequestMeter, RouteTimes
-from shared.http.middleware.response_wrapper import Refusal, ResponseWrapper
+from shared.http.middleware.response_wrapper import ResponseWrapper
+from shared.http.request_context import Refusal, context_of
 
 LINES = BackgroundLoop("request_log")
 PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
@@ -24,12 +25,6 @@ MAX_PENDING = 256
 """Largest number of waiting lines."""
 
 CLIENT_GONE = 499
-REFUSED = "tulou.refused"
-"""Where the scope of a request has the `Refusal` that was sent in place of the application's answer."""
-
-GIVEN_UP = "tulou.given_up"
-"""Key in the scope of a request whose response is no longer awaited, because the process ends."""
-
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _Note = tuple[str, str, Any, Any, Any, int, float, float, float, int, str, str | None]
 
@@ -52,14 +47,14 @@ class RequestRecorder:
     def note(self, scope: Scope, wrapper: ResponseWrapper | Refusal, started: float) -> None:
         """Record a request whose response has ended or whose client has disconnected."""
         trace_id = wrapper.trace_id
-        wrapper = scope.get(REFUSED) or wrapper
-        state = scope.get("state")
+        context = context_of(scope)
+        wrapper = context.refusal or wrapper
         self._notes.append(
             (
                 scope["method"],
                 scope["path"],
                 scope.get("route"),
-                None if state is None else state.get("principal"),
+                context.principal,
                 scope.get("client"),
                 wrapper.status or CLIENT_GONE,
                 started,

@@ -1,7 +1,6 @@
 """What goes back to the client: its head is completed, its bytes are counted, its times are noted."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 
 from starlette.types import Message, Send
@@ -25,22 +24,6 @@ class DefaultHeaders:
         if self._names.isdisjoint(names):
             return self.headers
         return [header for header in self.headers if header[0] not in names]
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An answer that the server gave by itself, whole in the moment `ended`."""
-
-    status: int
-    request_id: str
-    sent_bytes: int
-    ended: float
-    trace_id: str | None = None
-
-    @property
-    def begun(self) -> float:
-        """When it began."""
-        return self.ended
 
 
 class ResponseWrapper:
