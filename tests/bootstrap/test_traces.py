@@ -135,9 +135,9 @@ async def test_what_the_relay_sends_belongs_to_the_request(spans, composition, m
     async def take(queue: str, **_named: object) -> list[WakeUpRow]:
         return [marked, forgotten] if queue == "mail" else []
 
-    monkeypatch.setattr(relay._rows, "mark_wake_ups", take)
-    monkeypatch.setattr(relay._wake_ups, "waiting", lambda _queue: 0)
-    monkeypatch.setattr(relay._wake_ups, "send", lambda _queue, _jobs: None)
+    monkeypatch.setattr(relay.rows, "mark_wake_ups", take)
+    monkeypatch.setattr(relay.wake_ups, "waiting", lambda _queue: 0)
+    monkeypatch.setattr(relay.wake_ups, "send", lambda _queue, _jobs: None)
     await relay.send_wake_ups()
     (wake_up,) = [span for span in spans.get_finished_spans() if span.name == "wake-up mail"]
     assert trace_id(wake_up) == TRACE

@@ -1,5 +1,6 @@
 """Jobs that end without their handler: cancelling, and the event for the domains."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from domains.jobs.models import JobState
@@ -30,21 +31,21 @@ async def publish_job_abandoned(
     )
 
 
+@dataclass(eq=False)
 class JobCanceller:
     """Cancels waiting jobs, and requests running ones to stop."""
 
-    def __init__(self, *, jobs: JobRepository, outbox: Outbox, transaction: TransactionFactory) -> None:
-        self._jobs = jobs
-        self._outbox = outbox
-        self._transaction = transaction
+    jobs: JobRepository
+    outbox: Outbox
+    transaction: TransactionFactory
 
     async def cancel(self, job_id: UUID) -> JobRow | None:
         """Return the job as it is now; None: it is over.
 
         Of one that ended without having run its domain is told: nobody else would reconcile what it was about.
         """
-        async with self._transaction():
-            job = await self._jobs.cancel(job_id)
+        async with self.transaction():
+            job = await self.jobs.cancel(job_id)
             if job is not None and job.state is JobState.CANCELLED:
-                await publish_job_abandoned(self._outbox, job, was_cancelled=True)
+                await publish_job_abandoned(self.outbox, job, was_cancelled=True)
         return job

@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -28,32 +29,23 @@ UNKNOWN_PAUSE = timedelta(minutes=1)
 """Pause of a job whose kind this worker does not have, for workers of a newer version."""
 
 
+@dataclass(eq=False)
 class Attempt:
     """One claimed job in a worker.
 
     `succeed` ends the job after its handler returned. It may claim the next job in the same statement, and returns it.
     """
 
-    def __init__(
-        self,
-        job: ClaimedJob,
-        running: RunningJob,
-        *,
-        registry: JobRegistry,
-        settings: JobsSettings,
-        clock: Clock,
-        succeed: Callable[[RunningJob], Awaitable[ClaimedJob | None]],
-    ) -> None:
-        self._job = job
-        self._running = running
-        self._registry = registry
-        self._settings = settings
-        self._clock = clock
-        self._succeed = succeed
+    job: ClaimedJob
+    running: RunningJob
+    registry: JobRegistry
+    settings: JobsSettings
+    clock: Clock
+    succeed: Callable[[RunningJob], Awaitable[ClaimedJob | None]]
 
     async def run(self) -> ClaimedJob | None:
         """Run the job and record its outcome; return the job that `succeed` claimed. Raises only CancelledError."""
-        job = self._job
+        job = self.job
         about: dict[str, Attribute] = {
             "tulou.job.id": str(job.id),
             "tulou.job.kind": job.kind,
@@ -76,7 +68,7 @@ class Attempt:
         return None
 
     async def _run(self) -> ClaimedJob | None:
-        job, handler = self._job, self._registry.find(self._job.kind)
+        job, handler = self.job, self.registry.find(self.job.kind)
         if handler is None or job.payload_version > handler.type.version:
             await self._leave_to_newer()
             return None
@@ -86,12 +78,12 @@ class Attempt:
             await self._refuse_payload(error)
             return None
         following = await self._work(handler, payload)
-        if self._running.lost:
+        if self.running.lost:
             logger.warning("lease_lost")
         return following
 
     async def _work(self, handler: JobHandler[Any], payload: BaseModel) -> ClaimedJob | None:
-        running = self._running
+        running = self.running
         following = None
         started = time.monotonic()
         work = asyncio.create_task(handler.run(payload, running))
@@ -124,16 +116,16 @@ class Attempt:
         return following
 
     async def _returned(self) -> ClaimedJob | None:
-        if self._running.finished:
+        if self.running.finished:
             return None
-        if self._running.cancelled:
-            await self._running.end(JobState.CANCELLED)
+        if self.running.cancelled:
+            await self.running.end(JobState.CANCELLED)
             return None
-        return await self._succeed(self._running)
+        return await self.succeed(self.running)
 
     async def _stopped(self, work: "asyncio.Task[None]") -> None:
         """End a job whose coroutine was cancelled: its lease is lost, it was to be cancelled, or this worker ends."""
-        running = self._running
+        running = self.running
         work.cancel()
         if running.lost or running.finished:
             return
@@ -151,7 +143,7 @@ class Attempt:
             raise asyncio.CancelledError
 
     async def _failed(self, error: Exception) -> None:
-        running = self._running
+        running = self.running
         if running.finished:
             logger.error("job_failed_after_finish", exc_info=error)
             return
@@ -182,13 +174,13 @@ class Attempt:
         # Without the traceback, which would show the payload.
         wrong = [".".join(map(str, line["loc"])) for line in error.errors(include_input=False)]
         logger.error("job_failed", problem=BadPayload.code, errors=wrong)
-        await self._running.end(JobState.FAILED, error=problem_of(BadPayload(errors=wrong)), abandoned=True)
+        await self.running.end(JobState.FAILED, error=problem_of(BadPayload(errors=wrong)), abandoned=True)
 
     async def _leave_to_newer(self) -> None:
-        job, running = self._job, self._running
-        age = (self._clock.now() - job.created_at).total_seconds()
+        job, running = self.job, self.running
+        age = (self.clock.now() - job.created_at).total_seconds()
         problem = problem_of(UnknownKind())
-        if age > self._settings.jobs_unknown_limit:
+        if age > self.settings.jobs_unknown_limit:
             logger.error("job_failed", problem=problem["code"], version=job.payload_version)
             await running.end(JobState.FAILED, error=problem, abandoned=True)
             return
@@ -197,9 +189,7 @@ class Attempt:
 
     def _backoff(self, attempt: int) -> float:
         """Return the seconds until the next attempt: doubled each time, with jitter so that a crowd spreads out."""
-        wait: float = min(
-            self._settings.jobs_retry_limit, self._settings.jobs_retry_base * 2 ** (attempt - 1)
-        )
+        wait: float = min(self.settings.jobs_retry_limit, self.settings.jobs_retry_base * 2 ** (attempt - 1))
         return wait * random.uniform(0.5, 1.5)  # noqa: S311  # jitter, not a secret
 
 

@@ -1,6 +1,6 @@
 """Operations of owners on their jobs."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -23,29 +23,22 @@ from shared.identity import Principal
 PRUNE_BATCH = 1000
 
 
+@dataclass(eq=False)
 class JobService:
     """Lists, reads, cancels and retries jobs; implements `public.Jobs`."""
 
-    def __init__(
-        self,
-        *,
-        jobs: JobRepository,
-        transaction: TransactionFactory,
-        wake_ups: WakeUps,
-        canceller: JobCanceller,
-        settings: JobsSettings,
-        resource_urls: Mapping[str, str],
-    ) -> None:
-        self._jobs = jobs
-        self.transaction = transaction
-        self._wake_ups = wake_ups
-        self._canceller = canceller
-        self._most = settings.jobs_owner_waiting
-        self._resource_urls = dict(resource_urls)
+    jobs: JobRepository
+    transaction: TransactionFactory
+    wake_ups: WakeUps
+    canceller: JobCanceller
+    settings: JobsSettings
+    resource_urls: dict[str, str]
+
+    def __post_init__(self) -> None:
         self._retention = Retention(
-            succeeded=timedelta(days=settings.jobs_keep_succeeded_days),
-            cancelled=timedelta(days=settings.jobs_keep_cancelled_days),
-            failed=timedelta(days=settings.jobs_keep_failed_days),
+            succeeded=timedelta(days=self.settings.jobs_keep_succeeded_days),
+            cancelled=timedelta(days=self.settings.jobs_keep_cancelled_days),
+            failed=timedelta(days=self.settings.jobs_keep_failed_days),
         )
 
     async def page(
@@ -59,7 +52,7 @@ class JobService:
     ) -> Page[JobRow]:
         """Return one page of the caller's jobs."""
         filters = {"kind": kind, "resource_id": resource_id}
-        return await self._jobs.page_of_owner(caller.user_id, request, status=status, filters=filters)
+        return await self.jobs.page_of_owner(caller.user_id, request, status=status, filters=filters)
 
     async def read(self, caller: Principal, job_id: UUID) -> JobRow:
         """Return a job of the caller's; an administrator may see each.
@@ -67,7 +60,7 @@ class JobService:
         Raises:
             JobNotFound: no such job, or another's.
         """
-        job = await self._jobs.find(job_id)
+        job = await self.jobs.find(job_id)
         if job is None or (job.owner_id != caller.user_id and not caller.is_admin):
             raise JobNotFound
         return job
@@ -80,7 +73,7 @@ class JobService:
             JobIsOver: it has ended already.
         """
         await self.read(caller, job_id)
-        cancelled = await self._canceller.cancel(job_id)
+        cancelled = await self.canceller.cancel(job_id)
         if cancelled is None:
             raise JobIsOver
         return cancelled
@@ -95,40 +88,40 @@ class JobService:
         """
         await self.read(caller, job_id)
         async with self.transaction():
-            queued = await self._jobs.retry(job_id, most=self._most)
+            queued = await self.jobs.retry(job_id, most=self.settings.jobs_owner_waiting)
             if queued is None:
                 raise await self._refusal(caller, job_id)
-            after_commit(partial(self._wake_ups.send_soon, queued.queue, queued.id))
+            after_commit(partial(self.wake_ups.send_soon, queued.queue, queued.id))
         return queued
 
     async def _refusal(self, caller: Principal, job_id: UUID) -> AppError:
         """Return the reason why a job can't be retried."""
         job = await self.read(caller, job_id)
         if job.state in {JobState.FAILED, JobState.CANCELLED}:
-            return TooManyJobs(limit=self._most, retry_after=TOO_MANY_PAUSE)
+            return TooManyJobs(limit=self.settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
         return JobNotRetryable()
 
     def body(self, job: JobRow) -> JobBody:
         """Return a job's body for clients."""
-        return body_of(job, self._retention, self._resource_urls)
+        return body_of(job, self._retention, self.resource_urls)
 
     async def of_resources(self, resource_ids: list[UUID]) -> dict[UUID, list[JobSummary]]:
         """Return the living jobs of each resource."""
         found: dict[UUID, list[JobSummary]] = {resource_id: [] for resource_id in resource_ids}
-        for job in await self._jobs.of_resources(resource_ids):
+        for job in await self.jobs.of_resources(resource_ids):
             if job.resource_id is not None:
                 found[job.resource_id].append(_summary(job))
         return found
 
     async def summaries(self, job_ids: list[UUID]) -> list[JobSummary]:
         """Return these jobs, in this order."""
-        found = {job.id: _summary(job) for job in await self._jobs.find_many(job_ids)}
+        found = {job.id: _summary(job) for job in await self.jobs.find_many(job_ids)}
         return [found[job_id] for job_id in job_ids if job_id in found]
 
     async def purge(self, owner_id: UUID) -> None:
         """Forget somebody's jobs."""
         async with self.transaction():
-            await self._jobs.purge_owner(owner_id)
+            await self.jobs.purge_owner(owner_id)
 
     async def prune(self) -> int:
         """Delete jobs that ended longer ago than they are kept; return their number."""
@@ -142,7 +135,7 @@ class JobService:
     async def _prune(self, state: JobState, age: timedelta) -> int:
         forgotten = 0
         while True:
-            batch = await self._jobs.prune(state, age=age, batch=PRUNE_BATCH)
+            batch = await self.jobs.prune(state, age=age, batch=PRUNE_BATCH)
             forgotten += batch
             if batch < PRUNE_BATCH:
                 return forgotten

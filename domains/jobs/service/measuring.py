@@ -1,6 +1,7 @@
 """Background work in numbers, for monitoring: by queue and kind, never by owner."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from domains.jobs.repository.durations import DurationRepository
@@ -13,6 +14,7 @@ BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _STATES = ("scheduled", "queued", "running", "retrying")
 
 
+@dataclass(eq=False)
 class JobMeasures:
     """Implements `shared.measures.Measures`. One for each process.
 
@@ -21,9 +23,10 @@ class JobMeasures:
 
     fresh_for = 5.0
 
-    def __init__(self, operations: OperationsService, durations: DurationRepository) -> None:
-        self._operations = operations
-        self._durations = durations
+    operations: OperationsService
+    durations: DurationRepository
+
+    def __post_init__(self) -> None:
         self._expired = 0
         self._expired_until: datetime | None = None
         self._counts: dict[tuple[str, str], list[int]] = {}
@@ -32,8 +35,8 @@ class JobMeasures:
 
     async def measure(self) -> Sequence[Measure]:
         """Return metrics of waiting, ended and failed jobs, and of workers."""
-        load = await self._operations.load()
-        crashes = await self._operations.crashes(self._expired_until)
+        load = await self.operations.load()
+        crashes = await self.operations.crashes(self._expired_until)
         self._expired += crashes.number
         self._expired_until = crashes.until
         await self._count_ended()
@@ -85,9 +88,9 @@ class JobMeasures:
         ]
 
     async def _count_ended(self) -> None:
-        until = await self._durations.until()
+        until = await self.durations.until()
         since, self._ended_until = self._ended_until or until, until
-        for row in await self._durations.ended(since=since, until=until, bounds=BOUNDS):
+        for row in await self.durations.ended(since=since, until=until, bounds=BOUNDS):
             labels = (row.kind, row.state.value)
             self._counts.setdefault(labels, [0] * (len(BOUNDS) + 1))[row.bucket] += row.number
             self._seconds[labels] = self._seconds.get(labels, 0.0) + row.seconds

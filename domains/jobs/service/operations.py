@@ -1,6 +1,7 @@
 """Operators' commands for jobs of all owners, recorded in the audit log, and numbers for monitoring."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -74,36 +75,23 @@ class Statistics(Load):
     leases_expired: int
 
 
+@dataclass(eq=False)
 class OperationsService:
     """For `tulou jobs`, `tulou workers` and `/metrics`. No permission is checked: callers have the settings."""
 
-    def __init__(
-        self,
-        *,
-        rows: OperationsRepository,
-        jobs: JobRepository,
-        wake_ups: WakeUps,
-        registry: JobRegistry,
-        outbox: Outbox,
-        canceller: JobCanceller,
-        transaction: TransactionFactory,
-        settings: JobsSettings,
-        audit: AuditLog,
-    ) -> None:
-        self._rows = rows
-        self._jobs = jobs
-        self._wake_ups = wake_ups
-        self._registry = registry
-        self._outbox = outbox
-        self._canceller = canceller
-        self._transaction = transaction
-        self._audit = audit
-        self._window = settings.jobs_hint_window
-        self._repeat = timedelta(seconds=settings.jobs_hint_repeat)
+    rows: OperationsRepository
+    jobs: JobRepository
+    wake_ups: WakeUps
+    registry: JobRegistry
+    outbox: Outbox
+    canceller: JobCanceller
+    transaction: TransactionFactory
+    settings: JobsSettings
+    audit: AuditLog
 
     async def latest(self, job_filter: JobFilter, *, limit: int) -> list[JobRow]:
         """Return up to `limit` jobs, the latest first."""
-        return await self._rows.latest(job_filter, limit=limit)
+        return await self.rows.latest(job_filter, limit=limit)
 
     async def report(self, job_id: UUID) -> JobReport:
         """Return everything about a job.
@@ -111,7 +99,7 @@ class OperationsService:
         Raises:
             JobNotFound: there is none with this id.
         """
-        report = await self._rows.report(job_id)
+        report = await self.rows.report(job_id)
         if report is None:
             raise _unknown(job_id)
         return report
@@ -123,9 +111,9 @@ class OperationsService:
             UnknownKind: no domain declares it.
             BadPayload: it takes another one; a member that it doesn't know is refused too.
         """
-        handler = self._registry.find(kind)
+        handler = self.registry.find(kind)
         if handler is None:
-            kinds = sorted(job.kind for job in self._registry.types())
+            kinds = sorted(job.kind for job in self.registry.types())
             raise UnknownKind(f"No job is called {kind}; there are {', '.join(kinds)}.")
         try:
             read = handler.type.payload.model_validate(payload, extra="forbid")
@@ -134,10 +122,10 @@ class OperationsService:
         options = (
             JobOptions(owner_id=read.owner_id, resource=read.resource) if isinstance(read, Event) else None
         )
-        async with self._transaction():
-            job_id = await self._outbox.enqueue(handler.type, read, options)
+        async with self.transaction():
+            job_id = await self.outbox.enqueue(handler.type, read, options)
             owner_id = options.owner_id if options else None
-            await self._audit.note("job_run", actor, user_id=owner_id, job_id=str(job_id), kind=kind)
+            await self.audit.note("job_run", actor, user_id=owner_id, job_id=str(job_id), kind=kind)
         return JobCommandResult(id=job_id, status="queued")
 
     async def retry(self, job_ids: Sequence[UUID], actor: Actor) -> list[JobCommandResult]:
@@ -150,7 +138,7 @@ class OperationsService:
 
     async def count_failed(self, kind: str | None, *, within: timedelta | None) -> MatchCount:
         """Count failed jobs: of one kind or any, failed within a time or ever."""
-        return await self._rows.count_failed(kind, age=within or EVER)
+        return await self.rows.count_failed(kind, age=within or EVER)
 
     async def retry_failed(
         self, kind: str | None, actor: Actor, *, within: timedelta | None, until: datetime
@@ -171,9 +159,9 @@ class OperationsService:
 
     async def load(self) -> Load:
         """Return waiting jobs, failures, workers and relays."""
-        queues = {queue: QueueStatistics(queue=queue) for queue in self._registry.queues()}
-        loads = await self._rows.load(repeat=self._repeat)
-        tallies = await self._rows.tally()
+        queues = {queue: QueueStatistics(queue=queue) for queue in self.registry.queues()}
+        loads = await self.rows.load(repeat=timedelta(seconds=self.settings.jobs_hint_repeat))
+        tallies = await self.rows.tally()
         for load in loads:
             _note(queues, load.queue, **{load.state.value: load.number})
             if load.state is not JobState.RUNNING:
@@ -185,7 +173,7 @@ class OperationsService:
         return Load(
             queues=list(queues.values()),
             failed_by_kind={tally.label: tally.number for tally in tallies if tally.what == "failed"},
-            relay_lag_seconds=relay_lag(loads, window=self._window),
+            relay_lag_seconds=relay_lag(loads, window=self.settings.jobs_hint_window),
             relays=sum(tally.number for tally in tallies if tally.what == "relays"),
         )
 
@@ -193,20 +181,20 @@ class OperationsService:
         """Return the load, the throughput and the number of expired leases."""
         load = await self.load()
         queues = {row.queue: row for row in load.queues}
-        for row in await self._rows.throughput():
+        for row in await self.rows.throughput():
             _note(queues, row.queue, ended_last_minute=row.last_minute, ended_last_hour=row.last_hour)
-        crashes = await self._rows.crashes(age=DAY, commit_lag=timedelta(0))
+        crashes = await self.rows.crashes(age=DAY, commit_lag=timedelta(0))
         return Statistics(
             **load.model_dump(exclude={"queues"}), queues=list(queues.values()), leases_expired=crashes.number
         )
 
     async def crashes(self, since: datetime | None) -> CrashCount:
         """Count the leases that were taken back since the `until` of the last answer; None: begin to count."""
-        return await self._rows.crashes(since=since)
+        return await self.rows.crashes(since=since)
 
     async def workers(self) -> list[WorkerRow]:
         """Return the workers with a heartbeat within a day."""
-        return await self._rows.workers()
+        return await self.rows.workers()
 
     async def _result_of(
         self, job_id: UUID, actor: Actor, order: Callable[[UUID, Actor], Coroutine[Any, Any, JobRow]]
@@ -220,16 +208,16 @@ class OperationsService:
     async def _retry_batch(
         self, kind: str | None, actor: Actor, *, within: timedelta | None, until: datetime
     ) -> int:
-        async with self._transaction():
-            batch = await self._rows.retry_failed(kind, age=within or EVER, until=until)
+        async with self.transaction():
+            batch = await self.rows.retry_failed(kind, age=within or EVER, until=until)
             if batch:
-                await self._audit.note("jobs_retried", actor, kind=kind, number=batch)
+                await self.audit.note("jobs_retried", actor, kind=kind, number=batch)
         return batch
 
     async def _retry(self, job_id: UUID, actor: Actor) -> JobRow:
         try:
-            async with self._transaction():
-                queued = await self._jobs.retry(job_id, most=None)
+            async with self.transaction():
+                queued = await self.jobs.retry(job_id, most=None)
                 await self._note("job_retried", actor, queued)
         except JobNotRetryable as error:
             message = f"Another job does the work of job {job_id}: it has the same unique key."
@@ -238,12 +226,12 @@ class OperationsService:
             job = await self._found(job_id)
             message = f"Job {job_id} is {job.status}. Only a failed or cancelled job can be retried."
             raise JobNotRetryable(message)
-        self._wake_ups.send_soon(queued.queue, queued.id)
+        self.wake_ups.send_soon(queued.queue, queued.id)
         return queued
 
     async def _cancel(self, job_id: UUID, actor: Actor) -> JobRow:
-        async with self._transaction():
-            cancelled = await self._canceller.cancel(job_id)
+        async with self.transaction():
+            cancelled = await self.canceller.cancel(job_id)
             await self._note("job_cancelled", actor, cancelled)
         if cancelled is None:
             job = await self._found(job_id)
@@ -253,10 +241,10 @@ class OperationsService:
 
     async def _note(self, act: str, actor: Actor, job: JobRow | None) -> None:
         if job is not None:
-            await self._audit.note(act, actor, user_id=job.owner_id, job_id=str(job.id), kind=job.kind)
+            await self.audit.note(act, actor, user_id=job.owner_id, job_id=str(job.id), kind=job.kind)
 
     async def _found(self, job_id: UUID) -> JobRow:
-        job = await self._jobs.find(job_id)
+        job = await self.jobs.find(job_id)
         if job is None:
             raise _unknown(job_id)
         return job

@@ -1,17 +1,18 @@
 """Jobs after a restore."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from domains.jobs.repository.recovery import RecoveryRepository
 from shared.db.database import TransactionFactory
 
 
+@dataclass(eq=False)
 class JobRecovery:
     """Makes restored jobs due again."""
 
-    def __init__(self, rows: RecoveryRepository, *, transaction: TransactionFactory) -> None:
-        self.rows = rows
-        self.transaction = transaction
+    rows: RecoveryRepository
+    transaction: TransactionFactory
 
     async def recover(self, taken_at: datetime) -> str:  # noqa: ARG002  # the time of the backup does not matter
         """Queue running jobs again; delete workers and wake-ups."""

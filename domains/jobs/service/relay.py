@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -35,35 +36,27 @@ class _BrokerFailed(Exception):
     """The broker raised an error, which is the cause of this one."""
 
 
+@dataclass(eq=False)
 class Relay:
     """Any number may run at the same time, without a leader."""
 
-    def __init__(
-        self,
-        *,
-        rows: RelayRepository,
-        registry: JobRegistry,
-        outbox: Outbox,
-        wake_ups: WakeUps,
-        transaction: TransactionFactory,
-        settings: JobsSettings,
-        clock: Clock,
-    ) -> None:
-        self._rows = rows
-        self._registry = registry
-        self._outbox = outbox
-        self._wake_ups = wake_ups
-        self.transaction = transaction
-        self._settings = settings
-        self._clock = clock
+    rows: RelayRepository
+    registry: JobRegistry
+    outbox: Outbox
+    wake_ups: WakeUps
+    transaction: TransactionFactory
+    settings: JobsSettings
+    clock: Clock
+
+    def __post_init__(self) -> None:
         self._fired: dict[str, datetime] = {}
         self._next_alarm = 0.0
         self._warnings = ThrottledWarnings(logger)
-        self._broker_pause = BackOff(settings.jobs_relay_interval, LONGEST_PAUSE)
+        self._broker_pause = BackOff(self.settings.jobs_relay_interval, LONGEST_PAUSE)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. While the database or the broker is down, the other's work goes on."""
-        pause = self._settings.jobs_relay_interval
+        pause = self.settings.jobs_relay_interval
         async with asyncio.TaskGroup() as loops:
             loops.create_task(MAINTENANCE.run(self.maintain_jobs, pause=pause, stop=stop))
             loops.create_task(WAKE_UPS.run(self.send_wake_ups, pause=pause, stop=stop))
@@ -72,17 +65,17 @@ class Relay:
         """Requeue lost jobs, queue due jobs, fire schedules, and warn of late jobs."""
         await self.recover()
         await self.fire_schedules()
-        await self._rows.promote_due()
+        await self.rows.promote_due()
         await self._warn_when_late()
 
     async def recover(self) -> int:
         """Requeue jobs of silent workers, and publish events of those that end; return their number."""
         async with self.transaction():
-            lost = await self._rows.recover(max_crashes=self._settings.jobs_max_crashes)
+            lost = await self.rows.recover(max_crashes=self.settings.jobs_max_crashes)
             for job in lost:
                 if job.state in OVER:
                     cancelled = job.state is JobState.CANCELLED
-                    await publish_job_abandoned(self._outbox, job, was_cancelled=cancelled)
+                    await publish_job_abandoned(self.outbox, job, was_cancelled=cancelled)
         for job in lost:
             logger.warning(
                 "lease_expired",
@@ -96,13 +89,13 @@ class Relay:
 
     async def fire_schedules(self) -> None:
         """Write one job for each due schedule, for any number of relays."""
-        for job in self._registry.types():
-            fire_time = job.schedule.latest(self._clock.now()) if job.schedule else None
+        for job in self.registry.types():
+            fire_time = job.schedule.latest(self.clock.now()) if job.schedule else None
             if fire_time is None or self._fired.get(job.kind) == fire_time:
                 continue
             async with self.transaction():
-                if await self._rows.take_fire(job.kind, fire_time):
-                    await self._outbox.enqueue(job, NoPayload(), JobOptions(unique_key="recurring"))
+                if await self.rows.take_fire(job.kind, fire_time):
+                    await self.outbox.enqueue(job, NoPayload(), JobOptions(unique_key="recurring"))
             self._fired[job.kind] = fire_time
 
     async def send_wake_ups(self) -> int:
@@ -113,7 +106,7 @@ class Relay:
         sent = 0
         if not self._broker_pause.is_over:
             return sent
-        for queue in self._registry.queues():
+        for queue in self.registry.queues():
             try:
                 sent += await self._send_some(queue)
             except _BrokerFailed as failed:  # the rows stay due and get a wake-up later
@@ -125,21 +118,21 @@ class Relay:
         return sent
 
     async def _send_some(self, queue: str) -> int:
-        waiting = await self._ask_broker(lambda: self._wake_ups.waiting(queue))
-        grace = timedelta(seconds=self._settings.jobs_hint_grace)
+        waiting = await self._ask_broker(lambda: self.wake_ups.waiting(queue))
+        grace = timedelta(seconds=self.settings.jobs_hint_grace)
         # If no wake-up waits in Redis, those that were sent have been used or lost.
         repeat = (
-            timedelta(seconds=self._settings.jobs_hint_repeat) if waiting else max(grace, REPEAT_WHEN_EMPTY)
+            timedelta(seconds=self.settings.jobs_hint_repeat) if waiting else max(grace, REPEAT_WHEN_EMPTY)
         )
-        capacity = self._settings.jobs_hint_window - waiting
+        capacity = self.settings.jobs_hint_window - waiting
         # One is marked even without capacity, which shows that the relay works.
-        taken = await self._rows.mark_wake_ups(queue, limit=max(1, capacity), grace=grace, repeat=repeat)
+        taken = await self.rows.mark_wake_ups(queue, limit=max(1, capacity), grace=grace, repeat=repeat)
         marked = taken[: max(0, capacity)]
         job_ids = [wake_up.id for wake_up in marked]
         try:
-            await self._ask_broker(lambda: self._wake_ups.send(queue, job_ids))
+            await self._ask_broker(lambda: self.wake_ups.send(queue, job_ids))
         except _BrokerFailed:
-            await self._rows.unmark_wake_ups(job_ids)
+            await self.rows.unmark_wake_ups(job_ids)
             raise
         for wake_up in marked:
             about: dict[str, Attribute] = {"tulou.job.id": str(wake_up.id)}
@@ -157,6 +150,6 @@ class Relay:
         if time.monotonic() < self._next_alarm:
             return
         self._next_alarm = time.monotonic() + ALARM_PAUSE
-        seconds = await self._rows.lateness()
-        if seconds > self._settings.jobs_late_alarm:
+        seconds = await self.rows.lateness()
+        if seconds > self.settings.jobs_late_alarm:
             logger.error("jobs_are_late", oldest_due_seconds=round(seconds, 1))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
@@ -19,6 +20,7 @@ from shared.ids import new_id
 from shared.jobs import JobRegistry, Outbox
 
 
+@dataclass(eq=False)
 class JobRunner:
     """One for each worker process.
 
@@ -30,38 +32,26 @@ class JobRunner:
         is_paused: while it returns true, no job begins.
     """
 
-    def __init__(
-        self,
-        *,
-        leases: LeaseRepository,
-        registry: JobRegistry,
-        transaction: TransactionFactory,
-        outbox: Outbox,
-        settings: JobsSettings,
-        clock: Clock,
-        provide: Provide,
-        worker_id: str,
-    ) -> None:
-        self._leases = leases
-        self._registry = registry
-        self._transaction = transaction
-        self._outbox = outbox
-        self._settings = settings
-        self._clock = clock
-        self._provide = provide
-        self._worker_id = worker_id
-        self._shares = FairShares()
-        self.ends_at: Callable[[], float | None] = lambda: None
-        self.kinds: Collection[str] | None = None
-        self.slots: Mapping[str, int] = {}
-        self.is_paused: Callable[[], bool] = lambda: False
+    leases: LeaseRepository
+    registry: JobRegistry
+    transaction: TransactionFactory
+    outbox: Outbox
+    settings: JobsSettings
+    clock: Clock
+    provide: Provide
+    worker_id: str
+    ends_at: Callable[[], float | None] = lambda: None
+    kinds: Collection[str] | None = None
+    slots: Mapping[str, int] = field(default_factory=dict)
+    is_paused: Callable[[], bool] = lambda: False
+    _shares: FairShares = field(init=False, default_factory=FairShares)
 
     async def run_worker_loop(self, queue: str) -> int:
         """Run due jobs of a queue for a while, in fair order; return how many were run."""
-        until = time.monotonic() + self._settings.jobs_drain_seconds
+        until = time.monotonic() + self.settings.jobs_drain_seconds
 
         def goes_on(taken: int) -> bool:
-            is_within_limits = taken < self._settings.jobs_drain_limit and time.monotonic() < until
+            is_within_limits = taken < self.settings.jobs_drain_limit and time.monotonic() < until
             return is_within_limits and self.ends_at() is None and not self.is_paused()
 
         return 0 if self.is_paused() else await _Slots(self, queue, goes_on).run()
@@ -85,19 +75,19 @@ class JobRunner:
         """
         running = RunningJob(
             job,
-            leases=self._leases,
-            transaction=self._transaction,
-            outbox=self._outbox,
-            settings=self._settings,
-            provide=self._provide,
+            leases=self.leases,
+            transaction=self.transaction,
+            outbox=self.outbox,
+            settings=self.settings,
+            provide=self.provide,
             ends_at=self.ends_at,
         )
         attempt = Attempt(
-            job,
-            running,
-            registry=self._registry,
-            settings=self._settings,
-            clock=self._clock,
+            job=job,
+            running=running,
+            registry=self.registry,
+            settings=self.settings,
+            clock=self.clock,
             succeed=partial(self._succeed, then_from=then_from if self.kinds is None else None),
         )
         return await attempt.run()
@@ -106,16 +96,16 @@ class JobRunner:
         if then_from is None or self.is_paused() or self._shares.is_fair_claim_due(then_from):
             await running.end(JobState.SUCCEEDED)
             return None
-        following = await running.finish_and_claim(then_from, self._worker_id)
+        following = await running.finish_and_claim(then_from, self.worker_id)
         self._shares.note(then_from, following)
         return following
 
     async def _claim(self, queue: str, *, alone: bool, fairly: bool) -> ClaimedJob | None:
-        claimed = await self._leases.claim(
+        claimed = await self.leases.claim(
             queue,
             token=new_id(),
-            worker=self._worker_id,
-            lease=timedelta(seconds=self._settings.jobs_lease),
+            worker=self.worker_id,
+            lease=timedelta(seconds=self.settings.jobs_lease),
             alone=alone,
             kinds=self.kinds,
             fairly=fairly,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
@@ -16,21 +17,14 @@ TOO_MANY_PAUSE = 30.0
 """Seconds after which an owner with too many jobs may try again."""
 
 
+@dataclass(eq=False)
 class RowJobStore:
     """Writes jobs in the open transaction, and sends their wake-ups once it has committed."""
 
-    def __init__(
-        self,
-        *,
-        rows: JobRepository,
-        wake_ups: WakeUps,
-        settings: JobsSettings,
-        when_committed: Callable[[Callable[[], None]], None] = after_commit,
-    ) -> None:
-        self._rows = rows
-        self._wake_ups = wake_ups
-        self._settings = settings
-        self._when_committed = when_committed
+    rows: JobRepository
+    wake_ups: WakeUps
+    settings: JobsSettings
+    when_committed: Callable[[Callable[[], None]], None] = after_commit
 
     async def add(self, jobs: Sequence[NewJob]) -> list[UUID]:
         """Write jobs; return their ids, or those of living duplicates with the same unique key.
@@ -42,20 +36,20 @@ class RowJobStore:
         return [await self._add(job) for job in jobs]
 
     async def _add(self, job: NewJob) -> UUID:
-        if len(json.dumps(job.payload).encode()) > self._settings.jobs_payload_bytes:
-            raise PayloadTooLarge(limit=self._settings.jobs_payload_bytes)
+        if len(json.dumps(job.payload).encode()) > self.settings.jobs_payload_bytes:
+            raise PayloadTooLarge(limit=self.settings.jobs_payload_bytes)
         tried = False
         while True:
-            job_id = await self._rows.insert_job(job, most=self._settings.jobs_owner_waiting)
+            job_id = await self.rows.insert_job(job, most=self.settings.jobs_owner_waiting)
             if job_id is not None:
                 if job.run_at is None:
-                    self._when_committed(partial(self._wake_ups.send_soon, job.queue, job_id))
+                    self.when_committed(partial(self.wake_ups.send_soon, job.queue, job_id))
                 return job_id
             if job.unique_key is None:
-                raise TooManyJobs(limit=self._settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
-            duplicate = await self._rows.living_duplicate(job.kind, job.unique_key)
+                raise TooManyJobs(limit=self.settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
+            duplicate = await self.rows.living_duplicate(job.kind, job.unique_key)
             if duplicate is not None:
                 return duplicate
             if tried:
-                raise TooManyJobs(limit=self._settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
+                raise TooManyJobs(limit=self.settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
             tried = True  # the duplicate may have ended meanwhile: then this job is written after all

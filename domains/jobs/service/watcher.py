@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from uuid import UUID
 
 from domains.jobs.repository.jobs import JobRepository
@@ -15,11 +16,13 @@ PAUSE = 0.3
 """Seconds between two queries of the watched jobs."""
 
 
+@dataclass(eq=False)
 class JobWatcher:
     """One for each API process. Polls only while there are watchers."""
 
-    def __init__(self, *, jobs: JobRepository) -> None:
-        self._jobs = jobs
+    jobs: JobRepository
+
+    def __post_init__(self) -> None:
         self._watched: Counter[UUID] = Counter()
         self._latest: dict[UUID, JobRow | None] = {}
         self._changes: dict[UUID, asyncio.Event] = {}
@@ -65,7 +68,7 @@ class JobWatcher:
 
     async def _look(self) -> None:
         watched = list(self._watched)
-        found = {job.id: job for job in await self._jobs.find_many(watched)}
+        found = {job.id: job for job in await self.jobs.find_many(watched)}
         for job_id in watched:
             self._learn(job_id, found.get(job_id))
 

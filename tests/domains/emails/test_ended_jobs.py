@@ -72,7 +72,7 @@ async def job_state(composition, job_id: UUID) -> str:
 async def sent_by(composition, runner: JobRunner, port: int) -> AsyncIterator[None]:
     """Let this runner send mails to the mail server on that port."""
     own = delivery(composition, port)
-    runner._provide = lambda path, _type: own if path == "emails.delivery" else None
+    runner.provide = lambda path, _type: own if path == "emails.delivery" else None
     yield
 
 
@@ -174,7 +174,7 @@ async def test_its_last_attempt_met_a_mistake(composition, mail, fate, retry) ->
     await change(composition, email_id, status=EmailStatus.SENDING, phase=Phase.CONNECT)
     await run_sql(composition, "UPDATE jobs.jobs SET attempt = max_attempts - 1 WHERE id = :id", id=job_id)
     runner = a_runner(composition)
-    runner._provide = lambda *_: None  # there is no service to call
+    runner.provide = lambda *_: None  # there is no service to call
     await runner.run(await claim(runner, job_id))
     assert await job_state(composition, job_id) == "failed"
     assert (await fate()).status == EmailStatus.FAILED

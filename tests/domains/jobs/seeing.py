@@ -27,7 +27,7 @@ async def run_sql(composition: TulouContainer, statement: str, **values: object)
 async def set_apart(runner: JobRunner, job_id: UUID) -> str:
     """Move a job into a queue of its own, where it is the next; return the name of the queue."""
     queue = f"only-{job_id}"
-    database = runner._leases.database
+    database = runner.leases.database
     async with database.transaction():
         connection = await require_transaction().connection()
         await connection.execute("UPDATE jobs.jobs SET queue = $1 WHERE id = $2", queue, job_id)

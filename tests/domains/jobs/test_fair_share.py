@@ -227,17 +227,18 @@ async def test_jobs_without_an_owner_neither_delay_nor_wait_for_others(queue: Qu
     assert "tests.hasty" in kinds
 
 
-async def test_a_retry_counts_among_the_waiting_jobs_of_its_owner(client, user, queue: Queue) -> None:
+async def test_a_retry_counts_among_the_waiting_jobs_of_its_owner(
+    client, user, queue: Queue, monkeypatch
+) -> None:
     jobs = queue.composition.jobs
     (failed,) = await queue.accept(user.id)
     await queue.change("state = 'failed', finished_at = now()", user.id)
     await queue.accept(user.id, 3)
     service = jobs.service()
-    service._most = 3
-    try:
+    with monkeypatch.context() as patched:
+        settings = service.settings.model_copy(update={"jobs_owner_waiting": 3})
+        patched.setattr(service, "settings", settings)
         refused = await client.post(f"/v1/jobs/{failed}/retry", headers=user.headers)
-    finally:
-        service._most = queue.composition.settings().jobs_owner_waiting
     assert (refused.status_code, refused.json()["code"]) == (429, "jobs.too_many")
     assert "Retry-After" in refused.headers
     retried = await client.post(f"/v1/jobs/{failed}/retry", headers=user.headers)

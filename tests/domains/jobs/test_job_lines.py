@@ -77,7 +77,7 @@ async def test_an_end_that_can_not_be_written_is_told_of(enqueue: Enqueue, compo
     async def mistaken(*_: object, **__: object) -> bool:
         raise TypeError
 
-    monkeypatch.setattr(runner._leases, "finish", mistaken)
+    monkeypatch.setattr(runner.leases, "finish", mistaken)
     with capture_logs() as logs:
         await asyncio.wait_for(runner.run(claimed), 20)
     (line,) = [line for line in logs if line["event"] == "job_left_to_its_lease"]

@@ -127,7 +127,7 @@ async def test_a_database_that_refuses_is_not_taken_for_a_broker_that_is_down(co
             raise asyncpg.InvalidPasswordError("password authentication failed")
 
     relay = a_relay(composition, Sent())
-    relay._rows = Refusing()
+    relay.rows = Refusing()
     with capture_logs() as logs, pytest.raises(asyncpg.InvalidPasswordError):
         await relay.send_wake_ups()
     assert logs == []
