@@ -1,10 +1,7 @@
 """The relay process."""
 
 import asyncio
-import os
 import signal
-import socket
-from importlib.metadata import version
 
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer
@@ -62,15 +59,8 @@ async def _touch_liveness_file(settings: Settings, stopping: asyncio.Event) -> N
 
 async def _announce(container: TulouContainer, stopping: asyncio.Event) -> None:
     """Send heartbeats until the end, as a worker that serves no queue."""
-    worker_registry, info = container.jobs.worker_registry(), _worker_info()
+    worker_registry, info = container.jobs.worker_registry(), WorkerInfo.of_this_process()
     await ANNOUNCING.run(lambda: worker_registry.register(info), pause=ANNOUNCE_PAUSE, stop=stopping)
     with Run(ANNOUNCING):
         async with asyncio.timeout(ANNOUNCING.round_timeout):
             await worker_registry.deregister(info.id)
-
-
-def _worker_info() -> WorkerInfo:
-    host, process = socket.gethostname(), os.getpid()
-    return WorkerInfo(
-        id=f"{host}:{process}", host=host, pid=process, queues="", version=version("tulou"), draining=False
-    )

@@ -4,7 +4,6 @@ import asyncio
 import multiprocessing
 import os
 import signal
-import socket
 import threading
 import time
 import warnings
@@ -12,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
-from importlib.metadata import version
 from types import FrameType
 from typing import Any
 
@@ -268,22 +266,13 @@ class Worker:
 
     def _announce(self) -> None:
         """Write the heartbeat on a new connection each time, because an open one would be inherited by children."""
-        info = WorkerInfo(
-            id=f"{socket.gethostname()}:{os.getpid()}",
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=",".join(self._queues),
-            version=version("tulou"),
-            draining=self._shutdown.ends_at() is not None,
-        )
+        is_draining = self._shutdown.ends_at() is not None
+        info = WorkerInfo.of_this_process(self._queues, draining=is_draining)
         asyncio.run(self._update_registry(info, is_leaving=False))
 
     def _unregister(self) -> None:
-        info = WorkerInfo(
-            id=f"{socket.gethostname()}:{os.getpid()}", host="", pid=0, queues="", version="", draining=True
-        )
         with Run(ANNOUNCING):
-            asyncio.run(self._update_registry(info, is_leaving=True))
+            asyncio.run(self._update_registry(WorkerInfo.of_this_process(), is_leaving=True))
 
     async def _update_registry(self, info: WorkerInfo, *, is_leaving: bool) -> None:
         container = compose(self._settings, "relay")

@@ -1,7 +1,11 @@
 """Bodies of jobs for clients, and rows for the job core."""
 
+import os
+import socket
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from importlib.metadata import version
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -145,6 +149,19 @@ class WorkerInfo(Row):
     queues: str
     version: str
     draining: bool
+
+    @classmethod
+    def of_this_process(cls, queues: Sequence[str] = (), *, draining: bool = False) -> Self:
+        """Return the entry of this process; a relay serves no queue."""
+        host, pid = socket.gethostname(), os.getpid()
+        return cls(
+            id=f"{host}:{pid}",
+            host=host,
+            pid=pid,
+            queues=",".join(queues),
+            version=version("tulou"),
+            draining=draining,
+        )
 
 
 class Progress(ResponseBody):
