@@ -203,6 +203,7 @@ class JobRegistry:
     def __init__(self, *, longest_timeout: float = inf) -> None:
         self._longest_timeout = longest_timeout
         self._by_kind: dict[str, JobHandler[Any]] = {}
+        self._by_event: dict[type[Event], list[JobType[Any]]] = {}
 
     def add(self, handlers: Iterable[JobHandler[Any]]) -> None:
         """Add a domain's jobs.
@@ -223,6 +224,8 @@ class JobRegistry:
                 )
                 raise JobRefused(message)
             self._by_kind[job.kind] = handler
+            if job.on is not None:
+                self._by_event.setdefault(job.on, []).append(job)
 
     def types(self) -> list[JobType[Any]]:
         """Return all declared jobs."""
@@ -239,7 +242,7 @@ class JobRegistry:
 
     def caused_by(self, event: type[Event]) -> list[JobType[Any]]:
         """Return the jobs that react to an event."""
-        return [job for job in self.types() if job.on is event]
+        return self._by_event.get(event, [])
 
     def queues(self) -> list[str]:
         """Return the names of the queues in use."""
