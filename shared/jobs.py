@@ -34,7 +34,7 @@ class JobContext(Protocol):
 
     @property
     def max_attempts(self) -> int:
-        """The last attempt's number."""
+        """Number of the last attempt."""
         ...
 
     @property
@@ -50,7 +50,7 @@ class JobContext(Protocol):
         """Mark the job succeeded in the open transaction, so that effect and success commit together.
 
         Raises:
-            LeaseLost: another worker has the job now; let it pass, so that the transaction rolls back.
+            LeaseLost: another worker has the job now. Don't catch it, so that the transaction rolls back.
         """
         ...
 
@@ -251,7 +251,7 @@ class JobRegistry:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be written. `run_at` None means at once; at most one living job of a kind has a given `unique_key`."""
+    """A row to insert. `run_at` None: at once. At most one unfinished job of a kind has a given `unique_key`."""
 
     kind: str
     queue: str
@@ -271,7 +271,7 @@ class JobStore(Protocol):
     """Storage of accepted jobs; the jobs domain implements it."""
 
     async def add(self, jobs: Sequence[NewJob]) -> list[UUID]:
-        """Write rows in the open transaction; return their ids, or that of the living job with the same unique key."""
+        """Insert rows in the open transaction; return their ids, or that of the unfinished job with the unique key."""
         ...
 
 
@@ -288,7 +288,7 @@ class JobOptions:
 
 
 class Outbox:
-    """Writes jobs in the transaction that causes them, so that a fact and its consequences commit together."""
+    """Writes jobs in the transaction that causes them, so that a change and its consequences commit together."""
 
     def __init__(self, registry: JobRegistry, store: JobStore) -> None:
         self._registry = registry
@@ -307,7 +307,7 @@ class Outbox:
     async def enqueue(
         self, job: JobType[PayloadT], payload: PayloadT, options: JobOptions | None = None
     ) -> UUID:
-        """Write one job; return its id, or that of the living job with the same unique key.
+        """Write one job; return its id, or that of the unfinished job with the same unique key.
 
         Raises:
             LookupError: no tasks.py handles this kind, so no worker would run the job.

@@ -46,9 +46,9 @@ class WakeUpQoS(QoS):
 
 
 class WakeUpChannel(Channel):
-    """Reads the lists of its queues, with BRPOP and nothing else, and goes on whatever Redis answers.
+    """Reads the lists of its queues, with BRPOP only. An error of Redis does not end it.
 
-    After an error it pauses, and the worker wakes up by itself meanwhile (`WakeUpTransport.wake`).
+    After an error it pauses. Meanwhile the worker wakes up by itself (`WakeUpTransport.wake`).
     """
 
     QoS = WakeUpQoS  # type: ignore[assignment]  # kombu's for Redis writes to it
@@ -118,9 +118,9 @@ class WakeUpChannel(Channel):
 
 
 class WakeUpTransport(Transport):
-    """Redis, of whose messages nothing is believed but that a queue should be looked at.
+    """Redis as a transport of wake-ups: a message means "look at this queue", and nothing else of it is used.
 
-    Whoever can write to Redis could otherwise end every worker for good, or call any task with any options.
+    Otherwise a client that can write to Redis could stop every worker, or call any task with any options.
     """
 
     Channel = WakeUpChannel
@@ -182,7 +182,7 @@ def create_celery(
 ) -> Celery:
     """Return the Celery application. A message is only a wake-up, so it is acknowledged early and never redelivered.
 
-    Every `look_interval` seconds, `looks_at_once` children that are idle look at their queues without a wake-up.
+    Every `look_interval` seconds, `looks_at_once` idle children look at their queues without a wake-up.
     """
     app = Celery("tulou", broker=broker_url, set_as_current=False)
     app.conf.update(

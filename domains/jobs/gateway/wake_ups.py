@@ -1,7 +1,7 @@
-"""Wake-ups to workers, over Redis: they make a job start at once. Losing them costs time, nothing else.
+"""Wake-ups of workers, over Redis: they make a job start at once. A lost one costs only time.
 
-A wake-up is written as Celery's workers read it, without Celery: senders (the API, the relay) need nothing else
-of it, and its own way of sending takes ten times as long.
+A wake-up is written in the format that Celery's workers read, without Celery: the API and the relay need nothing else
+of Celery, and its own sending takes ten times as long.
 """
 
 import asyncio
@@ -97,7 +97,7 @@ def reason_of(error: ResponseError) -> str:
 class RedisWakeUps:
     """Publishes from one background thread, so that no request waits for Redis.
 
-    No more than `window` wake-ups wait in a queue, or some more: each makes a worker do many jobs.
+    About `window` wake-ups wait in a queue at most: each makes a worker run many jobs.
     """
 
     def __init__(self, url: str, *, window: int = 64) -> None:
@@ -123,7 +123,7 @@ class RedisWakeUps:
         )
 
     def send_soon(self, queue: str, job_id: UUID) -> None:
-        """Hand the wake-up to the background thread."""
+        """Queue the wake-up for the background thread."""
         self._waiting.append((queue, job_id, current_trace().traceparent))
         self._ensure_thread()
         self._wake.set()
@@ -151,7 +151,7 @@ class RedisWakeUps:
             return ask(key)
 
     async def stop(self) -> None:
-        """End the thread once it has sent what waits, or after a second."""
+        """End the thread when it has sent the buffered wake-ups, or after one second."""
         self._stopping = True
         self._wake.set()
         if self._thread is not None:

@@ -14,9 +14,9 @@ from shared.jobs import Outbox
 async def publish_job_abandoned(
     outbox: Outbox, job: JobRow | LostRow | ClaimedJob, *, was_cancelled: bool
 ) -> None:
-    """Tell of a job's end, in the open transaction.
+    """Publish that a job ended, in the open transaction.
 
-    Not of the end of a job that was to hear of another's: while such jobs fail, they would cause each other for ever.
+    Not for jobs that react to this event: if they failed, they would cause each other without end.
     """
     if outbox.does_cause(JobAbandoned, job.kind):
         return
@@ -40,9 +40,9 @@ class JobCanceller:
     transaction: TransactionFactory
 
     async def cancel(self, job_id: UUID) -> JobRow | None:
-        """Return the job as it is now; None: it is over.
+        """Return the job as it is now; None if it had ended before.
 
-        Of one that ended without having run its domain is told: nobody else would reconcile what it was about.
+        If it ended here, its domain gets the event, because no handler will reconcile its resource.
         """
         async with self.transaction():
             job = await self.jobs.cancel(job_id)

@@ -5,8 +5,8 @@ import time
 from domains.jobs.schemas import ClaimedJob
 
 FAIR_CLAIM_PAUSE = 0.25
-"""Seconds between two fair claims of a queue. Claims between them go by turn alone, which costs a quarter as much; jobs
-that take longer than this are always claimed fairly."""
+"""Seconds between two fair claims of a queue. Claims between them go by turn only, which costs a quarter as much. A job
+that takes longer than this is always followed by a fair claim."""
 
 
 class FairShares:
@@ -29,7 +29,7 @@ class FairShares:
         return self._served.get(queue)
 
     def note(self, queue: str, claimed: ClaimedJob | None, *, fair: bool = False) -> None:
-        """Remember a claim, and whether it was a fair one."""
+        """Record a claim, and whether it was a fair one."""
         if fair:
             self._fair_claim_at[queue] = time.monotonic()
         if claimed is not None:

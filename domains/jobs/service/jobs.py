@@ -55,10 +55,10 @@ class JobService:
         return await self.jobs.page_of_owner(caller.user_id, request, status=status, filters=filters)
 
     async def read(self, caller: Principal, job_id: UUID) -> JobRow:
-        """Return a job of the caller's; an administrator may see each.
+        """Return a job of the caller. Administrators may read all.
 
         Raises:
-            JobNotFound: no such job, or another's.
+            JobNotFound: there is no such job, or it has another owner.
         """
         job = await self.jobs.find(job_id)
         if job is None or (job.owner_id != caller.user_id and not caller.is_admin):
@@ -66,10 +66,10 @@ class JobService:
         return job
 
     async def cancel(self, caller: Principal, job_id: UUID) -> JobRow:
-        """End a waiting job at once, or ask a running one to stop.
+        """End a waiting job at once, or request a running one to stop.
 
         Raises:
-            JobNotFound: no such job, or another's.
+            JobNotFound: there is no such job, or it has another owner.
             JobIsOver: it has ended already.
         """
         await self.read(caller, job_id)
@@ -79,10 +79,10 @@ class JobService:
         return cancelled
 
     async def retry(self, caller: Principal, job_id: UUID) -> JobRow:
-        """Queue a failed or cancelled job anew, with all its attempts.
+        """Queue a failed or cancelled job again, with all its attempts.
 
         Raises:
-            JobNotFound: no such job, or another's.
+            JobNotFound: there is no such job, or it has another owner.
             JobNotRetryable: it is in another state, or a duplicate is under way.
             TooManyJobs: its owner has `jobs_owner_waiting` jobs waiting already.
         """
@@ -119,7 +119,7 @@ class JobService:
         return [found[job_id] for job_id in job_ids if job_id in found]
 
     async def purge(self, owner_id: UUID) -> None:
-        """Forget somebody's jobs."""
+        """Delete the jobs of an owner."""
         async with self.transaction():
             await self.jobs.purge_owner(owner_id)
 
@@ -133,12 +133,12 @@ class JobService:
         return sum([await self._prune(state, age) for state, age in ages.items()])
 
     async def _prune(self, state: JobState, age: timedelta) -> int:
-        forgotten = 0
+        deleted = 0
         while True:
             batch = await self.jobs.prune(state, age=age, batch=PRUNE_BATCH)
-            forgotten += batch
+            deleted += batch
             if batch < PRUNE_BATCH:
-                return forgotten
+                return deleted
 
 
 def _summary(job: JobRow) -> JobSummary:

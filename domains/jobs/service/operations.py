@@ -43,7 +43,7 @@ class JobCommandResult(Row):
 
 
 class QueueStatistics(Row):
-    """A queue. `oldest_due_seconds`: how long the job has waited that is due longest."""
+    """A queue. `oldest_due_seconds`: how long its oldest due job has waited."""
 
     queue: str
     scheduled: int = 0
@@ -57,10 +57,10 @@ class QueueStatistics(Row):
 
 
 class Load(Row):
-    """How much there is to do, who does it, and what went wrong within 24 hours.
+    """Waiting and running jobs, workers, and the failures of 24 hours.
 
-    `relay_lag_seconds`: how long the relay has left something undone that it should do within a second.
-    `relays`: how many were heard of within 35 seconds.
+    `relay_lag_seconds`: how long the relay is late with what it should do within a second.
+    `relays`: relays with a heartbeat within 35 seconds.
     """
 
     queues: list[QueueStatistics]
@@ -70,7 +70,7 @@ class Load(Row):
 
 
 class Statistics(Load):
-    """The same, with the leases that were taken back within 24 hours."""
+    """The same, with the leases that expired within 24 hours."""
 
     leases_expired: int
 
@@ -109,7 +109,7 @@ class OperationsService:
 
         Raises:
             UnknownKind: no domain declares it.
-            BadPayload: it takes another one; a member that it doesn't know is refused too.
+            BadPayload: the payload is invalid; unknown members are refused too.
         """
         handler = self.registry.find(kind)
         if handler is None:
@@ -118,7 +118,7 @@ class OperationsService:
         try:
             read = handler.type.payload.model_validate(payload, extra="forbid")
         except ValidationError as error:
-            raise BadPayload(_misfit(handler.type, error)) from error
+            raise BadPayload(_mismatch(handler.type, error)) from error
         options = (
             JobOptions(owner_id=read.owner_id, resource=read.resource) if isinstance(read, Event) else None
         )
@@ -143,9 +143,9 @@ class OperationsService:
     async def retry_failed(
         self, kind: str | None, actor: Actor, *, within: timedelta | None, until: datetime
     ) -> int:
-        """Queue the failed jobs anew that `count_failed` counted; return how many.
+        """Queue again the failed jobs that `count_failed` counted; return how many.
 
-        Left as they are: jobs that a living one with the same unique key does the work of. The relay sends wake-ups.
+        A job stays failed if another one with its unique key has not ended. The relay sends the wake-ups.
         """
         begun = 0
         while True:
@@ -163,13 +163,13 @@ class OperationsService:
         loads = await self.rows.load(repeat=timedelta(seconds=self.settings.jobs_hint_repeat))
         tallies = await self.rows.tally()
         for load in loads:
-            _note(queues, load.queue, **{load.state.value: load.number})
+            _update(queues, load.queue, **{load.state.value: load.number})
             if load.state is not JobState.RUNNING:
                 longest = max(load.due, _of(queues, load.queue).oldest_due_seconds)
-                _note(queues, load.queue, oldest_due_seconds=longest)
+                _update(queues, load.queue, oldest_due_seconds=longest)
         for tally in tallies:
             if tally.what == "workers":
-                _note(queues, tally.label, workers=tally.number)
+                _update(queues, tally.label, workers=tally.number)
         return Load(
             queues=list(queues.values()),
             failed_by_kind={tally.label: tally.number for tally in tallies if tally.what == "failed"},
@@ -182,14 +182,14 @@ class OperationsService:
         load = await self.load()
         queues = {row.queue: row for row in load.queues}
         for row in await self.rows.throughput():
-            _note(queues, row.queue, ended_last_minute=row.last_minute, ended_last_hour=row.last_hour)
+            _update(queues, row.queue, ended_last_minute=row.last_minute, ended_last_hour=row.last_hour)
         crashes = await self.rows.crashes(age=DAY, commit_lag=timedelta(0))
         return Statistics(
             **load.model_dump(exclude={"queues"}), queues=list(queues.values()), leases_expired=crashes.number
         )
 
     async def crashes(self, since: datetime | None) -> CrashCount:
-        """Count the leases that were taken back since the `until` of the last answer; None: begin to count."""
+        """Count the leases that expired since the `until` of the last answer; None: begin to count."""
         return await self.rows.crashes(since=since)
 
     async def workers(self) -> list[WorkerRow]:
@@ -197,10 +197,10 @@ class OperationsService:
         return await self.rows.workers()
 
     async def _result_of(
-        self, job_id: UUID, actor: Actor, order: Callable[[UUID, Actor], Coroutine[Any, Any, JobRow]]
+        self, job_id: UUID, actor: Actor, command: Callable[[UUID, Actor], Coroutine[Any, Any, JobRow]]
     ) -> JobCommandResult:
         try:
-            job = await order(job_id, actor)
+            job = await command(job_id, actor)
         except (JobNotFound, JobIsOver, JobNotRetryable) as error:
             return JobCommandResult(id=job_id, error=error.detail)
         return JobCommandResult(id=job_id, status=job.status)
@@ -251,10 +251,10 @@ class OperationsService:
 
 
 def relay_lag(loads: Sequence[QueueLoad], *, window: int) -> float:
-    """Return how many seconds the relay has left undone what it does twice a second.
+    """Return how many seconds the relay is late with what it does twice a second.
 
-    That is: to queue what is due, to take back leases that are over, to send wake-ups for due jobs while few wait.
-    A backlog alone is none: the relay keeps only `window` wake-ups under way, and one that was just used up is no news.
+    That is: queue due jobs, take back expired leases, send wake-ups for due jobs while few wait. A backlog alone is no
+    lag, because the relay keeps only `window` wake-ups under way, and workers use them up at any moment.
     """
     undone = [load.due for load in loads if load.state in {JobState.SCHEDULED, JobState.RETRYING}]
     undone += [load.silent for load in loads if load.state is JobState.RUNNING]
@@ -269,7 +269,7 @@ def relay_lag(loads: Sequence[QueueLoad], *, window: int) -> float:
     return max(undone, default=0.0)
 
 
-def _misfit(job: JobType[Any], error: ValidationError) -> str:
+def _mismatch(job: JobType[Any], error: ValidationError) -> str:
     """Describe an invalid payload in a sentence that does not quote its values."""
     taken = ", ".join(job.payload.model_fields) or "nothing"
     wrong = "; ".join(
@@ -283,8 +283,8 @@ def _of(queues: dict[str, QueueStatistics], queue: str) -> QueueStatistics:
     return queues.get(queue) or QueueStatistics(queue=queue)
 
 
-def _note(queues: dict[str, QueueStatistics], queue: str, **found: float) -> None:
-    """Enter what was found of a queue, which may be one that this version doesn't know."""
+def _update(queues: dict[str, QueueStatistics], queue: str, **found: float) -> None:
+    """Update the statistics of a queue, which may be unknown to this version."""
     queues[queue] = _of(queues, queue).model_copy(update=found)
 
 

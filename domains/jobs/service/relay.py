@@ -101,7 +101,7 @@ class Relay:
     async def send_wake_ups(self) -> int:
         """Send wake-ups for due jobs while few wait; return how many were sent.
 
-        A wake-up makes a worker look at its queue, so a handful serves a backlog of any length.
+        A wake-up makes a worker look at its queue, so a few serve a backlog of any length.
         """
         sent = 0
         if not self._broker_pause.is_over:

@@ -108,7 +108,7 @@ class RunningJob:
             after_commit(self._note_finished)
 
     async def finish_and_claim(self, queue: str, worker: str) -> ClaimedJob | None:
-        """Mark the job succeeded and take the next due one of the queue, in one statement."""
+        """Mark the job succeeded and claim the next one of the queue, in one statement."""
         self._ending = True
         succession = await self._write_until_stored(
             lambda: self._leases.finish_and_claim(
@@ -129,10 +129,10 @@ class RunningJob:
     async def end(
         self, outcome: JobState, *, error: dict[str, Any] | None = None, abandoned: bool = False
     ) -> None:
-        """End the job; `abandoned`: its handler did not decide so, and domains are told.
+        """End the job. `abandoned`: its handler did not decide so, and `JobAbandoned` is published.
 
         Raises:
-            LeaseLost: another worker has it.
+            LeaseLost: another worker has the job.
         """
 
         async def write() -> None:
@@ -168,9 +168,9 @@ class RunningJob:
         self.outcome = state.value if state is JobState.CANCELLED else outcome.value
 
     async def keep_lease(self, work: "asyncio.Task[None]") -> None:
-        """Beat until cancelled, whatever goes wrong: a lease that is over by then is fenced, and a loss is told.
+        """Send heartbeats until cancelled. An error does not end them, because every write is fenced by the lease.
 
-        Ends `work` when the lease is lost, when it ignores a wish to cancel, or when this worker must end.
+        Cancels `work` when the lease is lost, when the job ignores a cancel request, or when this worker must end.
         """
         loop = asyncio.get_running_loop()
         next_beat = loop.time() + self._settings.jobs_heartbeat
@@ -244,9 +244,9 @@ class RunningJob:
             raise LeaseLost
 
     async def _write_until_stored(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Write how the job ended, again and again while the database is away and the lease may still hold.
+        """Write how the job ended. Retries while the database is unavailable and the lease may still hold.
 
-        Safe to repeat: a write that had committed unseen finds the lease gone, and changes nothing.
+        It is safe to repeat: if an earlier write has committed, the lease is gone, and this one changes nothing.
         """
         until = time.monotonic() + self._settings.jobs_lease
         while True:

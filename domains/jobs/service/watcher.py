@@ -73,9 +73,9 @@ class JobWatcher:
             self._learn(job_id, found.get(job_id))
 
     def _learn(self, job_id: UUID, job: JobRow | None) -> None:
-        """Remember what was read of a job; None: it is gone.
+        """Record what was read of a job; None: it was deleted.
 
-        A look takes its time. Who came meanwhile may know a job that it didn't ask for, or a newer state of one.
+        While a query runs, a new stream may add a job that it did not ask for, or a newer state of one.
         """
         known = self._latest.get(job_id)
         is_older = job is not None and known is not None and job.revision < known.revision
