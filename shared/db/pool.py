@@ -77,7 +77,7 @@ class ConnectionPool:
         try:
             connection = self._last_used() or await self._connect()
         except BaseException:
-            self._make_room()
+            self._free_slot()
             raise
         self._in_use.add(connection)
         return connection
@@ -90,7 +90,7 @@ class ConnectionPool:
             connection.terminate()
         if not connection.is_closed():
             self._idle.append((asyncio.get_running_loop().time(), connection))
-        self._make_room()
+        self._free_slot()
 
     def usage(self) -> tuple[int, int, int, int]:
         """Return how many connections there may be, are idle and in use, and how many tasks wait for one."""
@@ -152,11 +152,11 @@ class ConnectionPool:
                 await turn
         except BaseException:
             if turn.done() and not turn.cancelled():
-                self._make_room()  # its turn came as it gave up
+                self._free_slot()  # the slot was assigned as the wait was cancelled
             raise
 
-    def _make_room(self) -> None:
-        """Count one connection less, and let the next task have its place."""
+    def _free_slot(self) -> None:
+        """Count one connection less, and give its slot to the next waiting task."""
         self._taken -= 1
         for queue, limit in ((self._waiting_for_second, self._size), (self._waiting, self._limit)):
             while queue and self._taken < limit:
