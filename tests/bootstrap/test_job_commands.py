@@ -110,19 +110,18 @@ async def accept_mail(composition) -> UUID:
     from domains.emails.models import Email
 
     encrypted_content = composition.emails.encryption().encrypt(b"Subject: Hello\r\n\r\nHello\r\n")
+    email = Email(
+        recipient="ann@example.com",
+        sender="us@example.com",
+        subject="Hello",
+        template="auth/hello",
+        message_id=f"<{token_hex(8)}@example.com>",
+        frozen=encrypted_content,
+        created_at=composition.clock().now(),
+        updated_at=composition.clock().now(),
+    )
     async with composition.database().transaction():
-        email = await composition.emails.repository().add(
-            Email(
-                recipient="ann@example.com",
-                sender="us@example.com",
-                subject="Hello",
-                template="auth/hello",
-                message_id=f"<{token_hex(8)}@example.com>",
-                frozen=encrypted_content,
-                created_at=composition.clock().now(),
-                updated_at=composition.clock().now(),
-            )
-        )
+        await composition.emails.repository().insert(email)
         return await composition.jobs.outbox().enqueue(*delivery_of(email.id))
 
 
