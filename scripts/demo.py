@@ -1,7 +1,7 @@
-"""The whole story, told by a REST client against a running Tulou.
+"""A REST client that uses every feature of a running Tulou.
 
-Somebody registers, confirms the address from a real mail, logs in, uploads a photograph and a document, follows the
-work live, downloads what was made of them, and searches. Ends with 1 and a sentence when anything is missing.
+It registers, verifies the address with a real mail, signs in, uploads a photograph and a document, follows their jobs,
+downloads the renditions, and searches. It prints a message and exits with 1 if anything is missing.
 
     make run     in one terminal, until it says "Tulou runs."
     make demo    in another (TULOU_PORT names another port than 8000, TULOU_URL another address,
