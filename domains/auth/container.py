@@ -24,9 +24,8 @@ from domains.auth.router import passwords as passwords_routes
 from domains.auth.router import registration as registration_routes
 from domains.auth.router import sign_in as sign_in_routes
 from domains.auth.router import tokens as tokens_routes
-from domains.auth.service.account_directory import RowAccountDirectory
 from domains.auth.service.account_lifecycle import AccountLifecycle
-from domains.auth.service.account_lock import RowAccountLock
+from domains.auth.service.account_state import AccountState
 from domains.auth.service.accounts import AccountService
 from domains.auth.service.administration import AdministrationService
 from domains.auth.service.allowances import AllowanceCache, AllowanceService
@@ -191,10 +190,10 @@ class AuthContainer(containers.DeclarativeContainer):
         **stored,
         **timed,
     )
-    account_directory = providers.ThreadSafeSingleton(RowAccountDirectory, accounts=account_repository)
-    account_lock = providers.ThreadSafeSingleton(
-        RowAccountLock, accounts=account_repository, clock=core.clock
+    account_directory = providers.ThreadSafeSingleton(
+        AccountState, accounts=account_repository, clock=core.clock
     )
+    account_lock = account_directory
     recovery = providers.ThreadSafeSingleton(
         AccountRecovery,
         accounts=account_repository,

@@ -5,7 +5,6 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, delete, exists, func, literal_column, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from domains.auth.models import (
@@ -77,26 +76,6 @@ class AccountRepository(Repository):
     @query(select(col(Account.user_id)).where(_is_one_of, _is_active, ~_is_in_use))
     async def find_unused(self, user_ids: Collection[UUID], since: datetime) -> list[UUID]:
         """Return those of these accounts that are active and have no session that was used after `since`."""
-
-    @query(
-        insert(Account)
-        .values(
-            user_id=param("user_id"),
-            password_hash=param("password_hash"),
-            credentials_version=1,
-            registration_id=param("registration_id"),
-            status=AccountStatus.ACTIVE,
-            role=Role.USER,
-            scopes=[],
-            created_at=param("now"),
-            updated_at=param("now"),
-        )
-        .on_conflict_do_nothing(index_elements=["user_id"])
-    )
-    async def add_unless_known(
-        self, user_id: UUID, *, password_hash: str, registration_id: UUID, now: datetime
-    ) -> None:
-        """Insert the account that a registration founds, or nothing if the user has one."""
 
     async def lock(self, user_id: UUID) -> Account | None:
         """Lock an account before the open transaction changes it, its sessions or its tokens; return it.

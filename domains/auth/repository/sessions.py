@@ -74,10 +74,6 @@ class SessionRepository(Repository):
     )
     async def _lock_with_account(self, session_id: UUID) -> Session | None: ...
 
-    async def familiarity(self, session: Session) -> FamiliarityRow:
-        """Count a person's other sessions, and those of them with the network and the program of this one."""
-        return await self._familiarity(session.user_id, session.id, session.network, session.agent)
-
     @query(
         select(
             func.count().label("earlier"),
@@ -86,9 +82,8 @@ class SessionRepository(Repository):
             .label("alike"),
         ).where(_is_of_user, ~_is_session)
     )
-    async def _familiarity(
-        self, user_id: UUID, session_id: UUID, network: str, agent: str
-    ) -> FamiliarityRow: ...
+    async def familiarity(self, user_id: UUID, session_id: UUID, network: str, agent: str) -> FamiliarityRow:
+        """Count a person's other sessions, and those of them with this network and this program."""
 
     async def page(self, user_id: UUID, request: PageRequest, now: datetime) -> Page[SessionRow]:
         """Return a page of a person's open sessions."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -118,7 +118,7 @@ class Limits:
     async def forgive_address(self, email: str, client_info: ClientInfo) -> None:
         """Reset the counters of an address after its owner has reset the password by mail."""
         async with self.transaction():
-            for limit in (self._of_address(email), self._of_pair(email, client_info)):
+            for limit in (self._of_address(email), self._of_pair(email, client_info.network)):
                 await self.attempts.reset(limit.kind, self._key(limit))
 
     async def count_mail(self, email: str, client_info: ClientInfo) -> None:
@@ -128,18 +128,8 @@ class Limits:
             TooManyAttempts: a limit is exceeded. A request refused by the network limit does not count towards the
                 mailbox limit.
         """
-        settings = self.settings
-        await self._count(
-            [
-                _Limit(
-                    AttemptKind.MAIL_NETWORK,
-                    client_info.network,
-                    settings.auth_mail_network_limit,
-                    settings.auth_mail_network_window,
-                ),
-                self._of_mailbox(email),
-            ]
-        )
+        network = self._limit(AttemptKind.MAIL_NETWORK, client_info.network)
+        await self._count([network, self._of_mailbox(email)])
 
     async def count_password_check(self, user_id: UUID) -> None:
         """Count a confirming password as wrong, so that a stolen session can't be used to guess it.
@@ -173,12 +163,9 @@ class Limits:
             await self.attempts.reset(limit.kind, self._key(limit))
 
     def _of_person(self, user_id: UUID, email: str, networks: Sequence[str]) -> Sequence[tuple[str, _Limit]]:
-        address = self._of_address(email)
-        pairs = [
-            (network, replace(address, kind=AttemptKind.LOGIN_PAIR, text=f"{network} {address.text}"))
-            for network in networks
-        ]
-        return [("", address), *pairs, ("", self._of_checks(user_id)), ("", self._of_mailbox(email))]
+        pairs = [(network, self._of_pair(email, network)) for network in networks]
+        others = [self._of_checks(user_id), self._of_mailbox(email)]
+        return [("", self._of_address(email)), *pairs, *(("", limit) for limit in others)]
 
     async def _take_back_network(self, attempt: LoginAttempt) -> None:
         if attempt.network.by:
@@ -213,47 +200,35 @@ class Limits:
         limit.check(row, now)
 
     def _of_login(self, username: str, client_info: ClientInfo, *, is_known: bool) -> LoginAttempt:
-        account = self._of_pair(username, client_info) if is_known else self._of_address(username)
-        return LoginAttempt(account, replace(self._of_network(client_info), by=0 if is_known else 1))
+        network = client_info.network
+        account = self._of_pair(username, network) if is_known else self._of_address(username)
+        by = 0 if is_known else 1
+        return LoginAttempt(account, self._limit(AttemptKind.LOGIN_NETWORK, network, by=by))
 
     def _of_address(self, username: str) -> _Limit:
-        return _Limit(
-            AttemptKind.LOGIN_ADDRESS,
-            key_of_address(username),
-            self.settings.auth_login_limit,
-            self.settings.auth_login_window,
-        )
+        return self._limit(AttemptKind.LOGIN_ADDRESS, key_of_address(username))
 
-    def _of_pair(self, username: str, client_info: ClientInfo) -> _Limit:
-        return replace(
-            self._of_address(username),
-            kind=AttemptKind.LOGIN_PAIR,
-            text=f"{client_info.network} {key_of_address(username)}",
-        )
-
-    def _of_network(self, client_info: ClientInfo) -> _Limit:
-        return _Limit(
-            AttemptKind.LOGIN_NETWORK,
-            client_info.network,
-            self.settings.auth_network_limit,
-            self.settings.auth_network_window,
-        )
+    def _of_pair(self, username: str, network: str) -> _Limit:
+        return self._limit(AttemptKind.LOGIN_PAIR, f"{network} {key_of_address(username)}")
 
     def _of_mailbox(self, email: str) -> _Limit:
-        return _Limit(
-            AttemptKind.MAIL,
-            key_of_mailbox(email),
-            self.settings.auth_mail_limit,
-            self.settings.auth_mail_window,
-        )
+        return self._limit(AttemptKind.MAIL, key_of_mailbox(email))
 
     def _of_checks(self, user_id: UUID) -> _Limit:
-        return _Limit(
-            AttemptKind.PASSWORD_CHECK,
-            str(user_id),
-            self.settings.auth_login_limit,
-            self.settings.auth_login_window,
-        )
+        return self._limit(AttemptKind.PASSWORD_CHECK, str(user_id))
+
+    def _limit(self, kind: AttemptKind, text: str, *, by: int = 1) -> _Limit:
+        settings = self.settings
+        match kind:
+            case AttemptKind.LOGIN_NETWORK:
+                most, window = settings.auth_network_limit, settings.auth_network_window
+            case AttemptKind.MAIL:
+                most, window = settings.auth_mail_limit, settings.auth_mail_window
+            case AttemptKind.MAIL_NETWORK:
+                most, window = settings.auth_mail_network_limit, settings.auth_mail_network_window
+            case _:
+                most, window = settings.auth_login_limit, settings.auth_login_window
+        return _Limit(kind, text, most, window, by)
 
     def _key(self, limit: _Limit) -> bytes:
         return self.key.keyed_hash(f"attempts:{limit.kind}", limit.text)

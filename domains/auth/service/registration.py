@@ -68,9 +68,7 @@ class RegistrationService:
                 NewPerson(id=new_id(), email=body.email, name=body.name, locale=body.locale)
             )
             registration = _registration(person.id, body, password_hash, now)
-            await self.accounts.add_unless_known(
-                person.id, password_hash=password_hash, registration_id=registration.id, now=now
-            )
+            await self.accounts.insert_unless(_account(registration), "user_id")
             await self.accounts.insert(registration)
             await self.audit_log.record(
                 SecurityEventKind.REGISTRATION_REQUESTED, user_id=person.id, client_info=client_info
@@ -135,4 +133,15 @@ def _owner(account: Account, registration: Registration) -> NewOwner:
         password_hash=account.password_hash if founded else registration.password_hash,
         name=registration.name,
         locale=registration.locale,
+    )
+
+
+def _account(registration: Registration) -> Account:
+    """Return the account that this registration creates if the user has none."""
+    return Account(
+        user_id=registration.user_id,
+        password_hash=registration.password_hash,
+        registration_id=registration.id,
+        created_at=registration.created_at,
+        updated_at=registration.created_at,
     )

@@ -260,7 +260,7 @@ class SessionService:
 
     async def _notify_if_unfamiliar(self, session: Session) -> None:
         """Announce by mail a sign-in from a new network or with a new program, unless it is the first ever."""
-        known = await self.sessions.familiarity(session)
+        known = await self.sessions.familiarity(session.user_id, session.id, session.network, session.agent)
         if known.earlier > 0 and known.alike == 0:
             await self.outbox.enqueue(TELL_NEW_SIGN_IN, NewSignIn(session_id=session.id))
 
