@@ -4,6 +4,7 @@ Loading takes 1.5 s of CPU each time, a fork next to none. The tests run some hu
 """
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -14,13 +15,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[1]
 MAIN = PROJECT / "bootstrap/cli/main.py"
+ANSWER = 12
+"""Bytes of a process id or an exit code."""
 
 
 def run_command(
@@ -31,23 +33,65 @@ def run_command(
     Raises:
         TimeoutExpired: it did not end in time, and was killed.
     """
-    with tempfile.TemporaryDirectory(prefix="tulou-command-") as kept, socket.socket(socket.AF_UNIX) as order:
+    with tempfile.TemporaryDirectory(prefix="tulou-command-") as kept:
         said, complained = Path(kept) / "stdout", Path(kept) / "stderr"
-        order.connect(str(_server()))
+        process = ForkedCommand(arguments, environment, stdout=said, stderr=complained)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        return subprocess.CompletedProcess(arguments, code, said.read_text(), complained.read_text())
+
+
+class ForkedCommand:
+    """A command that runs, with those parts of `subprocess.Popen` that tests use. It leads a session of its own."""
+
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], *, stdout: Path, stderr: Path
+    ) -> None:
+        self.args = [sys.executable, "-m", "bootstrap.cli.main", *arguments]
+        self.returncode: int | None = None
+        self._order = socket.socket(socket.AF_UNIX)
+        self._order.connect(str(_server()))
         wanted = {
-            "arguments": arguments,
+            "arguments": list(arguments),
             "environment": dict(environment),
             "folder": str(Path.cwd()),
-            "stdout": str(said),
-            "stderr": str(complained),
-            "seconds": seconds,
+            "stdout": str(stdout),
+            "stderr": str(stderr),
         }
-        order.sendall(json.dumps(wanted).encode() + b"\n")
-        with order.makefile() as answers:
-            code = json.loads(answers.readline())
-        if code is None:
-            raise subprocess.TimeoutExpired(arguments, seconds)
-        return subprocess.CompletedProcess(arguments, code, said.read_text(), complained.read_text())
+        self._order.sendall(json.dumps(wanted).encode() + b"\n")
+        self.pid = int(self._order.recv(ANSWER))
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code. Raises TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._order], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+            self.returncode = int(self._order.recv(ANSWER))
+            self._order.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
 
 
 @functools.cache
@@ -73,9 +117,13 @@ def _server() -> Path:
 
 def main(path: str) -> None:
     """Load the program, then fork for each order until standard input is closed."""
+    os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # as `tulou worker` sets it, before it loads Celery
+    import bootstrap.api.server
     import bootstrap.cli.backups
     import bootstrap.cli.commands
-    import bootstrap.migrations.runner  # noqa: F401  # for the commands
+    import bootstrap.migrations.runner
+    import bootstrap.relay
+    import bootstrap.worker  # noqa: F401  # for the commands
     from bootstrap.cli.main import main as command
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -100,9 +148,11 @@ def main(path: str) -> None:
         connection.close()
         _become(wanted)
         command()
-    else:
-        connection.sendall(json.dumps(_wait(child, wanted["seconds"])).encode() + b"\n")
-        os._exit(0)
+        return
+    connection.sendall(b"%0*d" % (ANSWER, child))
+    _, status = os.waitpid(child, 0)
+    connection.sendall(b"%0*d" % (ANSWER, os.waitstatus_to_exitcode(status)))
+    os._exit(0)
 
 
 def _become(wanted: dict[str, Any]) -> None:
@@ -112,25 +162,13 @@ def _become(wanted: dict[str, Any]) -> None:
     os.environ.update(wanted["environment"])
     os.chdir(wanted["folder"])
     sys.argv = [str(MAIN), *wanted["arguments"]]
-    for number, (name, flags) in enumerate(
-        [(os.devnull, os.O_RDONLY), (wanted["stdout"], os.O_WRONLY), (wanted["stderr"], os.O_WRONLY)]
-    ):
-        opened = os.open(name, flags | os.O_CREAT if number else flags, 0o600)
+    writing = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    places = [(os.devnull, os.O_RDONLY), (wanted["stdout"], writing), (wanted["stderr"], writing)]
+    for number, (name, flags) in enumerate(places):
+        opened = os.open(name, flags, 0o600)
         os.dup2(opened, number)
         os.close(opened)
-
-
-def _wait(child: int, seconds: float) -> int | None:
-    """Return the exit code, or None if the child had to be killed."""
-    until = time.monotonic() + seconds
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > until:
-            os.killpg(child, signal.SIGKILL)
-            return None
-        time.sleep(0.01)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text file
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.forked_commands import ForkedCommand
 from tests.secrecy import SECRECY
 from tools.dev.ports import LOOPBACK, is_free
 
@@ -35,6 +36,9 @@ def free_port() -> int:
     return next(port for port in ports if is_free(LOOPBACK, port))
 
 
+TULOU = [sys.executable, "-m", "bootstrap.cli.main"]
+
+
 class Program:
     """A running command. Its output goes to a file, to be read when something went wrong."""
 
@@ -42,14 +46,20 @@ class Program:
         self, arguments: list[str], environment: Mapping[str, str], *, folder: Path | None = None
     ) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="tulou-program-", suffix=".log")  # noqa: SIM115  # closed by stop
-        self.process = subprocess.Popen(
-            arguments,
-            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd=folder,
-        )
+        given = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
+        self.process: subprocess.Popen[bytes] | ForkedCommand
+        if arguments[: len(TULOU)] == TULOU and folder is None:
+            log = Path(self._log.name)
+            self.process = ForkedCommand(arguments[len(TULOU) :], given, stdout=log, stderr=log)
+        else:
+            self.process = subprocess.Popen(
+                arguments,
+                env=given,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=folder,
+            )
         self._asked_to_stop = False
 
     @property
@@ -116,7 +126,7 @@ class Program:
 
 def tulou(*arguments: str, environment: Mapping[str, str], folder: Path | None = None) -> Program:
     """Start `tulou` with these arguments: this version's, or that of another checkout's folder."""
-    return Program([sys.executable, "-m", "bootstrap.cli.main", *arguments], environment, folder=folder)
+    return Program([*TULOU, *arguments], environment, folder=folder)
 
 
 def stop_all(programs: Sequence[Program]) -> None:
