@@ -316,7 +316,7 @@ async def test_each_sqlstate_of_a_server_in_trouble_is_503(
     await fail(state)
     key = {"Idempotency-Key": f'"{new_id()}"'}
     for more in ({}, key):
-        answer = await client.patch("/v1/users/me", json={"name": "Ada"}, headers=person.headers | more)
+        answer = await client.patch("/v1/users/me", json={"name": state}, headers=person.headers | more)
         assert is_outage(answer), answer.text
 
 
@@ -324,7 +324,7 @@ async def test_what_is_missing_in_a_migrated_database_is_a_mistake_of_the_progra
     fail, client: httpx.AsyncClient, person: Person
 ) -> None:
     await fail("42P01")
-    answer = await client.patch("/v1/users/me", json={"name": "Ada"}, headers=person.headers)
+    answer = await client.patch("/v1/users/me", json={"name": "of no row"}, headers=person.headers)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
 
 
