@@ -44,6 +44,7 @@ class FilesContainer(containers.DeclarativeContainer):
         quota=quota,
         store=store,
         jobs=jobs,
+        clock=core.clock,
         quota_limits=quota_limits,
     )
     uploads = providers.ThreadSafeSingleton(

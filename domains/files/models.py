@@ -1,5 +1,6 @@
 """Tables of files, their bytes, renditions and texts, and of usage."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, Tex
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlmodel import Field
 
-from shared.db.models import Table, choice, jsonb, timestamp
+from shared.db.models import Table, choice, is_same, jsonb, timestamp
 from shared.ids import new_id
 
 
@@ -84,6 +85,23 @@ class File(Table, table=True):
     created_at: datetime = timestamp(default_now=True)
     updated_at: datetime = timestamp(default_now=True)
     deleted_at: datetime | None = timestamp(nullable=True)
+
+    def change(self, values: Mapping[str, Any], now: datetime) -> None:
+        """Take over new values of columns, if they differ."""
+        changes = {name: value for name, value in values.items() if not is_same(getattr(self, name), value)}
+        if changes:
+            self.sqlmodel_update(changes)
+            self.updated_at = now
+            self.revision += 1
+
+    def trash(self, now: datetime) -> None:
+        """Move it to the trash, if it is not there."""
+        if self.deleted_at is None:
+            self.change({"deleted_at": now}, now)
+
+    def restore(self, now: datetime) -> None:
+        """Move it out of the trash, if it is there."""
+        self.change({"deleted_at": None}, now)
 
 
 class Rendition(Table, table=True):

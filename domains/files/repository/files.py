@@ -11,7 +11,7 @@ from sqlmodel import col
 
 from domains.files.models import Blob, File, FileStatus, Rendition, RenditionStatus
 from domains.files.repository.texts import FOUND, TextRepository, query_json
-from domains.files.schemas.bodies import FileFilter, FileUpdate
+from domains.files.schemas.bodies import FileFilter
 from domains.files.schemas.rows import ContentRow, FileRow, RenditionRow
 from shared.db.fulltext import Search
 from shared.db.models import columns
@@ -23,7 +23,6 @@ from shared.text import composed
 _FILE = select(*columns(File, FileRow))
 _BY_ID = col(File.id) == param("file_id")
 _OF_OWNER = col(File.owner_id) == param("owner_id")
-_CHANGED = {"revision": File.revision + 1, "updated_at": func.now()}
 _IS_STORED = col(File.status) != FileStatus.UPLOADING
 _IS_TRASHED = col(File.deleted_at).is_not(None)
 _LISTING, _TRASH = (
@@ -62,14 +61,10 @@ class FileRepository(TextRepository):
         listing = _TRASH if filters.deleted else _LISTING
         return await self.fetch_page(listing, request, conditions, owner_id=owner_id)
 
-    @query(_FILE.where(_BY_ID, _OF_OWNER).with_for_update())
-    async def _lock(self, file_id: UUID, owner_id: UUID) -> FileRow | None:
-        """Lock a file of this owner."""
-
-    async def lock(self, file_id: UUID, owner_id: UUID) -> FileRow | None:
+    async def lock(self, file_id: UUID, owner_id: UUID) -> File | None:
         """Return a file of this owner that the open transaction is going to change. Raises PreconditionFailed."""
-        found = await self._lock(file_id, owner_id)
-        return None if found is None else check_precondition(found)
+        found = await self.lock_row(File, file_id)
+        return check_precondition(found) if found is not None and found.owner_id == owner_id else None
 
     @query(_CONTENT.where(_BY_ID, _OF_OWNER))
     async def content(self, file_id: UUID, owner_id: UUID) -> ContentRow | None:
@@ -78,34 +73,6 @@ class FileRepository(TextRepository):
     @query(_CONTENT.where(_BY_ID))
     async def content_of_any_owner(self, file_id: UUID) -> ContentRow | None:
         """Return what a job needs to read a file."""
-
-    async def change(self, file: FileRow, changes: FileUpdate) -> None:
-        """Write the fields that were sent; null empties tags and metadata."""
-        sent = changes.model_fields_set
-        await self._change(
-            file.id,
-            name=changes.name if "name" in sent else file.name,
-            tags=changes.tags or [] if "tags" in sent else file.tags,
-            metadata=changes.metadata or {} if "metadata" in sent else file.client_metadata,
-        )
-        if "name" in sent:
-            await self.rename_text(file.id, changes.name)
-
-    @query(
-        update(File)
-        .where(_BY_ID)
-        .values(name=param("name"), tags=param("tags"), client_metadata=param("metadata"), **_CHANGED)
-    )
-    async def _change(self, file_id: UUID, *, name: str, tags: list[str], metadata: dict[str, Any]) -> None:
-        """Write these values."""
-
-    @query(update(File).where(_BY_ID, ~_IS_TRASHED).values(deleted_at=func.now(), **_CHANGED))
-    async def trash(self, file_id: UUID) -> None:
-        """Move a file to the trash, if it is not there."""
-
-    @query(update(File).where(_BY_ID).values(deleted_at=None, **_CHANGED))
-    async def restore(self, file_id: UUID) -> None:
-        """Move a file out of the trash."""
 
     async def set_status(
         self, file_id: UUID, status: FileStatus, facts: dict[str, Any] | None = None
@@ -116,7 +83,12 @@ class FileRepository(TextRepository):
     @query(
         update(File)
         .where(_BY_ID, _IS_STORED)
-        .values(status=param("status"), facts=col(File.facts).op("||")(param("facts", JSONB)), **_CHANGED)
+        .values(
+            status=param("status"),
+            facts=col(File.facts).op("||")(param("facts", JSONB)),
+            revision=File.revision + 1,
+            updated_at=func.now(),
+        )
     )
     async def _set_status(self, file_id: UUID, status: FileStatus, facts: dict[str, Any]) -> None:
         """Set the status and add facts."""
@@ -148,10 +120,6 @@ class FileRepository(TextRepository):
         for row in await self._renditions(list(file_ids)):
             found[row.file_id].append(row)
         return found
-
-    async def add_renditions(self, renditions: Sequence[Rendition]) -> None:
-        """Insert renditions that are to be made."""
-        await self.insert_all(renditions)
 
     @query(
         update(Rendition)

@@ -33,6 +33,15 @@ class FileUpdate(RequestBody):
         description="Any JSON object of yours; replaces the present one, and null removes it.",
     )
 
+    def values(self) -> dict[str, Any]:
+        """Return the columns of the fields that were sent."""
+        sent = self.model_dump(exclude_unset=True)
+        if "tags" in sent:
+            sent["tags"] = sent["tags"] or []
+        if "metadata" in sent:
+            sent["client_metadata"] = sent.pop("metadata") or {}
+        return sent
+
 
 class FileFilter(BaseModel):
     """Conditions of a list of files, all of which must hold."""

@@ -13,7 +13,7 @@ from domains.files.errors import (
     SearchTooLong,
 )
 from domains.files.gateway.store import ObjectFiles
-from domains.files.models import FileStatus, RenditionStatus
+from domains.files.models import File, FileStatus, RenditionStatus
 from domains.files.repository.files import FileRepository
 from domains.files.repository.quota import QuotaRepository
 from domains.files.schemas.bodies import (
@@ -29,6 +29,7 @@ from domains.files.service.details import check_details
 from domains.files.service.quota_limits import QuotaLimits
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs, JobSummary
+from shared.clock import Clock
 from shared.db.database import TransactionFactory
 from shared.db.fulltext import search_of
 from shared.db.pagination import Page, PageRequest
@@ -48,6 +49,7 @@ class FileService:
     quota: QuotaRepository
     store: ObjectFiles
     jobs: Jobs
+    clock: Clock
     quota_limits: QuotaLimits
 
     async def page(self, owner_id: UUID, request: PageRequest, filters: FileFilter) -> Page[FileBody]:
@@ -81,28 +83,30 @@ class FileService:
         """Change the fields that were sent. Raises FileNotFound, FileInTrash, DetailsRefused."""
         check_details(self.settings, tags=change.tags, metadata=change.metadata)
         async with self.transaction():
-            file = await self.files.lock(file_id, owner_id)
-            if file is None:
-                raise FileNotFound
+            file = await self._lock(file_id, owner_id)
             if file.deleted_at is not None:
                 raise FileInTrash
-            await self.files.change(file, change)
+            file.change(change.values(), self.clock.now())
+            await self.files.save(file)
+            if "name" in change.model_fields_set:
+                await self.files.rename_text(file_id, file.name)
         return await self.read(file_id, owner_id)
 
     async def trash(self, file_id: UUID, owner_id: UUID) -> None:
         """Move a file to the trash, if it is not there. Raises FileNotFound."""
         async with self.transaction():
-            file = await self.files.lock(file_id, owner_id)
-            if file is None or file.status == FileStatus.UPLOADING:
+            file = await self._lock(file_id, owner_id)
+            if file.status == FileStatus.UPLOADING:
                 raise FileNotFound
-            await self.files.trash(file_id)
+            file.trash(self.clock.now())
+            await self.files.save(file)
 
     async def restore(self, file_id: UUID, owner_id: UUID) -> FileBody:
         """Move a file out of the trash, if it is there. Raises FileNotFound."""
         async with self.transaction():
-            if await self.files.lock(file_id, owner_id) is None:
-                raise FileNotFound
-            await self.files.restore(file_id)
+            file = await self._lock(file_id, owner_id)
+            file.restore(self.clock.now())
+            await self.files.save(file)
         return await self.read(file_id, owner_id)
 
     async def usage(self, owner_id: UUID) -> UsageBody:
@@ -145,6 +149,12 @@ class FileService:
     def read_bytes(self, storage_key: str, start: int, end: int) -> AsyncGenerator[Chunk]:
         """Yield stored bytes from `start` up to, not including, `end`; no database connection is held."""
         return self.store.read(storage_key, start, end)
+
+    async def _lock(self, file_id: UUID, owner_id: UUID) -> File:
+        file = await self.files.lock(file_id, owner_id)
+        if file is None:
+            raise FileNotFound
+        return file
 
     async def _find(self, file_id: UUID, owner_id: UUID) -> FileRow:
         file = await self.files.find(file_id, owner_id)

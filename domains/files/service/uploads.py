@@ -192,7 +192,7 @@ class UploadService:
             )
             if not kept:
                 raise UploadInterrupted
-            await self.files.add_renditions(
+            await self.files.insert_all(
                 [
                     Rendition(
                         file_id=upload.file_id,

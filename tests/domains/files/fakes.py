@@ -111,7 +111,7 @@ class FakeFiles:
             owner_id=file.owner_id, size=0, reserved=file.reserved, sha256=None, upload_key=file.upload_key
         )
 
-    async def add_renditions(self, renditions) -> None:
+    async def insert_all(self, renditions) -> None:
         self.added += renditions
 
     async def set_text(self, file_id: UUID, owner_id: UUID, name: str, pieces: Sequence[Piece]) -> None:
