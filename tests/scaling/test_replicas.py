@@ -157,6 +157,6 @@ async def test_a_primary_in_a_replicas_place_is_never_one(pair: Pair) -> None:
     async with running(own) as installation:
         admin = await installation.people.administrator()
         (replica,) = installation.container.database()._replicas._replicas
-        await until(lambda: asyncio.sleep(0, replica.readers._open))
+        await until(lambda: asyncio.sleep(0, replica.pool.usage()[1]))
         assert await is_listed(installation, admin, admin.email)
         assert not replica.in_use

@@ -3,7 +3,7 @@
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from asyncpg import CheckViolationError
 from tests.domains.countries.factories import create_country
 from tests.domains.purchase_orders.factories import create_purchase_order, purchase_order_body
 
@@ -48,9 +48,11 @@ async def test_an_amount_is_changed_with_its_currency(client, people, user):
 async def test_the_table_holds_no_amount_without_its_currency(people, user, composition):
     order_id = UUID((await create_purchase_order(people, user))["id"])
     orders = composition.purchase_orders.repository()
-    with pytest.raises(IntegrityError, match="ck_purchase_orders_tip"):
+    with pytest.raises(CheckViolationError, match="ck_purchase_orders_tip"):
         async with composition.database().transaction():
-            (await orders.lock(order_id, user.id)).tip_currency = None
+            order = await orders.lock(order_id, user.id)
+            order.tip_currency = None
+            await orders.save(order)
 
 
 @pytest.mark.parametrize(
