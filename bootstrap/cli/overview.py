@@ -6,7 +6,7 @@ from bootstrap.container import TulouContainer
 from domains.auth.errors import AccountNotFound
 from domains.auth.schemas.limits import LimitOverrides
 from domains.auth.service.allowances import AllowanceService
-from domains.auth.service.sign_in import SessionService
+from domains.auth.service.sessions import SessionService
 from domains.emails.schemas import EmailFilter
 from domains.emails.service.emails import EmailService
 from domains.files.service.file_service import FileService
@@ -18,7 +18,7 @@ from shared.wiring import provided_by
 async def facts_of(container: TulouContainer, person: AdministeredUser) -> dict[str, Any]:
     """Return the person, and how many sessions, files and mails they have; None of a limit: the setting's."""
     counting = PageRequest(limit=1, include_total=True)
-    sessions = await provided_by(container, "auth.sign_in", SessionService).page(person.id, counting)
+    sessions = await provided_by(container, "auth.sessions", SessionService).page(person.id, counting)
     emails = provided_by(container, "emails.service", EmailService)
     mails = await emails.page(counting, EmailFilter(owner_id=person.id))
     usage = await provided_by(container, "files.service", FileService).usage(person.id)

@@ -22,7 +22,7 @@ from domains.auth.router import events as events_routes
 from domains.auth.router import pages as pages_routes
 from domains.auth.router import passwords as passwords_routes
 from domains.auth.router import registration as registration_routes
-from domains.auth.router import sign_in as sign_in_routes
+from domains.auth.router import sessions as sessions_routes
 from domains.auth.router import tokens as tokens_routes
 from domains.auth.service.account_lifecycle import AccountLifecycle
 from domains.auth.service.account_state import AccountState
@@ -41,7 +41,8 @@ from domains.auth.service.measuring import AuthMeasures
 from domains.auth.service.passwords import PasswordCheck, PasswordService
 from domains.auth.service.recovery import AccountRecovery
 from domains.auth.service.registration import RegistrationService
-from domains.auth.service.sign_in import SessionService
+from domains.auth.service.sessions import SessionService
+from domains.auth.service.sign_in import SignInService
 from domains.emails.public import Mailer
 from domains.files.public import ErasureRecords
 from domains.users.public import UserDirectory
@@ -117,7 +118,7 @@ class AuthContainer(containers.DeclarativeContainer):
         **timed,
     )
     sign_in = providers.ThreadSafeSingleton(
-        SessionService,
+        SignInService,
         limits=limits,
         hasher=hasher,
         key=key,
@@ -125,6 +126,15 @@ class AuthContainer(containers.DeclarativeContainer):
         settings=core.settings,
         **stored,
         **logged,
+        **timed,
+    )
+    sessions = providers.ThreadSafeSingleton(
+        SessionService,
+        accounts=account_repository,
+        sessions=session_repository,
+        key=key,
+        access_tokens=access_tokens,
+        audit_log=audit_log,
         **timed,
     )
     passwords = providers.ThreadSafeSingleton(
@@ -214,7 +224,7 @@ class AuthContainer(containers.DeclarativeContainer):
     routers = providers.Object(
         [
             registration_routes.router,
-            sign_in_routes.router,
+            sessions_routes.router,
             tokens_routes.router,
             tokens_routes.well_known,
             passwords_routes.router,

@@ -8,7 +8,8 @@ from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.service.accounts import AccountService
 from domains.auth.service.passwords import PasswordService
 from domains.auth.service.registration import RegistrationService
-from domains.auth.service.sign_in import SessionService
+from domains.auth.service.sessions import SessionService
+from domains.auth.service.sign_in import SignInService
 from shared.wiring import accessor
 
 
@@ -21,4 +22,5 @@ Client = Annotated[ClientInfo, Depends(_client_info)]
 Accounts = Annotated[AccountService, Depends(accessor("auth.accounts", AccountService))]
 Passwords = Annotated[PasswordService, Depends(accessor("auth.passwords", PasswordService))]
 Registrations = Annotated[RegistrationService, Depends(accessor("auth.registration", RegistrationService))]
-Sessions = Annotated[SessionService, Depends(accessor("auth.sign_in", SessionService))]
+Sessions = Annotated[SessionService, Depends(accessor("auth.sessions", SessionService))]
+SignIn = Annotated[SignInService, Depends(accessor("auth.sign_in", SignInService))]

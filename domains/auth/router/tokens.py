@@ -18,12 +18,12 @@ from domains.auth.errors import (
     UnsupportedGrantType,
 )
 from domains.auth.gateway.access_tokens import AccessTokens
-from domains.auth.router.client_info import Client, Sessions
+from domains.auth.router.client_info import Client, Sessions, SignIn
 from domains.auth.router.oauth2 import OAuth2Route, RevocationRoute, check_client
 from domains.auth.schemas.accounts import MAX_PASSWORD
 from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.schemas.tokens import IssuedTokens, KeySet, RevocationForm, ServerMetadata, TokenForm
-from domains.auth.service.sign_in import SessionService
+from domains.auth.service.sign_in import SignInService
 from shared.http.description import RESPONDS_400
 from shared.http.middleware.idempotency import handles_tokens
 from shared.http.middleware.response_headers import sends
@@ -41,7 +41,7 @@ _KEPT_BRIEFLY = "public, max-age=300"
 @handles_tokens
 async def issue_tokens(
     form: Annotated[TokenForm, Form()],
-    sessions: Sessions,
+    sign_in: SignIn,
     tokens: Tokens,
     client_info: Client,
     request: Request,
@@ -54,7 +54,7 @@ async def issue_tokens(
     """
     response.headers["Cache-Control"] = "no-store"
     check_client(request, client_id=form.client_id, client_secret=form.client_secret, known=tokens.client_id)
-    return await _granted(form, sessions, client_info)
+    return await _granted(form, sign_in, client_info)
 
 
 @handles_tokens
@@ -130,14 +130,14 @@ async def read_server_metadata(tokens: Tokens, response: Response) -> ServerMeta
     return ServerMetadata.of(tokens.issuer)
 
 
-async def _granted(form: TokenForm, sessions: SessionService, client_info: ClientInfo) -> IssuedTokens:
+async def _granted(form: TokenForm, sign_in: SignInService, client_info: ClientInfo) -> IssuedTokens:
     match form.grant_type:
         case "password" if form.username and form.password:
             if is_longer(form.password, MAX_PASSWORD):
                 raise PasswordTooLong
-            return await sessions.log_in(form.username, form.password, client_info)
+            return await sign_in.log_in(form.username, form.password, client_info)
         case "refresh_token" if form.refresh_token:
-            return await sessions.refresh(form.refresh_token, client_info)
+            return await sign_in.refresh(form.refresh_token, client_info)
         case "" | "password" | "refresh_token":
             raise InvalidTokenRequest
         case _:

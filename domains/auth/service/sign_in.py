@@ -1,19 +1,11 @@
-"""Sign-in, and the sessions and tokens that it starts."""
+"""Sign-in by password, and renewal by refresh token."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from domains.auth.errors import (
-    AddressNotVerified,
-    InvalidCredentials,
-    InvalidRefreshToken,
-    RefreshReused,
-    SessionNotFound,
-)
+from domains.auth.errors import AddressNotVerified, InvalidCredentials, InvalidRefreshToken, RefreshReused
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.passwords import PasswordHasher, Verification
 from domains.auth.gateway.secrets import RefreshClaim, TokenKeys
@@ -29,7 +21,6 @@ from domains.auth.repository.accounts import AccountRepository
 from domains.auth.repository.sessions import SessionRepository
 from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.schemas.rows import LogInRow, SignInRow
-from domains.auth.schemas.sessions import SessionRow
 from domains.auth.schemas.tokens import IssuedTokens
 from domains.auth.service.audit_log import AuditLog
 from domains.auth.service.limits import Limits, LoginAttempt
@@ -37,8 +28,6 @@ from domains.auth.settings import AuthSettings
 from domains.users.public import Person, UserDirectory
 from shared.clock import Clock
 from shared.db.database import TransactionFactory
-from shared.db.pagination import Page, PageRequest
-from shared.identity import NotAuthenticated, Principal
 from shared.ids import new_id
 from shared.jobs import Outbox
 
@@ -46,17 +35,9 @@ _UNKNOWN_USER_ID = UUID(int=0)
 """Looked up for unknown addresses, so that they cost the same statements."""
 
 
-class LogoutScope(StrEnum):
-    """Which of the caller's sessions end."""
-
-    THIS = "this"
-    OTHERS = "others"
-    ALL = "all"
-
-
 @dataclass(kw_only=True, eq=False)
-class SessionService:
-    """Starts, renews, lists and ends sessions."""
+class SignInService:
+    """Starts sessions and renews their tokens."""
 
     accounts: AccountRepository
     sessions: SessionRepository
@@ -151,78 +132,6 @@ class SessionService:
         if state is RefreshTokenState.OLD:
             raise RefreshReused
         return self._issue(session)
-
-    async def log_out(self, principal: Principal, scope: LogoutScope, client_info: ClientInfo) -> None:
-        """End this session, the others or all; their access tokens are dead at once."""
-        if principal.session_id is None:
-            raise SessionNotFound
-        now, user_id = self.clock.now(), principal.user_id
-        async with self.transaction():
-            await self.accounts.lock(user_id)
-            match scope:
-                case LogoutScope.THIS:
-                    await self.sessions.end_one(user_id, principal.session_id, EndReason.LOGGED_OUT, now)
-                case LogoutScope.OTHERS:
-                    await self.sessions.end_others(user_id, principal.session_id, EndReason.LOGGED_OUT, now)
-                case LogoutScope.ALL:
-                    await self.sessions.end_all(user_id, EndReason.LOGGED_OUT, now)
-            await self.audit_log.record(
-                SecurityEventKind.LOGGED_OUT,
-                user_id=user_id,
-                client_info=client_info,
-                session_id=principal.session_id,
-                scope=scope.value,
-            )
-
-    async def page(self, user_id: UUID, request: PageRequest) -> Page[SessionRow]:
-        """Return a page of a person's open sessions."""
-        return await self.sessions.page(user_id, request, self.clock.now())
-
-    async def revoke(self, principal: Principal, session_id: UUID, client_info: ClientInfo) -> None:
-        """End one of the caller's sessions.
-
-        Raises:
-            SessionNotFound: the caller has no open session with this id.
-        """
-        now = self.clock.now()
-        async with self.transaction():
-            await self.accounts.lock(principal.user_id)
-            if not await self.sessions.end_one(principal.user_id, session_id, EndReason.REVOKED, now):
-                raise SessionNotFound
-            await self.audit_log.record(
-                SecurityEventKind.SESSION_REVOKED,
-                user_id=principal.user_id,
-                client_info=client_info,
-                session_id=session_id,
-            )
-
-    async def revoke_token(self, token: str, client_info: ClientInfo) -> None:
-        """End the session of a refresh or access token (RFC 7009). Any other token is ignored.
-
-        A refresh token that was used before ends the session too.
-        """
-        session_id = self._session_id_of(token)
-        if session_id is None:
-            return
-        now = self.clock.now()
-        async with self.transaction():
-            session = await self.sessions.lock_with_account(session_id)
-            if session is not None and session.ended_at is None:
-                session.end(EndReason.REVOKED, now)
-                await self.sessions.save(session)
-                await self.audit_log.record(
-                    SecurityEventKind.SESSION_REVOKED,
-                    user_id=session.user_id,
-                    client_info=client_info,
-                    session_id=session_id,
-                )
-
-    def _session_id_of(self, token: str) -> UUID | None:
-        with suppress(InvalidRefreshToken):
-            return self.key.read_refresh_token(token).session_id
-        with suppress(NotAuthenticated):
-            return self.access_tokens.read(token).session_id
-        return None
 
     async def _begin(
         self, seen: SignInRow, verification: Verification, attempt: LoginAttempt, client_info: ClientInfo

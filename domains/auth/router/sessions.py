@@ -8,7 +8,7 @@ from fastapi import Query, Request, Response
 from domains.auth.errors import SessionNotFound
 from domains.auth.router.client_info import Client, Sessions
 from domains.auth.schemas.sessions import SessionBody
-from domains.auth.service.sign_in import LogoutScope
+from domains.auth.service.sessions import LogoutScope
 from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.http.authentication import Caller
 from shared.http.routing import Router, problems
