@@ -198,6 +198,17 @@ async def test_a_file_goes_to_the_trash_and_comes_back(client, user, upload):
     assert (await get(client, user, f"{path}/content")).status_code == 200
 
 
+async def test_a_request_that_changes_nothing_keeps_the_etag(client, user, upload):
+    path = f"/v1/files/{(await upload(user, tags=['a']))['id']}"
+    tag = (await get(client, user, path)).headers["ETag"]
+    same = await client.patch(path, json={"name": "a.txt", "tags": ["a"]}, headers=user.headers)
+    restored = await client.post(f"{path}/restore", headers=user.headers)
+    assert [answer.headers["ETag"] for answer in (same, restored)] == [tag, tag]
+    changed = await client.patch(path, json={"tags": None}, headers=user.headers)
+    assert changed.headers["ETag"] != tag
+    assert changed.json()["tags"] == []
+
+
 async def test_changes_replace_what_they_name_and_nothing_else(client, user, upload):
     file = await upload(user, tags=["a"], metadata='{"b": 1}')
     path = f"/v1/files/{file['id']}"
