@@ -43,13 +43,19 @@ class ResolutionService:
             EmailTooOld: the mail can't be sent any more.
         """
         async with self.transaction():
-            email = await self._on_hold(email_id)
+            email, now = await self._on_hold(email_id), self.clock.now()
             if resolution == "resend":
-                await self._resend(email)
+                if email.created_at < now - self.settings.give_up_after:
+                    raise EmailTooOld
+                email.queue_again(now)
+                await self.outbox.enqueue(*delivery_of(email_id))
             elif resolution == "sent":
-                await self._confirm_sent(email)
+                email.confirm_sent(now)
+                await self.outbox.publish(EmailSent(email_id=email_id, owner_id=email.owner_id))
             else:
-                await self._give_up(email)
+                email.fail(problem_of(MailGivenUp()), now)
+                failed = EmailFailed(email_id=email_id, owner_id=email.owner_id, code=MailGivenUp.code)
+                await self.outbox.publish(failed)
             await self.repository.save(email)
             await self.audit.note(
                 RESOLVED, actor, user_id=email.owner_id, email_id=str(email_id), resolution=resolution
@@ -66,20 +72,3 @@ class ResolutionService:
         if email.status != EmailStatus.UNCERTAIN or await is_being_delivered(self.jobs, email_id):
             raise EmailNotOnHold(status=email.status)
         return email
-
-    async def _resend(self, email: Email) -> None:
-        now = self.clock.now()
-        if email.created_at < now - self.settings.give_up_after:
-            raise EmailTooOld
-        email.queue_again(now)
-        await self.outbox.enqueue(*delivery_of(email.id))
-
-    async def _confirm_sent(self, email: Email) -> None:
-        email.confirm_sent(self.clock.now())
-        await self.outbox.publish(EmailSent(email_id=email.id, owner_id=email.owner_id))
-
-    async def _give_up(self, email: Email) -> None:
-        email.fail(problem_of(MailGivenUp()), self.clock.now())
-        await self.outbox.publish(
-            EmailFailed(email_id=email.id, owner_id=email.owner_id, code=MailGivenUp.code)
-        )
