@@ -19,7 +19,7 @@ FALLBACK_NAME = "nobody"
 
 @dataclass(frozen=True)
 class Account:
-    """A user of this machine, other than the one we run as."""
+    """A user of this machine, other than the current one."""
 
     name: str
     uid: int
@@ -32,7 +32,7 @@ class Account:
     def runs(self, command: list[str]) -> bool:
         """Run `command` as this user and say whether it succeeded: what the kernel allows, it allows."""
         try:
-            finished = subprocess.run(  # noqa: S603 - our own commands, no shell of a stranger
+            finished = subprocess.run(  # noqa: S603 - own commands, no shell
                 command,
                 user=self.uid,
                 group=self.gid,
@@ -48,7 +48,7 @@ class Account:
 
 @functools.cache
 def server_account() -> Account | None:
-    """Return the account to switch to, or None when the servers can run as ourselves (we are not root)."""
+    """Return the account to switch to; None if the servers can run as the current user (not root)."""
     if os.geteuid() != 0:
         return None
     found = _look_up(USER_NAME) or _create(USER_NAME)

@@ -10,7 +10,7 @@ class MissingProgram(EmbeddedError):
 
 
 class PortTaken(EmbeddedError):
-    """Something else listens on a port that we were told to use."""
+    """Another program listens on the configured port."""
 
 
 class ServerFailed(EmbeddedError):
@@ -18,4 +18,4 @@ class ServerFailed(EmbeddedError):
 
 
 class AlreadyRunning(EmbeddedError):
-    """Another process of ours already uses the same folder."""
+    """Another process of Tulou already uses the same folder."""

@@ -28,7 +28,7 @@ def prepare_server_folder(folder: Path, account: Account | None) -> Path:
     if not folder.is_symlink() and not folder.exists():
         _place(folder, account)
     if not folder.exists():
-        # The data behind the link is gone, say with another machine's disk: begin anew at the same place.
+        # The data behind the link is gone, for example with another machine's disk: start over at the same place.
         folder.readlink().mkdir(parents=True)
     _close(folder, account)
     return folder.resolve()

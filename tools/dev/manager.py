@@ -103,7 +103,7 @@ class Manager:
         self._printer.write(OWN_NAME, text)
 
     def log(self, name: str) -> Callable[[bytes], None]:
-        """Return a function that prints a line of `name`, a service that is no part."""
+        """Return a function that prints a line of `name`, a service outside the parts."""
         return lambda line: self._events.put((name, line))
 
     def fail(self, reason: str) -> None:

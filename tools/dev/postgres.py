@@ -147,7 +147,7 @@ class EmbeddedPostgres:
             ready_text=b"database system is ready to accept connections",
             account=account,
             environment=_environment(),
-            # A fast shutdown: should we be killed, the data is written down all the same.
+            # A fast shutdown: if this process is killed, the server still writes its data.
             death_signal=signal.SIGINT,
             on_line=self._on_line,
             on_exit=self._on_exit,
@@ -223,7 +223,7 @@ class _Installation:
             extra_groups=[] if account is not None else None,
             cwd="/",
             env=_environment(),
-            # Ctrl-C in the terminal is ours to handle.
+            # The manager handles Ctrl-C in the terminal.
             start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""Child processes that never outlive us."""
+"""Child processes that never outlive this process."""
 
 import atexit
 import collections
@@ -146,7 +146,7 @@ class ServerProcess:
             self._feed(self._child)
             self._read(self._child)
             self._child.wait()
-        except Exception as error:  # noqa: BLE001  # whoever waits for this server must be told that it has ended
+        except Exception as error:  # noqa: BLE001  # the waiting thread must learn that the server has ended
             self._lines.append(f"{type(error).__name__}: {error}".encode())
         self._settled.set()
         if self._ready and not self._stopping and self._on_exit is not None:

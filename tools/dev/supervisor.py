@@ -114,7 +114,7 @@ class _Supervisor:
             "TULOU_WORKER_SOFT_SHUTDOWN": "3",
             "TULOU_SHUTDOWN_GRACE": "3",
         }
-        # What the person has set wins over what we made up.
+        # Settings of the environment take precedence over generated ones.
         return secrets | ours | dict(os.environ) | self._services | own
 
     def _add_parts(self) -> None:
@@ -129,7 +129,7 @@ class _Supervisor:
 
     @property
     def _base_url(self) -> str:
-        # An address that means "all of them" is no place to call.
+        # A client can't connect to an address that means "all of them".
         host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self._settings.host, self._settings.host)  # noqa: S104
         return f"http://{f'[{host}]' if ':' in host else host}:{self._settings.port}"
 

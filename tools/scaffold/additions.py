@@ -1,4 +1,4 @@
-"""`tulou new job` and `tulou new mail`: a part more of a domain that is there, whoever wrote it."""
+"""`tulou new job` and `tulou new mail`: add a job or a mail to an existing domain."""
 
 import keyword
 import re
@@ -41,7 +41,7 @@ def add_job(
     if on and every:
         raise NameRefused("A job reacts to an event or runs by the clock, not both: --on or --every.")
     if queue not in QUEUES:
-        raise NameRefused(f"{queue} is no queue; there are {', '.join(QUEUES)}.")
+        raise NameRefused(f"{queue} is not a queue; there are {', '.join(QUEUES)}.")
     event = _event(domain, on) if on else None
     facts: dict[str, Any] = {
         "domain": domain,
@@ -165,7 +165,7 @@ def _check(domain: str, name: str) -> None:
         raise NameRefused(f"There is no domain {domain}; there are {', '.join(known)}.")
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise NameRefused(
-            f"{name} is no name: small letters, digits and single underscores, as in send_reminder."
+            f"{name} is not a valid name: use small letters, digits and single underscores, as in send_reminder."
         )
     taken = [part for part in (name, f"{name}_mail") if part in known[domain].providers]
     if taken:
@@ -193,7 +193,7 @@ def _made(event: type[Event]) -> str:
 def _interval(text: str) -> str:
     found = re.fullmatch(r"([1-9]\d*)([smhd])", text)
     if not found:
-        raise NameRefused(f"{text} is no interval: write 30s, 5m, 1h or 1d.")
+        raise NameRefused(f"{text} is not an interval: write 30s, 5m, 1h or 1d.")
     return f"timedelta({_UNITS[found[2]]}={found[1]})"
 
 

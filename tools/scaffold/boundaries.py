@@ -10,12 +10,12 @@ from tools.scaffold.public_api import public_api_of
 
 
 class BoundaryContract(IndependenceContract):
-    """Domains that see of each other only what is public."""
+    """Domains that may use only each other's public API."""
 
     type_name = "boundary"
 
     def render_broken_contract(self, check: ContractCheck) -> None:
-        """Tell what is wrong, what can be done instead, and what the other domain's public API offers."""
+        """Describe the forbidden import, the alternatives, and the other domain's public API."""
         super().render_broken_contract(check)
         chains = check.metadata["invalid_chains"]
         for module in sorted({chain["upstream_module"] for chain in chains}):

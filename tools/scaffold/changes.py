@@ -11,7 +11,7 @@ PROJECT = Path(__file__).parents[2]
 
 
 class StepFailed(Exception):
-    """A program that checks or completes what was written said no; the text is what it said."""
+    """A program that checks or completes the written files failed; the text is its output."""
 
 
 class Changes:
@@ -45,7 +45,7 @@ class Changes:
             StepFailed: it is there already, and somebody may have written it.
         """
         if (self.root / path).exists():
-            raise StepFailed(f"{path} is there already, and nothing is written over it. Choose another name.")
+            raise StepFailed(f"{path} exists and is not overwritten. Choose another name.")
         self.write(path, text)
 
     def remove(self, path: str) -> None:
@@ -64,15 +64,15 @@ class Changes:
         return [place for place, content in self._before.items() if _content(place) != content]
 
     def note(self, place: Path) -> None:
-        """Remember a file as it is now; somebody else is about to write it."""
+        """Remember the content of a file that another program is about to change."""
         if place not in self._before:
             self._before[place] = _content(place)
             self.made.append(place)
 
     def run(self, *command: str) -> str:
-        """Run a program of the virtual environment in the checkout; return what it printed."""
+        """Run a program of the virtual environment in the checkout; return its output."""
         program = Path(sys.executable).parent / command[0]
-        finished = subprocess.run(  # noqa: S603  # programs of ours, with names that were checked
+        finished = subprocess.run(  # noqa: S603  # own programs, with checked names
             [program, *command[1:]], cwd=self.root, capture_output=True, text=True, check=False
         )
         if finished.returncode:
@@ -80,7 +80,7 @@ class Changes:
         return finished.stdout
 
     def tidy(self) -> None:
-        """Sort imports, remove those that nothing uses, format, and check what was written."""
+        """Sort imports, remove unused ones, format, and check the written files."""
         python = [str(place) for place in self.made if place.suffix == ".py" and place.exists()]
         self.run("ruff", "check", "--quiet", "--fix-only", *python)
         self.run("ruff", "format", *python)

@@ -23,7 +23,7 @@ Fields = Annotated[
     ),
 ]
 
-_START_ANEW = "stop `make run` and start it anew"
+_START_ANEW = "stop `make run` and start it again"
 _TEST = ".venv/bin/python -m pytest tests/domains"
 _MIGRATE = ".venv/bin/tulou migrate"
 
@@ -33,7 +33,9 @@ def domain(
     name: Annotated[str, typer.Argument(help="A plural, as in invoices.")],
     *,
     fields: Fields = None,
-    owned: Annotated[bool, typer.Option("--owned", help="Each thing belongs to who created it.")] = False,
+    owned: Annotated[
+        bool, typer.Option("--owned", help="Each row belongs to the user who created it.")
+    ] = False,
     with_job: Annotated[bool, typer.Option("--with-job", help="A job that reacts to new ones.")] = False,
     with_mail: Annotated[bool, typer.Option("--with-mail", help="A mail to the owner of a new one.")] = False,
     singular: Annotated[
@@ -93,7 +95,7 @@ def mail(
 def remove_domain(
     name: Annotated[str, typer.Argument(help="A domain that nothing else needs.")],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Also what is in no commit.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also delete files that are in no commit.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
 ) -> None:
     """Remove a domain, and write the migration that drops its tables."""
@@ -115,7 +117,7 @@ def remove_domain(
 
 
 def _run_and_report(action: Callable[[], list[Path]]) -> list[Path]:
-    """Do it and say what was written; or say in a sentence why not."""
+    """Do the work and print the written files, or one sentence about the failure."""
     from tools.scaffold.fields import FieldRefused
 
     try:

@@ -18,7 +18,7 @@ from tools.scaffold.public_api import DOMAINS, PublicApi, public_api_of
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One domain. `dependencies`: what it is given of others, by domain; `reacts_to`: others' events, by domain."""
+    """One domain. `dependencies`: exports of other domains that it uses; `reacts_to`: their events; both by domain."""
 
     name: str
     purpose: str

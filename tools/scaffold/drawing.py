@@ -35,7 +35,7 @@ def print_summaries(summaries: Sequence[Summary]) -> None:
             },
         )
     Console(highlight=False).print(
-        "A domain may ask those below it. `tulou domains NAME` tells all about one."
+        "A domain may use those below it. `tulou domains NAME` describes one in full."
     )
 
 
@@ -70,7 +70,7 @@ def _print_facts(summary: Summary, facts: dict[str, str]) -> None:
 
 
 def mermaid(summaries: Sequence[Summary]) -> str:
-    """Return a flow chart: a solid arrow asks or tells through a Protocol, a dotted one is an event's way."""
+    """Return a flow chart: a solid arrow is a call through a Protocol, a dotted one an event."""
     lines = ["flowchart BT"]
     lines += [f'    {summary.name}["<b>{summary.name}</b><br/>{summary.purpose}"]' for summary in summaries]
     for summary in summaries:

@@ -21,7 +21,7 @@ LONGEST_CHOICE = 32
 
 
 class FieldRefused(Exception):
-    """A field can't be understood; the text says why."""
+    """A field is invalid; the text says why."""
 
 
 _NO_UNIQUE = {"text", "bool", "json", "money"}
@@ -83,7 +83,7 @@ class Column:
 
     @property
     def alias(self) -> str:
-        """The name of its type in bodies, which says what it means."""
+        """The name of its type in bodies."""
         return f"{camel(self.name)}Field"
 
     @property
@@ -140,7 +140,7 @@ def _read(text: str, domain: DomainName, reference: Callable[[str, str], Kind]) 
     target = "files" if type_ == "file" else ""
     if type_ == "ref":
         if not options or options[0] in OPTIONS:
-            raise FieldRefused(f"{text} doesn't say what it refers to. Write {name}:ref:users.")
+            raise FieldRefused(f"{text} does not name the referenced domain. Write {name}:ref:users.")
         target, *options = options
     chosen = _options(text, type_, options)
     if target:
@@ -155,7 +155,7 @@ def _read(text: str, domain: DomainName, reference: Callable[[str, str], Kind]) 
 def _options(text: str, type_: str, options: Sequence[str]) -> frozenset[str]:
     unknown = [option for option in options if option not in OPTIONS]
     if unknown:
-        raise FieldRefused(f"{text}: {unknown[0]} is no option; there are {', '.join(OPTIONS)}.")
+        raise FieldRefused(f"{text}: {unknown[0]} is not an option; there are {', '.join(OPTIONS)}.")
     if "unique" in options and (type_ in _NO_UNIQUE):
         raise FieldRefused(f"{text}: a {type_} can't be unique.")
     return frozenset(options)
@@ -171,19 +171,19 @@ def _columns(text: str, name: str, type_: str, domain: DomainName, chosen: froze
     if type_.startswith("enum"):
         return [Column(name, Kind("", "", ""), domain, chosen, choices=_choices(text, type_))]
     if type_ not in KINDS:
-        raise FieldRefused(f"{text}: {type_} is no type; there are {', '.join(TYPES)}.")
+        raise FieldRefused(f"{text}: {type_} is not a type; there are {', '.join(TYPES)}.")
     return [Column(name, KINDS[type_], domain, chosen)]
 
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise FieldRefused(
-            f"{name} is no field name: small letters, digits and single underscores, as in due_on."
+            f"{name} is not a field name: use small letters, digits and single underscores, as in due_on."
         )
     if keyword.iskeyword(name):
         raise FieldRefused(f"{name} is a word of Python; call the field otherwise.")
     if name in OWN:
-        raise FieldRefused(f"{name} is there already: every domain has it.")
+        raise FieldRefused(f"{name} exists already: every domain has it.")
     if _means_something_else(name):
         raise FieldRefused(f"{name} means something else here; call the field otherwise.")
     if hasattr(builtins, name) and name not in {"type", "format", "range", "hash", "filter"}:
@@ -217,14 +217,15 @@ def _choices(text: str, type_: str) -> tuple[str, ...]:
             raise FieldRefused(f"{text}: {choice} is a word of Python; call the value otherwise.")
         if not _NAME.fullmatch(choice) or len(choice) > LONGEST_CHOICE:
             raise FieldRefused(
-                f"{text}: {choice or 'nothing'} is no value; small letters, digits and underscores, at most"
+                f"{text}: {choice or 'nothing'} is not a valid value: use small letters, digits and underscores, at"
+                f" most"
                 f" {LONGEST_CHOICE}."
             )
     return choices
 
 
 def filters_of(columns: Sequence[Column]) -> list[tuple[str, Column]]:
-    """Return the filters of a list and their columns: equality, and from and to for what is on a scale."""
+    """Return the filters of a list and their columns: equality, and `_from` and `_to` for ordered types."""
     found: list[tuple[str, Column]] = []
     for column in columns:
         if column.kind.ranged:

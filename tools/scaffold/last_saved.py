@@ -1,4 +1,4 @@
-"""Runs the tests of what was saved last; `make watch` calls it after each save."""
+"""Runs the tests of the last saved file; `make watch` calls it after each save."""
 
 import os
 import sys
@@ -37,4 +37,4 @@ if __name__ == "__main__":
     sys.stdout.flush()
     os.chdir(PROJECT)
     # This process itself: whoever watches stops the tests of what was saved before, and nothing of them goes on.
-    os.execv(command[0], command)  # noqa: S606  # our own tests
+    os.execv(command[0], command)  # noqa: S606  # own tests

@@ -65,8 +65,8 @@ def columns_without_a_value(path: Path) -> list[str]:
 
 
 def _tidy(path: Path) -> None:
-    """Take out the remarks that Alembic writes around its operations, and format what is left."""
+    """Remove Alembic's comments around its operations, and format the rest."""
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if not line.lstrip().startswith("# ###")))
     if formatter := shutil.which("ruff", path=str(Path(sys.executable).parent)):
-        subprocess.run([formatter, "format", "--quiet", path], check=True)  # noqa: S603  # a file of ours
+        subprocess.run([formatter, "format", "--quiet", path], check=True)  # noqa: S603  # an own file

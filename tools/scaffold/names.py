@@ -22,7 +22,7 @@ _TAKEN_PATHS = {
 
 
 class NameRefused(Exception):
-    """A name can't be used; the text says why."""
+    """A name is invalid; the text says why."""
 
 
 def camel(name: str) -> str:
@@ -110,7 +110,7 @@ class DomainName:
 
     @property
     def tag(self) -> str:
-        """Under which its routes are found in the documentation."""
+        """The tag of its routes in the documentation."""
         return self.name.replace("_", "-")
 
 
@@ -130,10 +130,10 @@ def domain_name(name: str, singular: str | None, *, known: set[str]) -> DomainNa
     for given in (name, singular or name):
         if not _NAME.fullmatch(given) or len(given) > _LONGEST:
             raise NameRefused(
-                f"{given} is no name of a domain: small letters, digits and single underscores, at most {_LONGEST}."
+                f"{given} is not a domain name: use small letters, digits and single underscores, at most {_LONGEST}."
             )
     if name in known:
-        raise NameRefused(f"{name} is there already; `tulou domains` shows all.")
+        raise NameRefused(f"{name} exists already; `tulou domains` lists all.")
     if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in RESERVED_WORDS:
         raise NameRefused(f"{name} is a word of Python or SQL; find another name.")
     if name in _TAKEN_PATHS or name.startswith("pg_"):

@@ -78,7 +78,7 @@ def plan_domain(
     domains = domains_of(container)
     named = domain_name(name, singular, known={*domains, *container.providers})
     if named.singular in _VARIABLES:
-        raise NameRefused(f"{named.singular} is no good name: the code calls something else so.")
+        raise NameRefused(f"{named.singular} is not usable: the generated code uses this name.")
     if mail and not owned:
         raise NameRefused("A mail goes to an owner: --with-mail needs --owned.")
     actor = "owner" if owned else "admin"

@@ -68,7 +68,7 @@ def _require_committed(name: str, root: Path) -> None:
     uncommitted = _uncommitted(_folders(name, root), root)
     if uncommitted is None:
         raise NameRefused(
-            f"This is no git checkout, so nothing could bring {name} back. To remove it all the same, say --force."
+            f"This is not a git checkout, so nothing could bring {name} back. To remove it all the same, say --force."
         )
     if uncommitted:
         more = len(uncommitted) - MOST_NAMED
@@ -91,7 +91,7 @@ def _uncommitted(folders: list[Path], root: Path) -> list[str] | None:
         "--",
     ]
     try:
-        asked = subprocess.run(  # noqa: S603  # folders of ours
+        asked = subprocess.run(  # noqa: S603  # own folders
             [*command, *folders], cwd=root, capture_output=True, text=True, check=False
         )
     except FileNotFoundError:

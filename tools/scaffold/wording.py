@@ -12,7 +12,7 @@ _VERBS = {"can": "can", "has": "have", "is": "are", "needs": "need", "was": "wer
 
 
 def meaning(column: Column) -> str:
-    """Return what a field says of its thing, as a Python string."""
+    """Return the description of a field, as a Python string."""
     empty = "unknown" if column.kind.model == "bool" else "none"
     return _quoted(f"{_said(column)}{f'; null: {empty}' if column.optional else ''}.")
 

@@ -231,4 +231,5 @@ class Limits:
         return _Limit(kind, text, most, window, by)
 
     def _key(self, limit: _Limit) -> bytes:
+        # Keyed, so that a copy of the database does not reveal addresses that tried to sign in.
         return self.key.keyed_hash(f"attempts:{limit.kind}", limit.text)

@@ -58,6 +58,7 @@ class MailService:
         async with self.transaction():
             if not await self._lock_active(person):
                 return
+            # The address has an account, so no registration for it can be verified any more.
             await self.accounts.delete_registrations(person.id)
             await self.mailer.send(prepared)
             await context.finish()
@@ -96,6 +97,7 @@ class MailService:
         async with self.transaction():
             if not await self._lock_active(person):
                 return
+            # Only the latest link works: an older mail may have reached a shared or lost device.
             await self.accounts.void_tokens(person.id, TokenPurpose.RESET_PASSWORD, token.created_at)
             await self.accounts.insert(token)
             await self.mailer.send(prepared)
@@ -191,6 +193,7 @@ class MailService:
                 variables={"name": person.name, **variables},
                 locale=locale or person.locale,
                 owner_id=person.id,
+                # A second security mail is harmless, a missing one locks a person out.
                 when_uncertain=WhenUncertain.RESEND,
                 category="security",
                 sensitive=secret,

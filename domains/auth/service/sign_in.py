@@ -74,6 +74,7 @@ class SignInService:
                 return await self._log_in(person, account, password, attempt, client_info)
             except InvalidCredentials:
                 raise
+            # Cancellation too: a client that disconnects must not be counted as a failed sign-in.
             except BaseException:
                 await self.limits.release_login(attempt)
                 raise
@@ -93,6 +94,7 @@ class SignInService:
         attempt: LoginAttempt,
         client_info: ClientInfo,
     ) -> IssuedTokens:
+        # Also without an account: the time of a response must not reveal whether the address is known.
         verification = await self.hasher.verify(password, account.usable_hash if account else None)
         if account is None or not verification.matches:
             await self._note_failure(account.user_id if account else None, client_info)
@@ -117,6 +119,7 @@ class SignInService:
             InvalidRefreshToken: not issued here, or the session has ended.
             RefreshReused: it was used before; the session has ended now.
         """
+        # Checked without the database: invented tokens cost no query.
         claim = self.key.read_refresh_token(token)
         now = self.clock.now()
         async with self.transaction(separate=True):
@@ -209,6 +212,7 @@ class SignInService:
     def _issue(self, session: Session) -> IssuedTokens:
         now = self.clock.now()
         lifetime = timedelta(seconds=self.settings.auth_access_lifetime)
+        # Services that verify tokens by signature alone must not accept one after the session's end.
         expires_at = min(now + lifetime, session.absolute_expires_at)
         return IssuedTokens(
             access_token=self.access_tokens.issue(session.user_id, session.id, expires_at=expires_at),

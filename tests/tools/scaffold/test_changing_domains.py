@@ -45,7 +45,7 @@ def test_an_addition_names_what_it_changed_and_what_comes_next(checkout, argumen
     changed, then = told(checkout.tulou("new", *arguments))
     assert changed == {line[3:] for line in checkout.changes()}
     assert f".venv/bin/python -m pytest {following}" in then
-    assert "stop `make run` and start it anew" in then
+    assert "stop `make run` and start it again" in then
 
 
 def test_a_job_that_is_there_already_is_not_written_again(checkout) -> None:
@@ -57,14 +57,14 @@ def test_a_job_that_is_there_already_is_not_written_again(checkout) -> None:
 def test_nothing_is_written_over_what_is_there(checkout) -> None:
     refused = checkout.tulou("new", "mail", "papers", "paper_created")
     assert refused.returncode == 1
-    assert "domains/papers/templates/paper_created.html is there already" in refused.stderr
+    assert "domains/papers/templates/paper_created.html exists and is not overwritten" in refused.stderr
     assert "Nothing was changed." in refused.stderr
     assert checkout.changes() == []
 
 
 def test_no_test_is_written_over_either(checkout) -> None:
     with (
-        pytest.raises(StepFailed, match=r"test_papers\.py is there already"),
+        pytest.raises(StepFailed, match=r"test_papers\.py exists and is not overwritten"),
         Changes(checkout.folder) as changes,
     ):
         changes.create("tests/domains/papers/test_papers.py", "")

@@ -50,25 +50,25 @@ def test_a_domain_with_five_fields_is_small_passes_its_own_tests_and_goes_withou
     ("arguments", "said"),
     [
         (["class", "--field", "a:str"], "class is a word of Python or SQL"),
-        (["files", "--field", "a:str"], "files is there already"),
-        (["database", "--field", "a:str"], "database is there already"),
-        (["Things", "--field", "a:str"], "Things is no name of a domain"),
+        (["files", "--field", "a:str"], "files exists already"),
+        (["database", "--field", "a:str"], "database exists already"),
+        (["Things", "--field", "a:str"], "Things is not a domain name"),
         (["sheep", "--field", "a:str"], "sheep can be one or many. Say what one of them is called"),
         (["movie", "--field", "a:str"], "movie looks like no plural"),
-        (["events", "--field", "a:str"], "event is no good name"),
+        (["events", "--field", "a:str"], "event is not usable"),
         (["things"], "A domain needs a field"),
         (
             ["things", "--field", "owner:ref:users"],
             "owner would be the column owner_id, which every domain has",
         ),
         (["things", "--field", "owner:file"], "owner would be the column owner_id, which every domain has"),
-        (["things", "--field", "owner_id:uuid"], "owner_id is there already"),
+        (["things", "--field", "owner_id:uuid"], "owner_id exists already"),
         (
             ["things", "--field", "model:ref:users"],
             "model would be the column model_id, which means something else",
         ),
         *(
-            (["things", "--field", f"{name}:str"], f"{name} is there already")
+            (["things", "--field", f"{name}:str"], f"{name} exists already")
             for name in ("owner_id", "created_at", "updated_at", "checked_at", "revision")
         ),
         *(
@@ -94,9 +94,9 @@ def test_a_domain_with_five_fields_is_small_passes_its_own_tests_and_goes_withou
             "due and due_from would both be the filter due_from",
         ),
         (["things", "--field", "a"], "a has no type"),
-        (["things", "--field", "a:blob"], "blob is no type"),
-        (["things", "--field", "a:str:big"], "big is no option"),
-        (["things", "--field", "id:str"], "id is there already"),
+        (["things", "--field", "a:blob"], "blob is not a type"),
+        (["things", "--field", "a:str:big"], "big is not an option"),
+        (["things", "--field", "id:str"], "id exists already"),
         (["things", "--field", "json:str"], "json means something else here"),
         (["things", "--field", "change:str"], "change means something else here"),
         (["things", "--field", "lambda:str"], "lambda is a word of Python"),
@@ -128,7 +128,7 @@ def test_a_refusal_is_a_sentence_and_an_exit_code(checkout) -> None:
     refused = checkout.tulou("new", "domain", "things", "--field", "a:blob")
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
-    assert "blob is no type" in refused.stderr
+    assert "blob is not a type" in refused.stderr
 
 
 def test_what_was_begun_is_put_back(tmp_path) -> None:
