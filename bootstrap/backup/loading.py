@@ -106,10 +106,13 @@ class Loading:
 
     async def _replace(self, container: TulouContainer) -> None:
         transaction = require_transaction()
+        # The program is stopped, so the rules for the order of locks do not apply.
         transaction.alone = True
         driver = await transaction.connection()
         await driver.execute(_SESSION)
+        # The old schemas stay until the end, so that a rollback restores them without copying.
         aside = await _rename_schemas(driver)
+        # The backup's own version first: its rows fit only that schema.
         await self._migrate(self.compatibility.revision)
         await self._load(driver, aside)
         await self._add_objects(driver)
@@ -123,7 +126,9 @@ class Loading:
         await audit_log.note(RESTORED, current_operator(), taken_at=taken_at)
         for schema in aside:
             await driver.execute(f"DROP SCHEMA {quoted(schema)} CASCADE")
+        # Again for the grants, which need the final tables.
         await self._migrate("head", grants=True)
+        # Checked once more right before the commit: a process may have been started meanwhile.
         await refuse_if_running(driver)
         require_lock(self.holder)
 

@@ -56,10 +56,12 @@ async def restore(
     compatibility = SchemaCompatibility(manifest)
     store = ObjectFiles(settings, settings.data_dir)
     async with exclusive_access(settings) as holder:
+        # Cheap checks first: reading a large backup takes hours.
         await check_target(holder, settings, manifest, replace=replace)
         await _check_store(store, manifest)
         if deleted := await clear(holder, store):
             say(f"Deleted {deleted} objects that an interrupted restore had added.")
+        # Completely before any change, because a forged or damaged backup must change nothing.
         verified = await verify(settings, place, skip_damaged=skip_damaged)
         say(f"Verified the backup of {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC.")
         await check_disk_space(settings, store, archive, verified)

@@ -72,9 +72,11 @@ async def save(
         BackupRefused: it can't be taken.
     """
     archive = Archive(settings, place)
+    # Two backups in one folder could be mixed up by a restore.
     await archive.refuse_unless_empty()
     url = owner_url(settings)
     store = ObjectFiles(settings, settings.data_dir, make_folder=False)
+    # A connection of its own holds the lock: the snapshot's connection ends before the objects are copied.
     holder = await connect(url, name="tulou-backup")
     try:
         await _hold_erasures(holder)
@@ -146,6 +148,7 @@ async def _hold_erasures(connection: Any) -> None:
 async def _save(settings: Settings, archive: Archive, store: ObjectFiles, *, with_files: bool) -> Manifest:
     connection = await connect(owner_url(settings), name="tulou-backup")
     try:
+        # One snapshot for all tables, so references between them hold.
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         manifest = await _save_database(connection, settings, archive)
         listing = await archive.pack(LISTING, _named(connection)) if with_files else None
@@ -153,6 +156,7 @@ async def _save(settings: Settings, archive: Archive, store: ObjectFiles, *, wit
         connection.terminate()
     if listing is not None:
         manifest.files = await _Copy(archive, store).all(listing)
+    # Last, because a folder without a manifest is not a backup.
     await archive.finish(manifest)
     return manifest
 
@@ -217,6 +221,7 @@ class _Copy:
 
     async def _one(self, named: ListedObject) -> None:
         with _store_named():
+            # The size first: a missing object must not end the backup with an error.
             is_there = await self._store.size(named.storage_key) == named.size
         if not is_there:
             self._done.absent.append(named.storage_key)

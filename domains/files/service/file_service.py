@@ -54,6 +54,7 @@ class FileService:
 
     async def page(self, owner_id: UUID, request: PageRequest, filters: FileFilter) -> Page[FileBody]:
         """Return a page of an owner's files. Raises SearchTooLong."""
+        # Each term is a look-up in the index, so their number is limited.
         search = None if filters.q is None else search_of(filters.q)
         if search is not None and search.terms > self.settings.files_search_terms:
             raise SearchTooLong(limit=self.settings.files_search_terms)

@@ -62,6 +62,7 @@ class ProcessingService:
                 await self._give_up(file_id, WorkCancelled())
                 return
         except AppError as error:
+            # A temporary error leaves the renditions pending, for the next attempt.
             if error.permanent or context.attempt >= context.max_attempts:
                 await self._give_up(file_id, error)
             raise

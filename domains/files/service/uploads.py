@@ -29,6 +29,7 @@ from shared.jobs import Outbox
 from shared.logging import get_logger
 
 logger = get_logger(__name__)
+# Large enough that steps, each a transaction, are rare; small enough to leave quota for the owner's other uploads.
 _STEP = 64 << 20
 """Bytes that are reserved at a time for an upload that doesn't say how long it is."""
 _FORM_OVERHEAD = 2 << 20
@@ -48,6 +49,7 @@ class IncomingUpload:
     """The largest possible number of bytes, if known."""
     digest: bytes | None
     """The SHA-256 that the client sent."""
+    # Never held in memory as a whole.
     chunks: AsyncIterator[bytes]
     details: Callable[[], FileCreate]
 
@@ -86,6 +88,8 @@ class UploadService:
             )
             await self._store(upload, upload_stream)
             job_ids = await self._keep(upload, upload_stream, incoming.details())
+            # With an Idempotency-Key the request's transaction may still roll back after this method has
+            # returned.
             after_rollback(partial(self._abandon, upload))
         return await self.file_service.read(upload.file_id, upload.owner_id, job_ids=job_ids)
 
@@ -122,6 +126,7 @@ class UploadService:
 
     def _refuse_too_long(self, incoming: IncomingUpload) -> None:
         """Refuse by the announced length, before a byte is read; the bytes are counted later."""
+        # A form also carries other fields, so its length may exceed the limit by their size.
         limit = self.settings.files_max_bytes
         if (incoming.length or 0) > limit or (incoming.at_most or 0) > limit + _FORM_OVERHEAD:
             raise FileTooLarge(limit=limit)
@@ -176,6 +181,8 @@ class UploadService:
         async with self.transaction():
             await self.accounts.lock_caller(upload.caller)
             await self.quota.adjust_usage(upload.owner_id, added=upload_stream.size, released=upload.reserved)
+            # Equal files are stored once; the quota still counts each of them, so that deleting one frees
+            # its owner's quota.
             is_new = await self.quota.add_blob_copy(upload_stream.sha256, upload_stream.size, upload.key)
             if not is_new:
                 await enqueue_erase(self.outbox, [upload.key])
@@ -218,12 +225,14 @@ class UploadService:
         try:
             yield
         except BaseException:
+            # Shielded: the cancellation of the request must not interrupt the cleanup.
             await asyncio.shield(asyncio.ensure_future(self._abandon(upload)))
             raise
 
     async def _abandon(self, upload: "_Upload") -> None:
         try:
             async with self.transaction(separate=True):
+                # Usage before file: all transactions lock in this order.
                 await self.quota.lock_usage(upload.owner_id)
                 gone = await self.quota.abandon(upload.file_id)
                 if gone is not None:

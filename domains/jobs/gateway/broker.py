@@ -79,6 +79,7 @@ class WakeUpChannel(Channel):
         except Empty:
             self._recover()
             raise
+        # Celery reconnects by itself after these.
         except self.connection_errors:
             raise
         except ResponseError as error:
@@ -92,6 +93,7 @@ class WakeUpChannel(Channel):
         return found
 
     def _fail(self, error: ResponseError) -> None:
+        # Celery would stop the worker for an error reply, for example of a read-only replica.
         self._failure = reason_of(error)
         self._pause.fail()
         _warnings.warn("wake_ups_unreadable", error=self._failure, queues=sorted(self.active_queues))
@@ -158,6 +160,7 @@ class WakeUpTransport(Transport):
                 super()._deliver(wake_up_message(new_id(), queue), queue)  # type: ignore[no-untyped-call]  # as above
 
     def _deliver(self, message: Any, queue: str) -> None:
+        # The message is replaced by one made here, so nothing else of it reaches Celery.
         job_id = _job_id_of(message)
         if job_id is None:
             _warnings.warn("wake_up_refused", error="it names no job")
@@ -184,6 +187,7 @@ def create_celery(
 
     Every `look_interval` seconds, `looks_at_once` idle children look at their queues without a wake-up.
     """
+    # Not current: a process may have several applications, as tests do.
     app = Celery("tulou", broker=broker_url, set_as_current=False)
     app.conf.update(
         broker_transport=f"{__name__}:{WakeUpTransport.__name__}",
@@ -195,9 +199,11 @@ def create_celery(
         task_publish_retry=False,
         task_default_queue=queues[0],
         task_create_missing_queues=True,
+        # A wake-up that waits in a busy worker could wake an idle one.
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_send_task_events=False,
+        # Everyone with access to Redis could otherwise control the workers.
         worker_enable_remote_control=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,

@@ -106,6 +106,7 @@ class RedisWakeUps:
         self._capacity: dict[str, int] = {}
         self._pause = BackOff(BROKER_PAUSE, LONGEST_PAUSE)
         self._warnings = ThrottledWarnings(logger)
+        # Bounded: while Redis is down, the oldest wake-ups are dropped.
         self._waiting: deque[tuple[str, UUID, str | None]] = deque(maxlen=BUFFER)
         self._wake = threading.Event()
         self._stopping = False
@@ -119,6 +120,7 @@ class RedisWakeUps:
             socket_timeout=BROKER_TIMEOUT,
             socket_connect_timeout=BROKER_TIMEOUT,
             socket_keepalive=True,
+            # A retry would only delay other wake-ups, and the relay sends lost ones again.
             retry=Retry(NoBackoff(), 0),
         )
 
@@ -159,6 +161,7 @@ class RedisWakeUps:
         self._redis.close()
 
     def _ensure_thread(self) -> None:
+        # A fork copies the object but not the thread, so a child process starts its own.
         if self._thread is not None and self._thread.is_alive():
             return
         with self._starting:
@@ -196,6 +199,7 @@ class RedisWakeUps:
     def _take_capacity(self, queue: str) -> bool:
         """Whether one more wake-up is useful. Asks the broker once for several wake-ups."""
         if not self._capacity.get(queue):
+            # One length for several wake-ups: asking each time would double the round trips.
             self._capacity[queue] = max(0, min(WAKE_UP_BATCH, self._window - self.waiting(queue)))
         if not self._capacity[queue]:
             return False

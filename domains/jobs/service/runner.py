@@ -93,6 +93,7 @@ class JobRunner:
         return await attempt.run()
 
     async def _succeed(self, running: RunningJob, *, then_from: str | None) -> ClaimedJob | None:
+        # The combined statement claims by turn only; a fair claim is a statement of its own.
         if then_from is None or self.is_paused() or self._shares.is_fair_claim_due(then_from):
             await running.end(JobState.SUCCEEDED)
             return None
@@ -144,6 +145,7 @@ class _Slots:
     async def _fill(self, claimed: ClaimedJob | None) -> None:
         """Run a job in a slot that is counted as open, and those that follow it; meanwhile open another slot."""
         self._closed -= 1
+        # A job that has crashed before runs alone, so no other slot is opened beside it.
         if claimed is None or claimed.crashes or self._closed < 1:
             await self._run_on(claimed)
             return

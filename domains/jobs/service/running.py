@@ -60,7 +60,7 @@ class RunningJob:
         self.lost = False
         self.released = False
         self.outcome = ""
-        """Outcome of the attempt for the log; None while it runs."""
+        """Outcome of the attempt for the log; empty while it runs."""
 
         self._ending = False
 
@@ -93,6 +93,7 @@ class RunningJob:
         """Set the progress; the heartbeat writes it within half a second."""
         self._progress = (current, total, message)
         self._moved.set()
+        # Lets the heartbeat run, also in a handler that never waits for anything else.
         await asyncio.sleep(0)
 
     async def confirm(self) -> None:
@@ -105,6 +106,7 @@ class RunningJob:
         """Mark the job succeeded in the open transaction."""
         async with self._transaction():
             await self._end(JobState.SUCCEEDED, result=None if result is None else dict(result))
+            # Not before: the transaction may still roll back.
             after_commit(self._note_finished)
 
     async def finish_and_claim(self, queue: str, worker: str) -> ClaimedJob | None:
@@ -201,6 +203,8 @@ class RunningJob:
                 return
             if row.cancel_requested_at is not None:
                 self.cancelled = True
+                # The grace period starts when this worker learns of the request, not when the client
+                # sent it.
                 asked_at = asked_at or loop.time()
                 if loop.time() - asked_at >= self._settings.jobs_cancel_grace:
                     work.cancel()
