@@ -61,14 +61,14 @@ class Name(NamedTuple):
 
 
 def names_in(path: str, tree: ast.Module) -> Iterator[Name]:
-    """Yield the names of modules, classes, functions, parameters, log events and background loops of a file."""
+    """Yield the names of modules, classes, functions, arguments, log events and background loops of a file."""
     yield Name(path, Path(path).stem)
     for node in ast.walk(tree):
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield Name(f"{path}:{node.lineno}", node.name)
-            case ast.arg():
-                yield Name(f"{path}:{node.lineno}", node.arg, PRONOUNS)
+            case ast.arg(arg=str(text)) | ast.keyword(arg=str(text)):
+                yield Name(f"{path}:{node.lineno}", text, PRONOUNS)
             case ast.Call(func=func, args=[ast.Constant(value=str(text)), *_]) if is_log_or_loop(func):
                 yield Name(f"{path}:{node.lineno}", text)
 
@@ -120,6 +120,7 @@ def test_each_exception_is_used(word: str) -> None:
         ("async def settle(): ...", "settle"),
         ("def find(its_id): ...", "its"),
         ("def nobody(): ...", "nobody"),
+        ('logger.info("job_run", its_kind=kind)', "its"),
         ('logger.warning("hints_lost", number=1)', "hints"),
         ('LOOP = BackgroundLoop("relay.pulse")', "pulse"),
     ],

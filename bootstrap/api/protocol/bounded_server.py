@@ -138,6 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
         for cycle in (self._answered, self.cycle):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
+                # Wakes an application that waits for the body.
                 cycle.message_event.set()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:

@@ -160,6 +160,8 @@ class Connections:
                 self._closed += 1
                 self._log_soon()
                 self._remove(idle, network)
+                # Its place is free at once, although its descriptor is closed in a later iteration of
+                # the loop.
                 self._closing.add(idle)
                 idle.close_idle()
                 return True
@@ -180,6 +182,7 @@ class Connections:
     def _log_soon(self) -> None:
         if self._log_timer is None:
             loop = asyncio.get_running_loop()
+            # A second is enough to collect a burst into one line.
             wait = max(_FIRST_LINE, self._logged_at + BETWEEN_LINES - loop.time())
             self._log_timer = loop.call_later(wait, self._log)
 
@@ -192,8 +195,8 @@ class Connections:
             most=self._most,
             idle_closed=self._closed,
             refused=self._refused,
-            greediest=most[0] if most else None,
-            its_connections=len(self._held[most[0]]) if most else 0,
+            address=most[0] if most else None,
+            address_connections=len(self._held[most[0]]) if most else 0,
         )
         self._closed = self._refused = 0
 

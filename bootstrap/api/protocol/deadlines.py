@@ -123,6 +123,7 @@ class DeadlineProtocol(WriteTimeoutProtocol):
         if self._refused:
             self._throw_away(len(data))
             return False
+        # The state before parsing: `_count` needs to know whether this data has completed something.
         before, self._packet, self._began = self._reading, len(data), False
         arrived = self._body_bytes
         try:
@@ -150,6 +151,7 @@ class DeadlineProtocol(WriteTimeoutProtocol):
         if self.parser.get_http_version() not in _VERSIONS:  # the parser takes 0.9 and 2.0 too
             self._fact = Malformed()
             raise self._fact
+        # CONNECT asks for a tunnel, which only a proxy provides.
         if self.parser.get_method() == b"CONNECT":
             self._fact = UnknownMethod()
             raise self._fact
@@ -187,6 +189,7 @@ class DeadlineProtocol(WriteTimeoutProtocol):
         super().shutdown()
         if self._reading is Reading.BODY and not self._refused:
             self._unset_deadline()
+            # An incomplete body may never come; a complete request is left to end.
             self._deadline = self.loop.call_later(self._client_limits.stop, self._refuse, Stopping())
         elif self._is_answering() and self._is_endless(self._asked):
             self.transport.close()
@@ -197,6 +200,8 @@ class DeadlineProtocol(WriteTimeoutProtocol):
             context_of(self._asked).is_abandoned = True
         if self._refused:
             return
+        # A response that has begun can't become a problem document, and one for a later request would answer
+        # the wrong one.
         if not self._is_answering() or self.cycle.response_started or self.pipeline:
             self._disconnect()
             self.transport.abort()
@@ -263,7 +268,9 @@ class DeadlineProtocol(WriteTimeoutProtocol):
             self.transport.close()
 
     def _body_is_late(self) -> None:
+        # A minimum per period, not per byte: slow connections come in bursts.
         arrived, self._body_bytes = self._body_bytes, 0
+        # Then the server waits for the application or has not asked for the body yet: the client is not late.
         is_ours = self.flow.read_paused or self.cycle.waiting_for_100_continue
         is_in_time = perf_counter() - self._started < self._client_limits.whole_body
         if is_ours or (is_in_time and arrived >= self._client_limits.body_bytes):
@@ -305,6 +312,7 @@ class DeadlineProtocol(WriteTimeoutProtocol):
         self._unset_deadline()
         self._unset_keepalive_if_required()
         self.flow.release()
+        # Half-closed, the client learns that nothing follows and still can send what it has begun.
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(linger, self.transport.abort)

@@ -38,6 +38,7 @@ class UnreadResponses:
     def add(self, client: SlowClient, address: str, size: int) -> None:
         """Count `size` bytes that wait for a client, and close connections where that is too much."""
         network = network_of(address)
+        # Counted anew and at the end: a client that reads a little is not the one that has waited longest.
         self._remove(client, network)
         self._sizes.setdefault(network, {})[client] = size
         self._totals[network] = self._totals.get(network, 0) + size
@@ -56,6 +57,7 @@ class UnreadResponses:
     def _limit(self, network: str, is_too_much: Callable[[], bool]) -> bool:
         """Close connections of an address, the one that has waited longest first; return whether any was closed."""
         closed = False
+        # A single large download may exceed the limit, as long as its client reads.
         while len(self._sizes[network]) > 1 and is_too_much():
             slowest = next(iter(self._sizes[network]))
             self._warnings.warn(

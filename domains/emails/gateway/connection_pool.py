@@ -48,6 +48,7 @@ class SmtpConnectionPool:
         """Return a working connection. Raises ServerUnreachable."""
         until = time.monotonic() + self._timeout
         while True:
+            # Taken before looking for a connection, so that a release in between is not missed.
             changed = self._changed
             client = await self._reuse()
             if client is not None:
@@ -59,6 +60,7 @@ class SmtpConnectionPool:
                 open_now = self.in_use + len(self._idle_connections)
                 if not (unreachable.answered and open_now) or time.monotonic() > until:
                     raise
+                # The server refused one more connection: as many as are open is its limit for now.
                 self._most, self._limited_until = open_now, time.monotonic() + _REMEMBERED_SECONDS
             try:
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
@@ -105,6 +107,8 @@ class SmtpConnectionPool:
             client = self._idle_connections.pop().client
             self.in_use += 1
             try:
+                # Finds out whether the server has closed the idle connection, before a mail depends
+                # on it.
                 await client.rset()
             except BaseException as error:
                 client.close()

@@ -68,6 +68,7 @@ class AiosmtplibSession:
                 await self._client.helo()
 
     def _options(self, envelope: Envelope, *, international: bool) -> list[str]:
+        # The server can then refuse a mail that is too large before it is sent (RFC 1870).
         options = [f"SIZE={envelope.size}"] if self._client.supports_extension("size") else []
         if not international:
             return options
@@ -107,6 +108,7 @@ class SmtpGateway:
             except ServerUnreachable:
                 self._breaker.record_failure()
                 raise
+            # The server has replied in order, so the connection is fine for the next mail.
             except (TemporaryFailure, Refused):
                 usable = True
                 raise
@@ -117,6 +119,7 @@ class SmtpGateway:
         try:
             return await self._pool.acquire()
         except ServerUnreachable as unreachable:
+            # A refusal while other connections work is a limit, not an outage.
             if not (unreachable.answered and self._pool.in_use):
                 self._breaker.record_failure()
             raise
@@ -161,6 +164,7 @@ def _tls_version(client: aiosmtplib.SMTP) -> str | None:
 
 def _make_context(*, verify: bool, authorities: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
+    # Older versions are broken (RFC 8996).
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if authorities is not None:
         context.load_verify_locations(cafile=authorities)

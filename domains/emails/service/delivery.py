@@ -44,6 +44,7 @@ _FINAL_FAILURES: dict[str, type[AppError]] = {
 }
 _UNREACHABLE = "the mail server is unreachable"
 _SHORTEST_PAUSE = timedelta(seconds=1)
+# Longer than any SMTP session: a mail untouched for so long has no worker.
 _UNTOUCHED = timedelta(hours=1)
 
 
@@ -106,6 +107,7 @@ class DeliveryService:
         """End a mail whose job has ended: `uncertain` if it was interrupted during DATA, else cancelled or failed."""
         async with self.transaction():
             email = await self.repository.lock(email_id)
+            # The job's event may arrive late, after the mail has ended otherwise.
             if email is None or email.status not in WAITING:
                 return
             if await is_being_delivered(self.jobs, email_id):
@@ -159,6 +161,7 @@ class DeliveryService:
             email.mark_uncertain(now)
         if step == Step.EXPIRE:
             await self._give_up(email, MailExpired())
+        # Ended mails have no content any more.
         if step != Step.SEND or email.frozen is None:
             return None
         content = self.encryption.decrypt(email.frozen)
@@ -171,6 +174,7 @@ class DeliveryService:
         await self._enter(task, Phase.ENVELOPE)
         envelope = Envelope(task.email.sender, task.email.recipient or "", len(task.content))
         await session.send_envelope(envelope)
+        # Committed before the first byte: after a crash the row says that the mail may have been sent.
         await self._enter(task, Phase.DATA)
         return await session.deliver(task.content)
 
@@ -199,6 +203,7 @@ class DeliveryService:
         outcome, failure = self._classify(task, ended)
         async with self.transaction(separate=True):
             email = await self._end(task, outcome, ended.reply)
+            # Erased or cancelled during the session: the outcome must not revive it.
             if email is None or email.status != EmailStatus.SENDING:
                 failure = None
             else:
@@ -221,6 +226,7 @@ class DeliveryService:
             return Outcome.UNCERTAIN, MailUncertain() if may_resend else None
         if isinstance(ended, Refused):
             return Outcome.REFUSED, MailRefused(reply_code=code)
+        # A reply that can't be parsed has the code 0.
         outcome = Outcome.DEFERRED if code else Outcome.PROTOCOL_ERROR
         return outcome, (MailDeferredTooLong if task.is_last else MailDeferred)(reply_code=code)
 

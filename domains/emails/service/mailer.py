@@ -39,6 +39,7 @@ class MailerService:
 
     def prepare(self, mail: OutgoingMail) -> PreparedMail:
         """Render and build a mail; see `Mailer.prepare`."""
+        # Made before the row, because the Message-ID contains it.
         email_id = new_id()
         rendered = self.renderer.render(mail.template, mail.variables, locale=mail.locale)
         built = self._try_build_mime(mail, rendered, email_id)
