@@ -18,9 +18,9 @@ SIDES = ("durable", "bare")
 KINDS = {"nothing": "a job that does nothing", "row": "a job that writes a row"}
 WIDTH = 100
 PREFACE = (
-    "A worker with two children each, the same broker and the same pool of processes, filled queues while frozen and",
-    "then let go; both log warnings only. Celery acknowledges early and keeps no results: it may lose every one of",
-    "these jobs. Tulou writes each down and ends it in PostgreSQL. `tools/bench/` has the programs.",
+    "Each side has a worker with two children and the same broker. The queue is filled while the worker is stopped",
+    "(SIGSTOP); then it continues. Both log only warnings. Celery acknowledges early and stores no results, so it",
+    "may lose all of these jobs. Tulou writes each job and its end to PostgreSQL. `tools/bench/` has the programs.",
 )
 Lines = list[tuple[str, ...]]
 
@@ -111,7 +111,7 @@ def _rates(findings: Findings) -> ReportTable:
         )
     number = findings.drains["nothing", "durable"][0].jobs
     heads = ("jobs a second", "Tulou", "bare Celery", "ratio", "rounds", "rounds of Celery")
-    return ReportTable(f"Draining {number:,} jobs, medians", heads, lines)
+    return ReportTable(f"Throughput: {number:,} jobs, medians", heads, lines)
 
 
 def _costs(findings: Findings) -> ReportTable:
@@ -121,7 +121,7 @@ def _costs(findings: Findings) -> ReportTable:
         for name, side in zip(SIDES, ("Tulou", "bare Celery"), strict=True)
     ]
     heads = ("per job", "worker us", "PostgreSQL us", "Valkey us", "commits", "log bytes")
-    return ReportTable("Where the time goes: processor time and what PostgreSQL writes", heads, lines)
+    return ReportTable("Cost per job: processor time and PostgreSQL's log", heads, lines)
 
 
 def _cost(name: str, drains: Sequence[Drain]) -> tuple[str, ...]:
@@ -147,7 +147,7 @@ def _waits(findings: Findings) -> ReportTable:
         for name, waits in found.items()
     ]
     heads = ("milliseconds", "jobs", "p50", "p90", "p99", "longest")
-    return ReportTable("From accepting a job to its first line", heads, lines)
+    return ReportTable("Latency from accepting a job to its start", heads, lines)
 
 
 def _memory(findings: Findings) -> ReportTable:
@@ -160,7 +160,7 @@ def _memory(findings: Findings) -> ReportTable:
         told(findings.memory_after),
         f"{findings.growth():+.0f} %",
     )
-    return ReportTable("Memory of the worker", ("", "at its start", "after the jobs", "growth"), [line])
+    return ReportTable("Memory of the worker", ("", "after the start", "after the jobs", "growth"), [line])
 
 
 def _origin() -> str:
