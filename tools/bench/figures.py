@@ -78,9 +78,8 @@ def page_of(figures: Figures) -> str:
         [
             "# Performance",
             "",
-            "Written by `make bench`. Each round measures every server in turn, so other load on the machine affects"
-            " all",
-            "of them. Ratios are medians of the rounds' ratios and are similar on other machines. Absolute figures are",
+            "Written by `make bench`. Each round measures every server in turn, so other load affects all of them.",
+            "Ratios are medians of the rounds' ratios and are similar on other machines. Absolute figures are",
             "of this machine. A floor is the fastest program that does the same work.",
             "",
             f"{_machine()}",
