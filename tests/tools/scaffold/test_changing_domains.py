@@ -138,7 +138,7 @@ def test_outside_of_git_it_takes_force_too(checkout, tmp_path) -> None:
     try:
         refused = checkout.tulou("remove", "domain", "papers")
         assert refused.returncode == 1
-        assert "no git checkout" in refused.stderr
+        assert "not a git checkout" in refused.stderr
         assert "--force" in refused.stderr
         assert (checkout.folder / WRITTEN).exists()
     finally:

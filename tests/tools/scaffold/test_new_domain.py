@@ -100,7 +100,7 @@ def test_a_domain_with_five_fields_is_small_passes_its_own_tests_and_goes_withou
         (["things", "--field", "json:str"], "json means something else here"),
         (["things", "--field", "change:str"], "change means something else here"),
         (["things", "--field", "lambda:str"], "lambda is a word of Python"),
-        (["things", "--field", "a:ref"], "doesn't say what it refers to"),
+        (["things", "--field", "a:ref"], "does not name the referenced domain"),
         (["things", "--field", "a:ref:jobs"], "jobs has nothing that can be referred to"),
         (["things", "--field", "a:ref:zoo"], "there is no domain zoo"),
         (["things", "--field", "a:enum(x)"], "write two or more values"),
