@@ -128,18 +128,6 @@ class LostRow(Row):
     resource_id: UUID | None
 
 
-class FireRow(Row):
-    """Whether a fire time was taken and a job is due."""
-
-    fires: bool
-
-
-class Lateness(Row):
-    """Waiting time of the oldest due job."""
-
-    seconds: float
-
-
 class WorkerInfo(Row):
     """A worker's heartbeat."""
 

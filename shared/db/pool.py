@@ -158,6 +158,8 @@ class ConnectionPool:
     def _free_slot(self) -> None:
         """Count one connection less, and give its slot to the next waiting task."""
         self._taken -= 1
+        if not self._waiting and not self._waiting_for_second:
+            return
         for queue, limit in ((self._waiting_for_second, self._size), (self._waiting, self._limit)):
             while queue and self._taken < limit:
                 turn = queue.popleft()

@@ -77,7 +77,7 @@ class NoteService:
         """Keep a note."""
         now = self.clock.now()
         async with self.transaction():
-            note = await self.repository.add(
+            note = await self.repository.insert(
                 Note(owner_id=owner_id, **new.model_dump(), created_at=now, updated_at=now)
             )
         return NoteBody.model_validate(note)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ARRAY, DateTime, Float, Interval, bindparam, func, select
+from sqlalchemy import ARRAY, DateTime, Float, Interval, func, select
 from sqlmodel import col
 
 from domains.jobs.models import Job, JobState
 from domains.jobs.repository.conditions import now, over
+from shared.db.query import param, query
 from shared.db.repository import Repository
-from shared.db.statement import Statement
 from shared.schemas import Row
 
 LONGEST_GAP = timedelta(minutes=15)
@@ -29,44 +29,38 @@ class Ended(Row):
     seconds: float
 
 
-class TimestampRow(Row):
-    """A moment by the database's clock."""
-
-    at: datetime
-
-
 _timestamp = DateTime(timezone=True)
 _seconds = func.extract("epoch", Job.finished_at - func.coalesce(Job.begun_at, Job.finished_at))
-_bucket = func.width_bucket(_seconds, bindparam("bounds", type_=ARRAY(Float))).label("bucket")
-_UNTIL = Statement(select((now - bindparam("commit_lag", type_=Interval())).label("at")), TimestampRow)
-_ENDED = Statement(
-    select(
-        col(Job.kind),
-        col(Job.state),
-        _bucket,
-        func.count().label("number"),
-        func.sum(_seconds).label("seconds"),
-    )
-    .where(
-        over,
-        col(Job.finished_at) > bindparam("since", type_=_timestamp),
-        col(Job.finished_at) <= bindparam("until", type_=_timestamp),
-    )
-    .group_by(col(Job.kind), col(Job.state), _bucket),
-    Ended,
-)
+_bucket = func.width_bucket(_seconds, param("bounds", ARRAY(Float))).label("bucket")
 
 
 class DurationRepository(Repository):
-    """Looks at rows that ended lately, by the index on the moment of their end."""
+    """Looks at rows that ended lately, by the index on the time of their end."""
 
     async def until(self) -> datetime:
-        """Return the moment up to which every end is known."""
-        found = await self.database.fetch_one(_UNTIL, commit_lag=COMMIT_LAG)
-        assert found is not None  # noqa: S101  # a SELECT without FROM has one row
-        return found.at
+        """Return the time up to which every end is known."""
+        return await self._until(COMMIT_LAG)
+
+    @query(select(now - param("commit_lag", Interval())))
+    async def _until(self, commit_lag: timedelta) -> datetime: ...
 
     async def ended(self, *, since: datetime, until: datetime, bounds: Sequence[float]) -> list[Ended]:
         """Count the jobs that ended after `since`, up to `until`; `bounds` are seconds, ascending."""
-        earliest = max(since, until - LONGEST_GAP)
-        return await self.database.fetch_all(_ENDED, since=earliest, until=until, bounds=list(bounds))
+        return await self._ended(max(since, until - LONGEST_GAP), until, list(bounds))
+
+    @query(
+        select(
+            col(Job.kind),
+            col(Job.state),
+            _bucket,
+            func.count().label("number"),
+            func.sum(_seconds).label("seconds"),
+        )
+        .where(
+            over,
+            col(Job.finished_at) > param("since", _timestamp),
+            col(Job.finished_at) <= param("until", _timestamp),
+        )
+        .group_by(col(Job.kind), col(Job.state), _bucket)
+    )
+    async def _ended(self, since: datetime, until: datetime, bounds: list[float]) -> list[Ended]: ...

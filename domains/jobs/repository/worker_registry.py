@@ -2,37 +2,17 @@
 
 from datetime import timedelta
 
-from sqlalchemy import Boolean, Interval, bindparam, delete, literal_column
+from sqlalchemy import Boolean, Interval, delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col
 
 from domains.jobs.models import Worker
 from domains.jobs.repository.conditions import now
 from domains.jobs.schemas import WorkerInfo
+from shared.db.query import param, query
 from shared.db.repository import Repository
-from shared.db.statement import Nothing, Statement
 
-_draining = bindparam("is_draining", type_=Boolean())
-_REGISTER = Statement(
-    insert(Worker)
-    .values(
-        id=bindparam("new_id"),
-        host=bindparam("new_host"),
-        pid=bindparam("new_pid"),
-        queues=bindparam("new_queues"),
-        version=bindparam("new_version"),
-        draining=_draining,
-    )
-    .on_conflict_do_update(index_elements=["id"], set_={"heartbeat_at": now, "draining": _draining}),
-    Nothing,
-)
-_DEREGISTER = Statement(delete(Worker).where(col(Worker.id) == bindparam("worker_id")), Nothing)
-_DELETE_STALE = Statement(
-    delete(Worker).where(
-        col(Worker.heartbeat_at) < literal_column("now()") - bindparam("age", type_=Interval())
-    ),
-    Nothing,
-)
+_draining = param("draining", Boolean())
 
 
 class WorkerRegistry(Repository):
@@ -40,20 +20,28 @@ class WorkerRegistry(Repository):
 
     async def register(self, info: WorkerInfo) -> None:
         """Write a worker's row, or move its heartbeat forward."""
-        await self.database.execute(
-            _REGISTER,
-            new_id=info.id,
-            new_host=info.host,
-            new_pid=info.pid,
-            new_queues=info.queues,
-            new_version=info.version,
-            is_draining=info.draining,
-        )
+        await self._register(info.id, info.host, info.pid, info.queues, info.version, draining=info.draining)
 
+    @query(
+        insert(Worker)
+        .values(
+            id=param("worker_id"),
+            host=param("host"),
+            pid=param("pid"),
+            queues=param("queues"),
+            version=param("version"),
+            draining=_draining,
+        )
+        .on_conflict_do_update(index_elements=["id"], set_={"heartbeat_at": now, "draining": _draining})
+    )
+    async def _register(
+        self, worker_id: str, host: str, pid: int, queues: str, version: str, *, draining: bool
+    ) -> None: ...
+
+    @query(delete(Worker).where(col(Worker.id) == param("worker_id")))
     async def deregister(self, worker_id: str) -> None:
         """Delete a worker's row."""
-        await self.database.execute(_DEREGISTER, worker_id=worker_id)
 
+    @query(delete(Worker).where(col(Worker.heartbeat_at) < now - param("age", Interval())))
     async def delete_stale(self, *, age: timedelta) -> None:
-        """Delete the rows of workers that died without a word longer than `age` ago."""
-        await self.database.execute(_DELETE_STALE, age=age)
+        """Delete the rows of workers whose last heartbeat is older than `age`."""

@@ -172,11 +172,11 @@ async def test_a_long_backlog_is_queued_in_several_rounds(enqueue: Enqueue, comp
     monkeypatch.setattr(relay_repository, "BATCHES", 3)
     statements = []
 
-    async def execute(statement, **_) -> int:
-        statements.append(statement)
+    async def run(execution, _arguments) -> int:
+        statements.append(execution.sql)
         return 1
 
-    monkeypatch.setattr(rows, "database", SimpleNamespace(execute=execute))
+    monkeypatch.setattr(rows, "database", SimpleNamespace(run=run))
     assert await rows.promote_due() == len(statements) == 3
 
 
@@ -261,11 +261,10 @@ def _count_of(kind: str):
     from sqlmodel import col
 
     from domains.jobs.models import Job
-    from domains.jobs.repository.relay import Lateness
     from shared.db.statement import Statement
+    from shared.schemas import Row
 
-    class Total(Lateness):
-        seconds: float = 0
+    class Total(Row):
         total: int
 
     return Statement(select(func.count().label("total")).where(col(Job.kind) == kind), Total)
