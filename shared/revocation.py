@@ -2,14 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Collection, Iterator
-from typing import Any, Protocol, TypeVar
-
-from starlette.requests import Request
+from collections.abc import Collection, Iterator
+from typing import Protocol, TypeVar
 
 from shared.background import BackgroundLoop
-from shared.http.request_context import context_of
-from shared.identity import NotAuthenticated, Principal
+from shared.identity import Principal
 
 T = TypeVar("T")
 POLLS = BackgroundLoop("sessions")
@@ -62,28 +59,3 @@ class RevocationWatcher:
         for ended, principal in asked.items():
             if principal not in admitted and not ended.done():
                 ended.set_result(None)
-
-
-async def until_revoked(request: Request, items: AsyncGenerator[T]) -> AsyncGenerator[T]:
-    """Yield the items of a long response until the caller's token or session ends.
-
-    The response then ends normally, and a client that requests again gets the reason.
-    """
-    watcher: RevocationWatcher = request.app.state.revocation_watcher
-    principal = context_of(request.scope).principal
-    if principal is None:
-        raise NotAuthenticated
-    with watcher.following(principal) as ended:
-        coming = asyncio.ensure_future(anext(items, None))
-        try:
-            while True:
-                either: set[asyncio.Future[Any]] = {coming, ended}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if ended.done() or (item := coming.result()) is None:
-                    return
-                yield item
-                coming = asyncio.ensure_future(anext(items, None))
-        finally:
-            coming.cancel()
-            await asyncio.wait({coming})
-            await items.aclose()

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from starlette.requests import HTTPConnection
 
+from shared.http.api_state import api_state
+
 T = TypeVar("T")
 
 
@@ -23,6 +25,6 @@ def accessor(path: str, type_: type[T]) -> Callable[[HTTPConnection], Awaitable[
     """Return a router's dependency: `Annotated[FileService, Depends(accessor("files.service", FileService))]`."""
 
     async def access(connection: HTTPConnection) -> T:
-        return provided_by(connection.app.state.container, path, type_)
+        return provided_by(api_state(connection).container, path, type_)
 
     return access

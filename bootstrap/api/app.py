@@ -19,7 +19,9 @@ from bootstrap.api.rate_sync import RateSync
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, domains_of, exports, purpose_of, served_domains
 from bootstrap.observability import health, metrics
+from bootstrap.observability.process_state import ProcessState
 from bootstrap.observability.processes import check_observation, observed
+from bootstrap.observability.readiness import Readiness
 from bootstrap.settings.model import Settings
 from domains.modes.service import ModeService
 from shared.background import end
@@ -71,17 +73,8 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         swagger_ui_oauth2_redirect_url=None,
     )
     # Built once: endpoints and middleware read these from the application for each request.
-    app.state.container = container
-    app.state.domains = served_domains(container)
-    app.state.authenticator = container.auth.authenticator()
-    app.state.revocation_watcher = RevocationWatcher(app.state.authenticator)
-    app.state.idempotency = container.idempotency.service()
-    app.state.request_transaction = container.database().request_transaction
-    app.state.compression = Compression(min_bytes=settings.compression_min_bytes)
-    app.state.concurrency = Concurrency(allowances(settings))
-    app.state.readiness = health.Readiness()
-    app.state.request_recorder = RequestRecorder(AccessLog(settings.logs_as))
-    app.state.metrics = metrics.exposition(app)
+    state = _state_of(settings, container)
+    app.state.api = state
     writer = ProblemWriter(public_url=settings.public_url, methods_at=_methods_at(container))
     writer.install(app)
     for router in routers_of(container):
@@ -89,16 +82,13 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     install_documentation(app, public_url=settings.public_url, is_served=settings.serves_docs)
     # First, so that one lookup finds the route of most requests; FastAPI's own routes handle the rest.
     app.router.routes.insert(0, RouteTable(routes_of(container)))
-    app.state.rate_limits = (
-        RateLimits(settings.rate_limit, callers=settings.rate_limit_callers) if settings.rate_limit else None
-    )
     app.add_middleware(
         EdgeMiddleware,
         guard=RequestGuard(
-            _rules(settings, container, limits=app.state.rate_limits, concurrency=app.state.concurrency)
+            _rules(settings, container, limits=state.rate_limits, concurrency=state.concurrency)
         ),
         problems=writer,
-        request_recorder=app.state.request_recorder,
+        request_recorder=state.request_recorder,
         headers=security_headers(public_url=settings.public_url, hsts_seconds=settings.hsts_seconds),
         cross_origin=CrossOrigin(settings.cors_origins, settings.cors_headers),
     )
@@ -106,6 +96,32 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
         # Added last, so it runs first: limits and logs see the client's address, not the proxy's.
         app.add_middleware(believe_proxies, trusted=settings.trusted_proxies)
     return app
+
+
+def _state_of(settings: Settings, container: TulouContainer) -> ProcessState:
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    # Short timeouts, because nothing that a client waits for needs Redis.
+    redis = Redis.from_url(redis_url, socket_timeout=1, socket_connect_timeout=1)
+    readiness = Readiness(container, redis)
+    request_recorder = RequestRecorder(AccessLog(settings.logs_as))
+    authenticator = container.auth.authenticator()
+    is_limited = settings.rate_limit > 0
+    return ProcessState(
+        container=container,
+        authenticator=authenticator,
+        revocation_watcher=RevocationWatcher(authenticator),
+        stored_responses=container.idempotency.service(),
+        request_transaction=container.database().request_transaction,
+        compression=Compression(min_bytes=settings.compression_min_bytes),
+        concurrency=Concurrency(allowances(settings)),
+        redis=redis,
+        readiness=readiness,
+        request_recorder=request_recorder,
+        metrics=metrics.exposition(readiness, request_recorder),
+        rate_limits=RateLimits(settings.rate_limit, callers=settings.rate_limit_callers)
+        if is_limited
+        else None,
+    )
 
 
 def _tags(container: TulouContainer) -> list[dict[str, str]]:
@@ -134,26 +150,19 @@ def routes_of(container: TulouContainer) -> list[APIRoute]:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    container: TulouContainer = app.state.container
-    settings = container.settings()
-    redis_url = settings.redis_url
-    app.state.redis = Redis.from_url(
-        # Short, because nothing that a client waits for needs Redis.
-        redis_url.get_secret_value() if redis_url else "",
-        socket_timeout=1,
-        socket_connect_timeout=1,
-    )
-    await start(container)
+    state: ProcessState = app.state.api
+    settings = state.container.settings()
+    await start(state.container)
     observation = ExitStack()
     try:
         observation.enter_context(observed(settings, "api"))
-        async with _sync_rates(app, settings), container.modes.service().refreshing():
+        async with _sync_rates(state, settings), state.container.modes.service().refreshing():
             yield
     finally:
-        app.state.request_recorder.flush()
-        await app.state.revocation_watcher.stop()
+        state.request_recorder.flush()
+        await state.revocation_watcher.stop()
         # Concurrently, because each may have to wait for a server that does not respond.
-        await asyncio.gather(_close(app), _end(observation))
+        await asyncio.gather(_close(state), _end(observation))
 
 
 async def _end(observation: ExitStack) -> None:
@@ -165,30 +174,29 @@ async def _end(observation: ExitStack) -> None:
     await asyncio.to_thread(sending.join, _CLOSING)
 
 
-async def _close(app: FastAPI) -> None:
+async def _close(state: ProcessState) -> None:
     """Close the connections to servers. What is still open after the time limit is closed with the process."""
     try:
         async with asyncio.timeout(_CLOSING):
-            await stop(app.state.container)
-            await app.state.redis.aclose()
+            await stop(state.container)
+            await state.redis.aclose()
     except TimeoutError:
         logger.warning("connections_left_open")
 
 
 @asynccontextmanager
-async def _sync_rates(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+async def _sync_rates(state: ProcessState, settings: Settings) -> AsyncIterator[None]:
     """Meanwhile exchange request counts with other processes, and read the limits of single accounts."""
-    if app.state.rate_limits is None:
+    if state.rate_limits is None:
         yield
         return
     rate_sync = RateSync(
-        app.state.rate_limits,
-        app.state.redis,
+        state.rate_limits,
+        state.redis,
         interval=settings.rate_limit_settle,
         callers=settings.rate_limit_callers,
     )
-    container: TulouContainer = app.state.container
-    rates = PersonalRates(app.state.rate_limits, container.auth.allowance_cache().requests)
+    rates = PersonalRates(state.rate_limits, state.container.auth.allowance_cache().requests)
     tasks = [rate_sync.start(), rates.start()]
     try:
         yield

@@ -23,7 +23,8 @@ from bootstrap.api.protocol.request_scheduler import RequestScheduler
 from bootstrap.api.protocol.unread_responses import UnreadResponses
 from bootstrap.api.protocol.write_timeouts import CHECKS_PER_TIMEOUT
 from bootstrap.api.proxies import proxies_of
-from bootstrap.observability.health import Readiness
+from bootstrap.observability.process_state import ProcessState
+from bootstrap.observability.readiness import Readiness
 from bootstrap.runtime.freed_memory import FreedMemory
 from bootstrap.runtime.gc_tuning import tune_gc
 from bootstrap.runtime.loading import loading
@@ -133,7 +134,8 @@ def serve_api(settings: Settings) -> None:
     """Serve until SIGTERM. A port that is taken is one clear sentence and exit code 1."""
     with loading():  # routes load what the modules left
         api = create_api(settings)
-    refusal = _refusals(settings, api.state.request_recorder)
+    state: ProcessState = api.state.api
+    refusal = _refusals(settings, state.request_recorder)
     pooled = settings.database_pool * (1 + len(settings.database_replica_urls))
     most = most_connections(settings.max_connections, pooled=pooled)
     is_proxy = proxies_of(settings.trusted_proxies or ())
@@ -173,7 +175,7 @@ def serve_api(settings: Settings) -> None:
         # For requests that go on although they were ended.
         timeout_graceful_shutdown=ceil(_time_of_requests(settings.shutdown_grace)) + 1,
     )
-    server = _Server(config, settings=settings, readiness=api.state.readiness)
+    server = _Server(config, settings=settings, readiness=state.readiness)
     server.run(sockets=[_bind(settings.host, settings.port)])
 
 

@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 
-from fastapi import FastAPI
 from prometheus_client.metrics_core import Metric
-from starlette.requests import Request
 
-from bootstrap.observability import health
+from bootstrap.observability import readiness as checks
 from bootstrap.observability.families import gauge
+from bootstrap.observability.readiness import Readiness, State
 
 PATIENCE = 1.5
 """Time limit of a check in seconds; below the one for all metrics."""
@@ -19,15 +18,14 @@ class Dependencies:
 
     fresh_for = 5.0
 
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
 
     async def read(self) -> Sequence[Metric]:
         """Ask them all."""
-        request = Request({"type": "http", "app": self._app})
-        asked = {**health.VITAL, **health.USEFUL}
-        answers = await asyncio.gather(*(_in_time(ask(request)) for ask in asked.values()))
-        replicas = self._app.state.container.database().replicas()
+        asked = checks.VITAL | checks.USEFUL
+        answers = await asyncio.gather(*(_in_time(ask(self._readiness)) for ask in asked.values()))
+        replicas = self._readiness.container.database().replicas()
         return [
             gauge(
                 "tulou_dependency_up",
@@ -41,9 +39,9 @@ class Dependencies:
         ]
 
 
-async def _in_time(answer: Awaitable[health.State]) -> bool:
+async def _in_time(answer: Awaitable[State]) -> bool:
     try:
         async with asyncio.timeout(PATIENCE):
-            return await answer is health.State.OK
+            return await answer is State.OK
     except Exception:  # noqa: BLE001  # any error means that it can't be used
         return False

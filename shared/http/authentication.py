@@ -9,6 +9,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 from starlette.types import Scope
 
+from shared.http.api_state import api_state
 from shared.http.request_context import context_of
 from shared.identity import (
     ADMIN_SCOPE,
@@ -58,7 +59,7 @@ class _BearerToken(SecurityBase):
     )
 
     async def __call__(self, request: Request, background: BackgroundTasks) -> Principal:
-        authenticator: Authenticator = request.app.state.authenticator
+        authenticator = api_state(request).authenticator
         principal = await authenticator.authenticate(read_access_token(request.scope, authenticator))
         context_of(request.scope).principal = principal
         if authenticator.is_use_new(principal):
@@ -72,7 +73,7 @@ _caller = _BearerToken()
 def _with_scope(scope: str) -> Callable[[Request, Principal], Awaitable[Principal]]:
     async def check(request: Request, principal: Annotated[Principal, Depends(_caller)]) -> Principal:
         if scope not in principal.scopes:
-            authenticator: Authenticator = request.app.state.authenticator
+            authenticator = api_state(request).authenticator
             await authenticator.note_refusal(
                 principal,
                 scope,

@@ -4,7 +4,6 @@ A request that asks for neither costs one look at its headers.
 """
 
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
@@ -16,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.db.preconditions import Precondition, under
+from shared.http.api_state import api_state
 from shared.http.conditional import conditional_response, etag_of, precondition_of
-from shared.http.middleware.compression import Compression
 from shared.http.middleware.idempotency import IdempotentRequest, needs_key, takes_key
 from shared.idempotency import KeyRequired
 from shared.schemas import RevisedBody
@@ -78,7 +77,7 @@ def wrap_handler(handler: Handler, *, route: APIRoute, streams: bool) -> Handler
             # The fast path: most requests have none of these headers.
             if not required and not any(name in _ASKING for name, _ in request.scope["headers"]):
                 response = _tagged(await handler(request), begun.revision)
-                compression: Compression = request.app.state.compression
+                compression = api_state(request).compression
                 if compression.concerns(request, response):
                     await compression.apply(request, response)
                 return response
@@ -87,7 +86,8 @@ def wrap_handler(handler: Handler, *, route: APIRoute, streams: bool) -> Handler
             if takes and "idempotency-key" in request.headers:
                 if not streams:
                     await request.body()  # kept by the request: a form is read as a stream, once
-                begun.once = IdempotentRequest(request, route=route.path_format, streams=streams)
+                store = api_state(request).stored_responses
+                begun.once = IdempotentRequest(request, store, route=route.path_format, streams=streams)
             elif required:
                 raise KeyRequired
             return await _handle_in_transaction(handler, request, begun)
@@ -100,7 +100,7 @@ def wrap_handler(handler: Handler, *, route: APIRoute, streams: bool) -> Handler
 async def _read(handler: Handler, request: Request, request_scope: _RequestScope) -> Response:
     """Return a read under conditions: 304 if the client has the representation in any content coding."""
     response = _tagged(await handler(request), request_scope.revision)
-    compression: Compression = request.app.state.compression
+    compression = api_state(request).compression
     is_compressible = compression.concerns(request, response)
     if request_scope.revision is not None:
         asked = conditional_response(request, response)
@@ -116,13 +116,10 @@ async def _handle_in_transaction(
 ) -> Response:
     """Run the endpoint and store its response in one transaction; roll back if the response is an error."""
     once, precondition = request_scope.once, precondition_of(request)
-    request_transaction: Callable[[], AbstractAsyncContextManager[None]] = (
-        request.app.state.request_transaction
-    )
     if once is not None and once.digested_body is not None:
         request = once.digested_body.request
     try:
-        async with request_transaction():
+        async with api_state(request).request_transaction():
             with under(precondition):
                 response = _tagged(await handler(request), request_scope.revision)
             await _finish(response, once, precondition)

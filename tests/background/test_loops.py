@@ -36,6 +36,7 @@ ENDS_BY_ITSELF = {
     "domains/jobs/service/attempt.py": "runs one job, and the heartbeat of it",
     "shared/background.py": "starts the loops",
     "shared/db/transaction.py": "does what follows one commit",
+    "shared/http/streaming.py": "waits for the next item of one event stream",
 }
 """Modules that start a task or a thread that is no loop, and what it does."""
 

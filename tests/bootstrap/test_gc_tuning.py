@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 import uvicorn
+from redis.asyncio import Redis
 
 from bootstrap import worker
 from bootstrap.api import server as serve
-from bootstrap.observability.health import Readiness
+from bootstrap.observability.readiness import Readiness
 from bootstrap.runtime.loading import loading
 
 CHECK = """
@@ -32,13 +33,15 @@ def test_what_is_there_is_never_looked_at_again() -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-async def test_a_serving_process_does_so_once_it_has_started(settings, monkeypatch) -> None:
+async def test_a_serving_process_does_so_once_it_has_started(settings, composition, monkeypatch) -> None:
     done: list[bool] = []
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(lambda *_: None, lifespan="off", log_config=None)
     config.load()
     server = serve._Server(
-        config, settings=settings.model_copy(update={"watchdog": 0}), readiness=Readiness()
+        config,
+        settings=settings.model_copy(update={"watchdog": 0}),
+        readiness=Readiness(composition, Redis()),
     )
     server.lifespan = config.lifespan_class(config)
     monkeypatch.setattr(serve, "tune_gc", lambda: done.append(server.started))

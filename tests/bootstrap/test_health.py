@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from bootstrap.api.app import create_api
 from bootstrap.compose import compose
 from bootstrap.container import domains_of
-from bootstrap.observability.health import Readiness, State
+from bootstrap.observability.readiness import Readiness, State
 from bootstrap.settings.model import Settings
 from shared.errors import Outage
 
@@ -31,7 +31,7 @@ async def test_everything_is_there(settings: Settings, app) -> None:
     assert answer.json() == {
         "status": "ok",
         "checks": {"database": "ok", "store": "ok", "redis": "ok", "mail": "ok"},
-        "domains": list(domains_of(app.state.container)),
+        "domains": list(domains_of(app.state.api.container)),
     }
 
 
@@ -97,7 +97,7 @@ async def test_without_the_folder_of_the_store_nothing_can_be_served(settings: S
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
             assert (await client.get("/health/ready")).status_code == 200
             folder.rename(tmp_path / "elsewhere")
-            app.state.readiness = Readiness()
+            app.state.api.readiness = Readiness(app.state.api.container, app.state.api.redis)
             answer = await client.get("/health/ready")
     assert answer.status_code == 503
     assert answer.json()["checks"]["store"] == "down"
@@ -111,14 +111,14 @@ async def test_any_number_of_probes_asks_once(settings: Settings, app, monkeypat
         await asyncio.sleep(0)
         return State.OK
 
-    monkeypatch.setattr("bootstrap.observability.health.VITAL", {"database": count})
-    monkeypatch.setattr("bootstrap.observability.health.USEFUL", {})
-    readiness = Readiness()
-    answers = await asyncio.gather(*(readiness.checks(None) for _ in range(50)))
+    monkeypatch.setattr("bootstrap.observability.readiness.VITAL", {"database": count})
+    monkeypatch.setattr("bootstrap.observability.readiness.USEFUL", {})
+    readiness = Readiness(app.state.api.container, app.state.api.redis)
+    answers = await asyncio.gather(*(readiness.checks() for _ in range(50)))
     assert len(asked) == 1
     assert answers == [{"database": "ok"}] * 50
     monkeypatch.setattr(readiness, "_fresh_until", 0)
-    await readiness.checks(None)
+    await readiness.checks()
     assert len(asked) == 2
 
 
@@ -126,7 +126,7 @@ async def test_an_error_that_nobody_foresaw_is_no_answer(settings: Settings, app
     async def fail(_database: object) -> None:
         raise asyncpg.InternalServerError("could not read block 3 in file")
 
-    monkeypatch.setattr("bootstrap.observability.health.condition", fail)
+    monkeypatch.setattr("bootstrap.observability.readiness.condition", fail)
     answer = await ask(settings, "/health/ready")
     assert answer.status_code == 503
     assert answer.json()["checks"] == {"database": "down", "store": "ok", "redis": "ok", "mail": "ok"}

@@ -93,7 +93,7 @@ async def test_lines_of_requests_and_jobs_name_the_trace(
         with capture_logs([add_trace]) as told:
             await client.post("/v1/auth/password/forgot", json={"email": user.email})
             await work_off()
-        app.state.request_recorder.flush()
+        app.state.api.request_recorder.flush()
     finally:
         log.removeHandler(kept)
     trace = trace_id(named(spans, "POST /v1/auth/password/forgot"))

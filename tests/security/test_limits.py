@@ -38,7 +38,7 @@ class HeldClock:
 def limited(settings: Settings, clock: HeldClock | None = None, **changes: object) -> FastAPI:
     """Return an application with a small limit, and a window that doesn't end meanwhile."""
     app = application(settings, **({"rate_limit": 5} | changes))
-    app.state.rate_limits._now = clock or HeldClock()
+    app.state.api.rate_limits._now = clock or HeldClock()
     return app
 
 

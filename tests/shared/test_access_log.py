@@ -40,11 +40,11 @@ async def blocks():
 @pytest.fixture
 def lines(app, blocks):
     """What returns the lines so far."""
-    app.state.request_recorder.flush()
+    app.state.api.request_recorder.flush()
     blocks.clear()
 
     def so_far() -> list[dict[str, object]]:
-        app.state.request_recorder.flush()
+        app.state.api.request_recorder.flush()
         return [line for block in blocks for line in block]
 
     return so_far

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from html import escape
+from types import SimpleNamespace
 from typing import Annotated
 
 import httpx
@@ -79,7 +80,7 @@ async def small() -> AsyncIterator[httpx.AsyncClient]:
         return {"request_id": current_trace().request_id, "traceparent": current_trace().traceparent}
 
     app = FastAPI()
-    app.state.compression = Compression(min_bytes=1024)
+    app.state.api = SimpleNamespace(compression=Compression(min_bytes=1024))
     writer = ProblemWriter(public_url="https://api.example.com/")
     writer.install(app)
     app.include_router(router)

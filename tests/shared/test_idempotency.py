@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
 import asyncpg
@@ -74,8 +75,8 @@ async def test_a_request_that_is_sent_again_is_answered_the_same_and_not_done_ag
 
 
 async def test_without_a_key_a_request_is_done_each_time(client, user, rows) -> None:
-    for _ in range(2):
-        await client.patch(NAME, json={"name": "Ada"}, headers=user.headers)
+    for name in ("Ada", "Grace"):
+        await client.patch(NAME, json={"name": name}, headers=user.headers)
     assert await revision_of(rows, user) == 3
 
 
@@ -204,6 +205,7 @@ async def test_an_attempt_that_died_is_begun_anew_when_its_lease_has_run_out(cli
         "UPDATE idempotency.keys SET status = NULL, lease_expires_at = now() + interval '1 minute' WHERE owner_id = $1",
         user.id,
     )
+    await rows.execute("UPDATE users.users SET name = NULL WHERE id = $1", user.id)
     waiting = await client.patch(NAME, json={"name": "Ada"}, headers=keyed(user, key))
     assert waiting.json()["code"] == "idempotency.in_progress"
     await rows.execute(
@@ -320,13 +322,16 @@ async def small(
         return "done"
 
     settings = IdempotencySettings(idempotency_max_body_bytes=100)
-    small.state.idempotency = StoredResponseService(
+    stored_responses = StoredResponseService(
         repository=composition.idempotency.repository(),
         transaction=composition.database().transaction,
         settings=settings,
         secrets=composition.settings().plain_token_keys,
     )
-    small.state.request_transaction = composition.database().request_transaction
+    request_transaction = composition.database().request_transaction
+    small.state.api = SimpleNamespace(
+        stored_responses=stored_responses, request_transaction=request_transaction
+    )
     writer = ProblemWriter(public_url="http://test")
     writer.install(small)
     small.include_router(router)

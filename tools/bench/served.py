@@ -18,7 +18,7 @@ from tools.bench.processes import run_on, server_core
 def create_measured(settings: Settings) -> FastAPI:
     """Return the application that is measured."""
     app = api.create_api(settings)
-    container = app.state.container
+    container = app.state.api.container
     notes = router_of(NoteService(container.database(), container.clock()))
     app.include_router(notes)
     routes = [route for route in notes.routes if isinstance(route, APIRoute)]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from bootstrap.container import TulouContainer
 from domains.emails.public import OutgoingMail, WhenUncertain
+from shared.http.api_state import api_state
 from shared.http.routing import Router
 from shared.jobs import JobOptions
 from tools.faults.jobs import Work
@@ -43,7 +44,7 @@ router = Router()
 @router.post("/v1/faults/jobs", status_code=202)
 async def accept_job(order: Order, request: Request) -> Accepted:
     """Accept a job."""
-    container: TulouContainer = request.app.state.container
+    container: TulouContainer = api_state(request).container
     handler = container.registry().find(order.kind)
     if handler is None:
         raise LookupError(order.kind)
@@ -58,7 +59,7 @@ async def accept_job(order: Order, request: Request) -> Accepted:
 @router.post("/v1/faults/mails", status_code=202)
 async def accept_mail(order: MailOrder, request: Request) -> Accepted:
     """Accept a mail."""
-    container: TulouContainer = request.app.state.container
+    container: TulouContainer = api_state(request).container
     mailer = container.emails.mailer()
     prepared = mailer.prepare(
         OutgoingMail(

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from bootstrap.api.openapi.document import document_of
-from shared.http.middleware.compression import Compression
+from shared.http.api_state import api_state
 
 _POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline';"
@@ -40,7 +40,7 @@ def _serve(app: FastAPI) -> None:
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> JSONResponse:
         response = JSONResponse(app.openapi())
-        compression: Compression = app.state.compression
+        compression = api_state(request).compression
         if compression.concerns(request, response):
             await compression.apply(request, response)
         return response

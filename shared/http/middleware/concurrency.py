@@ -3,18 +3,16 @@
 Each process counts for itself, because the limits protect its own memory and descriptors.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from shared.errors import AppError, TooManyRequests, Unavailable
-from shared.http.authentication import Caller
 from shared.http.fair_share import exceeds_fair_share
 from shared.http.rate_limits import network_of
 from shared.http.settings import HttpSettings
@@ -158,27 +156,6 @@ class RequestSlot:
         """Stop counting this request."""
         if self._slot is not None:
             self._slot.release()
-
-
-def request_slot(
-    activity: Activity, *, at_once: bool = True
-) -> Callable[[HTTPConnection, Caller], AsyncIterator[RequestSlot]]:
-    """Return a dependency that counts a request until its answer is sent.
-
-    With `at_once=False` a request counts only from the moment its endpoint calls `enter`.
-    """
-
-    async def slot(connection: HTTPConnection, caller: Caller) -> AsyncIterator[RequestSlot]:
-        concurrency: Concurrency = connection.app.state.concurrency
-        found = RequestSlot(concurrency, activity, caller.user_id, address_of(connection.scope))
-        if at_once:
-            found.enter()
-        try:
-            yield found
-        finally:
-            found.leave()
-
-    return slot
 
 
 def address_of(scope: Scope) -> str:

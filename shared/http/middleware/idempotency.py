@@ -63,12 +63,12 @@ def needs_key(endpoint: Callable[..., Any]) -> bool:
 class IdempotentRequest:
     """One request with a key. The endpoint wrapper calls `begin`, the owner of the transaction the other methods."""
 
-    def __init__(self, request: Request, *, route: str, streams: bool) -> None:
+    def __init__(self, request: Request, store: StoredResponses, *, route: str, streams: bool) -> None:
         self.digested_body = DigestedBody(request) if streams else None
         self._request = request
         self._route = route
         self._key = _key_of(request)
-        self._store: StoredResponses = request.app.state.idempotency
+        self._store = store
         self._attempt: Attempt | None = None
 
     @property

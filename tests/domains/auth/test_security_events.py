@@ -116,7 +116,7 @@ async def test_an_export_needs_no_more_memory_when_it_is_longer(composition, app
 
 
 async def test_exports_count_as_downloads_in_progress(client, admin, app):
-    account = app.state.concurrency
+    account = app.state.api.concurrency
     before = json.dumps(account.__dict__, default=str)
     await asyncio.gather(*(exported(client, admin, kind="nothing") for _ in range(3)))
     assert json.dumps(account.__dict__, default=str) == before
