@@ -87,7 +87,8 @@ class Changes:
         self.run("ruff", "check", "--output-format=concise", *python)
 
     def migrate(self, what: Literal["create", "drop"], domain: str) -> None:
-        """Write a migration in an interpreter that sees the new models."""
+        """Write a migration in an interpreter that sees the new models; after `create` also docs/map.md."""
+        self.note(self.root / "docs/map.md")
         place = Path(self.run("python", "-m", "tools.scaffold.migration", what, domain).splitlines()[-1])
         self._before[place] = None
         self.made.append(place)

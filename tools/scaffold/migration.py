@@ -19,6 +19,8 @@ from bootstrap.container import TulouContainer  # noqa: F401  # every domain's m
 from bootstrap.migrations.rendering import written
 from bootstrap.migrations.runner import FILE_NAMES, FOLDER
 from shared.db.models import metadata
+from tools.scaffold.domain_map import domain_map
+from tools.scaffold.drawing import write_map
 
 DROP_HINT = "# The version before still reads these tables: deploy this one before you migrate."
 
@@ -81,4 +83,7 @@ def _write(message: str, upgrades: str, downgrades: str, *, breaks_older: bool =
 
 if __name__ == "__main__":
     what, domain = sys.argv[1:]
+    if what == "create":
+        # In this interpreter, because another one takes a second to load the program.
+        write_map(domain_map())
     sys.stdout.write(f"{create(domain) if what == 'create' else drop(domain)}\n")

@@ -55,7 +55,6 @@ def write_domain(plan: dict[str, Any], root: Path = PROJECT) -> list[Path]:
         changes.tidy()
         changes.migrate("create", plan["name"])
         changes.tidy()
-        changes.write_domain_map()
         return changes.changed()
 
 
