@@ -17,6 +17,8 @@ from tools.faults.report import Result, as_table, write_attacks, write_page
 from tools.faults.wake_ups_alone import wake_ups_alone
 
 RISKIEST = (1, 2, 3, 6, 7, 11, 13, 18, 22, 23)
+LONG = {2, 7}
+"""A child killed instead of its worker, and a Valkey that is away for long."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,17 @@ def test_there_are_twenty_four_faults() -> None:
     assert sorted(FAULTS) == list(range(1, 25))
 
 
-@pytest.mark.parametrize("number", RISKIEST, ids=lambda number: f"{number} {FAULTS[number].title}")
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(
+            number,
+            marks=[pytest.mark.long] if number in LONG else [],
+            id=f"{number} {FAULTS[number].title}",
+        )
+        for number in RISKIEST
+    ],
+)
 async def test_a_fault_is_survived(harness: Harness, number: int) -> None:
     result = await happen(harness, FAULTS[number])
     assert result.row.accepted
