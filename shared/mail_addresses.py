@@ -16,7 +16,7 @@ def read_address(text: str, *, local_letters: bool = False, special_domains: boo
 
     `local_letters`: the local part may have letters outside ASCII (RFC 6531). `special_domains`: so may be what is no
     domain of the internet, as `localhost`. Encoded words (RFC 2047) are refused: they have no place in addresses, and
-    whoever decodes them all the same writes to somebody else.
+    a program that decodes them would write to another address.
 
     Raises:
         ValueError: it isn't exactly one address; the message says why, and holds nothing of the address.

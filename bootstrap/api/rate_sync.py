@@ -67,7 +67,7 @@ class RateSync:
             self._warnings.resolve("rate_limits_are_local", then="rate_limits_are_shared")
 
     async def _increment(self, window: int, counts: dict[Key, int]) -> dict[Key, int]:
-        """Return the totals of those for whom there was room."""
+        """Return the totals of the callers that fit into the hash."""
         arguments: list[str | int] = [2 * WINDOW, self._callers]
         for key, count in counts.items():
             arguments += [key if isinstance(key, str) else f"u{key:x}", count]

@@ -1,8 +1,8 @@
-"""Replacing what a database has by what a backup has: beside it, in one transaction.
+"""Replaces the contents of a database by those of a backup, in one transaction.
 
-The schemas that are in use get another name, which nobody else sees; the backup's are made, loaded, migrated and
-corrected under the usual names; then the others are dropped. The commit is the one step in which all of that happens.
-However the transaction ends before, PostgreSQL undoes it.
+The current schemas are renamed, which other sessions do not see; the backup's are created, loaded, migrated and
+corrected under the usual names; then the renamed ones are dropped. All of it takes effect with the commit. If the
+transaction ends before, PostgreSQL rolls it back.
 """
 
 import asyncio

@@ -61,7 +61,7 @@ def run_doctor(*, as_json: bool, bundle: Path | None = None, force: bool = False
             write(bundle, files, force=force)
         except BundleRefused as error:
             end(str(error))
-        sys.stderr.write(f"Wrote {bundle}. Read it before you send it to anybody.\n")
+        sys.stderr.write(f"Wrote {bundle}. Read it before you send it.\n")
     return code
 
 

@@ -41,7 +41,7 @@ def print_people(people: Sequence[AdministeredUser], *, as_json: bool) -> None:
         ]
         for person in people
     ]
-    print_table(headings, rows, nothing="Nobody matches.")
+    print_table(headings, rows, nothing="No person matches.")
 
 
 def print_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:

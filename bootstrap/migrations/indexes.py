@@ -24,7 +24,7 @@ def create_index_concurrently(
     """Build an index, anew if an attempt before left it invalid. `options` are those of `op.create_index`.
 
     It commits what the migration did before, so that must be fit to be done twice (`if_not_exists=True`). A restore,
-    which runs migrations in one transaction on tables that nobody uses, builds it like any other index.
+    which runs migrations in one transaction on unused tables, builds it like any other index.
 
     Raises:
         SettingsError: the index is not valid all the same.

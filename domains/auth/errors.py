@@ -82,7 +82,7 @@ class UnverifiedAccount(Conflict):
 
 
 class InactiveAccount(Conflict):
-    """The account is disabled, so nobody can sign in with it."""
+    """The account is disabled, so its owner can't sign in."""
 
     code = "auth.inactive_account"
     remedy = "Enable the account first."

@@ -16,7 +16,7 @@ class RegistrationReceived(BaseModel):
 
 
 class MailRequest(BaseModel):
-    """A mail that anybody may have asked for; `user_id` is None when the address is unknown."""
+    """A mail that was requested for an address; `user_id` is None if the address is unknown."""
 
     user_id: UUID | None
 

@@ -12,7 +12,7 @@ class AuthSettings(BaseModel):
 
     auth_audience: str = Field(
         "tulou",
-        description="The `aud` of access tokens: for whom they are meant.",
+        description="The `aud` of access tokens: their audience.",
         min_length=1,
         max_length=200,
     )
@@ -47,7 +47,7 @@ class AuthSettings(BaseModel):
         1800, description="How long the link that resets a password is good.", ge=60, le=_DAY
     )
     auth_require_verified_email: bool = Field(
-        default=False, description="Let nobody sign in before the address is verified."
+        default=False, description="Refuse sign-ins until the address is verified."
     )
     auth_login_limit: int = Field(
         10,

@@ -164,7 +164,7 @@ class Attempt(Table, table=True):
 
 
 class Schedule(Table, table=True):
-    """A recurring job's latest fire time that was taken. Whoever moves it forward writes the job: one for each fire."""
+    """The latest fire time of a recurring job. The relay that moves it forward writes one job for it."""
 
     __tablename__ = "schedules"
     __table_args__ = ({"schema": "jobs"},)

@@ -57,7 +57,7 @@ class UserService:
             await self.repository.save(user)
         return UserBody.model_validate(user)
 
-    async def exists(self, user_id: UUID, owner_id: UUID) -> bool:  # noqa: ARG002  # everybody may refer to a user
+    async def exists(self, user_id: UUID, owner_id: UUID) -> bool:  # noqa: ARG002  # any user may refer to a user
         """Tell whether there is such a user."""
         return await self.repository.find(user_id) is not None
 

@@ -81,7 +81,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What somebody looks for: one of the alternatives, of each all terms."""
+    """A search: at least one alternative must match with all of its terms."""
 
     alternatives: Sequence[Sequence[Term]] = field(default_factory=list)
 
@@ -197,7 +197,7 @@ def _gap_before(text: str, end: int, *, at_least: int) -> int:
 
 
 def search_of(text: str) -> Search:
-    """Read what somebody typed: words, `"exact phrases"`, `or` between alternatives, `-` before what must not be there.
+    """Parse a search: words, `"exact phrases"`, `or` between alternatives, `-` before what must not be there.
 
     Whatever it is, it is a search: a quote that isn't closed ends with the text, signs alone look for nothing.
     """

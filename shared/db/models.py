@@ -152,7 +152,7 @@ class RevisedTable(Table):
 
 
 class OwnedTable(RevisedTable):
-    """Base of such a table whose rows belong to somebody each."""
+    """Base of such a table whose rows have an owner."""
 
     owner_id: UUID
 

@@ -141,7 +141,7 @@ class ConnectionPool:
             return await asyncpg.connect(self._url, timeout=self._timeout, **self._options)
         except asyncpg.PostgresError as error:
             if outage_of(error) is None:
-                raise NotConnected from error  # whatever it says, it lets nobody in
+                raise NotConnected from error  # any reply, but no connection
             raise
 
     async def _wait(self, queue: deque[asyncio.Future[None]]) -> None:

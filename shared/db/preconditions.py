@@ -74,7 +74,7 @@ class Precondition:
 
     @property
     def is_unchecked(self) -> bool:
-        """Whether the client asked for a state and nobody looked: then it doesn't hold."""
+        """Whether the client required a state that was never checked: then the precondition fails."""
         return self.if_match is not None and not self.checked
 
 

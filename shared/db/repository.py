@@ -122,7 +122,7 @@ class Repository:
         """Return one page; a filter whose value is None is absent. `flags` are filters that take no value.
 
         Raises:
-            BadCursor: it was not made by this list, or by nobody: then it may hold what the database can't.
+            BadCursor: the cursor belongs to another list, or is invented and holds a value that the database can't.
         """
         given = {name: value for name, value in filters.items() if value is not None}
         present = frozenset({*given, *flags})

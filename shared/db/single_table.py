@@ -166,7 +166,7 @@ class OwnedRepository(_Writing[OwnedT, BodyT]):
 
 
 class CommonRepository(_Writing[TableT, BodyT]):
-    """Rows that belong to nobody in particular."""
+    """Rows without an owner."""
 
     async def find(self, row_id: UUID) -> BodyT | None:
         """Return a row."""

@@ -1,4 +1,4 @@
-"""The rows that a transaction has locked or inserted, so that a change that nobody saved is an error."""
+"""The rows that a transaction has locked or inserted, so that an unsaved change is an error."""
 
 from collections.abc import Mapping
 from copy import deepcopy

@@ -1,4 +1,7 @@
-"""The open transaction of a task. It lives in a ContextVar: repositories find it there, and nobody else commits."""
+"""The open transaction of a task.
+
+It is stored in a ContextVar, where repositories find it. Only this module commits.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +29,7 @@ class TransactionMisusedError(RuntimeError):
 
 
 Insertion = Callable[[Connection], Awaitable[object]]
-"""Inserts a row whose result nobody waits for."""
+"""Inserts a row without waiting for the result."""
 
 Explain = Callable[[BaseException], Awaitable[None]]
 """Looks whether an error of a statement says something of the whole database; raises `DatabaseUnavailable` if so."""
@@ -89,7 +92,7 @@ class OpenTransaction:
         self.failed = False
         self.locked_account: UUID | None = None
         self.alone = False
-        """Whether nobody else uses the database: then nothing can wait for it, in whatever order it locks."""
+        """Whether it is the only user of the database, so that the order of its locks does not matter."""
 
     @property
     def has_connection(self) -> bool:
@@ -338,7 +341,7 @@ def after_commit(callback: Callable[[], None]) -> None:
 
 
 def after_rollback(callback: Callable[[], Awaitable[None]]) -> None:
-    """Run `callback` when the open transaction comes to nothing, or nobody knows what it came to; outside of one never.
+    """Run `callback` if the transaction rolls back or its outcome is unknown. No-op outside a transaction.
 
     For what was done beside it and has to be undone: it opens a transaction of its own.
     """

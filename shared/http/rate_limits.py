@@ -61,9 +61,8 @@ class RateLimits:
     """Counts requests in windows of a minute that begin with the clock's, so that all processes mean the same one.
 
     It never waits: `take` looks at memory alone. `take_unsynced` and `merge_totals` let another class share counts
-    with the other processes. As long as nobody does, the whole limit holds for this process alone.
-    At most `callers` are remembered; whoever was not seen for longest is forgotten first.
-    `of_callers` are the quotas of those for whom another than `quota` holds.
+    with the other processes. Without it, this process applies the whole limit alone. At most `callers` are remembered;
+    the least recent one is dropped first. `of_callers` has the quotas of callers with a limit other than `quota`.
     """
 
     POLICY: ClassVar[str] = "default"

@@ -216,7 +216,7 @@ async def test_people_are_listed_and_found(done, command, people) -> None:
     table = (await command("users", "list", "--search", part)).stdout
     for cell in (str(person.id), person.email, "active", "user"):
         assert cell in table
-    assert (await command("users", "list", "--search", uuid4().hex)).stdout == "Nobody matches.\n"
+    assert (await command("users", "list", "--search", uuid4().hex)).stdout == "No person matches.\n"
     unclear = await command("users", "disable", part)
     assert unclear.exit_code == 4
     assert unclear.stderr == f"{part} is neither an id nor an address. It is a part of: {person.email}.\n"

@@ -1,4 +1,4 @@
-"""Signing in: as fast as passwords can be hashed, while everybody else hardly notices."""
+"""Sign-in: as fast as passwords can be hashed, with little effect on other requests."""
 
 import asyncio
 import os

@@ -14,7 +14,7 @@ _NOTE = '{"title": "a note", "body": "of middling length, to be kept for a while
 
 
 async def measure_me(place: Workplace, figures: Figures) -> None:
-    """`GET /v1/users/me`, as everybody at once."""
+    """`GET /v1/users/me`, by all users concurrently."""
     plan = Plan(0, [request("GET", "/v1/users/me", token=token) for token in place.people.tokens])
     found = await _compare(place, "GET me", plan, _SIDES, figures)
     _beside_the_floor(found, figures, 0.8)

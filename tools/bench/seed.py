@@ -12,7 +12,7 @@ from tools.bench.notes import SCHEMA
 PEOPLE = 200
 FILES = 100_000
 OTHER_FILES = 100_000
-"""Files of everybody else."""
+"""Files of the other users."""
 
 PASSWORD = "a quiet house of earth 7"  # noqa: S105  # of people who are made up
 COLLECTOR = 0

@@ -1,4 +1,4 @@
-"""How long the API takes to its first answer, and what memory it needs before anybody has asked for anything."""
+"""Time of the API to its first response, and its memory before the first request."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Files that want to hurt whoever opens them, each a few kilobytes or megabytes."""
+"""Files that attack the program that opens them, each a few kilobytes or megabytes."""
 
 import gzip
 import io

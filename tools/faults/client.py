@@ -41,7 +41,7 @@ class Client:
     async def post(
         self, path: str = "/v1/faults/jobs", *, idempotency_key: str | None = None, **order: Any
     ) -> UUID | None:
-        """Hand in one piece of work; None: it was refused, or nobody knows."""
+        """Hand in one piece of work; None: it was refused, or the outcome is unknown."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         async with self._slots:
             started = time.monotonic()

@@ -15,7 +15,7 @@ _numbers = count(1)
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is signed in."""
+    """A signed-in person."""
 
     id: UUID
     email: str
@@ -31,12 +31,12 @@ class Person:
 
 
 def some_email() -> str:
-    """Return an address that nobody else has."""
+    """Return a unique address."""
     return f"person-{secrets.token_hex(8)}@example.com"
 
 
 def some_number() -> int:
-    """Return a number that nobody else has."""
+    """Return a unique number."""
     return next(_numbers)
 
 

@@ -100,7 +100,7 @@ def _die_around_sending(chance: float) -> None:
 
 
 def _remove_fence() -> None:
-    """The first deliberate bug: whoever comes may finish a job, whoever holds the lease."""
+    """The first deliberate bug: any worker may finish a job, also without the lease."""
     from domains.jobs.models import Job
     from domains.jobs.repository import leases
     from shared.db.statement import Statement

@@ -1,4 +1,4 @@
-"""Rubbish on the queue's list in Valkey: whoever can write there can send wake-ups, and nothing more."""
+"""Invalid messages on the queue's list in Valkey: writing there allows wake-ups and nothing else."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ LIMIT = 5.0
 
 
 class Marker:
-    """What a pickle would do if somebody opened it."""
+    """The effect of a pickle if it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -42,7 +42,7 @@ class Changes:
         """Write a file that must be new.
 
         Raises:
-            StepFailed: it is there already, and somebody may have written it.
+            StepFailed: it exists already.
         """
         if (self.root / path).exists():
             raise StepFailed(f"{path} exists and is not overwritten. Choose another name.")

@@ -36,5 +36,5 @@ if __name__ == "__main__":
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not long", *suite_of(saved), *sys.argv[1:]]
     sys.stdout.flush()
     os.chdir(PROJECT)
-    # This process itself: whoever watches stops the tests of what was saved before, and nothing of them goes on.
+    # Replaces this process, so that the watcher stops running tests completely when the next file is saved.
     os.execv(command[0], command)  # noqa: S606  # own tests

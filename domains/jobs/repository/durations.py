@@ -1,4 +1,4 @@
-"""How long jobs took that ended since somebody last asked."""
+"""Durations of the jobs that ended since the last query."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -175,7 +175,7 @@ class LeaseRepository(Repository):
         )
 
     async def look(self, job_id: UUID, token: UUID) -> LeaseRow | None:
-        """Read whether somebody wants to cancel, and change nothing; None: the lease is lost."""
+        """Read whether cancellation was requested, and change nothing; None: the lease is lost."""
         return await self.database.fetch_one(_LOOK, job_id=job_id, token=token)
 
     async def confirm(self, job_id: UUID, token: UUID) -> bool:
@@ -244,7 +244,7 @@ class LeaseRepository(Repository):
         outcome: AttemptOutcome,
         error: dict[str, Any] | None,
     ) -> JobState | None:
-        """Let the job wait for its next attempt, or end it if somebody cancelled it; return its state now.
+        """Postpone the job, or end it if it was cancelled; return its new state.
 
         None: the lease is lost. Only an attempt that failed counts.
         """

@@ -1,4 +1,4 @@
-"""What operators and monitoring ask about all jobs, whoever owns them; and retries in bulk."""
+"""Queries of operators and monitoring about the jobs of all owners, and retries in bulk."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The SQL about jobs that come out of a backup: whoever ran them is gone, and so is every wake-up."""
+"""SQL about restored jobs: their workers and wake-ups no longer exist."""
 
 from sqlalchemy import delete, select, update
 from sqlmodel import col

@@ -34,7 +34,7 @@ def main() -> None:
     if PROGRAM is None:
         raise SystemExit("There is no nginx here.")
     folder = Path(os.environ["BENCH_FOLDER"])
-    # A worker of root's would become nobody, who can't read the folder.
+    # As root, workers would run as the user nobody, which can't read the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     configuration = folder / "nginx.conf"
     configuration.write_text(
