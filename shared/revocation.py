@@ -1,32 +1,22 @@
-"""Answers without an end stop soon after their caller's session has. One look serves all of a process."""
+"""Ends event streams soon after the session of their caller has ended, with one query for all of a process."""
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Iterator
 
 from shared.background import BackgroundLoop
-from shared.identity import Principal
+from shared.identity import Authenticator, Principal
 
-T = TypeVar("T")
 POLLS = BackgroundLoop("sessions")
 POLL_INTERVAL = 1.5
-"""Seconds between two looks. An answer goes on for 2 s after its caller was shut out, at the most."""
-
-
-class PrincipalValidator(Protocol):
-    """Checks whether tokens are still valid."""
-
-    async def still_valid(self, principals: Collection[Principal]) -> set[Principal]:
-        """Return those of these callers whose token and session go on, with one statement for all."""
-        ...
+"""Seconds between two checks. A stream goes on for at most 2 s after the session of its caller has ended."""
 
 
 class RevocationWatcher:
-    """One for each API process. It looks only while an answer is under way, and holds a caller for each."""
+    """One per API process. It runs only while a stream is open."""
 
-    def __init__(self, validator: PrincipalValidator) -> None:
-        self._validator = validator
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
         self._open: dict[asyncio.Future[None], Principal] = {}
         self._polling: asyncio.Task[None] | None = None
 
@@ -46,7 +36,7 @@ class RevocationWatcher:
             ended.cancel()
 
     async def stop(self) -> None:
-        """Look no further."""
+        """End the checks."""
         if self._polling is not None:
             self._polling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -55,7 +45,7 @@ class RevocationWatcher:
     async def _poll(self) -> None:
         # Callers that are added while a check runs belong to the next one.
         asked = dict(self._open)
-        admitted = await self._validator.still_valid(set(asked.values()))
+        admitted = await self._authenticator.still_valid(set(asked.values()))
         for ended, principal in asked.items():
             if principal not in admitted and not ended.done():
                 ended.set_result(None)
