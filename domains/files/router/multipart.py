@@ -8,9 +8,9 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from domains.files.errors import MalformedMultipart
-from domains.files.router.disposition import parse_parameters
 from domains.files.router.preamble import MAX_STRAY_BYTES, Preamble
 from domains.files.settings import FilesSettings
+from shared.http.parameters import parse_parameters
 
 FILE_FIELD = "file"
 _MAX_HEADERS = 8

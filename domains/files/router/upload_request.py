@@ -18,13 +18,14 @@ from domains.files.errors import (
     NothingSent,
     UploadInterrupted,
 )
-from domains.files.router.disposition import file_name_of, parse_parameters
+from domains.files.router.disposition import file_name_of
 from domains.files.router.multipart import MultipartUpload
 from domains.files.schemas.bodies import FileCreate
 from domains.files.schemas.fields import clean_name
 from domains.files.service.details import check_details
 from domains.files.service.uploads import IncomingUpload
 from domains.files.settings import FilesSettings
+from shared.http.parameters import parse_parameters
 from shared.http.strict_json import MalformedJson, parse
 from shared.identity import Principal
 from shared.text import as_line

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from shared.errors import DatabaseUnavailable
+from shared.http.parameters import parse_parameters
 from shared.http.request_context import context_of
 from shared.idempotency import (
     Attempt,
@@ -153,10 +154,9 @@ class DigestedBody:
         self._source: Receive = request.receive
         self._digest = hashlib.sha256()
         self._length = 0
-        found = re.search(r'boundary="?([^";,]+)', request.headers.get("content-type", ""))
-        self._boundary = found[1].encode("latin-1", "replace") if found else b""
+        self._boundary = _boundary_of(request.headers.get("content-type", ""))
         self._rest = b""
-        self.described_by = _DESCRIBING if found else ("content-length", *_DESCRIBING)
+        self.described_by = _DESCRIBING if self._boundary else ("content-length", *_DESCRIBING)
 
     def so_far(self) -> bytes:
         """Return the digest and the length of what has passed."""
@@ -226,3 +226,11 @@ def _replayed(answer: StoredResponse) -> Response:
     for name, value in (*answer.headers, (REPLAYED, "true")):
         response.headers.append(name, value)
     return response
+
+
+def _boundary_of(content_type: str) -> bytes:
+    """Return the boundary of a form; empty for other types, and for a malformed header, which the route refuses."""
+    try:
+        return parse_parameters(content_type).get("boundary", "").encode("latin-1", "replace")
+    except ValueError:
+        return b""

@@ -98,8 +98,8 @@ async def test_a_boundary_may_be_quoted(boundary):
     ("body", "said"),
     [
         (form(FILE).replace(b"\r\n", b"\n"), "CR and LF"),
-        (form(FILE).replace(b'"a"\r\n', b'"a"\n'), "can't be read"),
-        (form(FILE).replace(b"form-data; ", b"form-data;\r\n "), "can't be read"),
+        (form(FILE).replace(b'"a"\r\n', b'"a"\n'), "can't be parsed"),
+        (form(FILE).replace(b"form-data; ", b"form-data;\r\n "), "can't be parsed"),
         (form(FILE).replace(b"--frontier\r\n", b"--frontier x\r\n"), "no part named"),
         (b"--frontier" + b" " * 5000 + b"\r\n" + form(FILE), "too much before"),
         (form(b"--frontier\r\nContent-Type: text/plain\r\n\r\nx\r\n"), "Content-Disposition"),

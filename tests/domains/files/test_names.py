@@ -1,9 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from domains.files.router.disposition import content_disposition, file_name_of, parse_parameters
+from domains.files.router.disposition import content_disposition, file_name_of
 from domains.files.schemas.bodies import FileUpdate
 from domains.files.schemas.fields import clean_name
+from shared.http.parameters import parse_parameters
 
 
 @pytest.mark.parametrize(
