@@ -12,9 +12,10 @@ COPY pyproject.toml README.md LICENSE ./
 COPY shared shared
 COPY domains domains
 COPY bootstrap bootstrap
+# Without the columns of each instruction, which only a terminal shows below a traceback, a process takes 2 MB less.
 RUN /opt/build/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/tulou/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps dist/*.whl \
-    && /opt/tulou/bin/python -m compileall -q /opt/tulou/lib \
+    && PYTHONNODEBUGRANGES=1 /opt/tulou/bin/python -m compileall -q -f /opt/tulou/lib \
     && /opt/tulou/bin/pip uninstall --quiet --yes pip
 
 FROM ${PYTHON_IMAGE}
