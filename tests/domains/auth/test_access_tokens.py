@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from domains.auth.gateway.access_tokens import AccessTokens
 from domains.auth.gateway.signing_keys import SigningKey
+from domains.auth.service.authenticator import TokenAuthenticator
 from shared.db.pool import ConnectionPool
+from shared.http.rate_limits import RateLimits
 from shared.identity import NotAuthenticated
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -246,6 +248,20 @@ async def test_a_token_for_anothers_session_is_refused(client, user, other, comp
     mixed = tokens.issue(user.id, other.session_id, expires_at=clock.now() + timedelta(minutes=5))
     answer = await client.get("/v1/users/me", headers={"Authorization": f"Bearer {mixed}"})
     assert answer.status_code == 401
+
+
+async def test_rate_limit_and_endpoint_read_a_token_once(client, user, monkeypatch):
+    taken, read = [], []
+    take, read_token = RateLimits.take, TokenAuthenticator.read
+    monkeypatch.setattr(
+        RateLimits, "take", lambda self, caller, cost: taken.append(caller) or take(self, caller, cost)
+    )
+    monkeypatch.setattr(
+        TokenAuthenticator, "read", lambda self, token: read.append(token) or read_token(self, token)
+    )
+    assert (await client.get("/v1/users/me", headers=user.headers)).status_code == 200
+    assert taken == [user.id.int]
+    assert read == [user.access_token]
 
 
 async def test_authenticating_costs_one_statement(client, user, monkeypatch):
