@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bootstrap.cli.terminal import stop
+from shared.queues import QUEUES
 from tools.scaffold.changes import PROJECT, StepFailed
 from tools.scaffold.kinds import TYPES
 from tools.scaffold.names import NameRefused, camel
@@ -69,7 +70,7 @@ def job(
     *,
     on: Annotated[str | None, typer.Option(help="The event that causes it, as in InvoiceCreated.")] = None,
     every: Annotated[str | None, typer.Option(help="How often it runs: 30s, 5m, 1h, 1d.")] = None,
-    queue: Annotated[str, typer.Option(help="default, mail or files.")] = "default",
+    queue: Annotated[str, typer.Option(help=f"{', '.join(QUEUES)}.")] = "default",
 ) -> None:
     """Write a job, what does it, and its test."""
     from tools.scaffold.additions import add_job
