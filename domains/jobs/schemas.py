@@ -92,12 +92,6 @@ class PostponedRow(Row):
     state: JobState
 
 
-class JobId(Row):
-    """A row's id."""
-
-    id: UUID
-
-
 ProgressValues = tuple[int, int | None, str | None]
 """Steps done, steps in all, what is being done."""
 

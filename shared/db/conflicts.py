@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from types import TracebackType
 
 import asyncpg
-from sqlalchemy.exc import IntegrityError
 
 from shared.errors import AppError
 
@@ -27,18 +26,7 @@ class conflicts_translated:  # noqa: N801  # reads as what it does
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Translate what was raised."""
-        if isinstance(error, IntegrityError | asyncpg.IntegrityConstraintViolationError):
-            known = self._errors.get(constraint_of(error) or "")
+        if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+            known = self._errors.get(error.constraint_name or "")
             if known is not None:
                 raise known from error
-
-
-def constraint_of(error: BaseException) -> str | None:
-    """Return the name of the constraint that was violated."""
-    cause: BaseException | None = error.orig if isinstance(error, IntegrityError) else error
-    while cause is not None:
-        name = getattr(cause, "constraint_name", None)
-        if name:
-            return str(name)
-        cause = cause.__cause__
-    return None

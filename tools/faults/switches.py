@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from dependency_injector import providers
-from sqlalchemy import and_, bindparam, or_
+from sqlalchemy import and_, or_
 from sqlmodel import col
 
 from bootstrap.container import TulouContainer
@@ -103,13 +103,14 @@ def _remove_fence() -> None:
     """The first deliberate bug: any worker may finish a job, also without the lease."""
     from domains.jobs.models import Job
     from domains.jobs.repository import leases
-    from shared.db.statement import Statement
+    from shared.db.query import param, query
 
-    token, given = col(Job.lease_token), bindparam("token")
-    anybody = and_(col(Job.id) == bindparam("job_id"), or_(token == given, token != given, token.is_(None)))
-    finish = leases._finish._generate()
+    token, given = col(Job.lease_token), param("token")
+    anybody = and_(col(Job.id) == param("job_id"), or_(token == given, token != given, token.is_(None)))
+    finish = leases.finish_if_held._generate()
     finish._where_criteria = (anybody,)
-    leases._FINISH = Statement(finish, leases.JobId)
+    method = leases.LeaseRepository._finish
+    leases.LeaseRepository._finish = query(finish)(method.__wrapped__)
     # A heart often notices in time that the job is lost, which is no protection.
     repository = leases.LeaseRepository
     repository.beat, repository.look = _blind(repository.beat), _blind(repository.look)

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
-    bindparam,
     case,
     func,
     literal_column,
@@ -20,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlmodel import col
 
 from domains.jobs.models import Job, JobState
@@ -27,7 +27,7 @@ from domains.jobs.repository.conditions import claimable, in_state, now, queued
 from domains.jobs.repository.fair_share import participant
 from domains.jobs.schemas import ClaimedJob
 from shared.db.models import columns
-from shared.db.statement import Statement
+from shared.db.query import param
 
 LOOK_AHEAD = 256
 """Jobs among which a fair claim chooses: more than may share a turn because they were accepted at the same moment."""
@@ -35,7 +35,7 @@ LOOK_AHEAD = 256
 CONTENDERS = 32
 """Of these the first that no other worker claims at this moment is taken."""
 
-lease_time = bindparam("lease", type_=Interval())
+lease_time = param("lease", Interval())
 _taken: Any = aliased(Job, name="taken")
 without_waiting_for_the_disk: Any = (
     select(func.set_config("synchronous_commit", "off", literal_column("true"))).scalar_subquery() == "off"
@@ -49,9 +49,9 @@ _claim = (
     .values(
         state=literal_column("'running'"),
         attempt=Job.attempt + 1,
-        lease_token=bindparam("next_token"),
+        lease_token=param("next_token"),
         lease_expires_at=now + lease_time,
-        worker_id=bindparam("worker"),
+        worker_id=param("worker"),
         started_at=func.coalesce(Job.started_at, now),
         begun_at=now,
         revision=Job.revision + 1,
@@ -59,12 +59,12 @@ _claim = (
     .returning(*columns(Job, ClaimedJob))
 )
 _claimable_here = and_(
-    col(Job.queue) == bindparam("from_queue"),
+    col(Job.queue) == param("queue"),
     claimable,
-    or_(col(Job.crashes) == 0, bindparam("alone", type_=Boolean())),
+    or_(col(Job.crashes) == 0, param("alone", Boolean())),
 )
 _fair_order = (col(Job.turn), col(Job.priority), col(Job.id))
-_of_kinds = col(Job.kind) == any_(bindparam("kinds", type_=ARRAY(Text)))
+_of_kinds = col(Job.kind) == any_(param("kinds", ARRAY(Text)))
 
 
 def _first(*more: ColumnElement[bool]) -> Select[Any]:
@@ -89,11 +89,11 @@ def _fair(*more: ColumnElement[bool]) -> Select[Any]:
     )
     busy = (
         select(participant(_taken).label("whose"), func.count().label("number"))
-        .where(_taken.queue == bindparam("from_queue"), in_state(JobState.RUNNING, table="taken"))
+        .where(_taken.queue == param("queue"), in_state(JobState.RUNNING, table="taken"))
         .group_by(literal_column("1"))
         .subquery("busy")
     )
-    just_served = case((ahead.c.whose == bindparam("just_served", type_=Text()), 1), else_=0)
+    just_served = case((ahead.c.whose == param("just_served", Text()), 1), else_=0)
     order = (func.coalesce(busy.c.number, 0) + just_served, ahead.c.turn, ahead.c.priority, ahead.c.id)
     first = (
         select(ahead.c.id, func.row_number().over(order_by=order).label("place"))
@@ -113,12 +113,11 @@ def _fair(*more: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def _claiming(chosen: Select[Any]) -> Statement[ClaimedJob]:
-    return Statement(_claim.where(col(Job.id) == chosen.scalar_subquery()), ClaimedJob)
+def _claiming(chosen: Select[Any]) -> ReturningUpdate[Any]:
+    return _claim.where(col(Job.id) == chosen.scalar_subquery())
 
 
-claim_next = _claim.where(col(Job.id) == _first().scalar_subquery())
-CLAIM_NEXT = Statement(claim_next, ClaimedJob)
-CLAIM_FAIRLY = _claiming(_fair())
-CLAIM_NEXT_OF_KINDS = _claiming(_first(_of_kinds))
-CLAIM_FAIRLY_OF_KINDS = _claiming(_fair(_of_kinds))
+claim_next = _claiming(_first())
+claim_fairly = _claiming(_fair())
+claim_next_of_kinds = _claiming(_first(_of_kinds))
+claim_fairly_of_kinds = _claiming(_fair(_of_kinds))

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, and_, bindparam, literal_column, or_
+from sqlalchemy import Boolean, ColumnElement, and_, literal_column, or_
 from sqlalchemy import func as sql
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from domains.jobs.models import LIVING, OVER, Job, JobState
+from shared.db.query import param
 
 
 def in_state(*states: JobState, table: str = "jobs.jobs") -> ColumnElement[bool]:
@@ -35,7 +36,7 @@ _not_held = or_(
 claimable = and_(queued, col(Job.run_at) <= now, _not_held)
 """Queued, due, and no other job runs under its concurrency key."""
 
-holds_lease = and_(col(Job.id) == bindparam("job_id"), col(Job.lease_token) == bindparam("token"), running)
+holds_lease = and_(col(Job.id) == param("job_id"), col(Job.lease_token) == param("token"), running)
 """The fence: true only for the worker that holds the present lease."""
 
 ended_attempt: tuple[Any, ...] = (col(Job.worker_id), col(Job.begun_at).label("started_at"), col(Job.error))

@@ -9,7 +9,6 @@ import asyncpg
 from sqlalchemy import (
     Integer,
     Interval,
-    bindparam,
     case,
     func,
     literal_column,
@@ -18,73 +17,47 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
 from domains.jobs.models import Attempt, AttemptOutcome, Job, JobState
 from domains.jobs.repository.claims import (
-    CLAIM_FAIRLY,
-    CLAIM_FAIRLY_OF_KINDS,
-    CLAIM_NEXT,
-    CLAIM_NEXT_OF_KINDS,
+    claim_fairly,
+    claim_fairly_of_kinds,
     claim_next,
+    claim_next_of_kinds,
     lease_time,
     without_waiting_for_the_disk,
 )
 from domains.jobs.repository.conditions import ended_attempt, holds_lease, now
-from domains.jobs.schemas import ClaimedJob, JobId, LeaseRow, PostponedRow, ProgressValues, SuccessionRow
+from domains.jobs.schemas import ClaimedJob, LeaseRow, PostponedRow, ProgressValues, SuccessionRow
+from shared.db.query import param, query
 from shared.db.repository import Repository
-from shared.db.statement import Statement
 
 _progress: dict[str, Any] = {
-    "progress_current": bindparam("steps"),
-    "progress_total": bindparam("steps_in_all"),
-    "progress_message": bindparam("doing"),
+    "progress_current": param("steps"),
+    "progress_total": param("steps_in_all"),
+    "progress_message": param("doing"),
 }
-_LOOK = Statement(select(col(Job.cancel_requested_at)).where(holds_lease), LeaseRow)
-_BEAT = Statement(
-    update(Job)
-    .where(holds_lease, without_waiting_for_the_disk)
-    .values(
-        lease_expires_at=now + lease_time,
-        **_progress,
-        revision=Job.revision + bindparam("moved", type_=Integer()),
-    )
-    .returning(col(Job.cancel_requested_at)),
-    LeaseRow,
-)
-_CONFIRM = Statement(select(col(Job.id)).where(holds_lease).with_for_update(), JobId)
 _released = {"lease_token": None, "lease_expires_at": None, "revision": Job.revision + 1}
 _erased = col(Job.owner_id).is_(None) & col(Job.cancel_requested_at).is_not(None)
 """The owner was erased meanwhile (`JobRepository.purge_owner`), and so must be what the job tells of them."""
 
-_finish = (
+finish_if_held = (
     update(Job)
     .where(holds_lease)
     .values(
-        state=bindparam("outcome", type_=Job.__table__.c.state.type),  # type: ignore[attr-defined]
-        result=case((_erased, null()), else_=bindparam("answer", type_=JSONB(none_as_null=True))),
-        error=bindparam("problem", type_=JSONB(none_as_null=True)),
+        state=param("outcome", Job.__table__.c.state.type),  # type: ignore[attr-defined]
+        result=case((_erased, null()), else_=param("answer", JSONB(none_as_null=True))),
+        error=param("problem", JSONB(none_as_null=True)),
         **_progress,
         finished_at=now,
         **_released,
     )
     .returning(col(Job.id))
 )
-_FINISH = Statement(_finish, JobId)
-_finished = _finish.cte("finished")
+_finished = finish_if_held.cte("finished")
 _claimed = claim_next.cte("claimed")
-_FINISH_AND_CLAIM = Statement(
-    select(
-        select(_finished.c.id).scalar_subquery().label("finished_id"),
-        select(func.to_jsonb(literal_column("claimed"), type_=JSONB))
-        .select_from(_claimed)
-        .scalar_subquery()
-        .label("claimed"),
-    ),
-    SuccessionRow,
-)
-_unburnt = bindparam("unburnt", type_=Integer())
+_unburnt = param("unburnt", Integer())
 # A wish to cancel that came too late for this attempt would otherwise be forgotten.
 _cancel_requested = col(Job.cancel_requested_at).is_not(None)
 _postponed = (
@@ -93,9 +66,9 @@ _postponed = (
     .values(
         state=case((_cancel_requested, literal_column("'cancelled'")), else_=literal_column("'retrying'")),
         finished_at=case((_cancel_requested, now), else_=None),
-        run_at=now + bindparam("delay", type_=Interval()),
+        run_at=now + param("delay", Interval()),
         attempt=Job.attempt - _unburnt,
-        error=bindparam("problem", type_=JSONB(none_as_null=True)),
+        error=param("problem", JSONB(none_as_null=True)),
         published_at=None,
         **_released,
     )
@@ -108,12 +81,11 @@ _recorded = (
         ["job_id", "attempt", "worker_id", "started_at", "error", "outcome"],
         select(
             *(_postponed.c[name] for name in ("id", "attempt", "worker_id", "started_at", "error")),
-            bindparam("attempt_outcome", type_=Attempt.__table__.c.outcome.type),  # type: ignore[attr-defined]
+            param("attempt_outcome", Attempt.__table__.c.outcome.type),  # type: ignore[attr-defined]
         ),
     )
     .cte("noted")
 )
-_POSTPONE = Statement(select(_postponed.c.state).add_cte(_recorded), PostponedRow, changes=True)
 
 
 class LeaseRepository(Repository):
@@ -136,24 +108,59 @@ class LeaseRepository(Repository):
         Jobs that crashed are only taken to be run `alone`. `fairly`: look past jobs of participants that have more
         jobs running than others; that of `just_served` counts as one more.
         """
-        given: dict[str, Any] = {
-            "from_queue": queue,
-            "next_token": token,
-            "worker": worker,
-            "lease": lease,
-            "alone": alone,
-        }
-        if kinds is not None:
-            given["kinds"] = list(kinds)
-        if fairly:
-            given["just_served"] = just_served
-        statements = (
-            (CLAIM_NEXT, CLAIM_FAIRLY) if kinds is None else (CLAIM_NEXT_OF_KINDS, CLAIM_FAIRLY_OF_KINDS)
-        )
+        claim: dict[str, Any] = {"next_token": token, "worker": worker, "lease": lease, "alone": alone}
         try:
-            return await self.database.fetch_one(statements[fairly], **given)
-        except (asyncpg.UniqueViolationError, IntegrityError):
+            if kinds is None and fairly:
+                return await self._claim_fairly(queue, just_served, **claim)
+            if kinds is None:
+                return await self._claim_next(queue, **claim)
+            if fairly:
+                return await self._claim_fairly_of_kinds(queue, list(kinds), just_served, **claim)
+            return await self._claim_next_of_kinds(queue, list(kinds), **claim)
+        except asyncpg.UniqueViolationError:
             return None  # another worker took a job with the same concurrency key in this moment
+
+    @query(claim_next)
+    async def _claim_next(
+        self, queue: str, *, next_token: UUID, worker: str, lease: timedelta, alone: bool
+    ) -> ClaimedJob | None: ...
+
+    @query(claim_fairly)
+    async def _claim_fairly(
+        self,
+        queue: str,
+        just_served: str | None,
+        *,
+        next_token: UUID,
+        worker: str,
+        lease: timedelta,
+        alone: bool,
+    ) -> ClaimedJob | None: ...
+
+    @query(claim_next_of_kinds)
+    async def _claim_next_of_kinds(
+        self,
+        queue: str,
+        kinds: list[str],
+        *,
+        next_token: UUID,
+        worker: str,
+        lease: timedelta,
+        alone: bool,
+    ) -> ClaimedJob | None: ...
+
+    @query(claim_fairly_of_kinds)
+    async def _claim_fairly_of_kinds(
+        self,
+        queue: str,
+        kinds: list[str],
+        just_served: str | None,
+        *,
+        next_token: UUID,
+        worker: str,
+        lease: timedelta,
+        alone: bool,
+    ) -> ClaimedJob | None: ...
 
     async def beat(
         self,
@@ -165,22 +172,36 @@ class LeaseRepository(Repository):
         moved: bool,
     ) -> LeaseRow | None:
         """Renew the lease and write the progress; None: the lease is lost."""
-        return await self.database.fetch_one(
-            _BEAT,
-            job_id=job_id,
-            token=token,
-            lease=lease,
-            moved=int(moved),
-            **_progress_values(progress),
-        )
+        return await self._beat(job_id, token, lease, int(moved), *progress)
 
+    @query(
+        update(Job)
+        .where(holds_lease, without_waiting_for_the_disk)
+        .values(
+            lease_expires_at=now + lease_time,
+            **_progress,
+            revision=Job.revision + param("moved", Integer()),
+        )
+        .returning(col(Job.cancel_requested_at))
+    )
+    async def _beat(
+        self,
+        job_id: UUID,
+        token: UUID,
+        lease: timedelta,
+        moved: int,
+        steps: int,
+        steps_in_all: int | None,
+        doing: str | None,
+    ) -> LeaseRow | None: ...
+
+    @query(select(col(Job.cancel_requested_at)).where(holds_lease))
     async def look(self, job_id: UUID, token: UUID) -> LeaseRow | None:
         """Read whether cancellation was requested, and change nothing; None: the lease is lost."""
-        return await self.database.fetch_one(_LOOK, job_id=job_id, token=token)
 
+    @query(select(col(Job.id)).where(holds_lease).with_for_update())
     async def confirm(self, job_id: UUID, token: UUID) -> bool:
         """Lock the row and tell whether the lease holds, in the open transaction."""
-        return await self.database.fetch_one(_CONFIRM, job_id=job_id, token=token) is not None
 
     async def finish(
         self,
@@ -193,16 +214,20 @@ class LeaseRepository(Repository):
         error: dict[str, Any] | None = None,
     ) -> bool:
         """End the job; False: the lease is lost."""
-        row = await self.database.fetch_one(
-            _FINISH,
-            job_id=job_id,
-            token=token,
-            outcome=outcome,
-            answer=result,
-            problem=error,
-            **_progress_values(progress),
-        )
-        return row is not None
+        return await self._finish(job_id, token, outcome, result, error, *progress)
+
+    @query(finish_if_held)
+    async def _finish(
+        self,
+        job_id: UUID,
+        token: UUID,
+        outcome: JobState,
+        answer: dict[str, Any] | None,
+        problem: dict[str, Any] | None,
+        steps: int,
+        steps_in_all: int | None,
+        doing: str | None,
+    ) -> bool: ...
 
     async def finish_and_claim(
         self,
@@ -219,21 +244,36 @@ class LeaseRepository(Repository):
 
         A job under the concurrency key of the one that ends is not seen as free yet; `claim` finds it.
         """
-        row = await self.database.fetch_one(
-            _FINISH_AND_CLAIM,
-            job_id=job_id,
-            token=token,
-            outcome=JobState.SUCCEEDED,
-            answer=None,
-            problem=None,
-            next_token=next_token,
-            worker=worker,
-            lease=lease,
-            from_queue=queue,
-            alone=True,
-            **_progress_values(progress),
-        )
-        return row or SuccessionRow(finished_id=None, claimed=None)
+        claim: dict[str, Any] = {"next_token": next_token, "worker": worker, "lease": lease, "queue": queue}
+        return await self._finish_and_claim(job_id, token, *progress, **claim)
+
+    @query(
+        select(
+            select(_finished.c.id).scalar_subquery().label("finished_id"),
+            select(func.to_jsonb(literal_column("claimed"), type_=JSONB))
+            .select_from(_claimed)
+            .scalar_subquery()
+            .label("claimed"),
+        ),
+        changes=True,
+    )
+    async def _finish_and_claim(
+        self,
+        job_id: UUID,
+        token: UUID,
+        steps: int,
+        steps_in_all: int | None,
+        doing: str | None,
+        *,
+        next_token: UUID,
+        worker: str,
+        lease: timedelta,
+        queue: str,
+        outcome: JobState = JobState.SUCCEEDED,
+        answer: dict[str, Any] | None = None,
+        problem: dict[str, Any] | None = None,
+        alone: bool = True,
+    ) -> SuccessionRow: ...
 
     async def postpone(
         self,
@@ -248,18 +288,17 @@ class LeaseRepository(Repository):
 
         None: the lease is lost. Only an attempt that failed counts.
         """
-        row = await self.database.fetch_one(
-            _POSTPONE,
-            job_id=job_id,
-            token=token,
-            delay=delay,
-            attempt_outcome=outcome,
-            unburnt=int(outcome is not AttemptOutcome.FAILED),
-            problem=error,
-        )
-        return row.state if row is not None else None
+        unburnt = int(outcome is not AttemptOutcome.FAILED)
+        found = await self._postpone(job_id, token, delay, outcome, unburnt, error)
+        return None if found is None else found.state
 
-
-def _progress_values(progress: ProgressValues) -> dict[str, Any]:
-    steps, in_all, doing = progress
-    return {"steps": steps, "steps_in_all": in_all, "doing": doing}
+    @query(select(_postponed.c.state).add_cte(_recorded), changes=True)
+    async def _postpone(
+        self,
+        job_id: UUID,
+        token: UUID,
+        delay: timedelta,
+        attempt_outcome: AttemptOutcome,
+        unburnt: int,
+        problem: dict[str, Any] | None,
+    ) -> PostponedRow | None: ...
