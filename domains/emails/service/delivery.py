@@ -61,10 +61,6 @@ class _Task:
     content: bytes
     context: JobContext
 
-    @property
-    def is_last(self) -> bool:
-        return _is_last(self.context)
-
 
 @dataclass(kw_only=True, eq=False)
 class DeliveryService:
@@ -222,13 +218,13 @@ class DeliveryService:
             pause = max(self.transport.pause(), _SHORTEST_PAUSE)
             return Outcome.UNREACHABLE, Snooze(pause, _UNREACHABLE)
         if isinstance(ended, OutcomeUnknown):
-            may_resend = task.email.when_uncertain == WhenUncertain.RESEND and not task.is_last
+            may_resend = task.email.when_uncertain == WhenUncertain.RESEND and not _is_last(task.context)
             return Outcome.UNCERTAIN, MailUncertain() if may_resend else None
         if isinstance(ended, Refused):
             return Outcome.REFUSED, MailRefused(reply_code=code)
         # A reply that can't be parsed has the code 0.
         outcome = Outcome.DEFERRED if code else Outcome.PROTOCOL_ERROR
-        return outcome, (MailDeferredTooLong if task.is_last else MailDeferred)(reply_code=code)
+        return outcome, (MailDeferredTooLong if _is_last(task.context) else MailDeferred)(reply_code=code)
 
     async def _apply(self, email: Email, ended: DeliveryError, failure: AppError | Snooze | None) -> None:
         now = self.clock.now()
