@@ -15,7 +15,7 @@ Connection = Any
 
 _CLOSING_SECONDS = 1.0
 LONGEST_IDLE = 300.0
-"""Seconds after which an idle connection is replaced: a firewall on the way may have dropped it without a word."""
+"""Seconds after which an idle connection is replaced: a firewall may have dropped it silently."""
 
 RENEWAL_PAUSE = 1.0
 """Seconds between two renewals of all connections, so that a server that stays read-only isn't flooded with logins."""
@@ -55,6 +55,7 @@ class ConnectionPool:
         try:
             return await getattr(connection, how)(sql, *arguments)
         except asyncpg.PostgresError as error:
+            # A server that became a standby stays read-only, so the connection is of no use any more.
             if outage_of(error) is Outage.READ_ONLY:
                 connection.terminate()
             raise
@@ -70,6 +71,7 @@ class ConnectionPool:
         Raises:
             TimeoutError: all were in use for too long.
         """
+        # Counted before the first await, so that tasks which start at the same time don't exceed the limit.
         if self._taken < (self._size if is_second else self._limit):
             self._taken += 1
         else:
@@ -83,7 +85,7 @@ class ConnectionPool:
         return connection
 
     def release(self, connection: Connection) -> None:
-        """Take a connection back. A closed one makes room for another."""
+        """Take a connection back. The slot of a closed one is free."""
         self._in_use.discard(connection)
         if connection in self._outdated:
             self._outdated.remove(connection)
@@ -93,7 +95,7 @@ class ConnectionPool:
         self._free_slot()
 
     def usage(self) -> tuple[int, int, int, int]:
-        """Return how many connections there may be, are idle and in use, and how many tasks wait for one."""
+        """Return the size of the pool, and the numbers of idle and used connections and of waiting tasks."""
         waiting = sum(not each.done() for each in (*self._waiting, *self._waiting_for_second))
         return self._size, len(self._idle), self._taken, waiting
 
@@ -106,6 +108,7 @@ class ConnectionPool:
         if now - self._renewed_at < RENEWAL_PAUSE:
             return
         self._renewed_at = now
+        # Their statements go on; they are closed when they are released.
         self._outdated |= self._in_use
         for _, connection in self._idle:
             connection.terminate()
@@ -118,7 +121,7 @@ class ConnectionPool:
         self._idle.clear()
 
     async def stop(self) -> None:
-        """Close idle connections in good order, and the others at once."""
+        """Close idle connections gracefully, and the others at once."""
         idle = [connection for _, connection in self._idle]
         self._idle.clear()
         self.terminate()
@@ -127,7 +130,7 @@ class ConnectionPool:
         )
 
     def _last_used(self) -> Connection | None:
-        """Return the idle connection that was used last, so that the others grow old when there is little to do."""
+        """Return the idle connection that was used last, so that surplus ones reach their age limit and are closed."""
         now = asyncio.get_running_loop().time()
         while self._idle:
             since, connection = self._idle.pop()
@@ -165,4 +168,5 @@ class ConnectionPool:
                 turn = queue.popleft()
                 if not turn.done():
                     self._taken += 1
+                    # The slot is taken before the task runs, so that no new task overtakes it.
                     turn.set_result(None)

@@ -21,7 +21,7 @@ from shared.outages import outage_of, raise_outage, unreachable_translated
 
 logger = get_logger(__name__)
 ROLLBACK_SECONDS = 5.0
-"""A database that doesn't roll back in this time is frozen: it does when the connection is gone."""
+"""Time limit in seconds for a rollback. After it the connection is closed, which also rolls back."""
 
 
 class TransactionMisusedError(RuntimeError):
@@ -32,7 +32,7 @@ Insertion = Callable[[Connection], Awaitable[object]]
 """Inserts a row without waiting for the result."""
 
 Explain = Callable[[BaseException], Awaitable[None]]
-"""Looks whether an error of a statement says something of the whole database; raises `DatabaseUnavailable` if so."""
+"""Raises `DatabaseUnavailable` if an error of a statement is about the whole database."""
 
 
 class OpenTransaction:
@@ -128,6 +128,7 @@ class OpenTransaction:
             error = failure
             raise
         finally:
+            # Before the connection is released, so that no callback finds the ended transaction.
             current_transaction.reset(self._token)
             await self.let_go(error)
 
@@ -136,17 +137,19 @@ class OpenTransaction:
             try:
                 callback()
             except Exception:
+                # The commit has taken effect, so an error here must not look like a failed request.
                 logger.exception("after_commit_failed")
 
     async def _undo(self) -> None:
         for callback in self.after_rollback:
             try:
+                # Shielded, because the undo must end although the request was cancelled.
                 await asyncio.shield(asyncio.ensure_future(callback()))
             except Exception:
                 logger.exception("after_rollback_failed")
 
     async def connection(self) -> Connection:
-        """Return the driver's connection, on which everything is done that was asked for so far."""
+        """Return the driver's connection, after a waiting insertion has run on it."""
         connection = self._connection
         if connection is None:
             with unreachable_translated():
@@ -161,6 +164,7 @@ class OpenTransaction:
         connection = await self.connection()
         if execution.how != "fetchrow":
             return execution.decode(await getattr(connection, execution.how)(execution.sql, *arguments))
+        # `fetchrow` reads one row only, and PostgreSQL locks no more rows than are read.
         records = await connection.fetch(execution.sql, *arguments)
         return execution.decode(records[0] if records else None)
 
@@ -168,13 +172,14 @@ class OpenTransaction:
         """Insert a row, at the latest before the next statement."""
         self.begun = True
         is_first = self._connection is None and self._insertion is None
+        # A request's transaction has more to write: at least the response of its Idempotency-Key.
         if is_first and self._durable and not self.request_transaction:
             self._insertion = insertion
         else:
             await insertion(await self.connection())
 
     async def commit(self) -> None:
-        """Commit what there is."""
+        """Commit."""
         if self.failed:
             message = "a part of this transaction failed; it can't be committed"
             raise TransactionMisusedError(message)
@@ -202,6 +207,7 @@ class OpenTransaction:
             self._transaction = connection.transaction()
             await self._transaction.start()
             if not self._durable:
+                # LOCAL: the next transaction on this connection waits for the disk again.
                 await connection.execute("SET LOCAL synchronous_commit TO off")
         except BaseException:
             connection.terminate()
@@ -210,7 +216,7 @@ class OpenTransaction:
         return connection
 
     async def let_go(self, error: BaseException | None = None) -> None:
-        """Roll back what is still open, at once, so that no lock waits for the end of a request."""
+        """Roll back at once and release the connection, so that no lock is held until the end of a request."""
         connection, self._connection, self._insertion = self._connection, None, None
         self.locked_account = None
         self.rows = TrackedRows()
@@ -218,7 +224,7 @@ class OpenTransaction:
             return
         try:
             if error is not None and outage_of(error) is Outage.READ_ONLY:
-                connection.terminate()  # it may lead to a standby, now or for ever
+                connection.terminate()  # it may lead to a standby, which stays read-only
             elif not connection.is_closed() and connection.is_in_transaction():
                 await self._roll_back(connection)
         finally:
