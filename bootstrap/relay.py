@@ -29,6 +29,7 @@ async def run_relay(settings: Settings) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     watchdog = Watchdog(settings.watchdog)
+    # A stalled relay looks alive to its supervisor, so it has to end by itself.
     watchdog.follow(loop, works=lambda: not stalled_loops())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)

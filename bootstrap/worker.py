@@ -130,6 +130,7 @@ class Worker:
         self._settings = settings
         self._queues = list(queues)
         self._compose = composed
+        # Composed in the child: connections and threads do not survive a fork.
         self._child: WorkerChild | None = None
         self._shutdown = Shutdown()
         # A heartbeat blocks the event loop.
@@ -164,6 +165,7 @@ class Worker:
             "--pool=prefork",
             f"--hostname={'-'.join(self._queues)}-{os.getpid()}@%h",
             f"--loglevel={self._settings.log_level}",
+            # Workers find each other through the database; these would only add traffic in Redis.
             "--without-gossip",
             "--without-mingle",
             "--without-heartbeat",
@@ -247,6 +249,7 @@ class Worker:
         if self._shutdown.ends_at() is not None:
             self._shutdown.begin(0)  # second signal: release running jobs now
             return
+        # The wait below blocks the event loop on purpose.
         self._watchdog.disarm()
         logger.info("worker_draining")
         grace = self._settings.worker_soft_shutdown

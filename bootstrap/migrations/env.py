@@ -76,6 +76,8 @@ def _migrate(connection: Connection) -> None:
     _wait_for_other_runners(connection)
     revision, comment = revision_and_comment(connection)
     connection.commit()
+    # Alembic would fail with an error about an unknown revision; the caller can say whether this version still
+    # works.
     if revision is not None and revision not in history_of(context.script).revisions:
         raise MigratedByNewer(revision, comment)
     _configure(connection, single_transaction=False)
@@ -103,8 +105,10 @@ def _configure(connection: Connection, *, single_transaction: bool) -> None:
         include_object=_only_our_tables,
         render_item=written,
         process_revision_directives=_with_schema,
+        # A failed migration then rolls back alone, and the finished ones stay.
         transaction_per_migration=True,
         compare_type=_differs,
+        # PostgreSQL rewrites default expressions, so every one of them would look changed.
         compare_server_default=False,
         until=options["until"],
         single_transaction=single_transaction,

@@ -87,6 +87,7 @@ def _waiting_for_transactions() -> Iterator[None]:
     if is_single_transaction():
         yield
         return
+    # CREATE INDEX CONCURRENTLY can't run inside a transaction.
     with context.autocommit_block():
         if context.as_sql:
             yield

@@ -80,7 +80,7 @@ def migrate(settings: Settings, *, revision: str = "head", grants: bool = True) 
             if time.monotonic() > config.attributes["until"]:
                 raise SettingsError(
                     "The database can't be migrated now: other transactions, which pg_stat_activity lists, blocked"
-                    " it for {settings.migration_patience:g} s (TULOU_MIGRATION_PATIENCE). A backup blocks indexes."
+                    f" it for {settings.migration_patience:g} s (TULOU_MIGRATION_PATIENCE). A backup blocks indexes."
                     " What was applied stays; run `tulou migrate` again when they have ended."
                 )
             time.sleep(PAUSE)
@@ -205,5 +205,6 @@ def alembic_config(settings: Settings) -> Config:
     config.attributes["until"] = time.monotonic() + settings.migration_patience
     config.attributes["connect_timeout"] = settings.database_timeout
     config.attributes["lock_timeout"] = f"{settings.migration_lock_wait}s"
+    # None on a development machine, where the owner is the application.
     config.attributes["application_role"] = roles[0] if roles[0] != roles[1] else None
     return config

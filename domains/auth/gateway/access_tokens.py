@@ -15,6 +15,7 @@ from shared.identity import AccessClaims, ExpiredAccessToken, InvalidAccessToken
 from shared.ids import new_id
 
 TYPE = "at+jwt"
+# Tokens issued here are shorter; a longer one is refused before any work is done.
 MAX_LENGTH = 2048
 _LEEWAY = timedelta(seconds=5)
 """Tolerated difference between the clocks of the processes that issue and check tokens."""
@@ -64,6 +65,7 @@ class AccessTokens:
             "nbf": now,
             "exp": int(expires_at.timestamp()),
         }
+        # The type keeps other JWTs signed with the same keys from being accepted as access tokens (RFC 8725).
         headers = {"typ": TYPE, "kid": self._signer.kid}
         return jwt.encode(claims, self._signer.private, algorithm=self._signer.algorithm, headers=headers)
 
@@ -120,9 +122,11 @@ class AccessTokens:
             raise InvalidAccessToken from error
 
     def _key_for(self, header: Mapping[str, Any]) -> SigningKey:
+        # Exactly these: `jwk`, `jku` and `crit` would let a token choose its own key or rules.
         if header.keys() != {"alg", "typ", "kid"} or header["typ"] != TYPE:
             raise InvalidAccessToken
         pair = self._verifiers.get(header["kid"]) if isinstance(header["kid"], str) else None
+        # The algorithm belongs to the key; a token must not choose another one (RFC 8725, section 3.1).
         if pair is None or header["alg"] != pair.algorithm:
             raise InvalidAccessToken
         return pair

@@ -35,8 +35,10 @@ class PasswordHasher:
         self._argon2 = Argon2Hasher(
             time_cost=settings.auth_hash_time_cost, memory_cost=settings.auth_hash_memory_kib, parallelism=1
         )
+        # One core stays free for requests: a hash uses a core for tens of milliseconds.
         threads = settings.auth_hash_threads or max(1, (os.cpu_count() or 2) - 1)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
+        # Bounded, because each waiting password holds a request, and a response after minutes is of no use.
         self._slots = BoundedSemaphore(threads + settings.auth_hash_waiting)
         self._dummy_hash: str | None = None
 
@@ -58,6 +60,7 @@ class PasswordHasher:
         return Verification(matches=True, new_hash=self._argon2.hash(password) if outdated else None)
 
     def _make_dummy_hash(self) -> str:
+        # Made once and lazily: it costs as much as a sign-in, and not every process needs it.
         if self._dummy_hash is None:
             self._dummy_hash = self._argon2.hash(os.urandom(16).hex())
         return self._dummy_hash
@@ -67,6 +70,7 @@ class PasswordHasher:
         if not self._slots.acquire(blocking=False):
             raise HashingBusy
         future = self._threads.submit(work)
+        # Not when the request is cancelled: the thread can't be interrupted and still uses a core.
         future.add_done_callback(lambda _done: self._slots.release())
         return await asyncio.wrap_future(future)
 

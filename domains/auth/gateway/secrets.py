@@ -63,6 +63,7 @@ class TokenKeys:
         if _as_text(raw) != token:  # other spellings of the same bytes
             raise InvalidRefreshToken
         body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        # All keys are compared in constant time, so that timing reveals neither the key nor the bytes.
         fits = [hmac.compare_digest(mac, _mac(key, "refresh", body)) for key in self._keys]
         if len(body) != 16 + _COUNTER_BYTES or not any(fits):
             raise InvalidRefreshToken

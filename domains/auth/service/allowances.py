@@ -108,5 +108,6 @@ class AllowanceService:
             await self.audit_log.note(
                 SecurityEventKind.LIMITS_CHANGED, actor, user_id=user_id, **limits.model_dump()
             )
+            # Not before: a refresh during the transaction would read the old limits and keep them.
             after_commit(self.cache.forget)
         return saved

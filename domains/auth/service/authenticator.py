@@ -48,6 +48,7 @@ class TokenAuthenticator:
         Raises:
             SessionEnded: the session has ended, or the account is disabled.
         """
+        # A query for each request, so that ended sessions and disabled accounts are refused at once.
         row = await self.sessions.find_caller(claims.session_id)
         if row is None or row.user_id != claims.user_id or not _is_active(row, self.clock.now()):
             raise SessionEnded
@@ -75,6 +76,7 @@ class TokenAuthenticator:
         session_id, now = principal.session_id, self.clock.now()
         if session_id is None or not self._is_due(session_id, now):
             return
+        # Before the write: concurrent requests of the session must not write too.
         self._stamped[session_id] = now
         self._stamped.move_to_end(session_id)
         if len(self._stamped) > _STAMPS_REMEMBERED:
