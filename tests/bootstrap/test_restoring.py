@@ -267,7 +267,7 @@ def test_a_commit_that_is_cut_off_has_an_exit_code_of_its_own(settings, monkeypa
     with pytest.raises(SystemExit) as ended:
         commands.restore_backup(settings, "/nowhere", commands.RestoreOptions())
     assert ended.value.code == 4
-    assert "can be run again" in capsys.readouterr().err
+    assert "Run `tulou restore` again" in capsys.readouterr().err
 
 
 async def test_the_second_of_two_who_restore_gets_one_sentence(deployment) -> None:
