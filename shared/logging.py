@@ -53,6 +53,7 @@ def configure_logging(*, level: str, log_format: LogFormat) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(log_format)],
         )
     )
+    # These log each task and each request a second time.
     for chatty in ("celery.worker.strategy", "celery.app.trace", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     root = logging.getLogger()
@@ -62,6 +63,7 @@ def configure_logging(*, level: str, log_format: LogFormat) -> None:
     ready.setFormatter(_Ready())
     access = logging.getLogger(ACCESS)
     access.handlers = [ready]
+    # Its lines are complete; the root handler would format them again.
     access.propagate = False
 
 
@@ -102,6 +104,7 @@ class _Redacting(structlog.stdlib.ProcessorFormatter):
     """Hides secrets in text from other sources: lines of libraries, exceptions, error details."""
 
     def format(self, record: logging.LogRecord) -> str:
+        # Own lines below warning hold no foreign text, so the regular expression is saved for them.
         is_foreign = not hasattr(record, "_logger")
         line = super().format(record)
         return redacted(line) if is_foreign or record.levelno >= logging.WARNING else line

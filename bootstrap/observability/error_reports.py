@@ -37,6 +37,7 @@ def reported(settings: Settings, role: Role, *, transport: Transport | None = No
         default_integrations=False,
         include_local_variables=False,
         max_request_body_size="never",
+        # Only errors are sent, nothing about the client itself.
         send_client_reports=False,
         auto_session_tracking=False,
         before_send=_scrubbed,
@@ -62,6 +63,7 @@ class ErrorReports(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Report a line unless its exception was reported already: several layers may log the same one."""
+        # Reporting an error of the reporter would never end.
         if record.name.startswith("sentry_sdk"):
             return
         fields: Mapping[str, Any] = record.msg if isinstance(record.msg, dict) else {}
@@ -78,6 +80,7 @@ class ErrorReports(logging.Handler):
                 **{name: str(fields[name]) for name in TAGS if fields.get(name) is not None},
             },
         )
+        # Some exceptions have no `__dict__`; they may be reported twice.
         with suppress(AttributeError):
             setattr(error, _MARK, True)
         self._client.capture_event(event, hint)

@@ -131,6 +131,7 @@ class Listing(Generic[RowT]):
         """Make the page of the rows that were read."""
         shown = rows[: request.limit]
         cursor = None
+        # One row more than asked for was read: it shows that there is a next page without counting.
         if len(rows) > request.limit:
             last: Any = shown[-1]
             cursor = _encode(request.sort, *to_jsonable_python([getattr(last, request.key), last.id]))
@@ -144,6 +145,7 @@ class Listing(Generic[RowT]):
             there = tuple_(
                 bindparam("_page_value", type_=column.type), bindparam("_page_key", type_=self._key.type)
             )
+            # A row comparison, which PostgreSQL answers with the index on both columns.
             clause = clause.where(here < there if descending else here > there)
         order = (column.desc(), self._key.desc()) if descending else (column.asc(), self._key.asc())
         return Statement(
@@ -212,6 +214,7 @@ def link_next(request: Request, response: Response, page: Page[T]) -> Page[T]:
     path: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
     query = f"cursor={page.next_cursor}"
     if request.scope["query_string"]:
+        # The link repeats the other parameters, so that a client can follow it as it is.
         kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
         query = urlencode([*kept, ("cursor", page.next_cursor)])
     response.headers["Link"] = f'<{path.decode("ascii")}?{query}>; rel="next"'
@@ -229,6 +232,7 @@ def _decode(cursor: str, sort: str) -> tuple[Any, Any]:
         made_for, value, key = json.loads(raw)
     except (binascii.Error, ValueError, TypeError, RecursionError) as error:
         raise BadCursor from error
+    # A position in one order means nothing in another.
     if made_for != sort:
         raise BadCursor
     return value, key

@@ -77,12 +77,14 @@ class Replicas:
         oldest = asyncio.get_running_loop().time() - self._lag
         for _ in self._replicas:
             self._next_index = (self._next_index + 1) % len(self._replicas)
+            # The age, not `in_use`: a replica may have become too old since the last poll.
             if self._replicas[self._next_index].as_of > oldest:
                 return self._replicas[self._next_index]
         return None
 
     async def _poll(self, primary_is_at: Callable[[], Awaitable[int]]) -> None:
         now = asyncio.get_running_loop().time()
+        # An answer that takes longer says nothing about the present.
         async with asyncio.timeout(self._lag):
             self._notes.append((now, await primary_is_at()))
         while self._notes[0][0] < now - 2 * self._lag:

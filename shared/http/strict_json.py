@@ -37,8 +37,7 @@ def parse(body: bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        MalformedJson: not UTF-8, a byte order mark, nested deeper than `MAX_DEPTH`, a number beyond
-            `MAX_EXPONENT`,
+        MalformedJson: not UTF-8, a byte order mark, nested deeper than `MAX_DEPTH`, a number beyond `MAX_EXPONENT`,
             a duplicate key, a lone surrogate, NUL, or more than `MAX_VALUES` values.
     """
     openings = body.count(b"[") + body.count(b"{")

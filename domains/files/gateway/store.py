@@ -93,6 +93,8 @@ class ObjectFiles:
                     max_concurrency=_PARTS_AT_ONCE,
                 )
         except (BaseError, OSError, ValueError) as error:
+            # The stream's own error, such as a disconnect, is the cause; the store wraps it into one of
+            # its own.
             if stream_errors.raised is not None:
                 raise stream_errors.raised from error
             raise _store_error(error) from error
@@ -106,9 +108,12 @@ class ObjectFiles:
                 start += len(piece)
                 prefetched = None
                 if self._is_remote and size > SMALLEST_PIECE and start < end:
+                    # A remote store answers slowly, so the next piece is requested while this one
+                    # is sent.
                     prefetched = asyncio.create_task(self._piece(key, start, min(start + size, end)))
                 yielded_at = self._clock()
                 yield piece
+                # Frees the memory before the next piece is read.
                 del piece
                 size = self._next_size(size, is_fast=self._clock() - yielded_at < _FAST_SECONDS)
         finally:
@@ -195,11 +200,14 @@ class ObjectFiles:
         """Raise StoreUnavailable if the store can't be reached, or its folder is missing."""
         try:
             with suppress(FileNotFoundError):
+                # A missing object is the expected answer: it shows that the store works without
+                # writing to it.
                 await obstore.head_async(self._store, "health")
         except (BaseError, OSError) as error:
             raise StoreUnavailable from error
         if isinstance(self._opened, LocalStore):
             folder = Path(self._opened.prefix or "/")
+            # A folder that is not mounted answers "not found" as well, so it is checked too.
             if not await asyncio.to_thread(os.access, folder, os.W_OK | os.X_OK):
                 raise StoreUnavailable
 
