@@ -13,8 +13,8 @@ from tools.scaffold.plan import plan_domain
 
 FIVE = ("number:str:unique", "amount:decimal", "due_on:date", "paid:bool", "customer:ref:users")
 MANY = 20
-LARGEST_SHARE = 0.36
-"""Of a start, which takes 1.3 s of a processor: so half a second. Seconds depend on who else is busy here."""
+LARGEST_SHARE = 0.5
+"""Of a start, which takes 1 s of CPU: 25 ms for each domain. Seconds would depend on the load of the machine."""
 
 START = """
 import time
