@@ -24,6 +24,8 @@ IMAGES = sorted((PROJECT / "docs" / "images").iterdir())
 MOST_BYTES_OF_IMAGES = 150_000
 CALLED: dict[str, Any] = {each.__name__: each for each in (JobOptions, JobType, OutgoingMail, query)}
 """What examples call by name: its parameters are compared."""
+FUNCTION = re.compile(r"`((?:bootstrap|domains|shared|tools|tests)/[\w./]+\.py):([\w.]+)`")
+"""A function, method or class: `file.py:name` or `file.py:Class.method`."""
 LINK = re.compile(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
@@ -36,6 +38,14 @@ every_page_of_the_present = pytest.mark.parametrize(
 
 def names_of(commands: Typer) -> set[str]:
     return {command.name or command.callback.__name__ for command in commands.registered_commands}
+
+
+def definitions_in(file: Path) -> set[str]:
+    """Return the functions, classes and methods of a file."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    found = [each for each in ast.parse(file.read_text()).body if isinstance(each, kinds)]
+    methods = [f"{each.name}.{part.name}" for each in found for part in each.body if isinstance(part, kinds)]
+    return {each.name for each in found} | set(methods)
 
 
 def anchors_of(page: Path) -> set[str]:
@@ -87,10 +97,16 @@ def test_paths_that_are_named_are_there(page: Path) -> None:
 
 def test_the_architecture_names_the_file_of_each_step() -> None:
     page = (PROJECT / "docs" / "architecture.md").read_text()
-    walks = re.findall(r"^## How does an? (\w+) travel\?\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+    walks = re.findall(r"^## Path of an? (\w+)\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
     assert [subject for subject, _ in walks] == ["upload", "job", "mail", "token"]
     for subject, walk in walks:
-        assert len(re.findall(r"`(?:bootstrap|domains|shared)/[\w./]+\.py`", walk)) >= 5, subject
+        assert len(FUNCTION.findall(walk)) >= 5, subject
+
+
+@every_page_of_the_present
+def test_functions_that_are_named_are_there(page: Path) -> None:
+    named = FUNCTION.findall(page.read_text())
+    assert [f"{path}:{name}" for path, name in named if name not in definitions_in(PROJECT / path)] == []
 
 
 def test_each_page_of_the_documentation_is_in_the_index_for_language_models() -> None:
