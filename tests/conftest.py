@@ -1,4 +1,4 @@
-"""One embedded PostgreSQL, Valkey and mail catcher for each process of the run; people and programs for each test.
+"""One embedded PostgreSQL, Valkey and mail catcher per test process; accounts and programs per test.
 
 Tests commit for real. Each makes its own people and looks only at what is theirs.
 """

@@ -1,4 +1,4 @@
-"""Servers that take connections and answer nothing."""
+"""Servers that accept connections and never respond."""
 
 import contextlib
 from collections.abc import Iterator

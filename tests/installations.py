@@ -1,4 +1,4 @@
-"""A whole installation of its own beside the one that all tests share: database, data folder, application."""
+"""A complete installation beside the one that all tests share: database, data folder, application."""
 
 import asyncio
 import contextlib

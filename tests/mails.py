@@ -1,4 +1,4 @@
-"""The mails that the catcher has kept."""
+"""Mails that the mail catcher has received."""
 
 import email
 import email.policy

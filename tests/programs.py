@@ -1,4 +1,4 @@
-"""Commands of `tulou` as processes of their own."""
+"""Commands of `tulou` as separate processes."""
 
 import contextlib
 import itertools

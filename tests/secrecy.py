@@ -1,4 +1,4 @@
-"""Watches over the whole run: no secret that a test has used or received may stand in any log.
+"""Checks during the whole run that no secret which a test has used or received appears in a log.
 
 Secrets are learnt from every request and answer, from the environment and from the links in mails. Logs are those of
 this process, and what each program that a test has started said.

@@ -1,4 +1,4 @@
-"""Every statement that this process sends to PostgreSQL, on whichever connection, with the ends of transactions."""
+"""Records every statement that this process sends to PostgreSQL, on any connection, and ends of transactions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A pytest plugin: one domain in an interpreter in which no other is, beyond its public API.
+"""A pytest plugin that runs a domain's tests without the other domains, except for their public APIs.
 
 `ALONE=users python -m pytest --noconftest -p tests.architecture.isolation ...` composes that container with fakes
 of whatever it declares as `Dependency`, makes everything that it offers, and keeps the tests that need no server.

@@ -1,4 +1,4 @@
-"""The contracts hold, and each has been seen to fail when somebody breaks it."""
+"""The import contracts hold, and each fails when it is broken."""
 
 import shutil
 import subprocess

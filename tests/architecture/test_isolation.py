@@ -1,4 +1,4 @@
-"""Each domain stands alone: it could be moved to a service of its own, as docs/cutting-out-a-domain.md shows."""
+"""Each domain runs alone, so that it could be moved to a service of its own (docs/cutting-out-a-domain.md)."""
 
 import os
 import re

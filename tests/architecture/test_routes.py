@@ -1,4 +1,4 @@
-"""What every route has in common, however many there will be."""
+"""Rules for every route, also for routes that are added later."""
 
 import inspect
 from collections.abc import Iterator

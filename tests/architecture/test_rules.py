@@ -1,4 +1,4 @@
-"""Rules about the code itself that no import tells, each seen to be broken."""
+"""Rules about the code that import contracts can't express; each test also sees its rule broken."""
 
 import ast
 import functools

@@ -1,4 +1,4 @@
-"""Names and headings use the terms that a reader would search for, none that only this project knows."""
+"""Names and headings use terms that a reader would search for."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Every background loop survives whatever a round raises, says so once, and works on."""
+"""Every background loop survives any exception of a round, logs it once, and continues."""
 
 import ast
 import asyncio

@@ -1,4 +1,4 @@
-"""A real relay, workers and an API meet a PostgreSQL that refuses them, and work on by themselves when it doesn't."""
+"""A real relay, workers and an API recover by themselves after PostgreSQL has refused them."""
 
 import asyncio
 import json

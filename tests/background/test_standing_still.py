@@ -1,4 +1,4 @@
-"""A process whose background loop stands still ends itself, although its event loop runs."""
+"""A process exits if one of its background loops hangs, even while its event loop runs."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""A PostgreSQL on a disk that a restore fills up. Run by itself, where the disk is mounted; prints what was seen.
+"""Restore into a PostgreSQL whose disk fills up. Run alone, where the disk is mounted; prints the result.
 
 python -m tests.bootstrap.restore_on_small_disk DISK BACKUP
 """

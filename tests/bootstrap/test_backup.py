@@ -1,4 +1,4 @@
-"""A backup has everything, a damaged one is refused, and what comes out of it is an installation that works."""
+"""A backup is complete, a damaged one is refused, and a restored installation works."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Full disks, stores that are gone, and backups that were interrupted: one sentence, and nothing is lost."""
+"""Full disks, missing stores and interrupted backups: the error is one sentence, and no data is lost."""
 
 import asyncio
 import hashlib

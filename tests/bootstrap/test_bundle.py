@@ -1,4 +1,4 @@
-"""The bundle for support: what is in it, and that nothing secret or personal is, wherever it was planted."""
+"""The support bundle: its contents, and that it contains no secret and no personal data."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""`tulou` as it is typed."""
+"""The commands of `tulou`, run as a user types them."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""An index of a table in use is valid in the end, whatever it waits for and however often its migration is run."""
+"""An index of a table in use ends up valid, whatever it waits for and however often its migration runs."""
 
 import asyncio
 import re

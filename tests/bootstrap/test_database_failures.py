@@ -1,4 +1,4 @@
-"""Commands of the owner say in one sentence why they can't work: where the server is, what it says, what mends it."""
+"""Commands that can't work report in one sentence the server's address, its error and the remedy."""
 
 from urllib.parse import urlsplit, urlunsplit
 

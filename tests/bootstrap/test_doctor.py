@@ -1,4 +1,4 @@
-"""The doctor names the cause and the cure of each breakage, which is caused here for real."""
+"""The doctor names cause and remedy of each breakage, which the test causes for real."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Who was erased stays erased, also when an older backup is restored."""
+"""An erased account stays erased when an older backup is restored."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Sentry: what nobody foresaw arrives there, once, and with nothing secret in it."""
+"""Sentry receives each unexpected error once, without secrets."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Sources of metrics: asked seldom and all at once, and none holds up the others."""
+"""Sources of metrics are read rarely and concurrently, and a slow one does not delay the others."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

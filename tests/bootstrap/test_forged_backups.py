@@ -1,4 +1,4 @@
-"""A backup that somebody made up or damaged is refused in one sentence, before anything is thrown away."""
+"""A forged or damaged backup is refused in one sentence, before anything is deleted."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Memory that was freed after a load goes back to the system."""
+"""Memory that was freed after a load is returned to the system."""
 
 import sys
 

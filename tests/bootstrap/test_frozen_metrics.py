@@ -1,4 +1,4 @@
-"""`/metrics` of a running API answers within its deadline, and tells what is away, whatever hangs."""
+"""`/metrics` of a running API responds within its deadline and reports what is unavailable, whatever hangs."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What a process is made of is looked at once for garbage."""
+"""Objects made at the start are frozen, so that garbage collections do not visit them again."""
 
 import gc
 import socket

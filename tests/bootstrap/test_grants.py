@@ -1,4 +1,4 @@
-"""The application's role reads and writes rows, but can't change what is the audit log."""
+"""The application's database role reads and writes rows, but can't change rows of the audit log."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Health as load balancers and people see it."""
+"""Health checks, as load balancers and people read them."""
 
 import asyncio
 

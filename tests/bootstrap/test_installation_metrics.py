@@ -1,4 +1,4 @@
-"""What /metrics tells of backups, disks, mails and attacks, on an installation of its own."""
+"""/metrics reports backups, disks, mails and attacks of an installation that the test makes."""
 
 import asyncio
 import shutil

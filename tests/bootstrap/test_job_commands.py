@@ -1,4 +1,4 @@
-"""`tulou jobs` and `tulou workers`: each as it is typed beside a running worker, then within this process."""
+"""`tulou jobs` and `tulou workers`, first as commands beside a running worker, then within this process."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A database says which versions fit it, and each migration that breaks older ones says so."""
+"""A database records which versions fit it, and each migration that breaks older versions says so."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Signs of life, as containers ask for them."""
+"""The liveness file, as containers check it."""
 
 import os
 import socket

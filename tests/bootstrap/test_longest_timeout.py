@@ -1,4 +1,4 @@
-"""A job's timeout is met before anything kills its process, or the program doesn't start."""
+"""A job's timeout ends it before its process is killed; otherwise the program doesn't start."""
 
 import os
 import subprocess

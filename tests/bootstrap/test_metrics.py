@@ -1,4 +1,4 @@
-"""What Prometheus sees."""
+"""The metrics that Prometheus reads."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Migrations say what the models say, stop nobody, wait for others, and tell what is missing."""
+"""Migrations agree with the models, block no queries, wait for each other, and report a missing one."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""Modes over HTTP and with a worker: what is refused, what works, who follows, and what holds while nobody can tell."""
+"""Modes over HTTP and with a worker: refused and allowed operations, propagation, and an unavailable database."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The way back: a version works on what the next one has migrated, and every command of it says so."""
+"""A rollback of the program: a version works on the schema of the next one, and each command reports that."""
 
 import json
 from collections.abc import Callable

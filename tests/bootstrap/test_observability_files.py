@@ -1,4 +1,4 @@
-"""Dashboard, alerts and pages speak of metrics that exist, with labels that they have, and of each other."""
+"""Dashboard, alerts and runbooks name metrics and labels that exist, and refer to each other."""
 
 import json
 import re

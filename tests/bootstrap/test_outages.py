@@ -1,4 +1,4 @@
-"""A database that is there and can't be worked with: each state over HTTP, and the end of each without a restart."""
+"""A database that can't be used: each state over HTTP, and recovery without a restart."""
 
 import asyncio
 import json

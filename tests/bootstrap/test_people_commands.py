@@ -1,4 +1,4 @@
-"""`tulou users`, `tulou limits` and `tulou mails`: what operators do about people, as it is typed."""
+"""`tulou users`, `tulou limits` and `tulou mails`, run as operators type them."""
 
 import asyncio
 import getpass

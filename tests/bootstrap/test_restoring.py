@@ -1,4 +1,4 @@
-"""A restore changes nothing until all of it can be put in place in one step, however it ends before."""
+"""A restore changes nothing until one final step puts all of it in place, even if it is interrupted."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""Passwords and keys are changed as docs/deploying.md tells, while processes of before go on."""
+"""Passwords and keys are rotated as docs/deploying.md says, while processes with the old ones still run."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Secrets that are read from files, and what each role can't do without."""
+"""Secrets that are read from files, and the settings that each role requires."""
 
 import base64
 import os

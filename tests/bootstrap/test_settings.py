@@ -1,4 +1,4 @@
-"""What the settings refuse, and that they say everything that is wrong at once."""
+"""Settings that are refused; all errors are reported at once."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""An API that is told to stop has ended within TULOU_SHUTDOWN_GRACE and a little, whatever it waits for."""
+"""An API stops soon after TULOU_SHUTDOWN_GRACE at the latest, whatever it waits for."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What commands have in common."""
+"""Behaviour that all commands have in common."""
 
 import _thread
 import asyncio

@@ -1,4 +1,4 @@
-"""Traces: from a request over the database and the job to the mail, in one piece."""
+"""One trace covers the request, the database, the job and the mail."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A process whose event loop is frozen ends by itself, with exit code 1 and the stacks of its threads."""
+"""A process whose event loop hangs exits with code 1 and logs the stacks of its threads."""
 
 import signal
 import subprocess

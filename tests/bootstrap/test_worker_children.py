@@ -1,4 +1,4 @@
-"""A worker's child processes are replaced by fresh ones, as often as the settings say, and end with it."""
+"""A worker replaces its child processes as often as the settings say, and they end with it."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""`/docs` in a browser: who is signed in by its dialog, what is filled in, what comes back when Execute is pressed."""
+"""`/docs` in a browser: sign in with its dialog, fill in parameters, press Execute, read the response."""
 
 import re
 import shutil

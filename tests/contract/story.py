@@ -1,4 +1,4 @@
-"""One person's first minutes, told by a client that was generated from the OpenAPI document.
+"""A person's first minutes, with a client that was generated from the OpenAPI document.
 
 Runs with the client and what it asks for, without Tulou. Arguments: the API's address, the folder of the mail
 catcher, a photograph.

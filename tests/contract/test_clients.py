@@ -1,4 +1,4 @@
-"""Clients that were generated from the OpenAPI document tell the story of the demo: so the document is good."""
+"""Clients that were generated from the OpenAPI document run the demo's story."""
 
 import asyncio
 import os

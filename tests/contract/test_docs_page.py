@@ -1,4 +1,4 @@
-"""`/docs`: whoever opens it, signs in and presses Execute gets an answer that is no refusal."""
+"""`/docs`: after signing in, pressing Execute gets a successful response."""
 
 import asyncio
 import copy

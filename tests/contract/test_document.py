@@ -1,4 +1,4 @@
-"""The OpenAPI document is a product: complete, and clean in the eyes of a linter."""
+"""The OpenAPI document is complete and passes a linter."""
 
 import copy
 import json

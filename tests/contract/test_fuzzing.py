@@ -1,4 +1,4 @@
-"""Whatever a client sends, allowed or not, the answer is one that the OpenAPI document promises."""
+"""Every response to random requests, valid or not, is one that the OpenAPI document describes."""
 
 import asyncio
 import os

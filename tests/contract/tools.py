@@ -1,4 +1,4 @@
-"""Tools of other worlds, brought when a test first needs them: from their lock files, into folders of their own."""
+"""External tools, installed from their lock files into folders of their own when a test first needs them."""
 
 import fcntl
 import hashlib

@@ -1,4 +1,4 @@
-"""The examples of fleets as they are when they are applied: what overrides and patches make of the files below them."""
+"""The examples of fleets as they are applied, after overrides and patches."""
 
 import re
 from collections.abc import Iterator, Mapping

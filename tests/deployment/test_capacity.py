@@ -1,4 +1,4 @@
-"""The table of capacity says what follows from the figures, and the page has the latest of them."""
+"""The capacity table follows from the measured figures, and the page shows the latest of them."""
 
 from tools.bench.capacity import PAGE, part_of, read
 from tools.bench.needs import CONNECTIONS, MIX, POOL, Cost, Measured, needs

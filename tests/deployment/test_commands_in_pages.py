@@ -1,4 +1,4 @@
-"""Every command that a page tells to type is there, with the options and the number of arguments that it has there."""
+"""Every command on a page exists, with its options and number of arguments."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""The examples of fleets send each path to a fleet that serves it, and leave no job without a worker."""
+"""The examples of fleets route each path to a fleet that serves it, and have a worker for every job."""
 
 import asyncio
 import contextlib

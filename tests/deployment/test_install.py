@@ -1,4 +1,4 @@
-"""`make` installs once, however many ask for it at a time, and says what it needs when it can't."""
+"""`make` installs once, even if called concurrently, and reports missing requirements."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""deploy/kubernetes/: valid by the schemas of Kubernetes, and in keeping with the program."""
+"""deploy/kubernetes/ is valid by the schemas of Kubernetes and agrees with the program."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The lock files are whole and are installed as they are: nothing that is released later changes what is installed."""
+"""The lock files are complete and installed exactly, so later releases change nothing."""
 
 import re
 import subprocess

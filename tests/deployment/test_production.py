@@ -1,4 +1,4 @@
-"""deploy/compose/production.yml: what is on top of docker-compose.yml, without Docker."""
+"""deploy/compose/production.yml, which extends docker-compose.yml, tested without Docker."""
 
 import os
 import re

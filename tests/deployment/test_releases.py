@@ -1,4 +1,4 @@
-"""What a build says about itself: its version, its labels, its bill of materials, its changes."""
+"""A build has its version, labels, bill of materials and changelog."""
 
 import importlib.metadata
 import json

@@ -1,4 +1,4 @@
-"""deploy/systemd/: valid units, closed in, in keeping with the program; each service gets only its secrets."""
+"""deploy/systemd/: valid, sandboxed units that agree with the program; each service gets only its secrets."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Each entry point, run by nobody, from the wheel, in an environment that has the locked dependencies and no others."""
+"""Each entry point, run as the user nobody from the wheel, in an environment with only the locked dependencies."""
 
 import importlib.metadata
 import json

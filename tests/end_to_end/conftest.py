@@ -1,4 +1,4 @@
-"""The whole system as separate processes, as it is run for real."""
+"""The whole system as separate processes, as in production."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass

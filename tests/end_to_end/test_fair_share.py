@@ -1,4 +1,4 @@
-"""Real workers, and an account that queues files which run into their limits: the next person's file is next."""
+"""Real workers: while one account's files run into their limits, the next account's file is next."""
 
 import asyncio
 from collections.abc import AsyncIterator

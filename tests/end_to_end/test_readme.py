@@ -1,4 +1,4 @@
-"""The README and the pages in docs/ are up to date: what they name exists, and links lead to something."""
+"""The README and the pages in docs/ name things that exist, and their links work."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""A client that sends again what was cut off: the API is killed between effect and answer, and all is done once."""
+"""The API is killed between commit and response: a client that retries gets the work done once."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""The main job, end to end, against real processes."""
+"""The main use case, end to end, against real processes."""
 
 import asyncio
 import os

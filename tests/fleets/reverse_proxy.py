@@ -1,4 +1,4 @@
-"""A reverse proxy of one page: one address, and behind it the fleet that serves the path."""
+"""A short reverse proxy: one address, which forwards each path to the fleet that serves it."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A worker of some domains takes no job of another's, though both use one queue."""
+"""A worker of some domains claims no job of other domains, though both use one queue."""
 
 from domains.auth.job_types import SEND_VERIFICATION, MailRequest
 from domains.files.job_types import SWEEP

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode, as rough as it can be: few connections, and another one for each transaction."""
+"""PgBouncer in transaction mode with few connections, and another connection for each transaction."""
 
 import os
 import re

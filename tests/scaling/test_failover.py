@@ -1,4 +1,4 @@
-"""A program whose database is a standby waits for the promotion, and works after it without a restart."""
+"""A program whose database is a standby waits for the promotion, then works without a restart."""
 
 import asyncio
 import shutil

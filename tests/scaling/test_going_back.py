@@ -1,4 +1,4 @@
-"""A release is rolled out and taken back under load: nobody notices, and no process serves what it can't."""
+"""A release is rolled out and rolled back under load: no request fails, whichever version serves it."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode nothing breaks: each transaction may be on another connection than the last.
+"""Everything works behind PgBouncer in transaction mode, where each transaction may have another connection.
 
 Needs the program `pgbouncer` (in Debian the package of that name), which no wheel brings; PGBOUNCER may name it.
 """

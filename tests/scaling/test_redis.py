@@ -1,4 +1,4 @@
-"""Redis as a stranger's house: a user who may do nothing else, and nothing in the clear."""
+"""Redis with TLS and a user with minimal rights."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""Lists that may be a little old are read from a replica: never too old, never without need, and nothing else is."""
+"""Lists are read from a replica while its lag is below the limit; nothing else is."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""Two versions, a migration between them, and load all the time: no request fails and no job is lost or doubled."""
+"""Two versions with a migration between them, under load: no request fails, no job is lost or run twice."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Files in S3, over HTTP: uploads in parts, ranges, deletes, sweeps, backups; secrets are told to nobody."""
+"""Files in S3, over HTTP: multipart uploads, ranges, deletes, sweeps, backups; no secret is revealed."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Applications with settings of their own, over the servers of the whole run."""
+"""Applications with other settings, over the servers of the whole run."""
 
 import contextlib
 from collections.abc import AsyncIterator

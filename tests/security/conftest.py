@@ -1,4 +1,4 @@
-"""A live API with short deadlines, and bytes sent to it as no proper client would."""
+"""A live API with short deadlines, and clients that send malformed bytes."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The operations as the OpenAPI document tells them: what is tested for one is tested for those of tomorrow."""
+"""The operations of the OpenAPI document, so that tests also cover those that are added later."""
 
 import re
 from collections.abc import Iterator

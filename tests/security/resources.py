@@ -1,4 +1,4 @@
-"""One resource of somebody's for each kind of id that stands in a path.
+"""A resource of another owner for each kind of id that a path contains.
 
 A resource whose collection has a POST that takes its own example needs no entry here: it is made with that. For others
 add a function to `MAKERS`, named after the parameter of the path.

@@ -1,4 +1,4 @@
-"""How much of what takes long a client may have in progress, on a real server with small limits."""
+"""Limits on a client's concurrent slow requests, on a real server with small limits."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""How many connections an address and a process may have, on a real server with few descriptors."""
+"""Limits on connections of an address and a process, on a real server with few descriptors."""
 
 import asyncio
 import contextlib

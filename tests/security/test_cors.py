@@ -1,4 +1,4 @@
-"""Pages of other origins in browsers."""
+"""Requests of pages of other origins in browsers."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Clients that send half a request, too much of a head, or no HTTP at all, on a real server with short deadlines."""
+"""Clients that send half a request, a head that is too large, or no HTTP, on a real server with short deadlines."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Who may read what the API can do: everybody where it is developed, nobody in production unless it is set."""
+"""The API documentation is public in development, and not served in production unless it is enabled."""
 
 import pytest
 

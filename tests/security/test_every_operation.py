@@ -1,4 +1,4 @@
-"""What holds for every operation, also for those that will be written tomorrow: read from the OpenAPI document."""
+"""Rules for every operation of the OpenAPI document, also for those that are added later."""
 
 from uuid import uuid4
 

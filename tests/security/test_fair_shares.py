@@ -1,4 +1,4 @@
-"""Several greedy addresses leave room for others: each is admitted only while it has less than what is free."""
+"""An address is admitted only while it has less than what is free, so several greedy ones leave room for others."""
 
 import asyncio
 

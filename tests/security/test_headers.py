@@ -1,4 +1,4 @@
-"""What every answer says to browsers, also those that no route gives."""
+"""Security headers of every response, also of those that no route sends."""
 
 from pathlib import Path
 

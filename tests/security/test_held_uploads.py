@@ -1,4 +1,4 @@
-"""Uploads that stall, or are answered before they were sent, on a real server."""
+"""Uploads that stall, or get a response before they were sent, on a real server."""
 
 import asyncio
 import time

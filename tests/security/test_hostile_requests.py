@@ -1,4 +1,4 @@
-"""Requests that are made to break a server: each gets a coded refusal, and costs little to answer."""
+"""Malicious requests: each gets an error with a code, and costs little to handle."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Host headers, and what proxies say about whom they speak for."""
+"""Host headers, and client addresses that proxies forward."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""How often a caller may ask, in one process and in several, with Redis and without."""
+"""Rate limits of a caller, in one process and in several, with Redis and without."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Odd values in every header, query parameter and body member that an operation reads: never a 500."""
+"""Odd values in every header, query parameter and body field that an operation reads never cause a 500."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Clients that send many requests before they have their answers, on a real server."""
+"""Clients that send many requests before they have read the responses, on a real server."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""No text of a query parameter is an error of the server's: it is found, or refused with a code."""
+"""Every text of a query parameter is found or refused with a code; none causes a server error."""
 
 import random
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the server answers by itself, before the application has the request, can be read by a page that may call."""
+"""Pages of allowed origins can read errors that the server sends before the application has the request."""
 
 from collections.abc import Callable
 

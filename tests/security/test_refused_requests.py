@@ -1,4 +1,4 @@
-"""Requests that the server refuses by itself are in the log and in the metrics as all others are."""
+"""Requests that the server itself refuses are in the log and in the metrics, like all others."""
 
 import asyncio
 import json

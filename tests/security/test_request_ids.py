@@ -1,4 +1,4 @@
-"""A request's id and trace context, from its answer to the last job and mail that it causes."""
+"""A request's id and trace context, from its response to the last job and mail that it causes."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Secrets and logs: the watch over the whole run works, and a program under fire keeps silent."""
+"""Secrets and logs: the check of the whole run works, and a program under attack logs no secret."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""The forms of a request's target (RFC 9112, section 3.2), on a real server."""
+"""The forms of a request target (RFC 9112, section 3.2), on a real server."""
 
 from collections.abc import Callable
 

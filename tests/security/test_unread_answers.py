@@ -1,4 +1,4 @@
-"""Clients that ask and read nothing of the answers, on a real server: none keeps its descriptor for long."""
+"""Clients that read nothing of their responses, on a real server: none keeps its connection for long."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Whoever offers another protocol is answered in HTTP/1.1, to the request that was sent, body and all."""
+"""A request that offers another protocol gets an HTTP/1.1 response to the request and its body."""
 
 import asyncio
 import json

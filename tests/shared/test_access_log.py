@@ -1,4 +1,4 @@
-"""The lines about requests."""
+"""The access log's lines."""
 
 import asyncio
 import json

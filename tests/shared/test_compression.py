@@ -1,4 +1,4 @@
-"""Large JSON answers are compressed here, each coding with a tag of its own."""
+"""Large JSON responses are compressed, and each coding has its own ETag."""
 
 import gzip
 import json

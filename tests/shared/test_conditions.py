@@ -1,4 +1,4 @@
-"""ETags and the conditions that clients set with them (RFC 9110, sections 8.8.3 and 13.1)."""
+"""ETags and preconditions (RFC 9110, sections 8.8.3 and 13.1)."""
 
 import asyncio
 import re

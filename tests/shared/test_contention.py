@@ -1,4 +1,4 @@
-"""What PostgreSQL gives up because of another transaction is a coded 503, whatever way the statement takes."""
+"""A statement that PostgreSQL aborts because of another transaction becomes a 503 with a code."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""Transactions: who commits, who joins, what survives, and what a database that is away looks like."""
+"""Transactions: which one commits, nesting, separate ones, and an unavailable database."""
 
 import asyncio
 from uuid import UUID

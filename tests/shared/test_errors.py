@@ -1,4 +1,4 @@
-"""Errors are facts with a code and a sentence each."""
+"""Errors have a code and a sentence each."""
 
 import pytest
 

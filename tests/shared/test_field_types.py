@@ -1,4 +1,4 @@
-"""What fields of bodies take, and how they are shown."""
+"""Values that fields of bodies accept, and their representation."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

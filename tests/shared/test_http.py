@@ -1,4 +1,4 @@
-"""What stands in front of every route: strict JSON, limits, request ids, one shape of errors."""
+"""Checks before every route: strict JSON, limits, request ids, one format of errors."""
 
 import asyncio
 import json

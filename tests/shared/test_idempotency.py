@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request is done once, however often it is sent, and answered the same."""
+"""`Idempotency-Key`: a request is executed once, however often it is sent, with the same response."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` with bodies that are streamed: their digest is known when they were read."""
+"""`Idempotency-Key` with streamed bodies, whose digest is known only after they were read."""
 
 import asyncio
 import secrets

@@ -1,4 +1,4 @@
-"""Which addresses are taken, and what is said of those that are not."""
+"""Accepted mail addresses, and the errors for others."""
 
 import pytest
 

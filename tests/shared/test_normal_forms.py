@@ -1,4 +1,4 @@
-"""Normal forms of Unicode: the same as Python's, in time that does not depend on what the text is."""
+"""Normal forms of Unicode: equal to Python's, in time that does not depend on the text's content."""
 
 import sys
 import unicodedata

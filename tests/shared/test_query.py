@@ -1,4 +1,4 @@
-"""A method under `@query` runs its statement: what it takes, what it returns, and what is refused at import."""
+"""A method under `@query` runs its statement: its arguments, its result, and errors at import."""
 
 import inspect
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""When recurring jobs fire where clocks change, compared with what a clock on the wall shows minute by minute."""
+"""Fire times of recurring jobs at clock changes, compared minute by minute with local time."""
 
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""All transactions of a request as one: begun by the first write, committed at the end, or nothing of them."""
+"""All transactions of a request as one: it begins with the first write and commits or rolls back at the end."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The table finds what asking each route in turn would find."""
+"""The route table finds the same route as trying each route in turn."""
 
 import pytest
 from starlette.routing import Match

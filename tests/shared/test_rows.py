@@ -1,4 +1,4 @@
-"""Rows are inserted, locked, changed by their own methods and saved; a change that nobody saves is an error."""
+"""Rows are inserted, locked, changed by their methods and saved; an unsaved change is an error."""
 
 from typing import ClassVar
 

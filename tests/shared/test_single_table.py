@@ -1,4 +1,4 @@
-"""What domains with one table repeat, on two tables of this test's own: one of owners, one of everybody."""
+"""Domains with one table, on two tables of this test: one with owners, one shared by all."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""JSON that is read is JSON that can be stored and read back."""
+"""Every JSON document that is accepted can be stored and read back."""
 
 import json
 

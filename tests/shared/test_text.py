@@ -1,4 +1,4 @@
-"""Which characters text may hold, asked of every code point that there is."""
+"""Characters that text may contain, tested with every code point."""
 
 import sys
 import unicodedata

@@ -1,4 +1,4 @@
-"""Loops that fail say so once a minute."""
+"""Failing loops log a warning once a minute."""
 
 import pytest
 from structlog.testing import capture_logs

@@ -1,4 +1,4 @@
-"""What a transaction does with its connection, and what is left of it when something breaks."""
+"""A transaction's use of its connection, and its state after an error."""
 
 import asyncio
 import os

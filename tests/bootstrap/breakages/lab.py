@@ -1,4 +1,4 @@
-"""An installation to break: what each breakage is given, and the table that they enter themselves into."""
+"""The installation on which breakages are caused, and the table in which they are registered."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

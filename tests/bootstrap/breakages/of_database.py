@@ -1,4 +1,4 @@
-"""Ways in which PostgreSQL is away, refuses, or has another schema than this version needs."""
+"""Breakages of PostgreSQL: unavailable, refusing, or with another schema than this version needs."""
 
 import asyncio
 from collections.abc import AsyncIterator

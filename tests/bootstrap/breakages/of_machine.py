@@ -1,4 +1,4 @@
-"""Disks that are full, settings that are unsafe, backups that are old, work that nobody does."""
+"""Breakages of the machine: full disks, unsafe settings, old backups, jobs without a worker."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

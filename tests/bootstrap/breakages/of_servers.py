@@ -1,4 +1,4 @@
-"""Ways in which Redis, the mail server and the file store are away or refuse."""
+"""Breakages of Redis, the mail server and the file store: unavailable or refusing."""
 
 import asyncio
 import logging

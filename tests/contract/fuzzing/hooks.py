@@ -1,4 +1,4 @@
-"""What Schemathesis is told: who is calling, what can't be guessed, and what this API promises beyond the standards."""
+"""Hooks of Schemathesis: authentication, values that can't be generated, and rules of this API."""
 
 import os
 import secrets

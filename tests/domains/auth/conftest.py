@@ -1,4 +1,4 @@
-"""What tests of accounts need: an inbox to look into, a clock to move, and the audit log to read."""
+"""Fixtures for tests of accounts: an inbox, a clock that can be set, and the audit log."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Access tokens: what isn't exactly one of ours is refused."""
+"""Access tokens: any token that this installation did not issue is refused."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Accounts as a whole: administrators, disabling, deleting."""
+"""Administrators, disabling and deletion of accounts."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""What administrators do to the accounts of others over HTTP."""
+"""Actions of administrators on other accounts, over HTTP."""
 
 import asyncio
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""The audit log: what is decided about an account is written down, with user, address and request."""
+"""The audit log: decisions about an account are recorded with user, address and request."""
 
 from tests.conftest import some_address
 from tools.faults.people import PASSWORD

@@ -1,4 +1,4 @@
-"""Limits of wrong passwords and of mails: who is stopped, who is not, and what waiting costs."""
+"""Limits on wrong passwords and on mails: which callers are refused, and how long they wait."""
 
 import asyncio
 from itertools import count, islice

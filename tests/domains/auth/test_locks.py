@@ -1,4 +1,4 @@
-"""One lock order: the account first. Parallel operations of one account wait for each other and never fail."""
+"""One lock order, the account first: concurrent operations on one account wait for each other and never fail."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""The OAuth2 endpoints as their standards have them: RFC 6749, 6750, 7009, 8414 and 9068."""
+"""The OAuth2 endpoints follow their standards: RFC 6749, 6750, 7009, 8414 and 9068."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The small pages that links in mails lead to: they act on a click, never on being opened."""
+"""The pages that links in mails open: they act on a click, not on being opened."""
 
 import re
 from html import escape

@@ -1,4 +1,4 @@
-"""Resetting a password that one forgot, and changing one that one knows."""
+"""Resetting a forgotten password, and changing a known one."""
 
 from urllib.parse import urlsplit
 

@@ -1,4 +1,4 @@
-"""Limits of single people, which override the settings."""
+"""Limits of single accounts, which override the settings."""
 
 import asyncio
 import time

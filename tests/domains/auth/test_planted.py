@@ -1,4 +1,4 @@
-"""What was stored in an account before its address was verified does not stay with the owner of the address."""
+"""Content that was stored before an address was verified does not stay with the address's owner."""
 
 from tools.faults.people import PASSWORD, some_email
 

@@ -1,4 +1,4 @@
-"""What changes while a password is hashed or a mail waits, and that nothing is held meanwhile."""
+"""Changes that happen while a password is hashed or a mail waits; no connection is held meanwhile."""
 
 from contextlib import suppress
 

@@ -1,4 +1,4 @@
-"""Refresh tokens rotate; a copied one ends its session."""
+"""Refresh tokens rotate; reuse of an old one ends its session."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Registering tells nobody who is registered, and who registers another's address gains nothing."""
+"""Registration does not reveal which addresses have accounts, and registering another's address gains nothing."""
 
 from datetime import UTC, datetime, timedelta
 

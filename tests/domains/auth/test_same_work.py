@@ -1,4 +1,4 @@
-"""Known and unknown addresses take the same statements, in the same transactions, and the same hashing."""
+"""Known and unknown addresses cause the same statements, transactions and hashing."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The audit log as administrators read it: page by page, or all of it as lines of JSON."""
+"""The audit log as administrators read it: by page, or all of it as lines of JSON."""
 
 import asyncio
 import json

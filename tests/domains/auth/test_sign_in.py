@@ -1,4 +1,4 @@
-"""Signing in: equal answers for what isn't right, limits that hold, and sessions that end at once."""
+"""Signing in: equal responses to all wrong credentials, limits, and sessions that end at once."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Accounts whose address was never verified are deleted in time, and nothing of others is touched."""
+"""Accounts whose address was never verified are deleted in time, and no others."""
 
 from datetime import timedelta
 

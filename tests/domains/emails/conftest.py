@@ -1,4 +1,4 @@
-"""A mailer with templates of its own, and addresses that nobody else has."""
+"""A mailer with its own templates, and unique addresses."""
 
 from uuid import uuid4
 

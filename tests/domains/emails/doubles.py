@@ -1,4 +1,4 @@
-"""Stand-ins for what the mail services are given."""
+"""Test doubles of the dependencies of the mail services."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""SMTP servers in this process, friendly and hostile ones, and a gateway to them."""
+"""SMTP servers in this process, correct and hostile ones, and a gateway to them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""How many connections there are, which is used next, and what an outage is."""
+"""The connection pool: number of connections, order of reuse, and the definition of an outage."""
 
 import asyncio
 

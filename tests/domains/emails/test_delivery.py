@@ -1,4 +1,4 @@
-"""What becomes of a mail, for every way in which a session can end."""
+"""The state of a mail after each way in which an SMTP session can end."""
 
 from datetime import timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""However the job of a mail ends, the mail does not stay as if somebody were sending it."""
+"""A mail does not stay in state `sending` after its job has ended, however it ended."""
 
 import asyncio
 import time

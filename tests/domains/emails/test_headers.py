@@ -1,4 +1,4 @@
-"""Whatever the API takes for a name stands in a mail to exactly one recipient, for every reader."""
+"""Every name that the API accepts gives a mail exactly one recipient, for every parser of headers."""
 
 import random
 import re

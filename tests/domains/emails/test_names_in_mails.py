@@ -1,4 +1,4 @@
-"""What the API accepts as a name can be mailed, to one recipient only."""
+"""Every name that the API accepts can be mailed, to one recipient only."""
 
 import asyncio
 from email import message_from_bytes, policy

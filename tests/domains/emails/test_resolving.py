@@ -1,4 +1,4 @@
-"""An administrator decides about mails whose fate nobody knows."""
+"""Administrators resolve mails whose delivery is uncertain."""
 
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy

@@ -1,4 +1,4 @@
-"""Mails that have ended are deleted after a time, with what servers said of them."""
+"""Ended mails are deleted after a retention period, together with the replies of servers."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The gateway against real SMTP servers in this process, friendly and hostile ones."""
+"""The gateway against real SMTP servers in this process, correct and hostile ones."""
 
 import asyncio
 import ssl

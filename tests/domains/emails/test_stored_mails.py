@@ -1,4 +1,4 @@
-"""Mails in the real database, sent to a real mail server, seen over HTTP."""
+"""Mails in the real database, sent to a real mail server and read over HTTP."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""How many mails a worker has under way."""
+"""The number of mails that a worker delivers at the same time."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Files of people over HTTP, with real bytes."""
+"""Upload and read files over HTTP, with real bytes."""
 
 import asyncpg
 import httpx

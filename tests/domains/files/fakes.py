@@ -1,4 +1,4 @@
-"""Stand-ins for what the services of files are given: five lines each, in memory."""
+"""Short in-memory doubles of the dependencies of the file services."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

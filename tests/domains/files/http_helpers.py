@@ -1,4 +1,4 @@
-"""What tests of files send and ask."""
+"""Requests that tests of files send."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is small as a file and large to open is refused from its header, or ended."""
+"""A small file that is large to decode is refused by its header, or its processing is ended."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Deletion and reconciliation: bytes that nobody has, old trash, interrupted uploads, files whose work was given up."""
+"""Deletion and reconciliation: unreferenced bytes, old trash, interrupted uploads, abandoned processing."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The seccomp filter, run by an interpreter of its instructions: for this machine's architecture and for others."""
+"""The seccomp filter, executed by an interpreter of its instructions, for this architecture and others."""
 
 import re
 import struct

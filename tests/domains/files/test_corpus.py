@@ -1,4 +1,4 @@
-"""Every file of the corpus through the confined process: its type, facts, text and looks, or its problem."""
+"""Every file of the corpus through the sandboxed process: type, facts, text and pixels, or its problem."""
 
 import io
 from pathlib import Path

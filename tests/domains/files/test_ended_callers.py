@@ -1,4 +1,4 @@
-"""Nothing is stored for an account that is gone or disabled, nor for a session that has ended meanwhile."""
+"""Nothing is stored for a deleted or disabled account, or for a session that has ended meanwhile."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Files over HTTP: sent, found, changed, downloaded."""
+"""Files over HTTP: upload, list, change, download."""
 
 import base64
 import hashlib

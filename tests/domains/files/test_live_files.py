@@ -1,4 +1,4 @@
-"""Files against real processes: what only shows itself there."""
+"""Files against real processes, for behaviour that only they show."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Uploads that are refused, or break off, leave nothing behind."""
+"""Uploads that are refused or interrupted leave nothing behind."""
 
 import asyncio
 import base64

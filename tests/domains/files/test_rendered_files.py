@@ -1,4 +1,4 @@
-"""What a client is told of files that are hard to open."""
+"""Responses about files that can't be opened, or only in part."""
 
 import io
 

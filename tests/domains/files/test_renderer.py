@@ -1,4 +1,4 @@
-"""The renderer's operations, in this process: its own can't be looked into. What confines it is in test_sandbox."""
+"""The renderer's operations, in this process. test_sandbox tests its confinement."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""`GET /v1/files?q=`: words of every script are found, and nothing that is typed is an error."""
+"""`GET /v1/files?q=`: words of every script are found, and every query text is valid."""
 
 import random
 import unicodedata

@@ -1,4 +1,4 @@
-"""Text as it is uploaded and downloaded: its encoding is told, or none."""
+"""Text files are sent with their encoding, if it is known."""
 
 import io
 

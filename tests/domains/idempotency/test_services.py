@@ -1,4 +1,4 @@
-"""How a request is done once."""
+"""A request with an Idempotency-Key is executed once."""
 
 from uuid import uuid4
 

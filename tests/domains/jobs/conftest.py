@@ -1,4 +1,4 @@
-"""Jobs that do what a test asks of them."""
+"""Jobs whose handlers the tests define."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What tests of jobs do and look at besides HTTP."""
+"""Helpers for tests of jobs that HTTP does not offer."""
 
 import re
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Of a job that ends without its handler its domain is told."""
+"""A domain is told when a job ends without its handler."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Redis answers with errors: jobs go on by the database alone, one line a minute says so, and it heals by itself."""
+"""If Redis replies with errors, jobs run by the database alone, one warning a minute is logged, and work recovers."""
 
 import asyncio
 import json

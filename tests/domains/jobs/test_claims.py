@@ -1,4 +1,4 @@
-"""Which job is taken next, and by whom."""
+"""Which job a worker claims next."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Fair share of owners: whatever one of them does to get jobs queued, the next job of another is next."""
+"""Fair share of owners: however many jobs one owner enqueues, another owner's job is next."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""The heartbeat and a job's own end happen side by side."""
+"""The heartbeat and the end of a job at the same time."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What the log says of each way in which a job can end: mistakes of the program ring, facts about the input don't."""
+"""Log lines for each way in which a job ends: bugs are errors, facts about the input are not."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What operators and monitoring see of all jobs, and retries in bulk."""
+"""Operators and monitoring read all jobs, and retry them in bulk."""
 
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex

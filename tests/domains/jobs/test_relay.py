@@ -1,4 +1,4 @@
-"""The relay: wake-ups that got lost, jobs that become due, schedules that fire once."""
+"""The relay: lost wake-ups, jobs that become due, and schedules that fire once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

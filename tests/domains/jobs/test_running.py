@@ -1,4 +1,4 @@
-"""What becomes of a job, in every way in which it can end."""
+"""The state of a job after each way in which it can end."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""How a job ends, without a database: the runner on leases that only remember."""
+"""Ends of jobs without a database: the runner on leases in memory."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Wake-ups on a real broker: no more than are of use, and none while it is away."""
+"""Wake-ups on a real broker: a limited number, and none while it is unavailable."""
 
 import asyncio
 import subprocess

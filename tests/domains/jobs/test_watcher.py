@@ -1,4 +1,4 @@
-"""Several clients watch jobs at the same time: none is told that its job is gone while it is there."""
+"""Several clients watch jobs concurrently, and none is told that an existing job is gone."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""How users are found, added and replaced by other domains."""
+"""Other domains find, add and replace users."""
 
 from uuid import uuid4
 

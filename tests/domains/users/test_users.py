@@ -1,4 +1,4 @@
-"""Users over HTTP: oneself, and for administrators all."""
+"""Users over HTTP: the caller's own user, and all users for administrators."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Arguments of system calls, and calls beside those of `attacks`, that no decoder needs. All must be refused."""
+"""Attacks with arguments of system calls, and calls that no decoder needs. All must be refused."""
 
 import ctypes
 import mmap

@@ -1,4 +1,4 @@
-"""What a parser that was taken over would try, run inside the confined process. Every attempt must be refused.
+"""Attacks of a compromised parser, run inside the sandboxed process. Every one must be refused.
 
 Nothing here changes the machine if it succeeds: signals are ones that are ignored, names and limits are set to what
 they are. Only the standard library is used, since this is imported before the confinement.

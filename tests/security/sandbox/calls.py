@@ -1,4 +1,4 @@
-"""System calls by name and number, for what attacks from inside. Numbers are those of x86_64 and aarch64.
+"""System calls by name and number, for attacks from inside. Numbers are those of x86_64 and aarch64.
 
 Only the standard library is used, since this is imported before the confinement.
 """

@@ -1,4 +1,4 @@
-"""Places in which a worker runs whose renderer is hostile."""
+"""Environments for a worker whose renderer is hostile."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The renderer's program with one operation that was taken over: it attacks from a thread of the chosen kind.
+"""The renderer's program with one compromised operation, which attacks from a thread of the chosen kind.
 
 Run by the sandbox in place of the renderer: `python -I -c "..."`, see `program`.
 """

@@ -1,4 +1,4 @@
-"""Where a layer of the confinement is missing, nothing is opened, all else goes on, and operators are told which."""
+"""If a layer of the confinement is missing, no file is opened, all else works, and operators see which layer."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A parser that was taken over attacks from inside the confined process, on every kind of thread that runs in it.
+"""A compromised parser attacks from inside the sandboxed process, on every kind of thread that runs in it.
 
 Each layer is needed: without it, attempts succeed, or the worker sees what is missing and hands over nothing.
 """

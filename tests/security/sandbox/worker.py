@@ -1,4 +1,4 @@
-"""A worker, as a process of its own, whose renderer is hostile. It prints what the renderer's attempts came to.
+"""A worker with a hostile renderer, as a separate process. It prints the results of the attacks.
 
 python -m tests.security.sandbox.worker '{"folder": ..., "kinds": [...], "without": ..., "verified": true}'
 """

@@ -1,4 +1,4 @@
-"""`tulou dev` with stand-ins for the parts and real services behind them."""
+"""`tulou dev` with doubles of its parts and real services behind them."""
 
 import os
 import shutil

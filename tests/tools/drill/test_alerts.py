@@ -1,4 +1,4 @@
-"""Each alert is seen firing by its real cause, and quiet again when the cause is gone."""
+"""Each alert fires by its real cause, and stops when the cause is gone."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""The evaluator does with the expressions of the alerts what Prometheus does."""
+"""The evaluator gives the same results as Prometheus for the expressions of the alerts."""
 
 import pytest
 

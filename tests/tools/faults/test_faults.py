@@ -1,4 +1,4 @@
-"""The riskiest faults in a short form, and that the table turns red when something is wrong."""
+"""The riskiest faults in a short form, and a failing check turns the table red."""
 
 import asyncio
 from collections.abc import AsyncIterator

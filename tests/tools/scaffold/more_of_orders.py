@@ -1,4 +1,4 @@
-"""What generated purchase orders do besides what their own tests say; copied beside those."""
+"""Further tests of generated purchase orders; copied beside the generated tests."""
 
 from uuid import UUID, uuid4
 

@@ -1,4 +1,4 @@
-"""What generated parcels must not allow; copied beside their own tests."""
+"""Actions that generated parcels must refuse; copied beside the generated tests."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""`tulou new job`, `new mail` and `remove` say what they changed and what comes next, and lose no work."""
+"""`tulou new job`, `new mail` and `remove` report their changes and the next step, and lose no work."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""`tulou domains` tells what the program is, and docs/map.md is not stale."""
+"""`tulou domains` describes the program, and docs/map.md is up to date."""
 
 from dataclasses import replace
 

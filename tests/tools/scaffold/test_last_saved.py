@@ -1,4 +1,4 @@
-"""`make watch` runs the tests of what was saved."""
+"""`make watch` runs the tests of the files that were saved."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`tulou make-migration` writes what a person would have written, and says where."""
+"""`tulou make-migration` writes the migration that a person would write, and reports its path."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What a new domain's things are called, and what is said of their fields."""
+"""Names in a generated domain, and errors about its fields."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`tulou new domain` writes a domain that works, or nothing; `tulou remove domain` leaves nothing."""
+"""`tulou new domain` writes a working domain or nothing; `tulou remove domain` leaves nothing."""
 
 import shutil
 import time

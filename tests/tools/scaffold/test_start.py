@@ -1,4 +1,4 @@
-"""Many domains hardly delay a start."""
+"""Many domains hardly delay the start."""
 
 import itertools
 import string

@@ -1,4 +1,4 @@
-"""The domain users is what `tulou new domain` writes: same files, classes and methods, in the same order."""
+"""The domain users has the files, classes and methods of a generated domain, in the same order."""
 
 import ast
 from pathlib import Path

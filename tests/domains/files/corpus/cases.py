@@ -1,4 +1,4 @@
-"""What a row of the corpus says: a file, and all that must come out of it."""
+"""A case of the corpus: a file and its expected results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

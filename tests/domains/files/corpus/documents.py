@@ -1,4 +1,4 @@
-"""PDFs in every script, turned, encrypted, cut, with forms and without pages, with what must come out of them."""
+"""PDFs in every script, rotated, encrypted, truncated, with forms and without pages, and their expected results."""
 
 import hashlib
 import struct

@@ -1,4 +1,4 @@
-"""PDFs written by hand: objects by number, a table of them, and fonts that have no shapes but tell their text."""
+"""PDFs written by hand: numbered objects, a cross-reference table, and fonts without glyphs but with text."""
 
 import zlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Pictures of every type, depth, colour space and orientation, whole, cut and padded, with what they must look like."""
+"""Pictures of every type, depth, colour space and orientation, also truncated and padded, and expected pixels."""
 
 import io
 import struct
