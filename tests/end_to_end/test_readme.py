@@ -97,10 +97,10 @@ def test_paths_that_are_named_are_there(page: Path) -> None:
 
 def test_the_architecture_names_the_file_of_each_step() -> None:
     page = (PROJECT / "docs" / "architecture.md").read_text()
-    walks = re.findall(r"^## Path of an? (\w+)\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
-    assert [subject for subject, _ in walks] == ["upload", "job", "mail", "token"]
-    for subject, walk in walks:
-        assert len(FUNCTION.findall(walk)) >= 5, subject
+    paths = re.findall(r"^## Path of an? (\w+)\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+    assert [subject for subject, _ in paths] == ["upload", "job", "mail", "token"]
+    for subject, steps in paths:
+        assert len(FUNCTION.findall(steps)) >= 5, subject
 
 
 @every_page_of_the_present
