@@ -1,4 +1,4 @@
-"""Acts of administrators and operators on others' data, and their record in the audit log."""
+"""Actions of administrators and operators on others' data, and their record in the audit log."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol

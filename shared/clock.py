@@ -1,4 +1,4 @@
-"""The one source of the present time, so that tests can hold it."""
+"""The one source of the present time, so that tests can set it."""
 
 from datetime import UTC, datetime
 

@@ -66,13 +66,13 @@ class Authenticator(Protocol):
         ...
 
     async def note_use(self, principal: Principal) -> None:
-        """Write down that the caller's session is in use. Runs after the answer, and may be lost."""
+        """Record that the caller's session is in use. Runs after the answer, and may be lost."""
         ...
 
     async def note_refusal(
         self, principal: Principal, scope: str, *, address: str | None, agent: str | None
     ) -> None:
-        """Write down that the caller lacks a scope. It must outlive the refusal that follows."""
+        """Record that the caller lacks a scope. It must outlive the refusal that follows."""
         ...
 
 

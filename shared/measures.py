@@ -1,4 +1,4 @@
-"""Numbers that a domain tells of itself: `bootstrap` collects them and shows them to Prometheus."""
+"""Metrics that a domain exports. `bootstrap` collects them for Prometheus."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""When a job recurs: at multiples of an interval, or by the clock on the wall of a zone, through its changes."""
+"""When a job recurs: at multiples of an interval, or at local times of a time zone, across its clock changes."""
 
 from bisect import bisect_right
 from collections.abc import Iterator

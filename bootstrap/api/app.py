@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from bootstrap.api.account_rates import PersonalRates
 from bootstrap.api.openapi.pages import install_documentation
-from bootstrap.api.proxies import believe_proxies
+from bootstrap.api.proxies import trust_proxy_headers
 from bootstrap.api.rate_sync import RateSync
 from bootstrap.compose import compose, start, stop
 from bootstrap.container import TulouContainer, domains_of, exports, purpose_of, served_domains
@@ -94,7 +94,7 @@ def create_api(settings: Settings, container: TulouContainer | None = None) -> F
     )
     if settings.trusted_proxies:
         # Added last, so it runs first: limits and logs see the client's address, not the proxy's.
-        app.add_middleware(believe_proxies, trusted=settings.trusted_proxies)
+        app.add_middleware(trust_proxy_headers, trusted=settings.trusted_proxies)
     return app
 
 

@@ -10,7 +10,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware, _TrustedHos
 from shared.http.request_context import context_of
 
 
-def believe_proxies(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
+def trust_proxy_headers(app: ASGIApp, trusted: tuple[str, ...]) -> ASGIApp:
     """Take the client address from the proxy if it is valid: some proxies forward invented values."""
 
     async def validated(scope: Scope, receive: Receive, send: Send) -> None:

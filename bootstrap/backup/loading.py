@@ -107,7 +107,7 @@ class Loading:
     async def _replace(self, container: TulouContainer) -> None:
         transaction = require_transaction()
         # The program is stopped, so the rules for the order of locks do not apply.
-        transaction.alone = True
+        transaction.is_exclusive = True
         driver = await transaction.connection()
         await driver.execute(_SESSION)
         # The old schemas stay until the end, so that a rollback restores them without copying.

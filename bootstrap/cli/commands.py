@@ -96,7 +96,7 @@ def composed(
     """Compose the program, let the action work with it, and close everything.
 
     Raises:
-        SettingsError: the database can't be used; it says where it is, why, and what mends it.
+        SettingsError: the database can't be used; the message says where it is, why, and how to fix it.
     """
 
     async def work() -> T:
@@ -108,7 +108,7 @@ def composed(
             raise
         except DatabaseUnavailable as error:
             failure = await explained(settings, error)
-            raise SettingsError(f"{failure} {failure.cure}") from error
+            raise SettingsError(f"{failure} {failure.remedy}") from error
         finally:
             await stop(container)
 

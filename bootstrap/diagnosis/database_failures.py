@@ -16,7 +16,7 @@ FAILURES = (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 def failure_of_owner(settings: Settings, error: Exception) -> str:
-    """Say why the owner's role can't do what a command asked of PostgreSQL, and what mends it.
+    """Say why the owner's role can't do what a command asked of PostgreSQL, and how to fix it.
 
     It may have to connect once more to find out, for 3 s at most, and must not be called where an event loop runs.
     """
@@ -27,7 +27,7 @@ def failure_of_owner(settings: Settings, error: Exception) -> str:
     plain = url.get_secret_value()
     failure = asyncio.run(refused(place_of("PostgreSQL", setting, plain), plain, error))
     if outage_of(error) is not Outage.NO_RIGHTS:
-        return f"{failure} {failure.cure}"
+        return f"{failure} {failure.remedy}"
     role, database = role_in(plain), database_in(plain)
     return (
         f"{failure} Put the role that owns database {database} into {setting}, or as a superuser: ALTER DATABASE"

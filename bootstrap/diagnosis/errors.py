@@ -2,11 +2,11 @@
 
 
 class CheckFailed(Exception):
-    """A failed check; `cure` is the command or the setting that fixes it."""
+    """A failed check; `remedy` is the command or the setting that fixes it."""
 
-    def __init__(self, sentence: str, cure: str) -> None:
+    def __init__(self, sentence: str, remedy: str) -> None:
         super().__init__(sentence)
-        self.cure = cure
+        self.remedy = remedy
 
 
 class CheckWarning(CheckFailed):

@@ -11,7 +11,7 @@ class _Refusal(NamedTuple):
     """Formats of both sentences: `role`, `database` and `setting` are filled in."""
 
     sentence: str
-    cure: str
+    remedy: str
 
 
 _CONNECTIONS = _Refusal(
@@ -105,5 +105,5 @@ def _refusal(place: Place, url: str, state: str) -> CheckFailed:
         )
     names = {"role": role_in(url), "database": database_in(url), "setting": place.setting}
     return CheckFailed(
-        f"{place} {refusal.sentence.format_map(names)} (SQLSTATE {state}).", refusal.cure.format_map(names)
+        f"{place} {refusal.sentence.format_map(names)} (SQLSTATE {state}).", refusal.remedy.format_map(names)
     )

@@ -93,11 +93,13 @@ async def role(container: TulouContainer) -> str:
     if settings.env != "production":
         return "the owner (fine outside production)" if server["may_create"] else "data only"
     name = role_in(_url_of(settings))
-    cure = "Give TULOU_DATABASE_URL a role with data rights only, and the owner to TULOU_DATABASE_OWNER_URL."
+    remedy = (
+        "Give TULOU_DATABASE_URL a role with data rights only, and the owner to TULOU_DATABASE_OWNER_URL."
+    )
     if server["is_superuser"]:
-        raise CheckFailed(f"The application's role {name} is a superuser.", cure)
+        raise CheckFailed(f"The application's role {name} is a superuser.", remedy)
     if server["may_create"]:
-        raise CheckFailed(f"The application's role {name} may create tables.", cure)
+        raise CheckFailed(f"The application's role {name} may create tables.", remedy)
     return "data only"
 
 
@@ -106,15 +108,15 @@ async def rights(container: TulouContainer) -> str:
     (found,) = await container.database().ask(_RIGHTS, list(domains_of(container)))
     has = {table: set(names) for table, names in json.loads(found).items()}
     name = role_in(_url_of(container.settings()))
-    cure = (
+    remedy = (
         "Run `tulou migrate`, with TULOU_DATABASE_URL and TULOU_DATABASE_OWNER_URL set: it grants the rights."
     )
     withheld = {table: set(WITHHELD.get(table, ())) for table in has}
     if missing := ", ".join(table for table in has if {*NEEDED} - withheld[table] - has[table]):
-        raise CheckFailed(f"Role {name} may not read and write {missing}.", cure)
+        raise CheckFailed(f"Role {name} may not read and write {missing}.", remedy)
     is_owner = (await _asked(container))["may_create"]
     if not is_owner and (changeable := ", ".join(table for table in has if withheld[table] & has[table])):
-        raise CheckFailed(f"Role {name} may change append-only tables: {changeable}.", cure)
+        raise CheckFailed(f"Role {name} may change append-only tables: {changeable}.", remedy)
     return "reads and writes every table"
 
 

@@ -25,8 +25,8 @@ async def sandbox(container: TulouContainer) -> str:
     try:
         await renderer.check()
     except SandboxUnavailable as error:
-        cure = "Until then no image and no document is opened on this machine; uploads and downloads go on."
-        raise CheckFailed(error.reason, cure) from error
+        remedy = "Until then no image and no document is opened on this machine; uploads and downloads go on."
+        raise CheckFailed(error.reason, remedy) from error
     finally:
         await renderer.stop()
     return "every thread is confined"

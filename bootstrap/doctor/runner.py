@@ -52,7 +52,7 @@ async def run_checks(container: TulouContainer, checks: Sequence[HealthCheck] = 
 
 def settings_findings(error: UnusableSettings) -> list[Finding]:
     """Return one finding for each setting that can't be used."""
-    return [Finding("settings", "ill", f"{problem}.", _cure_of(problem)) for problem in error.problems]
+    return [Finding("settings", "ill", f"{problem}.", _remedy_of(problem)) for problem in error.problems]
 
 
 def worst_of(findings: Sequence[Finding]) -> State:
@@ -75,7 +75,7 @@ def print_findings(findings: list[Finding], *, as_json: bool) -> int:
     return EXIT_CODES[worst]
 
 
-def _cure_of(problem: str) -> str:
+def _remedy_of(problem: str) -> str:
     variable = problem.partition(" ")[0].rstrip(":")
     if variable.upper() in known_variables(Settings.model_fields):
         return f"Set {variable} to a value that docs/settings.md allows."
@@ -104,9 +104,9 @@ async def _run_check(
             " larger TULOU_DOCTOR_PATIENCE.",
         )
     except CheckWarning as risk:
-        return Finding(check.name, "warning", str(risk), risk.cure)
+        return Finding(check.name, "warning", str(risk), risk.remedy)
     except CheckFailed as failure:
-        return Finding(check.name, "ill", str(failure), failure.cure)
+        return Finding(check.name, "ill", str(failure), failure.remedy)
     except Exception as error:  # noqa: BLE001  # one broken check must not stop the others
         sentence = error.detail if isinstance(error, AppError) else f"{type(error).__name__}."
         return Finding(

@@ -22,7 +22,7 @@ from bootstrap.migrations.runner import LOOK_AGAIN, ONE_AT_A_TIME, AnotherRunner
 options: dict[str, Any] = context.config.attributes
 
 
-def _only_ours(name: str | None, kind: str, _parents: object) -> bool:
+def _is_domain_schema(name: str | None, kind: str, _parents: object) -> bool:
     schemas = options.get("schemas")
     return kind != "schema" or schemas is None or name in schemas
 
@@ -101,7 +101,7 @@ def _configure(connection: Connection, *, single_transaction: bool) -> None:
         connection=connection,
         target_metadata=options.get("metadata"),
         include_schemas=True,
-        include_name=_only_ours,
+        include_name=_is_domain_schema,
         include_object=_only_our_tables,
         render_item=written,
         process_revision_directives=_with_schema,

@@ -36,7 +36,7 @@ class AttemptOutcome(StrEnum):
     CRASHED = "crashed"
 
 
-LIVING = (JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING, JobState.RETRYING)
+UNFINISHED = (JobState.SCHEDULED, JobState.QUEUED, JobState.RUNNING, JobState.RETRYING)
 WAITING = (JobState.SCHEDULED, JobState.QUEUED, JobState.RETRYING)
 OVER = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 _IS_WAITING = text("state IN ('scheduled', 'queued', 'retrying')")

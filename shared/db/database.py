@@ -117,7 +117,7 @@ class Database:
         """
         current = my_transaction()
         if current is None or separate:
-            return self._opened(durable=durable, is_second=current is not None)
+            return self._opened(durable=durable, use_reserved=current is not None)
         return NestedTransaction(current)
 
     def request_transaction(self) -> AbstractAsyncContextManager[None]:
@@ -129,14 +129,14 @@ class Database:
         return self._opened(request_transaction=True)
 
     def _opened(
-        self, *, request_transaction: bool = False, durable: bool = True, is_second: bool = False
+        self, *, request_transaction: bool = False, durable: bool = True, use_reserved: bool = False
     ) -> OpenTransaction:
         return OpenTransaction(
             self.pool,
             request_transaction=request_transaction,
             durable=durable,
-            is_second=is_second,
-            explain=self._explain,
+            use_reserved=use_reserved,
+            handle_outage=self._handle_outage,
         )
 
     async def run(self, execution: Execution[ResultT], arguments: Sequence[Any]) -> ResultT:
@@ -171,7 +171,7 @@ class Database:
             with unreachable_translated():
                 return await pool.run(execution.how, execution.sql, arguments)
         except Exception as error:
-            await self._explain(error)
+            await self._handle_outage(error)
             raise
 
     def renew(self) -> None:
@@ -179,8 +179,8 @@ class Database:
         if self._pool is not None:
             self._pool.renew()
 
-    async def _explain(self, error: BaseException) -> None:
-        """Act on what an error says of all connections, or of the schema.
+    async def _handle_outage(self, error: BaseException) -> None:
+        """Renew the pool if the server is read-only; check the schema if an object is missing.
 
         Raises:
             DatabaseUnavailable: the database was not migrated.

@@ -199,7 +199,7 @@ def _gap_before(text: str, end: int, *, at_least: int) -> int:
 def search_of(text: str) -> Search:
     """Parse a search: words, `"exact phrases"`, `or` between alternatives, `-` before what must not be there.
 
-    Whatever it is, it is a search: a quote that isn't closed ends with the text, signs alone look for nothing.
+    Any text is a valid search: an unclosed quote extends to the end; punctuation alone matches nothing.
     """
     alternatives: list[list[Term]] = [[]]
     for chunk in _CHUNK.finditer(text):

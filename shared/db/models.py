@@ -130,7 +130,7 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 class RevisedTable(Table):
-    """Base of a table whose rows are changed one by one, and remember how often: its bodies are `RevisedBody`s."""
+    """Base of a table whose rows have a revision that each write raises; its bodies are `RevisedBody`s."""
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     created_at: datetime = timestamp()

@@ -1,4 +1,4 @@
-"""Keyset pagination: a page begins after the last row of the one before, so a deep page costs what the first does."""
+"""Keyset pagination: a page begins after the last row of the one before, so every page costs the same."""
 
 import base64
 import binascii

@@ -24,8 +24,8 @@ RENEWAL_PAUSE = 1.0
 class ConnectionPool:
     """At most `size` connections, opened when they are needed. Tasks wait in order, `timeout` seconds at most.
 
-    One connection is kept for tasks that hold another one already (`is_second`), so that a pool whose connections all
-    wait for a second one still moves on. A connection is not reset on release, so nothing may set session state on it;
+    One connection is reserved for tasks that already hold another (`use_reserved`), so that a pool cannot deadlock when
+    all its users need a second one. A connection is not reset on release, so nothing may set session state on it;
     one whose statement was cancelled is closed.
     """
 
@@ -42,7 +42,7 @@ class ConnectionPool:
         """Connections in use or being opened."""
 
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._waiting_for_second: deque[asyncio.Future[None]] = deque()
+        self._waiting_for_reserved: deque[asyncio.Future[None]] = deque()
         self._renewed_at = float("-inf")
 
     async def run(self, how: str, sql: str, arguments: Sequence[Any]) -> Any:
@@ -65,17 +65,17 @@ class ConnectionPool:
         finally:
             self.release(connection)
 
-    async def acquire(self, *, is_second: bool = False) -> Connection:
+    async def acquire(self, *, use_reserved: bool = False) -> Connection:
         """Return a connection that is the caller's alone until `release`.
 
         Raises:
             TimeoutError: all were in use for too long.
         """
         # Counted before the first await, so that tasks which start at the same time don't exceed the limit.
-        if self._taken < (self._size if is_second else self._limit):
+        if self._taken < (self._size if use_reserved else self._limit):
             self._taken += 1
         else:
-            await self._wait(self._waiting_for_second if is_second else self._waiting)
+            await self._wait(self._waiting_for_reserved if use_reserved else self._waiting)
         try:
             connection = self._last_used() or await self._connect()
         except BaseException:
@@ -96,7 +96,7 @@ class ConnectionPool:
 
     def usage(self) -> tuple[int, int, int, int]:
         """Return the size of the pool, and the numbers of idle and used connections and of waiting tasks."""
-        waiting = sum(not each.done() for each in (*self._waiting, *self._waiting_for_second))
+        waiting = sum(not each.done() for each in (*self._waiting, *self._waiting_for_reserved))
         return self._size, len(self._idle), self._taken, waiting
 
     def renew(self) -> None:
@@ -161,9 +161,9 @@ class ConnectionPool:
     def _free_slot(self) -> None:
         """Count one connection less, and give its slot to the next waiting task."""
         self._taken -= 1
-        if not self._waiting and not self._waiting_for_second:
+        if not self._waiting and not self._waiting_for_reserved:
             return
-        for queue, limit in ((self._waiting_for_second, self._size), (self._waiting, self._limit)):
+        for queue, limit in ((self._waiting_for_reserved, self._size), (self._waiting, self._limit)):
             while queue and self._taken < limit:
                 turn = queue.popleft()
                 if not turn.done():

@@ -1,4 +1,4 @@
-"""What a client believes the state of a thing to be, checked where its row is locked (RFC 9110, section 13)."""
+"""Preconditions of requests, checked when the row is locked (RFC 9110, section 13)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

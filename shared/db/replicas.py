@@ -1,4 +1,4 @@
-"""Copies of the database that follow the primary: for reads that may be a little old, while the copy is no older."""
+"""Read replicas, used while their lag is below a limit."""
 
 import asyncio
 from collections import deque

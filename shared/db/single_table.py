@@ -137,7 +137,7 @@ class _Writing(Repository, Generic[TableT, BodyT]):
 
 
 class OwnedRepository(_Writing[OwnedT, BodyT]):
-    """Rows that belong to their owners: what is another's is not there."""
+    """Rows that belong to owners: rows of other owners are not found."""
 
     async def find(self, row_id: UUID, owner_id: UUID) -> BodyT | None:
         """Return a row of this owner."""

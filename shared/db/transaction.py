@@ -31,32 +31,32 @@ class TransactionMisusedError(RuntimeError):
 Insertion = Callable[[Connection], Awaitable[object]]
 """Inserts a row without waiting for the result."""
 
-Explain = Callable[[BaseException], Awaitable[None]]
+HandleOutage = Callable[[BaseException], Awaitable[None]]
 """Raises `DatabaseUnavailable` if an error of a statement is about the whole database."""
 
 
 class OpenTransaction:
     """The transaction that the present task has open, or will have with its first write (`request_transaction`).
 
-    It takes a connection and begins with its first statement. An insertion that comes first waits for a second
-    statement; when none comes, it goes alone, and PostgreSQL makes one transaction of it in one round trip, not three.
+    It takes a connection and begins with its first statement. A first insertion is deferred until a second
+    statement; if there is none, it runs by itself at the commit: one round trip instead of three.
     """
 
     __slots__ = (
         "_connection",
         "_durable",
-        "_explain",
+        "_handle_outage",
         "_insertion",
-        "_is_second",
         "_pool",
         "_token",
         "_transaction",
+        "_use_reserved",
         "after_commit",
         "after_rollback",
-        "alone",
         "begun",
         "depth",
         "failed",
+        "is_exclusive",
         "locked_account",
         "request_transaction",
         "rows",
@@ -69,13 +69,13 @@ class OpenTransaction:
         *,
         request_transaction: bool,
         durable: bool,
-        is_second: bool,
-        explain: Explain,
+        use_reserved: bool,
+        handle_outage: HandleOutage,
     ) -> None:
         self._pool = pool
-        self._explain = explain
+        self._handle_outage = handle_outage
         self._durable = durable
-        self._is_second = is_second
+        self._use_reserved = use_reserved
         self._connection: Connection | None = None
         self._transaction: Any = None
         self._insertion: Insertion | None = None
@@ -91,7 +91,7 @@ class OpenTransaction:
         self.after_rollback: list[Callable[[], Awaitable[None]]] = []
         self.failed = False
         self.locked_account: UUID | None = None
-        self.alone = False
+        self.is_exclusive = False
         """Whether it is the only user of the database, so that the order of its locks does not matter."""
 
     @property
@@ -109,13 +109,13 @@ class OpenTransaction:
             await self._end(error)
         except BaseException as failure:
             await self._undo()
-            await self._explain(failure)
+            await self._handle_outage(failure)
             raise
         if error is None:
-            self._tell()
+            self._run_after_commit()
         else:
             await self._undo()
-            await self._explain(error)
+            await self._handle_outage(error)
 
     async def _end(self, error: BaseException | None) -> None:
         try:
@@ -130,9 +130,9 @@ class OpenTransaction:
         finally:
             # Before the connection is released, so that no callback finds the ended transaction.
             current_transaction.reset(self._token)
-            await self.let_go(error)
+            await self.rollback_and_release(error)
 
-    def _tell(self) -> None:
+    def _run_after_commit(self) -> None:
         for callback in self.after_commit:
             try:
                 callback()
@@ -190,7 +190,7 @@ class OpenTransaction:
             await self._insert_alone(self._insertion)
 
     async def _insert_alone(self, insertion: Insertion) -> None:
-        self._connection = connection = await self._pool.acquire(is_second=self._is_second)
+        self._connection = connection = await self._pool.acquire(use_reserved=self._use_reserved)
         try:
             await insertion(connection)
         except Exception as error:
@@ -202,7 +202,7 @@ class OpenTransaction:
             raise
 
     async def _begin(self) -> Connection:
-        self._connection = connection = await self._pool.acquire(is_second=self._is_second)
+        self._connection = connection = await self._pool.acquire(use_reserved=self._use_reserved)
         try:
             self._transaction = connection.transaction()
             await self._transaction.start()
@@ -211,11 +211,11 @@ class OpenTransaction:
                 await connection.execute("SET LOCAL synchronous_commit TO off")
         except BaseException:
             connection.terminate()
-            await self.let_go()
+            await self.rollback_and_release()
             raise
         return connection
 
-    async def let_go(self, error: BaseException | None = None) -> None:
+    async def rollback_and_release(self, error: BaseException | None = None) -> None:
         """Roll back at once and release the connection, so that no lock is held until the end of a request."""
         connection, self._connection, self._insertion = self._connection, None, None
         self.locked_account = None
@@ -246,7 +246,7 @@ class OpenTransaction:
         """Note that an account is about to be locked; see `lock_account_first`."""
         if self.locked_account == key:
             return
-        if self.alone:
+        if self.is_exclusive:
             self.locked_account = key
             return
         if self.locked_account is not None or self._connection is not None or self._insertion is not None:
@@ -287,7 +287,7 @@ class NestedTransaction:
         if error is not None:
             joined.failed = True
         if joined.failed and joined.request_transaction and not joined.depth:
-            await joined.let_go(error)
+            await joined.rollback_and_release(error)
 
 
 current_transaction: ContextVar[OpenTransaction | None] = ContextVar("open_transaction", default=None)

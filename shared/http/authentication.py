@@ -87,7 +87,7 @@ def _with_scope(scope: str) -> Callable[[Request, Principal], Awaitable[Principa
 
 
 Caller = Annotated[Principal, Security(_caller)]
-"""Anyone who is logged in."""
+"""An authenticated user."""
 
 Admin = Annotated[Principal, Security(_with_scope(ADMIN_SCOPE), scopes=[ADMIN_SCOPE])]
 """An administrator."""

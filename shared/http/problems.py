@@ -138,7 +138,7 @@ def _field(problem: Mapping[str, Any]) -> FieldProblem:
 
 
 def _sentence(said: str) -> str:
-    """Return what pydantic, a library or a validator of ours says as one kind of sentence."""
+    """Return a validation message as a sentence."""
     text = said.removeprefix("Value error, ")
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 

@@ -106,12 +106,12 @@ class RateLimits:
         )
 
     def take_unsynced(self) -> tuple[int, dict[Key, int]]:
-        """Return the window's number and what each caller has used since the last time; it is then held as told."""
+        """Return the window's number and what each caller has used since the last time, and mark it as sent."""
         unsynced, self._unsynced = self._unsynced, {}
         return self._window, unsynced
 
     def restore(self, window: int, unsynced: Mapping[Key, int]) -> None:
-        """Take back what could not be told."""
+        """Restore counts that could not be sent."""
         if window != self._window:
             return
         for key, count in unsynced.items():

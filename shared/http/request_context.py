@@ -1,4 +1,4 @@
-"""What the server, the middleware and the endpoint of one request tell each other."""
+"""State of one request, shared by server, middleware and endpoint."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ _KEY = "tulou"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer that the server gave by itself, whole in the moment `ended`."""
+    """An answer that the server gave by itself, complete at `ended`."""
 
     status: int
     request_id: str
@@ -31,7 +31,7 @@ class Refusal:
 class RequestContext:
     """One object for each request, under one key of the ASGI scope, so that copies of a scope share it.
 
-    `peer` is the address that the connection comes from, `client` of the scope the one that a trusted proxy told.
+    `peer` is the address that the connection comes from, `client` of the scope the one that a trusted proxy forwarded.
     `refusal` was sent in place of the application's answer. `is_abandoned`: the process ends before the answer does.
     """
 

@@ -86,7 +86,7 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """Reads JSON bodies strictly, refuses other types with 415 and unknown parameters, heeds keys and conditions."""
+    """Parses JSON strictly, rejects other types and unknown parameters, applies Idempotency-Key and preconditions."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, wrap_endpoint(endpoint), **options)
@@ -116,7 +116,7 @@ class StrictRoute(APIRoute):
         return strict
 
     def _wrapped_handler(self, dependant: Dependant) -> Handler:
-        """Return FastAPI's handler, finding out what `dependant` says, with what stands around each endpoint."""
+        """Return FastAPI's handler that resolves the parameters of `dependant`, inside the endpoint wrapper."""
         # FastAPI's `get_route_handler` reads the attribute, so it is replaced while the handler is built.
         own, self.dependant = self.dependant, dependant
         try:
@@ -183,7 +183,7 @@ def does_stream_body(endpoint: Callable[..., Any]) -> bool:
 def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     """Return `responses=` of an operation: the errors that are its own.
 
-    What any operation may answer needs no word: no token, a missing scope, input that breaks its rules, limits.
+    Errors of every operation need not be listed: missing token or scope, invalid input, limits.
     """
     found: dict[int | str, dict[str, Any]] = {}
     for error in errors:

@@ -35,7 +35,7 @@ from shared.db.replicas import Replicas
 from shared.http.middleware.request_recorder import RequestRecorder
 from shared.ids import new_id
 from shared.revocation import RevocationWatcher
-from tests.domains.jobs.test_heart import a_running_job
+from tests.domains.jobs.test_heartbeat import a_running_job
 
 PAUSE = 0.01
 CASES: "dict[str, Case]" = {}

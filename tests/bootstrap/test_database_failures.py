@@ -24,7 +24,7 @@ async def owner_url(settings, servers, tmp_path) -> str:
 
 @pytest.mark.parametrize("command", ["migrate", "migrate --check", "backup {place}"])
 @pytest.mark.parametrize(
-    ("broken", "says", "cure"),
+    ("broken", "says", "remedy"),
     [
         ("away", "nothing listens there", "Start PostgreSQL"),
         ("password", "refuses the password of role tulou_owner", "TULOU_DATABASE_OWNER_URL"),
@@ -32,7 +32,7 @@ async def owner_url(settings, servers, tmp_path) -> str:
     ],
 )
 def test_a_database_that_lets_nobody_in_is_one_sentence(
-    broken: str, says: str, cure: str, command: str, servers, owner_url: str, tmp_path
+    broken: str, says: str, remedy: str, command: str, servers, owner_url: str, tmp_path
 ) -> None:
     port = free_port()
     url = {
@@ -46,7 +46,7 @@ def test_a_database_that_lets_nobody_in_is_one_sentence(
     (sentence,) = result.stderr.splitlines()
     assert f"127.0.0.1:{urlsplit(url).port}" in sentence
     assert says in sentence
-    assert cure in sentence
+    assert remedy in sentence
 
 
 def test_a_role_that_may_not_migrate_is_one_sentence(servers, owner_url: str) -> None:

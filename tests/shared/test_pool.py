@@ -92,7 +92,7 @@ async def test_connections_that_all_wait_for_a_second_one_get_it_in_turn(pool) -
         nonlocal both
         first = await pool.acquire()
         await asyncio.sleep(0)
-        second = await pool.acquire(is_second=True)
+        second = await pool.acquire(use_reserved=True)
         both += 1
         await second.fetchval("SELECT 1")
         pool.release(second)
@@ -106,18 +106,18 @@ async def test_connections_that_all_wait_for_a_second_one_get_it_in_turn(pool) -
 
 async def test_a_second_connection_comes_before_first_ones(pool) -> None:
     held = [await pool.acquire() for _ in range(2)]
-    kept = await pool.acquire(is_second=True)
+    kept = await pool.acquire(use_reserved=True)
     order: list[str] = []
 
-    async def wait(name: str, *, is_second: bool) -> None:
-        connection = await pool.acquire(is_second=is_second)
+    async def wait(name: str, *, use_reserved: bool) -> None:
+        connection = await pool.acquire(use_reserved=use_reserved)
         order.append(name)
         pool.release(connection)
 
-    tasks = [asyncio.create_task(wait("first", is_second=False))]
+    tasks = [asyncio.create_task(wait("first", use_reserved=False))]
     await _until(lambda: pool._waiting)
-    tasks.append(asyncio.create_task(wait("second", is_second=True)))
-    await _until(lambda: pool._waiting_for_second)
+    tasks.append(asyncio.create_task(wait("second", use_reserved=True)))
+    await _until(lambda: pool._waiting_for_reserved)
     for connection in (*held, kept):
         pool.release(connection)
     await asyncio.gather(*tasks)
@@ -128,7 +128,7 @@ async def test_a_pool_of_one_has_none_to_keep_and_ends_the_wait(servers) -> None
     pool = ConnectionPool(servers.environment["DATABASE_URL"], size=1, timeout=0.3)
     first = await pool.acquire()
     with pytest.raises(TimeoutError):
-        await pool.acquire(is_second=True)
+        await pool.acquire(use_reserved=True)
     pool.release(first)
     assert (await pool.run("fetchrow", WHO, []))[0] > 0
     await pool.stop()

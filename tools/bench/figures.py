@@ -1,4 +1,4 @@
-"""What was measured: one line for each promise, with its aim; told in the terminal, as a page and for programs."""
+"""Results and their report: one line per target, in the terminal, as Markdown and as JSON."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured promise. `rounds`: what each round found; `value` their median."""
+    """One result. `rounds` has the value of each round; `value` is their median."""
 
     operation: str
     what: str
@@ -24,11 +24,11 @@ class Figure:
 
     def cells(self) -> tuple[str, ...]:
         """Return a line of the table."""
-        spread = f"{_told(min(self.rounds))} to {_told(max(self.rounds))}" if self.rounds else ""
+        spread = f"{_format(min(self.rounds))} to {_format(max(self.rounds))}" if self.rounds else ""
         return (
             self.operation,
             self.what,
-            f"{_told(self.value)} {self.unit}".strip(),
+            f"{_format(self.value)} {self.unit}".strip(),
             self.aim,
             ("yes" if self.met else "**no**") if self.aim else "",
             spread,
@@ -39,24 +39,24 @@ class Figure:
 class Figures:
     """All of them; `servers`: operation, server, answers a second, CPU us each, p50 and p99 in ms."""
 
-    promises: list[Figure] = field(default_factory=list)
+    results: list[Figure] = field(default_factory=list)
     servers: list[tuple[str, str, float, float, float, float]] = field(default_factory=list)
 
     def at_least(
         self, operation: str, what: str, values: Sequence[float], aim: float, unit: str = ""
     ) -> None:
-        """Add a promise that is kept from `aim` on."""
+        """Add a result with a lower limit."""
         value = _median(values)
-        self.promises.append(Figure(operation, what, value, f">= {aim:g}", value >= aim, tuple(values), unit))
+        self.results.append(Figure(operation, what, value, f">= {aim:g}", value >= aim, tuple(values), unit))
 
     def at_most(self, operation: str, what: str, values: Sequence[float], aim: float, unit: str = "") -> None:
-        """Add a promise that is kept up to `aim`."""
+        """Add a result with an upper limit."""
         value = _median(values)
-        self.promises.append(Figure(operation, what, value, f"<= {aim:g}", value <= aim, tuple(values), unit))
+        self.results.append(Figure(operation, what, value, f"<= {aim:g}", value <= aim, tuple(values), unit))
 
     def told(self, operation: str, what: str, values: Sequence[float], unit: str = "") -> None:
-        """Add a figure that promises nothing."""
-        self.promises.append(
+        """Add a result without a target."""
+        self.results.append(
             Figure(operation, what, _median(values), "", met=True, rounds=tuple(values), unit=unit)
         )
 
@@ -67,7 +67,7 @@ _SERVER_HEADS = ("operation", "server", "answers a second", "CPU us each", "p50 
 
 def text_of(figures: Figures) -> str:
     """Return all figures for a terminal."""
-    lines = [HEADS, *(figure.cells() for figure in figures.promises)]
+    lines = [HEADS, *(figure.cells() for figure in figures.results)]
     more = [_SERVER_HEADS, *(_server_cells(line) for line in figures.servers)]
     return f"{_columns(lines)}\n\n{_columns(more)}\n"
 
@@ -86,7 +86,7 @@ def page_of(figures: Figures) -> str:
             "",
             "## Targets and results",
             "",
-            *_table(HEADS, [figure.cells() for figure in figures.promises]),
+            *_table(HEADS, [figure.cells() for figure in figures.results]),
             "",
             "The middleware: request ids, trace context, headers, hosts, limits, deadlines, metrics and access log.",
             "",
@@ -161,5 +161,5 @@ def _median(values: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-def _told(value: float) -> str:
+def _format(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"  # noqa: PLR2004  # three digits tell enough

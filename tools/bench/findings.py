@@ -1,4 +1,4 @@
-"""What was measured, and how it is told: a table in the terminal, or a page of Markdown."""
+"""Results and their report: a table in the terminal, or a page of Markdown."""
 
 import os
 import platform

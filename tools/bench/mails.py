@@ -1,6 +1,6 @@
 """Mails that a worker process hands to a mail server, beside `smtplib` with `EmailMessage`.
 
-The transports are compared: both send, and promise nothing. What a mail's promise costs on top is told beside it.
+The transports are compared: both only send. The cost of durable mail is reported beside them.
 """
 
 import asyncio

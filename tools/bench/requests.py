@@ -43,7 +43,7 @@ async def measure_create(place: Workplace, figures: Figures) -> None:
 async def _compare(
     place: Workplace, title: str, plan: Plan, sides: tuple[str, ...], figures: Figures, *, status: int = 200
 ) -> Comparison:
-    """Compare with the floors; the slower ones, which promise nothing, in a single round."""
+    """Compare with the floors; the slower ones, which have no target, in a single round."""
     servers = [place.server(name) for name in sides]
     found = await compare(title, servers, plan, rounds=ROUNDS, seconds=SECONDS, statuses=(status,))
     slow = [place.server("SQLModel sessions")]

@@ -21,7 +21,7 @@ async def each_alert_fires(_harness: Harness) -> Finding:
             begun = time.monotonic()
             try:
                 async with CAUSES[name](running):
-                    silence = await running.silence_of(name)
+                    silence = await running.wait_until_firing(name)
                     fired = time.monotonic() - begun
                 await running.until_quiet(name)
             except (AssertionError, TimeoutError) as error:

@@ -175,7 +175,7 @@ async def the_relay_is_gone_and_a_wake_up_is_lost(drill: Drill) -> AsyncIterator
 
 @causes("TulouWorkersDie")
 async def jobs_kill_their_worker(drill: Drill) -> AsyncIterator[None]:
-    await drill.order("jobs", kind="faults.suicide")
+    await drill.order("jobs", kind="faults.kill_own_process")
     yield
 
 

@@ -122,7 +122,7 @@ class Drill:
         await self.run("create-admin", "--email", email, TULOU_ADMIN_PASSWORD=PASSWORD)
         return (await People(self.client, None).sign_in(email)).headers
 
-    async def silence_of(self, name: str) -> Exception | None:
+    async def wait_until_firing(self, name: str) -> Exception | None:
         """Wait until the alert fires; return why it did not. It does not raise, so that each cause ends orderly."""
         try:
             await self.prometheus.until(

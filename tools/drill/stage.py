@@ -96,7 +96,7 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def stage(harness: Harness, **environment: str) -> AsyncIterator[Stage]:
-    """Start everything; end it without mercy."""
+    """Start everything; kill it at the end."""
     async with (
         Balancer().listening() as balancer,
         harness.system(api=False, **_SETTINGS, **environment) as system,

@@ -59,18 +59,20 @@ async def children_are_killed(harness: Harness) -> Row:
         load = asyncio.create_task(
             client.load(count, per_second=20, order=lambda _: {"work": {"seconds": harness.chance(0, 0.3)}})
         )
-        suicides = [await client.post(kind="faults.suicide") for _ in range(harness.count(3, least=2))]
-        client.accepted = [job_id for job_id in client.accepted if job_id not in suicides]
+        killers = [
+            await client.post(kind="faults.kill_own_process") for _ in range(harness.count(3, least=2))
+        ]
+        client.accepted = [job_id for job_id in client.accepted if job_id not in killers]
         while not load.done():
             await asyncio.wait([load], timeout=harness.chance(0.5, 1.0))
             pid = _kill_child(harness, system)
             killed_at[pid] = time.time()
         await load
         await judge(harness, row, client.accepted)
-        await drain(harness, seconds=3 * (harness.lease + 5), kinds=["faults.suicide"])
-        ended = await outcomes(harness, kinds=["faults.suicide"])
+        await drain(harness, seconds=3 * (harness.lease + 5), kinds=["faults.kill_own_process"])
+        ended = await outcomes(harness, kinds=["faults.kill_own_process"])
     fates = [(job.state, job.crashes) for job in ended]
-    row.expect(fates == [("failed", 3)] * len(suicides), f"jobs that kill their process: {fates}")
+    row.expect(fates == [("failed", 3)] * len(killers), f"jobs that kill their process: {fates}")
     slowest, crashes = await _reruns(harness, killed_at)
     row.expect(
         slowest < harness.lease + 5,

@@ -34,7 +34,7 @@ class Work(BaseModel):
 
 EFFECT = JobType("faults.effect", Work)
 SEPARATE = JobType("faults.separate", Work)
-SUICIDE = JobType("faults.suicide", Work)
+KILL_OWN_PROCESS = JobType("faults.kill_own_process", Work)
 TICK = JobType("faults.tick", cron="* * * * *")
 NEWER = JobType("faults.newer", Work)
 CHANGED = JobType("faults.changed", Work, version=2)
@@ -57,8 +57,8 @@ async def separate(work: Work, context: JobContext) -> None:
     )
 
 
-@SUICIDE.handler
-async def suicide(work: Work, context: JobContext) -> None:
+@KILL_OWN_PROCESS.handler
+async def kill_own_process(work: Work, context: JobContext) -> None:
     """Kill the process that runs it."""
     await _work(work, context)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -88,7 +88,7 @@ async def unchanged(work: Work, context: JobContext) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-ALWAYS = (effect, separate, suicide)
+ALWAYS = (effect, separate, kill_own_process)
 OF_GENERATION = {"old": (unchanged,), "new": (newer, changed)}
 
 

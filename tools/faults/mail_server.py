@@ -35,17 +35,17 @@ class MailServer:
         return self._child.code is None
 
     def kill(self) -> None:
-        """Be gone."""
+        """Kill the server."""
         self._child.kill()
 
     def obey(self, **orders: Any) -> None:
-        """Do this from now on, and nothing else; no order means to behave."""
+        """Replace the orders; without any the server works normally."""
         new = self._folder / "orders.new"
         new.write_text(json.dumps(orders))
         new.rename(self._folder / "orders.json")
 
     def forget(self) -> None:
-        """Begin new counts, and behave."""
+        """Reset the counts and the orders."""
         self.obey()
         for log in ("received", "accepted"):
             (self._folder / f"{log}.log").write_text("")

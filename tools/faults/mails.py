@@ -175,7 +175,7 @@ MODES = {"defer": "deferred", "refuse": "failed", "garbage": "deferred", "banner
     "The mail server answers 4xx, 5xx, garbage, a banner of 1 MB, nothing",
     expected="deferred, failed, deferred, waiting, waiting; then sent; memory bounded",
 )
-async def the_mail_server_is_mad(harness: Harness) -> Row:
+async def the_mail_server_misbehaves(harness: Harness) -> Row:
     row = Row()
     count = harness.count(100, least=8)
     settings = {"TULOU_JOBS_RETRY_LIMIT": "5"}
@@ -184,7 +184,7 @@ async def the_mail_server_is_mad(harness: Harness) -> Row:
         await until_sent(harness, 4, seconds=20)
         before = _memory(system)
         for mode, fate in MODES.items():
-            await _let_it_rage(harness, row, client, mode, fate, count)
+            await _send_to_faulty_server(harness, row, client, mode, fate, count)
         after = _memory(system)
         found = await mails(harness)
     count_up(row, len(client.accepted), found, {"sent", "failed"})
@@ -199,7 +199,7 @@ def _memory(system: System) -> float:
     return sum(worker.memory() for worker in system.workers)
 
 
-async def _let_it_rage(
+async def _send_to_faulty_server(
     harness: Harness, row: Row, client: Client, mode: str, fate: str | None, count: int
 ) -> None:
     """Send mails while the server misbehaves, look what becomes of them, and let it behave again."""

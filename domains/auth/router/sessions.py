@@ -25,7 +25,7 @@ async def log_out(
     client_info: Client,
     scope: Annotated[LogoutScope, Query(description="Which of your sessions end.")] = LogoutScope.THIS,
 ) -> None:
-    """End this session, the others or all. Their access tokens are dead at once too."""
+    """End this session, the others or all. Their access tokens stop working at once."""
     await sessions.log_out(caller, scope, client_info)
 
 

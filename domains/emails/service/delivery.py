@@ -207,7 +207,9 @@ class DeliveryService:
                 await self.repository.save(email)
             if failure is None:
                 await task.context.finish({"status": "erased" if email is None else email.status})
-        logger.warning("mail_not_taken", email_id=str(task.email.id), outcome=outcome, code=ended.reply.code)
+        logger.warning(
+            "mail_not_accepted", email_id=str(task.email.id), outcome=outcome, code=ended.reply.code
+        )
         if failure is not None:
             raise failure from ended
 

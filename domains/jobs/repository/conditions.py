@@ -7,7 +7,7 @@ from sqlalchemy import func as sql
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
-from domains.jobs.models import LIVING, OVER, Job, JobState
+from domains.jobs.models import OVER, UNFINISHED, Job, JobState
 from shared.db.query import param
 
 
@@ -20,7 +20,7 @@ def in_state(*states: JobState, table: str = "jobs.jobs") -> ColumnElement[bool]
 now = sql.now()
 """The database's clock; no other tells when a job is due or a lease is over."""
 
-living = in_state(*LIVING)
+unfinished = in_state(*UNFINISHED)
 over = in_state(*OVER)
 queued = in_state(JobState.QUEUED)
 waiting = in_state(JobState.SCHEDULED, JobState.RETRYING)

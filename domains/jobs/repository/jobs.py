@@ -29,7 +29,7 @@ from sqlmodel import col
 
 from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import WAITING, Job, JobState
-from domains.jobs.repository.conditions import in_state, living, now, running
+from domains.jobs.repository.conditions import in_state, now, running, unfinished
 from domains.jobs.repository.fair_share import fair_share_turn
 from domains.jobs.schemas import JobRow
 from shared.db.models import columns
@@ -110,7 +110,7 @@ _OWN = Listing(
     sorts=_SORTS,
     filters=_FILTERS,
 )
-BEGUN_ANEW: dict[str, Any] = {
+RESET_FOR_RETRY: dict[str, Any] = {
     "state": literal_column("'queued'"),
     "attempt": literal_column("0"),
     "crashes": literal_column("0"),
@@ -130,7 +130,7 @@ class JobRepository(Repository):
     async def insert_job(self, job: NewJob, *, most: int) -> UUID | None:
         """Write a job; return its id.
 
-        None if a living one has its unique key, or if its owner has `most` jobs waiting already.
+        None if an unfinished one has its unique key, or if its owner has `most` jobs waiting already.
         """
         trace = current_trace()
         return await self._insert_job(
@@ -187,11 +187,11 @@ class JobRepository(Repository):
 
     @query(
         select(col(Job.id)).where(
-            col(Job.kind) == param("kind"), col(Job.unique_key) == param("unique_key"), living
+            col(Job.kind) == param("kind"), col(Job.unique_key) == param("unique_key"), unfinished
         )
     )
     async def living_duplicate(self, kind: str, unique_key: str) -> UUID | None:
-        """Return the living job with this unique key."""
+        """Return the unfinished job with this unique key."""
 
     @query(_JOBS.where(_is_job))
     async def find(self, job_id: UUID) -> JobRow | None:
@@ -202,12 +202,12 @@ class JobRepository(Repository):
         """Return these jobs, in any order; those that are gone are left out."""
 
     @query(
-        _JOBS.where(col(Job.resource_id) == any_(param("resource_ids", ARRAY(Uuid()))), living).order_by(
+        _JOBS.where(col(Job.resource_id) == any_(param("resource_ids", ARRAY(Uuid()))), unfinished).order_by(
             col(Job.created_at), col(Job.id)
         )
     )
     async def of_resources(self, resource_ids: Sequence[UUID]) -> list[JobRow]:
-        """Return the living jobs about these resources, oldest first."""
+        """Return the unfinished jobs about these resources, oldest first."""
 
     async def page_of_owner(
         self, owner_id: UUID, request: PageRequest, *, status: str | None, filters: Mapping[str, Any]
@@ -223,7 +223,7 @@ class JobRepository(Repository):
 
     @query(
         update(Job)
-        .where(_is_job, living)
+        .where(_is_job, unfinished)
         .values(
             state=case((running, literal_column("'running'")), else_=literal_column("'cancelled'")),
             finished_at=case((running, None), else_=now),
@@ -238,7 +238,7 @@ class JobRepository(Repository):
         """Queue a failed or cancelled job anew; None in any other state, or if its owner has `most` jobs waiting.
 
         Raises:
-            JobNotRetryable: a living job has the same unique key.
+            JobNotRetryable: an unfinished job has the same unique key.
         """
         changed = await self._retry(job_id, most)
         return None if changed is None else check_precondition_of_changed(changed)
@@ -247,7 +247,7 @@ class JobRepository(Repository):
         update(Job)
         .where(_is_job, in_state(JobState.FAILED, JobState.CANCELLED), _is_below_limit(col(Job.owner_id)))
         .values(
-            **BEGUN_ANEW,
+            **RESET_FOR_RETRY,
             turn=fair_share_turn(
                 queue=col(Job.queue), owner=col(Job.owner_id), kind=col(Job.kind), priority=col(Job.priority)
             ),

@@ -57,7 +57,7 @@ finish_if_held = (
 )
 _finished = finish_if_held.cte("finished")
 _claimed = claim_next.cte("claimed")
-_unburnt = param("unburnt", Integer())
+_uncounted_attempts = param("uncounted_attempts", Integer())
 # A wish to cancel that came too late for this attempt would otherwise be forgotten.
 _cancel_requested = col(Job.cancel_requested_at).is_not(None)
 _postponed = (
@@ -67,12 +67,14 @@ _postponed = (
         state=case((_cancel_requested, literal_column("'cancelled'")), else_=literal_column("'retrying'")),
         finished_at=case((_cancel_requested, now), else_=None),
         run_at=now + param("delay", Interval()),
-        attempt=Job.attempt - _unburnt,
+        attempt=Job.attempt - _uncounted_attempts,
         error=param("problem", JSONB(none_as_null=True)),
         published_at=None,
         **_released,
     )
-    .returning(col(Job.id), col(Job.state), (col(Job.attempt) + _unburnt).label("attempt"), *ended_attempt)
+    .returning(
+        col(Job.id), col(Job.state), (col(Job.attempt) + _uncounted_attempts).label("attempt"), *ended_attempt
+    )
     .cte("postponed")
 )
 _recorded = (
@@ -288,8 +290,8 @@ class LeaseRepository(Repository):
 
         None: the lease is lost. Only an attempt that failed counts.
         """
-        unburnt = int(outcome is not AttemptOutcome.FAILED)
-        found = await self._postpone(job_id, token, delay, outcome, unburnt, error)
+        uncounted_attempts = int(outcome is not AttemptOutcome.FAILED)
+        found = await self._postpone(job_id, token, delay, outcome, uncounted_attempts, error)
         return None if found is None else found.state
 
     @query(select(_postponed.c.state).add_cte(_recorded), changes=True)
@@ -299,6 +301,6 @@ class LeaseRepository(Repository):
         token: UUID,
         delay: timedelta,
         attempt_outcome: AttemptOutcome,
-        unburnt: int,
+        uncounted_attempts: int,
         problem: dict[str, Any] | None,
     ) -> PostponedRow | None: ...

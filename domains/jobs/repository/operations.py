@@ -23,10 +23,10 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from domains.jobs.errors import JobNotRetryable
-from domains.jobs.models import LIVING, Attempt, Job, JobState, Worker
-from domains.jobs.repository.conditions import in_state, living, now, over, running
+from domains.jobs.models import UNFINISHED, Attempt, Job, JobState, Worker
+from domains.jobs.repository.conditions import in_state, now, over, running, unfinished
 from domains.jobs.repository.fair_share import fair_share_columns, with_fair_share_turns
-from domains.jobs.repository.jobs import BEGUN_ANEW
+from domains.jobs.repository.jobs import RESET_FOR_RETRY
 from domains.jobs.repository.reports import (
     AttemptRow,
     CrashCount,
@@ -80,7 +80,7 @@ _has_duplicate = (
     .where(
         col(_duplicate.kind) == Job.kind,
         col(_duplicate.unique_key) == Job.unique_key,
-        in_state(*LIVING, table="duplicate"),
+        in_state(*UNFINISHED, table="duplicate"),
     )
     .exists()
 )
@@ -92,7 +92,7 @@ _latest_of_the_same = (
     .order_by(col(Job.kind), _sameness, col(Job.finished_at).desc())
     .limit(literal_column(str(RETRY_BATCH)))
 )
-_begun_anew = with_fair_share_turns(_latest_of_the_same)
+_reset_for_retry = with_fair_share_turns(_latest_of_the_same)
 _repeat = param("repeat", Interval())
 _without_wake_up_since = func.greatest(Job.run_at, Job.published_at + _repeat)
 
@@ -172,8 +172,8 @@ class OperationsRepository(Repository):
     # `_failed` once more: a job that another operator retried during the wait for its lock stays as it is.
     @query(
         update(Job)
-        .where(col(Job.id) == _begun_anew.c.id, _failed)
-        .values(**BEGUN_ANEW, turn=_begun_anew.c.turn)
+        .where(col(Job.id) == _reset_for_retry.c.id, _failed)
+        .values(**RESET_FOR_RETRY, turn=_reset_for_retry.c.turn)
         .returning(col(Job.id)),
         conflicts={"uq_jobs_unique_key": JobNotRetryable},
     )
@@ -190,7 +190,7 @@ class OperationsRepository(Repository):
             func.extract("epoch", now - func.max(Job.published_at)).label("since_wake_up"),
             _oldest(Job.lease_expires_at).label("silent"),
         )
-        .where(living)
+        .where(unfinished)
         .group_by(col(Job.queue), col(Job.state))
     )
     async def load(self, *, repeat: timedelta) -> list[QueueLoad]:

@@ -46,7 +46,7 @@ class MatchCount(Row):
 
 
 class QueueLoad(Row):
-    """The living jobs of a queue in one state.
+    """The unfinished jobs of a queue in one state.
 
     Args:
         wake_ups_sent: wake-ups under way.

@@ -87,7 +87,7 @@ class Attempt:
         following = None
         started = time.monotonic()
         work = asyncio.create_task(handler.run(payload, running))
-        heart = asyncio.create_task(running.keep_lease(work))
+        heartbeat = asyncio.create_task(running.keep_lease(work))
         limit = asyncio.timeout(handler.type.timeout)
         try:
             async with limit:
@@ -108,9 +108,9 @@ class Attempt:
         else:
             following = await self._returned()
         finally:
-            heart.cancel()
+            heartbeat.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await heart
+                await heartbeat
         seconds = round(time.monotonic() - started, 3)
         logger.info("job_run", outcome=running.outcome, seconds=seconds, attempt=running.attempt)
         return following

@@ -106,7 +106,7 @@ class JobService:
         return body_of(job, self._retention, self.resource_urls)
 
     async def of_resources(self, resource_ids: list[UUID]) -> dict[UUID, list[JobSummary]]:
-        """Return the living jobs of each resource."""
+        """Return the unfinished jobs of each resource."""
         found: dict[UUID, list[JobSummary]] = {resource_id: [] for resource_id in resource_ids}
         for job in await self.jobs.of_resources(resource_ids):
             if job.resource_id is not None:

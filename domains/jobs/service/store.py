@@ -27,7 +27,7 @@ class RowJobStore:
     when_committed: Callable[[Callable[[], None]], None] = after_commit
 
     async def add(self, jobs: Sequence[NewJob]) -> list[UUID]:
-        """Write jobs; return their ids, or those of living duplicates with the same unique key.
+        """Write jobs; return their ids, or those of unfinished duplicates with the same unique key.
 
         Raises:
             PayloadTooLarge: a payload is past `jobs_payload_bytes`.

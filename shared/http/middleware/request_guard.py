@@ -184,7 +184,7 @@ def _check_repeated(scope: Scope) -> None:
         raise AmbiguousLength
     for name in _HAVE_ONE_VALUE:
         if names.count(name) > 1:
-            raise RepeatedField(f"{name.decode().title()} came twice.")
+            raise RepeatedField(f"{name.decode().title()} was sent more than once.")
 
 
 def _check_address(scope: Scope) -> None:

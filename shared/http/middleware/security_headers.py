@@ -1,4 +1,4 @@
-"""What every answer says to browsers, unless the route says otherwise."""
+"""Default security headers of responses; a route may override them."""
 
 from collections.abc import Sequence
 

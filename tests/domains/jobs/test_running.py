@@ -107,7 +107,9 @@ async def test_a_running_job_is_cancelled(do: str, enqueue: Enqueue, runner, com
     assert (await look(composition, job_id)).status == "cancelled"
 
 
-async def test_a_worker_that_is_stopped_gives_its_job_back_unburnt(enqueue, runner, composition) -> None:
+async def test_a_worker_that_is_stopped_releases_its_job_without_counting_the_attempt(
+    enqueue, runner, composition
+) -> None:
     job_id = await enqueue("wait")
     running = asyncio.create_task(run_once(runner, job_id))
     await asyncio.sleep(0.1)
@@ -254,7 +256,7 @@ async def test_a_draining_worker_ends_after_its_job(enqueue: Enqueue, runner) ->
     assert await runner.run_worker_loop("tests") == 1
 
 
-async def test_a_worker_that_must_end_gives_its_job_back_unburnt(
+async def test_a_worker_that_must_end_releases_its_job_without_counting_the_attempt(
     enqueue: Enqueue, runner, composition
 ) -> None:
     job_id = await enqueue("wait")

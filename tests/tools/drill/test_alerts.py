@@ -25,6 +25,6 @@ async def running() -> AsyncIterator[Drill]:
 async def test_an_alert_fires_by_its_cause_and_is_quiet_afterwards(running: Drill, name: str) -> None:
     assert name not in running.prometheus.firing
     async with CAUSES[name](running):
-        silence = await running.silence_of(name)
+        silence = await running.wait_until_firing(name)
     assert silence is None
     await running.until_quiet(name)

@@ -62,9 +62,9 @@ async def test_a_job_that_is_just_committing_its_end_is_not_taken_for_lost(app, 
         return "went on"
 
     working = asyncio.create_task(work())
-    heart = asyncio.create_task(running.keep_lease(working))
+    heartbeat = asyncio.create_task(running.keep_lease(working))
     assert await working == "went on"
-    heart.cancel()
+    heartbeat.cancel()
     assert running.finished
     assert not running.lost
 
