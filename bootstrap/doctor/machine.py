@@ -21,14 +21,14 @@ async def sandbox(container: TulouContainer) -> str:
     """Check that the process that opens untrusted files can be confined on this machine."""
     if container.settings().files_sandbox == "off":
         return "off: files are opened without confinement (fine outside production)"
-    renderer = container.files.renderer()
+    sandbox = container.files.sandbox()
     try:
-        await renderer.check()
+        await sandbox.check()
     except SandboxUnavailable as error:
         remedy = "Until then no image and no document is opened on this machine; uploads and downloads go on."
         raise CheckFailed(error.reason, remedy) from error
     finally:
-        await renderer.stop()
+        await sandbox.stop()
     return "every thread is confined"
 
 

@@ -33,6 +33,7 @@ class Outcome(StrEnum):
     DEFERRED = "deferred"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
+    # The value is stored, so its older word is kept.
     PROTOCOL_ERROR = "garbled"
     UNCERTAIN = "uncertain"
 
@@ -47,7 +48,7 @@ class Step(StrEnum):
 
 
 class Email(Table, table=True):
-    """A mail. `frozen` is its MIME message, encrypted, and erased when it can't be sent again."""
+    """A mail. `frozen` is its encrypted MIME message, erased when it can't be sent again."""
 
     __tablename__ = "emails"
     __table_args__ = (

@@ -9,7 +9,7 @@ from domains.files.gateway.store import ObjectFiles
 from domains.files.public import RESOURCE_TYPE, Quotas
 from domains.files.repository.files import FileRepository
 from domains.files.repository.objects import ObjectRepository
-from domains.files.repository.quota import QuotaRepository
+from domains.files.repository.storage import StorageRepository
 from domains.files.router import admin_routes, routes
 from domains.files.service.cleaning import CleaningService
 from domains.files.service.file_service import FileService
@@ -30,18 +30,18 @@ class FilesContainer(containers.DeclarativeContainer):
     quotas: providers.Dependency[Quotas] = providers.Dependency()
 
     files = providers.ThreadSafeSingleton(FileRepository, core.database)
-    quota = providers.ThreadSafeSingleton(QuotaRepository, core.database)
+    storage = providers.ThreadSafeSingleton(StorageRepository, core.database)
     objects = providers.ThreadSafeSingleton(ObjectRepository, core.database)
     store = providers.ThreadSafeSingleton(ObjectFiles, core.settings, core.settings.provided.data_dir)
     erasures = providers.ThreadSafeSingleton(ErasureRecords, store, clock=core.clock)
-    renderer = providers.ThreadSafeSingleton(Sandbox, core.settings)
+    sandbox = providers.ThreadSafeSingleton(Sandbox, core.settings)
     quota_limits = providers.ThreadSafeSingleton(QuotaLimits, settings=core.settings, quotas=quotas)
     service = providers.ThreadSafeSingleton(
         FileService,
         settings=core.settings,
         transaction=core.transaction,
         files=files,
-        quota=quota,
+        storage=storage,
         store=store,
         jobs=jobs,
         clock=core.clock,
@@ -52,11 +52,11 @@ class FilesContainer(containers.DeclarativeContainer):
         settings=core.settings,
         transaction=core.transaction,
         files=files,
-        quota=quota,
+        storage=storage,
         store=store,
         outbox=core.outbox,
         file_service=service,
-        accounts=core.account_lock,
+        account_lock=core.account_lock,
         quota_limits=quota_limits,
     )
     processing = providers.ThreadSafeSingleton(
@@ -65,7 +65,7 @@ class FilesContainer(containers.DeclarativeContainer):
         transaction=core.transaction,
         files=files,
         store=store,
-        renderer=renderer,
+        sandbox=sandbox,
     )
     indexing = providers.ThreadSafeSingleton(
         IndexingService, transaction=core.transaction, files=files, clock=core.clock
@@ -75,7 +75,7 @@ class FilesContainer(containers.DeclarativeContainer):
         settings=core.settings,
         transaction=core.transaction,
         files=files,
-        quota=quota,
+        storage=storage,
         objects=objects,
         store=store,
         outbox=core.outbox,
@@ -88,11 +88,11 @@ class FilesContainer(containers.DeclarativeContainer):
         LossService, transaction=core.transaction, objects=objects, cleaning=cleaning, outbox=core.outbox
     )
 
-    measures = providers.ThreadSafeSingleton(FileMeasures, quota=quota)
+    measures = providers.ThreadSafeSingleton(FileMeasures, storage=storage)
 
     routers = providers.Object([routes.router, admin_routes.router])
     tasks = providers.Object(tasks)
     personal_data = cleaning
     lookup = service
-    stoppables = providers.List(renderer)
+    stoppables = providers.List(sandbox)
     resource_urls: providers.Object[dict[str, str]] = providers.Object({RESOURCE_TYPE: "/v1/files/{id}"})

@@ -18,6 +18,7 @@ class KeysToErase(BaseModel):
 
 PROCESS = JobType("files.process", FileStored, queue=FILES, timeout=900)
 ERASE = JobType("files.erase", KeysToErase, max_attempts=10, timeout=300)
+# The kind is stored with each job, so its older name is kept.
 RECONCILE = JobType("files.settle", on=JobAbandoned)
 INDEX = JobType("files.index", every=timedelta(minutes=5), timeout=300)
 PRUNE_ERASURES = JobType("files.prune_erasures", every=timedelta(days=1), timeout=300)

@@ -11,7 +11,7 @@ from domains.jobs.repository.operations import OperationsRepository
 from domains.jobs.repository.recovery import RecoveryRepository
 from domains.jobs.repository.relay import RelayRepository
 from domains.jobs.repository.worker_registry import WorkerRegistry
-from domains.jobs.service.abandoning import JobCanceller
+from domains.jobs.service.cancelling import JobCanceller
 from domains.jobs.service.jobs import JobService
 from domains.jobs.service.measuring import JobMeasures
 from domains.jobs.service.operations import OperationsService

@@ -32,6 +32,7 @@ class AttemptOutcome(StrEnum):
 
     FAILED = "failed"
     SNOOZED = "snoozed"
+    # The job was released before its end; the stored value keeps the older word.
     GIVEN_BACK = "given_back"
     CRASHED = "crashed"
 
@@ -46,7 +47,7 @@ _IS_LIVING = text("state IN ('scheduled', 'queued', 'running', 'retrying')")
 class Job(Table, table=True):
     """One accepted piece of work. `turn` is its place among its owner's: a queue serves the lowest turns first.
 
-    It is given each time the job becomes queued (`repository/fair_share.py`).
+    It is given each time the job becomes queued (`repository/turns.py`).
     """
 
     __tablename__ = "jobs"

@@ -75,7 +75,7 @@ class ClaimedJob(Row):
 
     @property
     def participant(self) -> str:
-        """Whose turn it is: the owner's, or the kind's where there is none (as in `repository/fair_share.py`)."""
+        """Whose turn it is: the owner's, or the kind's where there is none (as in `repository/turns.py`)."""
         return str(self.owner_id or self.kind)
 
 

@@ -33,6 +33,7 @@ class JobsSettings(BaseModel):
     jobs_relay_interval: float = Field(
         0.5, ge=0.05, le=60, description="Pause in seconds between two rounds of the relay."
     )
+    # "Hint" is an older word for wake-up; names of settings are never changed.
     jobs_hint_grace: float = Field(
         1,
         ge=0,

@@ -29,7 +29,7 @@ async def measure_pictures(place: Workplace, figures: Figures) -> None:
     """Make WebPs of pictures of 12 megapixels, one after the other, on one thread each."""
     source = place.folder / "picture.jpg"
     await asyncio.to_thread(_floor, "make", str(source))
-    sandbox = place.container.files.renderer()
+    sandbox = place.container.files.sandbox()
     try:
         async with sandbox.workspace() as folder:
             given = folder / "picture.jpg"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from shared.errors import AppError, TooManyRequests, Unavailable
-from shared.http.fair_share import exceeds_fair_share
+from shared.http.connection_share import exceeds_fair_share
 from shared.http.rate_limits import network_of
 from shared.logging import get_logger
 

@@ -8,10 +8,10 @@ from typing import Any
 import httptools
 from starlette.types import Scope
 
-from bootstrap.api.protocol.bounded_server import END_OF_HEAD, Reading
 from bootstrap.api.protocol.client_limits import ClientLimits, Refused
 from bootstrap.api.protocol.connections import Connections
 from bootstrap.api.protocol.ignored_upgrades import parser_after_upgrade
+from bootstrap.api.protocol.pipelining import END_OF_HEAD, Reading
 from bootstrap.api.protocol.targets import in_origin_form, is_origin_form
 from bootstrap.api.protocol.unread_responses import UnreadResponses
 from bootstrap.api.protocol.write_timeouts import WriteTimeoutProtocol

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bootstrap.api.protocol.bounded_server import BoundedProtocol
+from bootstrap.api.protocol.pipelining import BoundedProtocol
 
 CHECKS_PER_TIMEOUT = 10
 """How often each connection is checked in `write_timeout`: an abort is at most a tenth of it late."""

@@ -14,7 +14,7 @@ from domains.auth.errors import (
     UnverifiedAccount,
     WrongPassword,
 )
-from domains.auth.router.client_info import Accounts, Client, Sessions
+from domains.auth.router.dependencies import Accounts, Client, Sessions
 from domains.auth.schemas.accounts import AccountDelete, AccountUpdate
 from domains.auth.schemas.sessions import SessionBody
 from domains.auth.service.administration import AdministrationService

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import HTMLResponse
 
 from domains.auth.errors import InvalidToken
-from domains.auth.router.client_info import Client, Passwords, Registrations
+from domains.auth.router.dependencies import Client, Passwords, Registrations
 from domains.auth.schemas.accounts import AddressRequest, PasswordReset, VerificationRequest
 from shared.errors import AppError
 from shared.http.html_pages import html_page

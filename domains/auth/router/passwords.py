@@ -1,7 +1,7 @@
 """HTTP routes of passwords."""
 
 from domains.auth.errors import HashingBusy, InvalidToken, PasswordRefused, TooManyAttempts, WrongPassword
-from domains.auth.router.client_info import Client, Passwords
+from domains.auth.router.dependencies import Client, Passwords
 from domains.auth.schemas.accounts import AcceptedBody, AddressRequest, PasswordReset, PasswordUpdate
 from shared.http.authentication import Caller
 from shared.http.routing import Router, problems

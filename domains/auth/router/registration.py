@@ -1,7 +1,7 @@
 """HTTP routes of registration and address verification."""
 
 from domains.auth.errors import HashingBusy, InvalidToken, PasswordRefused, TooManyAttempts
-from domains.auth.router.client_info import Client, Registrations
+from domains.auth.router.dependencies import Client, Registrations
 from domains.auth.schemas.accounts import (
     AcceptedBody,
     AddressRequest,

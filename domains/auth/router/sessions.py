@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 
 from domains.auth.errors import SessionNotFound
-from domains.auth.router.client_info import Client, Sessions
+from domains.auth.router.dependencies import Client, Sessions
 from domains.auth.schemas.sessions import SessionBody
 from domains.auth.service.sessions import LogoutScope
 from shared.db.pagination import Page, PageRequest, link_next, page_request

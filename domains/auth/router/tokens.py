@@ -18,7 +18,7 @@ from domains.auth.errors import (
     UnsupportedGrantType,
 )
 from domains.auth.gateway.access_tokens import AccessTokens
-from domains.auth.router.client_info import Client, Sessions, SignIn
+from domains.auth.router.dependencies import Client, Sessions, SignIn
 from domains.auth.router.oauth2 import OAuth2Route, RevocationRoute, check_client
 from domains.auth.schemas.accounts import MAX_PASSWORD
 from domains.auth.schemas.client_info import ClientInfo

@@ -53,7 +53,7 @@ class _Withdrawn(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class _Delivery:
     """A mail to be sent now. `attempt` is written when the SMTP session has ended."""
 
     email: Email
@@ -86,18 +86,18 @@ class DeliveryService:
         pause = self.transport.pause()
         if pause:
             raise Snooze(pause, _UNREACHABLE)
-        task = await self._begin(email_id, context)
-        if task is None:
+        delivery = await self._begin(email_id, context)
+        if delivery is None:
             return
         try:
             async with self.transport.open_session() as session:
-                reply = await self._deliver(task, session)
+                reply = await self._deliver(delivery, session)
         except _Withdrawn:
             logger.info("mail_withdrawn", email_id=str(email_id))
         except DeliveryError as ended:
-            await self._note_failure(task, ended)
+            await self._note_failure(delivery, ended)
         else:
-            await self._note_success(task, reply)
+            await self._note_success(delivery, reply)
 
     async def reconcile(self, email_id: UUID, *, was_cancelled: bool) -> None:
         """End a mail whose job has ended: `uncertain` if it was interrupted during DATA, else cancelled or failed."""
@@ -130,7 +130,7 @@ class DeliveryService:
             for email in given_up:
                 await self._publish_failure(email, MailExpired.code)
 
-    async def _begin(self, email_id: UUID, context: JobContext) -> _Task | None:
+    async def _begin(self, email_id: UUID, context: JobContext) -> _Delivery | None:
         """Begin an attempt, unless the mail needs none: then finish the job, or fail it for the mail's reason.
 
         Not durable: the mail server knows nothing of the mail yet, so an attempt that a crash loses is made again.
@@ -138,17 +138,17 @@ class DeliveryService:
         async with self.transaction(separate=True, durable=False):
             await context.confirm()
             email = await self.repository.lock(email_id)
-            task = None
+            delivery = None
             if email is not None:
-                task = await self._prepare_attempt(email, context)
+                delivery = await self._prepare_attempt(email, context)
                 await self.repository.save(email)
-            if task is None and (email is None or email.status != EmailStatus.FAILED):
+            if delivery is None and (email is None or email.status != EmailStatus.FAILED):
                 await context.finish({"status": "erased" if email is None else email.status})
-        if task is None and email is not None and email.status == EmailStatus.FAILED:
+        if delivery is None and email is not None and email.status == EmailStatus.FAILED:
             _raise_failure_of(email)
-        return task
+        return delivery
 
-    async def _prepare_attempt(self, email: Email, context: JobContext) -> _Task | None:
+    async def _prepare_attempt(self, email: Email, context: JobContext) -> _Delivery | None:
         now = self.clock.now()
         step = email.next_step(oldest=now - self.settings.give_up_after, is_last_attempt=_is_last(context))
         if email.was_interrupted and email.status == EmailStatus.SENDING:
@@ -163,42 +163,42 @@ class DeliveryService:
         content = self.encryption.decrypt(email.frozen)
         email.begin(now)
         attempt = Attempt(email_id=email.id, number=email.attempts, started_at=now, ended_at=now)
-        return _Task(email, attempt, content, context)
+        return _Delivery(email, attempt, content, context)
 
-    async def _deliver(self, task: _Task, session: SmtpSession) -> Reply:
-        task.attempt.tls = session.tls
-        await self._enter(task, Phase.ENVELOPE)
-        envelope = Envelope(task.email.sender, task.email.recipient or "", len(task.content))
+    async def _deliver(self, delivery: _Delivery, session: SmtpSession) -> Reply:
+        delivery.attempt.tls = session.tls
+        await self._enter(delivery, Phase.ENVELOPE)
+        envelope = Envelope(delivery.email.sender, delivery.email.recipient or "", len(delivery.content))
         await session.send_envelope(envelope)
         # Committed before the first byte: after a crash the row says that the mail may have been sent.
-        await self._enter(task, Phase.DATA)
-        return await session.deliver(task.content)
+        await self._enter(delivery, Phase.DATA)
+        return await session.deliver(delivery.content)
 
-    async def _enter(self, task: _Task, phase: Phase) -> None:
+    async def _enter(self, delivery: _Delivery, phase: Phase) -> None:
         """Commit that a phase begins. From DATA on the mail may have been sent: only that must survive a crash."""
         async with self.transaction(separate=True, durable=phase is Phase.DATA):
-            await task.context.confirm()
-            entered = await self.repository.enter(task.email.id, phase, self.clock.now())
+            await delivery.context.confirm()
+            entered = await self.repository.enter(delivery.email.id, phase, self.clock.now())
             if not entered:
-                await task.context.finish({"status": EmailStatus.CANCELLED})
+                await delivery.context.finish({"status": EmailStatus.CANCELLED})
         if not entered:
             raise _Withdrawn
-        task.attempt.phase = phase
+        delivery.attempt.phase = phase
 
-    async def _note_success(self, task: _Task, reply: Reply) -> None:
+    async def _note_success(self, delivery: _Delivery, reply: Reply) -> None:
         async with self.transaction(separate=True):
-            email = await self._end(task, Outcome.SENT, reply)
+            email = await self._end(delivery, Outcome.SENT, reply)
             if email is not None:
                 email.mark_sent(str(reply), self.clock.now())
                 await self.repository.save(email)
                 await self.outbox.publish(EmailSent(email_id=email.id, owner_id=email.owner_id))
-            await task.context.finish({"status": EmailStatus.SENT})
-        logger.info("mail_sent", email_id=str(task.email.id), template=task.email.template)
+            await delivery.context.finish({"status": EmailStatus.SENT})
+        logger.info("mail_sent", email_id=str(delivery.email.id), template=delivery.email.template)
 
-    async def _note_failure(self, task: _Task, ended: DeliveryError) -> None:
-        outcome, failure = self._classify(task, ended)
+    async def _note_failure(self, delivery: _Delivery, ended: DeliveryError) -> None:
+        outcome, failure = self._classify(delivery, ended)
         async with self.transaction(separate=True):
-            email = await self._end(task, outcome, ended.reply)
+            email = await self._end(delivery, outcome, ended.reply)
             # Erased or cancelled during the session: the outcome must not revive it.
             if email is None or email.status != EmailStatus.SENDING:
                 failure = None
@@ -206,27 +206,31 @@ class DeliveryService:
                 await self._apply(email, ended, failure)
                 await self.repository.save(email)
             if failure is None:
-                await task.context.finish({"status": "erased" if email is None else email.status})
+                await delivery.context.finish({"status": "erased" if email is None else email.status})
         logger.warning(
-            "mail_not_accepted", email_id=str(task.email.id), outcome=outcome, code=ended.reply.code
+            "mail_not_accepted", email_id=str(delivery.email.id), outcome=outcome, code=ended.reply.code
         )
         if failure is not None:
             raise failure from ended
 
-    def _classify(self, task: _Task, ended: DeliveryError) -> tuple[Outcome, AppError | Snooze | None]:
+    def _classify(
+        self, delivery: _Delivery, ended: DeliveryError
+    ) -> tuple[Outcome, AppError | Snooze | None]:
         """Return how the session ended, and what the job raises; None: the job is finished."""
         code = ended.reply.code
         if isinstance(ended, ServerUnreachable):
             pause = max(self.transport.pause(), _SHORTEST_PAUSE)
             return Outcome.UNREACHABLE, Snooze(pause, _UNREACHABLE)
         if isinstance(ended, OutcomeUnknown):
-            may_resend = task.email.when_uncertain == WhenUncertain.RESEND and not _is_last(task.context)
+            may_resend = delivery.email.when_uncertain == WhenUncertain.RESEND and not _is_last(
+                delivery.context
+            )
             return Outcome.UNCERTAIN, MailUncertain() if may_resend else None
         if isinstance(ended, Refused):
             return Outcome.REFUSED, MailRefused(reply_code=code)
         # A reply that can't be parsed has the code 0.
         outcome = Outcome.DEFERRED if code else Outcome.PROTOCOL_ERROR
-        return outcome, (MailDeferredTooLong if _is_last(task.context) else MailDeferred)(reply_code=code)
+        return outcome, (MailDeferredTooLong if _is_last(delivery.context) else MailDeferred)(reply_code=code)
 
     async def _apply(self, email: Email, ended: DeliveryError, failure: AppError | Snooze | None) -> None:
         now = self.clock.now()
@@ -242,16 +246,16 @@ class DeliveryService:
         else:
             email.wait(EmailStatus.DEFERRED, reply, now)
 
-    async def _end(self, task: _Task, outcome: Outcome, reply: Reply) -> Email | None:
+    async def _end(self, delivery: _Delivery, outcome: Outcome, reply: Reply) -> Email | None:
         """Record how the session ended, in the open transaction; return the locked mail."""
-        await task.context.confirm()
-        email = await self.repository.lock(task.email.id)
+        await delivery.context.confirm()
+        email = await self.repository.lock(delivery.email.id)
         if email is None:
             return None
-        task.attempt.outcome = outcome
-        task.attempt.reply = None if email.status == EmailStatus.CANCELLED else str(reply)
-        task.attempt.ended_at = self.clock.now()
-        await self.repository.insert(task.attempt)
+        delivery.attempt.outcome = outcome
+        delivery.attempt.reply = None if email.status == EmailStatus.CANCELLED else str(reply)
+        delivery.attempt.ended_at = self.clock.now()
+        await self.repository.insert(delivery.attempt)
         return email
 
     async def _note_crash(self, email: Email) -> None:

@@ -12,7 +12,7 @@ from domains.files.job_types import ERASE, KeysToErase
 from domains.files.models import FileStatus
 from domains.files.repository.files import FileRepository
 from domains.files.repository.objects import ObjectRepository
-from domains.files.repository.quota import QuotaRepository
+from domains.files.repository.storage import StorageRepository
 from domains.files.settings import FilesSettings
 from domains.jobs.public import Jobs
 from shared.clock import Clock
@@ -39,7 +39,7 @@ class CleaningService:
     settings: FilesSettings
     transaction: TransactionFactory
     files: FileRepository
-    quota: QuotaRepository
+    storage: StorageRepository
     objects: ObjectRepository
     store: ObjectFiles
     outbox: Outbox
@@ -50,7 +50,7 @@ class CleaningService:
     async def purge(self, owner_id: UUID) -> None:
         """Erase all files of a person: rows in the open transaction, bytes by a job. Safe to call again."""
         async with self.transaction():
-            await enqueue_erase(self.outbox, await self.quota.purge(owner_id))
+            await enqueue_erase(self.outbox, await self.storage.purge(owner_id))
 
     async def erase(self, keys: Sequence[str], context: JobContext) -> None:
         """Delete objects from the store. Raises Snooze while a backup is running."""
@@ -63,9 +63,11 @@ class CleaningService:
     async def sweep(self) -> None:
         """Delete abandoned uploads and expired trash; reconcile files whose job is gone."""
         now = self.clock.now()
-        for upload in await self.quota.abandoned(now - timedelta(hours=self.settings.files_abandoned_hours)):
+        for upload in await self.storage.abandoned(
+            now - timedelta(hours=self.settings.files_abandoned_hours)
+        ):
             await self._delete_upload(upload.id, upload.owner_id)
-        for file_id in await self.quota.expired(now - timedelta(days=self.settings.files_trash_days)):
+        for file_id in await self.storage.expired(now - timedelta(days=self.settings.files_trash_days)):
             await self.delete(file_id)
         after = _FIRST
         while stuck := await self.files.stuck(now - _STUCK, after=after):
@@ -90,24 +92,24 @@ class CleaningService:
 
     async def delete(self, file_id: UUID) -> None:
         """Delete a file for good, and its bytes if no other file has them."""
-        owner_id = await self.quota.owner_of(file_id)
+        owner_id = await self.storage.owner_of(file_id)
         if owner_id is None:
             return
         async with self.transaction():
-            await self.quota.lock_usage(owner_id)
-            deleted, keys = await self.quota.delete_file(file_id)
+            await self.storage.lock_usage(owner_id)
+            deleted, keys = await self.storage.delete_file(file_id)
             if deleted is None:
                 return
             if deleted.sha256 is not None:
-                keys += await self.quota.remove_blob_copies(deleted.sha256)
-            await self.quota.adjust_usage(deleted.owner_id, added=-deleted.size, removed=1)
+                keys += await self.storage.remove_blob_copies(deleted.sha256)
+            await self.storage.adjust_usage(deleted.owner_id, added=-deleted.size, removed=1)
             await enqueue_erase(self.outbox, keys)
 
     async def _delete_upload(self, file_id: UUID, owner_id: UUID) -> None:
         async with self.transaction():
-            await self.quota.lock_usage(owner_id)
-            deleted = await self.quota.abandon(file_id)
+            await self.storage.lock_usage(owner_id)
+            deleted = await self.storage.abandon(file_id)
             if deleted is None or deleted.upload_key is None:
                 return
-            await self.quota.adjust_usage(deleted.owner_id, released=deleted.reserved, removed=1)
+            await self.storage.adjust_usage(deleted.owner_id, released=deleted.reserved, removed=1)
             await enqueue_erase(self.outbox, [deleted.upload_key])

@@ -15,7 +15,7 @@ from domains.files.errors import (
 from domains.files.gateway.store import ObjectFiles
 from domains.files.models import File, FileStatus, RenditionStatus
 from domains.files.repository.files import FileRepository
-from domains.files.repository.quota import QuotaRepository
+from domains.files.repository.storage import StorageRepository
 from domains.files.schemas.bodies import (
     FileBody,
     FileFilter,
@@ -46,7 +46,7 @@ class FileService:
     settings: FilesSettings
     transaction: TransactionFactory
     files: FileRepository
-    quota: QuotaRepository
+    storage: StorageRepository
     store: ObjectFiles
     jobs: Jobs
     clock: Clock
@@ -112,7 +112,7 @@ class FileService:
 
     async def usage(self, owner_id: UUID) -> UsageBody:
         """Return what a person stores and may store."""
-        usage, quota = await self.quota.usage(owner_id), await self.quota_limits.of(owner_id)
+        usage, quota = await self.storage.usage(owner_id), await self.quota_limits.of(owner_id)
         return UsageBody(
             bytes=usage.bytes,
             reserved_bytes=usage.reserved,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domains.files.repository.quota import QuotaRepository
+from domains.files.repository.storage import StorageRepository
 from shared.measures import Measure
 
 
@@ -11,12 +11,12 @@ from shared.measures import Measure
 class FileMeasures:
     """Implements `Measures`."""
 
-    quota: QuotaRepository
+    storage: StorageRepository
     fresh_for: float = 60.0
 
     async def measure(self) -> Sequence[Measure]:
         """Return bytes and numbers of files."""
-        totals = await self.quota.totals()
+        totals = await self.storage.totals()
         return [
             Measure(
                 "tulou_files_bytes",

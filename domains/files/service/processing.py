@@ -44,7 +44,7 @@ class ProcessingService:
     transaction: TransactionFactory
     files: FileRepository
     store: ObjectFiles
-    renderer: Sandbox
+    sandbox: Sandbox
 
     async def process(self, file_id: UUID, owner_id: UUID, context: JobContext) -> None:
         """Make all renditions of a file, then mark it ready.
@@ -91,7 +91,7 @@ class ProcessingService:
         done = {row.name for row in rows if row.status == RenditionStatus.READY}
         steps = steps_for(content.content_type, without=done)
         await context.progress(0, len(steps) + 1, "reading the file")
-        async with self.renderer.workspace(owner_id) as folder:
+        async with self.sandbox.workspace(owner_id) as folder:
             source = folder / "source"
             await self.store.fetch(content.storage_key, content.size, source)
             facts = await self._measure(content, source)
@@ -107,7 +107,7 @@ class ProcessingService:
     async def _measure(self, content: ContentRow, source: Path) -> dict[str, Any]:
         """Store the file's facts and return them. They stay even if no rendition can be made."""
         operation = measure_operation(content.content_type)
-        facts = await self.renderer.perform(operation, source=source, **self._bounds(content))
+        facts = await self.sandbox.perform(operation, source=source, **self._bounds(content))
         async with self.transaction():
             await self.files.set_status(content.id, FileStatus.PROCESSING, facts)
         return facts
@@ -116,7 +116,7 @@ class ProcessingService:
         self, step: Sequence[RenditionSpec], content: ContentRow, source: Path, owner_id: UUID
     ) -> None:
         """Make all renditions of a step with one request to the sandbox, and store each."""
-        facts, made = await self.renderer.make(
+        facts, made = await self.sandbox.make(
             step[0].operation, source=source, **_sizes(step), **self._bounds(content)
         )
         for spec, piece, piece_facts in _pieces_of(step, made, facts):

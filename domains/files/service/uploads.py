@@ -12,7 +12,7 @@ from domains.files.gateway.store import ObjectFiles
 from domains.files.models import File, FileStatus, Rendition
 from domains.files.public import FileStored
 from domains.files.repository.files import FileRepository
-from domains.files.repository.quota import QuotaRepository
+from domains.files.repository.storage import StorageRepository
 from domains.files.schemas.bodies import FileBody, FileCreate
 from domains.files.service.cleaning import enqueue_erase
 from domains.files.service.file_service import FileService
@@ -61,11 +61,11 @@ class UploadService:
     settings: FilesSettings
     transaction: TransactionFactory
     files: FileRepository
-    quota: QuotaRepository
+    storage: StorageRepository
     store: ObjectFiles
     outbox: Outbox
     file_service: FileService
-    accounts: AccountLock
+    account_lock: AccountLock
     quota_limits: QuotaLimits
 
     async def receive(self, incoming: IncomingUpload) -> FileBody:
@@ -99,7 +99,7 @@ class UploadService:
         except StoreUnavailable:
             # An erasure of the owner deletes the bytes while they arrive: then SessionEnded is the right error.
             async with self.transaction(separate=True):
-                await self.accounts.lock_caller(upload.caller)
+                await self.account_lock.lock_caller(upload.caller)
             raise
         upload.stored = True
 
@@ -109,8 +109,8 @@ class UploadService:
         quota = await self.quota_limits.of(incoming.caller.user_id)
         upload = _Upload(new_id(), incoming.caller, f"blobs/{new_id()}", incoming.name)
         async with self.transaction(separate=True):
-            await self.accounts.lock_caller(incoming.caller)
-            await self.quota.create_usage(upload.owner_id)
+            await self.account_lock.lock_caller(incoming.caller)
+            await self.storage.create_usage(upload.owner_id)
             upload.reserved = await self._reserve_first(incoming, quota)
             await self.files.insert(
                 File(
@@ -145,7 +145,7 @@ class UploadService:
         return guess
 
     async def _reserve(self, owner_id: UUID, amount: int, quota: Quota, *, files: int = 0) -> None:
-        if not await self.quota.reserve(
+        if not await self.storage.reserve(
             owner_id, amount, files=files, quota=quota.max_bytes, max_files=quota.max_files
         ):
             raise QuotaExceeded(quota_bytes=quota.max_bytes, max_count=quota.max_files)
@@ -166,9 +166,9 @@ class UploadService:
     async def _reserve_more(self, upload: "_Upload", amount: int) -> None:
         quota = await self.quota_limits.of(upload.owner_id)
         async with self.transaction(separate=True):
-            await self.accounts.lock_caller(upload.caller)
+            await self.account_lock.lock_caller(upload.caller)
             await self._reserve(upload.owner_id, amount, quota)
-            if not await self.quota.extend_reservation(upload.file_id, amount):
+            if not await self.storage.extend_reservation(upload.file_id, amount):
                 raise UploadInterrupted
         upload.reserved += amount
 
@@ -179,14 +179,16 @@ class UploadService:
         """
         specs = rendition_specs_for(upload_stream.content_type)
         async with self.transaction():
-            await self.accounts.lock_caller(upload.caller)
-            await self.quota.adjust_usage(upload.owner_id, added=upload_stream.size, released=upload.reserved)
+            await self.account_lock.lock_caller(upload.caller)
+            await self.storage.adjust_usage(
+                upload.owner_id, added=upload_stream.size, released=upload.reserved
+            )
             # Equal files are stored once; the quota still counts each of them, so that deleting one frees
             # its owner's quota.
-            is_new = await self.quota.add_blob_copy(upload_stream.sha256, upload_stream.size, upload.key)
+            is_new = await self.storage.add_blob_copy(upload_stream.sha256, upload_stream.size, upload.key)
             if not is_new:
                 await enqueue_erase(self.outbox, [upload.key])
-            kept = await self.quota.mark_stored(
+            kept = await self.storage.mark_stored(
                 upload.file_id,
                 name=upload.name,
                 size=upload_stream.size,
@@ -233,12 +235,12 @@ class UploadService:
         try:
             async with self.transaction(separate=True):
                 # Usage before file: all transactions lock in this order.
-                await self.quota.lock_usage(upload.owner_id)
-                gone = await self.quota.abandon(upload.file_id)
+                await self.storage.lock_usage(upload.owner_id)
+                gone = await self.storage.abandon(upload.file_id)
                 if gone is not None:
-                    await self.quota.adjust_usage(gone.owner_id, released=gone.reserved, removed=1)
+                    await self.storage.adjust_usage(gone.owner_id, released=gone.reserved, removed=1)
                 # Without a row it was kept after all, or erased with its owner, perhaps before its bytes were stored.
-                if upload.stored and not await self.quota.is_referenced(upload.file_id, upload.key):
+                if upload.stored and not await self.storage.is_referenced(upload.file_id, upload.key):
                     await enqueue_erase(self.outbox, [upload.key])
         except Exception:
             # The sweep finds the row; the client must see the first failure.

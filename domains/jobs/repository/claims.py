@@ -1,4 +1,4 @@
-"""Which job a worker takes next: by turn alone, or with regard to what runs (`fair_share.py` assigns the turns)."""
+"""Which job a worker takes next: by turn alone, or with regard to what runs (`turns.py` assigns the turns)."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ from sqlmodel import col
 
 from domains.jobs.models import Job, JobState
 from domains.jobs.repository.conditions import claimable, in_state, now, queued
-from domains.jobs.repository.fair_share import participant
+from domains.jobs.repository.turns import participant
 from domains.jobs.schemas import ClaimedJob
 from shared.db.models import columns
 from shared.db.query import param

@@ -30,7 +30,7 @@ from sqlmodel import col
 from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import WAITING, Job, JobState
 from domains.jobs.repository.conditions import in_state, now, running, unfinished
-from domains.jobs.repository.fair_share import fair_share_turn
+from domains.jobs.repository.turns import fair_share_turn
 from domains.jobs.schemas import JobRow
 from shared.db.models import columns
 from shared.db.pagination import Listing, Page, PageRequest
@@ -190,7 +190,7 @@ class JobRepository(Repository):
             col(Job.kind) == param("kind"), col(Job.unique_key) == param("unique_key"), unfinished
         )
     )
-    async def living_duplicate(self, kind: str, unique_key: str) -> UUID | None:
+    async def unfinished_duplicate(self, kind: str, unique_key: str) -> UUID | None:
         """Return the unfinished job with this unique key."""
 
     @query(_JOBS.where(_is_job))

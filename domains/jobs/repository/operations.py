@@ -25,7 +25,6 @@ from sqlmodel import col
 from domains.jobs.errors import JobNotRetryable
 from domains.jobs.models import UNFINISHED, Attempt, Job, JobState, Worker
 from domains.jobs.repository.conditions import in_state, now, over, running, unfinished
-from domains.jobs.repository.fair_share import fair_share_columns, with_fair_share_turns
 from domains.jobs.repository.jobs import RESET_FOR_RETRY
 from domains.jobs.repository.reports import (
     AttemptRow,
@@ -39,6 +38,7 @@ from domains.jobs.repository.reports import (
     Tally,
     WorkerRow,
 )
+from domains.jobs.repository.turns import fair_share_columns, with_fair_share_turns
 from domains.jobs.schemas import JobRow
 from shared.db.models import columns
 from shared.db.pagination import Listing, PageRequest

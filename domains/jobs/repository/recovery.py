@@ -4,7 +4,7 @@ from sqlalchemy import delete, select, update
 from sqlmodel import col
 
 from domains.jobs.models import Job, JobState, Worker
-from domains.jobs.repository.fair_share import fair_share_columns, with_fair_share_turns
+from domains.jobs.repository.turns import fair_share_columns, with_fair_share_turns
 from shared.db.query import query
 from shared.db.repository import Repository
 

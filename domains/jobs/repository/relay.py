@@ -25,7 +25,7 @@ from sqlmodel import col
 from domains.jobs.errors import WorkerDied
 from domains.jobs.models import Attempt, Job, Schedule
 from domains.jobs.repository.conditions import ended_attempt, now, queued, running, waiting
-from domains.jobs.repository.fair_share import fair_share_columns, with_fair_share_turns
+from domains.jobs.repository.turns import fair_share_columns, with_fair_share_turns
 from domains.jobs.schemas import LostRow, WakeUpRow
 from shared.db.query import param, query
 from shared.db.repository import Repository

@@ -11,7 +11,7 @@ from domains.jobs.models import JobState
 from domains.jobs.public import JobSummary
 from domains.jobs.repository.jobs import JobRepository
 from domains.jobs.schemas import JobBody, JobRow, Retention, body_of
-from domains.jobs.service.abandoning import JobCanceller
+from domains.jobs.service.cancelling import JobCanceller
 from domains.jobs.service.store import TOO_MANY_PAUSE
 from domains.jobs.settings import JobsSettings
 from shared.db.database import TransactionFactory

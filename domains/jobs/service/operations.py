@@ -22,7 +22,7 @@ from domains.jobs.repository.reports import (
     WorkerRow,
 )
 from domains.jobs.schemas import JobRow, JobStatus
-from domains.jobs.service.abandoning import JobCanceller
+from domains.jobs.service.cancelling import JobCanceller
 from domains.jobs.settings import JobsSettings
 from shared.audit import Actor, AuditLog
 from shared.db.database import TransactionFactory

@@ -10,7 +10,7 @@ from typing import TypeVar
 from domains.jobs.gateway.wake_ups import WakeUps
 from domains.jobs.models import OVER, JobState
 from domains.jobs.repository.relay import RelayRepository
-from domains.jobs.service.abandoning import publish_job_abandoned
+from domains.jobs.service.cancelling import publish_job_abandoned
 from domains.jobs.settings import JobsSettings
 from shared.background import BackgroundLoop
 from shared.clock import Clock

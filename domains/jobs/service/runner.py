@@ -11,7 +11,7 @@ from domains.jobs.models import JobState
 from domains.jobs.repository.leases import LeaseRepository
 from domains.jobs.schemas import ClaimedJob
 from domains.jobs.service.attempt import Attempt
-from domains.jobs.service.fair_shares import FairShares
+from domains.jobs.service.fair_claims import FairClaims
 from domains.jobs.service.running import Provide, RunningJob
 from domains.jobs.settings import JobsSettings
 from shared.clock import Clock
@@ -44,7 +44,7 @@ class JobRunner:
     kinds: Collection[str] | None = None
     slots: Mapping[str, int] = field(default_factory=dict)
     is_paused: Callable[[], bool] = lambda: False
-    _shares: FairShares = field(init=False, default_factory=FairShares)
+    _shares: FairClaims = field(init=False, default_factory=FairClaims)
 
     async def run_worker_loop(self, queue: str) -> int:
         """Run due jobs of a queue for a while, in fair order; return how many were run."""

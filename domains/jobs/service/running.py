@@ -10,7 +10,7 @@ from uuid import UUID
 from domains.jobs.models import AttemptOutcome, JobState
 from domains.jobs.repository.leases import LeaseRepository
 from domains.jobs.schemas import ClaimedJob, LeaseRow, ProgressValues
-from domains.jobs.service.abandoning import publish_job_abandoned
+from domains.jobs.service.cancelling import publish_job_abandoned
 from domains.jobs.settings import JobsSettings
 from shared.background import BackgroundLoop, Run
 from shared.db.database import TransactionFactory

@@ -24,6 +24,7 @@ class RowJobStore:
     rows: JobRepository
     wake_ups: WakeUps
     settings: JobsSettings
+    # Replaced by `tools/faults/switches.py`, to show that a wake-up before the commit is detected.
     when_committed: Callable[[Callable[[], None]], None] = after_commit
 
     async def add(self, jobs: Sequence[NewJob]) -> list[UUID]:
@@ -47,7 +48,7 @@ class RowJobStore:
                 return job_id
             if job.unique_key is None:
                 raise TooManyJobs(limit=self.settings.jobs_owner_waiting, retry_after=TOO_MANY_PAUSE)
-            duplicate = await self.rows.living_duplicate(job.kind, job.unique_key)
+            duplicate = await self.rows.unfinished_duplicate(job.kind, job.unique_key)
             if duplicate is not None:
                 return duplicate
             if tried:

@@ -13,7 +13,7 @@ from uuid import UUID
 from starlette.types import Scope
 
 from shared.errors import AppError, TooManyRequests, Unavailable
-from shared.http.fair_share import exceeds_fair_share
+from shared.http.connection_share import exceeds_fair_share
 from shared.http.rate_limits import network_of
 from shared.http.settings import HttpSettings
 

@@ -38,7 +38,7 @@ class FakeStore:
         self.objects.pop(key, None)
 
 
-class FakeQuotaRepository:
+class FakeStorageRepository:
     """Counts bytes as the table does."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class FakeQuotaRepository:
 
 
 class FakeFiles:
-    def __init__(self, quota: FakeQuotaRepository | None = None) -> None:
+    def __init__(self, quota: FakeStorageRepository | None = None) -> None:
         self.quota = quota
         self.contents: dict[UUID, ContentRow] = {}
         self.made: dict[tuple[UUID, str], RenditionRow] = {}

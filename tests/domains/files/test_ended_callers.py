@@ -122,8 +122,8 @@ async def test_an_erasure_waits_for_the_end_of_an_upload_and_finds_all_of_it(
     client, user, upload, composition, rows, work_off, stored, monkeypatch
 ):
     await upload(user, b"bytes that two files have")
-    quota, holds_blob, proceed = composition.files.quota(), asyncio.Event(), asyncio.Event()
-    add_blob_copy = quota.add_blob_copy
+    storage, holds_blob, proceed = composition.files.storage(), asyncio.Event(), asyncio.Event()
+    add_blob_copy = storage.add_blob_copy
 
     async def kept_slowly(*arguments):
         is_new = await add_blob_copy(*arguments)
@@ -135,7 +135,7 @@ async def test_an_erasure_waits_for_the_end_of_an_upload_and_finds_all_of_it(
         await _delete(client, None, user)
         await work_off()
 
-    monkeypatch.setattr(quota, "add_blob_copy", kept_slowly)
+    monkeypatch.setattr(storage, "add_blob_copy", kept_slowly)
     uploading = asyncio.create_task(upload(user, b"bytes that two files have"))
     await asyncio.wait_for(holds_blob.wait(), 10)
     erasing = asyncio.create_task(erase())

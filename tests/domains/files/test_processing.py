@@ -17,7 +17,7 @@ class ProcessingHarness:
     """A processing service on fakes, with one file in it."""
 
     def __init__(self, folder: Path, content_type: str) -> None:
-        self.files, self.store, self.renderer = FakeFiles(), FakeStore(), FakeRenderer(folder)
+        self.files, self.store, self.sandbox = FakeFiles(), FakeStore(), FakeRenderer(folder)
         self.file_id = new_id()
         self.store.objects["blobs/a"] = b"bytes"
         self.files.contents[self.file_id] = ContentRow(
@@ -50,7 +50,7 @@ class ProcessingHarness:
             transaction=transaction,
             files=self.files,
             store=self.store,
-            renderer=self.renderer,
+            sandbox=self.sandbox,
         )
 
     async def process(self, context: FakeContext | None = None) -> FakeContext:
@@ -77,19 +77,19 @@ async def test_each_rendition_is_made_stored_and_told_of(tmp_path):
 async def test_a_picture_is_decoded_once_for_all_its_renditions(tmp_path):
     harness = ProcessingHarness(tmp_path, "image/png")
     await harness.process()
-    assert harness.renderer.asked == ["measure_image", "thumb,small,large"]
+    assert harness.sandbox.asked == ["measure_image", "thumb,small,large"]
 
 
 async def test_renditions_of_damaged_data_say_so(tmp_path):
     harness = ProcessingHarness(tmp_path, "image/jpeg")
-    harness.renderer.damaged = True
+    harness.sandbox.damaged = True
     await harness.process()
     assert harness.files.made[harness.file_id, "thumb"].facts == {"width": 1, "height": 2, "damaged": True}
 
 
 async def test_facts_stay_when_nothing_can_be_made(tmp_path):
     harness = ProcessingHarness(tmp_path, "image/heic")
-    harness.renderer.errors["thumb,small,large"] = UnsupportedCodec()
+    harness.sandbox.errors["thumb,small,large"] = UnsupportedCodec()
     with pytest.raises(UnsupportedCodec):
         await harness.process()
     assert harness.files.facts == {"width": 1, "height": 2}
@@ -104,20 +104,20 @@ async def test_the_text_of_a_document_becomes_searchable(tmp_path):
 
 async def test_run_again_it_only_makes_what_is_missing(tmp_path):
     harness = ProcessingHarness(tmp_path, "application/pdf")
-    harness.renderer.errors["text"] = SandboxUnavailable()
+    harness.sandbox.errors["text"] = SandboxUnavailable()
     with pytest.raises(SandboxUnavailable):
         await harness.process()
     assert harness.states() == {"preview": "ready", "text": "pending"}
-    harness.renderer.errors.clear()
-    harness.renderer.asked.clear()
+    harness.sandbox.errors.clear()
+    harness.sandbox.asked.clear()
     await harness.process(FakeContext(attempt=2))
-    assert harness.renderer.asked == ["measure_document", "text"]
+    assert harness.sandbox.asked == ["measure_document", "text"]
     assert set(harness.states().values()) == {"ready"}
 
 
 async def test_broken_input_fails_the_job_and_leaves_the_file_ready_with_the_problem(tmp_path):
     harness = ProcessingHarness(tmp_path, "application/pdf")
-    harness.renderer.errors["measure_document"] = BrokenDocument()
+    harness.sandbox.errors["measure_document"] = BrokenDocument()
     with pytest.raises(BrokenDocument):
         await harness.process()
     assert set(harness.states().values()) == {"failed"}
@@ -127,17 +127,17 @@ async def test_broken_input_fails_the_job_and_leaves_the_file_ready_with_the_pro
 
 async def test_a_failed_rendition_is_tried_anew_when_the_job_is_retried(tmp_path):
     harness = ProcessingHarness(tmp_path, "application/pdf")
-    harness.renderer.errors["preview"] = BrokenDocument()
+    harness.sandbox.errors["preview"] = BrokenDocument()
     with pytest.raises(BrokenDocument):
         await harness.process()
-    harness.renderer.errors.clear()
+    harness.sandbox.errors.clear()
     await harness.process()
     assert set(harness.states().values()) == {"ready"}
 
 
 async def test_the_last_attempt_settles_the_file_whatever_failed(tmp_path):
     harness = ProcessingHarness(tmp_path, "image/png")
-    harness.renderer.errors["measure_image"] = SandboxUnavailable()
+    harness.sandbox.errors["measure_image"] = SandboxUnavailable()
     with pytest.raises(SandboxUnavailable):
         await harness.process(FakeContext(attempt=5))
     assert set(harness.states().values()) == {"failed"}
@@ -147,7 +147,7 @@ async def test_the_last_attempt_settles_the_file_whatever_failed(tmp_path):
 async def test_a_cancelled_job_stops_before_the_next_rendition(tmp_path):
     harness = ProcessingHarness(tmp_path, "application/pdf")
     context = FakeContext()
-    harness.renderer.on_ask = lambda: setattr(context, "cancelled", "preview" in harness.renderer.asked)
+    harness.sandbox.on_ask = lambda: setattr(context, "cancelled", "preview" in harness.sandbox.asked)
     await harness.process(context)
     assert harness.states() == {"preview": "ready", "text": "failed"}
     assert harness.files.made[harness.file_id, "text"].problem["code"] == "files.work_cancelled"
@@ -158,11 +158,11 @@ async def test_a_file_that_was_purged_before_needs_nothing(tmp_path):
     harness = ProcessingHarness(tmp_path, "image/png")
     harness.files.contents.clear()
     await harness.process()
-    assert harness.renderer.asked == []
+    assert harness.sandbox.asked == []
 
 
 async def test_a_file_that_was_purged_meanwhile_leaves_no_rendition(tmp_path):
     harness = ProcessingHarness(tmp_path, "image/png")
-    harness.renderer.on_ask = harness.files.made.clear
+    harness.sandbox.on_ask = harness.files.made.clear
     await harness.process()
     assert list(harness.store.objects) == ["blobs/a"]

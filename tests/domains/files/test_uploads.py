@@ -25,8 +25,8 @@ from tests.domains.files.fakes import (
     FakeFiles,
     FakeFileService,
     FakeOutbox,
-    FakeQuotaRepository,
     FakeQuotas,
+    FakeStorageRepository,
     FakeStore,
     transaction,
 )
@@ -40,17 +40,17 @@ class UploadHarness:
     """An upload service on fakes."""
 
     def __init__(self, **settings) -> None:
-        self.store, self.quota, self.outbox = FakeStore(), FakeQuotaRepository(), FakeOutbox()
+        self.store, self.quota, self.outbox = FakeStore(), FakeStorageRepository(), FakeOutbox()
         self.files = FakeFiles(self.quota)
         self.service = UploadService(
             settings=FilesSettings(**settings),
             transaction=transaction,
             files=self.files,
-            quota=self.quota,
+            storage=self.quota,
             store=self.store,
             outbox=self.outbox,
             file_service=FakeFileService(),
-            accounts=FakeAccounts(),
+            account_lock=FakeAccounts(),
             quota_limits=QuotaLimits(settings=FilesSettings(**settings), quotas=FakeQuotas()),
         )
 

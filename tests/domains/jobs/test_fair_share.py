@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap.container import TulouContainer
 from domains.jobs.repository.recovery import RecoveryRepository
-from domains.jobs.service import fair_shares
+from domains.jobs.service import fair_claims
 from domains.jobs.service.runner import JobRunner
 from shared.audit import Actor
 from shared.ids import new_id
@@ -66,9 +66,9 @@ def queue(app, composition, declared: None) -> Queue:
 @pytest.fixture(params=["by turn alone", "fairly"])
 def claims(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every claim go by turn alone, or every claim look at what runs too."""
-    monkeypatch.setattr(fair_shares, "FAIR_CLAIM_PAUSE", 1e9 if request.param == "by turn alone" else 0.0)
+    monkeypatch.setattr(fair_claims, "FAIR_CLAIM_PAUSE", 1e9 if request.param == "by turn alone" else 0.0)
     monkeypatch.setattr(
-        fair_shares.FairShares, "is_fair_claim_due", lambda _self, _queue: request.param == "fairly"
+        fair_claims.FairClaims, "is_fair_claim_due", lambda _self, _queue: request.param == "fairly"
     )
     return
 
@@ -177,7 +177,7 @@ async def test_an_owner_with_more_jobs_running_lets_others_go_first(queue: Queue
 
 
 async def test_a_single_worker_alternates_between_owners(queue: Queue, composition, monkeypatch) -> None:
-    monkeypatch.setattr(fair_shares, "FAIR_CLAIM_PAUSE", 0.0)
+    monkeypatch.setattr(fair_claims, "FAIR_CLAIM_PAUSE", 0.0)
     runner = a_runner(composition)
     many, few = new_id(), new_id()
     await queue.accept(many, 10)

@@ -95,9 +95,9 @@ def test_the_worker_sees_what_is_missing_from_outside() -> None:
 async def test_uploads_and_downloads_go_on_and_the_job_waits(
     client, user, composition, work_off, only_here, monkeypatch, caplog
 ) -> None:
-    renderer = composition.files.renderer()
-    await renderer.stop()
-    monkeypatch.setattr(renderer, "program", hostile.program("main", "architecture"))
+    sandbox = composition.files.sandbox()
+    await sandbox.stop()
+    monkeypatch.setattr(sandbox, "program", hostile.program("main", "architecture"))
     files = {"file": ("me.jpg", PHOTO, "image/jpeg")}
     file = (await client.post("/v1/files", files=files, headers=user.headers)).json()
     await work_off()
@@ -107,7 +107,7 @@ async def test_uploads_and_downloads_go_on_and_the_job_waits(
     assert "vax" in caplog.text
     content = await get(client, user, f"/v1/files/{file['id']}/content")
     assert content.content == PHOTO
-    await renderer.stop()
+    await sandbox.stop()
 
 
 @needs_database

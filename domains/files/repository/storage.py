@@ -39,7 +39,7 @@ _BLOB = columns(Blob, BlobRow)
 _BY_DIGEST = col(Blob.sha256) == param("sha256")
 
 
-class QuotaRepository(Repository):
+class StorageRepository(Repository):
     """Reserves, counts and releases bytes. All that writes needs an open transaction."""
 
     @query(

@@ -9,7 +9,7 @@ FAIR_CLAIM_PAUSE = 0.25
 that takes longer than this is always followed by a fair claim."""
 
 
-class FairShares:
+class FairClaims:
     """One for each worker process."""
 
     def __init__(self) -> None:
