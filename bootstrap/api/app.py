@@ -28,9 +28,9 @@ from shared.background import end
 from shared.errors import AppError
 from shared.http import catalogue
 from shared.http.authentication import read_access_token
+from shared.http.compression import Compression
+from shared.http.concurrency import Concurrency, allowances
 from shared.http.middleware.access_log import AccessLog
-from shared.http.middleware.compression import Compression
-from shared.http.middleware.concurrency import Concurrency, allowances
 from shared.http.middleware.cross_origin import CrossOrigin
 from shared.http.middleware.edge import EdgeMiddleware
 from shared.http.middleware.hosts import Hosts

@@ -12,7 +12,7 @@ from domains.emails.service.resolving import ResolutionService
 from shared.audit import ActingAdmin
 from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.http.authentication import Admin
-from shared.http.middleware.response_headers import sends
+from shared.http.response_headers import sends
 from shared.http.routing import Router, problems
 from shared.wiring import accessor
 

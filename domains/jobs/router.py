@@ -13,9 +13,9 @@ from domains.jobs.service.jobs import JobService
 from domains.jobs.service.watcher import JobWatcher
 from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.http.authentication import Caller
-from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooManyInProgress
-from shared.http.middleware.response_headers import sends
+from shared.http.concurrency import Activity, Busy, RequestSlot, TooManyInProgress
 from shared.http.request_slots import request_slot
+from shared.http.response_headers import sends
 from shared.http.routing import Router, problems
 from shared.http.streaming import until_revoked
 from shared.wiring import accessor

@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 
-from shared.http.middleware.compression import Compression
-from shared.http.middleware.concurrency import Concurrency
+from shared.http.compression import Compression
+from shared.http.concurrency import Concurrency
 from shared.idempotency import StoredResponses
 from shared.identity import Authenticator
 from shared.revocation import RevocationWatcher

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from shared.db.preconditions import Precondition, PreconditionFailed, WeakCondition
 from shared.errors import BadRequest
+from shared.http.compression import GZIP, tag_without
 from shared.http.entity_tags import EntityTag, are_weak, read_tags
-from shared.http.middleware.compression import GZIP, tag_without
 
 _SAFE = frozenset({"GET", "HEAD"})
 _OURS = re.compile(rf"(\d{{1,18}})-[0-9a-f]{{16}}(?:-{GZIP})?")

@@ -10,8 +10,8 @@ from shared.db.pagination import BadCursor, Page
 from shared.db.preconditions import PreconditionFailed, WeakCondition
 from shared.errors import AppError
 from shared.http.conditional import MalformedCondition
-from shared.http.middleware.idempotency import REPLAYED, needs_key, takes_key
-from shared.http.middleware.response_headers import sends
+from shared.http.idempotency import REPLAYED, needs_key, takes_key
+from shared.http.response_headers import sends
 from shared.idempotency import InProgress, KeyRequired, KeyReused, MalformedKey, StoredResponseTooLarge
 from shared.schemas import RevisedBody
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from shared.db.preconditions import Precondition, under
 from shared.http.api_state import api_state
 from shared.http.conditional import conditional_response, etag_of, precondition_of
-from shared.http.middleware.idempotency import IdempotentRequest, needs_key, takes_key
+from shared.http.idempotency import IdempotentRequest, needs_key, takes_key
 from shared.idempotency import KeyRequired
 from shared.schemas import RevisedBody
 

@@ -6,7 +6,7 @@ from starlette.requests import HTTPConnection
 
 from shared.http.api_state import api_state
 from shared.http.authentication import Caller
-from shared.http.middleware.concurrency import Activity, RequestSlot, address_of
+from shared.http.concurrency import Activity, RequestSlot, address_of
 
 
 def request_slot(

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bootstrap.api.protocol.connections import Connections, NoConnectionFree, TooManyConnections
-from shared.http.middleware.concurrency import Activity, Allowance, Busy, Concurrency, TooManyInProgress
+from shared.http.concurrency import Activity, Allowance, Busy, Concurrency, TooManyInProgress
 
 PROCESS = 64
 PROXY = "198.51.100.1"

@@ -7,7 +7,7 @@ import zlib
 import httpx
 import pytest
 
-from shared.http.middleware.compression import ON_THE_LOOP, accepts_gzip, gzipped
+from shared.http.compression import ON_THE_LOOP, accepts_gzip, gzipped
 
 GZIP = {"Accept-Encoding": "gzip"}
 IDENTITY = {"Accept-Encoding": "identity"}
@@ -134,7 +134,7 @@ def test_what_a_client_accepts_is_read_as_the_standard_has_it(accepted: str, exp
 
 
 async def test_a_body_too_large_for_the_loop_is_compressed_elsewhere(client, user, monkeypatch) -> None:
-    monkeypatch.setattr("shared.http.middleware.compression.ON_THE_LOOP", 1200)
+    monkeypatch.setattr("shared.http.compression.ON_THE_LOOP", 1200)
     answer, body = await raw(client, "GET", "/errors", **GZIP)
     assert answer.headers["Content-Encoding"] == "gzip"
     assert json.loads(gzip.decompress(body))

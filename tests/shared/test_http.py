@@ -18,8 +18,8 @@ from starlette.requests import Request
 from shared.db.pagination import PageRequest, page_request
 from shared.errors import CATALOGUE
 from shared.http import catalogue, routing
+from shared.http.compression import Compression
 from shared.http.middleware.access_log import AccessLog
-from shared.http.middleware.compression import Compression
 from shared.http.middleware.edge import EdgeMiddleware
 from shared.http.middleware.hosts import Hosts
 from shared.http.middleware.request_guard import RequestGuard, Rules

@@ -20,10 +20,10 @@ from domains.jobs.models import Job
 from shared.db.repository import Repository
 from shared.db.transaction import require_transaction
 from shared.errors import CATALOGUE
+from shared.http.idempotency import requires_idempotency_key
 from shared.http.middleware.access_log import AccessLog
 from shared.http.middleware.edge import EdgeMiddleware
 from shared.http.middleware.hosts import Hosts
-from shared.http.middleware.idempotency import requires_idempotency_key
 from shared.http.middleware.request_guard import RequestGuard, Rules
 from shared.http.middleware.request_recorder import RequestRecorder
 from shared.http.problems import ProblemWriter

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from shared.http.middleware.idempotency import DigestedBody
+from shared.http.idempotency import DigestedBody
 
 FILES = "/v1/files"
 

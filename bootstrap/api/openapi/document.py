@@ -14,7 +14,7 @@ from bootstrap.api.openapi.parameters import describe_parameters
 from bootstrap.api.openapi.responses import complete_responses, responses_of
 from bootstrap.api.openapi.schemas import complete_schemas
 from shared.http.description import describe_operations
-from shared.http.middleware.response_headers import RESPONSE_HEADERS
+from shared.http.response_headers import RESPONSE_HEADERS
 
 DESCRIPTION = """Accounts, files, mail and background jobs.
 

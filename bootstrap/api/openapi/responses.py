@@ -6,10 +6,10 @@ from typing import Any
 from domains.modes.errors import ReadOnly, UnderMaintenance
 from shared.errors import CATALOGUE, AppError, DatabaseUnavailable, InternalError
 from shared.http.description import ERRORS, RESPONDS_400, add_problem
-from shared.http.middleware.response_headers import sends
 from shared.http.problems import InvalidInput, UnreadableBody
 from shared.http.rate_limits import RateLimited
 from shared.http.refusals import BadQuery, BodyTooLarge, UnsupportedEncoding
+from shared.http.response_headers import sends
 from shared.http.routing import (
     RepeatedFields,
     RepeatedParameters,

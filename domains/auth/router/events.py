@@ -8,7 +8,7 @@ from domains.auth.schemas.events import SecurityEventBody, SecurityEventFilter
 from domains.auth.service.events import EventService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.http.authentication import Admin
-from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooManyInProgress
+from shared.http.concurrency import Activity, Busy, RequestSlot, TooManyInProgress
 from shared.http.request_slots import request_slot
 from shared.http.routing import Router, problems
 from shared.http.streaming import ClosingStreamingResponse, prefetched

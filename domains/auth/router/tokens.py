@@ -25,8 +25,8 @@ from domains.auth.schemas.client_info import ClientInfo
 from domains.auth.schemas.tokens import IssuedTokens, KeySet, RevocationForm, ServerMetadata, TokenForm
 from domains.auth.service.sign_in import SignInService
 from shared.http.description import RESPONDS_400
-from shared.http.middleware.idempotency import handles_tokens
-from shared.http.middleware.response_headers import sends
+from shared.http.idempotency import handles_tokens
+from shared.http.response_headers import sends
 from shared.http.routing import Router, problems
 from shared.text import is_longer
 from shared.wiring import accessor

@@ -14,7 +14,7 @@ from domains.files.router.disposition import Disposition, content_disposition
 from domains.files.router.ranges import ByteRange, Validators, ranges_of
 from domains.files.service.file_service import FileService
 from domains.files.service.rendition_specs import INLINE_TYPES
-from shared.http.middleware.concurrency import RequestSlot
+from shared.http.concurrency import RequestSlot
 from shared.http.streaming import ClosingStreamingResponse, prefetched
 from shared.streams import Chunk
 

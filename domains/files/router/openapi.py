@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shared.http.middleware.response_headers import sends
+from shared.http.response_headers import sends
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 DOWNLOAD_HEADERS = sends("Accept-Ranges", "Cache-Control", "Content-Disposition", "ETag", "Last-Modified")

@@ -52,9 +52,9 @@ from domains.files.service.uploads import UploadService
 from shared.db.pagination import Page, PageRequest, link_next, page_request
 from shared.db.preconditions import WeakCondition
 from shared.http.authentication import Caller
-from shared.http.middleware.concurrency import Activity, Busy, RequestSlot, TooManyInProgress
-from shared.http.middleware.response_headers import sends
+from shared.http.concurrency import Activity, Busy, RequestSlot, TooManyInProgress
 from shared.http.request_slots import request_slot
+from shared.http.response_headers import sends
 from shared.http.routing import Router, problems, streams_body
 from shared.wiring import accessor
 

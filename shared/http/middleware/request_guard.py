@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Message, Receive, Scope
 
-from shared.http.middleware.concurrency import Activity, Concurrency, Slot, address_of
+from shared.http.concurrency import Activity, Concurrency, Slot, address_of
 from shared.http.middleware.hosts import Hosts, UnknownHost
 from shared.http.middleware.request_recorder import PROBES
 from shared.http.middleware.response_wrapper import ResponseWrapper
