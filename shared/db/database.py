@@ -140,7 +140,7 @@ class Database:
         )
 
     async def run(self, execution: Execution[ResultT], arguments: Sequence[Any]) -> ResultT:
-        """Run a statement through the open transaction; without one, in one round trip that commits by itself."""
+        """Run a statement through the open transaction; without one, in one round trip with a commit of its own."""
         current = my_transaction()
         if current is not None:
             current.refuse_other_tasks()
@@ -193,7 +193,7 @@ class Database:
                 raise unavailable(outage, error) from error
 
     async def ask(self, sql: str, *arguments: Any) -> Any:
-        """Return the first record of a question about the server itself, whatever transaction is open.
+        """Query the server itself, outside any open transaction, and return the first record.
 
         Raises:
             DatabaseUnavailable: it can't be asked.

@@ -62,7 +62,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a text must hold, or must not: words one after the other. `plain` is how it was typed."""
+    """Consecutive words that a text must contain, or must not contain. `plain` is the text as typed."""
 
     words: Sequence[Word]
     plain: str
@@ -177,7 +177,7 @@ def _vector(positions: dict[str, list[int]]) -> str:
 
 
 def _is_kept(positions: dict[str, list[int]], *, share: int = 1) -> bool:
-    """Tell whether PostgreSQL would keep all positions of a vector of `share` times as many."""
+    """Return whether PostgreSQL would keep all positions of a vector of `share` times as many."""
     most, last = _POSITIONS_OF_WORD // share, _POSITIONS // share
     return all(len(where) <= most and where[-1] < last for where in positions.values())
 

@@ -61,7 +61,7 @@ class Table(SQLModel):
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a new row is made of, beside what it is given."""
+    """Columns of a new row that the caller does not set."""
 
     names: frozenset[str]
     defaults: Mapping[str, Any]
@@ -106,7 +106,7 @@ def decimal(*, places: int = DECIMAL_PLACES, nullable: bool = False) -> Any:
 
 
 def choice(values: type[E_], default: E_ | None = None, *, nullable: bool = False) -> Any:
-    """Return a text column that holds a StrEnum's values: unlike a native enum it grows without a migration."""
+    """Return a text column for a StrEnum's values: unlike a native enum it grows without a migration."""
     type_ = Enum(
         values, native_enum=False, length=32, values_callable=lambda v: [member.value for member in v]
     )

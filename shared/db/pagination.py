@@ -117,7 +117,7 @@ class Listing(Generic[RowT]):
         return self.statement_of(present, request.key, request.descending, request.cursor is not None)
 
     def position(self, request: PageRequest) -> dict[str, Any]:
-        """Return the parameters that say where the page begins and how long it is: one more shows a next."""
+        """Return the parameters for start and length of the page; one extra row shows whether there is a next page."""
         if request.cursor is None:
             return {"_page_limit": request.limit + 1}
         value, key = _decode(request.cursor, request.sort)

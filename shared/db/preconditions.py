@@ -69,7 +69,7 @@ class Precondition:
 
     @property
     def failure(self) -> AppError:
-        """What a client is told that names no tag of the present state."""
+        """The error for a client whose tag is not the current one."""
         return WeakCondition() if self.is_weak else PreconditionFailed()
 
     @property
@@ -92,7 +92,7 @@ def under(precondition: Precondition | None) -> Iterator[None]:
 
 
 def check_precondition(locked: RevisedT) -> RevisedT:
-    """Return a row that was locked to be changed, if it is what the client believes.
+    """Return the row locked for a change, if it meets the client's precondition.
 
     Raises:
         PreconditionFailed: it isn't.

@@ -109,7 +109,7 @@ def _binder(method: Callable[..., Any], statement: Compiled) -> Callable[..., tu
 
 
 def _execution(method: Callable[..., Any], statement: Compiled) -> Execution[Any]:
-    """Return how to run the statement so that it returns what the method's annotation says."""
+    """Return how to run the statement for the return type in the method's annotation."""
     annotation = inspect.signature(method, eval_str=True).return_annotation
     if annotation in {None, NoneType}:
         return statement.execution("execute", lambda _answer: None)

@@ -45,7 +45,7 @@ class Replicas:
         self._watching: asyncio.Task[None] | None = None
 
     def start(self, primary_is_at: Callable[[], Awaitable[int]]) -> None:
-        """Look at them from now on; `primary_is_at` asks the primary for its position."""
+        """Start watching the replicas; `primary_is_at` reads the position of the primary."""
         if self._replicas:
             self._watching = POLLS.start(
                 partial(self._poll, primary_is_at), pause=max(_SHORTEST_PAUSE, self._lag / _POLLS_PER_LAG)
@@ -104,7 +104,7 @@ class _Replica:
         self.in_use = False
 
     async def poll(self, notes: Sequence[tuple[float, int]], lag: float) -> None:
-        """Ask it how far it is."""
+        """Read the replica's position."""
         try:
             async with asyncio.timeout(lag):
                 position = await self.pool.run("fetchval", _REPLICA_IS_AT, ())

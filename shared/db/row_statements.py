@@ -35,7 +35,7 @@ def _insertable(table: type[SQLModel]) -> dict[str, bool]:
 
 
 def values_to_insert(row: SQLModel) -> dict[str, Any]:
-    """Return the values to insert. What is None and has a default in the database is left to it."""
+    """Return the values to insert. A column that is None and has a database default is omitted."""
     given = row.__dict__
     return {
         name: given[name]

@@ -125,7 +125,7 @@ class _Writing(Repository, Generic[TableT, BodyT]):
     statements: TableStatements[TableT, BodyT]
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Have `insert` and `save` raise what `taken` says."""
+        """Make `insert` and `save` raise the errors in `taken`."""
         super().__init_subclass__(**options)
         if "statements" in cls.__dict__:
             cls.conflicts = cls.statements.taken

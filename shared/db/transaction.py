@@ -32,7 +32,7 @@ Insertion = Callable[[Connection], Awaitable[object]]
 """Inserts a row without waiting for the result."""
 
 HandleOutage = Callable[[BaseException], Awaitable[None]]
-"""Raises `DatabaseUnavailable` if an error of a statement is about the whole database."""
+"""Raises `DatabaseUnavailable` if an error concerns the whole database."""
 
 
 class OpenTransaction:

@@ -1,4 +1,4 @@
-"""What the requests of one API process share."""
+"""State shared by the requests of one API process."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager

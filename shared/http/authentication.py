@@ -1,4 +1,4 @@
-"""`Caller` and `Admin`: who is calling, as the signatures of endpoints say it."""
+"""`Caller` and `Admin`: types that authenticate the caller of an endpoint."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated

@@ -27,7 +27,7 @@ _TAG: dict[str, Any] = {"schema": {"type": "string"}, "example": '"3-9f86d081884
 
 
 def add_problem(operation: dict[str, Any], *errors: type[AppError]) -> None:
-    """Add errors to what an operation may answer."""
+    """Add errors to the responses of an operation."""
     for error in errors:
         response = operation["responses"].setdefault(str(error.status), {"description": ""})
         codes = response.setdefault(ERRORS, [])
@@ -49,7 +49,7 @@ def operation_metadata(route: APIRoute) -> dict[str, Any]:
 
 
 def describe_operations(document: dict[str, Any]) -> None:
-    """Add parameters, headers and problems of keys, conditions and pages to a whole document."""
+    """Add parameters, headers and problems of idempotency keys, preconditions and pages to a document."""
     for path, operations in document["paths"].items():
         remarks = {method: operation.pop(_METADATA, {}) for method, operation in operations.items()}
         has_tag = remarks.get("get", {}).get("revised", False)

@@ -67,7 +67,7 @@ def wrap_endpoint(endpoint: Endpoint) -> Endpoint:
 
 
 def wrap_handler(handler: Handler, *, route: APIRoute, streams: bool) -> Handler:
-    """Wrap a route's handler. `streams`: the endpoint reads its body by itself."""
+    """Wrap a route's handler. `streams`: the endpoint reads its body as a stream."""
     required, takes = needs_key(route.endpoint), takes_key(route)
 
     async def handle(request: Request) -> Response:

@@ -52,12 +52,12 @@ def requires_idempotency_key(endpoint: EndpointT) -> EndpointT:
 
 
 def takes_key(route: APIRoute) -> bool:
-    """Tell whether an operation looks at `Idempotency-Key`."""
+    """Return whether an operation reads `Idempotency-Key`."""
     return bool(METHODS & (route.methods or set())) and not getattr(route.endpoint, _HANDLES_TOKENS, False)
 
 
 def needs_key(endpoint: Callable[..., Any]) -> bool:
-    """Tell whether the endpoint was marked by `requires_idempotency_key`."""
+    """Return whether the endpoint was marked by `requires_idempotency_key`."""
     return getattr(endpoint, _REQUIRES_KEY, False) is True
 
 

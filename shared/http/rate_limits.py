@@ -39,7 +39,7 @@ def costs(requests: int) -> Callable[[EndpointT], EndpointT]:
 
 
 def cost_of(endpoint: Callable[..., Any]) -> int:
-    """Return what an endpoint was marked with; 1 without a mark."""
+    """Return the cost that an endpoint was marked with; 1 without a mark."""
     return getattr(endpoint, _COST, 1)
 
 
@@ -79,7 +79,7 @@ class RateLimits:
         self._unsynced: dict[Key, int] = {}
 
     def take(self, key: Key, cost: int = 1) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
-        """Count a request, and return the header fields that tell how the caller stands.
+        """Count a request, and return the header fields with the state of its limit.
 
         Raises:
             RateLimited: the quota is used up; what is refused isn't counted.

@@ -87,7 +87,7 @@ class UnsupportedEncoding(AppError):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What is accepted (RFC 9110, section 12.5.3)."""
+        """Accepted encodings (RFC 9110, section 12.5.3)."""
         return {"Accept-Encoding": "identity"}
 
 

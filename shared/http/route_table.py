@@ -48,7 +48,7 @@ class RouteTable(BaseRoute):
         return None, {}
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Tell whether one of the table's routes serves the request."""
+        """Return whether one of the table's routes serves the request."""
         if scope["type"] != "http" or scope.get("root_path"):
             return Match.NONE, {}
         route, child_scope = self.find(scope)

@@ -170,13 +170,13 @@ class Router(APIRouter):
 
 
 def streams_body(endpoint: EndpointT) -> EndpointT:
-    """Mark an endpoint that reads its body as a stream and limits it by itself."""
+    """Mark an endpoint that reads its body as a stream and limits its size itself."""
     setattr(endpoint, _STREAMS, True)
     return endpoint
 
 
 def does_stream_body(endpoint: Callable[..., Any]) -> bool:
-    """Tell whether the endpoint was marked by `streams_body`."""
+    """Return whether the endpoint was marked by `streams_body`."""
     return getattr(endpoint, _STREAMS, False) is True
 
 
@@ -192,7 +192,7 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
 
 
 def without_query(dependant: Dependant) -> Dependant:
-    """Return what is left to find out when there is no query: parameters that may be absent are.
+    """Return the dependant without its query parameters, for requests that have no query.
 
     FastAPI looks for each of them and validates its default, which together cost more than the endpoint does.
     """

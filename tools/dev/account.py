@@ -26,11 +26,11 @@ class Account:
     gid: int
 
     def can_traverse(self, directory: Path) -> bool:
-        """Say whether this user can pass through `directory` and each of its parents."""
+        """Return whether this user can pass through `directory` and each of its parents."""
         return self.runs(["sh", "-c", 'test -x "$0"', str(directory)])
 
     def runs(self, command: list[str]) -> bool:
-        """Run `command` as this user and say whether it succeeded: what the kernel allows, it allows."""
+        """Run `command` as this user and return whether it succeeded; the kernel decides."""
         try:
             finished = subprocess.run(  # noqa: S603 - own commands, no shell
                 command,

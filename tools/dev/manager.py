@@ -252,7 +252,7 @@ class Manager:
             kill_group(part.child.pid)
 
     def _sweep(self) -> None:
-        """Kill the children that an ended part has left behind; they would also hold its output open."""
+        """Kill the children of a part that has ended; they would also keep its output open."""
         for part in self._parts.values():
             if part.child is not None and part.child.poll() is not None:
                 kill_group(part.child.pid)

@@ -1,4 +1,4 @@
-"""Ports of the embedded services: found once, remembered, and checked before use."""
+"""Ports of the embedded services: found once, stored, and checked before use."""
 
 import errno
 import json
@@ -28,7 +28,7 @@ def choose_port(name: str, *, memory: Path) -> int:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Say whether a server could listen on `host` and `port` now."""
+    """Return whether a server could listen on `host` and `port` now."""
     try:
         _bind(host, port)
     except OSError:

@@ -112,7 +112,7 @@ class EmbeddedPostgres:
         self._serve(programs, folder, account)
 
     def stop(self) -> None:
-        """End all connections, write everything down and stop; within ten seconds whatever happens."""
+        """End all connections, flush everything to disk and stop, within ten seconds in any case."""
         if self._process is not None:
             self._process.stop(signal.SIGINT, signal.SIGQUIT)
 
@@ -158,7 +158,7 @@ class EmbeddedPostgres:
 
 
 class _Installation:
-    """Makes a new data directory, whole or not at all: it gets its name when everything in it is in place."""
+    """Creates a data directory atomically: it gets its name when its content is complete."""
 
     def __init__(self, programs: Path, folder: Path, account: Account | None) -> None:
         self._programs = programs

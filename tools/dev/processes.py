@@ -61,7 +61,7 @@ def _follow_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
 
 
 def kill_group(pid: int) -> None:
-    """Kill the process group that `pid` leads, with whatever children it left behind."""
+    """Kill the process group that `pid` leads, with the children that it left behind."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 

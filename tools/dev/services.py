@@ -1,4 +1,4 @@
-"""Holds a data folder for one process, and records where its embedded services listen."""
+"""Locks a data folder for one process, and records the addresses of its embedded services."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ from tools.dev.errors import AlreadyRunning
 
 @contextmanager
 def only_one(data_dir: Path) -> Iterator[None]:
-    """Hold `data_dir` for this process, until it leaves the block or dies.
+    """Lock `data_dir` for this process, until it leaves the block or dies.
 
     Raises AlreadyRunning when another process holds it.
     """

@@ -31,7 +31,7 @@ loglevel notice
 
 
 class EmbeddedValkey:
-    """A Valkey server that listens on 127.0.0.1 alone, asks for a password and keeps nothing on disk.
+    """A Valkey server that listens on 127.0.0.1 alone, requires a password and keeps nothing on disk.
 
     `directory` holds its password. Without `port` a free one is chosen and remembered in `ports.json` beside
     it.

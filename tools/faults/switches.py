@@ -111,7 +111,7 @@ def _remove_fence() -> None:
     finish._where_criteria = (anybody,)
     method = leases.LeaseRepository._finish
     leases.LeaseRepository._finish = query(finish)(method.__wrapped__)
-    # A heart often notices in time that the job is lost, which is no protection.
+    # The heartbeat often notices in time that the job is lost, which is no protection.
     repository = leases.LeaseRepository
     repository.beat, repository.look = _blind(repository.beat), _blind(repository.look)
 
@@ -126,7 +126,7 @@ def _blind(look: Any) -> Any:
 
 
 def _wake_up_before_commit() -> None:
-    """The second deliberate bug: a worker is told of a row that it can't see yet."""
+    """The second deliberate bug: a worker gets the wake-up for a row that it can't see yet."""
     from domains.jobs.service.store import RowJobStore
 
     make = RowJobStore.__init__

@@ -1,4 +1,4 @@
-"""Changes of the checkout that are made as a whole or not at all."""
+"""Changes to the checkout, applied atomically."""
 
 import shutil
 import subprocess
@@ -64,7 +64,7 @@ class Changes:
         return [place for place, content in self._before.items() if _content(place) != content]
 
     def note(self, place: Path) -> None:
-        """Remember the content of a file that another program is about to change."""
+        """Save the content of a file that another program is about to change."""
         if place not in self._before:
             self._before[place] = _content(place)
             self.made.append(place)

@@ -55,7 +55,7 @@ def with_provider(
 
 
 def has_provider(source: str, name: str) -> bool:
-    """Tell whether a container has a provider of this name."""
+    """Return whether a container has a provider of this name."""
     return bool(_assignments(source, name))
 
 

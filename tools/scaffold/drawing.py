@@ -22,7 +22,7 @@ _LABELS = 11
 
 
 def print_summaries(summaries: Sequence[Summary]) -> None:
-    """Print a few lines for each domain, highest rank first: it may ask those below."""
+    """Print a few lines for each domain, highest rank first: a domain may use those below it."""
     for summary in reversed(summaries):
         _print_facts(
             summary,
@@ -58,7 +58,7 @@ def print_summary(summary: Summary) -> None:
 
 
 def _print_facts(summary: Summary, facts: dict[str, str]) -> None:
-    """Print a domain's name and purpose, and below them what there is to tell; the rest is left out."""
+    """Print a domain's name and purpose, and below them its details; empty ones are left out."""
     table = Table.grid(Column(width=_LABELS, no_wrap=True), Column(), padding=(0, 1))
     for label, text in facts.items():
         if text:
@@ -86,7 +86,7 @@ def mermaid(summaries: Sequence[Summary]) -> str:
 
 
 def page(summaries: Sequence[Summary]) -> str:
-    """Return docs/map.md. Lines are told roughly, so that the page isn't stale with every commit."""
+    """Return docs/map.md. Line counts are rounded, so that not every commit changes the page."""
     return _PAGE.render(
         summaries=list(reversed(summaries)),
         mermaid=mermaid(summaries),
@@ -105,7 +105,7 @@ def _size(lines: int) -> str:
 
 
 def _extent(summary: Summary) -> str:
-    """Say how much there is of a domain: `20 routes, 1 job, no tables`."""
+    """Return the size of a domain: `20 routes, 1 job, no tables`."""
     parts = {"route": summary.routes, "job": summary.jobs, "table": summary.tables}
     return ", ".join(
         f"{len(found) or 'no'} {word}{'' if len(found) == 1 else 's'}" for word, found in parts.items()

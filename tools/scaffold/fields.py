@@ -93,7 +93,7 @@ class Column:
 
     @property
     def sample(self) -> str:
-        """An expression for tests: what a client sends, told apart by `number`."""
+        """An expression for tests: the value that a client sends; `number` makes it distinct."""
         if self.choices:
             return f'["{self.choices[0]}", "{self.choices[-1]}"][number % 2]'
         return self.kind.sample.replace("{label}", self.words)

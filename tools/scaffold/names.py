@@ -85,7 +85,7 @@ class DomainName:
 
     @property
     def plural_cls(self) -> str:
-        """Name of what is about all of them."""
+        """Name of things that concern all of them."""
         return camel(self.name)
 
     @property

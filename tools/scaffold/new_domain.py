@@ -81,7 +81,7 @@ def _mail(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _facts(singular: str, columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
-    """Yield what a mail tells of a new thing, names and expressions: no ids of others, which mean nothing to people."""
+    """Yield names and expressions of a mail's variables: no ids of other rows, which mean nothing to readers."""
     yield "Id", f"{singular}.id"
     for column in columns:
         if column.money and column.kind.ranged:

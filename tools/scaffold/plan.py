@@ -1,4 +1,4 @@
-"""What a new domain will be: everything that its templates name."""
+"""Plan of a new domain: every value that its templates use."""
 
 import textwrap
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ _VARIABLES = {
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """Something of another domain: its name here, its Protocol, where that is, and what the map gives."""
+    """A dependency on another domain: its name here, its Protocol, the module, and the container's provider."""
 
     name: str
     protocol: str
@@ -255,7 +255,7 @@ def _in_address(column: Column) -> str:
 
 
 def _field_types(columns: Sequence[Column]) -> str:
-    """Return what the bodies import of `shared.field_types`."""
+    """Return the names that the bodies import from `shared.field_types`."""
     used = {column.body for column in columns} | {_in_address(column) for _, column in filters_of(columns)}
     return ", ".join(sorted(used & FIELD_TYPES))
 

@@ -1,4 +1,4 @@
-"""What a domain's `public.py` offers, read from its text: nothing of the program has to be imported for it."""
+"""The public interface of a domain, parsed from the text of `public.py` without an import of the program."""
 
 import ast
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ DOMAINS = Path(__file__).parents[2] / "domains"
 
 @dataclass(frozen=True, slots=True)
 class PublicApi:
-    """What other domains may ask (Protocols and their methods), hear (events) and know (values and types)."""
+    """Protocols with their methods, events, values and types that other domains may use."""
 
     domain: str
     protocols: dict[str, list[str]]
@@ -18,7 +18,7 @@ class PublicApi:
     values: list[str]
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return it in one line."""
         asked = [f"`{name}.{method}`" for name, methods in self.protocols.items() for method in methods]
         known = [f"`{name}`" for name in (*self.events, *self.values)]
         return f"`domains.{self.domain}.public` offers {', '.join(asked + known) or 'nothing yet'}."
@@ -34,7 +34,7 @@ def public_api_of(domain: str, folder: Path = DOMAINS) -> PublicApi:
 
 @dataclass(frozen=True, slots=True)
 class ReferencedEntity:
-    """What a domain lets others refer to: who is asked whether it is there, and what one is called."""
+    """A resource that other domains may refer to: the Protocol that checks its existence, and its name."""
 
     protocol: str
     singular: str

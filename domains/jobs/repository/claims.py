@@ -40,8 +40,8 @@ _taken: Any = aliased(Job, name="taken")
 without_waiting_for_the_disk: Any = (
     select(func.set_config("synchronous_commit", "off", literal_column("true"))).scalar_subquery() == "off"
 )
-"""True, and lets the statement's own commit not wait for the disk, for nothing is promised yet: should PostgreSQL crash
-within a second, the job is as it was before, and is run again under another token."""
+"""Always true. Its effect: the statement's commit does not wait for the disk. If PostgreSQL crashes within a second,
+the claim is lost, and the job is claimed again under another token."""
 
 _claim = (
     update(Job)

@@ -1,4 +1,4 @@
-"""Jobs that end without their handler: cancelling, and the event for the domains."""
+"""Cancels jobs, and publishes the event for jobs that end without their handler."""
 
 from dataclasses import dataclass
 from uuid import UUID

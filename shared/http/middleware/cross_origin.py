@@ -65,7 +65,7 @@ class CrossOrigin:
         self._logged: dict[tuple[str, str], None] = {}
 
     def headers(self, origin: bytes) -> tuple[Header, ...]:
-        """Return what an answer to a request of this origin (empty: none) carries."""
+        """Return the headers of a response to this origin (empty: none)."""
         if not self._exact and not self._patterns:
             return ()
         granted = self._exact.get(origin)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shared.http.middleware.access_log import RequestScope
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds in seconds; one more bucket holds whatever took longer."""
+"""Upper bounds in seconds; a last bucket counts the longer ones."""
 
 _CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 

@@ -16,7 +16,7 @@ from shared.http.request_context import Refusal, context_of
 
 LINES = BackgroundLoop("request_log")
 PROBES = frozenset({"/health/live", "/health/ready", "/metrics"})
-"""Paths that machines ask every few seconds: logged at debug, and in no trace."""
+"""Paths that machines request every few seconds: logged at debug level, never traced."""
 
 FLUSH_INTERVAL = 0.1
 """Longest time in seconds until a line is written. A killed process loses at most these lines."""

@@ -54,7 +54,7 @@ class ResponseWrapper:
         """The trace that the request belongs to, if it is known."""
 
         self.extra_headers = extra_headers
-        """What is to be told of the caller: the origin that is granted, the state of the limits."""
+        """Headers that depend on the caller: the allowed origin, the state of the limits."""
 
         self.status = 0
         self.begun = 0.0

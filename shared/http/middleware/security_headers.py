@@ -14,7 +14,7 @@ _ALWAYS: tuple[Header, ...] = (
 
 
 def security_headers(*, public_url: str, hsts_seconds: int) -> Sequence[Header]:
-    """Return the headers; browsers are told to stay with https only where clients come by it."""
+    """Return the headers; Strict-Transport-Security only where clients use HTTPS."""
     if not hsts_seconds or not public_url.lower().startswith("https://"):
         return _ALWAYS
     return (*_ALWAYS, (b"strict-transport-security", b"max-age=%d" % hsts_seconds))
