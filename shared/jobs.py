@@ -103,7 +103,7 @@ class JobType(Generic[PayloadT]):
     Declare it in a domain's job_types.py, in one of these forms:
 
         DELIVER = JobType("emails.deliver", DeliverEmail, queue=MAIL)   # services enqueue it
-        RECONCILE = JobType("files.settle", on=JobAbandoned)            # each such event enqueues one
+        RECONCILE = JobType("orders.reconcile", on=JobAbandoned)       # each such event enqueues one
         SWEEP = JobType("files.sweep", every=timedelta(minutes=5))      # the relay enqueues it by the clock
         REPORT = JobType("reports.nightly", cron="0 3 * * *", timezone="Europe/Berlin")
 

@@ -25,7 +25,7 @@ class conflicts_translated:  # noqa: N801  # reads as what it does
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Translate what was raised."""
+        """Translate the raised exception."""
         if isinstance(error, asyncpg.IntegrityConstraintViolationError):
             known = self._errors.get(error.constraint_name or "")
             if known is not None:

@@ -32,7 +32,7 @@ class RouteTable(BaseRoute):
                     self._plain_paths.setdefault(route.path, route)
 
     def find(self, scope: Scope) -> tuple[APIRoute | None, Scope]:
-        """Return the route of a request, and what it adds to the request's scope."""
+        """Return the route of a request, and its additions to the request's scope."""
         method, path = scope["method"], scope["path"]
         plain = self._plain.get((method, path))
         if plain is not None:

@@ -261,7 +261,7 @@ def _field_types(columns: Sequence[Column]) -> str:
 
 
 def _changed(columns: Sequence[Column]) -> list[str]:
-    """Return what a test changes: a field that is no reference, and an amount with its currency."""
+    """Return the fields that a test changes: one that is no reference, and an amount with its currency."""
     first = next((column for column in columns if not column.reference), columns[0])
     return [
         column.name for column in columns if column is first or (first.money and column.money == first.money)
