@@ -113,6 +113,8 @@ class Program:
                 self.process.wait(seconds)
         self._signal(signal.SIGKILL)
         code = self.process.wait()
+        if code == -signal.SIGKILL:
+            sys.stdout.write(f"killed, {seconds} s after SIGTERM; its last output:\n{self.output[-4000:]}\n")
         SECRECY.read(" ".join(self.process.args[3:5]), self.output)
         self._log.close()
         return code

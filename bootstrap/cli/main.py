@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,9 @@ Domains = Annotated[
     str | None, typer.Option("--domains", help="Only these domains, separated by commas; by default all.")
 ]
 
+SIGNALLED = 128
+"""Exit codes above it name the signal that ended a command."""
+
 
 def main() -> None:
     """Run a command; print an expected error as one sentence, without a traceback."""
@@ -38,6 +42,14 @@ def main() -> None:
         app()
     except SettingsError as error:
         stop(str(error))
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code > SIGNALLED:
+            # Threads of the object store may still run. One that calls Python while the interpreter
+            # finalizes aborts the process with another exit code.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code)
+        raise
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001  # typer's way
