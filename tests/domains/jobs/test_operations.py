@@ -192,7 +192,7 @@ async def test_expired_leases_are_counted_once_and_none_is_missed(operations, co
         composition,
         "UPDATE jobs.attempts SET ended_at = :at WHERE job_id = :id",
         id=job_id,
-        at=begun.until + timedelta(milliseconds=1),
+        at=begun.until + timedelta(microseconds=1),
     )
     counted = await operations.crashes(begun.until)
     assert counted.number == 1
