@@ -1,5 +1,7 @@
 """Exclusive access to a database during a restore, and the checks before it."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +15,8 @@ from bootstrap.settings.model import Settings
 
 NAME = "tulou-restore"
 """`application_name` of the connections of a restore."""
+CLOSING_SECONDS = 2.0
+"""PostgreSQL lists a connection for a moment after its client has closed it, as `tulou backup` has just before."""
 RESTORING = 7_483_923
 """Key of the advisory lock that allows one restore at a time."""
 
@@ -59,7 +63,11 @@ async def exclusive_access(settings: Settings) -> AsyncIterator[Any]:
 
 async def refuse_if_running(connection: Any) -> None:
     """Refuse to restore while processes of the program are connected."""
-    if running := await connection.fetchval(_RUNNING):
+    until = time.monotonic() + CLOSING_SECONDS
+    while running := await connection.fetchval(_RUNNING):
+        if time.monotonic() < until:
+            await asyncio.sleep(0.1)
+            continue
         raise BackupRefused(
             f"Processes of the program use this database ({running} connections). Stop all of them first."
             " Nothing was changed."
