@@ -1,12 +1,13 @@
 """The rows that a transaction has locked or inserted, so that an unsaved change is an error."""
 
+import json
 from collections.abc import Mapping
-from copy import deepcopy
+from functools import cache
 from typing import Any, TypeVar, cast
 
+from sqlalchemy import ARRAY, JSON
 from sqlmodel import SQLModel
 
-from shared.db.models import is_same
 from shared.db.row_statements import columns_of, key_of
 
 ModelT = TypeVar("ModelT", bound=SQLModel)
@@ -76,14 +77,26 @@ def _key_of(row: SQLModel) -> tuple[Any, ...]:
 
 
 def _values_of(row: SQLModel) -> dict[str, Any]:
-    """Return the values as they are now; documents and lists are copied, for they can change in place."""
-    own = row.__dict__
-    return {
-        name: deepcopy(own[name]) if isinstance(own[name], dict | list) else own[name]
-        for name in columns_of(type(row))
-    }
+    """Return the values as they are now; JSON and arrays as text, because they can change in place."""
+    own, table = row.__dict__, type(row)
+    values = {name: own[name] for name in columns_of(table)}
+    for name in _changeable_in_place(table):
+        values[name] = _comparable(values[name])
+    return values
 
 
 def _changes(row: SQLModel, values: Mapping[str, Any]) -> dict[str, Any]:
     own = row.__dict__
-    return {name: own[name] for name, value in values.items() if not is_same(value, own[name])}
+    # Nearly all values are the same objects, and looking at their identity is the cheapest test.
+    others = [name for name, value in values.items() if own[name] is not value]
+    return {name: own[name] for name in others if _comparable(own[name]) != values[name]}
+
+
+def _comparable(value: Any) -> Any:
+    """Return JSON and arrays as text: Python takes `true` for `1`, deep inside of documents too; JSON doesn't."""
+    return json.dumps(value, sort_keys=True, default=repr) if isinstance(value, dict | list) else value
+
+
+@cache
+def _changeable_in_place(table: type[SQLModel]) -> tuple[str, ...]:
+    return tuple(name for name, column in columns_of(table).items() if isinstance(column.type, JSON | ARRAY))
