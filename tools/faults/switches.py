@@ -50,9 +50,9 @@ def before_composing() -> None:
     if offset := switch("CLOCK_OFFSET"):
         _shift_time(float(offset))
     if pause := switch("UNKNOWN_PAUSE"):
-        from domains.jobs.service import runner
+        from domains.jobs.service import attempt
 
-        runner.UNKNOWN_PAUSE = timedelta(seconds=float(pause))
+        attempt.UNKNOWN_PAUSE = timedelta(seconds=float(pause))
     if chance := switch("RELAY_DIES"):
         _die_around_sending(float(chance))
     if switch("WAKE_UP") == "off":
